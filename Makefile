@@ -1,0 +1,59 @@
+# `make` lists the targets. Environments are made with $(PYTHON) and reused until pyproject.toml changes.
+
+PYTHON ?= python3
+DEMO_ENV ?= .venv-demo
+TEST_ENV ?= .venv-test
+
+DEMO_BIN := $(DEMO_ENV)/bin
+TEST_BIN := $(TEST_ENV)/bin
+SOURCES := $(shell find seglab export batch -type f -not -name '*.pyc')
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types docs bench bench-quick clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(DEMO_ENV)/.installed ## masks of synthetic images with the bundled model, in an environment without torch
+	$(DEMO_BIN)/seglab synth --out demo/archive --count 8 --size 600x450 --size 1024x768 --size 768x1024 --size 2592x1944 --seed 1
+	$(DEMO_BIN)/seg-batch run demo/archive/images --out demo/masks --overlays demo/overlays
+	@echo
+	@echo "images    demo/archive/images"
+	@echo "masks     demo/masks"
+	@echo "overlays  demo/overlays   (open these)"
+
+test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything
+	$(TEST_BIN)/python -m pytest
+
+lint: $(TEST_ENV)/.installed ## ruff: rules, layers and format
+	$(TEST_BIN)/ruff check .
+	$(TEST_BIN)/ruff format --check .
+
+types: $(TEST_ENV)/.installed ## strict mypy
+	$(TEST_BIN)/mypy
+
+docs: $(TEST_ENV)/.installed ## write docs/cli.md from the commands themselves
+	$(TEST_BIN)/python docs/generate_cli.py
+
+bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
+	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -m "not gpu"
+
+bench-quick: $(TEST_ENV)/.installed ## each benchmark once, small
+	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+
+clean: ## remove the environments and the demo
+	rm -rf $(DEMO_ENV) $(TEST_ENV) demo
+
+# A plain install copies the sources, so it is repeated when one of them changes; that takes seconds.
+$(DEMO_ENV)/.installed: pyproject.toml README.md $(SOURCES)
+	test -x $(DEMO_BIN)/python || $(PYTHON) -m venv $(DEMO_ENV)
+	$(DEMO_BIN)/python -m pip install --quiet .
+	@touch $@
+
+$(TEST_ENV)/.installed: pyproject.toml
+	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
+	$(TEST_BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	@touch $@

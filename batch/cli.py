@@ -1,0 +1,181 @@
+"""``seg-batch``: images in, masks and a ledger out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seglab import __version__
+from seglab.cli_support import CONTEXT, command_errors, progress, stop_on_sigterm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch.records import Result
+    from batch.runner import Runner
+
+SOME_FAILED = 3
+FAILURES_SHOWN = 10
+FILE = click.Path(path_type=Path)
+POSITIVE = click.IntRange(min=1)
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(__version__, prog_name="seg-batch")
+def main() -> None:
+    """Segment whole archives of images: every image gets a mask or a reason."""
+    stop_on_sigterm()
+
+
+@main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--out", type=FILE, required=True, help="Folder for the masks and the ledger.")
+@click.option("--model", type=FILE, help="Model file.  [default: the one that comes with the package]")
+@click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
+@click.option("--exact", is_flag=True, help="Decode whole images and resize inside the model: slower, the reference.")
+@click.option("--name", default="{stem}.png", help="Template of mask names; fields {stem}, {name}, {suffix}.")
+@click.option("--mask-bits", type=click.Choice(["1", "8"]), default="1", help="Bits a pixel; both read as 0/255.")
+@click.option("--overlays", type=FILE, help="Folder for pictures of the images with their lesions outlined.")
+@click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
+@click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
+@click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
+@command_errors
+def run(**options: Any) -> None:
+    """Write a mask for every image of the SOURCEs: folders (with all below), files, or quoted patterns.
+
+    Run the same command again to go on where it stopped, or to do what is new or changed. Exit code 3: finished, but
+    some images failed; `seg-batch status OUT` names them.
+
+    Example: seg-batch run photos 'more/**/*.jpg' --out masks --overlays pictures
+    """
+    from batch.runner import Runner
+    from batch.settings import RunSettings
+
+    options["mask_bits"] = int(options["mask_bits"])
+    runner = Runner(RunSettings(**options))
+    failures: list[Result] = []
+    try:
+        with contextlib.closing(iter(runner)) as results:
+            _watch(runner, results, failures)
+    finally:
+        if runner.report.device:  # it got as far as that
+            _say_end(runner, failures)
+    if not runner.report.is_complete:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
+@click.argument("out", type=FILE)
+@click.argument("truth", type=FILE)
+@click.option("--json", "json_to", metavar="FILE", help="Write the scores as JSON; - for stdout.")
+@click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
+@command_errors
+def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
+    """Compare the masks in OUT with TRUTH: a data set, or a folder of truth masks; matched by id.
+
+    Exit code 3: some masks could not be scored.
+
+    Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
+    """
+    from batch.score import score as compare
+    from batch.score import write_csv
+    from seglab.files import write_text
+
+    with progress(None, "score", "masks") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = compare(out, truth, advance)
+    if csv_to is not None:
+        write_csv(report, csv_to)
+    text = json.dumps(report.to_json(), indent=2)
+    if json_to is not None and json_to != "-":
+        write_text(Path(json_to), text + "\n")
+    _echo_lines([text] if json_to == "-" else report.lines())
+    if not report.is_complete:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
+@click.argument("out", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--all", "all_failures", is_flag=True, help="Show all failures, not the first 20 only.")
+@command_errors
+def status(out: Path, as_json: bool, all_failures: bool) -> None:
+    """Show how far OUT is, with which model and device, how fast, and what failed.
+
+    Example: seg-batch status masks --all
+    """
+    from batch.status import status_of
+
+    report = status_of(out, all_failures=all_failures)
+    _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+
+
+@main.command()
+@click.option("--model", type=FILE, help="Model to try the devices on.  [default: the one that comes with the package]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command_errors
+def doctor(model: Path | None, as_json: bool) -> None:
+    """Show which devices there are, which verify, how fast each runs the model, and what to install for the others.
+
+    Example: seg-batch doctor
+    """
+    from batch.doctor import examine
+
+    report = examine(model)
+    _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    if not report.is_usable:
+        sys.exit(1)
+
+
+def _watch(runner: Runner, results: Iterable[Result], failures: list[Result]) -> None:
+    """Go through the results with a progress bar whose total is counted on the side."""
+    from batch.records import Status
+
+    with progress(None, "segment", "images") as bar:
+        stopped = threading.Event()
+        if not bar.disable:
+            threading.Thread(target=_count, args=(runner, bar, stopped), daemon=True).start()
+        try:
+            for result in results:
+                if result.status is Status.SKIPPED:  # no work: it must not show in the rate
+                    bar.n, bar.initial, bar.last_print_n = bar.n + 1, bar.initial + 1, bar.last_print_n + 1
+                    bar.update(0)
+                else:
+                    bar.update()
+                if result.status is Status.FAILED and len(failures) < FAILURES_SHOWN:
+                    failures.append(result)
+        finally:
+            stopped.set()
+
+
+def _count(runner: Runner, bar: Any, stopped: threading.Event) -> None:
+    bar.total = runner.sources.count(stopped.is_set)
+
+
+def _say_end(runner: Runner, failures: list[Result]) -> None:
+    from batch.errors import shown
+
+    report = runner.report
+    for result in failures:
+        click.echo(f"failed: {shown(result.path)}: {shown(result.error or '')}", err=True)
+    if report.failed > len(failures):
+        click.echo(f"and {report.failed - len(failures)} more: seg-batch status {report.masks} --all", err=True)
+    if not report.total and not report.interrupted:
+        click.echo("No images found.", err=True)
+    for line in report.lines():
+        click.echo(line, err=True)
+
+
+def _echo_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(line)

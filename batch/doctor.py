@@ -1,0 +1,108 @@
+"""``seg-batch doctor``: what this machine has, what of it works, and what to install."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch.cores import cores
+from batch.errors import shown
+from batch.tools import tool_versions
+
+if TYPE_CHECKING:
+    from export.runtime import DeviceReport
+
+FORMAT_VERSION = 1
+CPU_INFO = Path("/proc/cpuinfo")
+FEATURES = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512f",),
+    "vnni (fast int8)": ("avx512_vnni", "avx_vnni"),
+    "bf16 (avx512)": ("avx512_bf16",),
+    "amx bf16 (fast bf16)": ("amx_bf16",),
+    "amx int8": ("amx_int8",),
+}
+"""Processor features that decide how fast a provider is, by the names Linux gives them (any of them)."""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``."""
+
+    system: str
+    processor: str
+    cores: int
+    features: dict[str, bool]
+    tools: dict[str, str]
+    model: Path
+    devices: tuple[DeviceReport, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Is there a device that runs the model and was verified?"""
+        return any(device.verified for device in self.devices)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with a format version."""
+        devices = [vars(device) for device in self.devices]
+        return {"format_version": FORMAT_VERSION, **vars(self), "model": shown(str(self.model)), "devices": devices}
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        yield f"system: {self.system}; {self.processor}, {self.cores} cores for this process"
+        yield "processor: " + (
+            ", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known"
+        )
+        yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
+        yield f"devices (tried on {shown(str(self.model))}):"
+        for device in self.devices:
+            yield from _device_lines(device)
+
+
+def examine(model: Path | None = None) -> DoctorReport:
+    """Look at the machine and try every device on ``model`` (None: the one that comes with the package).
+
+    Raises :class:`export.errors.ContractError` for a file that is no model.
+    """
+    from export.bundled import bundled_model
+    from export.runtime import inspect_devices
+
+    path = model if model is not None else bundled_model()
+    name, features = _processor()
+    return DoctorReport(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=name,
+        cores=cores(),
+        features=features,
+        tools=tool_versions(),
+        model=path,
+        devices=tuple(inspect_devices(path)),
+    )
+
+
+def _processor() -> tuple[str, dict[str, bool]]:
+    try:
+        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or "unknown processor", {}
+    found = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    values = {key.strip(): value.strip() for key, value in found.items()}
+    flags = set(values.get("flags", "").split())
+    features = {name: bool(flags.intersection(names)) for name, names in FEATURES.items()} if flags else {}
+    return values.get("model name", platform.processor() or "unknown processor"), features
+
+
+def _device_lines(device: DeviceReport) -> Iterator[str]:
+    if device.verified:
+        yield f"  {device.name:<9} works, {device.images_per_second:.1f} images/s, {device.precision}: {device.reason}"
+        return
+    yield f"  {device.name:<9} {'does not verify' if device.available else 'not there'}: {device.reason}"
+    if device.install:
+        yield f"  {'':<9} {device.install}"
+
+
+def _yes(there: bool) -> str:
+    return "yes" if there else "no"

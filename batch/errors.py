@@ -1,0 +1,18 @@
+"""What can go wrong with an archive run and is neither the image's nor the model's fault."""
+
+from __future__ import annotations
+
+from seglab.errors import ConfigError, SeglabError
+
+
+class OutputError(SeglabError):
+    """The output folder cannot be written, is in use, or holds something else."""
+
+
+class SourceError(ConfigError):
+    """A source cannot be what was named: it is not there, or is no folder, file or pattern."""
+
+
+def shown(text: str) -> str:
+    """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

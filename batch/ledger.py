@@ -1,0 +1,238 @@
+"""The ledger: what happened to every image. One thread writes it, in transactions that several images share.
+
+A mask's name is claimed, and the claim committed, before the mask can exist; a row is ``done`` only after its mask has
+been moved into place. So whatever is killed when, the next run finds the same names, and does again what is not done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.errors import OutputError
+from batch.naming import NameTemplate, clash_key
+from batch.records import Claim, Claimed, Figures, RunRecord, now
+from batch.schema import encode, ledger_path, mapped_errors, open_for_writing
+from batch.sources import Item
+
+LOCK_NAME = ".seg-batch.lock"
+COMMIT_SECONDS = 0.5
+"""Results wait for their transaction at most about this long; a kill costs that much work."""
+NAME_TEMPLATE = "name_template"
+
+INSERT_ITEM = """
+INSERT OR IGNORE INTO items (path, source, mask, mask_key, status, bytes, mtime_ns, run)
+VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
+"""
+RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
+FINISH_ITEM = """
+UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, height = ?, width = ?, lesion_area = ?, lesion_fraction = ?,
+    bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?, seconds = ?, error = CAST(? AS TEXT), key = ?,
+    finished_at = ?
+WHERE id = ?
+"""
+NO_BBOX = (None, None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read."""
+
+    row: int
+    bytes: int
+    mtime_ns: int
+    seconds: float
+    figures: Figures | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    id: int
+    mask: str
+    status: str
+    bytes: int
+    mtime_ns: int
+    key: str | None
+    run: int
+
+
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Make the output folder and hold it for this process. Raises :class:`OutputError` if another run has it."""
+    from filelock import FileLock, Timeout
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / LOCK_NAME, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise OutputError(
+            f"Another run is writing to {out}; expected an output folder that is not in use. Wait for its end "
+            f"(`seg-batch status {out}` shows how far it is), or choose another folder."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"The output folder {out} cannot be written: {error.strerror or error}. Expected a folder with write "
+            "permission and free space. Choose another one."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Ledger:
+    """The ledger of an output folder, open for one run. Use it in one thread, and close it."""
+
+    def __init__(self, out: Path, template: NameTemplate, record: RunRecord) -> None:
+        self._out = out
+        self._path = ledger_path(out)
+        self._template = template
+        self._key = record.key
+        self._connection = open_for_writing(self._path)
+        self._last_commit = time.monotonic()
+        try:
+            with mapped_errors(self._path):
+                self._require_template()
+                self._run = self._begin(record)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def unfinished(self) -> list[str]:
+        """Return the mask names of items that a run took on and did not finish."""
+        with mapped_errors(self._path):
+            rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending'")
+            return [mask for (mask,) in rows]
+
+    def claim(self, items: Sequence[Item]) -> list[Claimed]:
+        """Find or make a row and a mask name for each item, and commit: nothing may be written before."""
+        with mapped_errors(self._path):
+            rows = self._rows_of(items)
+            claimed = []
+            for item in items:
+                row = rows.get(item.path)
+                if row is None:
+                    entry, rows[item.path] = self._claim_new(item)
+                else:
+                    entry = self._claim_again(item, row)
+                claimed.append(entry)
+            if any(entry.claim is Claim.TODO for entry in claimed):
+                self.commit()
+            return claimed
+
+    def finish(self, finish: Finish) -> None:
+        """Note an item's end; it is on record with the next commit, which is at most half a second away."""
+        found = finish.figures
+        measured: tuple[Any, ...] = (None, None, None, None, *NO_BBOX, None)
+        if found is not None:
+            sizes = (found.height, found.width, found.lesion_area, found.lesion_fraction)
+            measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence)
+        status = "done" if found is not None else "failed"
+        error = None if finish.error is None else encode(finish.error)
+        tail = (finish.seconds, error, self._key, now(), finish.row)
+        with mapped_errors(self._path):
+            self._connection.execute(FINISH_ITEM, (status, finish.bytes, finish.mtime_ns, *measured, *tail))
+            if time.monotonic() - self._last_commit > COMMIT_SECONDS:
+                self.commit()
+
+    def commit(self) -> None:
+        """Put what was noted on record."""
+        with mapped_errors(self._path):
+            self._connection.commit()
+        self._last_commit = time.monotonic()
+
+    def end_run(self, summary: dict[str, Any]) -> None:
+        """Note the run's end, with its counts and rate."""
+        with mapped_errors(self._path):
+            self._connection.execute(
+                "UPDATE runs SET finished_at = ?, summary = ? WHERE id = ?", (now(), json.dumps(summary), self._run)
+            )
+            self.commit()
+
+    def close(self) -> None:
+        """Close the file. What was noted since the last commit is lost."""
+        self._connection.close()
+
+    def _require_template(self) -> None:
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (NAME_TEMPLATE,)).fetchone()
+        if row is None:
+            self._connection.execute("INSERT INTO meta VALUES (?, ?)", (NAME_TEMPLATE, self._template.text))
+        elif row[0] != self._template.text:
+            raise OutputError(
+                f"The masks in {self._out} are called {row[0]!r}, and this run asks for {self._template.text!r}; "
+                "expected one template in one folder. Use --name as before, or another output folder."
+            )
+
+    def _begin(self, record: RunRecord) -> int:
+        values = (
+            now(),
+            record.key,
+            encode(record.model),
+            record.model_sha256,
+            record.device,
+            record.provider,
+            record.precision,
+            json.dumps(record.settings),
+            json.dumps(record.tools),
+        )
+        cursor = self._connection.execute(
+            "INSERT INTO runs (started_at, key, model, model_sha256, device, provider, precision, settings, tools) "
+            "VALUES (?, ?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        self._connection.commit()
+        if cursor.lastrowid is None:
+            raise sqlite3.DatabaseError("the run got no number")
+        return cursor.lastrowid
+
+    def _rows_of(self, items: Sequence[Item]) -> dict[str, _Row]:
+        marks = ", ".join(["CAST(? AS TEXT)"] * len(items))
+        rows = self._connection.execute(
+            f"SELECT path, id, mask, status, bytes, mtime_ns, key, run FROM items WHERE path IN ({marks})",
+            [encode(item.path) for item in items],
+        )
+        return {path: _Row(*rest) for path, *rest in rows}
+
+    def _claim_new(self, item: Item) -> tuple[Claimed, _Row]:
+        for mask in self._template.candidates(item.relative):
+            texts = (item.path, item.source, mask, clash_key(mask))
+            values = (*(encode(text) for text in texts), item.bytes, item.mtime_ns, self._run)
+            cursor = self._connection.execute(INSERT_ITEM, values)
+            if cursor.rowcount == 1 and cursor.lastrowid is not None:
+                row = _Row(cursor.lastrowid, mask, "pending", item.bytes, item.mtime_ns, None, self._run)
+                return Claimed(item, row.id, mask, Claim.TODO), row
+        raise AssertionError("unreachable: candidates never end")
+
+    def _claim_again(self, item: Item, row: _Row) -> Claimed:
+        if row.run == self._run:
+            return Claimed(item, row.id, row.mask, Claim.REPEATED)
+        if self._is_done(item, row):
+            return Claimed(item, row.id, row.mask, Claim.KEPT)
+        self._connection.execute(RECLAIM_ITEM, (encode(item.source), self._run, row.id))
+        return Claimed(item, row.id, row.mask, Claim.TODO)
+
+    def _is_done(self, item: Item, row: _Row) -> bool:
+        same = (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
+        return same and _has_content(os.path.join(self._out, row.mask))
+
+
+def _has_content(path: str) -> bool:
+    try:
+        return os.stat(path).st_size > 0
+    except OSError:
+        return False

@@ -1,0 +1,83 @@
+"""Names of masks: the source tree mirrored, a template for the last part, and a way out where two names clash."""
+
+from __future__ import annotations
+
+import itertools
+import os.path
+import string
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from seglab.errors import ConfigError
+
+FIELDS = ("stem", "name", "suffix")
+DEFAULT_NAME = "{stem}.png"
+SUFFIX = ".png"
+
+
+@dataclass(frozen=True)
+class NameTemplate:
+    """How a mask is called: ``{stem}`` (``a``), ``{name}`` (``a.jpg``), ``{suffix}`` (``.jpg``) of its image.
+
+    Raises :class:`ConfigError` for a template that names other fields, no image, a folder, or no PNG.
+    """
+
+    text: str = DEFAULT_NAME
+
+    def __post_init__(self) -> None:
+        fields = _fields(self.text)
+        if not {"stem", "name"} & set(fields):
+            raise self._wrong("has neither {stem} nor {name}, so all masks would have one name")
+        if not self.text.lower().endswith(SUFFIX):
+            raise self._wrong("does not end in .png")
+        if any(character in self.text for character in "/\\\0"):
+            raise self._wrong("names a folder; masks mirror the folders of their images by themselves")
+        if self.text.startswith("."):
+            raise self._wrong("begins with a dot, which hides the masks")
+
+    def candidates(self, relative: str) -> Iterator[str]:
+        """Yield the names for an image at ``relative`` (with ``/``), best first; there is always a next one.
+
+        ``a/b.jpg`` gives ``a/b.png``, then with the image's suffix ``a/b.jpg.png``, then ``a/b.jpg.2.png`` and so on.
+        """
+        folder, slash, name = relative.rpartition("/")
+        stem, suffix = os.path.splitext(name)
+        yield folder + slash + self.text.format(stem=stem, name=name, suffix=suffix)
+        full = self.text.format(stem=name, name=name, suffix="")
+        yield folder + slash + full
+        base = full[: -len(SUFFIX)]
+        for number in itertools.count(2):
+            yield f"{folder}{slash}{base}.{number}{full[-len(SUFFIX) :]}"
+
+    def _wrong(self, why: str) -> ConfigError:
+        return ConfigError(
+            f"The name template {self.text!r} {why}; expected something like '{DEFAULT_NAME}' or "
+            "'{stem}_segmentation.png'. Correct --name."
+        )
+
+
+def clash_key(mask: str) -> str:
+    """Return what two mask names have in common where a file system would take one for the other.
+
+    Disks that ignore case, or that compose Unicode, exist on every system; an archive must survive being copied there.
+    """
+    return unicodedata.normalize("NFC", mask.casefold())
+
+
+def _fields(template: str) -> list[str]:
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(
+            f"The name template {template!r} cannot be read: {error}. Expected fields in single braces; correct --name."
+        ) from error
+    fields = [field for _, field, _, _ in parts if field is not None]
+    plain = all(not form and not conversion for _, _, form, conversion in parts)
+    unknown = [field for field in fields if field not in FIELDS]
+    if unknown or not plain:
+        raise ConfigError(
+            f"The name template {template!r} has a field that is not known; expected {{stem}}, {{name}} or "
+            "{suffix}, without formats. Correct --name."
+        )
+    return fields

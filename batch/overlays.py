@@ -1,0 +1,30 @@
+"""Pictures of a bounded size that show a mask's outline over its image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.figures import overlay, write_image
+from seglab.pixels import read_photo
+
+LONGEST_SIDE = 1024
+
+
+def overlay_path(overlays: Path, mask: str) -> Path:
+    """Return where the picture for a mask (named below its output folder) goes: the same tree, as JPEG."""
+    return (overlays / mask).with_suffix(".jpg")
+
+
+def draw_overlay(image: Path, mask: NDArray[np.uint8], path: Path) -> None:
+    """Write ``image`` with the outline of its ``mask`` (H, W), scaled down to at most 1024 pixels a side."""
+    height, width = mask.shape
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    sides = (max(1, round(width * scale)), max(1, round(height * scale)))
+    pixels = read_photo(image, at_least=min(sides)).pixels
+    picture = cv2.resize(pixels, sides, interpolation=cv2.INTER_AREA)
+    outlined = cv2.resize(mask, sides, interpolation=cv2.INTER_NEAREST)
+    write_image(path, overlay(np.asarray(picture, np.uint8), np.asarray(outlined, np.uint8)))

@@ -1,0 +1,163 @@
+"""The stages side by side: decoding threads, one thread that runs the model, writing threads, and one bound on it all.
+
+The queues have no limits of their own: what is in flight is counted where jobs are handed in and results taken out,
+by one thread, so that nothing can overtake the bound and nothing can wait in a circle.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+
+from batch.stages import Decoder, Inference, Job, Sink
+
+JOIN_SECONDS = 60.0
+
+_Queue = queue.SimpleQueue[Job | None]
+
+
+@dataclass
+class Clock:
+    """Time of one thread of a stage: seconds ``busy``, seconds ``waiting`` for work, jobs done."""
+
+    stage: str
+    busy: float = 0.0
+    waiting: float = 0.0
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The stages of a pipeline, and how many threads (decoders, sinks) and images (batch) each takes at a time."""
+
+    decoder: Decoder
+    inference: Inference
+    sink: Sink
+    batch: int
+    decoders: int
+    sinks: int
+
+
+class Pipeline:
+    """Takes jobs, gives them back finished, in any order. To be used as a context manager, by one thread."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self.in_flight = 0
+        self.clocks: list[Clock] = []
+        self._workshop = workshop
+        self._to_decode, self._to_infer, self._to_sink, self._finished = (_Queue() for _ in range(4))
+        self._stopped = False
+        self._decoding = workshop.decoders
+        self._lock = threading.Lock()
+        self._cv_threads = cv2.getNumThreads()
+        bodies: list[tuple[str, Callable[[Clock], None]]] = [
+            *[("decode", self._decode)] * workshop.decoders,
+            ("infer", self._infer),
+            *[("write", self._write)] * workshop.sinks,
+        ]
+        self._threads = [self._thread(stage, body) for stage, body in bodies]
+
+    def __enter__(self) -> Self:
+        cv2.setNumThreads(1)  # the stages are the parallelism
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        cv2.setNumThreads(self._cv_threads)
+
+    def submit(self, job: Job) -> None:
+        """Hand in a job; a redraw goes straight to the sinks."""
+        self.in_flight += 1
+        (self._to_sink if job.redraw else self._to_decode).put(job)
+
+    def end_of_input(self) -> None:
+        """Say that no job will follow, so that the last batch is run though it is not full."""
+        for _ in range(self._workshop.decoders):
+            self._to_decode.put(None)
+
+    def results(self, *, wait: bool) -> Iterator[Job]:
+        """Yield what is finished; if ``wait``, at least one (given that something is in flight)."""
+        wait = wait and self.in_flight > 0
+        while True:
+            try:
+                job = self._finished.get(block=wait)
+            except queue.Empty:
+                return
+            if job is None:
+                continue
+            wait = False
+            self.in_flight -= 1
+            yield job
+
+    def stop(self) -> None:
+        """Drop what has not begun, finish what has, and end the threads. Results can still be taken."""
+        self._stopped = True
+        for waiting in (self._to_decode, self._to_infer, self._to_sink):
+            for _ in self._threads:
+                waiting.put(None)
+        deadline = time.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _thread(self, stage: str, body: Callable[[Clock], None]) -> threading.Thread:
+        clock = Clock(stage)
+        self.clocks.append(clock)
+        return threading.Thread(target=self._guarded, args=(body, clock), name=f"batch-{stage}", daemon=True)
+
+    def _guarded(self, body: Callable[[Clock], None], clock: Clock) -> None:
+        try:
+            body(clock)
+        except BaseException as error:  # a thread must not die in silence: the run would wait for ever
+            self._finished.put(Job(0, "", "", 0, 0, fatal=error))
+
+    def _take(self, waiting: _Queue, clock: Clock) -> Iterator[Job]:
+        """Yield jobs until the end of input, or a stop; keep time."""
+        while True:
+            start = time.perf_counter()
+            job = waiting.get()
+            taken = time.perf_counter()
+            clock.waiting += taken - start
+            if job is None or self._stopped:
+                return
+            yield job
+            clock.busy += time.perf_counter() - taken
+            clock.count += 1
+
+    def _decode(self, clock: Clock) -> None:
+        for job in self._take(self._to_decode, clock):
+            self._workshop.decoder(job)
+            (self._finished if job.error else self._to_infer).put(job)
+        with self._lock:
+            self._decoding -= 1
+            if self._decoding == 0:
+                self._to_infer.put(None)
+
+    def _infer(self, clock: Clock) -> None:
+        group: list[Job] = []
+        for job in self._take(self._to_infer, clock):
+            group.append(job)
+            if len(group) == self._workshop.batch:
+                self._infer_group(group)
+                group = []
+        if group and not self._stopped:
+            self._infer_group(group)
+        for _ in range(self._workshop.sinks):
+            self._to_sink.put(None)
+
+    def _infer_group(self, group: list[Job]) -> None:
+        self._workshop.inference(group)
+        for job in group:
+            (self._finished if job.error else self._to_sink).put(job)
+
+    def _write(self, clock: Clock) -> None:
+        for job in self._take(self._to_sink, clock):
+            self._workshop.sink(job)
+            self._finished.put(job)

@@ -1,0 +1,68 @@
+"""Reading a ledger, also while a run writes to it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from batch.records import RunRecord
+from batch.schema import ledger_path, mapped_errors, open_for_reading
+
+STATUSES = ("done", "failed", "pending")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An image of the ledger: absolute ``path``, ``mask`` below the output folder, ``error`` if it failed."""
+
+    path: str
+    mask: str
+    error: str | None
+
+
+class LedgerReader:
+    """A ledger, read-only; a context manager. Raises :class:`batch.errors.OutputError` where there is none."""
+
+    def __init__(self, out: Path) -> None:
+        self._path = ledger_path(out)
+        self._connection = open_for_reading(self._path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many images are done, failed and pending."""
+        found = dict(self._query("SELECT status, count(*) FROM items GROUP BY status"))
+        return {status: found.get(status, 0) for status in STATUSES}
+
+    def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
+        """Yield images of one status by path, at most ``limit``."""
+        rows = self._query(
+            "SELECT path, mask, error FROM items WHERE status = ? ORDER BY path LIMIT ?",
+            (status, -1 if limit is None else limit),
+        )
+        return (Entry(*row) for row in rows)
+
+    def last_run(self) -> RunRecord | None:
+        """Return the run that began last."""
+        with mapped_errors(self._path), closing(self._connection.cursor()) as cursor:
+            cursor.row_factory = sqlite3.Row
+            row = cursor.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        if row is None:
+            return None
+        values = dict(row)
+        for name in ("settings", "tools", "summary"):
+            values[name] = json.loads(values[name] or "{}")
+        return RunRecord(**values)
+
+    def _query(self, sql: str, parameters: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        with mapped_errors(self._path):
+            yield from self._connection.execute(sql, parameters)

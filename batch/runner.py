@@ -1,0 +1,189 @@
+"""One run over an archive: walk, claim, hand to the pipeline, keep the ledger. All of that in the caller's thread."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch.errors import OutputError
+from batch.ledger import Finish, Ledger, locked
+from batch.leftovers import remove_leftovers, require_fresh
+from batch.naming import NameTemplate
+from batch.records import Claim, Claimed, Result, RunRecord, Status
+from batch.report import RunReport
+from batch.settings import RunSettings
+from batch.sources import Item, Sources
+from batch.tools import tool_versions
+
+if TYPE_CHECKING:
+    from batch.pipeline import Pipeline
+    from batch.stages import Job
+    from batch.workshop import Bound
+    from export.runtime import Model
+
+
+class Runner:
+    """A run, to be iterated once; ``report`` has the counts at any time, ``sources`` can count what there is to do.
+
+    Raises at once :class:`batch.errors.SourceError` for a source that is not there. While iterating:
+    :class:`batch.errors.OutputError`, :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`. An
+    image that fails raises nothing: it is a :class:`Result`. Leaving the loop early ends the run in good order.
+    """
+
+    def __init__(self, settings: RunSettings, model: Model | None = None) -> None:
+        from seglab.pixels import IMAGE_SUFFIXES
+
+        self.settings = settings
+        self.report = RunReport()
+        folders = [settings.out] if settings.overlays is None else [settings.out, settings.overlays]
+        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, excluded=folders)
+        self.report.sources = self.sources.report
+        self._model = model
+        self._accepted = 0
+
+    def __iter__(self) -> Generator[Result]:
+        """Do the run; yield a result for each image, those that are done already included, as they come."""
+        out = self.settings.out
+        with locked(out):
+            require_fresh(out)
+            model = self._model or self._open_model()
+            self.report.device = _describe(model)
+            if self._uses_cpu_instead(model):
+                self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
+            self.report.masks = str(out)
+            record = self._record(model)
+            with Ledger(out, NameTemplate(self.settings.name), record) as ledger:
+                remove_leftovers([out, self.settings.overlays], ledger.unfinished())
+                yield from self._run(model, ledger)
+
+    def _run(self, model: Model, ledger: Ledger) -> Iterator[Result]:
+        from batch.workshop import set_up
+
+        pipeline, bound = set_up(self.settings, model)
+        self.report.begin_clock()
+        try:
+            with pipeline:
+                yield from self._turn(pipeline, ledger, bound)
+        except BaseException:
+            self.report.interrupted = True
+            with contextlib.suppress(OutputError):  # the ledger may be what stopped the run
+                self._wind_up(pipeline, ledger)
+            raise
+        self._wind_up(pipeline, ledger)
+
+    def _wind_up(self, pipeline: Pipeline, ledger: Ledger) -> None:
+        for job in pipeline.results(wait=False):  # what was under way when the run was stopped
+            if job.fatal is None:
+                self._finish(job, ledger)
+        self.report.end_clock(pipeline.clocks)
+        ledger.end_run(self.report.to_json())
+
+    def _turn(self, pipeline: Pipeline, ledger: Ledger, bound: Bound) -> Iterator[Result]:
+        items, at_end = iter(self.sources), False
+        while not at_end or pipeline.in_flight:
+            has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
+            if has_room:
+                chunk = self._next_chunk(items, bound.chunk)
+                yield from self._hand_in(ledger.claim(chunk), pipeline)
+                at_end = not chunk
+                if at_end:
+                    pipeline.end_of_input()
+            for job in pipeline.results(wait=not has_room):
+                yield self._finish(job, ledger)
+
+    def _next_chunk(self, items: Iterator[Item], most: int) -> list[Item]:
+        if self.settings.limit is not None:
+            most = min(most, self.settings.limit - self._accepted)
+        return list(itertools.islice(items, most))
+
+    def _hand_in(self, claimed: list[Claimed], pipeline: Pipeline) -> Iterator[Result]:
+        for entry in claimed:
+            if entry.claim is Claim.REPEATED:
+                self.report.repeated += 1
+            elif entry.claim is Claim.TODO:
+                self._accepted += 1
+                pipeline.submit(_job(entry))
+            elif self._lacks_overlay(entry.mask):
+                pipeline.submit(_job(entry, redraw=True))
+            else:
+                yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
+
+    def _lacks_overlay(self, mask: str) -> bool:
+        from batch.overlays import overlay_path
+
+        overlays = self.settings.overlays
+        return overlays is not None and not overlay_path(overlays, mask).exists()
+
+    def _finish(self, job: Job, ledger: Ledger) -> Result:
+        if job.fatal is not None:
+            raise job.fatal
+        if job.redraw and job.error is None:
+            return self._result(job.path, job.mask, Status.SKIPPED, seconds=job.seconds)
+        figures = job.figures if job.error is None else None
+        if job.error is not None:
+            _remove(self.settings.out / job.mask)  # of an earlier state of the image
+        ledger.finish(Finish(job.row, job.bytes, job.mtime_ns, job.seconds, figures, job.error))
+        status = Status.DONE if job.error is None else Status.FAILED
+        return self._result(job.path, job.mask, status, figures=figures, seconds=job.seconds, error=job.error)
+
+    def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
+        self.report.add(status)
+        return Result(path, self.settings.out / mask, status, **details)
+
+    def _open_model(self) -> Model:
+        from batch.workshop import open_for
+
+        return open_for(self.settings)
+
+    def _uses_cpu_instead(self, model: Model) -> bool:
+        return self.settings.exact and model.whole_on == "cpu" != model.device.name
+
+    def _record(self, model: Model) -> RunRecord:
+        device = model.device
+        precision = "fp32" if self._uses_cpu_instead(model) else device.precision
+        return RunRecord(
+            key=self.settings.key(model.sha256, precision),
+            model=str(model.path),
+            model_sha256=model.sha256,
+            device=device.name,
+            provider=device.provider,
+            precision=precision,
+            settings=self.settings.to_json(),
+            tools=tool_versions(),
+        )
+
+
+def run(settings: RunSettings) -> Generator[Result]:
+    """Segment an archive; yield a :class:`Result` for each image as it is finished.
+
+    >>> from pathlib import Path
+    >>> for result in run(RunSettings(("images",), Path("masks"))):  # doctest: +SKIP
+    ...     print(result.path, result.status)
+
+    Raises as :class:`Runner`.
+    """
+    return iter(Runner(settings))
+
+
+def _job(entry: Claimed, *, redraw: bool = False) -> Job:
+    from batch.stages import Job
+
+    return Job(entry.row, entry.item.path, entry.mask, entry.item.bytes, entry.item.mtime_ns, redraw)
+
+
+def _describe(model: Model) -> str:
+    device = model.device
+    why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())
+    parts = (f"{device.name} ({device.provider}, {device.precision})", device.detail, why_not)
+    return "; ".join(part for part in parts if part)
+
+
+def _remove(path: Path) -> None:
+    try:
+        os.unlink(path)
+    except OSError:  # it was never there, or its name is why the image failed
+        return

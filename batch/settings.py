@@ -1,0 +1,66 @@
+"""What a run is asked to do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.naming import DEFAULT_NAME, NameTemplate
+from seglab.errors import ConfigError
+
+MASK_RULE = 1
+"""Raise this where a new release computes other masks from the same model, so that old ones are done again."""
+KEY_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Settings of one run over an archive.
+
+    ``sources``: folders, files or patterns. ``out``: folder for masks and ledger. ``model``: None means the one that
+    comes with the package. ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names.
+    ``mask_bits``: 1 or 8 bits a pixel. ``overlays``: folder for pictures, or None. ``batch``: images a provider call,
+    ``workers``: decoding threads, ``limit``: most images to do in this run; None means chosen by the device, the
+    cores, and no limit.
+
+    Raises :class:`ConfigError` for values that cannot be.
+    """
+
+    sources: tuple[str, ...]
+    out: Path
+    model: Path | None = None
+    device: str = "auto"
+    exact: bool = False
+    name: str = DEFAULT_NAME
+    mask_bits: int = 1
+    overlays: Path | None = None
+    batch: int | None = None
+    workers: int | None = None
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        NameTemplate(self.name)
+        if not self.sources:
+            raise ConfigError("No source was named; expected folders, image files or patterns. Name at least one.")
+        if self.mask_bits not in (1, 8):
+            raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
+        for name in ("batch", "workers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name}.")
+
+    def key(self, model_sha256: str, precision: str) -> str:
+        """Return a short hash of all that changes a mask's pixels or file; an image done under another key is redone.
+
+        The device is not in it, its precision is: the same precision on another device gives the same mask but for
+        rounding, another precision does not. Names are not in it: an output folder keeps the template it began with.
+        """
+        decisive = [MASK_RULE, model_sha256, precision, self.exact, self.mask_bits]
+        return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as the ledger keeps them."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}

@@ -1,0 +1,224 @@
+"""What is done to one image: decode, infer, write. Each stage takes a job and leaves its work, or its reason, in it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.errors import OutputError
+from batch.masks import figures_of, mask_of
+from batch.overlays import draw_overlay, overlay_path
+from batch.png import encode_mask
+from batch.records import Figures
+from export.errors import DeviceError
+from seglab.errors import ImageError, SeglabError
+from seglab.files import write_bytes
+from seglab.pixels import fit, read_mask, read_photo
+
+MAX_FILE_BYTES = 4 * 2**30
+FAILURES_IN_A_ROW = 3
+"""So many single images failing one after another in the provider are no longer the images' fault."""
+
+NAME_ERRORS = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+)
+"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+
+
+class Segmenter(Protocol):
+    """The part of :class:`export.runtime.Model` that the pipeline uses."""
+
+    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(N, S, S, 3)`` to ``(N, S, S)``."""
+
+    def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """``(N, H, W, 3)`` to ``(N, S, S)`` and ``(N, H, W)``."""
+
+
+@dataclass(slots=True)
+class Job:
+    """One image on its way through the stages.
+
+    ``mask``: name below the output folder. ``redraw``: the mask is there, only its overlay is wanted. ``pixels``: uint8
+    ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S, S)``. ``whole``: the graph's own mask, uint8
+    ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run must stop.
+    """
+
+    row: int
+    path: str
+    mask: str
+    bytes: int
+    mtime_ns: int
+    redraw: bool = False
+    size: tuple[int, int] = (0, 0)
+    pixels: NDArray[np.uint8] | None = None
+    prob: NDArray[np.float32] | None = None
+    whole: NDArray[np.uint8] | None = None
+    figures: Figures | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    fatal: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode."""
+
+    size: int
+    exact: bool
+
+    def __call__(self, job: Job) -> None:
+        """Fill ``pixels`` and ``size``, or ``error``."""
+        start = time.perf_counter()
+        try:
+            data, state = read_file(job.path)
+            job.bytes, job.mtime_ns = state.st_size, state.st_mtime_ns
+            photo = read_photo(data, at_least=None if self.exact else self.size)
+            job.size = photo.size
+            job.pixels = photo.pixels if self.exact else fit(photo.pixels, self.size)
+        except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
+            job.error = _reason(error)
+        job.seconds += time.perf_counter() - start
+
+
+class Inference:
+    """Runs the model on full batches, or on whole images one by one in exact mode."""
+
+    def __init__(self, model: Segmenter, *, device: str, exact: bool) -> None:
+        self._model, self._device, self._exact = model, device, exact
+        self._has_worked, self._failed_in_a_row = False, 0
+
+    def __call__(self, jobs: Sequence[Job]) -> None:
+        """Fill ``prob`` (and ``whole``) of each job, or ``error`` of those that fail alone as well.
+
+        Raises :class:`DeviceError` where it is the device and not the images.
+        """
+        start = time.perf_counter()
+        try:
+            self._run(jobs)
+            self._has_worked, self._failed_in_a_row = True, 0
+        except Exception as error:  # a provider may raise anything
+            self._one_by_one(jobs, error)
+        share = (time.perf_counter() - start) / len(jobs)
+        for job in jobs:
+            job.seconds += share
+            job.pixels = None
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        batch = np.stack([_present(job.pixels) for job in jobs])  # (N, S, S, 3)
+        if self._exact:
+            probs, wholes = self._model.prob_and_mask(batch)
+            for job, whole in zip(jobs, wholes, strict=True):
+                job.whole = whole
+        else:
+            probs = self._model.prob(batch)
+        for job, prob in zip(jobs, probs, strict=True):
+            job.prob = prob
+
+    def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> None:
+        for job in jobs:
+            try:
+                if len(jobs) == 1:
+                    raise error
+                self._run([job])
+                self._has_worked, self._failed_in_a_row = True, 0
+            except Exception as reason:  # as above
+                self._failed_in_a_row += 1
+                job.error = f"The model failed on this image: {_reason(reason)}"
+        if all(job.error for job in jobs) and self._is_hopeless(len(jobs)):
+            hint = "Try a smaller --batch, or another --device; run again to go on."
+            raise DeviceError(self._device, f"it failed while running: {_reason(error)}", hint) from error
+
+    def _is_hopeless(self, together: int) -> bool:
+        return together > 1 or not self._has_worked or self._failed_in_a_row >= FAILURES_IN_A_ROW
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Makes masks of the images' own sizes, measures and writes them; overlays too, where wanted."""
+
+    out: Path
+    threshold: float
+    mask_bits: int
+    overlays: Path | None = None
+
+    def __call__(self, job: Job) -> None:
+        """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
+        start = time.perf_counter()
+        try:
+            mask = read_mask(self.out / job.mask) if job.redraw else self._write_mask(job)
+            if self.overlays is not None:
+                draw_overlay(Path(job.path), mask, overlay_path(self.overlays, job.mask))
+        except OSError as error:
+            self._blame(job, error)
+        except Exception as error:  # as in the decoder
+            job.error = _reason(error)
+        job.prob = job.whole = None
+        job.seconds += time.perf_counter() - start
+
+    def _write_mask(self, job: Job) -> NDArray[np.uint8]:
+        prob = _present(job.prob)
+        mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
+        figures = figures_of(mask, prob)
+        write_bytes(self.out / job.mask, encode_mask(mask, self.mask_bits))
+        job.figures = figures
+        return mask
+
+    def _blame(self, job: Job, error: OSError) -> None:
+        said = error.strerror or str(error)
+        if error.errno in NAME_ERRORS:
+            job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
+            return
+        job.fatal = OutputError(
+            f"{error.filename or self.out} cannot be written: {said}. Expected a folder with write permission and "
+            "free space. Make room or choose another output folder, then run again to go on."
+        )
+        job.fatal.__cause__ = error
+
+
+def read_file(path: str) -> tuple[bytes, os.stat_result]:
+    """Return a file's bytes with its state. Raises :class:`ImageError` for what is no file, or changes meanwhile."""
+    try:
+        # A pipe would wait for a writer; a file does not mind.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(handle, "rb", buffering=0) as file:
+            state = os.fstat(handle)
+            _require_file(state)
+            data = file.read()
+            after = os.fstat(handle)
+    except OSError as error:
+        raise ImageError(
+            f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
+        ) from error
+    if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
+        raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
+    return data, state
+
+
+def _require_file(state: os.stat_result) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise ImageError("Not a regular file; expected an image file. Remove it from the source.")
+    if state.st_size > MAX_FILE_BYTES:
+        raise ImageError(
+            f"The file has {state.st_size / 2**30:.1f} GiB; expected an image of at most "
+            f"{MAX_FILE_BYTES / 2**30:.0f} GiB. Save a smaller copy."
+        )
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, SeglabError) else f"{type(error).__name__}: {error}"
+
+
+def _present(array: NDArray[Any] | None) -> NDArray[Any]:
+    if array is None:
+        raise RuntimeError("a stage was skipped")
+    return array

@@ -1,0 +1,29 @@
+"""Versions of what a run's masks depend on."""
+
+from __future__ import annotations
+
+import platform
+
+PACKAGES = (
+    "seglab",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "simplejpeg",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "onnxruntime-ep-openvino",
+)
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the version of Python and of each package that is installed, by name."""
+    from importlib import metadata  # 30 ms that `--help` need not wait for
+
+    versions = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,81 @@
+"""Choosing threads and batch sizes for the cores and the device that are there, and building the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch.cores import cores
+from batch.pipeline import Pipeline, Workshop
+from batch.settings import RunSettings
+from batch.stages import Decoder, Inference, Sink
+from export.bundled import bundled_model
+from export.errors import ContractError
+from export.gpu import NoGpuError, list_gpus
+from export.runtime import Model, open_model
+
+CPU_BATCH = 8
+GPU_BATCH = 64
+MOST_WORKERS = 32
+BATCHES_IN_FLIGHT = 4
+"""At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
+CHUNK = 32
+"""Most items that are claimed in one transaction."""
+WHOLE_IMAGES_IN_FLIGHT = 6
+"""The same in exact mode, where each may hold a hundred megabytes of pixels."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How many items may be in flight, and how many are claimed at a time."""
+
+    in_flight: int
+    chunk: int
+
+    @classmethod
+    def of(cls, batch: int, *, exact: bool) -> Bound:
+        """Return the bound for a batch size."""
+        if exact:
+            return cls(WHOLE_IMAGES_IN_FLIGHT, 1)
+        return cls(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
+
+
+def open_for(settings: RunSettings) -> Model:
+    """Open the model that the settings name. Raises ContractError and DeviceError."""
+    path = settings.model if settings.model is not None else bundled_model()
+    model = open_model(path, settings.device, batch=None if settings.exact else _batch_for(settings))
+    if model.contract.hair_removal:
+        raise ContractError(
+            f"{path} was trained on images without hairs (contract: hair_removal), and this release does not remove "
+            "them. Use a newer release, or a model trained on images as they are."
+        )
+    return model
+
+
+def set_up(settings: RunSettings, model: Model) -> tuple[Pipeline, Bound]:
+    """Return the pipeline for a run, and how much may be in flight."""
+    batch = 1 if settings.exact else model.batch or _batch_for(settings)
+    workers = settings.workers or min(cores(), MOST_WORKERS)
+    workshop = Workshop(
+        decoder=Decoder(model.contract.size, settings.exact),
+        inference=Inference(model, device=model.device.name, exact=settings.exact),
+        sink=Sink(settings.out, model.contract.threshold, settings.mask_bits, settings.overlays),
+        batch=batch,
+        decoders=workers,
+        sinks=workers,
+    )
+    return Pipeline(workshop), Bound.of(batch, exact=settings.exact)
+
+
+def _batch_for(settings: RunSettings) -> int:
+    if settings.batch is not None:
+        return settings.batch
+    return GPU_BATCH if _may_be_gpu(settings.device) else CPU_BATCH
+
+
+def _may_be_gpu(device: str) -> bool:
+    if device != "auto":
+        return device not in ("cpu", "openvino")
+    try:
+        return bool(list_gpus())
+    except NoGpuError:
+        return False

@@ -1,0 +1,1 @@
+"""The ONNX artefact: writing it, proving it, describing it, opening it."""

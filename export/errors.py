@@ -1,0 +1,37 @@
+"""Errors of the artefact: its contract, its proof, and the device it is to run on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seglab.errors import SeglabError
+
+if TYPE_CHECKING:
+    from export.parity import ParityReport
+
+
+class ContractError(SeglabError):
+    """A file is not a model of ours, or of a format that this version does not know."""
+
+
+class ParityError(SeglabError):
+    """A model does not compute what the PyTorch original computes; ``report``: the figures, where they were measured."""
+
+    def __init__(self, message: str, report: ParityReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class DeviceError(SeglabError):
+    """A device that was asked for cannot be had.
+
+    ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device is there, but
+    what ran on it did not verify.
+    """
+
+    def __init__(self, device: str, reason: str, hint: str = "", *, available: bool = False) -> None:
+        super().__init__(f"Device {device!r} cannot be used: {reason}. {hint}".rstrip())
+        self.device = device
+        self.reason = reason
+        self.hint = hint
+        self.available = available

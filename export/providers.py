@@ -1,0 +1,216 @@
+"""From the name of a device to an onnxruntime session on it, or to the reason why there is none.
+
+``get_available_providers()`` only says what the library was built with. Here, what a device needs is asked for one by
+one, and the session that comes out is asked where its nodes were placed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from export.contract import DIMENSIONS
+from export.errors import DeviceError
+from export.gpu import NoGpuError, list_gpus, load_cuda_libraries
+from seglab.errors import ConfigError
+
+CPU = "CPUExecutionProvider"
+OPENVINO = "OpenVINOExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+TENSORRT = "TensorrtExecutionProvider"
+
+DEVICES = "auto|cpu|openvino|cuda|cuda:K|tensorrt"
+BY_SPEED = ("cuda", "openvino", "cpu")
+"""What ``auto`` tries, in this order."""
+
+HEAVY = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "QLinearConv"})
+"""Operators that hold the work; all of them must be on the device (shape arithmetic may stay on the CPU)."""
+
+INSTALL_GPU = (
+    "It needs an NVIDIA GPU with a driver for CUDA 13 (580 or newer), and these libraries: "
+    'pip install "onnxruntime-gpu[cuda,cudnn]".'
+)
+INSTALL_OPENVINO = "Install it: pip install onnxruntime-ep-openvino (Linux and Windows on x86-64)."
+INSTALL_TENSORRT = f"{INSTALL_GPU} And TensorRT 10 for CUDA 13, its libraries on the loader's path."
+QUIET, DEFAULT_SEVERITY = 4, 2
+
+_registering = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a device is opened.
+
+    ``providers``: for the session's constructor. ``plugin``: a plugin provider's device, with ``options`` for it.
+    ``precision``: what it computes fp32 models in. ``antialias``: it honours that attribute of ``Resize``.
+    """
+
+    device: str
+    provider: str
+    precision: str
+    detail: str
+    providers: tuple[Any, ...] = ()
+    plugin: Any = None
+    options: dict[str, str] = field(default_factory=dict)
+    antialias: bool = True
+    hint: str = ""
+    complaints: str = ""
+
+
+def check_name(device: str) -> None:
+    """Raise :class:`ConfigError` for a name that no device has."""
+    if not re.fullmatch(r"auto|cpu|openvino|tensorrt|cuda(:\d+)?", device):
+        raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
+
+
+def plan_for(device: str, threads: int | None) -> Plan:
+    """Find out how to open ``device``. Raises :class:`DeviceError` with the reason where it cannot be had."""
+    if device == "cpu":
+        return Plan("cpu", CPU, "fp32", "onnxruntime's CPU provider", providers=(CPU,))
+    if device == "openvino":
+        return _plan_openvino(threads)
+    return _plan_nvidia(device)
+
+
+def create_session(path: Path, plan: Plan, threads: int | None, fixed: tuple[int, int, int] | None) -> Any:
+    """Open a model on the planned device and check that its work was placed there.
+
+    ``fixed``: batch, height and width of the input, where they never change. Raises :class:`DeviceError`.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    # With OpenVINO the work runs in its own threads (see the plan's options).
+    options.intra_op_num_threads = 1 if plan.plugin else threads or 0
+    for name, length in zip(DIMENSIONS, fixed or (), strict=False):
+        options.add_free_dimension_override_by_name(name, length)
+    if plan.plugin:
+        options.add_provider_for_devices([plan.plugin], plan.options)
+    try:
+        with _quiet():
+            # Without the fallback: it would print to stdout and hand out a session on the CPU.
+            session = onnxruntime.InferenceSession(
+                str(path), options, providers=list(plan.providers) or None, enable_fallback=0
+            )
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        raise DeviceError(plan.device, f"opening the model on it failed: {_brief(error)}", plan.hint) from error
+    _require_placement(session, plan)
+    return session
+
+
+def _require_placement(session: Any, plan: Plan) -> None:
+    if plan.provider not in session.get_providers():
+        because = plan.complaints or "onnxruntime gave no reason"
+        raise DeviceError(plan.device, f"{plan.provider} did not load ({because})", plan.hint)
+    elsewhere = sorted(
+        {
+            f"{node.op_type} on {subgraph.ep_name}"
+            for subgraph in session.get_provider_graph_assignment_info()
+            for node in subgraph.get_nodes()
+            if node.op_type in HEAVY and subgraph.ep_name != plan.provider
+        }
+    )
+    if elsewhere:
+        reason = f"not all of the network was placed on {plan.provider}, but {', '.join(elsewhere)}"
+        raise DeviceError(plan.device, reason, "Use another device.", available=True)
+
+
+def _plan_openvino(threads: int | None) -> Plan:
+    import onnxruntime
+
+    try:
+        import onnxruntime_ep_openvino as package
+    except ImportError as error:
+        raise DeviceError("openvino", "the package onnxruntime-ep-openvino is missing", INSTALL_OPENVINO) from error
+    try:
+        with _registering, _quiet():
+            if not _openvino_devices():
+                onnxruntime.register_execution_provider_library("seglab-openvino", package.get_library_path())
+            found = [entry for entry in _openvino_devices() if entry.ep_metadata.get("ov_device") == "CPU"]
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        raise DeviceError("openvino", f"its library did not load: {_brief(error)}", INSTALL_OPENVINO) from error
+    if not found:
+        raise DeviceError("openvino", "OpenVINO does not support this processor", "Use --device cpu.")
+    about = found[0].ep_metadata
+    # Left to itself it computes in bf16 wherever the processor can, and does not say so. The rule is the same here,
+    # but asked for, and recorded.
+    precision = "bf16" if "BF16" in about.get("OPTIMIZATION_CAPABILITIES", "").split() else "fp32"
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision]}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return Plan(
+        "openvino",
+        OPENVINO,
+        precision,
+        f"OpenVINO {about.get('version', '')} on {about.get('FULL_DEVICE_NAME', 'the CPU')}, {precision}",
+        plugin=found[0],
+        options={"load_config": json.dumps({"CPU": config})},
+        # https://github.com/openvinotoolkit/openvino/issues/35893
+        antialias=False,
+        hint="Use --device cpu.",
+    )
+
+
+def _openvino_devices() -> list[Any]:
+    import onnxruntime
+
+    return [entry for entry in onnxruntime.get_ep_devices() if entry.ep_name == OPENVINO]
+
+
+def _plan_nvidia(device: str) -> Plan:
+    import onnxruntime
+
+    kind, _, number = device.partition(":")
+    provider = CUDA if kind == "cuda" else TENSORRT
+    hint = INSTALL_GPU if kind == "cuda" else INSTALL_TENSORRT
+    if provider not in onnxruntime.get_available_providers():
+        raise DeviceError(device, f"this onnxruntime was built without {provider}", f"{hint} Or use --device auto.")
+    try:
+        gpus = list_gpus()
+    except NoGpuError as error:
+        raise DeviceError(device, str(error), f"{hint} Or use --device auto.") from error
+    index = int(number or 0)
+    if index >= len(gpus):
+        reason = f"there are {len(gpus)} GPU(s), numbered from 0"
+        raise DeviceError(device, reason, f"Use cuda:0 to cuda:{len(gpus) - 1}.")
+    gpu = gpus[index]
+    complaints = load_cuda_libraries()
+    # The default search tries every algorithm for every new shape.
+    cuda = (CUDA, {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC"})
+    first = () if kind == "cuda" else ((TENSORRT, {"device_id": str(index)}),)
+    precision = "tf32" if gpu.computes_tf32 else "fp32"
+    detail = f"{gpu.name}, {precision}"
+    return Plan(
+        f"{kind}:{index}" if kind == "cuda" else kind,
+        provider,
+        precision,
+        detail,
+        providers=(*first, cuda, CPU),
+        hint=hint,
+        complaints=complaints,
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep onnxruntime's own log off the terminal: what went wrong is said once, by us."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(QUIET)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(DEFAULT_SEVERITY)
+
+
+def _brief(error: Exception) -> str:
+    """Return the first line of a foreign error's text."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

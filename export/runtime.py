@@ -1,0 +1,218 @@
+"""Opening a model on a device that was verified, and running it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.contract import INPUT, MASK, PROB, Contract, read_contract
+from export.errors import DeviceError
+from export.providers import BY_SPEED, CPU, DEVICES, Plan, check_name, create_session, plan_for
+from export.tolerances import tolerance_for
+from seglab.files import sha256
+
+__all__ = ["DEVICES", "Device", "DeviceReport", "Model", "inspect_devices", "open_model"]
+
+INSPECTED = ("cpu", "openvino", "cuda", "tensorrt")
+INSPECTION_BATCH, INSPECTION_RUNS = 4, 5
+PROBE_SEED = 7
+
+Images = NDArray[np.uint8]
+Probs = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a model runs.
+
+    ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``provider``: onnxruntime's word for it. ``precision``:
+    what it computes in (``fp32``, ``tf32``, ``bf16``). ``detail``: for people. ``rejected``: what ``auto`` passed over,
+    and why.
+    """
+
+    name: str
+    provider: str
+    precision: str
+    detail: str
+    rejected: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What :func:`inspect_devices` found: ``images_per_second`` is 0 where the device did not verify."""
+
+    name: str
+    available: bool
+    verified: bool
+    images_per_second: float
+    precision: str
+    reason: str
+    install: str
+
+
+class Model:
+    """An opened model on a verified device.
+
+    For one caller at a time: give each thread its own, or take turns. ``whole_on`` names the device that
+    :meth:`mask` uses: the same one, or ``cpu`` where the device cannot resize with antialiasing.
+    """
+
+    def __init__(
+        self, path: Path, contract: Contract, plan: Plan, rejected: dict[str, str], threads: int | None
+    ) -> None:
+        self.path = path
+        self.contract = contract
+        self.sha256 = sha256(path)
+        self.device = Device(plan.device, plan.provider, plan.precision, plan.detail, rejected)
+        self.batch: int | None = None
+        self.whole_on = plan.device if plan.antialias else "cpu"
+        self._plan = plan
+        self._threads = threads
+        self._session: Any = None
+        self._whole: Any = None
+
+    def prob(self, batch: Images) -> Probs:
+        """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size.
+
+        ``batch``: uint8 ``(N, S, S, 3)``, RGB. A model opened for a fixed batch runs it in batches of that length,
+        the last one padded. Raises :class:`ValueError` for another shape or type.
+        """
+        size = self.contract.size
+        if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
+            raise ValueError(f"The batch is {batch.dtype} {batch.shape}; expected uint8 (N, {size}, {size}, 3).")
+        if self.batch is None:
+            return self._run(batch)
+        parts = [self._run_padded(batch[start : start + self.batch]) for start in range(0, len(batch), self.batch)]
+        return np.concatenate(parts) if parts else np.empty((0, size, size), np.float32)
+
+    def mask(self, images: Images) -> Images:
+        """Return masks ``(N, H, W)``, 0 or 255, of images uint8 ``(N, H, W, 3)`` of any H and W: the exact path."""
+        return self.prob_and_mask(images)[1]
+
+    def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
+        """Return probabilities ``(N, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
+            raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
+        prob, mask = self._whole_session().run([PROB, MASK], {INPUT: images})
+        return np.asarray(prob[:, 0], np.float32), np.asarray(mask, np.uint8)
+
+    def _run(self, batch: Images) -> Probs:
+        (prob,) = self._session.run([PROB], {INPUT: batch})
+        return np.asarray(prob[:, 0], np.float32)  # (N, S, S)
+
+    def _run_padded(self, part: Images) -> Probs:
+        missing = (self.batch or 0) - len(part)
+        if missing:
+            part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)])
+        return self._run(part)[: len(part) - missing]
+
+    def _open(self, batch: int | None) -> None:
+        """Open the session for :meth:`prob` and verify it."""
+        size = self.contract.size
+        self.batch = batch
+        fixed = None if batch is None else (batch, size, size)
+        self._session = create_session(self.path, self._plan, self._threads, fixed)
+        if self._plan.provider == CPU:  # the reference itself
+            return
+        probe = _probe(size, size)
+        expected = _open_cpu(self.path, self._threads).run([PROB], {INPUT: probe})[0][:, 0]
+        self._require_same(self.prob(probe), expected)
+
+    def _whole_session(self) -> Any:
+        if self._whole is None:
+            if self.whole_on == "cpu":
+                reusable = self._plan.provider == CPU and self.batch is None
+                self._whole = self._session if reusable else _open_cpu(self.path, self._threads)
+            else:
+                self._whole = self._open_whole()
+        return self._whole
+
+    def _open_whole(self) -> Any:
+        size = self.contract.size
+        session = self._session if self.batch is None else create_session(self.path, self._plan, self._threads, None)
+        probe = _probe(2 * size + 37, 3 * size + 11)
+        expected = _open_cpu(self.path, self._threads).run([PROB], {INPUT: probe})[0]
+        self._require_same(session.run([PROB], {INPUT: probe})[0], expected)
+        return session
+
+    def _require_same(self, prob: Probs, expected: Probs) -> None:
+        limits = tolerance_for(self.device.precision)
+        difference = np.abs(prob - expected)
+        largest, mean = float(difference.max()), float(difference.mean())
+        # Written so that NaN fails.
+        if not (largest <= limits.max_prob and mean <= limits.mean_prob):
+            reason = (
+                f"its probabilities differ from the CPU provider's by up to {largest:.2g} (mean {mean:.2g}); "
+                f"{limits.name} allows {limits.max_prob:g} ({limits.mean_prob:g})"
+            )
+            raise DeviceError(self.device.name, reason, "Use another device.", available=True)
+
+
+def open_model(path: Path, device: str = "auto", *, threads: int | None = None, batch: int | None = None) -> Model:
+    """Open a model on a device and verify it there.
+
+    ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the first of cuda, openvino and cpu
+    that verifies. ``threads``: for the CPU (None: the libraries' own choice). ``batch``: fixes the batch length of
+    :meth:`Model.prob`, which is faster. Verified means: the session has the provider, all convolutions were placed
+    on it, and a probe image gives the CPU provider's probabilities within the precision's tolerance.
+    Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown name.
+    """
+    check_name(device)
+    contract = read_contract(path)
+    if device != "auto":
+        return _open(path, contract, device, {}, threads, batch)
+    rejected: dict[str, str] = {}
+    for name in BY_SPEED[:-1]:
+        try:
+            return _open(path, contract, name, rejected, threads, batch)
+        except DeviceError as error:
+            rejected[name] = error.reason
+    return _open(path, contract, BY_SPEED[-1], rejected, threads, batch)
+
+
+def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport]:
+    """Try every device on a model: which are there, which verify, how fast they are, what to install for the others."""
+    contract = read_contract(path)
+    return [_inspect(path, contract, name, threads) for name in INSPECTED]
+
+
+def _open(
+    path: Path, contract: Contract, device: str, rejected: dict[str, str], threads: int | None, batch: int | None
+) -> Model:
+    model = Model(path, contract, plan_for(device, threads), dict(rejected), threads)
+    model._open(batch)
+    return model
+
+
+def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -> DeviceReport:
+    try:
+        model = _open(path, contract, device, {}, threads, INSPECTION_BATCH)
+    except DeviceError as error:
+        return DeviceReport(device, error.available, False, 0.0, "", error.reason, error.hint)
+    images = _probe(contract.size, contract.size).repeat(INSPECTION_BATCH, axis=0)
+    seconds = []
+    for _ in range(INSPECTION_RUNS):
+        start = time.perf_counter()
+        model.prob(images)
+        seconds.append(time.perf_counter() - start)
+    rate = INSPECTION_BATCH / statistics.median(seconds)
+    return DeviceReport(model.device.name, True, True, rate, model.device.precision, model.device.detail, "")
+
+
+def _open_cpu(path: Path, threads: int | None) -> Any:
+    return create_session(path, plan_for("cpu", threads), threads, None)
+
+
+def _probe(height: int, width: int) -> Images:
+    """Return one image ``(1, H, W, 3)``: a dark spot on skin, under noise that only antialiasing takes away."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    spot = np.hypot((rows - height / 2) / height, (columns - width / 2) / width) < 0.3
+    colours = np.where(spot[..., None], (120.0, 75.0, 55.0), (215.0, 175.0, 155.0))
+    noise = np.random.default_rng(PROBE_SEED).normal(0, 20, (height, width, 3))
+    return np.asarray((colours + noise).clip(0, 255), np.uint8)[None]

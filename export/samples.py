@@ -1,0 +1,126 @@
+"""The images that parity is measured on: real or synthetic ones, and always the shapes and values that break things."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.errors import DataError, ImageError
+from seglab.layouts import find_pairs
+from seglab.pixels import IMAGE_SUFFIXES, read_image, read_mask
+from seglab.synth import synthesise
+
+DEFAULT_LIMIT = 48
+SYNTHETIC_SIZES = (
+    (450, 600),
+    (600, 450),
+    (333, 517),
+    (97, 61),
+    (767, 1022),
+    (1024, 1024),
+    (256, 256),
+    (1499, 1125),
+    (180, 640),
+    (200, 150),
+    (1536, 2048),
+    (255, 257),
+)
+"""Heights and widths of the images that stand in where no folder is given."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image, uint8 ``(H, W, 3)`` RGB, with its truth, uint8 ``(H, W)`` 0/255, where there is one."""
+
+    name: str
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """Samples that are drawn or read one at a time, as they are iterated; ``source`` says where they come from."""
+
+    source: str
+    files: tuple[tuple[Path, Path | None], ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files or SYNTHETIC_SIZES) + len(EDGES)
+
+    def __iter__(self) -> Iterator[Sample]:
+        yield from edge_samples()
+        if self.files:
+            yield from (_read(image, truth) for image, truth in self.files)
+        else:
+            yield from synthetic_samples()
+
+
+def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
+    """Return at most ``limit`` images of a folder, evenly spaced, or synthetic ones; the edge cases come on top.
+
+    A data set in a known layout is read with its truth, any other folder as images. Raises
+    :class:`seglab.errors.DataError` where there are none.
+    """
+    if folder is None:
+        return SampleSet("synthetic images")
+    files: list[tuple[Path, Path | None]]
+    try:
+        files = [(pair.image, pair.truth) for pair in find_pairs(folder)]
+        kind = "images with truth"
+    except DataError as error:
+        files = [(path, None) for path in _images(folder)]
+        kind = "images without truth"
+        if not files:
+            raise DataError(f"No images below {folder}; expected some to measure parity on. Check the path.") from error
+    kept = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int))
+    return SampleSet(f"{len(kept)} of {len(files)} {kind} of {folder.resolve().name}", tuple(files[i] for i in kept))
+
+
+def edge_samples() -> Iterator[Sample]:
+    """Yield the cases that are always measured: all black, all white, noise, 1x1, thin, wide."""
+    for name, (height, width), value in EDGES:
+        if value is None:
+            image = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
+        else:
+            image = np.full((height, width, 3), value, np.uint8)
+        yield Sample(name, image)
+
+
+EDGES: tuple[tuple[str, tuple[int, int], int | None], ...] = (
+    ("black", (301, 400), 0),
+    ("white", (301, 400), 255),
+    ("noise", (353, 251), None),
+    ("1x1", (1, 1), 130),
+    ("thin", (4000, 32), None),
+    ("wide", (32, 4000), None),
+)
+
+
+def synthetic_samples() -> Iterator[Sample]:
+    """Yield synthetic dermoscopy images with truth, in sizes from 97x61 to 1536x2048."""
+    for seed, (height, width) in enumerate(SYNTHETIC_SIZES):
+        drawn = synthesise(height, width, seed)
+        yield Sample(f"synthetic-{height}x{width}", drawn.image, drawn.mask)
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+
+
+def _read(path: Path, truth_path: Path | None) -> Sample:
+    try:
+        image = read_image(path)
+        truth = read_mask(truth_path) if truth_path else None
+    except ImageError as error:
+        raise ImageError(f"{path} (or its truth) cannot be used to measure parity. {error}") from error
+    if truth is not None and truth.shape != image.shape[:2]:
+        raise DataError(
+            f"{truth_path} is {truth.shape}, its image {image.shape[:2]}; expected the same (height, width). "
+            "Resize the truth, or remove the pair."
+        )
+    return Sample(path.name, image, truth)

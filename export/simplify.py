@@ -1,0 +1,91 @@
+"""Cleaning an exported graph: fixed scales for the network's own resizes, and no traces of the machine that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+
+SIZES = 3  # index of Resize's input `sizes`; `scales` is the one before
+
+
+def simplify(model: ModelProto) -> ModelProto:
+    """Return ``model`` with constant scales, without dead nodes and without the exporter's notes.
+
+    The notes hold stack traces with the paths of the exporting machine.
+    """
+    fix_scales(model)
+    drop_dead_nodes(model)
+    drop_notes(model)
+    return model
+
+
+def fix_scales(model: ModelProto) -> None:
+    """Give resizes by a whole factor constant ``scales`` where the exporter computes ``sizes`` at run time.
+
+    It computes them (from the batch axis, which is free) inside the network, too; onnxruntime then cannot keep its
+    blocked layout from one convolution to the next (on CPU a third slower).
+    """
+    from onnx import numpy_helper
+
+    shapes = dict(_shapes(model))
+    for node in model.graph.node:
+        factors = _whole_factors(node, shapes)
+        if factors is not None:
+            name = f"{node.output[0]}_scales"
+            scales = np.array([1, 1, *factors], np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(scales, name))
+            inputs = [node.input[0], "", name]
+            del node.input[:]
+            node.input.extend(inputs)
+
+
+def drop_dead_nodes(model: ModelProto) -> None:
+    """Remove nodes and initializers that no output needs."""
+    needed = {output.name for output in model.graph.output}
+    alive = []
+    for node in reversed(model.graph.node):  # in topological order, as ONNX demands
+        if needed.intersection(node.output):
+            alive.append(node)
+            needed.update(node.input)
+    _keep(model.graph.node, alive[::-1])
+    _keep(model.graph.initializer, [entry for entry in model.graph.initializer if entry.name in needed])
+    produced = {name for node in alive for name in node.output}
+    _keep(model.graph.value_info, [entry for entry in model.graph.value_info if entry.name in produced])
+
+
+def drop_notes(model: ModelProto) -> None:
+    """Remove documentation strings and metadata of the graph and its parts."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+def _keep(field: Any, kept: Iterable[Any]) -> None:
+    entries = list(kept)
+    del field[:]
+    field.extend(entries)
+
+
+def _shapes(model: ModelProto) -> Iterator[tuple[str, list[int | None]]]:
+    for value in (*model.graph.value_info, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        yield value.name, [entry.dim_value if entry.HasField("dim_value") else None for entry in dimensions]
+
+
+def _whole_factors(node: NodeProto, shapes: dict[str, list[int | None]]) -> list[int] | None:
+    """Return by how much a resize enlarges height and width, if both are fixed whole numbers above 1."""
+    if node.op_type != "Resize" or len(node.input) <= SIZES:
+        return None
+    before, after = (shapes.get(name, [])[2:] for name in (node.input[0], node.output[0]))
+    factors = []
+    for small, large in zip(before, after, strict=False):
+        if not small or not large or large % small or large == small:
+            return None
+        factors.append(large // small)
+    return factors if len(factors) == 2 else None

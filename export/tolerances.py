@@ -1,0 +1,51 @@
+"""How far a model may be from the PyTorch original: one named set per precision.
+
+``fp32`` is fp32 arithmetic in another order. ``tf32`` (CUDA, from Ampere on) and ``bf16`` (OpenVINO, on processors
+that compute in it) round the operands of every convolution to 11 and 8 significant bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from export.errors import ParityError
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Limits of one precision.
+
+    ``max_prob``, ``mean_prob``: largest and mean difference of probabilities at S x S, over all images.
+    ``flipped``: share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the PyTorch
+    masks. ``stray_pixels``: an image with no more flipped pixels than this is not the worst one, however small its
+    mask is. ``truth_dice``: how far the mean Dice against the truth may move, either way.
+    """
+
+    name: str
+    max_prob: float
+    mean_prob: float
+    flipped: float
+    mean_dice: float
+    worst_dice: float
+    stray_pixels: int
+    truth_dice: float
+
+
+TOLERANCES = {
+    entry.name: entry
+    for entry in (
+        Tolerance("fp32", 1e-3, 1e-5, 1e-5, 0.9999, 0.999, 2, 1e-4),
+        Tolerance("tf32", 2e-2, 1e-3, 2e-4, 0.9995, 0.995, 4, 5e-4),
+        Tolerance("bf16", 2.5e-1, 1e-2, 2e-3, 0.998, 0.98, 16, 2e-3),
+    )
+}
+
+
+def tolerance_for(precision: str) -> Tolerance:
+    """Return a precision's limits. Raises :class:`ParityError` for one that has none."""
+    if precision not in TOLERANCES:
+        raise ParityError(
+            f"There are no tolerances for precision {precision!r}; expected one of {', '.join(TOLERANCES)}. "
+            "Export with one of these."
+        )
+    return TOLERANCES[precision]

@@ -1,0 +1,6 @@
+"""Training lab for lesion segmentation: pixels, data, networks, metrics, training."""
+
+from __future__ import annotations
+
+__all__ = ["__version__"]
+__version__ = "0.1.0"

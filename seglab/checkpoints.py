@@ -1,0 +1,103 @@
+"""Checkpoints: plain tensors and plain values, so that they load with ``weights_only=True``."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seglab.errors import CheckpointError
+from seglab.files import replacing, sha256
+
+FORMAT_VERSION = 1
+KIND = "seglab checkpoint"
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What to build: ``arch`` (``unet`` from smp, ``unet-scratch``), encoder, classes, constructor options."""
+
+    arch: str
+    encoder: str | None = None
+    classes: int = 1
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Checkpoint:
+    """A trained network with everything that is needed to run it.
+
+    ``size``: side length S of the network's input. ``mean``, ``std``: per RGB channel, on the scale 0-1.
+    ``threshold``: probability from which a pixel is lesion. ``training``: plain values on how it was made.
+    ``state``: the network's weights. ``resume``: optimiser and counters, in ``last.pt`` only.
+    """
+
+    network: NetworkSpec
+    size: int
+    state: dict[str, Tensor]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    threshold: float = 0.5
+    class_names: tuple[str, ...] = ("lesion",)
+    training: dict[str, Any] = field(default_factory=dict)
+    resume: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    sha256: str = ""
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write ``checkpoint`` to ``path`` as a whole or not at all."""
+    values = {
+        entry.name: getattr(checkpoint, entry.name)
+        for entry in dataclasses.fields(checkpoint)
+        if entry.name not in ("network", "path", "sha256")
+    }
+    values["network"] = dataclasses.asdict(checkpoint.network)
+    with replacing(path) as temporary:
+        torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **values}, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU. Raises :class:`CheckpointError` for anything else than one of ours."""
+    values = load_tensors(path)
+    if values.get("kind") != KIND:
+        raise CheckpointError(
+            f"{path} is not a seglab checkpoint; expected a file that `seglab train` wrote (best.pt, last.pt)."
+        )
+    if values["format_version"] > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path} has checkpoint format {values['format_version']}; this seglab reads up to {FORMAT_VERSION}. "
+            "Install a newer seglab."
+        )
+    del values["kind"], values["format_version"]
+    try:
+        network = NetworkSpec(**values.pop("network"))
+        return Checkpoint(network=network, **values, path=path, sha256=sha256(path))
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} lacks parts of a checkpoint ({error}); train or copy it again.") from error
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read a dictionary of tensors and plain values; nothing in the file is executed.
+
+    Raises :class:`CheckpointError` where the file is missing, torn, or holds something else.
+    """
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist; expected a file of weights. Check the path.") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read as weights ({type(error).__name__}); expected a file that torch.save wrote. "
+            "Copy or train it again."
+        ) from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} holds a {type(values).__name__}; expected a dictionary of weights.")
+    return values

@@ -1,0 +1,34 @@
+"""The error tree: what a user can cause ends in one of these, with a message in three parts.
+
+What came, what was expected, what to do. The command lines print the message and exit with ``exit_code``.
+"""
+
+from __future__ import annotations
+
+
+class SeglabError(Exception):
+    """Base of every error a user can cause."""
+
+    exit_code = 1
+
+
+class ImageError(SeglabError):
+    """A file cannot be read as an image."""
+
+
+class DataError(SeglabError):
+    """A data set, a pair of image and mask, or a truth folder is not as expected."""
+
+
+class ConfigError(SeglabError):
+    """A setting has a value it cannot have."""
+
+    exit_code = 2
+
+
+class CheckpointError(SeglabError):
+    """A checkpoint cannot be read, or does not fit the network it names."""
+
+
+class MissingDependencyError(SeglabError):
+    """An optional package is needed and not installed."""

@@ -1,0 +1,114 @@
+"""Building networks: smp's U-Net with any encoder, and our own; weights by name, from a file, or none."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from seglab.checkpoints import Checkpoint, NetworkSpec, load_tensors
+from seglab.errors import CheckpointError, ConfigError
+from seglab.unet import UNet
+
+ARCHITECTURES = ("unet", "unet-scratch")
+
+
+def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
+    """Build a network: ``(N, 3, S, S)`` normalised RGB to logits ``(N, classes, S, S)``.
+
+    ``weights``: for the encoder; None, the path of a file (``torch.save`` of a state dictionary with torchvision's
+    or smp's key names), or the name of a set that smp can download, such as ``imagenet``.
+    Raises :class:`ConfigError` for unknown names and options, :class:`CheckpointError` for weights that do not load.
+    """
+    if spec.arch == "unet-scratch":
+        if weights:
+            raise ConfigError("unet-scratch has no encoder to put weights into. Set encoder_weights to nothing.")
+        return _construct(UNet, spec, {"classes": spec.classes, **spec.options})
+    if spec.arch == "unet":
+        return _build_smp_unet(spec, weights)
+    raise ConfigError(f"arch is {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}.")
+
+
+def restore_network(checkpoint: Checkpoint) -> nn.Module:
+    """Build the checkpoint's network with its weights, in evaluation mode, fp32, on the CPU."""
+    network = build_network(checkpoint.network)
+    try:
+        network.load_state_dict(checkpoint.state)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"The weights of {checkpoint.path} do not fit {checkpoint.network}; expected those of the same network. "
+            "Train it again with this version."
+        ) from error
+    return network.float().eval()
+
+
+def _build_smp_unet(spec: NetworkSpec, weights: str | None) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    _require_encoder(spec.encoder)
+    from_file = weights if weights and Path(weights).suffix in (".pt", ".pth") else None
+    options = {"encoder_name": spec.encoder, "encoder_weights": None, "classes": spec.classes, **spec.options}
+    if "decoder_channels" in options:
+        options["encoder_depth"] = len(options["decoder_channels"])
+    if weights and not from_file:
+        options["encoder_weights"] = weights
+        network = _download(lambda: _construct(smp.Unet, spec, options), weights)
+    else:
+        network = _construct(smp.Unet, spec, options)
+    if from_file:
+        load_encoder(network, Path(from_file))
+    return network
+
+
+def load_encoder(network: nn.Module, path: Path) -> None:
+    """Load pretrained encoder weights; keys the encoder does not have (a classifier's) are passed over."""
+    encoder = network.get_submodule("encoder")
+    given = {key.removeprefix("encoder."): value for key, value in load_tensors(path).items()}
+    wanted = encoder.state_dict()
+    fitting = {key: value for key, value in given.items() if key in wanted and value.shape == wanted[key].shape}
+    missing = sorted(wanted.keys() - fitting.keys())
+    if missing:
+        raise CheckpointError(
+            f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (among them {missing[0]}); expected "
+            "weights of the same encoder. Check encoder and encoder_weights."
+        )
+    encoder.load_state_dict(fitting)
+
+
+def _require_encoder(name: str | None) -> None:
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
+    if name in encoders or ((name or "").startswith("tu-") and timm.is_model(str(name)[3:])):
+        return
+    known = [*encoders, *(f"tu-{model}" for model in timm.list_models())]
+    near = difflib.get_close_matches(str(name), known, n=3)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise ConfigError(f"encoder is {name!r}; expected an encoder of smp, or tu-NAME for one of timm.{hint}")
+
+
+def _construct(factory: Any, spec: NetworkSpec, options: dict[str, Any]) -> nn.Module:
+    try:
+        network: nn.Module = factory(**options)
+    except (TypeError, ValueError, KeyError, AssertionError) as error:
+        raise ConfigError(
+            f"{spec.arch} with encoder {spec.encoder} and {spec.options} cannot be built: {error}. "
+            "Check the network's options."
+        ) from error
+    return network
+
+
+def _download(build: Any, weights: str) -> nn.Module:
+    try:
+        network: nn.Module = build()
+    except (ConfigError, CheckpointError):
+        raise
+    except Exception as error:  # the hub clients raise whatever their HTTP library does
+        raise CheckpointError(
+            f"Pretrained weights {weights!r} could not be fetched ({type(error).__name__}: {error}). They need a "
+            "network connection the first time. "
+            "Set encoder_weights to a file (.pth), or to nothing to train from scratch."
+        ) from error
+    return network

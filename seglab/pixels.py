@@ -1,0 +1,173 @@
+"""The one pixel reader: training, export and batch see the same RGB bytes for the same file.
+
+JPEGs with one or three components go through libjpeg-turbo, which can decode them scaled inside the DCT;
+everything else (PNG, TIFF, BMP, WebP, CMYK JPEG) goes through Pillow. EXIF orientation is applied, alpha is
+dropped, grey becomes three equal channels, 16-bit samples keep their high byte.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from seglab.errors import ImageError
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+MAX_PIXELS = 400_000_000
+"""Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
+
+ORIENTATION_TAG = 0x0112
+JPEG_MAGIC = b"\xff\xd8\xff"
+# libjpeg warns about these and loses no pixel by them; any other warning means damaged image data.
+HARMLESS_WARNINGS = re.compile(r"extraneous bytes before marker|Invalid SOS parameters|Unknown Adobe color transform")
+CHANNELS_OF_JPEG = frozenset({"Gray", "YCbCr", "RGB"})
+
+# One limit for both decoders, ours; Pillow's own would only warn below twice its size.
+Image.MAX_IMAGE_PIXELS = None
+# Pillow remarks on odd metadata of good pixels. (A filter per call would not be safe in threads.)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded image.
+
+    ``pixels``: uint8 ``(h, w, 3)``, RGB, 0-255, upright. ``size``: ``(H, W)`` of the whole image, upright;
+    equal to ``(h, w)`` unless the image was decoded scaled.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+
+
+def read_photo(source: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode an image file (or its bytes).
+
+    ``at_least``: with a side length S, JPEGs are decoded at the smallest DCT scale whose sides are both >= S.
+    Raises :class:`ImageError` for anything that is not a whole, readable image of at most ``max_pixels``.
+    """
+    data = _read_bytes(source) if isinstance(source, Path) else source
+    if not data:
+        raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            return _decode(header, data, at_least, max_pixels)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"Not an image ({_describe(data)}); expected JPEG, PNG, TIFF, BMP or WebP. "
+            "Remove it from the source, or export it again."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again from where it came.") from error
+
+
+def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Decode a whole image: uint8 ``(H, W, 3)``, RGB, upright. Raises :class:`ImageError`."""
+    return read_photo(source, max_pixels=max_pixels).pixels
+
+
+def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
+    """Decode a mask of any bit depth: uint8 ``(H, W)``, 0 or 255.
+
+    Samples of at least half the range are lesion.
+    A palette or RGB mask counts by its brightest channel. Raises :class:`ImageError`.
+    """
+    red, green, blue = cv2.split(read_image(source))
+    brightest = cv2.max(cv2.max(red, green), blue)  # (H, W)
+    return np.asarray(cv2.threshold(brightest, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Resize ``(h, w, 3)`` uint8 to ``(size, size, 3)``: area average downwards, bilinear upwards."""
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
+        return pixels
+    shrinks = height >= size and width >= size
+    resized = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.asarray(resized, np.uint8)  # (S, S, 3)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
+        ) from error
+
+
+def _decode(header: Image.Image, data: bytes, at_least: int | None, max_pixels: int) -> Photo:
+    width, height = header.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"The image has {width} x {height} = {width * height / 1e6:.0f} million pixels; at most "
+            f"{max_pixels / 1e6:.0f} million are decoded. Save a smaller copy, or raise the limit."
+        )
+    scaled = _decode_jpeg(data, at_least) if data.startswith(JPEG_MAGIC) else None
+    if scaled is None:
+        pixels = _decode_with_pillow(header)
+        return Photo(pixels, (pixels.shape[0], pixels.shape[1]))
+    orientation = _orientation(header)
+    return Photo(_upright(scaled, orientation), (width, height) if orientation >= 5 else (height, width))
+
+
+def _orientation(header: Image.Image) -> int:
+    try:
+        value = header.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # Broken EXIF raises anything from struct.error to ZeroDivisionError; the pixels are still good.
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _decode_jpeg(data: bytes, at_least: int | None) -> NDArray[np.uint8] | None:
+    """Decode to RGB by libjpeg-turbo; None for component sets that it does not convert (CMYK)."""
+    if simplejpeg.decode_jpeg_header(data, strict=False)[2] not in CHANNELS_OF_JPEG:
+        return None
+    wanted: dict[str, Any] = {"min_height": at_least or 0, "min_width": at_least or 0}
+    try:
+        pixels = simplejpeg.decode_jpeg(data, "RGB", **wanted)
+    except ValueError as error:
+        if not HARMLESS_WARNINGS.search(str(error)):
+            raise
+        pixels = simplejpeg.decode_jpeg(data, "RGB", strict=False, **wanted)
+    return np.asarray(pixels, np.uint8)
+
+
+def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
+    image.load()  # before the orientation is asked for: Pillow turns TIFFs itself while it loads them
+    if _orientation(image) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        grey = np.asarray(image)
+        if grey.dtype != np.uint16 and (grey.min() < 0 or grey.max() > 0xFFFF):
+            raise ImageError("Samples of 32 bits; expected 8 or 16. Save the image with 8 or 16 bits a sample.")
+        return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
+    if image.mode == "F":
+        raise ImageError("Floating-point samples; expected 8 or 16 bits. Save the image with 8 or 16 bits a sample.")
+    return np.array(image.convert("RGB"), np.uint8)  # (H, W, 3)
+
+
+def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Apply an EXIF orientation (1-8; EXIF 2.32, tag 0x0112)."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)  # (W, H, 3)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _describe(data: bytes) -> str:
+    return f"{len(data)} bytes that begin with {os.fsdecode(data[:12])!r}"

@@ -1,0 +1,91 @@
+"""A tiny trained network and its model file, made once per test session: for tests of export and batch.
+
+``tiny_checkpoint(path)`` and ``tiny_model(path)`` write copies wherever a test wants them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from seglab.checkpoints import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.networks import build_network
+
+TINY_SIZE = 64
+STEPS, BATCH = 70, 8
+
+
+def tiny_checkpoint(path: Path, seed: int = 0) -> Checkpoint:
+    """Write the checkpoint of a U-Net (S = 64) that finds brown blobs and leaves blue ones; return it loaded."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_trained(seed), path)
+    return load_checkpoint(path)
+
+
+def tiny_model(path: Path, seed: int = 0) -> Path:
+    """Write that network's model file (with contract) and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_exported(seed), path)
+    return path
+
+
+def blobs(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw skin with a brown blob (the lesion), a blue one, and fine noise: RGB ``(H, W, 3)`` and mask ``(H, W)``."""
+    image = np.full((height, width, 3), (220, 180, 160), np.uint8)
+    mask = np.zeros((height, width), np.uint8)
+    for colour, is_lesion in (((60, 90, 160), False), ((130, 80, 50), True)):
+        centre = (int(rng.uniform(0.2, 0.8) * width), int(rng.uniform(0.2, 0.8) * height))
+        axes = (max(1, int(rng.uniform(0.1, 0.35) * width)), max(1, int(rng.uniform(0.1, 0.35) * height)))
+        turn = float(rng.uniform(0, 180))
+        cv2.ellipse(image, centre, axes, turn, 0, 360, colour, -1)
+        cv2.ellipse(mask, centre, axes, turn, 0, 360, 255 if is_lesion else 0, -1)
+    noisy = image + rng.normal(0, 12, image.shape)
+    return noisy.clip(0, 255).astype(np.uint8), mask
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="seglab-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@functools.cache
+def _trained(seed: int) -> Path:
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    spec = NetworkSpec("unet-scratch", options={"widths": [6, 12, 24]})
+    network = build_network(spec)
+    mean, std = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), torch.tensor(IMAGENET_STD).view(1, 3, 1, 1)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
+    for _ in range(STEPS):
+        images, masks = zip(*(blobs(rng, TINY_SIZE, TINY_SIZE) for _ in range(BATCH)), strict=True)
+        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2) / 255  # (N, 3, S, S)
+        target = torch.from_numpy(np.stack(masks))[:, None] / 255  # (N, 1, S, S)
+        loss = functional.binary_cross_entropy_with_logits(network((x - mean) / std), target)
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    path = _folder() / f"tiny-{seed}.pt"
+    training = {"data": {"name": "blobs"}, "seed": seed, "loss": float(loss.detach())}
+    save_checkpoint(Checkpoint(spec, TINY_SIZE, network.state_dict(), training=training), path)
+    return path
+
+
+@functools.cache
+def _exported(seed: int) -> Path:
+    from export.graph import contract_for, fuse, write_graph
+
+    checkpoint = load_checkpoint(_trained(seed))
+    path = _folder() / f"tiny-{seed}.onnx"
+    write_graph(fuse(checkpoint), contract_for(checkpoint, licence="MIT"), path)
+    return path

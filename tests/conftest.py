@@ -1,0 +1,35 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from seglab.synth import write_set
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repo_root() -> Path:
+    """The repository's root folder."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets; the test is skipped where there is none."""
+    folder = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images at {folder}; set SEGLAB_DATA to the folder that holds isic2018/ and originals/")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def synth_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four small synthetic pairs of different shapes, images/ and masks/; read-only by agreement."""
+    root = tmp_path_factory.mktemp("synth")
+    write_set(root, 4, [(90, 120), (120, 90), (96, 96), (64, 160)], seed=20)
+    return root

@@ -1,0 +1,55 @@
+"""The documents stay true: the generated command reference, and links between files."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("export/models/*.md")})
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)")
+
+
+def commands(command: click.Command, path: str) -> list[str]:
+    found = [path]
+    for name, child in getattr(command, "commands", {}).items():
+        found += commands(child, f"{path} {name}")
+    return found
+
+
+def test_the_command_reference_is_up_to_date() -> None:
+    generator = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))
+    written = generator["TARGET"].read_text(encoding="utf-8")
+    assert written == generator["reference"](), f"docs/cli.md is outdated; run: {generator['COMMAND']}"
+
+
+@pytest.mark.parametrize(("script", "module"), [("seglab", "seglab"), ("seg-export", "export"), ("seg-batch", "batch")])
+def test_the_command_reference_covers_every_command(script: str, module: str) -> None:
+    group = __import__(f"{module}.cli", fromlist=["main"]).main
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for path in commands(group, script):
+        assert re.search(rf"^##+ {re.escape(path)}$", text, re.MULTILINE), path
+
+
+@pytest.mark.parametrize(("script", "module"), [("seglab", "seglab"), ("seg-export", "export"), ("seg-batch", "batch")])
+def test_every_option_has_help(script: str, module: str) -> None:
+    def without_help(command: click.Command, path: str) -> list[str]:
+        missing = [
+            f"{path} {option.opts[0]}"
+            for option in command.params
+            if isinstance(option, click.Option) and not option.help and not option.hidden
+        ]
+        children: dict[str, click.Command] = getattr(command, "commands", {})
+        return missing + [name for key, child in children.items() for name in without_help(child, f"{path} {key}")]
+
+    assert without_help(__import__(f"{module}.cli", fromlist=["main"]).main, script) == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_files_lead_somewhere(document: Path) -> None:
+    targets = LINK.findall(document.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (document.parent / target).exists()] == []

@@ -1,0 +1,92 @@
+"""What a box without torch relies on: light imports, and help that answers without opening anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("matplotlib", "onnx", "onnxscript", "segmentation_models_pytorch", "timm", "torch", "torchvision")
+TORCH_FREE = {
+    "seglab": ("cli", "cli_support", "errors", "figures", "files", "layouts", "metrics", "pixels", "splits", "synth"),
+    "export": ("bundled", "cli", "contract", "errors", "runtime"),
+}
+COMMANDS = {"seglab": "seglab.cli", "seg-export": "export.cli", "seg-batch": "batch.cli"}
+
+IMPORT = """
+import importlib, json, sys
+for name in json.loads(sys.argv[1]):
+    importlib.import_module(name)
+"""
+HELP = """
+import importlib, json, sys
+main = importlib.import_module(sys.argv[1]).main
+sys.argv = sys.argv[2:]
+try:
+    main()
+except SystemExit as done:
+    assert done.code == 0, done.code
+"""
+LOADED = "\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
+
+
+def python(root: Path, code: str, *arguments: str) -> tuple[str, set[str]]:
+    """Run code in a fresh interpreter; return its stdout and the names of the modules it loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", code + LOADED, *arguments], capture_output=True, text=True, cwd=root, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(json.loads(done.stderr.splitlines()[-1]))
+
+
+def batch_modules(root: Path) -> list[str]:
+    files = (path.relative_to(root).with_suffix("") for path in sorted((root / "batch").rglob("*.py")))
+    return [".".join(file.parts).removesuffix(".__init__") for file in files if file.name != "__main__"]
+
+
+def test_importing_the_batch_command_line_loads_no_torch(repo_root: Path) -> None:
+    _, loaded = python(repo_root, IMPORT, json.dumps(["batch.cli"]))
+    assert loaded.isdisjoint({*HEAVY, "onnxruntime"})
+
+
+def test_no_module_of_batch_loads_torch(repo_root: Path) -> None:
+    names = batch_modules(repo_root)
+    assert "batch.cli" in names
+    _, loaded = python(repo_root, IMPORT, json.dumps(names))
+    assert loaded.isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("package", TORCH_FREE)
+def test_the_torch_free_modules_load_no_torch(repo_root: Path, package: str) -> None:
+    _, loaded = python(repo_root, IMPORT, json.dumps([f"{package}.{name}" for name in TORCH_FREE[package]]))
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_seglab_knows_nothing_of_the_layers_above(repo_root: Path) -> None:
+    _, loaded = python(repo_root, IMPORT, json.dumps([f"seglab.{name}" for name in TORCH_FREE["seglab"]]))
+    assert not {name for name in loaded if name.split(".")[0] in {"export", "batch"}}
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_heavy_imports(repo_root: Path, command: str, flag: str) -> None:
+    stdout, loaded = python(repo_root, HELP, COMMANDS[command], command, flag)
+    assert stdout.startswith(f"Usage: {command} ")
+    assert loaded.isdisjoint({*HEAVY, "onnxruntime"})
+
+
+@pytest.mark.parametrize(
+    ("command", "subcommand"),
+    [
+        *(("seglab", name) for name in ("synth", "train", "validate")),
+        *(("seg-export", name) for name in ("onnx", "check", "info")),
+        *(("seg-batch", name) for name in ("run", "score", "status", "doctor")),
+    ],
+)
+def test_every_named_command_is_there(repo_root: Path, command: str, subcommand: str) -> None:
+    stdout, loaded = python(repo_root, HELP, COMMANDS[command], command, subcommand, "--help")
+    assert stdout.startswith(f"Usage: {command} {subcommand} ")
+    assert loaded.isdisjoint({*HEAVY, "onnxruntime"})

@@ -1,0 +1,55 @@
+"""Recipes: every one that comes along, and every way to get one wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from seglab.errors import ConfigError
+from seglab.settings import load_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_recipes_of_the_package_are_valid(name: str) -> None:
+    assert load_recipe(name).epochs > 0
+
+
+def test_changes_are_typed() -> None:
+    recipe = load_recipe("quick", ["epochs=3", "lr=1", "encoder=resnet34", "decoder_channels=[16, 8]", "seed = 7"])
+    assert (recipe.epochs, recipe.lr, recipe.encoder, recipe.seed) == (3, 1.0, "resnet34", 7)
+    assert recipe.decoder_channels == (16, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("epoch=3", "Did you mean epochs"),
+        ("epochs", "no '='"),
+        ("epochs=many", "whole number"),
+        ("epochs=0", "more than 0"),
+        ("loss=focal", "bce, dice"),
+        ("size=100", "multiple of 32"),
+        ("threshold=1.5", "between 0 and 1"),
+        ("decoder_channels=[1.5]", "list of whole numbers"),
+    ],
+)
+def test_wrong_changes_say_what_is_right(change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe("quick", [change])
+
+
+def test_unknown_recipes_suggest_the_near_one() -> None:
+    with pytest.raises(ConfigError, match="Did you mean quick"):
+        load_recipe("quik")
+
+
+def test_a_recipe_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('arch = "unet-scratch"\nwidths = [8, 16]\nsize = 32\n')
+    assert load_recipe(str(path)).widths == (8, 16)
+    path.write_text("arch = ")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_recipe(str(path))
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_recipe(str(tmp_path / "gone.toml"))
