@@ -33,16 +33,18 @@ lint: $(TEST_ENV)/.installed ## ruff: rules, layers and format
 	$(TEST_BIN)/ruff format --check .
 
 types: $(TEST_ENV)/.installed ## strict mypy
-	$(TEST_BIN)/mypy
+	$(TEST_BIN)/mypy seglab export batch tests benchmarks docs
 
 docs: $(TEST_ENV)/.installed ## write docs/cli.md from the commands themselves
 	$(TEST_BIN)/python docs/generate_cli.py
 
 bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
-	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only -m "not gpu"
+	mkdir -p .benchmarks
+	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-json .benchmarks/bench.json
+	$(TEST_BIN)/python -m benchmarks.report .benchmarks/bench.json benchmarks/RESULTS.md
 
 bench-quick: $(TEST_ENV)/.installed ## each benchmark once, small
-	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only
+	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --quick
 
 clean: ## remove the environments and the demo
 	rm -rf $(DEMO_ENV) $(TEST_ENV) demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -15,7 +16,7 @@ from seglab import __version__
 from seglab.cli_support import CONTEXT, command_errors, progress, stop_on_sigterm
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from batch.records import Result
     from batch.runner import Runner
@@ -61,11 +62,13 @@ def run(**options: Any) -> None:
     runner = Runner(RunSettings(**options))
     failures: list[Result] = []
     try:
-        with contextlib.closing(iter(runner)) as results:
+        with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
             _watch(runner, results, failures)
     finally:
         if runner.report.device:  # it got as far as that
             _say_end(runner, failures)
+    if runner.report.interrupted:
+        raise KeyboardInterrupt
     if not runner.report.is_complete:
         sys.exit(SOME_FAILED)
 
@@ -87,7 +90,7 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
     from batch.score import write_csv
     from seglab.files import write_text
 
-    with progress(None, "score", "masks") as bar:
+    with progress(None, "score", " masks") as bar:
 
         def advance(total: int) -> None:
             bar.total = total
@@ -137,17 +140,36 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+@contextlib.contextmanager
+def _orderly_stop(runner: Runner) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM end the run between two results; a second one does not wait."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def stop(_number: int, _frame: object) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if not runner.stop():
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _watch(runner: Runner, results: Iterable[Result], failures: list[Result]) -> None:
     """Go through the results with a progress bar whose total is counted on the side."""
     from batch.records import Status
 
-    with progress(None, "segment", "images") as bar:
+    with progress(None, "segment", " images") as bar:
         stopped = threading.Event()
         if not bar.disable:
             threading.Thread(target=_count, args=(runner, bar, stopped), daemon=True).start()
         try:
             for result in results:
-                if result.status is Status.SKIPPED:  # no work: it must not show in the rate
+                if result.status is Status.SKIPPED and not bar.disable:  # no work: it must not show in the rate
                     bar.n, bar.initial, bar.last_print_n = bar.n + 1, bar.initial + 1, bar.last_print_n + 1
                     bar.update(0)
                 else:

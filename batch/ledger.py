@@ -116,7 +116,7 @@ class Ledger:
     def unfinished(self) -> list[str]:
         """Return the mask names of items that a run took on and did not finish."""
         with mapped_errors(self._path):
-            rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending'")
+            rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
     def claim(self, items: Sequence[Item]) -> list[Claimed]:

@@ -6,6 +6,7 @@ by one thread, so that nothing can overtake the bound and nothing can wait in a 
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import time
@@ -56,16 +57,15 @@ class Pipeline:
         self._decoding = workshop.decoders
         self._lock = threading.Lock()
         self._cv_threads = cv2.getNumThreads()
-        bodies: list[tuple[str, Callable[[Clock], None]]] = [
-            *[("decode", self._decode)] * workshop.decoders,
-            ("infer", self._infer),
-            *[("write", self._write)] * workshop.sinks,
-        ]
-        self._threads = [self._thread(stage, body) for stage, body in bodies]
+        self._threads = {
+            "decode": [self._thread("decode", self._decode) for _ in range(workshop.decoders)],
+            "infer": [self._thread("infer", self._infer)],
+            "write": [self._thread("write", self._write) for _ in range(workshop.sinks)],
+        }
 
     def __enter__(self) -> Self:
         cv2.setNumThreads(1)  # the stages are the parallelism
-        for thread in self._threads:
+        for thread in itertools.chain.from_iterable(self._threads.values()):
             thread.start()
         return self
 
@@ -84,7 +84,7 @@ class Pipeline:
             self._to_decode.put(None)
 
     def results(self, *, wait: bool) -> Iterator[Job]:
-        """Yield what is finished; if ``wait``, at least one (given that something is in flight)."""
+        """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
         wait = wait and self.in_flight > 0
         while True:
             try:
@@ -92,20 +92,29 @@ class Pipeline:
             except queue.Empty:
                 return
             if job is None:
-                continue
+                return
             wait = False
             self.in_flight -= 1
             yield job
 
+    @property
+    def has_results(self) -> bool:
+        """Is anything finished and not yet taken?"""
+        return not self._finished.empty()
+
+    def wake(self) -> None:
+        """Let :meth:`results` return although nothing is finished. May be called anywhere, in signal handlers too."""
+        self._finished.put(None)
+
     def stop(self) -> None:
-        """Drop what has not begun, finish what has, and end the threads. Results can still be taken."""
+        """End the threads: what the model has seen is written, the rest dropped. Results can be taken after."""
         self._stopped = True
-        for waiting in (self._to_decode, self._to_infer, self._to_sink):
-            for _ in self._threads:
-                waiting.put(None)
         deadline = time.monotonic() + JOIN_SECONDS
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        for stage, waiting in (("decode", self._to_decode), ("infer", self._to_infer), ("write", self._to_sink)):
+            for _ in self._threads[stage]:
+                waiting.put(None)
+            for thread in self._threads[stage]:
+                thread.join(max(0.0, deadline - time.monotonic()))
 
     def _thread(self, stage: str, body: Callable[[Clock], None]) -> threading.Thread:
         clock = Clock(stage)
@@ -118,14 +127,14 @@ class Pipeline:
         except BaseException as error:  # a thread must not die in silence: the run would wait for ever
             self._finished.put(Job(0, "", "", 0, 0, fatal=error))
 
-    def _take(self, waiting: _Queue, clock: Clock) -> Iterator[Job]:
-        """Yield jobs until the end of input, or a stop; keep time."""
+    def _take(self, waiting: _Queue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
+        """Yield jobs until the end of input, or (if not ``to_the_end``) a stop; keep time."""
         while True:
             start = time.perf_counter()
             job = waiting.get()
             taken = time.perf_counter()
             clock.waiting += taken - start
-            if job is None or self._stopped:
+            if job is None or (self._stopped and not to_the_end):
                 return
             yield job
             clock.busy += time.perf_counter() - taken
@@ -158,6 +167,6 @@ class Pipeline:
             (self._finished if job.error else self._to_sink).put(job)
 
     def _write(self, clock: Clock) -> None:
-        for job in self._take(self._to_sink, clock):
+        for job in self._take(self._to_sink, clock, to_the_end=True):
             self._workshop.sink(job)
             self._finished.put(job)

@@ -45,8 +45,9 @@ class LedgerReader:
 
     def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
         """Yield images of one status by path, at most ``limit``."""
+        by_index = "" if status == "done" else "AND status <> 'done'"
         rows = self._query(
-            "SELECT path, mask, error FROM items WHERE status = ? ORDER BY path LIMIT ?",
+            f"SELECT path, mask, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
             (status, -1 if limit is None else limit),
         )
         return (Entry(*row) for row in rows)

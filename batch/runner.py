@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,20 @@ class Runner:
         self.sources = Sources(settings.sources, IMAGE_SUFFIXES, excluded=folders)
         self.report.sources = self.sources.report
         self._model = model
+        self._pipeline: Pipeline | None = None
         self._accepted = 0
+
+    def stop(self) -> bool:
+        """Ask the run to end in good order, soon; may be called from anywhere, a signal handler included.
+
+        What the model has seen is still written and yielded; the rest stays pending. Returns False where there is
+        nothing to end yet.
+        """
+        if self._pipeline is None:
+            return False
+        self.report.interrupted = True
+        self._pipeline.wake()
+        return True
 
     def __iter__(self) -> Generator[Result]:
         """Do the run; yield a result for each image, those that are done already included, as they come."""
@@ -64,27 +78,30 @@ class Runner:
         from batch.workshop import set_up
 
         pipeline, bound = set_up(self.settings, model)
+        self._pipeline = pipeline
         self.report.begin_clock()
         try:
             with pipeline:
                 yield from self._turn(pipeline, ledger, bound)
+            yield from self._wind_up(pipeline, ledger)
         except BaseException:
             self.report.interrupted = True
             with contextlib.suppress(OutputError):  # the ledger may be what stopped the run
-                self._wind_up(pipeline, ledger)
+                list(self._wind_up(pipeline, ledger))
             raise
-        self._wind_up(pipeline, ledger)
 
-    def _wind_up(self, pipeline: Pipeline, ledger: Ledger) -> None:
-        for job in pipeline.results(wait=False):  # what was under way when the run was stopped
-            if job.fatal is None:
-                self._finish(job, ledger)
+    def _wind_up(self, pipeline: Pipeline, ledger: Ledger) -> Iterator[Result]:
+        """Settle what was under way when the run was stopped, and end it."""
+        while pipeline.has_results:
+            for job in pipeline.results(wait=False):
+                if job.fatal is None:
+                    yield self._finish(job, ledger)
         self.report.end_clock(pipeline.clocks)
         ledger.end_run(self.report.to_json())
 
     def _turn(self, pipeline: Pipeline, ledger: Ledger, bound: Bound) -> Iterator[Result]:
         items, at_end = iter(self.sources), False
-        while not at_end or pipeline.in_flight:
+        while (not at_end or pipeline.in_flight) and not self.report.interrupted:
             has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
             if has_room:
                 chunk = self._next_chunk(items, bound.chunk)
@@ -144,14 +161,15 @@ class Runner:
 
     def _record(self, model: Model) -> RunRecord:
         device = model.device
-        precision = "fp32" if self._uses_cpu_instead(model) else device.precision
+        if self._uses_cpu_instead(model):
+            device = replace(device, name="cpu", provider="CPUExecutionProvider", precision="fp32")
         return RunRecord(
-            key=self.settings.key(model.sha256, precision),
+            key=self.settings.key(model.sha256, device.precision),
             model=str(model.path),
             model_sha256=model.sha256,
             device=device.name,
             provider=device.provider,
-            precision=precision,
+            precision=device.precision,
             settings=self.settings.to_json(),
             tools=tool_versions(),
         )

@@ -22,7 +22,7 @@ from batch.records import Figures
 from export.errors import DeviceError
 from seglab.errors import ImageError, SeglabError
 from seglab.files import write_bytes
-from seglab.pixels import fit, read_mask, read_photo
+from seglab.pixels import read_fitted, read_mask, read_photo
 
 MAX_FILE_BYTES = 4 * 2**30
 FAILURES_IN_A_ROW = 3
@@ -82,9 +82,8 @@ class Decoder:
         try:
             data, state = read_file(job.path)
             job.bytes, job.mtime_ns = state.st_size, state.st_mtime_ns
-            photo = read_photo(data, at_least=None if self.exact else self.size)
-            job.size = photo.size
-            job.pixels = photo.pixels if self.exact else fit(photo.pixels, self.size)
+            photo = read_photo(data) if self.exact else read_fitted(data, self.size)
+            job.size, job.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
             job.error = _reason(error)
         job.seconds += time.perf_counter() - start

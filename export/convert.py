@@ -11,7 +11,7 @@ from export.parity import CHUNK, ParityReport, check
 from export.runtime import open_model
 from export.samples import Sample, SampleSet
 from seglab.checkpoints import Checkpoint
-from seglab.files import replacing
+from seglab.files import replacing, sha256
 from seglab.predict import Predictor
 
 
@@ -37,4 +37,4 @@ def convert(
         report = check(model, Predictor(checkpoint), samples, source=samples.source, track=track)
         report.require_passed()
         write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
-    return report
+        return dataclasses.replace(report, about={**report.about, "model_sha256": sha256(temporary)})

@@ -15,7 +15,7 @@ class ContractError(SeglabError):
 
 
 class ParityError(SeglabError):
-    """A model does not compute what the PyTorch original computes; ``report``: the figures, where they were measured."""
+    """A model does not compute what the PyTorch original computes; ``report`` has the figures."""
 
     def __init__(self, message: str, report: ParityReport | None = None) -> None:
         super().__init__(message)

@@ -9,21 +9,13 @@ import sys
 from dataclasses import dataclass
 
 NAME_LENGTH = 100
-MAJOR, MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
-AMPERE = 8
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A CUDA device: its name and compute capability."""
+    """A CUDA device, by the name its driver gives it."""
 
     name: str
-    capability: tuple[int, int]
-
-    @property
-    def computes_tf32(self) -> bool:
-        """Whether convolutions in fp32 are computed in TF32 (from Ampere on)."""
-        return self.capability[0] >= AMPERE
 
 
 class NoGpuError(Exception):
@@ -61,10 +53,8 @@ def load_cuda_libraries() -> str:
 
 
 def _describe(driver: ctypes.CDLL, index: int) -> Gpu:
-    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    device = ctypes.c_int()
     name = ctypes.create_string_buffer(NAME_LENGTH)
     driver.cuDeviceGet(ctypes.byref(device), index)
     driver.cuDeviceGetName(name, NAME_LENGTH, device)
-    driver.cuDeviceGetAttribute(ctypes.byref(major), MAJOR, device)
-    driver.cuDeviceGetAttribute(ctypes.byref(minor), MINOR, device)
-    return Gpu(name.value.decode(errors="replace"), (major.value, minor.value))
+    return Gpu(name.value.decode(errors="replace"))

@@ -8,7 +8,7 @@ import io
 import platform
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -97,11 +97,30 @@ def contract_for(checkpoint: Checkpoint, licence: str = "not stated") -> Contrac
         hair_removal=bool(checkpoint.training.get("hair_removal", False)),
         opset=OPSET,
         class_names=checkpoint.class_names,
-        training=checkpoint.training,
+        training=describe_training(checkpoint.training),
         checkpoint_sha256=checkpoint.sha256,
         tools=tool_versions(),
         licence=licence,
     )
+
+
+def describe_training(training: dict[str, Any]) -> dict[str, Any]:
+    """Return what a model file says about its training: the last epoch for the whole history, names for paths."""
+    kept = {key: _portable(value) for key, value in training.items() if key != "history"}
+    if training.get("history"):
+        kept["last_epoch"] = _portable(training["history"][-1])
+    return kept
+
+
+def _portable(value: Any) -> Any:
+    """Return ``value`` as JSON holds it, without absolute paths: they mean nothing elsewhere, and tell of a machine."""
+    if isinstance(value, dict):
+        return {str(key): _portable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_portable(entry) for entry in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
 
 
 def tool_versions() -> dict[str, str]:

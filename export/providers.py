@@ -69,13 +69,21 @@ def check_name(device: str) -> None:
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
 
 
-def plan_for(device: str, threads: int | None) -> Plan:
-    """Find out how to open ``device``. Raises :class:`DeviceError` with the reason where it cannot be had."""
+def plans_for(device: str, threads: int | None) -> list[Plan]:
+    """Find out how to open ``device``: one plan per precision it can compute in, the fastest first.
+
+    Raises :class:`DeviceError` with the reason where it cannot be had.
+    """
     if device == "cpu":
-        return Plan("cpu", CPU, "fp32", "onnxruntime's CPU provider", providers=(CPU,))
+        return [cpu_plan()]
     if device == "openvino":
         return _plan_openvino(threads)
-    return _plan_nvidia(device)
+    return [_plan_nvidia(device)]
+
+
+def cpu_plan() -> Plan:
+    """Return the plan for onnxruntime's own CPU provider, the reference for all others."""
+    return Plan("cpu", CPU, "fp32", "onnxruntime's CPU provider", providers=(CPU,))
 
 
 def create_session(path: Path, plan: Plan, threads: int | None, fixed: tuple[int, int, int] | None) -> Any:
@@ -101,7 +109,7 @@ def create_session(path: Path, plan: Plan, threads: int | None, fixed: tuple[int
                 str(path), options, providers=list(plan.providers) or None, enable_fallback=0
             )
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise DeviceError(plan.device, f"opening the model on it failed: {_brief(error)}", plan.hint) from error
+        raise DeviceError(plan.device, f"opening the model on it failed: {brief(error)}", plan.hint) from error
     _require_placement(session, plan)
     return session
 
@@ -123,7 +131,39 @@ def _require_placement(session: Any, plan: Plan) -> None:
         raise DeviceError(plan.device, reason, "Use another device.", available=True)
 
 
-def _plan_openvino(threads: int | None) -> Plan:
+def _plan_openvino(threads: int | None) -> list[Plan]:
+    found = _find_openvino()
+    about = found.ep_metadata
+    # Left to itself it computes in bf16 wherever the processor can, and does not say so. Here it is told, and recorded.
+    native = about.get("OPTIMIZATION_CAPABILITIES", "").split()
+    precisions = ["bf16", "fp32"] if "BF16" in native else ["fp32"]
+    name = f"OpenVINO {about.get('version', '').partition('+')[0]} on {about.get('FULL_DEVICE_NAME', 'the CPU')}"
+    return [
+        Plan(
+            "openvino",
+            OPENVINO,
+            precision,
+            f"{name}, {precision}",
+            plugin=found,
+            options={"load_config": _openvino_config(precision, threads)},
+            # https://github.com/openvinotoolkit/openvino/issues/35893
+            antialias=False,
+            hint="Use --device cpu.",
+        )
+        for precision in precisions
+    ]
+
+
+def _openvino_config(precision: str, threads: int | None) -> str:
+    """Return the provider's option ``load_config``; its options ``precision`` and ``num_of_threads`` bind nothing."""
+    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision]}
+    if threads:
+        config["INFERENCE_NUM_THREADS"] = threads
+    return json.dumps({"CPU": config})
+
+
+def _find_openvino() -> Any:
+    """Register the plugin once per process and return its CPU device."""
     import onnxruntime
 
     try:
@@ -136,27 +176,10 @@ def _plan_openvino(threads: int | None) -> Plan:
                 onnxruntime.register_execution_provider_library("seglab-openvino", package.get_library_path())
             found = [entry for entry in _openvino_devices() if entry.ep_metadata.get("ov_device") == "CPU"]
     except Exception as error:  # onnxruntime's errors have no base of their own
-        raise DeviceError("openvino", f"its library did not load: {_brief(error)}", INSTALL_OPENVINO) from error
+        raise DeviceError("openvino", f"its library did not load: {brief(error)}", INSTALL_OPENVINO) from error
     if not found:
         raise DeviceError("openvino", "OpenVINO does not support this processor", "Use --device cpu.")
-    about = found[0].ep_metadata
-    # Left to itself it computes in bf16 wherever the processor can, and does not say so. The rule is the same here,
-    # but asked for, and recorded.
-    precision = "bf16" if "BF16" in about.get("OPTIMIZATION_CAPABILITIES", "").split() else "fp32"
-    config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp32": "f32"}[precision]}
-    if threads:
-        config["INFERENCE_NUM_THREADS"] = threads
-    return Plan(
-        "openvino",
-        OPENVINO,
-        precision,
-        f"OpenVINO {about.get('version', '')} on {about.get('FULL_DEVICE_NAME', 'the CPU')}, {precision}",
-        plugin=found[0],
-        options={"load_config": json.dumps({"CPU": config})},
-        # https://github.com/openvinotoolkit/openvino/issues/35893
-        antialias=False,
-        hint="Use --device cpu.",
-    )
+    return found[0]
 
 
 def _openvino_devices() -> list[Any]:
@@ -181,19 +204,16 @@ def _plan_nvidia(device: str) -> Plan:
     if index >= len(gpus):
         reason = f"there are {len(gpus)} GPU(s), numbered from 0"
         raise DeviceError(device, reason, f"Use cuda:0 to cuda:{len(gpus) - 1}.")
-    gpu = gpus[index]
     complaints = load_cuda_libraries()
-    # The default search tries every algorithm for every new shape.
-    cuda = (CUDA, {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC"})
+    # The default search tries every algorithm for every new shape. TF32 keeps 11 bits of every operand: not fp32.
+    options = {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     first = () if kind == "cuda" else ((TENSORRT, {"device_id": str(index)}),)
-    precision = "tf32" if gpu.computes_tf32 else "fp32"
-    detail = f"{gpu.name}, {precision}"
     return Plan(
         f"{kind}:{index}" if kind == "cuda" else kind,
         provider,
-        precision,
-        detail,
-        providers=(*first, cuda, CPU),
+        "fp32",
+        f"{gpus[index].name}, fp32",
+        providers=(*first, (CUDA, options), CPU),
         hint=hint,
         complaints=complaints,
     )
@@ -211,6 +231,6 @@ def _quiet() -> Iterator[None]:
         onnxruntime.set_default_logger_severity(DEFAULT_SEVERITY)
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """Return the first line of a foreign error's text."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

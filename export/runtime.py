@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import time
 from dataclasses import dataclass, field
@@ -13,15 +14,14 @@ from numpy.typing import NDArray
 
 from export.contract import INPUT, MASK, PROB, Contract, read_contract
 from export.errors import DeviceError
-from export.providers import BY_SPEED, CPU, DEVICES, Plan, check_name, create_session, plan_for
-from export.tolerances import tolerance_for
+from export.probe import probe_images, require_same
+from export.providers import BY_SPEED, CPU, DEVICES, Plan, brief, check_name, cpu_plan, create_session, plans_for
 from seglab.files import sha256
 
 __all__ = ["DEVICES", "Device", "DeviceReport", "Model", "inspect_devices", "open_model"]
 
 INSPECTED = ("cpu", "openvino", "cuda", "tensorrt")
 INSPECTION_BATCH, INSPECTION_RUNS = 4, 5
-PROBE_SEED = 7
 
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
@@ -32,7 +32,7 @@ class Device:
     """Where a model runs.
 
     ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``provider``: onnxruntime's word for it. ``precision``:
-    what it computes in (``fp32``, ``tf32``, ``bf16``). ``detail``: for people. ``rejected``: what ``auto`` passed over,
+    what it computes in (``fp32``, ``bf16``). ``detail``: for people. ``rejected``: what ``auto`` passed over,
     and why.
     """
 
@@ -81,7 +81,8 @@ class Model:
         """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size.
 
         ``batch``: uint8 ``(N, S, S, 3)``, RGB. A model opened for a fixed batch runs it in batches of that length,
-        the last one padded. Raises :class:`ValueError` for another shape or type.
+        the last one padded. Raises :class:`ValueError` for another shape or type, :class:`DeviceError` where the
+        device fails (out of memory).
         """
         size = self.contract.size
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
@@ -99,12 +100,21 @@ class Model:
         """Return probabilities ``(N, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
-        prob, mask = self._whole_session().run([PROB, MASK], {INPUT: images})
+        prob, mask = self._call(self._whole_session(), [PROB, MASK], images)
         return np.asarray(prob[:, 0], np.float32), np.asarray(mask, np.uint8)
 
     def _run(self, batch: Images) -> Probs:
-        (prob,) = self._session.run([PROB], {INPUT: batch})
+        (prob,) = self._call(self._session, [PROB], batch)
         return np.asarray(prob[:, 0], np.float32)  # (N, S, S)
+
+    def _call(self, session: Any, outputs: list[str], images: Images) -> list[NDArray[Any]]:
+        try:
+            values: list[NDArray[Any]] = session.run(outputs, {INPUT: images})
+        except Exception as error:  # onnxruntime's errors have no base of their own
+            reason = f"running the model on {images.shape} failed: {brief(error)}"
+            hint = "Use smaller batches, or another device."
+            raise DeviceError(self.device.name, reason, hint, available=True) from error
+        return values
 
     def _run_padded(self, part: Images) -> Probs:
         missing = (self.batch or 0) - len(part)
@@ -120,8 +130,8 @@ class Model:
         self._session = create_session(self.path, self._plan, self._threads, fixed)
         if self._plan.provider == CPU:  # the reference itself
             return
-        probe = _probe(size, size)
-        expected = _open_cpu(self.path, self._threads).run([PROB], {INPUT: probe})[0][:, 0]
+        probe = probe_images(size, size)
+        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0][:, 0]
         self._require_same(self.prob(probe), expected)
 
     def _whole_session(self) -> Any:
@@ -136,22 +146,14 @@ class Model:
     def _open_whole(self) -> Any:
         size = self.contract.size
         session = self._session if self.batch is None else create_session(self.path, self._plan, self._threads, None)
-        probe = _probe(2 * size + 37, 3 * size + 11)
-        expected = _open_cpu(self.path, self._threads).run([PROB], {INPUT: probe})[0]
-        self._require_same(session.run([PROB], {INPUT: probe})[0], expected)
+        probe = probe_images(2 * size + 37, 3 * size + 11, count=1)
+        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0][:, 0]
+        self._require_same(self._call(session, [PROB], probe)[0][:, 0], expected)
         return session
 
     def _require_same(self, prob: Probs, expected: Probs) -> None:
-        limits = tolerance_for(self.device.precision)
-        difference = np.abs(prob - expected)
-        largest, mean = float(difference.max()), float(difference.mean())
-        # Written so that NaN fails.
-        if not (largest <= limits.max_prob and mean <= limits.mean_prob):
-            reason = (
-                f"its probabilities differ from the CPU provider's by up to {largest:.2g} (mean {mean:.2g}); "
-                f"{limits.name} allows {limits.max_prob:g} ({limits.mean_prob:g})"
-            )
-            raise DeviceError(self.device.name, reason, "Use another device.", available=True)
+        device, threshold = self.device, self.contract.threshold
+        require_same(prob, expected, device=device.name, precision=device.precision, threshold=threshold)
 
 
 def open_model(path: Path, device: str = "auto", *, threads: int | None = None, batch: int | None = None) -> Model:
@@ -160,7 +162,8 @@ def open_model(path: Path, device: str = "auto", *, threads: int | None = None, 
     ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the first of cuda, openvino and cpu
     that verifies. ``threads``: for the CPU (None: the libraries' own choice). ``batch``: fixes the batch length of
     :meth:`Model.prob`, which is faster. Verified means: the session has the provider, all convolutions were placed
-    on it, and a probe image gives the CPU provider's probabilities within the precision's tolerance.
+    on it, and probe images give the CPU provider's probabilities within the precision's tolerance. OpenVINO computes in
+    bf16 where the processor does and that verifies, else in fp32; ``Device.precision`` says which.
     Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown name.
     """
     check_name(device)
@@ -185,9 +188,19 @@ def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport
 def _open(
     path: Path, contract: Contract, device: str, rejected: dict[str, str], threads: int | None, batch: int | None
 ) -> Model:
-    model = Model(path, contract, plan_for(device, threads), dict(rejected), threads)
-    model._open(batch)
-    return model
+    """Open on the first plan that verifies; a device may have a fast one and an exact one."""
+    note = ""
+    for plan in (plans := plans_for(device, threads)):
+        model = Model(path, contract, dataclasses.replace(plan, detail=plan.detail + note), dict(rejected), threads)
+        try:
+            model._open(batch)
+        except DeviceError as error:
+            if plan is plans[-1] or not error.available:
+                raise
+            note = f" ({error.reason})"
+        else:
+            return model
+    raise DeviceError(device, "there is no way to open it")  # not reached: plans are never empty
 
 
 def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -> DeviceReport:
@@ -195,7 +208,7 @@ def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -
         model = _open(path, contract, device, {}, threads, INSPECTION_BATCH)
     except DeviceError as error:
         return DeviceReport(device, error.available, False, 0.0, "", error.reason, error.hint)
-    images = _probe(contract.size, contract.size).repeat(INSPECTION_BATCH, axis=0)
+    images = probe_images(contract.size, contract.size, INSPECTION_BATCH)
     seconds = []
     for _ in range(INSPECTION_RUNS):
         start = time.perf_counter()
@@ -206,13 +219,4 @@ def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -
 
 
 def _open_cpu(path: Path, threads: int | None) -> Any:
-    return create_session(path, plan_for("cpu", threads), threads, None)
-
-
-def _probe(height: int, width: int) -> Images:
-    """Return one image ``(1, H, W, 3)``: a dark spot on skin, under noise that only antialiasing takes away."""
-    rows, columns = np.mgrid[0:height, 0:width]
-    spot = np.hypot((rows - height / 2) / height, (columns - width / 2) / width) < 0.3
-    colours = np.where(spot[..., None], (120.0, 75.0, 55.0), (215.0, 175.0, 155.0))
-    noise = np.random.default_rng(PROBE_SEED).normal(0, 20, (height, width, 3))
-    return np.asarray((colours + noise).clip(0, 255), np.uint8)[None]
+    return create_session(path, cpu_plan(), threads, None)

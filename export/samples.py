@@ -34,11 +34,15 @@ SYNTHETIC_SIZES = (
 
 @dataclass(frozen=True)
 class Sample:
-    """An image, uint8 ``(H, W, 3)`` RGB, with its truth, uint8 ``(H, W)`` 0/255, where there is one."""
+    """An image, uint8 ``(H, W, 3)`` RGB, with its truth, uint8 ``(H, W)`` 0/255, where there is one.
+
+    ``edge``: made to break things, no picture; it has to match as any other, but says nothing of what is usual.
+    """
 
     name: str
     image: NDArray[np.uint8]
     truth: NDArray[np.uint8] | None = None
+    edge: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def edge_samples() -> Iterator[Sample]:
             image = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
         else:
             image = np.full((height, width, 3), value, np.uint8)
-        yield Sample(name, image)
+        yield Sample(name, image, edge=True)
 
 
 EDGES: tuple[tuple[str, tuple[int, int], int | None], ...] = (

@@ -1,7 +1,7 @@
 """How far a model may be from the PyTorch original: one named set per precision.
 
-``fp32`` is fp32 arithmetic in another order. ``tf32`` (CUDA, from Ampere on) and ``bf16`` (OpenVINO, on processors
-that compute in it) round the operands of every convolution to 11 and 8 significant bits.
+``fp32`` is fp32 arithmetic in another order. ``bf16`` (OpenVINO, on processors that compute in it) rounds the operands
+of every convolution to 8 significant bits: masks move along the border, and Dice says by how much.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class Tolerance:
 
     ``max_prob``, ``mean_prob``: largest and mean difference of probabilities at S x S, over all images.
     ``flipped``: share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the PyTorch
-    masks. ``stray_pixels``: an image with no more flipped pixels than this is not the worst one, however small its
-    mask is. ``truth_dice``: how far the mean Dice against the truth may move, either way.
+    masks. ``stray_pixels``: an image with no more flipped pixels than this counts as Dice 1, however small its mask.
+    ``truth_dice``: how far the mean Dice against the truth may move, either way.
     """
 
     name: str
@@ -30,13 +30,16 @@ class Tolerance:
     stray_pixels: int
     truth_dice: float
 
+    def counted_dice(self, dice: float, flipped: int) -> float:
+        """Return the Dice that an image with so many flipped pixels is judged by."""
+        return 1.0 if flipped <= self.stray_pixels else dice
+
 
 TOLERANCES = {
     entry.name: entry
     for entry in (
         Tolerance("fp32", 1e-3, 1e-5, 1e-5, 0.9999, 0.999, 2, 1e-4),
-        Tolerance("tf32", 2e-2, 1e-3, 2e-4, 0.9995, 0.995, 4, 5e-4),
-        Tolerance("bf16", 2.5e-1, 1e-2, 2e-3, 0.998, 0.98, 16, 2e-3),
+        Tolerance("bf16", 2.5e-1, 5e-3, 5e-3, 0.995, 0.97, 16, 2e-3),
     )
 }
 

@@ -228,5 +228,6 @@ def _score_table(scores: Scores) -> str:
         ]
     )
 
+
 if __name__ == "__main__":
     main()

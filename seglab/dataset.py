@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as colour
 
 from seglab.errors import DataError
 from seglab.layouts import Pair
-from seglab.pixels import fit, read_mask, read_photo
+from seglab.pixels import OVERSAMPLING, fit, read_mask, read_photo
 
 Box = tuple[float, float, float, float]
 CROPPED_SHARE = 0.7
@@ -24,7 +24,6 @@ SMALLEST_CROP = 0.45
 ASPECT = 4 / 3
 """Crops are stretched by up to this factor either way."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-SMALLEST_SIDE = (SMALLEST_CROP / ASPECT) ** 0.5
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.25, 0.25, 0.25, 0.03
 """Half-widths of the colour changes; hue in turns of the colour circle."""
 
@@ -49,7 +48,7 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         pair = self.pairs[index]
         box = random_box(rng) if self.augment == "full" else WHOLE
-        photo = read_photo(pair.image, at_least=round(self.size / SMALLEST_SIDE) if box != WHOLE else self.size)
+        photo = read_photo(pair.image, at_least=round(OVERSAMPLING * self.size / min(box[2:])))
         truth = read_mask(pair.truth)
         if truth.shape != photo.size:
             raise DataError(

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+STEM_CHARACTERS = 30
+"""Of the stem in a temporary name: whatever the script, four bytes each stay well below a name's 255."""
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success move it there, on any error remove it.
@@ -18,7 +22,7 @@ def replacing(path: Path) -> Iterator[Path]:
     It holds process and thread, so that two writers never share one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:100]}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem[:STEM_CHARACTERS]}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
     try:
         yield temporary
         os.replace(temporary, path)

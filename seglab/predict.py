@@ -42,7 +42,7 @@ class Predictor:
     @torch.inference_mode()
     def _prob(self, image: NDArray[np.uint8]) -> Tensor:
         size = self.checkpoint.size
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = torch.from_numpy(np.array(image)).to(self.device)
         x = pixels.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
         x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
         return torch.sigmoid(self.network((x / 255 - self._mean) / self._std))  # (1, 1, S, S)

@@ -28,14 +28,16 @@ def test_networks_give_logits_at_the_input_size(spec: NetworkSpec) -> None:
     assert logits.shape == (2, 1, 64, 96)
 
 
-def test_the_scratch_unet_has_the_published_number_of_weights() -> None:
-    # 31,031,685 is the count of the paper's layout with 3 inputs, one output, 2x2 up-convolutions, less the biases
-    # that batch normalisation makes useless; worked out layer by layer below.
-    widths = (64, 128, 256, 512, 1024)
-    double = lambda i, o: 9 * i * o + 9 * o * o + 4 * o  # noqa: E731
-    expected = double(3, 64) + 64 + 1
-    for shallow, deep in itertools.pairwise(widths):
-        expected += double(shallow, deep) + 4 * deep * shallow + shallow + double(2 * shallow, shallow)
+def double_conv(inputs: int, outputs: int) -> int:
+    """Weights of two 3x3 convolutions without bias, and of their batch normalisations."""
+    return 9 * inputs * outputs + 9 * outputs * outputs + 4 * outputs
+
+
+def test_the_scratch_unet_is_the_published_one() -> None:
+    """Weights counted level by level for the paper's widths; its 2x2 up-convolutions have a bias."""
+    expected = double_conv(3, 64) + 64 + 1
+    for shallow, deep in itertools.pairwise((64, 128, 256, 512, 1024)):
+        expected += double_conv(shallow, deep) + 4 * deep * shallow + shallow + double_conv(2 * shallow, shallow)
     assert sum(weights.numel() for weights in UNet().parameters()) == expected
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from torch.nn import functional
 
 from seglab.errors import ImageError
-from seglab.pixels import fit, read_image, read_mask, read_photo
+from seglab.pixels import fit, read_fitted, read_image, read_mask, read_photo
 
 HEIGHT, WIDTH = 48, 64
 
@@ -101,21 +103,33 @@ def test_masks_between_the_two_values_are_cut_in_the_middle() -> None:
     assert read_mask(encoded(grey, "PNG")).tolist() == [[0, 0, 255, 255]]
 
 
-def test_scaled_decoding_keeps_both_sides_at_least_as_asked_and_the_size() -> None:
+@pytest.mark.parametrize(("at_least", "height"), [(600, 600), (301, 600), (300, 300), (150, 150), (75, 75), (10, 75)])
+def test_scaled_decoding_keeps_both_sides_at_least_as_asked_and_the_size(at_least: int, height: int) -> None:
     smooth = cv2.resize(np.random.default_rng(0).integers(0, 255, (6, 9, 3), np.uint8), (900, 600))
     data = encoded(Image.fromarray(smooth), "JPEG", quality=95)
-    photo = read_photo(data, at_least=128)
+    photo = read_photo(data, at_least=at_least)
     assert photo.size == (600, 900)
-    assert 128 <= photo.pixels.shape[0] < 300
+    assert photo.pixels.shape == (height, -(-height * 3 // 2), 3)
     reference = cv2.resize(smooth, photo.pixels.shape[1::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(photo.pixels.astype(np.int16) - reference).mean() < 2
 
 
-def test_fit_averages_downwards() -> None:
-    chequers = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)
-    small = fit(np.repeat(chequers[..., None], 3, axis=2), 16)
-    assert small.shape == (16, 16, 3)
-    assert set(np.unique(small)) <= {127, 128}
+@pytest.mark.parametrize("shape", [(200, 301), (33, 500), (64, 64), (20, 30), (1, 1)])
+def test_fit_is_the_antialiased_resize_of_torch(shape: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (*shape, 3), np.uint8)
+    x = torch.from_numpy(pixels).permute(2, 0, 1)[None].float()
+    reference = functional.interpolate(x, (64, 64), mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
+    assert np.abs(fit(pixels, 64) - reference).max() <= 1.0
+
+
+def test_fitted_photos_are_near_those_of_a_whole_decode() -> None:
+    rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.integers(0, 255, (60, 90, 3), np.uint8), (1800, 1200), interpolation=cv2.INTER_CUBIC)
+    data = encoded(Image.fromarray(scene), "JPEG", quality=95)
+    photo = read_fitted(data, 64)
+    assert photo.size == (1200, 1800)
+    assert photo.pixels.shape == (64, 64, 3)
+    assert np.abs(photo.pixels.astype(np.int16) - fit(read_image(data), 64)).mean() < 1.0
 
 
 @pytest.mark.parametrize(

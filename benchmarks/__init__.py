@@ -1,0 +1,1 @@
+"""Throughput and quality, side by side with the PyTorch original."""

@@ -1,0 +1,74 @@
+"""The archives that are timed, and how right the masks of one are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from seglab.layouts import Pair, find_pairs
+from seglab.metrics import confusion
+from seglab.pixels import read_image, read_mask
+from seglab.predict import Predictor
+from seglab.synth import write_set
+
+SEED = 2026
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Mask Dice to the PyTorch original (mean, worst image) and Dice and IoU against the truth (means)."""
+
+    dice_to_original: float
+    worst_dice_to_original: float
+    dice: float
+    iou: float
+
+
+@dataclass(frozen=True)
+class Archive:
+    """Images with truth and the masks of the PyTorch original (whole decode, antialiased resize) on disk."""
+
+    name: str
+    pairs: Sequence[Pair]
+    reference: Path
+
+    @property
+    def images(self) -> list[Path]:
+        """The image files."""
+        return [pair.image for pair in self.pairs]
+
+    def judge(self, masks: Path) -> Quality:
+        """Compare a folder of masks, one per image by its stem; a missing one is an error."""
+        agreements, dices, ious = [], [], []
+        for pair in self.pairs:
+            mask = read_mask(masks / f"{pair.image.stem}.png")
+            agreements.append(confusion(mask, read_mask(self.reference / f"{pair.image.stem}.png")).dice)
+            counts = confusion(mask, read_mask(pair.truth))
+            dices.append(counts.dice)
+            ious.append(counts.iou)
+        return Quality(float(np.mean(agreements)), min(agreements), float(np.mean(dices)), float(np.mean(ious)))
+
+
+def photos(root: Path, count: int, predictor: Predictor) -> Archive:
+    """Write ``count`` synthetic photographs of 600x450, JPEG quality 90."""
+    write_set(root, count, [(450, 600)], SEED)
+    return _with_reference("600x450", find_pairs(root), root / "reference", predictor)
+
+
+def originals(data: Path, root: Path, count: int, predictor: Predictor) -> Archive:
+    """Take ``count`` camera originals of 0.4 to 12 megapixels, evenly spaced over the set."""
+    pairs = find_pairs(data / "originals")
+    chosen = [pairs[index] for index in np.linspace(0, len(pairs) - 1, min(count, len(pairs)), dtype=int)]
+    return _with_reference("originals", chosen, root / "reference", predictor)
+
+
+def _with_reference(name: str, pairs: Sequence[Pair], folder: Path, predictor: Predictor) -> Archive:
+    from PIL import Image
+
+    folder.mkdir(parents=True)
+    for pair in pairs:
+        Image.fromarray(predictor.mask(read_image(pair.image))).save(folder / f"{pair.image.stem}.png")
+    return Archive(name, pairs, folder)

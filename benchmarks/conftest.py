@@ -1,0 +1,71 @@
+"""Options and fixtures of the benchmarks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.archives import Archive, originals, photos
+from seglab.checkpoints import Checkpoint, load_checkpoint
+from seglab.predict import Predictor
+
+CHECKPOINT = Path(__file__).parent / "models" / "lesion.pt"
+QUICK_IMAGES, FULL_IMAGES = 24, 256
+QUICK_ORIGINALS, FULL_ORIGINALS = 4, 36
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="few images, one round: does every benchmark still work?")
+    parser.addoption(
+        "--device", action="append", help="device of seg-batch (cpu, openvino, cuda); several may be given"
+    )
+    parser.addoption("--images", type=int, help="number of 600x450 images")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device" in metafunc.fixturenames:
+        metafunc.parametrize("device", metafunc.config.getoption("--device") or ["cpu", "openvino"])
+
+
+@pytest.fixture(scope="session")
+def quick(request: pytest.FixtureRequest) -> bool:
+    """Whether to measure little."""
+    return bool(request.config.getoption("--quick"))
+
+
+@pytest.fixture(scope="session")
+def rounds(quick: bool) -> int:
+    """Timed rounds; the median counts."""
+    return 1 if quick else 5
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    """The PyTorch original of the model in the package."""
+    return load_checkpoint(CHECKPOINT)
+
+
+@pytest.fixture(scope="session")
+def archive_of(
+    request: pytest.FixtureRequest, quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Archive]:
+    """Make (once) the archive of a name: ``600x450`` or ``originals``, which needs the real images."""
+    made: dict[str, Archive] = {}
+    data = Path(os.environ.get("SEGLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+    def make(name: str) -> Archive:
+        if name == "originals" and not data.is_dir():
+            pytest.skip(f"no real images at {data}; set SEGLAB_DATA to the folder that holds originals/")
+        if name not in made:
+            root, predictor = tmp_path_factory.mktemp(name), Predictor(checkpoint)
+            if name == "originals":
+                made[name] = originals(data, root, QUICK_ORIGINALS if quick else FULL_ORIGINALS, predictor)
+            else:
+                count = request.config.getoption("--images") or (QUICK_IMAGES if quick else FULL_IMAGES)
+                made[name] = photos(root, count, predictor)
+        return made[name]
+
+    return make

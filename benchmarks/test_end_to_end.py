@@ -1,0 +1,88 @@
+"""From image files to mask files, with the networks loaded: the PyTorch loop and seg-batch in one run."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from batch.runner import Runner
+from batch.settings import RunSettings
+from benchmarks.archives import Archive
+from benchmarks.original import OriginalLoop
+from export.bundled import bundled_model
+from export.errors import DeviceError
+from export.runtime import open_model
+from seglab.checkpoints import Checkpoint
+
+ARCHIVES = ["600x450", "originals"]
+LEAST_DICE_TO_ORIGINAL = 0.995
+BATCH = 16
+
+
+def measure(benchmark: BenchmarkFixture, archive: Archive, run: Callable[[Path], None], out: Path, rounds: int) -> None:
+    """Time ``run`` into fresh folders, then judge the masks of the last round."""
+    folders = (out / f"round-{number}" for number in itertools.count())
+    used: list[Path] = []
+
+    def fresh() -> tuple[tuple[Path], dict[str, object]]:
+        used.append(next(folders))
+        return (used[-1],), {}
+
+    benchmark.pedantic(run, setup=fresh, rounds=rounds, warmup_rounds=1)  # type: ignore[no-untyped-call]
+    quality = archive.judge(used[-1])
+    benchmark.group = archive.name
+    benchmark.extra_info.update(
+        dataclasses.asdict(quality), archive=archive.name, images=len(archive.pairs), rounds=rounds
+    )
+    assert quality.dice_to_original >= LEAST_DICE_TO_ORIGINAL
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_pytorch_loop(
+    benchmark: BenchmarkFixture,
+    archive_of: Callable[[str], Archive],
+    checkpoint: Checkpoint,
+    tmp_path: Path,
+    rounds: int,
+    name: str,
+) -> None:
+    archive = archive_of(name)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loop = OriginalLoop(checkpoint, device)
+    benchmark.extra_info.update(label=f"PyTorch eager, DataLoader ({device})", precision="fp32", rival=True)
+    measure(benchmark, archive, lambda out: loop.run(archive.images, out), tmp_path, rounds)
+
+
+@pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_seg_batch(
+    benchmark: BenchmarkFixture,
+    archive_of: Callable[[str], Archive],
+    tmp_path: Path,
+    rounds: int,
+    name: str,
+    device: str,
+    exact: bool,
+) -> None:
+    archive = archive_of(name)
+    try:
+        model = open_model(bundled_model(), device, batch=BATCH)
+    except DeviceError as error:
+        pytest.skip(str(error))
+    sources = tuple(str(path) for path in archive.images)
+
+    def run(out: Path) -> None:
+        settings = RunSettings(sources=sources, out=out, device=device, exact=exact, batch=BATCH)
+        failed = [result for result in Runner(settings, model) if result.error]
+        assert not failed
+
+    benchmark.extra_info.update(
+        label=f"seg-batch {model.device.name}{' --exact' if exact else ''}", precision=model.device.precision
+    )
+    measure(benchmark, archive, run, tmp_path, rounds)

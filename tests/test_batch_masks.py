@@ -1,0 +1,104 @@
+"""From probabilities to masks: against floats, Pillow, OpenCV and SciPy."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from batch.masks import confidence, figures_of, mask_of, to_levels
+from batch.png import encode_mask
+
+SHAPES = ((1, 1), (1, 9), (7, 1), (8, 8), (33, 17), (120, 251))
+
+
+def soft_blob(seed: int, size: int = 64) -> NDArray[np.float32]:
+    """A probability map with a border as soft as networks make them."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:size, :size]
+    angle = np.arctan2(rows - size / 2, columns - size / 2)
+    radius = size * (0.25 + 0.05 * np.sin(angle * rng.integers(2, 7) + rng.uniform(0, 6)))
+    distance = np.hypot(rows - size / 2, columns - size / 2) - radius
+    return np.asarray(1 / (1 + np.exp(distance / rng.uniform(0.3, 2))), np.float32)
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_png_reads_back_by_pillow_and_opencv(shape: tuple[int, int], bits: int) -> None:
+    mask = np.random.default_rng(shape[1]).choice(np.array([0, 255], np.uint8), shape)
+    data = encode_mask(mask, bits)
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == ("1" if bits == 1 else "L")
+        np.testing.assert_array_equal(np.asarray(image.convert("L")), mask)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED), mask)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.5, 0.77, 0.999])
+def test_levels_decide_as_the_floats_do(threshold: float) -> None:
+    prob = np.linspace(0, 1, 100_001, dtype=np.float32).reshape(1, -1)
+    levels = to_levels(prob, threshold)
+    differ = prob[(levels >= 128) != (prob >= threshold)]
+    assert np.all(np.abs(differ - threshold) < 1e-6)
+    assert np.all(np.diff(levels.astype(int)) >= 0)  # the map is monotonous
+    assert np.ptp(levels) >= 127  # and uses the range
+
+
+def test_a_probability_of_exactly_the_threshold_is_lesion() -> None:
+    assert to_levels(np.full((2, 2), 0.5, np.float32), 0.5).min() == 128
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000), threshold=st.floats(0.2, 0.8), height=st.integers(20, 700), width=st.integers(20, 700)
+)
+def test_masks_differ_from_the_float_path_on_the_contour_only(
+    seed: int, threshold: float, height: int, width: int
+) -> None:
+    prob = soft_blob(seed)
+    resized = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR)
+    differ = mask_of(prob, threshold, (height, width)) != np.where(resized >= threshold, 255, 0)
+    assert np.all(np.abs(resized[differ] - threshold) < 1.5 / 255)
+    assert differ.mean() < 2e-3
+
+
+def test_the_share_of_flipped_pixels_is_small() -> None:
+    flipped = []
+    for seed in range(10):
+        prob = soft_blob(seed, 256)
+        resized = cv2.resize(prob, (600, 450), interpolation=cv2.INTER_LINEAR)
+        flipped.append(np.mean((mask_of(prob, 0.5, (450, 600)) > 0) != (resized >= 0.5)))
+    assert np.mean(flipped) < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_figures_against_scipy(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((40, 60), np.uint8)
+    y, x = int(rng.integers(0, 30)), int(rng.integers(0, 50))
+    mask[y : y + 7, x : x + 5] = 255
+    prob = rng.random((32, 32), np.float32)
+    figures = figures_of(mask, prob)
+    rows, columns = ndimage.find_objects((mask > 0).astype(int))[0]
+    assert figures.bbox == (columns.start, rows.start, columns.stop, rows.stop)
+    assert figures.lesion_area == ndimage.sum_labels(mask > 0) == 35
+    assert figures.lesion_fraction == pytest.approx(35 / 2400)
+    assert (figures.height, figures.width) == (40, 60)
+    assert figures.confidence == pytest.approx(float(np.maximum(prob, 1 - prob).mean()), abs=1e-6)
+
+
+def test_an_empty_mask_has_no_box() -> None:
+    figures = figures_of(np.zeros((5, 6), np.uint8), np.zeros((4, 4), np.float32))
+    assert (figures.lesion_area, figures.bbox, figures.confidence) == (0, None, 1.0)
+
+
+def test_confidence_of_a_coin_toss() -> None:
+    assert confidence(np.full((8, 8), 0.5, np.float32)) == 0.5
