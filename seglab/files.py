@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-
 STEM_CHARACTERS = 30
 """Of the stem in a temporary name: whatever the script, four bytes each stay well below a name's 255."""
 

@@ -156,7 +156,7 @@ def test_the_reference_implementation_of_onnx_agrees(folder: Path) -> None:
     """The file means the same to a runtime that shares no code with onnxruntime."""
     path = tiny_model(folder / "reference.onnx")
     image = blobs(np.random.default_rng(4), TINY_SIZE, TINY_SIZE)[0][None]
-    prob, mask = ReferenceEvaluator(str(path)).run(None, {"image": image})
+    prob, mask = map(np.asarray, ReferenceEvaluator(str(path)).run(None, {"image": image}))
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     ours_prob, ours_mask = session.run(None, {"image": image})
     np.testing.assert_allclose(ours_prob, prob, atol=1e-5)

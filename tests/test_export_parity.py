@@ -61,6 +61,7 @@ def measure(path: Path, original: Predictor, device: str = "cpu") -> ParityRepor
 
 def constant(model: onnx.ModelProto, like: float) -> onnx.TensorProto:
     """Find the constant scalar of this value."""
+    found: onnx.TensorProto
     (found,) = [
         entry
         for entry in model.graph.initializer
@@ -74,7 +75,8 @@ def constant(model: onnx.ModelProto, like: float) -> onnx.TensorProto:
 def attribute(model: onnx.ModelProto, index: int, name: str) -> onnx.AttributeProto:
     """Find an attribute of the first (input) or last (mask) resize."""
     node = [entry for entry in model.graph.node if entry.op_type == "Resize"][index]
-    return next(entry for entry in node.attribute if entry.name == name)
+    found: onnx.AttributeProto = next(entry for entry in node.attribute if entry.name == name)
+    return found
 
 
 def bgr(model: onnx.ModelProto) -> None:

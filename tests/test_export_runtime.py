@@ -58,7 +58,8 @@ def test_probabilities_do_not_depend_on_device_or_batch(
 ) -> None:
     model = open_model(model_file, device, threads=1, batch=batch)
     prob = model.prob(pictures)
-    assert (prob.dtype, prob.shape) == (np.float32, (7, TINY_SIZE, TINY_SIZE))
+    assert prob.dtype == np.float32
+    assert prob.shape == (7, TINY_SIZE, TINY_SIZE)
     tolerance = 1e-4 if model.device.precision == "fp32" else 0.1
     np.testing.assert_allclose(prob, expected, atol=tolerance)
 
@@ -76,7 +77,8 @@ def test_whole_images_are_masked_exactly_on_every_device(model_file: Path, devic
     expected_prob, expected_mask = session.run(None, {"image": images})
     model = open_model(model_file, device, batch=2)
     prob, mask = model.prob_and_mask(images)
-    assert (mask.dtype, mask.shape) == (np.uint8, (2, 301, 222))
+    assert mask.dtype == np.uint8
+    assert mask.shape == (2, 301, 222)
     np.testing.assert_allclose(prob, expected_prob[:, 0], atol=1e-5)
     np.testing.assert_array_equal(mask, expected_mask)
     np.testing.assert_array_equal(model.mask(images), mask)
