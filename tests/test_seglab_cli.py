@@ -1,0 +1,82 @@
+"""``seglab`` as a user calls it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from seglab.cli import main
+from seglab.errors import ConfigError
+from seglab.figures import PREDICTION, TRUTH, overlay, write_image
+from seglab.files import replacing, write_text
+from seglab.pixels import read_image
+from seglab.settings import recipe_names
+
+
+def test_synth_writes_pairs_of_the_sizes_asked_for(tmp_path: Path) -> None:
+    call = ["synth", "--out", str(tmp_path), "--count", "3", "--size", "64x48", "--size", "40x80"]
+    result = CliRunner().invoke(main, call)
+    assert result.exit_code == 0, result.output
+    images = sorted((tmp_path / "images").iterdir())
+    assert len(images) == 3
+    assert {read_image(path).shape for path in images} <= {(48, 64, 3), (80, 40, 3)}
+    assert [path.stem for path in sorted((tmp_path / "masks").iterdir())] == [path.stem for path in images]
+
+
+@pytest.mark.parametrize("size", ["64", "64x", "0x48", "axb", "64x48x3"])
+def test_sizes_that_are_none_are_refused(tmp_path: Path, size: str) -> None:
+    result = CliRunner().invoke(main, ["synth", "--out", str(tmp_path), "--size", size])
+    assert result.exit_code == 2
+    assert "width x height" in result.output
+
+
+def test_recipes_are_listed() -> None:
+    output = CliRunner().invoke(main, ["recipes"]).output
+    assert [line.partition(":")[0] for line in output.splitlines()] == recipe_names()
+
+
+def test_overlays_draw_both_outlines_and_leave_the_rest() -> None:
+    image = np.full((60, 80, 3), 90, np.uint8)
+    mask, truth = np.zeros((60, 80), np.uint8), np.zeros((60, 80), np.uint8)
+    mask[10:30, 10:30] = truth[35:55, 50:70] = 255
+    picture = overlay(image, mask, truth)
+    for (row, column), colour in (((10, 20), PREDICTION), ((35, 60), TRUTH)):
+        drawn = picture[row, column].astype(int)
+        assert abs(drawn - colour).sum() < abs(drawn - 90).sum(), "the line's colour outweighs the picture's"
+    assert picture[20, 20].tolist() == [90, 90, 90]
+    assert image.min() == 90, "the image itself must stay as it was"
+
+
+def test_pictures_are_written_by_their_suffix(tmp_path: Path) -> None:
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[..., 0] = 255
+    write_image(tmp_path / "a.png", picture)
+    with Image.open(tmp_path / "a.png") as written:
+        assert np.array_equal(np.asarray(written), picture)
+    with pytest.raises(ConfigError, match=r"\.png or \.jpg"):
+        write_image(tmp_path / "a.gif", picture)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+
+    def fail_half_way() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("torn")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power cut"):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_as_long_as_a_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("皮" * 83 + ".png")  # 253 bytes
+    write_text(path, "mask")
+    assert path.read_text() == "mask"
