@@ -162,7 +162,7 @@ class Runner:
     def _record(self, model: Model) -> RunRecord:
         device = model.device
         if self._uses_cpu_instead(model):
-            device = replace(device, name="cpu", provider="CPUExecutionProvider", precision="fp32")
+            device = replace(device, name="cpu", provider="CPUExecutionProvider", precision=model.contract.precision)
         return RunRecord(
             key=self.settings.key(model.sha256, device.precision),
             model=str(model.path),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "segmentation_models_pytorch")
 DEFAULT_IMAGES = 48  # export.samples.DEFAULT_LIMIT, which is not imported for --help
+DEFAULT_CALIBRATION_IMAGES = 64  # export.calibration.DEFAULT_IMAGES, likewise
 json_option = click.option(
     "--json", "json_file", type=FILE, help="Write all figures, image by image, to this file ('-': stdout)."
 )
@@ -41,7 +42,25 @@ def main() -> None:
 @main.command()
 @click.argument("checkpoint", type=FILE)
 @click.option("--out", type=FILE, help="Model file to write.  [default: CHECKPOINT with .onnx]")
-@click.option("--precision", type=click.Choice(["fp32"]), default="fp32", help="Precision of the weights.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "int8"]),
+    default="fp32",
+    help="Of weights and activations. int8: for processors with VNNI or AMX; layers that lose too much stay in float.",
+)
+@click.option(
+    "--calibrate",
+    "calibration_folder",
+    type=FILE,
+    help="For int8: images like those it will see, whose masks are not needed.  [default: synthetic images]",
+)
+@click.option(
+    "--calibration-images",
+    "calibration_limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_CALIBRATION_IMAGES,
+    help="At most so many of them, evenly spaced.",
+)
 @click.option(
     "--parity",
     "folder",
@@ -56,6 +75,8 @@ def onnx(
     checkpoint: Path,
     out: Path | None,
     precision: str,
+    calibration_folder: Path | None,
+    calibration_limit: int,
     folder: Path | None,
     limit: int,
     licence: str,
@@ -69,8 +90,12 @@ def onnx(
     \b
     Example:
       seg-export onnx runs/q/best.pt --out lesion.onnx --parity data/isic2018
+      seg-export onnx runs/q/best.pt --precision int8 --calibrate data/isic2018
     """
+    if calibration_folder and precision != "int8":
+        raise click.UsageError(f"--calibrate is for --precision int8; the precision is {precision}.")
     _require_training_packages()
+    from export.calibration import calibration_set
     from export.convert import convert
     from export.errors import ParityError
     from export.samples import sample_set
@@ -80,10 +105,13 @@ def onnx(
     target = out or checkpoint.with_suffix(".onnx")
     samples = sample_set(folder, limit)
     loaded = load_checkpoint(checkpoint)
+    calibration = calibration_set(calibration_folder, calibration_limit, loaded.size) if precision == "int8" else None
     click.echo(f"Exporting {checkpoint} ({precision}), then comparing on {samples.source} ...", err=True)
     try:
         with _writing(target):
-            report = convert(loaded, target, samples, licence=licence, track=_bar(len(samples)))
+            report = convert(
+                loaded, target, samples, licence=licence, calibration=calibration, track=_bar(len(samples))
+            )
     except ParityError as error:
         if error.report and json_file:
             _write_json(json_file, error.report)

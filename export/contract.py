@@ -33,8 +33,9 @@ class Contract:
 
     ``arch``, ``encoder``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per RGB channel on the
     scale 0-1, applied inside the graph. ``threshold``: probability from which a pixel is lesion. ``hair_removal``:
-    images are to be shaved before they are fed. ``precision``: of the stored weights (``fp32``). ``training``: data and
-    scores. ``parity``: figures against the PyTorch original. ``tools``: versions that made the file.
+    images are to be shaved before they are fed. ``precision``: of weights and activations (``fp32``, ``int8``).
+    ``quantisation``: how an int8 model was made, and which layers stayed in float. ``training``: data and scores.
+    ``parity``: figures against the PyTorch original. ``tools``: versions that made the file.
     """
 
     arch: str
@@ -48,6 +49,7 @@ class Contract:
     hair_removal: bool = False
     precision: str = "fp32"
     class_names: tuple[str, ...] = ("lesion",)
+    quantisation: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)

@@ -172,8 +172,11 @@ def check(
 
 
 def whole_precision(whole_on: str, precision: str) -> str:
-    """Return what whole images are computed in: the device's precision, or fp32 where the CPU provider stands in."""
-    return "fp32" if whole_on == "cpu" else precision
+    """Return what whole images are computed in: the device's precision, or fp32 where the CPU provider stands in.
+
+    An int8 model is one everywhere.
+    """
+    return "fp32" if whole_on == "cpu" and precision != "int8" else precision
 
 
 def difference(prob: Probs, mask: Images, expected_prob: Probs, expected_mask: Images) -> Difference:

@@ -7,6 +7,7 @@ one, and the session that comes out is asked where its nodes were placed.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
 import threading
@@ -48,7 +49,7 @@ class Plan:
     """How a device is opened.
 
     ``providers``: for the session's constructor. ``plugin``: a plugin provider's device, with ``options`` for it.
-    ``precision``: what it computes fp32 models in. ``antialias``: it honours that attribute of ``Resize``.
+    ``precision``: what it computes in. ``antialias``: it honours that attribute of ``Resize``.
     """
 
     device: str
@@ -69,16 +70,24 @@ def check_name(device: str) -> None:
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
 
 
-def plans_for(device: str, threads: int | None) -> list[Plan]:
+def plans_for(device: str, threads: int | None, precision: str = "fp32") -> list[Plan]:
     """Find out how to open ``device``: one plan per precision it can compute in, the fastest first.
 
+    ``precision``: of the model. An int8 one has one plan: its float parts are computed in fp32.
     Raises :class:`DeviceError` with the reason where it cannot be had.
     """
     if device == "cpu":
-        return [cpu_plan()]
-    if device == "openvino":
-        return _plan_openvino(threads)
-    return [_plan_nvidia(device)]
+        plans = [cpu_plan()]
+    elif device == "openvino":
+        plans = _plan_openvino(threads)
+    else:
+        plans = [_plan_nvidia(device)]
+    return [_in_int8(plans[-1])] if precision == "int8" else plans
+
+
+def _in_int8(plan: Plan) -> Plan:
+    about = "int8" if plan.provider in (CPU, OPENVINO) else "int8 model, computed in fp32: an fp32 one is faster"
+    return dataclasses.replace(plan, precision="int8", detail=f"{plan.detail.removesuffix(', fp32')}, {about}")
 
 
 def cpu_plan() -> Plan:

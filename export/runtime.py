@@ -32,8 +32,8 @@ class Device:
     """Where a model runs.
 
     ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``provider``: onnxruntime's word for it. ``precision``:
-    what it computes in (``fp32``, ``bf16``). ``detail``: for people. ``rejected``: what ``auto`` passed over,
-    and why.
+    what it computes in (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: what
+    ``auto`` passed over, and why.
     """
 
     name: str
@@ -190,7 +190,7 @@ def _open(
 ) -> Model:
     """Open on the first plan that verifies; a device may have a fast one and an exact one."""
     note = ""
-    for plan in (plans := plans_for(device, threads)):
+    for plan in (plans := plans_for(device, threads, contract.precision)):
         model = Model(path, contract, dataclasses.replace(plan, detail=plan.detail + note), dict(rejected), threads)
         try:
             model._open(batch)

@@ -71,6 +71,15 @@ def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
     """
     if folder is None:
         return SampleSet("synthetic images")
+    kept, total, kind = sample_files(folder, limit)
+    return SampleSet(f"{len(kept)} of {total} {kind} of {folder.resolve().name}", kept)
+
+
+def sample_files(folder: Path, limit: int) -> tuple[tuple[tuple[Path, Path | None], ...], int, str]:
+    """Return at most ``limit`` images of a folder, evenly spaced, with their truths; how many there are, of what kind.
+
+    Raises :class:`seglab.errors.DataError` where there are none.
+    """
     files: list[tuple[Path, Path | None]]
     try:
         files = [(pair.image, pair.truth) for pair in find_pairs(folder)]
@@ -79,9 +88,9 @@ def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
         files = [(path, None) for path in _images(folder)]
         kind = "images without truth"
         if not files:
-            raise DataError(f"No images below {folder}; expected some to measure parity on. Check the path.") from error
+            raise DataError(f"No images below {folder}; expected some to measure with. Check the path.") from error
     kept = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int))
-    return SampleSet(f"{len(kept)} of {len(files)} {kind} of {folder.resolve().name}", tuple(files[i] for i in kept))
+    return tuple(files[i] for i in kept), len(files), kind
 
 
 def edge_samples() -> Iterator[Sample]:

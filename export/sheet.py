@@ -29,6 +29,7 @@ def data_sheet(path: Path, contract: Contract) -> str:
         ("size of file", f"{path.stat().st_size / MIB:.2f} MiB, sha256 {sha256(path)}"),
         ("format", f"contract {contract.format_version}, ONNX opset {contract.opset}"),
         ("network", f"{contract.arch}{f' / {contract.encoder}' if contract.encoder else ''}, {contract.precision}"),
+        *_quantisation_rows(contract.quantisation),
         ("classes", ", ".join(contract.class_names)),
         ("input", f"{INPUT}: uint8 ({axes}, 3), RGB, 0-255, any height and width"),
         ("output", f"{PROB}: float32 ({DIMENSIONS[0]}, 1, {size}, {size}), 0-1"),
@@ -48,6 +49,14 @@ def data_sheet(path: Path, contract: Contract) -> str:
 def parity_text(report: ParityReport) -> str:
     """Describe a parity report in a few lines."""
     return _table(_parity_rows(report.summary()))
+
+
+def _quantisation_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
+    if not made:
+        return []
+    kept = made["float_layers"]
+    float_layers = f"{len(kept)} of {made['layers']} layers in float{': ' + ', '.join(kept) if kept else ''}"
+    return [("quantised", f"calibrated on {made['calibration']}"), ("", float_layers)]
 
 
 def _parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:

@@ -120,7 +120,7 @@ def test_info_as_json(tmp_path: Path) -> None:
         (("info", "absent.onnx"), 1, "absent.onnx does not exist; expected a model file"),
         (("onnx", "absent.pt"), 1, "absent.pt"),
         (("onnx", "absent.pt", "--parity", "absent"), 1, "No images below absent"),
-        (("onnx", "a.pt", "--precision", "int8"), 2, "'int8' is not 'fp32'"),
+        (("onnx", "a.pt", "--precision", "fp8"), 2, "'fp8' is not one of 'fp32', 'int8'"),
         (("onnx",), 2, "Missing argument 'CHECKPOINT'"),
         (("onnx", "a.pt", "--parity-images", "0"), 2, "0 is not in the range"),
     ],

@@ -277,6 +277,6 @@ def test_tolerances_widen_with_the_precision() -> None:
     fp32, bf16 = tolerance_for("fp32"), tolerance_for("bf16")
     assert fp32.max_prob < bf16.max_prob
     assert fp32.mean_dice > bf16.mean_dice
-    assert set(TOLERANCES) == {"fp32", "bf16"}
+    assert set(TOLERANCES) == {"fp32", "bf16", "int8"}
     with pytest.raises(ParityError, match="fp8"):
         tolerance_for("fp8")

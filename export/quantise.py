@@ -1,0 +1,134 @@
+"""From a float graph to an int8 one: QuantizeLinear/DequantizeLinear pairs around the network, and only there.
+
+Activations are u8, weights s8 with a scale per output channel. Resize, normalisation, sigmoid and threshold stay in
+float. Layers that lose too much stay in float, too (see :mod:`export.sensitivity`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from export.calibration import Range, measure
+from export.contract import PROB
+from export.errors import ContractError
+from export.rounding import round_weights
+from export.simplify import drop_dead_nodes
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto
+    from onnxruntime.quantization import TensorsData
+
+    from export.calibration import Calibration
+
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+ACTIVATIONS = ("Clip", "Relu")
+QUANTISED = (*LAYERS, *ACTIVATIONS, "Add", "Concat", "MaxPool", "Resize")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A float model, which of its nodes may be quantised (in their order), and the ranges of their tensors."""
+
+    model: ModelProto
+    nodes: tuple[NodeProto, ...]
+    ranges: Mapping[str, Range]
+
+    @property
+    def layers(self) -> list[NodeProto]:
+        """Those that hold the work."""
+        return [node for node in self.nodes if node.op_type in LAYERS]
+
+
+def calibrate(model: ModelProto, calibration: Calibration) -> Network:
+    """Find the network in a fused float model and measure its tensors on the calibration images."""
+    nodes = tuple(network_nodes(model))
+    if not any(node.op_type in LAYERS for node in nodes):
+        raise ContractError("The graph has no layer to quantise; expected a network. Export it with --precision fp32.")
+    constants = {entry.name for entry in model.graph.initializer}
+    tensors = {name: None for node in nodes for name in (*node.input, *node.output) if name and name not in constants}
+    return Network(model, nodes, measure(model, calibration.images, list(tensors)))
+
+
+def network_nodes(model: ModelProto) -> Iterator[NodeProto]:
+    """Yield the nodes to quantise: between the first layer and the sigmoid, both found from the graph's shape."""
+    needed = {PROB}
+    upstream = []
+    for node in reversed(model.graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            if PROB not in node.output:  # the sigmoid
+                upstream.append(node)
+    reached: set[str] = set()
+    for node in reversed(upstream):
+        if node.op_type in LAYERS or reached.intersection(node.input):
+            reached.update(node.output)
+            if node.op_type in QUANTISED:
+                yield node
+
+
+def quantise(network: Network, keep: Collection[str] = (), only: Collection[str] | None = None) -> ModelProto:
+    """Return an int8 model; the layers named in ``keep`` compute in float, with their own weights.
+
+    ``only``: quantise these nodes and no others.
+    """
+    from onnx import ModelProto
+    from onnxruntime.quantization import QDQQuantizer, QuantType
+
+    kept = _with_their_activations(network, keep)
+    chosen = [node.name for node in network.nodes if node.name not in kept and (only is None or node.name in only)]
+    model = ModelProto()
+    model.CopyFrom(network.model)
+    round_weights(model, set(chosen), network.ranges)
+    quantiser = QDQQuantizer(
+        model, True, False, QuantType.QInt8, QuantType.QUInt8, _tensors(network.ranges), chosen, [], list(QUANTISED), {}
+    )
+    quantiser.quantize_model()
+    quantiser.model.topological_sort()
+    result: ModelProto = quantiser.model.model
+    _read_unquantised(result, kept)
+    drop_dead_nodes(result)
+    return result
+
+
+def activation_of(network: Network, layer: NodeProto) -> list[str]:
+    """Return the name of the activation right behind a layer, if there is one."""
+    return [node.name for node in network.nodes if node.op_type in ACTIVATIONS and node.input[0] == layer.output[0]]
+
+
+def _with_their_activations(network: Network, keep: Collection[str]) -> set[str]:
+    """Add the activations in front of layers: the quantiser drops those whose limits its range holds anyway."""
+    inputs = {node.input[0] for node in network.nodes if node.name in keep}
+    before = {node.name for node in network.nodes if node.op_type in ACTIVATIONS and node.output[0] in inputs}
+    return {*keep, *before}
+
+
+def _read_unquantised(model: ModelProto, nodes: Collection[str]) -> None:
+    """Let float nodes read what was there before quantisation.
+
+    Between a DequantizeLinear and a QuantizeLinear onnxruntime would quantise them itself, with one scale for all
+    channels (its optimiser WeightBiasQuantization).
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        source = producers.get(node.input[0]) if node.name in nodes else None
+        if source is not None and source.op_type == "DequantizeLinear":
+            node.input[0] = producers[source.input[0]].input[0]
+
+
+def _tensors(ranges: Mapping[str, Range]) -> TensorsData:
+    """Return ranges as the quantiser takes them; it changes what it is given."""
+    from onnxruntime.quantization import CalibrationMethod, TensorData, TensorsData
+
+    data: dict[str, Any] = {
+        name: TensorData(lowest=np.float32(entry.low), highest=np.float32(entry.high)) for name, entry in ranges.items()
+    }
+    return TensorsData(CalibrationMethod.MinMax, data)
+
+
+def layer_names(nodes: Sequence[NodeProto]) -> list[str]:
+    """Return the names by which people know layers: those of their weights."""
+    return [node.input[1].removeprefix("network.").removesuffix(".weight") for node in nodes]

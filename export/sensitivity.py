@@ -1,0 +1,75 @@
+"""Which layers stay in float: as few as possible, those that hurt most first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from export.calibration import Calibration, Probs, probabilities
+from export.quantise import Network, activation_of, calibrate, layer_names, quantise
+from export.tolerances import tolerance_for
+from seglab.metrics import confusion
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+PRECISION = "int8"
+RANKING_IMAGES = 8
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An int8 model, which of its layers are in float, and whether it agrees with the float model on the calibration
+    images (``dice``: mean and worst).
+    """
+
+    model: ModelProto
+    float_layers: tuple[str, ...]
+    layers: int
+    dice: tuple[float, float]
+    promising: bool
+
+
+def candidates(model: ModelProto, calibration: Calibration, threshold: float) -> Iterator[Candidate]:
+    """Yield int8 models of a float one: with all layers quantised, then with 1, 2, 4, ... up to half of them in float.
+
+    The ranking costs a pass per layer and is made only where the first candidate does not do.
+    """
+    network = calibrate(model, calibration)
+    expected = probabilities(model, calibration.images)
+    layers = len(network.layers)
+    order: list[str] = []
+    count = 0
+    while count <= layers // 2:
+        if count and not order:
+            order = rank(network, calibration, expected)
+        yield _candidate(network, order[:count], calibration, expected, threshold)
+        count = 2 * count or 1
+
+
+def rank(network: Network, calibration: Calibration, expected: Probs) -> list[str]:
+    """Return the layers' names by the damage that each does when it alone is quantised, the worst first."""
+    images = calibration.images[:: max(1, len(calibration.images) // RANKING_IMAGES)]
+    exact = expected[:: max(1, len(calibration.images) // RANKING_IMAGES)]
+    damage = {}
+    for layer in network.layers:
+        alone = quantise(network, only={layer.name, *activation_of(network, layer)})
+        damage[layer.name] = float(np.abs(probabilities(alone, images) - exact).mean())
+    return sorted(damage, key=lambda name: damage[name], reverse=True)
+
+
+def _candidate(
+    network: Network, keep: list[str], calibration: Calibration, expected: Probs, threshold: float
+) -> Candidate:
+    model = quantise(network, keep)
+    limits = tolerance_for(PRECISION)
+    pairs = zip(probabilities(model, calibration.images) >= threshold, expected >= threshold, strict=True)
+    counts = [confusion(mask, other) for mask, other in pairs]
+    dice = [limits.counted_dice(entry.dice, entry.fp + entry.fn) for entry in counts]
+    mean, worst = float(np.mean(dice)), float(min(dice))
+    names = layer_names([layer for layer in network.layers if layer.name in keep])
+    promising = mean >= limits.mean_dice and worst >= limits.worst_dice
+    return Candidate(model, tuple(names), len(network.layers), (mean, worst), promising)
