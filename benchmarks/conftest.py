@@ -13,6 +13,8 @@ from seglab.checkpoints import Checkpoint, load_checkpoint
 from seglab.predict import Predictor
 
 CHECKPOINT = Path(__file__).parent / "models" / "lesion.pt"
+DATA = Path(os.environ.get("SEGLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+CALIBRATION_IMAGES = 64
 QUICK_IMAGES, FULL_IMAGES = 24, 256
 QUICK_ORIGINALS, FULL_ORIGINALS = 4, 36
 
@@ -49,20 +51,35 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
+def int8_model(quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same network in int8, made by the gated export; calibrated on real images where there are any."""
+    if quick:
+        pytest.skip("the int8 export takes minutes: full mode only")
+    from export.calibration import calibration_set
+    from export.convert import convert
+    from export.samples import sample_set
+
+    real = DATA / "isic2018"
+    calibration = calibration_set(real if real.is_dir() else None, CALIBRATION_IMAGES, checkpoint.size)
+    path = tmp_path_factory.mktemp("int8") / "lesion-int8.onnx"
+    convert(checkpoint, path, sample_set(DATA / "originals" if real.is_dir() else None, 30), calibration=calibration)
+    return path
+
+
+@pytest.fixture(scope="session")
 def archive_of(
     request: pytest.FixtureRequest, quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], Archive]:
     """Make (once) the archive of a name: ``600x450`` or ``originals``, which needs the real images."""
     made: dict[str, Archive] = {}
-    data = Path(os.environ.get("SEGLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
     def make(name: str) -> Archive:
-        if name == "originals" and not data.is_dir():
-            pytest.skip(f"no real images at {data}; set SEGLAB_DATA to the folder that holds originals/")
+        if name == "originals" and not DATA.is_dir():
+            pytest.skip(f"no real images at {DATA}; set SEGLAB_DATA to the folder that holds originals/")
         if name not in made:
             root, predictor = tmp_path_factory.mktemp(name), Predictor(checkpoint)
             if name == "originals":
-                made[name] = originals(data, root, QUICK_ORIGINALS if quick else FULL_ORIGINALS, predictor)
+                made[name] = originals(DATA, root, QUICK_ORIGINALS if quick else FULL_ORIGINALS, predictor)
             else:
                 count = request.config.getoption("--images") or (QUICK_IMAGES if quick else FULL_IMAGES)
                 made[name] = photos(root, count, predictor)

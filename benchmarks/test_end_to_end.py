@@ -70,9 +70,35 @@ def test_seg_batch(
     device: str,
     exact: bool,
 ) -> None:
-    archive = archive_of(name)
+    measure_seg_batch(benchmark, archive_of(name), bundled_model(), device, tmp_path, rounds, exact=exact)
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_seg_batch_int8(
+    benchmark: BenchmarkFixture,
+    archive_of: Callable[[str], Archive],
+    int8_model: Path,
+    tmp_path: Path,
+    rounds: int,
+    name: str,
+    device: str,
+) -> None:
+    measure_seg_batch(benchmark, archive_of(name), int8_model, device, tmp_path, rounds)
+
+
+def measure_seg_batch(
+    benchmark: BenchmarkFixture,
+    archive: Archive,
+    model_file: Path,
+    device: str,
+    tmp_path: Path,
+    rounds: int,
+    *,
+    exact: bool = False,
+) -> None:
+    """Time the runner with an opened model; skip a device that cannot be had."""
     try:
-        model = open_model(bundled_model(), device, batch=BATCH)
+        model = open_model(model_file, device, batch=BATCH)
     except DeviceError as error:
         pytest.skip(str(error))
     sources = tuple(str(path) for path in archive.images)
