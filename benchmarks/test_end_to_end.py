@@ -22,10 +22,19 @@ from seglab.checkpoints import Checkpoint
 
 ARCHIVES = ["600x450", "originals"]
 LEAST_DICE_TO_ORIGINAL = 0.995
+LEAST_DICE_OF_RIVAL = 0.97
+"""OpenCV's area resize is not the resize that the network was trained with, but what a user would write."""
 BATCH = 16
 
 
-def measure(benchmark: BenchmarkFixture, archive: Archive, run: Callable[[Path], None], out: Path, rounds: int) -> None:
+def measure(
+    benchmark: BenchmarkFixture,
+    archive: Archive,
+    run: Callable[[Path], None],
+    out: Path,
+    rounds: int,
+    least_dice: float = LEAST_DICE_TO_ORIGINAL,
+) -> None:
     """Time ``run`` into fresh folders, then judge the masks of the last round."""
     folders = (out / f"round-{number}" for number in itertools.count())
     used: list[Path] = []
@@ -40,7 +49,7 @@ def measure(benchmark: BenchmarkFixture, archive: Archive, run: Callable[[Path],
     benchmark.extra_info.update(
         dataclasses.asdict(quality), archive=archive.name, images=len(archive.pairs), rounds=rounds
     )
-    assert quality.dice_to_original >= LEAST_DICE_TO_ORIGINAL
+    assert quality.dice_to_original >= least_dice
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
@@ -56,7 +65,7 @@ def test_pytorch_loop(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loop = OriginalLoop(checkpoint, device)
     benchmark.extra_info.update(label=f"PyTorch eager, DataLoader ({device})", precision="fp32", rival=True)
-    measure(benchmark, archive, lambda out: loop.run(archive.images, out), tmp_path, rounds)
+    measure(benchmark, archive, lambda out: loop.run(archive.images, out), tmp_path, rounds, LEAST_DICE_OF_RIVAL)
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])
@@ -108,7 +117,8 @@ def measure_seg_batch(
         failed = [result for result in Runner(settings, model) if result.error]
         assert not failed
 
-    benchmark.extra_info.update(
-        label=f"seg-batch {model.device.name}{' --exact' if exact else ''}", precision=model.device.precision
-    )
+    name = model.device.name
+    if exact:
+        name += " --exact" if model.whole_on == name else f" --exact (runs on {model.whole_on})"
+    benchmark.extra_info.update(label=f"seg-batch {name}", precision=model.device.precision)
     measure(benchmark, archive, run, tmp_path, rounds)

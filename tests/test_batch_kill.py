@@ -113,6 +113,7 @@ def test_a_stopped_run_ends_in_order(
 def test_a_second_run_at_the_same_time_is_refused(archive: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(archive, model, out, 1)
+    process.send_signal(signal.SIGSTOP)  # it must not come to its end meanwhile
     second = seg_batch(*arguments(archive, model, out))
     status = seg_batch("status", out)  # reading is allowed
     process.kill()
