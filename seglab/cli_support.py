@@ -34,7 +34,7 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted; run the same command again to go on.", err=True)
+            click.echo("Interrupted; run the same command again to go on (seglab train: with --resume).", err=True)
             sys.exit(INTERRUPTED)
 
     return wrapped
