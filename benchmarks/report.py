@@ -32,7 +32,7 @@ ROW = (
 
 def render(report: dict[str, Any]) -> str:
     """Return the tables as Markdown. ``report``: pytest-benchmark's JSON with the extra figures of our benchmarks."""
-    rows = [_row(entry) for entry in report["benchmarks"]]
+    rows = [_row(entry) for entry in report["benchmarks"] if "archive" in entry["extra_info"]]
     text = HEAD.format(rounds=max(row["rounds"] for row in rows), machine=_machine(report["machine_info"]))
     for name in dict.fromkeys(row["archive"] for row in rows):
         text += _table(name, [row for row in rows if row["archive"] == name])

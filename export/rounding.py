@@ -1,9 +1,9 @@
 """Rounding a convolution's weights to 8 bits so that its output stays right on average.
 
 Plain rounding shifts the output of a filter whose weights nearly cancel (an edge filter, made steep by a folded batch
-norm) by a constant, which the layers behind it take for a signal: it cost a U-Net/MobileNetV2 0.05 Dice. Two remedies
-undo most of it: depthwise filters keep the sum of their taps, and what remains on average goes into the bias
-(Nagel et al., "Data-free quantization through weight equalization and bias correction", arXiv 1906.04721).
+norm) by a constant, which the layers behind it take for a signal. Two remedies undo most of it: depthwise filters keep
+the sum of their taps, and what remains on average goes into the bias (Nagel et al., "Data-free quantization through
+weight equalization and bias correction", arXiv 1906.04721).
 """
 
 from __future__ import annotations

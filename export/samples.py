@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError, ImageError
-from seglab.layouts import find_pairs
+from seglab.layouts import find_pairs, require_size
 from seglab.pixels import IMAGE_SUFFIXES, read_image, read_mask
 from seglab.synth import synthesise
 
@@ -131,9 +131,6 @@ def _read(path: Path, truth_path: Path | None) -> Sample:
         truth = read_mask(truth_path) if truth_path else None
     except ImageError as error:
         raise ImageError(f"{path} (or its truth) cannot be used to measure parity. {error}") from error
-    if truth is not None and truth.shape != image.shape[:2]:
-        raise DataError(
-            f"{truth_path} is {truth.shape}, its image {image.shape[:2]}; expected the same (height, width). "
-            "Resize the truth, or remove the pair."
-        )
+    if truth_path and truth is not None:
+        require_size(truth_path, truth.shape, (image.shape[0], image.shape[1]))
     return Sample(path.name, image, truth)

@@ -12,8 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as colour
 
-from seglab.errors import DataError
-from seglab.layouts import Pair
+from seglab.layouts import Pair, require_size
 from seglab.pixels import OVERSAMPLING, fit, read_mask, read_photo
 
 Box = tuple[float, float, float, float]
@@ -50,11 +49,7 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         box = random_box(rng) if self.augment == "full" else WHOLE
         photo = read_photo(pair.image, at_least=round(OVERSAMPLING * self.size / min(box[2:])))
         truth = read_mask(pair.truth)
-        if truth.shape != photo.size:
-            raise DataError(
-                f"{pair.truth} is {truth.shape}, its image {photo.size}; expected the same (height, width). "
-                "Resize the truth, or remove the pair."
-            )
+        require_size(pair.truth, truth.shape, photo.size)
         pixels = fit(cut(photo.pixels, box), self.size)  # (S, S, 3)
         target = cv2.resize(cut(truth, box), (self.size, self.size), interpolation=cv2.INTER_AREA)  # (S, S)
         if self.augment != "none":

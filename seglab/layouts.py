@@ -65,6 +65,15 @@ LAYOUTS = (
 TRUTH_ENDING = re.compile(r"_(segmentation|mask|truth)$", re.IGNORECASE)
 
 
+def require_size(truth: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raise :class:`DataError` unless a truth of ``shape`` has the ``(height, width)`` of its image."""
+    if shape != size:
+        raise DataError(
+            f"{truth} is {shape}, its image {size}; expected the same (height, width). "
+            "Resize the truth, or remove the pair."
+        )
+
+
 def find_pairs(root: Path) -> list[Pair]:
     """Return the pairs below ``root``, sorted by id.
 
