@@ -12,10 +12,10 @@ from seglab.synth import write_set
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A change must not fail on an example that has nothing to do with it: CI draws the same ones each time.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# No timed assertions (machines are shared); and a change must not fail on an example that has nothing to do with it:
+# CI draws the same ones each time.
+hypothesis.settings.register_profile("seglab", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("seglab")
 
 
 @pytest.fixture(scope="session")
