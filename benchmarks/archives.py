@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.layouts import Pair, find_pairs
+from seglab.layouts import find_pairs
 from seglab.metrics import confusion
+from seglab.pairs import FilePair
 from seglab.pixels import read_image, read_mask
 from seglab.predict import Predictor
 from seglab.synth import write_set
@@ -32,7 +33,7 @@ class Archive:
     """Images with truth and the masks of the PyTorch original (whole decode, antialiased resize) on disk."""
 
     name: str
-    pairs: Sequence[Pair]
+    pairs: Sequence[FilePair]
     reference: Path
 
     @property
@@ -65,7 +66,7 @@ def originals(data: Path, root: Path, count: int, predictor: Predictor) -> Archi
     return _with_reference("originals", chosen, root / "reference", predictor)
 
 
-def _with_reference(name: str, pairs: Sequence[Pair], folder: Path, predictor: Predictor) -> Archive:
+def _with_reference(name: str, pairs: Sequence[FilePair], folder: Path, predictor: Predictor) -> Archive:
     from PIL import Image
 
     folder.mkdir(parents=True)

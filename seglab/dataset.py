@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.transforms.v2 import functional as colour
 
-from seglab.layouts import Pair, require_size
-from seglab.pixels import OVERSAMPLING, fit, read_mask, read_photo
+from seglab.layouts import require_size
+from seglab.pairs import Pair
+from seglab.pixels import OVERSAMPLING, fit
 
 Box = tuple[float, float, float, float]
 CROPPED_SHARE = 0.7
@@ -47,9 +48,9 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         pair = self.pairs[index]
         box = random_box(rng) if self.augment == "full" else WHOLE
-        photo = read_photo(pair.image, at_least=round(OVERSAMPLING * self.size / min(box[2:])))
-        truth = read_mask(pair.truth)
-        require_size(pair.truth, truth.shape, photo.size)
+        photo = pair.photo(at_least=round(OVERSAMPLING * self.size / min(box[2:])))
+        truth = pair.mask()
+        require_size(pair.source, truth.shape, photo.size)
         pixels = fit(cut(photo.pixels, box), self.size)  # (S, S, 3)
         target = cv2.resize(cut(truth, box), (self.size, self.size), interpolation=cv2.INTER_AREA)  # (S, S)
         if self.augment != "none":

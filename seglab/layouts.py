@@ -13,16 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.errors import DataError
+from seglab.pairs import FilePair
 from seglab.pixels import IMAGE_SUFFIXES
-
-
-@dataclass(frozen=True)
-class Pair:
-    """An image with the annotator's mask. ``id``: the image's name without its suffix, as ``ISIC_0000000``."""
-
-    id: str
-    image: Path
-    truth: Path
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ LAYOUTS = (
 TRUTH_ENDING = re.compile(r"_(segmentation|mask|truth)$", re.IGNORECASE)
 
 
-def require_size(truth: Path, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int]) -> None:
     """Raise :class:`DataError` unless a truth of ``shape`` has the ``(height, width)`` of its image."""
     if shape != size:
         raise DataError(
@@ -74,7 +66,7 @@ def require_size(truth: Path, shape: tuple[int, ...], size: tuple[int, int]) -> 
         )
 
 
-def find_pairs(root: Path) -> list[Pair]:
+def find_pairs(root: Path) -> list[FilePair]:
     """Return the pairs below ``root``, sorted by id.
 
     Raises :class:`DataError` where no layout is found (naming what was looked for), where images or truths have no
@@ -86,7 +78,7 @@ def find_pairs(root: Path) -> list[Pair]:
     images = _by_id(_files_in(root, layout.images))
     truths = _by_id(_files_in(root, layout.truths))
     _require_partners(root, images, truths)
-    return [Pair(id, images[id], truths[id]) for id in sorted(images)]
+    return [FilePair(id, images[id], truths[id]) for id in sorted(images)]
 
 
 def find_truths(root: Path) -> dict[str, Path]:

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader
 from seglab.checkpoints import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.dataset import Examples
 from seglab.errors import CheckpointError, ConfigError
-from seglab.layouts import Pair
 from seglab.losses import LOSSES
 from seglab.metrics import Confusion, Scores
 from seglab.networks import build_network
+from seglab.pairs import Pair
 from seglab.precision import AUTOCAST, choose_device, choose_precision
 from seglab.settings import Recipe, make_recipe
 

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError
-from seglab.layouts import Pair
 from seglab.metrics import Confusion, confusion
-from seglab.pixels import read_image, read_mask
+from seglab.pairs import Pair
 from seglab.predict import Predictor
 
 
@@ -32,10 +31,10 @@ def judge(predictor: Predictor, pairs: Iterable[Pair]) -> Iterator[Judged]:
     Raises :class:`DataError` where a truth is not of its image's size.
     """
     for pair in pairs:
-        image, truth = read_image(pair.image), read_mask(pair.truth)
+        image, truth = pair.photo().pixels, pair.mask()
         mask = predictor.mask(image)
         try:
             counts = confusion(mask, truth)
         except DataError as error:
-            raise DataError(f"{pair.truth}: {error}") from error
+            raise DataError(f"{pair.source}: {error}") from error
         yield Judged(pair, counts, image, mask, truth)

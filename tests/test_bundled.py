@@ -11,8 +11,9 @@ from export.bundled import bundled_model
 from export.contract import read_contract
 from export.runtime import Model, open_model
 from seglab.files import sha256
-from seglab.layouts import Pair, find_pairs
+from seglab.layouts import find_pairs
 from seglab.metrics import Scores, confusion
+from seglab.pairs import FilePair
 from seglab.pixels import read_image, read_mask
 from seglab.predict import Predictor
 from seglab.splits import read_ids, validates
@@ -28,7 +29,7 @@ def model() -> Model:
     return open_model(bundled_model(), "cpu")
 
 
-def mean_dice(model: Model, pairs: list[Pair]) -> float:
+def mean_dice(model: Model, pairs: list[FilePair]) -> float:
     """Exact masks at the images' own sizes, against the truth."""
     scores = Scores()
     for pair in pairs:

@@ -1,0 +1,1 @@
+"""The subcommands of ``seglab``, one a file."""
