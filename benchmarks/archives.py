@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.layouts import find_pairs
+from seglab.layouts import find_file_pairs
 from seglab.metrics import confusion
 from seglab.pairs import FilePair
 from seglab.pixels import read_image, read_mask
@@ -56,12 +56,12 @@ class Archive:
 def photos(root: Path, count: int, predictor: Predictor) -> Archive:
     """Write ``count`` synthetic photographs of 600x450, JPEG quality 90."""
     write_set(root, count, [(450, 600)], SEED)
-    return _with_reference("600x450", find_pairs(root), root / "reference", predictor)
+    return _with_reference("600x450", find_file_pairs(root), root / "reference", predictor)
 
 
 def originals(data: Path, root: Path, count: int, predictor: Predictor) -> Archive:
     """Take ``count`` camera originals of 0.4 to 12 megapixels, evenly spaced over the set."""
-    pairs = find_pairs(data / "originals")
+    pairs = find_file_pairs(data / "originals")
     chosen = [pairs[index] for index in np.linspace(0, len(pairs) - 1, min(count, len(pairs)), dtype=int)]
     return _with_reference("originals", chosen, root / "reference", predictor)
 

@@ -20,6 +20,7 @@ from export.simplify import simplify
 from seglab.checkpoints import Checkpoint
 from seglab.files import replacing
 from seglab.networks import restore_network
+from seglab.predict import MIRRORS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,8 +35,8 @@ class FusedSegmenter(nn.Module):
     """A network with everything around it inside.
 
     In: ``image`` uint8 ``(N, H, W, 3)``, RGB, 0-255. Out: ``prob`` float32 ``(N, 1, S, S)``, 0-1, and ``mask`` uint8
-    ``(N, H, W)``, 0 or 255. Constants, all from the checkpoint: S, mean and std (buffers), threshold. No step depends
-    on the data.
+    ``(N, H, W)``, 0 or 255. Constants, all from the checkpoint: S, mean and std (buffers), threshold, and ``flips``:
+    whether ``prob`` is the mean over the image and its three mirror images. No step depends on the data.
     """
 
     offset: Tensor
@@ -48,18 +49,20 @@ class FusedSegmenter(nn.Module):
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
         threshold: float,
+        flips: bool = False,
     ) -> None:
         super().__init__()
         self.network = network
         self.size = size
         self.threshold = threshold
+        self.flips = flips
         # mean and std are on the scale 0-1, pixels on 0-255: (pixel / 255 - mean) / std = (pixel - offset) * scale
         self.register_buffer("offset", (torch.tensor(mean) * 255).view(1, 3, 1, 1))
         self.register_buffer("scale", (1 / (torch.tensor(std) * 255)).view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return ``prob`` and ``mask``."""
-        prob = torch.sigmoid(self.network(self.prepare(image)))  # (N, 1, S, S)
+        prob = self.predict(self.prepare(image))  # (N, 1, S, S)
         return prob, self.to_mask(prob, image.shape[1], image.shape[2])
 
     def prepare(self, image: Tensor) -> Tensor:
@@ -67,6 +70,13 @@ class FusedSegmenter(nn.Module):
         x = image.permute(0, 3, 1, 2).to(torch.float32)  # (N, 3, H, W)
         x = functional.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
         return (x - self.offset) * self.scale  # (N, 3, S, S)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Return probabilities ``(N, 1, S, S)`` of prepared images ``(N, 3, S, S)``."""
+        views = MIRRORS if self.flips else ((),)
+        seen = [torch.sigmoid(self.network(x.flip(axes) if axes else x)) for axes in views]
+        back = [prob.flip(axes) if axes else prob for prob, axes in zip(seen, views, strict=True)]
+        return torch.stack(back).mean(dim=0) if self.flips else back[0]
 
     def to_mask(self, prob: Tensor, height: int, width: int) -> Tensor:
         """Bring probabilities ``(N, 1, S, S)`` to full size and threshold them: uint8 ``(N, H, W)``."""
@@ -81,8 +91,14 @@ def fuse(checkpoint: Checkpoint) -> FusedSegmenter:
             f"The checkpoint has {checkpoint.network.classes} classes; expected 1 (lesion or not). "
             "Train a network with one class."
         )
+    if checkpoint.hair != "none":
+        raise ContractError(
+            f"It was trained on images without hairs ({checkpoint.hair}), and a graph has no stage for that "
+            "yet; expected a network that takes images as they are. Train with --set hair=none to export."
+        )
     network = restore_network(checkpoint)
-    return FusedSegmenter(network, checkpoint.size, checkpoint.mean, checkpoint.std, checkpoint.threshold).eval()
+    flips = checkpoint.tta == "flips"
+    return FusedSegmenter(network, checkpoint.size, checkpoint.mean, checkpoint.std, checkpoint.threshold, flips).eval()
 
 
 def contract_for(checkpoint: Checkpoint, licence: str = "not stated") -> Contract:
@@ -94,7 +110,6 @@ def contract_for(checkpoint: Checkpoint, licence: str = "not stated") -> Contrac
         mean=checkpoint.mean,
         std=checkpoint.std,
         threshold=checkpoint.threshold,
-        hair_removal=bool(checkpoint.training.get("hair_removal", False)),
         opset=OPSET,
         class_names=checkpoint.class_names,
         training=describe_training(checkpoint.training),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError, ImageError
-from seglab.layouts import find_pairs, require_size
+from seglab.layouts import find_file_pairs, require_size
 from seglab.pixels import IMAGE_SUFFIXES, read_image, read_mask
 from seglab.synth import synthesise
 
@@ -82,7 +82,7 @@ def sample_files(folder: Path, limit: int) -> tuple[tuple[tuple[Path, Path | Non
     """
     files: list[tuple[Path, Path | None]]
     try:
-        files = [(pair.image, pair.truth) for pair in find_pairs(folder)]
+        files = [(pair.image, pair.truth) for pair in find_file_pairs(folder)]
         kind = "images with truth"
     except DataError as error:
         files = [(path, None) for path in _images(folder)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,14 @@ import torch
 from torch import Tensor
 
 from seglab.errors import CheckpointError
-from seglab.files import replacing, sha256
+from seglab.files import sha256, write_bytes
 
 FORMAT_VERSION = 1
 KIND = "seglab checkpoint"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+NORMALISATION = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
+"""Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class Checkpoint:
     """A trained network with everything that is needed to run it.
 
     ``size``: side length S of the network's input. ``mean``, ``std``: per RGB channel, on the scale 0-1.
-    ``threshold``: probability from which a pixel is lesion. ``training``: plain values on how it was made.
+    ``threshold``: probability from which a pixel is lesion. ``hair``: how hairs were removed from the images it learned
+    from, ``none`` or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, or ``none``.
+    ``training``: plain values on how it was made.
     ``state``: the network's weights. ``resume``: optimiser and counters, in ``last.pt`` only.
     """
 
@@ -46,6 +51,8 @@ class Checkpoint:
     std: tuple[float, float, float] = IMAGENET_STD
     threshold: float = 0.5
     class_names: tuple[str, ...] = ("lesion",)
+    hair: str = "none"
+    tta: str = "none"
     training: dict[str, Any] = field(default_factory=dict)
     resume: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
@@ -53,15 +60,16 @@ class Checkpoint:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``checkpoint`` to ``path`` as a whole or not at all."""
+    """Write ``checkpoint`` to ``path`` as a whole or not at all; equal content gives equal bytes."""
     values = {
         entry.name: getattr(checkpoint, entry.name)
         for entry in dataclasses.fields(checkpoint)
         if entry.name not in ("network", "path", "sha256")
     }
     values["network"] = dataclasses.asdict(checkpoint.network)
-    with replacing(path) as temporary:
-        torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **values}, temporary)
+    buffer = io.BytesIO()  # torch names the archive's inner folder after a file, and ours are temporary
+    torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **values}, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

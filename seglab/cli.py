@@ -6,6 +6,9 @@ import click
 
 from seglab import __version__
 from seglab.cli_support import CONTEXT, stop_on_sigterm
+from seglab.commands.compare import compare
+from seglab.commands.inspect import inspect_data
+from seglab.commands.prepare import prepare
 from seglab.commands.recipes import recipes
 from seglab.commands.synth import synth
 from seglab.commands.train import train
@@ -19,7 +22,7 @@ def main() -> None:
     stop_on_sigterm()
 
 
-for command in (synth, train, validate, recipes):
+for command in (synth, inspect_data, prepare, train, validate, compare, recipes):
     main.add_command(command)
 
 

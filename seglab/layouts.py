@@ -1,29 +1,34 @@
-"""Pairs of image and truth in the folder layouts that people have.
+"""Pairs of image and truth in the layouts that people have.
 
-Known by their folder names: ISIC 2016, 2017 and 2018 (task 1), HAM10000, and plain ``images/`` + ``masks/``. A root may
-hold several parts (training, validation, test): all of them are read.
+Known by the names of folders: ISIC 2016, 2017 and 2018 (task 1), HAM10000, PH2, and plain ``images/`` + ``masks/``;
+known by their files: MedSegBench's ``.npz``, and what ``seglab prepare`` wrote. A root may hold several parts
+(training, validation, test): all of them are read, and every pair knows its part.
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.errors import DataError
-from seglab.pairs import FilePair
+from seglab.pairs import ArrayPair, FilePair, Pair, open_array
 from seglab.pixels import IMAGE_SUFFIXES
+from seglab.prepare import is_prepared, read_index
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set's convention: image folders, truth folders, and how both names begin alike."""
+    """A data set's convention: image folders and truth folders, at most ``depth`` levels below the root."""
 
     name: str
     images: re.Pattern[str]
     truths: re.Pattern[str]
+    depth: int = 2
 
 
 def _folder(pattern: str) -> re.Pattern[str]:
@@ -51,10 +56,25 @@ LAYOUTS = (
         _folder(r"HAM10000_images(_part_\d+)?"),
         _folder(r"HAM10000_segmentations_lesion_tschandl"),
     ),
+    Layout(
+        "PH2 (IMD*/IMD*_Dermoscopic_Image, IMD*/IMD*_lesion)",
+        _folder(r"IMD\d+_Dermoscopic_Image"),
+        _folder(r"IMD\d+_lesion"),
+        depth=4,
+    ),
+    Layout("ISIC-like (*_Data or *_Input, *_GroundTruth)", _folder(r".+_(Data|Input)"), _folder(r".+_GroundTruth")),
     Layout("plain (images, masks)", _folder(r"images?"), _folder(r"masks?|truths?|labels?|ground_?truth")),
 )
+FILE_LAYOUTS = "MedSegBench (*.npz with train_images, train_label; pip install medsegbench downloads them)"
 
-TRUTH_ENDING = re.compile(r"_(segmentation|mask|truth)$", re.IGNORECASE)
+TRUTH_ENDING = re.compile(r"_(segmentation|mask|truth|lesion)$", re.IGNORECASE)
+PART_NAMES = {
+    "train": "training", "training": "training",
+    "val": "validation", "valid": "validation", "validation": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+METADATA = re.compile(r"HAM10000_metadata(\.csv)?", re.IGNORECASE)
+MEDSEGBENCH_PARTS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -66,19 +86,35 @@ def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int
         )
 
 
-def find_pairs(root: Path) -> list[FilePair]:
-    """Return the pairs below ``root``, sorted by id.
+def find_pairs(root: Path) -> list[Pair]:
+    """Return the pairs of a data set, sorted by id: a folder in a known layout, or a MedSegBench ``.npz``.
 
     Raises :class:`DataError` where no layout is found (naming what was looked for), where images or truths have no
     partner, or where one id stands for several images.
     """
+    arrays = _medsegbench_files(root)
+    if arrays:
+        return [pair for file in arrays for pair in _medsegbench_pairs(file)]
     if not root.is_dir():
-        raise DataError(f"{root} is not a folder; expected a data set. Check the path.")
+        raise DataError(f"{root} is not a folder or an .npz file; expected a data set. Check the path.")
+    if is_prepared(root):
+        return list(read_index(root))
+    return list(find_file_pairs(root))
+
+
+def find_file_pairs(root: Path) -> list[FilePair]:
+    """Return the pairs that are image files below the folder ``root``, sorted by id; see :func:`find_pairs`."""
     layout = _layout_of(root)
-    images = _by_id(_files_in(root, layout.images))
-    truths = _by_id(_files_in(root, layout.truths))
+    images = _by_part_and_id(root, _files_in(root, layout.images, layout.depth))
+    truths = _by_part_and_id(root, _files_in(root, layout.truths, layout.depth))
     _require_partners(root, images, truths)
-    return [FilePair(id, images[id], truths[id]) for id in sorted(images)]
+    lesions = _lesions(root)
+    times = Counter(id for _, id in images)
+    found = []
+    for (part, id), image in images.items():
+        name = id if times[id] == 1 else f"{part}/{id}"
+        found.append(FilePair(name, image, truths[part, id], lesions.get(id, name), part))
+    return sorted(found, key=lambda pair: pair.id)
 
 
 def find_truths(root: Path) -> dict[str, Path]:
@@ -88,8 +124,8 @@ def find_truths(root: Path) -> dict[str, Path]:
     """
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; expected one with truth masks. Check the path.")
-    layouts = [layout for layout in LAYOUTS if any(_folders(root, layout.truths))]
-    files = _files_in(root, layouts[0].truths) if layouts else _images(root)
+    layouts = [layout for layout in LAYOUTS if any(_folders(root, layout.truths, layout.depth))]
+    files = _files_in(root, layouts[0].truths, layouts[0].depth) if layouts else _images(root)
     truths = _by_id(files)
     if not truths:
         raise DataError(f"No image files below {root}; expected truth masks. Check the path.")
@@ -97,37 +133,92 @@ def find_truths(root: Path) -> dict[str, Path]:
 
 
 def truth_id(path: Path) -> str:
-    """Return the id a file stands for: its stem less ``_segmentation`` (``_mask``, ``_truth``)."""
+    """Return the id a file stands for: its stem less ``_segmentation`` (``_mask``, ``_truth``, ``_lesion``)."""
     return TRUTH_ENDING.sub("", path.stem)
+
+
+def part_of(root: Path, path: Path) -> str:
+    """Return the part that the folders between ``root`` and a file name: ``training``, ``validation``, ``test``, or
+    nothing.
+    """
+    for folder in path.relative_to(root).parts[:-1]:
+        for word in re.split(r"[_\-\s]", folder.lower()):
+            if word in PART_NAMES:
+                return PART_NAMES[word]
+    return ""
+
+
+def _medsegbench_files(root: Path) -> list[Path]:
+    if root.suffix == ".npz" and root.is_file():
+        return [root]
+    return sorted(root.glob("*.npz")) if root.is_dir() else []
+
+
+def _medsegbench_pairs(file: Path) -> list[Pair]:
+    found: list[Pair] = []
+    for key, part in MEDSEGBENCH_PARTS.items():
+        images, masks = f"{file}:{key}_images", f"{file}:{key}_label"
+        count, truths = len(open_array(images)), len(open_array(masks))
+        if count != truths:
+            raise DataError(
+                f"{file} has {count} {key}_images and {truths} {key}_label; expected as many. Download it again."
+            )
+        found += [ArrayPair(f"{file.stem}_{key}_{row:05}", images, masks, row, part=part) for row in range(count)]
+    return found
+
+
+def _lesions(root: Path) -> dict[str, str]:
+    """Return the lesion of each image id, where the set says so (HAM10000's metadata)."""
+    for folder in _walk(root, depth=1):
+        for file in sorted(folder.iterdir()):
+            if file.is_file() and METADATA.fullmatch(file.name):
+                return _read_lesions(file)
+    return {}
+
+
+def _read_lesions(file: Path) -> dict[str, str]:
+    try:
+        with file.open(newline="") as lines:
+            return {row["image_id"]: row["lesion_id"] for row in csv.DictReader(lines)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{file} cannot be read ({error}); expected HAM10000's metadata with image_id and lesion_id. "
+            "Download it again: without it one lesion may train and validate."
+        ) from error
 
 
 def _layout_of(root: Path) -> Layout:
     for layout in LAYOUTS:
-        if any(_folders(root, layout.images)) and any(_folders(root, layout.truths)):
+        if any(_folders(root, layout.images, layout.depth)) and any(_folders(root, layout.truths, layout.depth)):
             return layout
     found = ", ".join(sorted(entry.name for entry in root.iterdir() if entry.is_dir())[:10]) or "no folders"
-    known = "; ".join(layout.name for layout in LAYOUTS)
+    known = "; ".join([*(layout.name for layout in LAYOUTS), FILE_LAYOUTS])
     raise DataError(
         f"No known data set layout below {root} (found: {found}); expected one of: {known}. "
         "Rename the folders, or name their parent."
     )
 
 
-def _folders(root: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    """Yield matching folders at the root or one level below (archives unpack into a folder of their own)."""
-    if pattern.fullmatch(root.name):
-        yield root
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    for folder in folders:
+def _folders(root: Path, pattern: re.Pattern[str], depth: int) -> Iterator[Path]:
+    """Yield matching folders, the root among them (archives unpack into a folder of their own)."""
+    for folder in _walk(root, depth):
         if pattern.fullmatch(folder.name):
             yield folder
-        else:
-            yield from sorted(inner for inner in folder.iterdir() if inner.is_dir() and pattern.fullmatch(inner.name))
 
 
-def _files_in(root: Path, pattern: re.Pattern[str]) -> Iterator[Path]:
-    for folder in _folders(root, pattern):
-        yield from _images(folder)
+def _walk(root: Path, depth: int) -> Iterator[Path]:
+    yield root
+    if depth:
+        for folder in sorted(entry for entry in root.iterdir() if entry.is_dir()):
+            yield from _walk(folder, depth - 1)
+
+
+def _files_in(root: Path, pattern: re.Pattern[str], depth: int) -> Iterator[Path]:
+    seen: set[Path] = set()
+    for folder in _folders(root, pattern, depth):
+        if not seen.intersection(folder.parents):
+            seen.add(folder)
+            yield from _images(folder)
 
 
 def _images(folder: Path) -> Iterator[Path]:
@@ -136,6 +227,13 @@ def _images(folder: Path) -> Iterator[Path]:
         for name in sorted(names):
             if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
                 yield Path(parent, name)
+
+
+def _by_part_and_id(root: Path, files: Iterable[Path]) -> dict[tuple[str, str], Path]:
+    parts: dict[str, list[Path]] = {}
+    for path in files:
+        parts.setdefault(part_of(root, path), []).append(path)
+    return {(part, id): path for part, paths in parts.items() for id, path in _by_id(paths).items()}
 
 
 def _by_id(files: Iterable[Path]) -> dict[str, Path]:
@@ -150,15 +248,15 @@ def _by_id(files: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
-def _require_partners(root: Path, images: dict[str, Path], truths: dict[str, Path]) -> None:
-    for ids, has, lacks in (
+def _require_partners(root: Path, images: dict[tuple[str, str], Path], truths: dict[tuple[str, str], Path]) -> None:
+    for keys, has, lacks in (
         (images.keys() - truths.keys(), "image", "truth mask"),
         (truths.keys() - images.keys(), "truth mask", "image"),
     ):
-        if ids:
-            some = ", ".join(sorted(ids)[:5])
+        if keys:
+            some = ", ".join(sorted(id for _, id in keys)[:5])
             raise DataError(
-                f"{len(ids)} {has}(s) below {root} without {lacks}, among them {some}; expected pairs. "
+                f"{len(keys)} {has}(s) below {root} without {lacks}, among them {some}; expected pairs. "
                 f"Add what is missing, or remove these files."
             )
     if not images:

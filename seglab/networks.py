@@ -1,18 +1,21 @@
-"""Building networks: smp's U-Net with any encoder, and our own; weights by name, from a file, or none."""
+"""Building networks: those of smp with any encoder, and our own U-Net; weights by name, from a file, or none."""
 
 from __future__ import annotations
 
 import difflib
+import functools
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from seglab.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.errors import CheckpointError, ConfigError
+from seglab.settings import SMP_ARCHITECTURES
 from seglab.unet import UNet
 
-ARCHITECTURES = ("unet", "unet-scratch")
+ARCHITECTURES = (*SMP_ARCHITECTURES, "unet-scratch")
 
 
 def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
@@ -26,8 +29,8 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
         if weights:
             raise ConfigError("unet-scratch has no encoder to put weights into. Set encoder_weights to nothing.")
         return _construct(UNet, spec, {"classes": spec.classes, **spec.options})
-    if spec.arch == "unet":
-        return _build_smp_unet(spec, weights)
+    if spec.arch in SMP_ARCHITECTURES:
+        return _build_smp(spec, weights)
     raise ConfigError(f"arch is {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}.")
 
 
@@ -44,19 +47,45 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
     return network.float().eval()
 
 
-def _build_smp_unet(spec: NetworkSpec, weights: str | None) -> nn.Module:
+def require_size_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
+    """Raise :class:`ConfigError` where the network cannot take images of ``size`` x ``size``."""
+    network.eval()
+    try:
+        with torch.inference_mode():
+            shape = tuple(network(torch.zeros(1, 3, size, size)).shape)
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ConfigError(
+            f"{spec.arch} with encoder {spec.encoder} does not take {size} x {size}: {str(error).strip()} "
+            "Set another size (a multiple of 32 suits nearly all)."
+        ) from error
+    finally:
+        network.train()
+    if shape != (1, spec.classes, size, size):
+        raise ConfigError(
+            f"{spec.arch} with encoder {spec.encoder} turns {size} x {size} into {shape[2]} x {shape[3]}; expected the "
+            "same size. Set another size (a multiple of 32 suits nearly all)."
+        )
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of weights."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _build_smp(spec: NetworkSpec, weights: str | None) -> nn.Module:
     import segmentation_models_pytorch as smp
 
     _require_encoder(spec.encoder)
     from_file = weights if weights and Path(weights).suffix in (".pt", ".pth") else None
+    create = functools.partial(smp.create_model, spec.arch)
     options = {"encoder_name": spec.encoder, "encoder_weights": None, "classes": spec.classes, **spec.options}
     if "decoder_channels" in options:
         options["encoder_depth"] = len(options["decoder_channels"])
     if weights and not from_file:
         options["encoder_weights"] = weights
-        network = _download(lambda: _construct(smp.Unet, spec, options), weights)
+        network = _download(lambda: _construct(create, spec, options), weights)
     else:
-        network = _construct(smp.Unet, spec, options)
+        network = _construct(create, spec, options)
     if from_file:
         load_encoder(network, Path(from_file))
     return network
@@ -92,7 +121,15 @@ def _require_encoder(name: str | None) -> None:
 def _construct(factory: Any, spec: NetworkSpec, options: dict[str, Any]) -> nn.Module:
     try:
         network: nn.Module = factory(**options)
-    except (TypeError, ValueError, KeyError, AssertionError) as error:
+    except (
+        TypeError,
+        ValueError,
+        KeyError,
+        AssertionError,
+        AttributeError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise ConfigError(
             f"{spec.arch} with encoder {spec.encoder} and {spec.options} cannot be built: {error}. "
             "Check the network's options."

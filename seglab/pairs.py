@@ -19,6 +19,7 @@ class Pair(Protocol):
 
     ``id``: as ``ISIC_0000000``. ``lesion``: photographs of one lesion share it (the id, where a set has one image a
     lesion). ``part``: the official ``training``, ``validation`` or ``test``, or empty where a set has no parts.
+    ``hair``: how hairs were removed from the stored image, or ``none``.
     """
 
     @property
@@ -27,6 +28,8 @@ class Pair(Protocol):
     def lesion(self) -> str: ...
     @property
     def part(self) -> str: ...
+    @property
+    def hair(self) -> str: ...
     @property
     def source(self) -> str:
         """Where the image is, for messages."""
@@ -47,6 +50,7 @@ class FilePair:
     truth: Path
     lesion: str = ""
     part: str = ""
+    hair: str = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lesion", self.lesion or self.id)
@@ -73,9 +77,10 @@ class FilePair:
 
 @dataclass(frozen=True)
 class ArrayPair:
-    """A pair kept as row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)`` (non-zero is lesion).
+    """A pair kept as row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)``.
 
-    ``images`` and ``masks`` name an ``.npy`` file (opened memory-mapped), or ``FILE.npz:KEY``.
+    Masks are 0/1 or 0-255 (lesion from half). Images may be floats, scaled to 0-1. ``images`` and ``masks``
+    name an ``.npy`` file (opened memory-mapped), or ``FILE.npz:KEY``.
     """
 
     id: str
@@ -84,6 +89,7 @@ class ArrayPair:
     row: int
     lesion: str = ""
     part: str = ""
+    hair: str = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lesion", self.lesion or self.id)
@@ -96,6 +102,8 @@ class ArrayPair:
     def photo(self, at_least: int | None = None) -> Photo:
         """Return the stored image; its own size counts as the original one."""
         pixels = np.array(open_array(self.images)[self.row])  # (H, W, 3)
+        if pixels.dtype.kind == "f":  # scaled to 0-1
+            pixels = np.rint(pixels.astype(np.float32) * 255).astype(np.uint8)
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
             raise ImageError(
                 f"{self.source} is {pixels.dtype} {pixels.shape}; expected uint8 (height, width, 3). Store it as RGB."
@@ -107,7 +115,7 @@ class ArrayPair:
         values = np.array(open_array(self.masks)[self.row])  # (H, W) or (H, W, 1)
         if values.ndim == 3 and values.shape[2] == 1:
             values = values[..., 0]
-        return np.where(values != 0, np.uint8(255), np.uint8(0))  # (H, W)
+        return np.where(values >= (128 if values.max(initial=0) > 1 else 1), np.uint8(255), np.uint8(0))  # (H, W)
 
 
 @functools.lru_cache(maxsize=16)

@@ -88,9 +88,13 @@ def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
     Samples of at least half the range are lesion.
     A palette or RGB mask counts by its brightest channel. Raises :class:`ImageError`.
     """
+    return np.asarray(cv2.threshold(read_grey(source), 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+
+
+def read_grey(source: Path | bytes) -> NDArray[np.uint8]:
+    """Decode a mask as it is stored: uint8 ``(H, W)``, its brightest channel, 0-255. Raises :class:`ImageError`."""
     red, green, blue = cv2.split(read_image(source))
-    brightest = cv2.max(cv2.max(red, green), blue)  # (H, W)
-    return np.asarray(cv2.threshold(brightest, 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
 def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -1,12 +1,23 @@
-"""Mixed precision by name, on the device that computes."""
+"""What computes and how: device, mixed precision and processes by name."""
 
 from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from seglab.errors import ConfigError
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+FABRIC_NAMES: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,3 +53,37 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 def _cpu_has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def require_compiler() -> None:
+    """Raise :class:`ConfigError` where torch.compile would find no C++ compiler."""
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):
+        raise ConfigError(
+            "compile = true needs a C++ compiler, and none is on the PATH; expected g++ or clang++. "
+            "Install one, or leave compile out."
+        )
+
+
+def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """Return Lightning Fabric, launched: ``devices`` processes on each of ``nodes`` machines, together one loop.
+
+    With several, this process starts the others by its own command line. Raises :class:`ConfigError` for more GPUs
+    than there are.
+    """
+    from lightning.fabric import Fabric
+
+    if device.type == "cuda" and devices > torch.cuda.device_count():
+        raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")
+    if device.index is not None and devices > 1:
+        raise ConfigError(f"--device {device} names one device, --devices {devices} asks for more. Use --device cuda.")
+    several = devices * nodes > 1
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=[device.index] if device.index is not None else devices,
+        num_nodes=nodes,
+        strategy="ddp" if several else "auto",
+        precision=FABRIC_NAMES[precision],
+    )
+    if several:
+        fabric.launch()
+    return fabric

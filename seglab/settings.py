@@ -13,44 +13,92 @@ from typing import Any
 
 from seglab.errors import ConfigError
 
+SMP_ARCHITECTURES = (
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
+    "segformer", "dpt",
+)  # fmt: skip
+"""What segmentation-models-pytorch builds by name."""
+
 CHOICES = {
-    "arch": ("unet", "unet-scratch"),
+    "arch": (*SMP_ARCHITECTURES, "unet-scratch"),
+    "optimiser": ("adam", "adamw", "sgd"),
     "loss": ("bce", "dice", "bce+dice"),
     "precision": ("auto", "fp32", "bf16", "fp16"),
+    "normalise": ("imagenet", "unit"),
     "augment": ("none", "flips", "full"),
-    "schedule": ("constant", "cosine"),
+    "hair": ("none", "dullrazor"),
+    "schedule": ("constant", "cosine", "plateau"),
+    "monitor": ("val_dice", "val_loss"),
+    "tta": ("none", "flips"),
+    "split": ("auto", "official", "fifth", "seeded"),
 }
-POSITIVE = ("size", "epochs", "batch", "lr")
+POSITIVE = ("size", "epochs", "batch", "lr", "plateau_factor")
+NOT_NEGATIVE = (
+    "val_batch", "weight_decay", "rotate", "elastic", "jitter", "plateau_patience", "patience", "limit", "test_share",
+)  # fmt: skip
+SHARES = ("threshold", "val_share")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A training set-up.
 
-    ``encoder_weights``: a file, a name that smp knows, or empty for none. ``init``: a checkpoint whose weights to
-    start from, or empty. ``decoder_channels``: of smp's U-Net; their number is the depth. ``widths``: channels of
-    ``unet-scratch`` by level. ``size``: side length S of the input in pixels. ``lr``: learning rate of Adam at its
-    highest. ``workers``: processes that read images (-1: by the number of cores). ``schedule``: ``cosine`` warms up
-    over the first twentieth of the steps and falls to a hundredth.
+    **Network.** ``arch``: an architecture of smp, or ``unet-scratch``. ``encoder_weights``: a file, a name that smp
+    knows, or empty for none. ``init``: a checkpoint whose weights to start from, or empty. ``decoder_channels``: empty
+    for the library's own; their number is the depth. ``widths``: channels of ``unet-scratch`` by level.
+    ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's mean and
+    deviation, or ``unit``: to 0-1.
+
+    **Data.** ``split``: see :func:`seglab.splits.make_split`; ``val_share``, ``test_share``: of the lesions, where the
+    seed splits. ``limit``: training images at most, drawn by the seed (0: all). ``augment``: ``flips`` are the eight
+    symmetries of the square, ``full`` adds crops and colour. ``rotate``: degrees either way. ``elastic``: strength of
+    the elastic deformation in pixels at size S. ``jitter``: half-width of brightness and contrast. All three: 0 is off.
+    ``workers``: processes that read images (-1: by the number of cores).
+
+    **Optimisation.** ``batch``: images a step, over all processes together; ``val_batch``: 0 for the same. ``lr``: the
+    highest learning rate. ``schedule``: ``cosine`` warms up over the first twentieth of the steps and falls to a
+    hundredth; ``plateau`` multiplies by ``plateau_factor`` after ``plateau_patience`` epochs without a lower validation
+    loss. ``monitor``: chooses ``best.pt``, and stops training after ``patience`` epochs without a better value (0:
+    never). ``ema``: decay of the weights' exponential moving average, which then validates and is kept (0: off).
+    ``compile``: torch.compile for training steps. ``tta``: test-time flips, in validation of the checkpoint and export.
     """
 
     arch: str = "unet"
     encoder: str = "resnet34"
     encoder_weights: str = ""
     init: str = ""
-    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    decoder_channels: tuple[int, ...] = ()
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     size: int = 256
+    normalise: str = "imagenet"
+    split: str = "auto"
+    val_share: float = 0.2
+    test_share: float = 0.0
+    limit: int = 0
+    augment: str = "full"
+    rotate: float = 0.0
+    elastic: float = 0.0
+    jitter: float = 0.0
+    hair: str = "none"
+    workers: int = -1
     epochs: int = 10
     batch: int = 16
+    val_batch: int = 0
+    optimiser: str = "adam"
     lr: float = 1e-3
+    weight_decay: float = 0.0
     loss: str = "bce+dice"
     precision: str = "auto"
-    augment: str = "full"
     schedule: str = "cosine"
+    plateau_patience: int = 3
+    plateau_factor: float = 0.1
+    monitor: str = "val_dice"
+    patience: int = 0
+    ema: float = 0.0
+    compile: bool = False
     seed: int = 0
-    workers: int = -1
     threshold: float = 0.5
+    tta: str = "none"
 
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
@@ -59,11 +107,31 @@ class Recipe:
         for name in POSITIVE:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0.")
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f"threshold is {self.threshold}; expected a probability between 0 and 1.")
-        step = 2 ** (len(self.decoder_channels) if self.arch == "unet" else len(self.widths) - 1)
-        if self.size % step:
-            raise ConfigError(f"size is {self.size}; expected a multiple of {step} for a network of this depth.")
+        for name in NOT_NEGATIVE:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more.")
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        for name in SHARES:
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected a number between 0 and 1.")
+        if not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is {self.ema}; expected 0 (off) or a decay below 1, as 0.999.")
+        if self.val_share + self.test_share >= 1:
+            raise ConfigError(
+                f"val_share {self.val_share} and test_share {self.test_share} leave nothing to train on; "
+                "expected a sum below 1."
+            )
+
+
+WANTED = {
+    tuple: "a list of whole numbers",
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
 
 
 def recipe_names() -> list[str]:
@@ -132,11 +200,8 @@ def _value(text: str) -> Any:
 def _typed(key: str, value: Any, kind: type) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is tuple and isinstance(value, list) and value and all(type(entry) is int for entry in value):
+    if kind is tuple and isinstance(value, list) and all(type(entry) is int for entry in value):
         return tuple(value)
     if type(value) is not kind:
-        wanted = (
-            "a list of whole numbers" if kind is tuple else {str: "text", int: "a whole number"}.get(kind, "a number")
-        )
-        raise ConfigError(f"{key} is {value!r}; expected {wanted}.")
+        raise ConfigError(f"{key} is {value!r}; expected {WANTED[kind]}.")
     return value

@@ -1,55 +1,50 @@
-"""The training loop: one epoch after another, each ending in files that are whole."""
+"""The training loop: one epoch after another, on one process or several, each ending in files that are whole."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from seglab.checkpoints import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab import runs
+from seglab.augmentation import augmentation_of
+from seglab.checkpoints import NORMALISATION, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.dataset import Examples
+from seglab.distributed import normalise_globally, shards, share_of
 from seglab.errors import CheckpointError, ConfigError
 from seglab.losses import LOSSES
-from seglab.metrics import Confusion, Scores
-from seglab.networks import build_network
+from seglab.metrics import Confusion
+from seglab.networks import build_network, require_size_fits
+from seglab.optimisation import Schedule, average_of, make_optimiser
 from seglab.pairs import Pair
-from seglab.precision import AUTOCAST, choose_device, choose_precision
+from seglab.precision import require_compiler
+from seglab.runs import Epoch, Timing, best_epoch, plain, stops_early
 from seglab.settings import Recipe, make_recipe
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps the batches of a phase in a progress bar: ``(batches, description)``."""
 
-WARM_UP = 0.05
-LOWEST = 0.01
 # What may differ between a run and the run that resumes it, because it changes no result up to there.
-FREE_TO_CHANGE = {"workers", "precision"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Epoch:
-    """One row of ``log.csv``. Losses are means over images; Dice and IoU are per image at S x S, then averaged."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_dice: float
-    val_iou: float
-    lr: float
-    seconds: float
-    images_per_second: float
+FREE_TO_CHANGE = {"workers", "precision", "compile"}
+DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 
 
 class Trainer:
-    """Trains a recipe on pairs, epoch by epoch."""
+    """Trains a recipe on pairs, epoch by epoch. ``fabric``: see :func:`seglab.precision.make_fabric`, launched."""
 
     def __init__(
         self,
@@ -57,137 +52,189 @@ class Trainer:
         training: Sequence[Pair],
         validation: Sequence[Pair],
         *,
-        device: str = "auto",
+        fabric: Fabric,
+        precision: str = "fp32",
         about_data: dict[str, Any] | None = None,
     ) -> None:
         self.recipe = recipe
-        self.device = choose_device(device)
-        self.precision = choose_precision(recipe.precision, self.device)
+        self.fabric = fabric
+        self.precision = precision
         self.about_data = about_data or {}
+        self.history: list[Epoch] = []
+        self.timing: list[Timing] = []
+        self.loss = LOSSES[recipe.loss]
+        self.examples = Examples(training, recipe.size, augmentation_of(recipe), recipe.seed, recipe.hair)
+        self.validation = Examples(validation, recipe.size, hair=recipe.hair)
         torch.manual_seed(recipe.seed)
         self.spec = network_spec(recipe)
-        network = build_network(self.spec, recipe.encoder_weights or None)
-        if recipe.init:
-            _start_from(network, Path(recipe.init))
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.lr)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.loss = LOSSES[recipe.loss]
-        self.examples = Examples(training, recipe.size, recipe.augment, recipe.seed)
-        self.validation = Examples(validation, recipe.size)
-        self.history: list[Epoch] = []
-        self._mean = torch.tensor(IMAGENET_MEAN, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(IMAGENET_STD, device=self.device).view(1, 3, 1, 1)
+        self.network = self._network()
+        self.average = average_of(self.network, recipe.ema)
+        optimiser = make_optimiser(recipe, self.network)
+        self.model, self.optimiser = fabric.setup(self._compiled(), optimiser)
+        self.schedule = Schedule(recipe, optimiser)
+        mean, std = NORMALISATION[recipe.normalise]
+        self._mean = torch.tensor(mean, device=fabric.device).view(1, 3, 1, 1)
+        self._std = torch.tensor(std, device=fabric.device).view(1, 3, 1, 1)
 
     def resume(self, path: Path) -> None:
         """Go on from ``last.pt`` of the same recipe. Raises :class:`ConfigError` where the recipe differs."""
         checkpoint = load_checkpoint(path)
-        earlier = make_recipe(checkpoint.training["recipe"])
-        changed = [
-            f"{field.name} ({getattr(earlier, field.name)!r} before, {getattr(self.recipe, field.name)!r} now)"
-            for field in dataclasses.fields(Recipe)
-            if field.name not in FREE_TO_CHANGE and getattr(earlier, field.name) != getattr(self.recipe, field.name)
-        ]
-        if checkpoint.training["data"] != self.about_data:
-            changed.append(f"the data ({checkpoint.training['data']} before, {self.about_data} now)")
-        if changed:
-            raise ConfigError(
-                f"{path} was trained otherwise: {'; '.join(changed)}. "
-                "Resume with the same settings, or name a new --out."
-            )
-        if not checkpoint.resume:
+        _require_same(path, checkpoint, self.recipe, self.about_data)
+        state = checkpoint.resume
+        if not state:
             raise CheckpointError(f"{path} holds no optimiser state; expected last.pt of a run.")
-        self.network.load_state_dict(checkpoint.state)
-        self.optimiser.load_state_dict(checkpoint.resume["optimiser"])
-        self.scaler.load_state_dict(checkpoint.resume["scaler"])
-        torch.set_rng_state(checkpoint.resume["rng"])
+        self.network.load_state_dict(state["network"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.restore(state["schedule"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
+        if self.average:
+            self.average.load_state_dict(state["average"])
+        torch.set_rng_state(state["rng"])
         self.history = [Epoch(**row) for row in checkpoint.training["history"]]
+        self.timing = list(runs.read_timing(path.parent))[: len(self.history)]
 
     def run(self, out: Path, track: Track) -> Iterator[Epoch]:
-        """Train the epochs that are left; after each, write ``last.pt`` (and ``best.pt``) and yield its figures."""
-        for number in range(len(self.history) + 1, self.recipe.epochs + 1):
-            started = time.perf_counter()
-            train_loss = self._train(number, track)
-            trained = time.perf_counter()
-            val_loss, scores = self._validate(number, track)
-            epoch = Epoch(
-                epoch=number,
-                train_loss=train_loss,
-                val_loss=val_loss,
-                val_dice=scores["dice"],
-                val_iou=scores["iou"],
-                lr=self.optimiser.param_groups[0]["lr"],
-                seconds=time.perf_counter() - started,
-                images_per_second=len(self.examples) / (trained - started),
-            )
-            self.history.append(epoch)
-            self._save(out)
-            yield epoch
+        """Train the epochs that are left; after each, write the run's files and yield the epoch's figures."""
+        with _repeatable(self.fabric.device):
+            while len(self.history) < self.recipe.epochs and not stops_early(self.history, self.recipe):
+                epoch, timing = self._epoch(len(self.history) + 1, track)
+                self.history.append(epoch)
+                self.timing.append(timing)
+                if self.fabric.is_global_zero:
+                    self._save(out)
+                    runs.write_epochs(out, self.history, self.timing)
+                self.fabric.barrier()
+                yield epoch
 
     def best(self) -> Epoch:
-        """Return the epoch with the highest validation Dice so far (the first of equals)."""
-        return max(self.history, key=lambda epoch: epoch.val_dice)
+        """Return the epoch that ``best.pt`` is from."""
+        return best_epoch(self.history, self.recipe.monitor)
+
+    def _epoch(self, number: int, track: Track) -> tuple[Epoch, Timing]:
+        started = time.perf_counter()
+        train_loss = self._train(number, track)
+        trained = time.perf_counter()
+        val_loss, dice, iou = self._validate(number, track)
+        lr = self.schedule.lr
+        self.schedule.after_epoch(val_loss)
+        rate = len(self.examples) / (trained - started)
+        return Epoch(number, train_loss, val_loss, dice, iou, lr), Timing(number, time.perf_counter() - started, rate)
 
     def _train(self, number: int, track: Track) -> float:
         self.network.train()
         self.examples.epoch = number
-        order = np.random.default_rng([self.recipe.seed, number]).permutation(len(self.examples))
-        batches = self._batches(self.examples, order.tolist())
-        total = 0.0
+        order = np.random.default_rng([self.recipe.seed, number]).permutation(len(self.examples)).tolist()
+        batches = self._batches(self.examples, order, self.recipe.batch)
+        total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, images
         for step, (image, target) in enumerate(track(batches, f"epoch {number}/{self.recipe.epochs}")):
-            self._set_lr((number - 1 + step / len(batches)) / self.recipe.epochs)
+            self.schedule.before_step((number - 1 + step / len(batches)) / self.recipe.epochs)
             self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(image, target)[0]
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            self.scaler.step(self.optimiser)
-            self.scaler.update()
-            value = float(loss.detach())
-            if not math.isfinite(value):
-                raise ConfigError(f"The loss became {value} in epoch {number}; expected a number. Lower lr.")
-            total += value * len(image)
-        return total / len(self.examples)
+            loss = self._loss(self._trained(len(image)), image, target)[0]
+            _require_finite(loss, number)
+            self.fabric.backward(loss * self._share(len(order), step))
+            self.optimiser.step()
+            if self.average:
+                self.average.update_parameters(self.network)
+            total += torch.tensor([float(loss.detach()) * len(image), len(image)]).to(total)
+        loss_sum, images = self._summed(total)
+        return loss_sum / images
 
     @torch.inference_mode()
-    def _validate(self, number: int, track: Track) -> tuple[float, dict[str, float]]:
-        self.network.eval()
-        scores, total = Scores(), 0.0
-        batches = self._batches(self.validation, list(range(len(self.validation))))
+    def _validate(self, number: int, track: Track) -> tuple[float, float, float]:
+        network = self.average.module if self.average else self.network
+        network.eval()
+        order = list(range(len(self.validation)))
+        batches = self._batches(self.validation, order, self.recipe.val_batch or self.recipe.batch, drop=False)
+        total = torch.zeros(4, dtype=torch.float64)  # loss, Dice, IoU, images
         for image, target in track(batches, f"epoch {number}/{self.recipe.epochs}, validation"):
-            loss, logits = self._loss(image, target)
-            total += float(loss) * len(image)
+            loss, logits = self._loss(network, image, target)
             lesion = torch.sigmoid(logits) >= self.recipe.threshold  # (N, 1, S, S)
-            for counts in confusions(lesion.cpu(), target >= 0.5):
-                scores.add(str(len(scores.names)), counts)
-        return total / len(self.validation), scores.summary()
+            counts = list(confusions(lesion.cpu(), target >= 0.5))
+            dice, iou = sum(count.dice for count in counts), sum(count.iou for count in counts)
+            total += torch.tensor([float(loss) * len(image), dice, iou, len(image)], dtype=torch.float64)
+        loss_sum, dice, iou, images = self._summed(total.to(self.fabric.device))
+        return loss_sum / images, dice / images, iou / images
 
-    def _loss(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        x = image.to(self.device, non_blocking=True, memory_format=torch.channels_last)  # (N, 3, S, S)
+    def _loss(self, network: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        device = self.fabric.device
+        x = image.to(device, non_blocking=True, memory_format=torch.channels_last)  # (N, 3, S, S)
         x = (x.float() / 255 - self._mean) / self._std
-        dtype = AUTOCAST.get(self.precision, torch.bfloat16)
-        with torch.autocast(self.device.type, dtype, enabled=self.precision in AUTOCAST):
-            logits = self.network(x)
+        with self.fabric.autocast():
+            logits = network(x)
         logits = logits.float()  # (N, 1, S, S)
-        return self.loss(logits, target.to(self.device, non_blocking=True)), logits
+        return self.loss(logits, target.to(device, non_blocking=True)), logits
 
-    def _batches(self, examples: Examples, order: list[int]) -> DataLoader[tuple[Tensor, Tensor]]:
+    def _trained(self, count: int) -> nn.Module:
+        """Return what a training step calls: a compiled network is compiled for whole batches, others run as it is."""
+        partial = self.recipe.compile and self.fabric.world_size == 1 and count < self.recipe.batch
+        network: nn.Module = self.network if partial else self.model
+        return network
+
+    def _share(self, images: int, step: int) -> float:
+        whole = min(self.recipe.batch, images - step * self.recipe.batch)
+        return share_of(whole, self.recipe.batch, self.fabric.global_rank, self.fabric.world_size)
+
+    def _summed(self, values: Tensor) -> list[float]:
+        summed = self.fabric.all_reduce(values, reduce_op="sum")
+        return torch.as_tensor(summed).tolist()
+
+    def _batches(
+        self, examples: Examples, order: list[int], batch: int, drop: bool = True
+    ) -> DataLoader[tuple[Tensor, Tensor]]:
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        if drop:
+            mine = shards(order, batch, rank, world)
+        else:
+            own = order[rank::world]
+            mine = [own[start : start + batch] for start in range(0, len(own), batch)]
         return DataLoader(
             examples,
-            batch_size=self.recipe.batch,
-            sampler=order,
-            num_workers=worker_count(self.recipe.workers),
-            pin_memory=self.device.type == "cuda",
+            batch_sampler=mine,
+            num_workers=worker_count(self.recipe.workers, world),
+            pin_memory=self.fabric.device.type == "cuda",
         )
 
-    def _set_lr(self, progress: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.lr * lr_factor(self.recipe.schedule, progress)
+    def _network(self) -> nn.Module:
+        network = build_network(self.spec, self.recipe.encoder_weights or None)
+        require_size_fits(network, self.spec, self.recipe.size)
+        if self.recipe.init:
+            _start_from(network, Path(self.recipe.init))
+        if self.fabric.world_size > 1:
+            network = normalise_globally(network, self.fabric.device)
+        return network.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    def _compiled(self) -> nn.Module:
+        if not self.recipe.compile:
+            return self.network
+        require_compiler()
+        compiled: nn.Module = torch.compile(self.network, dynamic=False)  # type: ignore[assignment]
+        return compiled
 
     def _save(self, out: Path) -> None:
-        checkpoint = Checkpoint(
+        checkpoint = self._checkpoint()
+        if self.best() is self.history[-1]:
+            save_checkpoint(checkpoint, out / runs.BEST)
+        checkpoint.resume = {
+            "network": _on_cpu(self.network),
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state(),
+            "precision": self.fabric.strategy.precision.state_dict(),
+            "average": self.average.state_dict() if self.average else {},
+            "rng": torch.get_rng_state(),
+        }
+        save_checkpoint(checkpoint, out / runs.LAST)
+
+    def _checkpoint(self) -> Checkpoint:
+        mean, std = NORMALISATION[self.recipe.normalise]
+        return Checkpoint(
             network=self.spec,
             size=self.recipe.size,
-            state={key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()},
+            state=_on_cpu(self.average.module if self.average else self.network),
+            mean=mean,
+            std=std,
             threshold=self.recipe.threshold,
+            hair=self.recipe.hair,
+            tta=self.recipe.tta,
             training={
                 "recipe": plain(self.recipe),
                 "data": self.about_data,
@@ -197,35 +244,25 @@ class Trainer:
                 "tools": {"torch": str(torch.__version__)},
             },
         )
-        if self.best() is self.history[-1]:
-            save_checkpoint(checkpoint, out / "best.pt")
-        checkpoint.resume = {
-            "optimiser": self.optimiser.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "rng": torch.get_rng_state(),
-        }
-        save_checkpoint(checkpoint, out / "last.pt")
 
 
 def network_spec(recipe: Recipe) -> NetworkSpec:
-    """Return the network that a recipe names."""
+    """Return the network that a recipe names. Raises :class:`ConfigError` for settings its kind does not take."""
     if recipe.arch == "unet-scratch":
         return NetworkSpec("unet-scratch", options={"widths": list(recipe.widths)})
-    return NetworkSpec("unet", recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
+    if not recipe.decoder_channels:
+        return NetworkSpec(recipe.arch, recipe.encoder)
+    if recipe.arch not in DECODER_CHANNELS:
+        raise ConfigError(
+            f"arch {recipe.arch} takes no decoder_channels (they are {list(recipe.decoder_channels)}); expected none. "
+            "Add --set decoder_channels=[]"
+        )
+    return NetworkSpec(recipe.arch, recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
 
 
-def lr_factor(schedule: str, progress: float) -> float:
-    """Return the share of the highest learning rate at ``progress`` (0-1) of a run."""
-    if schedule == "constant":
-        return 1.0
-    if progress < WARM_UP:
-        return max(LOWEST, progress / WARM_UP)
-    return LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2
-
-
-def worker_count(asked: int) -> int:
+def worker_count(asked: int, processes: int = 1) -> int:
     """Return the number of reading processes: ``asked``, or by the cores (at most 8) where it is negative."""
-    return asked if asked >= 0 else min(8, max(1, (os.cpu_count() or 1) // 2))
+    return asked if asked >= 0 else min(8, max(1, (os.cpu_count() or 1) // 2 // processes))
 
 
 def confusions(lesion: Tensor, truth: Tensor) -> Iterator[Confusion]:
@@ -238,10 +275,42 @@ def confusions(lesion: Tensor, truth: Tensor) -> Iterator[Confusion]:
         yield Confusion(both, mask - both, lesions - both, pixels - mask - lesions + both)
 
 
-def plain(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as values that JSON, TOML and checkpoints hold (lists for tuples)."""
-    values = dataclasses.asdict(recipe)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+@contextlib.contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """Compute the same bits each time, on a CPU; on a GPU some operations of these networks have no such form."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(device.type == "cpu" or before)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*pin_memory.*", category=UserWarning)
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
+    return {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+
+
+def _require_finite(loss: Tensor, epoch: int) -> None:
+    value = float(loss.detach())
+    if not math.isfinite(value):
+        raise ConfigError(f"The loss became {value} in epoch {epoch}; expected a number. Lower lr.")
+
+
+def _require_same(path: Path, checkpoint: Checkpoint, recipe: Recipe, about_data: dict[str, Any]) -> None:
+    earlier = make_recipe(checkpoint.training["recipe"])
+    changed = [
+        f"{field.name} ({getattr(earlier, field.name)!r} before, {getattr(recipe, field.name)!r} now)"
+        for field in dataclasses.fields(Recipe)
+        if field.name not in FREE_TO_CHANGE and getattr(earlier, field.name) != getattr(recipe, field.name)
+    ]
+    if checkpoint.training["data"] != about_data:
+        changed.append(f"the data ({checkpoint.training['data']} before, {about_data} now)")
+    if changed:
+        raise ConfigError(
+            f"{path} was trained otherwise: {'; '.join(changed)}. Resume with the same settings, or name a new --out."
+        )
 
 
 def _start_from(network: nn.Module, path: Path) -> None:

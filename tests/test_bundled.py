@@ -11,7 +11,7 @@ from export.bundled import bundled_model
 from export.contract import read_contract
 from export.runtime import Model, open_model
 from seglab.files import sha256
-from seglab.layouts import find_pairs
+from seglab.layouts import find_file_pairs
 from seglab.metrics import Scores, confusion
 from seglab.pairs import FilePair
 from seglab.pixels import read_image, read_mask
@@ -65,7 +65,7 @@ def test_it_finds_synthetic_lesions(model: Model) -> None:
 
 @pytest.mark.real
 def test_held_out_crops_score_as_the_card_says(model: Model, data_dir: Path) -> None:
-    held_out = [pair for pair in find_pairs(data_dir / "isic2018") if validates(pair.id)]
+    held_out = [pair for pair in find_file_pairs(data_dir / "isic2018") if validates(pair.id)]
     assert len(held_out) == 414
     assert mean_dice(model, held_out[::6]) > 0.88
 
@@ -73,7 +73,7 @@ def test_held_out_crops_score_as_the_card_says(model: Model, data_dir: Path) -> 
 @pytest.mark.real
 def test_held_out_whole_frames_score_as_the_card_says(model: Model, data_dir: Path) -> None:
     ids = read_ids(data_dir / "isic2017" / "ISIC-2017_Validation_Data")
-    frames = [pair for pair in find_pairs(data_dir / "isic2017") if pair.id in ids]
+    frames = [pair for pair in find_file_pairs(data_dir / "isic2017") if pair.id in ids]
     assert len(frames) == 150
     assert mean_dice(model, frames[::3]) > 0.85
-    assert mean_dice(model, find_pairs(data_dir / "originals")[::6]) > 0.85
+    assert mean_dice(model, find_file_pairs(data_dir / "originals")[::6]) > 0.85

@@ -15,7 +15,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 def find_all_pairs(data: Iterable[Path]) -> list[Pair]:
-    """Return the pairs of every data set folder, one set after another."""
+    """Return the pairs of every data set, one set after another."""
     from seglab.layouts import find_pairs
 
     return [pair for root in data for pair in find_pairs(root)]

@@ -13,20 +13,29 @@ from seglab.commands.common import FOLDER, find_all_pairs
 from seglab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from seglab.training import Epoch
+    from seglab.runs import Epoch
+    from seglab.settings import Recipe
+    from seglab.splits import Split
 
 
 @click.command()
-@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set folder; several may be given.")
+@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set; several may be given.")
 @click.option("--recipe", default="quick", help="Name of a recipe (see `seglab recipes`), or a .toml file.")
-@click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, log, curves.")
+@click.option("--out", type=FOLDER, required=True, help="Folder of the run: checkpoints, logs, pictures.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option(
     "--exclude", type=FOLDER, multiple=True,
     help="Leave out these ids: a text file with one a line, or a folder of images.",
 )  # fmt: skip
+@click.option("--split-file", type=FOLDER, help="Split as an earlier run did: its split.json.")
+@click.option(
+    "--inspect", "mode", type=click.Choice(["refuse", "report", "off"]), default="refuse",
+    help="Pairs that cannot be used, and pictures on two sides of the split: stop, leave them out, or do not look.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on from last.pt in --out.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes on this machine, one a GPU.")
+@click.option("--nodes", type=click.IntRange(min=1), default=1, help="Machines; start the command on each.")
 @command_errors
 def train(
     data: tuple[Path, ...],
@@ -34,10 +43,14 @@ def train(
     out: Path,
     changes: tuple[str, ...],
     exclude: tuple[Path, ...],
+    split_file: Path | None,
+    mode: str,
     resume: bool,
     device: str,
+    devices: int,
+    nodes: int,
 ) -> None:
-    """Train a network; the fixed fifth of the ids validates.
+    """Train a network by a recipe, and keep what is needed to go on, to compare and to export.
 
     Example: seglab train --data isic2018 --recipe quick --out runs/quick --set epochs=8
     """
@@ -50,32 +63,92 @@ def train(
     if resume and not last.exists():
         raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check --out.")
 
-    from seglab.runs import draw_curves, write_log, write_split
-    from seglab.splits import read_ids, split
+    from seglab import runs
+    from seglab.networks import parameter_count
+    from seglab.precision import choose_device, choose_precision, make_fabric
+    from seglab.splits import write_split
     from seglab.training import Trainer
 
-    excluded = {id for source in exclude for id in read_ids(source)}
-    training, validation = split(find_all_pairs(data), excluded)
+    chosen = choose_device(device)
+    precision = choose_precision(settings.precision, chosen)
+    fabric = make_fabric(chosen, precision, devices, nodes)
+    split = _inspected(_split(data, settings, exclude, split_file), mode, fabric.is_global_zero)
     about: dict[str, Any] = {
         "sets": sorted(path.resolve().name for path in data),
-        "split": "ids with sha256(id) mod 5 == 0 validate",
-        "excluded_ids": len(excluded),
-        "training_images": len(training),
-        "validation_images": len(validation),
+        "split": split.method,
+        "training_images": len(split.training),
+        "validation_images": len(split.validation),
+        "test_images": len(split.test),
     }
-    trainer = Trainer(settings, training, validation, device=device, about_data=about)
+    trainer = Trainer(settings, split.training, split.validation, fabric=fabric, precision=precision, about_data=about)
     if resume:
         trainer.resume(last)
-    write_split(out / "split.json", (pair.id for pair in training), (pair.id for pair in validation))
-    click.echo(
-        f"{len(training)} images train, {len(validation)} validate; {trainer.device}, {trainer.precision}.", err=True
+    talk = click.echo if fabric.is_global_zero else _say_nothing
+    if fabric.is_global_zero:
+        write_split(out / runs.SPLIT, split)
+        parameters = parameter_count(trainer.network)
+        runs.write_settings(out, settings, {"data": about, "precision": precision, "parameters": parameters})
+    talk(
+        f"{len(split.training)} images train, {len(split.validation)} validate, {len(split.test)} test "
+        f"(split: {split.method}); {chosen}, {precision}.",
+        err=True,
     )
-    for epoch in trainer.run(out, _track):
-        write_log(out / "log.csv", trainer.history)
-        draw_curves(out / "curves.png", trainer.history)
-        click.echo(_epoch_line(epoch, settings.epochs), err=True)
+    if fabric.is_global_zero:
+        with runs.event_log(out, len(trainer.history)) as log_event:
+            for epoch in trainer.run(out, _track):
+                log_event(epoch, trainer.timing[-1])
+                rate = trainer.timing[-1].images_per_second
+                click.echo(_epoch_line(epoch, settings.epochs, rate), err=True)
+        _draw_examples(out, split)
+    else:
+        for _ in trainer.run(out, _just_iterate):
+            pass
     best = trainer.best()
-    click.echo(f"{out / 'best.pt'}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}")
+    talk(f"{out / runs.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}")
+
+
+def _split(data: tuple[Path, ...], settings: Recipe, exclude: Iterable[Path], split_file: Path | None) -> Split:
+    from seglab.splits import limited, make_split, read_ids, split_by_file
+
+    pairs = find_all_pairs(data)
+    prepared = {pair.hair for pair in pairs} - {"none", settings.hair}
+    if prepared:
+        raise ConfigError(
+            f"The data was prepared with hair={', '.join(prepared)}, the recipe says hair={settings.hair}; expected "
+            f"the same, so that the network is used as it was trained. Add --set hair={prepared.pop()}."
+        )
+    excluded = {id for source in exclude for id in read_ids(source)}
+    if split_file:
+        found = split_by_file([pair for pair in pairs if pair.id not in excluded], split_file)
+    else:
+        found = make_split(
+            pairs, settings.split, seed=settings.seed, val_share=settings.val_share, test_share=settings.test_share,
+            exclude=excluded,
+        )  # fmt: skip
+    return limited(found, settings.limit, settings.seed)
+
+
+def _inspected(split: Split, mode: str, talks: bool) -> Split:
+    from seglab.inspection import inspect, require_sound
+
+    if mode == "off":
+        return split
+    total = sum(len(pairs) for pairs in split.parts().values())
+    with progress(total, "inspect", "image") as bar:
+        findings = inspect(split, advance=bar.update)
+    if talks:
+        for line in findings.lines():
+            click.echo(line, err=True)
+    return require_sound(split, findings, mode)
+
+
+def _draw_examples(out: Path, split: Split) -> None:
+    from seglab import runs
+    from seglab.checkpoints import load_checkpoint
+    from seglab.gallery import draw_examples
+    from seglab.predict import Predictor
+
+    draw_examples(out / runs.EXAMPLES, Predictor(load_checkpoint(out / runs.BEST)), split.validation)
 
 
 def _track(batches: Iterable[Any], description: str) -> Iterable[Any]:
@@ -85,8 +158,16 @@ def _track(batches: Iterable[Any], description: str) -> Iterable[Any]:
             bar.update()
 
 
-def _epoch_line(epoch: Epoch, epochs: int) -> str:
+def _just_iterate(batches: Iterable[Any], _description: str) -> Iterable[Any]:
+    return batches
+
+
+def _say_nothing(*_words: str, err: bool = False) -> None:
+    """Stand in for ``click.echo`` on all processes but the first."""
+
+
+def _epoch_line(epoch: Epoch, epochs: int, rate: float) -> str:
     return (
         f"epoch {epoch.epoch}/{epochs}: loss {epoch.train_loss:.4f}, validation loss {epoch.val_loss:.4f}, "
-        f"Dice {epoch.val_dice:.4f}, IoU {epoch.val_iou:.4f}, {epoch.images_per_second:.1f} images/s"
+        f"Dice {epoch.val_dice:.4f}, IoU {epoch.val_iou:.4f}, {rate:.1f} images/s"
     )

@@ -12,16 +12,22 @@ from seglab.cli_support import command_errors, progress
 from seglab.commands.common import FOLDER, find_all_pairs
 
 if TYPE_CHECKING:
-    from seglab.metrics import Scores
+    from seglab.validation import Verdict
 
 
 @click.command()
 @click.argument("checkpoint", type=FOLDER, metavar="CKPT")
-@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set folder; several may be given.")
+@click.option("--data", type=FOLDER, multiple=True, required=True, help="Data set; several may be given.")
 @click.option(
-    "--part", type=click.Choice(["validation", "all"]), default="validation",
-    help="The fixed validation fifth of the ids, or every pair.",
+    "--part", type=click.Choice(["training", "validation", "test", "all"]), default="validation",
+    help="The part of the split to score, or every pair.",
 )  # fmt: skip
+@click.option(
+    "--split", "split_file", type=FOLDER,
+    help="A run's split.json; without it the one beside CKPT, else the fixed fifth of the ids.",
+)  # fmt: skip
+@click.option("--tta", type=click.Choice(["none", "flips"]), help="Test-time flips; without it as the checkpoint says.")
+@click.option("--boundary/--no-boundary", default=True, help="Measure outlines too (95 % Hausdorff, boundary IoU).")
 @click.option("--json", "json_file", type=FOLDER, help="Write the figures as JSON; - for stdout.")
 @click.option("--csv", "csv_file", type=FOLDER, help="Write a row per image.")
 @click.option("--figures", type=FOLDER, help="Folder for overlays: the mask in cyan, the truth in amber.")
@@ -31,6 +37,9 @@ def validate(
     checkpoint: Path,
     data: tuple[Path, ...],
     part: str,
+    split_file: Path | None,
+    tta: str | None,
+    boundary: bool,
     json_file: Path | None,
     csv_file: Path | None,
     figures: Path | None,
@@ -43,41 +52,55 @@ def validate(
     from seglab.checkpoints import load_checkpoint
     from seglab.figures import overlay, write_image
     from seglab.files import write_text
-    from seglab.metrics import Scores
+    from seglab.gallery import draw_examples
     from seglab.precision import choose_device
     from seglab.predict import Predictor
-    from seglab.runs import write_csv
-    from seglab.splits import validates
-    from seglab.validation import judge
+    from seglab.runs import SPLIT, write_csv
+    from seglab.validation import Verdict, choose_part, judge
 
-    predictor = Predictor(load_checkpoint(checkpoint), str(choose_device(device)))
-    pairs = [pair for pair in find_all_pairs(data) if part == "all" or validates(pair.id)]
-    scores = Scores()
+    predictor = Predictor(load_checkpoint(checkpoint), str(choose_device(device)), tta)
+    beside = checkpoint.with_name(SPLIT)
+    if split_file is None and part != "all" and beside.exists():
+        split_file = beside
+    pairs = choose_part(find_all_pairs(data), part, split_file)
+    click.echo(f"{len(pairs)} pairs: {part}, split: {split_file or 'the fixed fifth of the ids'}", err=True)
+    verdict = Verdict(outlines=boundary)
     with progress(len(pairs), "validation", "image") as bar:
         for judged in judge(predictor, pairs):
-            scores.add(judged.pair.id, judged.counts)
+            verdict.add(judged)
             if figures:
-                name = f"dice{judged.counts.dice:.3f}_{judged.pair.id}.jpg"  # sorts from worst to best
+                name = f"dice{judged.counts.dice:.3f}_{Path(judged.pair.id).name}.jpg"  # sorts from worst to best
                 write_image(figures / name, overlay(judged.image, judged.mask, judged.truth))
             bar.update()
+    if figures:
+        draw_examples(figures / "best_median_worst.jpg", predictor, pairs)
     report = {
         "format_version": 1,
         "checkpoint": {"file": checkpoint.name, "sha256": predictor.checkpoint.sha256},
         "data": [path.resolve().name for path in data],
         "part": part,
-        "scores": scores.summary(),
+        "split": split_file.name if split_file else "fifth",
+        "tta": predictor.tta,
+        "scores": verdict.summary(),
+        "intervals": verdict.intervals(),
     }
     if csv_file:
-        write_csv(csv_file, scores.rows())
+        write_csv(csv_file, verdict.rows())
     if json_file and str(json_file) != "-":
         write_text(json_file, json.dumps(report, indent=2) + "\n")
-    click.echo(json.dumps(report, indent=2) if str(json_file) == "-" else _score_table(scores))
+    click.echo(json.dumps(report, indent=2) if str(json_file) == "-" else _score_table(verdict))
 
 
-def _score_table(scores: Scores) -> str:
-    summary = scores.summary()
+def _score_table(verdict: Verdict) -> str:
+    summary, intervals = verdict.summary(), verdict.intervals()
     tp, fp, fn, tn = (int(summary.pop(key)) for key in ("tp", "fp", "fn", "tn"))
-    lines = [f"{key.replace('_', ' '):<20} {value:.4f}" for key, value in summary.items() if key != "count"]
+    lines = []
+    for key, value in summary.items():
+        if key == "count":
+            continue
+        low, high = intervals.get(key, (None, None))
+        bounds = f"   95 % interval {low:.4f} to {high:.4f}" if low is not None else ""
+        lines.append(f"{key.replace('_', ' '):<20} {value:.4f}{bounds}")
     return "\n".join(
         [
             f"{'images':<20} {summary['count']:.0f}",

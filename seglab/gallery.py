@@ -1,0 +1,87 @@
+"""Pictures of a network's best, median and worst images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.figures import overlay, write_image
+from seglab.metrics import confusion
+from seglab.pairs import Pair
+from seglab.pixels import OVERSAMPLING
+
+if TYPE_CHECKING:
+    from seglab.predict import Predictor
+
+COLUMNS = 4
+TILE = 256
+"""Largest side of a picture, in pixels."""
+CAPTION = 40
+MOST = 200
+"""Images that are looked at, evenly spaced over the set: a gallery is for the eye, scores are `seglab validate`'s."""
+ROWS = ("best", "median", "worst")
+
+
+def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair]) -> None:
+    """Write the best, median and worst of ``pairs``: mask in cyan, truth in amber, Dice below.
+
+    Images are read twice, first for their Dice, then to be drawn, so that no more than a row is ever held.
+    """
+    spread = np.unique(np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).round().astype(int)).tolist()
+    looked_at = [pairs[index] for index in spread]
+    dice = [_judge(predictor, pair)[0] for pair in looked_at]
+    rows = []
+    for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
+        tiles = [_tile(predictor, looked_at[place]) for place in places]
+        rows.append(np.hstack([_label(name), *tiles]))
+    width = max(row.shape[1] for row in rows)
+    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    write_image(path, np.vstack(padded))
+
+
+def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
+    """Return the places of the ``count`` best (best first), of the middle ones, and of the worst (worst first)."""
+    order = np.argsort(-np.asarray(dice), kind="stable").tolist()
+    count = min(count, len(order))
+    middle = (len(order) - count) // 2
+    return order[:count], order[middle : middle + count], order[::-1][:count]
+
+
+def _judge(predictor: Predictor, pair: Pair) -> tuple[float, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return Dice, image, mask and truth, all at the size that scaled decoding gives."""
+    image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
+    truth = cv2.resize(pair.mask(), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    mask = predictor.mask(image)
+    return confusion(mask, truth).dice, image, mask, np.asarray(truth, np.uint8)
+
+
+def _tile(predictor: Predictor, pair: Pair) -> NDArray[np.uint8]:
+    dice, image, mask, truth = _judge(predictor, pair)
+    scale = TILE / max(image.shape[:2])
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    masks = [np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST), np.uint8) for part in (mask, truth)]
+    drawn = overlay(np.asarray(small, np.uint8), *masks)
+    tile = np.full((TILE + CAPTION, TILE + 8, 3), 255, np.uint8)
+    top, left = (TILE - drawn.shape[0]) // 2, (TILE - drawn.shape[1]) // 2 + 4
+    tile[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
+    _write(tile, pair.id[-28:], TILE + 14)
+    _write(tile, f"Dice {dice:.3f}", TILE + 32)
+    return tile
+
+
+def _label(text: str) -> NDArray[np.uint8]:
+    """Return a column as high as a tile, with a word from bottom to top."""
+    strip = np.full((CAPTION - 12, TILE + CAPTION, 3), 255, np.uint8)
+    cv2.putText(strip, text, (TILE // 2 - 10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.ascontiguousarray(np.rot90(strip))
+
+
+def _write(tile: NDArray[np.uint8], text: str, baseline: int) -> None:
+    printable = text.encode("ascii", "replace").decode()
+    cv2.putText(tile, printable, (6, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

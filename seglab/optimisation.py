@@ -1,0 +1,77 @@
+"""How weights are changed: optimisers and learning-rate schedules by name, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from seglab.settings import Recipe
+
+WARM_UP = 0.05
+LOWEST = 0.01
+MOMENTUM = 0.9
+OPTIMISERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
+
+
+def make_optimiser(recipe: Recipe, network: nn.Module) -> Optimizer:
+    """Return the recipe's optimiser over the network's weights; ``sgd`` has Nesterov's momentum of 0.9."""
+    options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
+    if recipe.optimiser == "sgd":
+        options |= {"momentum": MOMENTUM, "nesterov": True}
+    optimiser: Optimizer = OPTIMISERS[recipe.optimiser](network.parameters(), **options)
+    return optimiser
+
+
+def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
+    """Return the exponential moving average of a network's weights and buffers; None for a decay of 0."""
+    if not decay:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
+
+
+class Schedule:
+    """Sets the learning rate, before each step by the progress of the run, or after each epoch by the loss."""
+
+    def __init__(self, recipe: Recipe, optimiser: Optimizer) -> None:
+        self.recipe = recipe
+        self.optimiser = optimiser
+        self.plateau: ReduceLROnPlateau | None = None
+        if recipe.schedule == "plateau":
+            self.plateau = ReduceLROnPlateau(optimiser, factor=recipe.plateau_factor, patience=recipe.plateau_patience)
+
+    @property
+    def lr(self) -> float:
+        """The learning rate as it stands."""
+        return float(self.optimiser.param_groups[0]["lr"])
+
+    def before_step(self, progress: float) -> None:
+        """Set the learning rate at ``progress`` (0-1) of the run."""
+        if self.recipe.schedule == "cosine":
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.recipe.lr * cosine(progress)
+
+    def after_epoch(self, val_loss: float) -> None:
+        """Lower the learning rate where the validation loss has stopped falling."""
+        if self.plateau:
+            self.plateau.step(val_loss)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return self.plateau.state_dict() if self.plateau else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what :meth:`state` returned."""
+        if self.plateau:
+            self.plateau.load_state_dict(state)
+
+
+def cosine(progress: float) -> float:
+    """Return the share of the highest learning rate: a warm-up, then half a cosine down to a hundredth."""
+    if progress < WARM_UP:
+        return max(LOWEST, progress / WARM_UP)
+    return LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2

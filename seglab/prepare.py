@@ -1,0 +1,209 @@
+"""Prepared data sets: images and masks at the network's size in ``.npy`` arrays, hairs removed once, with an index.
+
+``images.npy`` uint8 ``(N, S, S, 3)`` RGB (or floats scaled to 0-1), ``masks.npy`` uint8 ``(N, S, S)``, 0 or 255, and
+``index.json``, which is written last: a folder with an index is whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.errors import ConfigError, DataError, ImageError, SeglabError
+from seglab.files import write_text
+from seglab.hair import remove
+from seglab.pairs import ArrayPair, Pair
+from seglab.pixels import OVERSAMPLING, fit
+
+INDEX, IMAGES, MASKS, JOURNAL = "index.json", "images.npy", "masks.npy", "journal.jsonl"
+KIND = "seglab prepared"
+FORMAT_VERSION = 1
+DTYPES = ("uint8", "float16", "float32")
+BLOCK = 64
+"""Rows that are written to the disk, then noted in the journal: what a kill can cost."""
+
+
+@dataclass(frozen=True)
+class PrepareSettings:
+    """``size``: side length S in pixels. ``hair``: ``none`` or ``dullrazor``. ``dtype``: floats are scaled to 0-1."""
+
+    size: int = 256
+    hair: str = "none"
+    dtype: str = "uint8"
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ConfigError(f"size is {self.size}; expected 1 or more pixels.")
+        if self.dtype not in DTYPES:
+            raise ConfigError(f"dtype is {self.dtype!r}; expected one of {', '.join(DTYPES)}.")
+        remove(self.hair, np.zeros((1, 1, 3), np.uint8))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What came of it: pairs that are stored, of which ``earlier`` were there already, and ``failed`` by reason."""
+
+    stored: int
+    earlier: int
+    failed: dict[str, str]
+
+
+def prepare(
+    pairs: Sequence[Pair],
+    out: Path,
+    settings: PrepareSettings,
+    *,
+    workers: int = 2,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> Prepared:
+    """Store ``pairs`` in ``out``, going on where an interrupted run of the same settings stopped.
+
+    A pair that cannot be read takes no row of the index, and is listed there with its reason. ``advance`` is told how
+    many pairs are through. Raises :class:`ConfigError` where ``out`` holds something else.
+    """
+    plan = {"format_version": FORMAT_VERSION, "kind": KIND, **dataclasses.asdict(settings)}
+    ids = [pair.id for pair in pairs]
+    if (out / INDEX).exists():
+        return _finished(out, plan, ids, advance)
+    outcome = _begin(out, plan, ids)
+    earlier = len(outcome)
+    advance(earlier)
+    images = _array(out / IMAGES, (len(pairs), settings.size, settings.size, 3), settings.dtype)
+    masks = _array(out / MASKS, (len(pairs), settings.size, settings.size), "uint8")
+    left = [row for row in range(len(pairs)) if row not in outcome]
+    with ThreadPoolExecutor(workers) as pool, (out / JOURNAL).open("a") as journal:
+        for start in range(0, len(left), BLOCK):
+            block = left[start : start + BLOCK]
+            rows = pool.map(lambda row: _store(pairs[row], settings, images, masks, row), block)
+            done = dict(zip(block, rows, strict=True))
+            images.flush()
+            masks.flush()
+            journal.writelines(json.dumps([row, *result]) + "\n" for row, result in done.items())
+            journal.flush()
+            outcome |= done
+            advance(len(block))
+    failed = {pairs[row].source: reason for row, (_, reason) in sorted(outcome.items()) if reason}
+    items = [_item(pairs[row], row, size) for row, (size, reason) in sorted(outcome.items()) if not reason]
+    write_text(out / INDEX, json.dumps({**plan, "ids": ids, "items": items, "failed": failed}) + "\n")
+    (out / JOURNAL).unlink()
+    return Prepared(len(items), earlier, failed)
+
+
+def is_prepared(root: Path) -> bool:
+    """Return whether ``root`` is the folder of a prepared data set, finished or not."""
+    return (root / INDEX).is_file() or (root / JOURNAL).is_file()
+
+
+def read_index(root: Path) -> list[ArrayPair]:
+    """Return the pairs of a prepared data set, sorted by id.
+
+    Raises :class:`DataError` where it is unfinished, torn, or of a newer format.
+    """
+    if not (root / INDEX).is_file():
+        raise DataError(
+            f"{root} was not prepared to its end (no {INDEX}); expected a whole one. Run `seglab prepare` again."
+        )
+    try:
+        index = json.loads((root / INDEX).read_text())
+        if index["kind"] != KIND or index["format_version"] > FORMAT_VERSION:
+            raise ValueError(f"kind {index['kind']!r}, format {index['format_version']}")
+        images, masks = str(root / IMAGES), str(root / MASKS)
+        found = [
+            ArrayPair(item["id"], images, masks, item["row"], item["lesion"], item["part"], index["hair"])
+            for item in index["items"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{root / INDEX} cannot be used ({error}); expected the index that `seglab prepare` wrote, of format "
+            f"{FORMAT_VERSION} at most. Prepare the data again, or install a newer seglab."
+        ) from error
+    return sorted(found, key=lambda pair: pair.id)
+
+
+def _store(
+    pair: Pair, settings: PrepareSettings, images: NDArray[Any], masks: NDArray[Any], row: int
+) -> tuple[tuple[int, int], str]:
+    """Fill a row; return the original ``(height, width)``, and the reason where the pair cannot be used."""
+    size = settings.size
+    try:
+        photo, mask = pair.photo(at_least=OVERSAMPLING * size), pair.mask()
+        if mask.shape != photo.size:
+            raise ImageError(f"the truth is {mask.shape}, its image {photo.size}; expected the same (height, width)")
+    except SeglabError as error:
+        return (0, 0), str(error)
+    pixels = fit(photo.pixels, size)  # (S, S, 3)
+    if pair.hair != settings.hair:
+        pixels = remove(settings.hair, pixels)
+    images[row] = pixels if settings.dtype == "uint8" else pixels / np.float32(255)
+    soft = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)  # (S, S)
+    masks[row] = cv2.threshold(soft, 127, 255, cv2.THRESH_BINARY)[1]
+    return photo.size, ""
+
+
+def _begin(out: Path, plan: dict[str, Any], ids: list[str]) -> dict[int, tuple[tuple[int, int], str]]:
+    """Return what an interrupted run of the same plan finished, by row; start a journal where there is none."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / JOURNAL
+    lines = path.read_text().splitlines() if path.exists() else []
+    if not lines:
+        if any(out.iterdir()) and not path.exists():
+            raise ConfigError(f"{out} is not empty and holds no prepared data; expected a new folder. Name another.")
+        path.write_text(json.dumps({**plan, "ids": ids}) + "\n")
+        return {}
+    _require_same(out, json.loads(lines[0]), plan, ids)
+    outcome = {}
+    for line in lines[1:]:
+        try:
+            row, size, reason = json.loads(line)
+        except ValueError:  # the line that was being written when the run was killed
+            break
+        if not reason:
+            outcome[int(row)] = ((int(size[0]), int(size[1])), str(reason))
+    # What failed is tried again; and the torn line goes.
+    kept = [json.dumps([row, *result]) for row, result in outcome.items()]
+    write_text(path, "\n".join([lines[0], *kept]) + "\n")
+    return outcome
+
+
+def _finished(out: Path, plan: dict[str, Any], ids: list[str], advance: Callable[[int], Any]) -> Prepared:
+    read_index(out)
+    index = json.loads((out / INDEX).read_text())
+    _require_same(out, index, plan, ids)
+    advance(len(ids))
+    return Prepared(len(index["items"]), len(index["items"]), index["failed"])
+
+
+def _require_same(out: Path, earlier: dict[str, Any], plan: dict[str, Any], ids: Iterable[str]) -> None:
+    changed = [
+        f"{key} ({earlier.get(key)} before, {value} now)" for key, value in plan.items() if earlier.get(key) != value
+    ]
+    if earlier.get("ids") != list(ids):
+        changed.append(f"the pairs ({len(earlier.get('ids', []))} before, {len(list(ids))} now)")
+    if changed:
+        raise ConfigError(f"{out} was prepared otherwise: {'; '.join(changed)}. Name another --out, or remove it.")
+
+
+def _array(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any]:
+    """Open an array on disk to write into, made where it is not there or was torn while it was made."""
+    try:
+        if path.exists():
+            array = np.lib.format.open_memmap(path, mode="r+")
+            if array.shape == shape and array.dtype == np.dtype(dtype):
+                return array
+        return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be written ({error}); expected room for {shape} {dtype}.") from error
+
+
+def _item(pair: Pair, row: int, size: tuple[int, int]) -> dict[str, Any]:
+    height, width = size
+    return {"id": pair.id, "lesion": pair.lesion, "part": pair.part, "row": row, "height": height, "width": width}
