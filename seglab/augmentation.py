@@ -25,7 +25,7 @@ ASPECT = 4 / 3
 BRIGHTNESS, SATURATION, HUE = 0.25, 0.25, 0.03
 """Half-widths of the colour changes of ``full`` (contrast as brightness); hue in turns of the colour circle."""
 MARGIN = 0.25
-"""Of the side, mirrored around the frame before it is turned or bent, so that no corner is empty."""
+"""Of the side, mirrored around the frame before it is turned or bent, so that no corner is empty at any angle."""
 SMOOTHNESS = 1 / 16
 """Deviation of the Gaussian that smooths an elastic deformation, as a share of the side (Simard et al., ICDAR 2003)."""
 
@@ -67,7 +67,7 @@ class Augmentation:
     def _bend(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Rotate and deform both alike, each point by bilinear interpolation: a target stays soft at its border."""
         size = image.shape[-1]
-        margin = min(size - 1, round(MARGIN * size))
+        margin = min(size - 1, round(MARGIN * size + self.elastic))
         both = torch.cat([image.float(), target * 255])  # (4, S, S)
         both = functional.pad(both[None], [margin] * 4, mode="reflect")  # (1, 4, S + 2M, S + 2M)
         if self.rotate:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seglab.errors import DataError
-from seglab.layouts import find_pairs, find_truths
-from seglab.splits import SAME_PICTURE, read_ids, split, validates
+from seglab.layouts import find_file_pairs, find_pairs, find_truths
 
 FOLDERS = {
     "isic2018": ("ISIC2018_Task1-2_Training_Input/{}.jpg", "ISIC2018_Task1_Training_GroundTruth/{}_segmentation.png"),
@@ -34,9 +34,9 @@ def test_known_layouts_are_found(tmp_path: Path, layout: str) -> None:
     image, truth = FOLDERS[layout]
     touch(tmp_path, *(pattern.format(id) for id in ("ISIC_2", "ISIC_1") for pattern in (image, truth)))
     touch(tmp_path, "LICENSE.txt", "ISIC-2017_Training_Data/ISIC_1_superpixels.png")
-    pairs = find_pairs(tmp_path)
+    pairs = find_file_pairs(tmp_path)
     assert [pair.id for pair in pairs] == ["ISIC_1", "ISIC_2"]
-    assert pairs[0].image == tmp_path / image.format("ISIC_1")
+    assert pairs[0].source == str(tmp_path / image.format("ISIC_1"))
     assert pairs[0].truth == tmp_path / truth.format("ISIC_1")
     assert find_truths(tmp_path)["ISIC_2"] == tmp_path / truth.format("ISIC_2")
 
@@ -78,33 +78,51 @@ def pairs_of(root: Path, ids: list[str]) -> Path:
     return root
 
 
-def test_the_validation_fifth_is_fixed_by_the_id(tmp_path: Path) -> None:
-    ids = [f"ISIC_{number:07d}" for number in range(300)]
-    training, validation = split(find_pairs(pairs_of(tmp_path, ids)))
-    assert {pair.id for pair in validation} == {id for id in ids if validates(id)}
-    assert 40 < len(validation) < 80
-    assert not {pair.id for pair in training} & {pair.id for pair in validation}
-    assert validates("ISIC_0000003") is False
-    assert validates("ISIC_0000000") is False
+def test_parts_come_from_the_names_of_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "train/images/1.jpg", "train/masks/1.png", "val/images/2.jpg", "val/masks/2.png")
+    touch(tmp_path, "test/images/1.jpg", "test/masks/1_mask.png", "images/train/9.jpg", "masks/train/9.png")
+    found = {pair.id: pair.part for pair in find_pairs(tmp_path)}
+    assert found == {"training/1": "training", "test/1": "test", "2": "validation", "9": "training"}
 
 
-def test_twins_of_held_out_pictures_do_not_train(tmp_path: Path) -> None:
-    ids = sorted({id for pair in SAME_PICTURE for id in pair}) + [f"x{number}" for number in range(30)]
-    training, _ = split(find_pairs(pairs_of(tmp_path, ids)), exclude=["ISIC_0012970"])
-    trained = {pair.id for pair in training}
-    assert "ISIC_0012127" not in trained
-    for one, other in SAME_PICTURE:
-        if validates(one) or validates(other):
-            assert not trained & {one, other}
+def test_ph2_is_found(tmp_path: Path) -> None:
+    folder = "PH2 Dataset images/IMD003"
+    touch(tmp_path, f"{folder}/IMD003_Dermoscopic_Image/IMD003.bmp", f"{folder}/IMD003_lesion/IMD003_lesion.bmp")
+    touch(tmp_path, f"{folder}/IMD003_roi/IMD003_R1_Label3.bmp")
+    pairs = find_file_pairs(tmp_path)
+    assert [(pair.id, Path(pair.source).name) for pair in pairs] == [("IMD003", "IMD003.bmp")]
+    assert pairs[0].truth.name == "IMD003_lesion.bmp"
 
 
-def test_ids_to_exclude_come_from_a_folder_or_a_file(tmp_path: Path) -> None:
-    touch(tmp_path, "images/a.jpg", "images/notes.txt")
-    (tmp_path / "ids.txt").write_text("a\n\n b \n")
-    assert read_ids(tmp_path / "images") == {"a"}
-    assert read_ids(tmp_path / "ids.txt") == {"a", "b"}
-    with pytest.raises(DataError, match="cannot be read"):
-        read_ids(tmp_path / "gone.txt")
+def test_ham10000_says_which_images_show_one_lesion(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        touch(tmp_path, f"HAM10000_images_part_{1 + number // 3}/ISIC_{number}.jpg")
+        touch(tmp_path, f"HAM10000_segmentations_lesion_tschandl/ISIC_{number}_segmentation.png")
+    metadata = tmp_path / "HAM10000_metadata.csv"
+    metadata.write_text("lesion_id,image_id,dx\nHAM_7,ISIC_1,nv\nHAM_7,ISIC_3,nv\nHAM_8,ISIC_2,nv\n")
+    assert [pair.lesion for pair in find_pairs(tmp_path)] == ["HAM_7", "HAM_8", "HAM_7"]
+    metadata.write_text("id\n1\n")
+    with pytest.raises(DataError, match="image_id and lesion_id"):
+        find_pairs(tmp_path)
+
+
+def test_medsegbench_arrays_are_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 3), ("val", 1), ("test", 2)):
+        arrays[f"{part}_images"] = rng.integers(0, 256, (count, 8, 9, 3), np.uint8)
+        arrays[f"{part}_label"] = rng.integers(0, 2, (count, 8, 9), np.uint8)
+    np.savez_compressed(tmp_path / "isic2016_8.npz", **arrays)
+    for root in (tmp_path, tmp_path / "isic2016_8.npz"):
+        pairs = find_pairs(root)
+        assert [pair.part for pair in pairs] == ["training"] * 3 + ["validation"] + ["test"] * 2
+    last = pairs[-1]
+    assert last.photo().size == (8, 9)
+    assert np.array_equal(last.photo().pixels, arrays["test_images"][1])
+    assert np.array_equal(last.mask(), arrays["test_label"][1] * 255)
+    np.savez(tmp_path / "torn_8.npz", train_images=arrays["train_images"])
+    with pytest.raises(DataError, match="train_label"):
+        find_pairs(tmp_path / "torn_8.npz")
 
 
 @pytest.mark.real

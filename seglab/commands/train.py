@@ -64,12 +64,15 @@ def train(
         raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check --out.")
 
     from seglab import runs
+    from seglab.memory import keep_freed_memory
     from seglab.networks import parameter_count
     from seglab.precision import choose_device, choose_precision, make_fabric
     from seglab.splits import write_split
     from seglab.training import Trainer
 
     chosen = choose_device(device)
+    if chosen.type == "cpu":
+        keep_freed_memory()
     precision = choose_precision(settings.precision, chosen)
     fabric = make_fabric(chosen, precision, devices, nodes)
     split = _inspected(_split(data, settings, exclude, split_file), mode, fabric.is_global_zero)
