@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from seglab.errors import DataError
+
 RESAMPLES = 2000
 LEVEL = 0.95
 BLOCK = 2**22
@@ -18,7 +20,10 @@ def interval(
     """Return the 95 % interval of the mean of ``values``, from a seed.
 
     ``groups``: photographs of one lesion are not independent; where each value has a group, whole groups are drawn.
+    Raises :class:`DataError` where there is no value.
     """
+    if not len(values):
+        raise DataError("There is no value to give an interval for; expected at least one. Check what was scored.")
     data = np.asarray(values, np.float64)
     names = np.arange(len(data)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     sums = np.bincount(names, weights=data)  # (G,)

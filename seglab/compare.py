@@ -10,62 +10,86 @@ from typing import Any
 
 import numpy as np
 
-from seglab.errors import MissingDependencyError, SeglabError
+from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.files import replacing
 from seglab.runs import SPLIT, Run, plain, read_run
 from seglab.splits import read_split
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
 """Settings with a column of their own, or without a bearing on the result."""
+FILES = ("encoder_weights", "init")
+"""Settings that name files: the table shows their names only."""
 SORTS = {"dice": ("val_dice", True), "iou": ("val_iou", True), "loss": ("val_loss", False), "name": ("run", False)}
+LINES = ("-", "--", ":", "-.")
+COLOURS = 10
+"""In matplotlib's cycle; the next so many runs get another kind of line."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Rows (best first) of figures by name, and what a reader must know before comparing them."""
+    """``rows`` of figures by name and the ``runs`` they are of, in one order.
+
+    ``warnings``: what a reader must know before comparing. ``unreadable``: why a folder has no row, by its path.
+    """
 
     rows: list[dict[str, Any]]
-    warnings: list[str]
     runs: list[Run]
+    warnings: list[str]
+    unreadable: dict[str, str]
 
     def table(self) -> list[list[str]]:
         """Return header and rows as text."""
         header = list(self.rows[0])
-        return [header, *([_text(row[key]) for key in header] for row in self.rows)]
+        return [header, *([_text(key, row[key]) for key in header] for row in self.rows)]
+
+    def notes(self) -> list[str]:
+        """Return warnings, and why folders have no row."""
+        return [*self.warnings, *(f"left out: {reason}" for reason in self.unreadable.values())]
 
     def markdown(self) -> str:
-        """Return the table as Markdown, with the warnings below it."""
+        """Return the table as Markdown, with the notes below it."""
         header, *rows = self.table()
-        lines = [header, ["---"] * len(header), *rows]
-        notes = "".join(f"\n- {warning}" for warning in self.warnings)
+        lines = [[cell.replace("|", "\\|") for cell in line] for line in (header, ["---"] * len(header), *rows)]
+        notes = "".join(f"\n- {note}" for note in self.notes())
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"{notes}\n" if notes else "")
 
     def text(self) -> str:
-        """Return the table in aligned columns."""
+        """Return the table in aligned columns, numbers to the right."""
         lines = self.table()
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+        columns = list(zip(*lines, strict=True))
+        widths = [max(map(len, column)) for column in columns]
+        right = [any(isinstance(row[key], (int, float)) for row in self.rows) for key in self.rows[0]]
         return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+            "  ".join(
+                cell.rjust(width) if is_number else cell.ljust(width)
+                for cell, width, is_number in zip(line, widths, right, strict=True)
+            ).rstrip()
+            for line in lines
         )
 
 
 def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
-    """Read the runs in ``paths`` and set them side by side.
+    """Read the runs in ``paths`` and set them side by side, by a key of :data:`SORTS`, best first.
 
-    Raises :class:`seglab.errors.DataError` where a folder is no run with a finished epoch.
+    Raises :class:`DataError` where none of the folders is a run with a finished epoch.
     """
-    found = [read_run(path) for path in paths]
+    found, unreadable = _read(paths)
+    if not found:
+        raise DataError(next(iter(unreadable.values())))
     recipes = [plain(run.recipe) for run in found]
     differing = [
         key for key in recipes[0] if key not in SHOWN_APART and any(other[key] != recipes[0][key] for other in recipes)
     ]
-    rows = [_row(run, {key: recipe[key] for key in differing}) for run, recipe in zip(found, recipes, strict=True)]
+    names = _names([run.path for run in found])
+    rows = [_row(name, run, differing) for name, run in zip(names, found, strict=True)]
     key, highest_first = SORTS[sort]
     order = sorted(range(len(rows)), key=lambda place: rows[place][key], reverse=highest_first)
-    return Comparison([rows[place] for place in order], _warnings(found), [found[place] for place in order])
+    return Comparison(
+        [rows[place] for place in order], [found[place] for place in order], _warnings(names, found), unreadable
+    )
 
 
-def draw_comparison(path: Path, runs: Sequence[Run]) -> None:
+def draw_comparison(path: Path, comparison: Comparison) -> None:
     """Draw validation Dice by epoch of every run, and the best Dice against the number of weights, as a PNG."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -76,70 +100,113 @@ def draw_comparison(path: Path, runs: Sequence[Run]) -> None:
             "Pictures need matplotlib; install it with: pip install 'seglab[train]'"
         ) from error
 
-    figure = Figure(figsize=(14, 5), layout="constrained")
+    figure = Figure(figsize=(15, max(5.0, 0.25 * len(comparison.rows))), layout="constrained")
     FigureCanvasAgg(figure)
     curves, sizes = figure.subplots(1, 2)
-    for run in runs:
-        dice = [epoch.val_dice for epoch in run.history]
-        label = f"{run.path.name} {run.best.val_dice:.4f}"
-        (line,) = curves.plot([epoch.epoch for epoch in run.history], dice, marker=".", label=label)
-        weights = run.about.get("parameters", 0) / 1e6
-        sizes.plot([weights], [run.best.val_dice], marker="o", color=line.get_color())
-        sizes.annotate(run.path.name, (weights, run.best.val_dice), xytext=(6, 3), textcoords="offset points", size=8)
+    for place, (row, run) in enumerate(zip(comparison.rows, comparison.runs, strict=True)):
+        colour, line = f"C{place % COLOURS}", LINES[place // COLOURS % len(LINES)]
+        epochs, dice = zip(*((epoch.epoch, epoch.val_dice) for epoch in run.history), strict=True)
+        label = f"{place + 1}  {row['run']}  {row['val_dice']:.4f}"
+        curves.plot(epochs, dice, line, marker=".", color=colour, label=label)
+        if row["weights"]:
+            point = row["weights"] / 1e6, row["val_dice"]
+            sizes.plot(*point, "o", color=colour)
+            sizes.annotate(str(place + 1), point, xytext=(5, 4), textcoords="offset points", size=9, color=colour)
     curves.set(xlabel="epoch", ylabel="validation Dice")
     curves.xaxis.set_major_locator(MaxNLocator(integer=True))
     sizes.set(xlabel="million weights", ylabel="best validation Dice")
-    sizes.margins(x=0.25, y=0.1)
-    figure.legend(*curves.get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    sizes.margins(0.1)
+    figure.legend(*curves.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="run, best Dice")
     for axes in (curves, sizes):
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
 
-def _row(run: Run, differing: dict[str, Any]) -> dict[str, Any]:
+def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
+    """Return the runs that can be read, and by path why the others cannot."""
+    found: list[Run] = []
+    unreadable: dict[str, str] = {}
+    for path in dict.fromkeys(paths):
+        try:
+            found.append(read_run(path))
+        except SeglabError as error:
+            unreadable[str(path)] = str(error)
+    return found, unreadable
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart."""
+    parts = [path.resolve().parts for path in paths]
+    for length in range(1, max(map(len, parts))):
+        names = ["/".join(own[-length:]) for own in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]
+
+
+def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
     best = dataclasses.asdict(run.best)
+    recipe = plain(run.recipe)
     rates = [row.images_per_second for row in run.timing]
-    encoder = run.recipe.encoder if run.recipe.arch != "unet-scratch" else "-"
     return {
-        "run": run.path.name,
+        "run": name,
         "arch": run.recipe.arch,
-        "encoder": encoder,
+        "encoder": run.recipe.encoder if run.recipe.arch != "unet-scratch" else "-",
         "S": run.recipe.size,
-        "weights": run.about.get("parameters", 0),
+        "weights": run.about.get("parameters"),
         "epochs": f"{len(run.history)}/{run.recipe.epochs}",
         "best": best["epoch"],
         **{key: best[key] for key in ("train_loss", "val_loss", "val_dice", "val_iou")},
-        "images/s": float(np.median(rates)) if rates else 0.0,
-        **differing,
+        "images/s": float(np.median(rates)) if rates else None,
+        **{key: recipe[key] for key in differing},
     }
 
 
-def _warnings(runs: Sequence[Run]) -> list[str]:
+def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     warnings = [
-        f"{run.path.name} is not finished ({len(run.history)} of {run.recipe.epochs} epochs): go on with --resume."
-        for run in runs
+        f"{name} is not finished ({len(run.history)} of {run.recipe.epochs} epochs): go on with --resume."
+        for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]
-    validated = {run.path.name: _validated(run) for run in runs}
-    first = next(iter(validated.values()))
-    others = [name for name, ids in validated.items() if ids != first]
+    warnings += _other_images(names, runs)
+    if len({run.recipe.size for run in runs}) > 1:
+        warnings.append("Dice and IoU are at each run's own S; `seglab validate` scores at the images' sizes.")
+    if len({run.recipe.loss for run in runs}) > 1:
+        warnings.append("The runs have different loss functions: train_loss and val_loss do not compare.")
+    return warnings
+
+
+def _other_images(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
+    validated = [_validated(run) for run in runs]
+    warnings = []
+    unknown = [name for name, ids in zip(names, validated, strict=True) if ids is None]
+    if unknown:
+        warnings.append(
+            f"{', '.join(unknown)}: no {SPLIT} that tells what it validated on; its scores may not compare."
+        )
+    known = [(name, ids) for name, ids in zip(names, validated, strict=True) if ids is not None]
+    others = [name for name, ids in known if ids != known[0][1]]
     if others:
         warnings.append(
-            f"{', '.join(others)} validated on other images than {runs[0].path.name}: these figures do not compare. "
+            f"{', '.join(others)} validated on other images than {known[0][0]}: these scores do not compare. "
             "Train with --split-file, or score the checkpoints on one set with `seglab validate`."
         )
     return warnings
 
 
-def _validated(run: Run) -> frozenset[str]:
+def _validated(run: Run) -> frozenset[str] | None:
     try:
         return read_split(run.path / SPLIT)["validation"]
     except SeglabError:
-        return frozenset()
+        return None
 
 
-def _text(value: Any) -> str:
+def _text(key: str, value: Any) -> str:
+    if value is None or value == "":
+        return "-"
+    if key in FILES:
+        return Path(value).name
     if isinstance(value, float):
-        return f"{value:.4f}" if abs(value) < 1 and value >= 1e-3 else f"{value:.4g}"
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1 else f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)

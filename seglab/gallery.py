@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.errors import DataError
 from seglab.figures import overlay, write_image
 from seglab.metrics import confusion
 from seglab.pairs import Pair
@@ -23,25 +24,26 @@ TILE = 256
 """Largest side of a picture, in pixels."""
 CAPTION = 40
 MOST = 200
-"""Images that are looked at, evenly spaced over the set: a gallery is for the eye, scores are `seglab validate`'s."""
+"""Images that are judged for a gallery, evenly spaced over the set, where their Dice is not known yet."""
 ROWS = ("best", "median", "worst")
 
 
-def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair]) -> None:
+def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice: Sequence[float] | None = None) -> None:
     """Write the best, median and worst of ``pairs``: mask in cyan, truth in amber, Dice below.
 
-    Images are read twice, first for their Dice, then to be drawn, so that no more than a row is ever held.
+    ``dice``: of each pair, where it is known; else at most :data:`MOST` pairs are judged at about the network's size.
+    The chosen images are read again to be drawn, one at a time. Raises :class:`DataError` for no pairs.
     """
-    spread = np.unique(np.linspace(0, len(pairs) - 1, min(MOST, len(pairs))).round().astype(int)).tolist()
-    looked_at = [pairs[index] for index in spread]
-    dice = [_judge(predictor, pair)[0] for pair in looked_at]
+    if not pairs:
+        raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
+    if dice is None:
+        pairs = [pairs[index] for index in _spread(len(pairs))]
+        dice = [_judge(predictor, pair)[0] for pair in pairs]
     rows = []
     for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
-        tiles = [_tile(predictor, looked_at[place]) for place in places]
+        tiles = [_tile(predictor, pairs[place], dice[place]) for place in places]
         rows.append(np.hstack([_label(name), *tiles]))
-    width = max(row.shape[1] for row in rows)
-    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-    write_image(path, np.vstack(padded))
+    write_image(path, np.vstack(rows))
 
 
 def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
@@ -52,6 +54,12 @@ def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], lis
     return order[:count], order[middle : middle + count], order[::-1][:count]
 
 
+def _spread(count: int) -> list[int]:
+    """Return at most :data:`MOST` places out of ``count``, evenly spaced."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(MOST, count)).round().astype(int)).tolist()
+    return places
+
+
 def _judge(predictor: Predictor, pair: Pair) -> tuple[float, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return Dice, image, mask and truth, all at the size that scaled decoding gives."""
     image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
@@ -60,8 +68,8 @@ def _judge(predictor: Predictor, pair: Pair) -> tuple[float, NDArray[np.uint8], 
     return confusion(mask, truth).dice, image, mask, np.asarray(truth, np.uint8)
 
 
-def _tile(predictor: Predictor, pair: Pair) -> NDArray[np.uint8]:
-    dice, image, mask, truth = _judge(predictor, pair)
+def _tile(predictor: Predictor, pair: Pair, dice: float) -> NDArray[np.uint8]:
+    _, image, mask, truth = _judge(predictor, pair)
     scale = TILE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)

@@ -30,7 +30,7 @@ def test_every_image_of_a_batch_goes_to_one_process(images: int, batch: int, wor
     parts = [shards(range(images), batch, rank, world) for rank in range(world)]
     steps = {len(part) for part in parts}
     assert len(steps) == 1
-    whole = [sorted(sum((part[step] for part in parts), [])) for step in range(steps.pop())]
+    whole = [sorted(index for part in parts for index in part[step]) for step in range(steps.pop())]
     assert [index for step in whole for index in step] == list(range(sum(map(len, whole))))
     assert images - sum(map(len, whole)) < max(2, world)
     for step, indices in enumerate(whole):
@@ -89,9 +89,8 @@ def test_two_processes_have_the_curve_of_one(tmp_path: Path) -> None:
     logs = []
     for devices in ("1", "2"):
         out = tmp_path / f"run{devices}"
-        done = subprocess.run(
-            [*command, "--devices", devices, "--out", str(out)], capture_output=True, text=True, check=False
-        )
+        call = [*command, "--devices", devices, "--out", str(out)]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("best.pt") == 1
         rows = csv.DictReader((out / "log.csv").read_text().splitlines())

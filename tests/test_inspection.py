@@ -148,12 +148,8 @@ def test_the_doubles_of_isic_are_found_and_nothing_else(data_dir: Path) -> None:
     pairs = find_pairs(data_dir / "isic2017")
     some = [pair for place, pair in enumerate(pairs) if pair.id in doubles or place % 12 == 0]
     held_out = {max(pair) for pair in SAME_PICTURE}
-    split = Split(
-        "file",
-        0,
-        tuple(pair for pair in some if pair.id not in held_out),
-        tuple(pair for pair in some if pair.id in held_out),
-    )
+    training = tuple(pair for pair in some if pair.id not in held_out)
+    split = Split("file", 0, training, tuple(pair for pair in some if pair.id in held_out))
     found = {frozenset((leak.first.id, leak.second.id)) for leak in inspect(split).leaks}
     known = {frozenset(pair) for pair in SAME_PICTURE if set(pair) <= {pair.id for pair in some}}
     assert found == known

@@ -14,7 +14,7 @@ from torch.nn import functional
 from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.errors import CheckpointError, ConfigError
 from seglab.losses import bce, bce_dice, dice
-from seglab.networks import build_network, restore_network
+from seglab.networks import ARCHITECTURES, build_network, parameter_count, require_size_fits, restore_network
 from seglab.predict import Predictor
 from seglab.unet import UNet
 
@@ -46,7 +46,7 @@ def test_the_scratch_unet_is_the_published_one() -> None:
     [
         (NetworkSpec("unet", "resnet81"), None, ConfigError, "Did you mean resnet18"),
         (NetworkSpec("unet", "tu-nothing"), None, ConfigError, "encoder of smp"),
-        (NetworkSpec("vnet"), None, ConfigError, "unet, unet-scratch"),
+        (NetworkSpec("vnet"), None, ConfigError, "unet, unetplusplus, .*unet-scratch"),
         (NetworkSpec("unet", "resnet18", options={"depth": 3}), None, ConfigError, "cannot be built"),
         (SCRATCH, "imagenet", ConfigError, "no encoder"),
         (SMP, "gone.pth", CheckpointError, "does not exist"),
@@ -154,3 +154,29 @@ def test_the_predictor_normalises_resizes_and_thresholds() -> None:
     assert np.allclose(predictor.prob(image), prob[0, 0].numpy(), atol=1e-5)
     full = functional.interpolate(prob, (50, 70), mode="bilinear")[0, 0].numpy()
     assert np.array_equal(predictor.mask(image), np.where(full >= 0.6, 255, 0))
+
+
+@pytest.mark.parametrize("arch", [name for name in ARCHITECTURES if name not in ("dpt", "unet-scratch")])
+def test_every_architecture_gives_logits_of_the_images_size(arch: str) -> None:
+    encoder = "mit_b0" if arch == "segformer" else "mobilenet_v2"
+    spec = NetworkSpec(arch, encoder)
+    network = build_network(spec)
+    require_size_fits(network, spec, 128)
+    assert network.training
+    assert parameter_count(network) > 1e6
+
+
+def test_dpt_takes_a_transformer_of_timm() -> None:
+    spec = NetworkSpec("dpt", "tu-vit_tiny_patch16_224", options={"encoder_depth": 4})
+    network = build_network(spec)
+    require_size_fits(network, spec, 224)
+    with pytest.raises(ConfigError, match="dpt with encoder resnet18"):
+        build_network(NetworkSpec("dpt", "resnet18"))
+
+
+@pytest.mark.parametrize(
+    ("spec", "size"), [(SCRATCH, 30), (NetworkSpec("fpn", "resnet18"), 65), (NetworkSpec("pan", "resnet18"), 64)]
+)
+def test_a_size_that_does_not_fit_is_an_error(spec: NetworkSpec, size: int) -> None:
+    with pytest.raises(ConfigError, match=f"{size} x {size}"):
+        require_size_fits(build_network(spec), spec, size)

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @click.option("--boundary/--no-boundary", default=True, help="Measure outlines too (95 % Hausdorff, boundary IoU).")
 @click.option("--json", "json_file", type=FOLDER, help="Write the figures as JSON; - for stdout.")
 @click.option("--csv", "csv_file", type=FOLDER, help="Write a row per image.")
-@click.option("--figures", type=FOLDER, help="Folder for overlays: the mask in cyan, the truth in amber.")
+@click.option(
+    "--figures", type=FOLDER, help="Folder for overlays (mask cyan, truth amber) and a sheet of best, median and worst."
+)
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
 @command_errors
 def validate(
@@ -60,10 +62,11 @@ def validate(
 
     predictor = Predictor(load_checkpoint(checkpoint), str(choose_device(device)), tta)
     beside = checkpoint.with_name(SPLIT)
-    if split_file is None and part != "all" and beside.exists():
+    if split_file is None and beside.exists():
         split_file = beside
     pairs = choose_part(find_all_pairs(data), part, split_file)
-    click.echo(f"{len(pairs)} pairs: {part}, split: {split_file or 'the fixed fifth of the ids'}", err=True)
+    divided_by = "none" if part == "all" else str(split_file or "the fixed fifth of the ids")
+    click.echo(f"{len(pairs)} pairs: {part}, split: {divided_by}", err=True)
     verdict = Verdict(outlines=boundary)
     with progress(len(pairs), "validation", "image") as bar:
         for judged in judge(predictor, pairs):
@@ -73,13 +76,14 @@ def validate(
                 write_image(figures / name, overlay(judged.image, judged.mask, judged.truth))
             bar.update()
     if figures:
-        draw_examples(figures / "best_median_worst.jpg", predictor, pairs)
+        dice = [counts.dice for counts in verdict.scores.counts]
+        draw_examples(figures / "best_median_worst.jpg", predictor, pairs, dice)
     report = {
         "format_version": 1,
         "checkpoint": {"file": checkpoint.name, "sha256": predictor.checkpoint.sha256},
         "data": [path.resolve().name for path in data],
         "part": part,
-        "split": split_file.name if split_file else "fifth",
+        "split": "none" if part == "all" else split_file.name if split_file else "fifth",
         "tta": predictor.tta,
         "scores": verdict.summary(),
         "intervals": verdict.intervals(),

@@ -1,0 +1,131 @@
+"""Runs read back and set side by side; pictures of the best, median and worst images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+from click.testing import CliRunner
+
+from seglab import runs
+from seglab.cli import main
+from seglab.compare import compare, draw_comparison
+from seglab.errors import DataError
+from seglab.gallery import choose
+from seglab.pairs import FilePair
+from seglab.runs import Epoch, Timing, read_run
+from seglab.settings import load_recipe
+from seglab.splits import Split, write_split
+
+
+def make_run(path: Path, dice: list[float], changes: tuple[str, ...] = (), validated: str = "b") -> Path:
+    """Write what a run of ``quick`` leaves, without checkpoints."""
+    recipe = load_recipe("quick", [*changes, "epochs=3"])
+    history = [Epoch(number, 0.5, 1 - value, value, value - 0.1, 1e-3) for number, value in enumerate(dice, 1)]
+    timing = [Timing(number, 10.0, 5.0 * number) for number in range(1, len(dice) + 1)]
+    runs.write_settings(path, recipe, {"parameters": 14_000_000})
+    runs.write_epochs(path, history, timing)
+    pairs = [FilePair(id, Path(id), Path(id)) for id in ("a", validated)]
+    write_split(path / runs.SPLIT, Split("fifth", 0, (pairs[0],), (pairs[1],)))
+    return path
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "run", [0.5, 0.8, 0.75], ("lr=0.25",)))
+    assert run.recipe == load_recipe("quick", ["epochs=3", "lr=0.25"])
+    assert run.best.epoch == 2
+    assert [row.images_per_second for row in run.timing] == [5, 10, 15]
+    assert run.finished
+    assert not read_run(make_run(tmp_path / "begun", [0.5])).finished
+
+
+@pytest.mark.parametrize("file", [runs.SETTINGS, runs.LOG])
+@pytest.mark.parametrize("text", [None, "", "{", "epoch\n1"])
+def test_what_is_no_run_is_an_error(tmp_path: Path, file: str, text: str | None) -> None:
+    path = make_run(tmp_path / "run", [0.5])
+    (path / file).unlink()
+    if text is not None:
+        (path / file).write_text(text)
+    with pytest.raises(DataError, match=r"not the folder of a training run|no finished epoch"):
+        read_run(path)
+
+
+def test_runs_are_sorted_and_differences_have_columns(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / "low", [0.5, 0.6, 0.7]), make_run(tmp_path / "high", [0.6, 0.9, 0.8], ("lr=0.5",))]
+    comparison = compare(paths)
+    assert [row["run"] for row in comparison.rows] == ["high", "low"]
+    assert comparison.rows[0]["lr"] == 0.5
+    assert "loss" not in comparison.rows[0]
+    assert [row["run"] for row in compare(paths, "loss").rows] == ["high", "low"]
+    assert [run.path.name for run in compare(paths, "name").runs] == ["high", "low"]
+    assert not comparison.warnings
+    assert "| high | unet | resnet18 | 128 | 14,000,000 | 3/3 | 2 |" in comparison.markdown()
+
+
+def test_what_does_not_compare_is_said(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / "a", [0.5, 0.6, 0.7]), make_run(tmp_path / "b", [0.5], validated="other")]
+    warnings = "\n".join(compare(paths).warnings)
+    assert "b is not finished (1 of 3 epochs)" in warnings
+    assert "b validated on other images than a" in warnings
+    (paths[1] / runs.SPLIT).write_text("{")
+    assert "b: no split.json" in "\n".join(compare(paths).warnings)
+    paths.append(make_run(tmp_path / "c", [0.5, 0.6, 0.7], ("size=64", "loss=bce")))
+    warnings = "\n".join(compare([paths[0], paths[2]]).warnings)
+    assert "each run's own S" in warnings
+    assert "different loss functions" in warnings
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    paths = [make_run(tmp_path / group / "unet", [0.5, 0.6, 0.7]) for group in ("cpu", "gpu")]
+    assert sorted(row["run"] for row in compare(paths).rows) == ["cpu/unet", "gpu/unet"]
+    assert len(compare([paths[0], paths[0]]).rows) == 1
+
+
+def test_what_is_not_known_has_a_dash(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "run", [0.5, 0.6, 0.7], ("init=/models/first.pt",))
+    other = make_run(tmp_path / "other", [0.5])
+    (path / runs.TIMING).unlink()
+    runs.write_settings(path, read_run(path).recipe, {})
+    comparison = compare([path, other])
+    header, first, _ = comparison.table()
+    assert (comparison.rows[0]["weights"], comparison.rows[0]["images/s"]) == (None, None)
+    assert [first[header.index(key)] for key in ("weights", "images/s", "init")] == ["-", "-", "first.pt"]
+    draw_comparison(tmp_path / "one.png", comparison)
+    lines = comparison.text().splitlines()
+    assert len({line.index(cell) + len(cell) for line, cell in zip(lines, ("S", "128", "128"), strict=True)}) == 1
+
+
+def test_a_torn_run_is_left_out_and_shows_in_the_exit_code(tmp_path: Path) -> None:
+    whole, torn = make_run(tmp_path / "whole", [0.5, 0.6, 0.7]), make_run(tmp_path / "torn", [0.5])
+    (torn / runs.LOG).write_text("epoch,train_loss\n1,")
+    result = CliRunner().invoke(main, ["compare", str(whole), str(torn), "--json", str(tmp_path / "c.json")])
+    assert result.exit_code == 1
+    assert "whole" in result.stdout
+    assert f"left out: {torn}" in result.stderr
+    report = json.loads((tmp_path / "c.json").read_text())
+    assert [row["run"] for row in report["rows"]] == ["whole"]
+    assert list(report["unreadable"]) == [str(torn)]
+
+
+def test_the_command_writes_table_and_picture(tmp_path: Path) -> None:
+    paths = [str(make_run(tmp_path / name, [0.5, 0.6, 0.7])) for name in ("a", "b")]
+    result = CliRunner().invoke(main, ["compare", *paths, "--out", str(tmp_path / "out"), "--sort", "name"])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].split() == (
+        "run arch encoder S weights epochs best train_loss val_loss val_dice val_iou images/s".split()
+    )
+    assert "| a | unet |" in (tmp_path / "out" / "comparison.md").read_text()
+    assert cv2.imread(str(tmp_path / "out" / "comparison.png")) is not None
+    rows = json.loads(CliRunner().invoke(main, ["compare", *paths, "--json", "-"]).stdout)["rows"]
+    assert [row["val_dice"] for row in rows] == [0.7, 0.7]
+    gone = CliRunner().invoke(main, ["compare", str(tmp_path / "gone")])
+    assert gone.exit_code == 1
+    assert "not the folder of a training run" in gone.output
+
+
+def test_best_median_and_worst_are_chosen() -> None:
+    dice = [0.9, 0.1, 0.5, 0.7, 0.3]
+    assert choose(dice, 2) == ([0, 3], [3, 2], [1, 4])
+    assert choose([0.4], 4) == ([0], [0], [0])

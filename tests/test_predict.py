@@ -1,0 +1,83 @@
+"""The PyTorch original with what a checkpoint can ask for: test-time flips, hair removal, pixels scaled to 0-1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from export.convert import convert
+from export.errors import ContractError
+from export.runtime import open_model
+from export.samples import sample_set
+from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.hair import remove_hair
+from seglab.networks import build_network
+from seglab.pixels import fit
+from seglab.predict import Predictor
+
+SIZE = 32
+
+
+def checkpoint(hair: str = "none", tta: str = "none") -> Checkpoint:
+    """An untrained network that answers differently to a mirror image."""
+    torch.manual_seed(3)
+    spec = NetworkSpec("unet-scratch", options={"widths": [4, 8]})
+    state = build_network(spec).state_dict()
+    return Checkpoint(spec, SIZE, state, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), 0.5, hair=hair, tta=tta)
+
+
+def image(height: int, width: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(height * width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def test_flips_are_the_mean_over_the_mirror_images() -> None:
+    photo = image(SIZE, SIZE)
+    plain = Predictor(checkpoint())
+    turns = [slice(None), slice(None, None, -1)]
+    views = [(np.ascontiguousarray(photo[y, x]), y, x) for y in turns for x in turns]
+    expected = np.mean([plain.prob(view)[y, x] for view, y, x in views], axis=0)
+    flipped = Predictor(checkpoint(tta="flips"))
+    assert flipped.prob(photo) == pytest.approx(expected, abs=1e-6)
+    assert not np.allclose(flipped.prob(photo), plain.prob(photo), atol=1e-4)
+    assert np.array_equal(Predictor(checkpoint(tta="flips"), tta="none").prob(photo), plain.prob(photo))
+    assert np.array_equal(Predictor(checkpoint(), tta="flips").prob(photo), flipped.prob(photo))
+
+
+def test_hairs_are_removed_from_what_the_network_gets() -> None:
+    photo = np.full((60, 80, 3), 200, np.uint8)
+    photo[:, 38:41] = 20
+    fitted = fit(photo, SIZE)
+    assert not np.array_equal(remove_hair(fitted), fitted)
+    shaved = Predictor(checkpoint(hair="dullrazor")).prob(photo)
+    plain = Predictor(checkpoint())
+    off = np.abs(shaved - plain.prob(remove_hair(fitted))).max()
+    assert off < 0.1 * np.abs(shaved - plain.prob(photo)).max()
+
+
+def test_a_checkpoint_remembers_both_and_old_ones_have_neither(tmp_path: Path) -> None:
+    save_checkpoint(checkpoint("dullrazor", "flips"), tmp_path / "new.pt")
+    loaded = load_checkpoint(tmp_path / "new.pt")
+    assert (loaded.hair, loaded.tta) == ("dullrazor", "flips")
+    values = torch.load(tmp_path / "new.pt", weights_only=True)
+    del values["hair"], values["tta"]
+    torch.save(values, tmp_path / "old.pt")
+    old = load_checkpoint(tmp_path / "old.pt")
+    assert (old.hair, old.tta) == ("none", "none")
+
+
+def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
+    path = tmp_path / "flips.onnx"
+    assert convert(checkpoint(tta="flips"), path, sample_set(None)).passed
+    photo = image(50, 70)
+    prob, _ = open_model(path, "cpu", batch=1).prob_and_mask(photo[None])
+    assert prob[0] == pytest.approx(Predictor(checkpoint(tta="flips")).prob(photo), abs=1e-4)
+
+
+def test_a_network_that_wants_hairs_removed_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match="images without hairs"):
+        convert(checkpoint(hair="dullrazor"), tmp_path / "hair.onnx", sample_set(None))
+    assert not list(tmp_path.iterdir())
