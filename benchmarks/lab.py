@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
 SCALES = ("cpu", "full")
+SCORES, DONE = "scores.json", "finished"
 PRETRAINED = ("encoder=mobilenet_v2", "encoder_weights=$DATA/weights/mobilenet_v2_imagenet.pth")
 SMALL_DECODER = "decoder_channels=[48, 48, 32, 24, 16]"
 NARROW = "widths=[16, 32, 64, 128, 256]"
@@ -35,7 +36,7 @@ NARROW = "widths=[16, 32, 64, 128, 256]"
 class Experiment:
     """One run: a recipe on data sets (folders below ``SEGLAB_DATA``), changed in ``cpu`` where the scale is cpu.
 
-    ``part``: of the split, that is scored at the images' own sizes.
+    ``part``: of the split, that is scored at the images' own sizes; empty where the log's figures are enough.
     """
 
     name: str
@@ -50,9 +51,9 @@ class Experiment:
         return self.always + (self.cpu if scale == "cpu" else ())
 
 
-_HAM = ("size=128", "limit=600", "epochs=3", "lr=1e-3", "patience=0", *PRETRAINED)
+_HAM = ("size=128", "limit=300", "epochs=2", "lr=1e-3", "patience=0", *PRETRAINED)
 _SCRATCH = ("size=128", NARROW, "lr=1e-3")
-_NETWORK_CPU = ("size=128", "limit=500", "epochs=3", "lr=1e-3", "schedule=cosine")
+_NETWORK_CPU = ("size=128", "limit=300", "epochs=3", "lr=1e-3", "schedule=cosine")
 ARCHITECTURES = ("unet", "unetplusplus", "deeplabv3plus", "fpn", "linknet", "pan")
 ENCODERS = ("resnet18", "efficientnet-b0", "mit_b0")
 
@@ -63,7 +64,7 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
             "ham10000-smp U-Net++", "ham10000-smp", ("ham10000",), ("arch=unetplusplus",), (*_HAM, SMALL_DECODER)
         ),
         Experiment("ham10000-smp DeepLabV3+", "ham10000-smp", ("ham10000",), ("arch=deeplabv3plus",), _HAM),
-        Experiment("isic2018-scratch", "isic2018-scratch", ("isic2018",), ("split=fifth",), _SCRATCH),
+        Experiment("isic2018-scratch", "isic2018-scratch", ("isic2018",), ("split=fifth",), (*_SCRATCH, "limit=800")),
         Experiment(
             "isic2016-resnet34, plain", "isic2016-resnet34", ("isic2017",),
             ("arch=unet-scratch", "encoder_weights="), (*_SCRATCH, "epochs=3", "limit=800"),
@@ -84,20 +85,20 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
         *(
             Experiment(
                 f"{arch}, mobilenet_v2 (pretrained)", "quick", ("isic2018",),
-                (f"arch={arch}", "decoder_channels=[]", *PRETRAINED), _NETWORK_CPU,
+                (f"arch={arch}", "decoder_channels=[]", *PRETRAINED), _NETWORK_CPU, part="",
             )
             for arch in ARCHITECTURES
         ),
         *(
             Experiment(
                 f"unet, {encoder} (random weights)", "quick", ("isic2018",),
-                (f"encoder={encoder}", "decoder_channels=[]"), _NETWORK_CPU,
+                (f"encoder={encoder}", "decoder_channels=[]"), _NETWORK_CPU, part="",
             )
             for encoder in ENCODERS
         ),
     ),
     "hair": tuple(
-        Experiment(f"hair={hair}", "quick", ("isic2018",), (f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU)
+        Experiment(f"hair={hair}, seed={seed}", "quick", ("isic2018",), (f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU)
         for seed in (0, 1)
         for hair in ("none", "dullrazor")
     ),
@@ -121,14 +122,14 @@ def main(suite: str, scale: str, only: str) -> None:
 def run(experiment: Experiment, suite: str, scale: str) -> None:
     """Train and score one experiment, unless that was done."""
     out = run_folder(experiment, suite, scale)
-    scores = out / "scores.json"
-    if scores.exists():
-        return
-    data = [str(DATA / name) for name in experiment.data]
-    resume = ["--resume"] if (out / "last.pt").exists() else []
-    _seglab(*train_arguments(experiment, scale), "--out", str(out), *resume)
-    repeated = [word for path in data for word in ("--data", path)]
-    _seglab("validate", str(out / "best.pt"), *repeated, "--part", experiment.part, "--json", str(scores))
+    scores = out / SCORES
+    if not (out / DONE).exists():
+        resume = ["--resume"] if (out / "last.pt").exists() else []
+        _seglab(*train_arguments(experiment, scale), "--out", str(out), *resume)
+        (out / DONE).touch()
+    if experiment.part and not scores.exists():
+        data = [word for name in experiment.data for word in ("--data", str(DATA / name))]
+        _seglab("validate", str(out / "best.pt"), *data, "--part", experiment.part, "--json", str(scores))
 
 
 def train_arguments(experiment: Experiment, scale: str) -> list[str]:
@@ -170,10 +171,10 @@ def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
 
     for experiment in SUITES[suite]:
         out = run_folder(experiment, suite, scale)
-        if not (out / "scores.json").exists():
+        if not (out / DONE).exists():
             continue
         finished = read_run(out)
-        scores = json.loads((out / "scores.json").read_text())
+        report = json.loads((out / SCORES).read_text()) if experiment.part else {}
         command = shlex.join(["seglab", *train_arguments(experiment, scale)]).replace(str(DATA), "DATA")
         yield {
             "name": experiment.name,
@@ -183,7 +184,12 @@ def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
             "command": command,
             "log": [vars(epoch) for epoch in finished.history],
             "best_epoch": finished.best.epoch,
-            "scores": scores["scores"],
+            "training_images": finished.about["data"]["training_images"],
+            "scored_images": finished.about["data"][f"{experiment.part or 'validation'}_images"],
+            "split": finished.about["data"]["split"],
+            "weights": finished.about["parameters"],
+            "scores": report.get("scores"),
+            "intervals": report.get("intervals"),
         }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
     """Return the images that process ``rank`` of ``world`` takes of each global batch.
 
     A last batch with fewer images than processes (or than two, which batch normalisation needs) is left out of the
-    epoch, unless it is the only one. Raises :class:`ConfigError` where a whole batch does not reach every process.
+    epoch, unless it is the only one. Raises :class:`ConfigError` where a batch does not reach every process.
     """
-    if batch < world:
-        raise ConfigError(f"batch is {batch} on {world} processes; expected at least one image each. Raise batch.")
+    if min(batch, len(order)) < world:
+        raise ConfigError(
+            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image each. "
+            "Raise batch, or lower --devices."
+        )
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     if len(batches) > 1 and len(batches[-1]) < max(2, world):
         batches.pop()
@@ -47,12 +51,12 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
         return converted
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            if type(module) is not nn.BatchNorm2d:
+            if type(module) not in _shared():
                 raise ConfigError(
                     f"{name} is a {type(module).__name__}, which several CPU processes cannot share; expected "
                     "BatchNorm2d. Use --devices 1, or another encoder."
                 )
-            module.__class__ = GlobalBatchNorm2d
+            module.__class__ = _shared()[type(module)]
     return network
 
 
@@ -61,25 +65,47 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``(N, C, H, W)``; in training by mean and variance over every process's images."""
-        if not self.training:
-            return super().forward(x)
-        axes = (0, 2, 3)
-        count = x.new_full((1,), x.numel() / x.shape[1], dtype=torch.float32)
-        sums = _total(torch.cat([x.float().sum(axes), count]))  # (C + 1,)
-        mean = sums[:-1] / sums[-1]  # (C,)
-        centred = x.float() - mean.view(1, -1, 1, 1)
-        var = _total(centred.square().sum(axes)) / sums[-1]  # (C,)
-        self._remember(mean.detach(), var.detach(), sums[-1].detach())
-        scale = torch.rsqrt(var + self.eps) * self.weight
-        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+        return _normalised(self, x)
 
-    def _remember(self, mean: Tensor, var: Tensor, count: Tensor) -> None:
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        momentum = self.momentum if self.momentum is not None else 1 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(var * count / (count - 1), momentum)
+
+@functools.cache
+def _shared() -> dict[type[nn.Module], type[nn.Module]]:
+    """Return what each kind of layer becomes."""
+    from timm.layers import BatchNormAct2d
+
+    class GlobalBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]  # timm has no type information
+        """Batch normalisation over the images of all processes, and the activation that timm puts in one layer."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            activated: Tensor = self.act(self.drop(_normalised(self, x)))
+            return activated
+
+    return {nn.BatchNorm2d: GlobalBatchNorm2d, BatchNormAct2d: GlobalBatchNormAct2d}
+
+
+def _normalised(layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    if not layer.training:
+        return nn.BatchNorm2d.forward(layer, x)
+    axes = (0, 2, 3)
+    count = x.new_full((1,), x.numel() / x.shape[1], dtype=torch.float32)
+    sums = _total(torch.cat([x.float().sum(axes), count]))  # (C + 1,)
+    mean = sums[:-1] / sums[-1]  # (C,)
+    centred = x.float() - mean.view(1, -1, 1, 1)
+    var = _total(centred.square().sum(axes)) / sums[-1]  # (C,)
+    _remember(layer, mean.detach(), var.detach(), sums[-1].detach())
+    y = centred * torch.rsqrt(var + layer.eps).view(1, -1, 1, 1)
+    if layer.affine:
+        y = y * layer.weight.view(1, -1, 1, 1) + layer.bias.view(1, -1, 1, 1)
+    return y.to(x.dtype)
+
+
+def _remember(layer: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: Tensor) -> None:
+    if layer.running_mean is None or layer.running_var is None or layer.num_batches_tracked is None:
+        return
+    layer.num_batches_tracked.add_(1)
+    momentum = layer.momentum if layer.momentum is not None else 1 / float(layer.num_batches_tracked)
+    layer.running_mean.lerp_(mean, momentum)
+    layer.running_var.lerp_(var * count / (count - 1), momentum)
 
 
 class _Total(torch.autograd.Function):

@@ -39,5 +39,6 @@ def write_image(path: Path, rgb: NDArray[np.uint8]) -> None:
     """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, as a whole or not at all."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ConfigError(f"{path.name}: pictures are written as .png or .jpg; give it one of these suffixes.")
-    _, encoded = cv2.imencode(path.suffix, rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    _, encoded = cv2.imencode(path.suffix, rgb[..., ::-1], settings)
     write_bytes(path, encoded.tobytes())

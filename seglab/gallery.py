@@ -23,6 +23,7 @@ COLUMNS = 4
 TILE = 256
 """Largest side of a picture, in pixels."""
 CAPTION = 40
+HEAD = 24
 MOST = 200
 """Images that are judged for a gallery, evenly spaced over the set, where their Dice is not known yet."""
 ROWS = ("best", "median", "worst")
@@ -43,7 +44,9 @@ def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice:
     for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
         tiles = [_tile(predictor, pairs[place], dice[place]) for place in places]
         rows.append(np.hstack([_label(name), *tiles]))
-    write_image(path, np.vstack(rows))
+    head = np.full((HEAD, rows[0].shape[1], 3), 255, np.uint8)
+    _write(head, "mask: cyan, truth: amber", HEAD - 8)
+    write_image(path, np.vstack([head, *rows]))
 
 
 def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
@@ -76,7 +79,7 @@ def _tile(predictor: Predictor, pair: Pair, dice: float) -> NDArray[np.uint8]:
     masks = [np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_NEAREST), np.uint8) for part in (mask, truth)]
     drawn = overlay(np.asarray(small, np.uint8), *masks)
     tile = np.full((TILE + CAPTION, TILE + 8, 3), 255, np.uint8)
-    top, left = (TILE - drawn.shape[0]) // 2, (TILE - drawn.shape[1]) // 2 + 4
+    top, left = TILE - drawn.shape[0], (TILE - drawn.shape[1]) // 2 + 4
     tile[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
     _write(tile, pair.id[-28:], TILE + 14)
     _write(tile, f"Dice {dice:.3f}", TILE + 32)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -65,25 +67,30 @@ def require_compiler() -> None:
 
 
 def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Return Lightning Fabric, launched: ``devices`` processes on each of ``nodes`` machines, together one loop.
+    """Return Lightning Fabric for ``devices`` processes on each of ``nodes`` machines, together one loop.
 
-    With several, this process starts the others by its own command line. Raises :class:`ConfigError` for more GPUs
-    than there are.
+    With several, :func:`seglab.processes.together` starts the others, by this process's own command line. Raises
+    :class:`ConfigError` for more GPUs than there are, and for machines that do not know where to meet.
     """
     from lightning.fabric import Fabric
+
+    from seglab.processes import require_meeting_place
 
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")
     if device.index is not None and devices > 1:
         raise ConfigError(f"--device {device} names one device, --devices {devices} asks for more. Use --device cuda.")
-    several = devices * nodes > 1
-    fabric = Fabric(
-        accelerator=device.type,
-        devices=[device.index] if device.index is not None else devices,
-        num_nodes=nodes,
-        strategy="ddp" if several else "auto",
-        precision=FABRIC_NAMES[precision],
-    )
-    if several:
-        fabric.launch()
+    for chatty in ("distributed", "rank_zero"):
+        logging.getLogger(f"lightning.fabric.utilities.{chatty}").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The `srun` command is available")  # on a login node; no mistake
+        fabric = Fabric(
+            accelerator=device.type,
+            devices=[device.index] if device.index is not None else devices,
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            precision=FABRIC_NAMES[precision],
+        )
+    if nodes > 1:
+        require_meeting_place(fabric)
     return fabric

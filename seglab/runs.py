@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seglab.errors import DataError, MissingDependencyError
+from seglab.errors import ConfigError, DataError, MissingDependencyError
 from seglab.files import replacing, write_text
 from seglab.settings import Recipe, make_recipe
 
@@ -25,6 +25,8 @@ BEST, LAST = "best.pt", "last.pt"
 SETTINGS, SPLIT, LOG, TIMING = "settings.json", "split.json", "log.csv", "timing.csv"
 CURVES, EXAMPLES, TENSORBOARD = "curves.png", "examples.jpg", "tensorboard"
 FORMAT_VERSION = 1
+FREE_TO_CHANGE = {"workers", "precision", "compile"}
+"""Settings that may differ between a run and the run that resumes it: they change nothing before."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,25 @@ def stops_early(history: Sequence[Epoch], recipe: Recipe) -> bool:
     return len(history) - history.index(best_epoch(history, recipe.monitor)) > recipe.patience
 
 
+def require_same(path: Path, training: dict[str, Any], recipe: Recipe, about_data: dict[str, Any]) -> None:
+    """Raise :class:`ConfigError` where a checkpoint's ``training`` names another recipe, or other data.
+
+    A recipe of an earlier version lacks settings that are new: they count as their defaults.
+    """
+    earlier = make_recipe(training["recipe"])
+    changed = [
+        f"{field.name} ({getattr(earlier, field.name)!r} before, {getattr(recipe, field.name)!r} now)"
+        for field in dataclasses.fields(Recipe)
+        if field.name not in FREE_TO_CHANGE and getattr(earlier, field.name) != getattr(recipe, field.name)
+    ]
+    if training["data"] != about_data:
+        changed.append(f"the data ({training['data']} before, {about_data} now)")
+    if changed:
+        raise ConfigError(
+            f"{path} was trained otherwise: {'; '.join(changed)}. Resume with the same settings, or name a new --out."
+        )
+
+
 def write_settings(out: Path, recipe: Recipe, about: dict[str, Any]) -> None:
     """Write ``settings.json``."""
     values = {"format_version": FORMAT_VERSION, "recipe": plain(recipe), **about}
@@ -125,6 +146,7 @@ def read_run(path: Path) -> Run:
         settings = json.loads((path / SETTINGS).read_text())
         recipe = make_recipe(settings.pop("recipe"))
         history = tuple(Epoch(int(row.pop("epoch")), **_numbers(row)) for row in _rows(path / LOG))
+        timing = read_timing(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is not the folder of a training run ({error}); expected one that `seglab train --out` wrote. "
@@ -132,7 +154,7 @@ def read_run(path: Path) -> Run:
         ) from error
     if not history:
         raise DataError(f"{path} has no finished epoch yet; expected a run with some. Wait, or go on with --resume.")
-    return Run(path, recipe, settings, history, read_timing(path))
+    return Run(path, recipe, settings, history, timing)
 
 
 def read_timing(path: Path) -> tuple[Timing, ...]:

@@ -35,6 +35,7 @@ CHOICES = {
 POSITIVE = ("size", "epochs", "batch", "lr", "plateau_factor")
 NOT_NEGATIVE = (
     "val_batch", "weight_decay", "rotate", "elastic", "jitter", "plateau_patience", "patience", "limit", "test_share",
+    "seed",
 )  # fmt: skip
 SHARES = ("threshold", "val_share")
 
@@ -108,11 +109,20 @@ class Recipe:
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0.")
         for name in NOT_NEGATIVE:
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more.")
+        self._check_channels()
         self._check_shares()
 
+    def _check_channels(self) -> None:
+        for name in ("widths", "decoder_channels"):
+            channels = getattr(self, name)
+            if any(count <= 0 for count in channels) or (name == "widths" and not channels):
+                raise ConfigError(f"{name} is {list(channels)}; expected whole numbers above 0, as [16, 32, 64].")
+
     def _check_shares(self) -> None:
+        if not self.plateau_factor < 1:
+            raise ConfigError(f"plateau_factor is {self.plateau_factor}; expected a factor below 1, as 0.1.")
         for name in SHARES:
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a number between 0 and 1.")

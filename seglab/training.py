@@ -30,7 +30,7 @@ from seglab.optimisation import Schedule, average_of, make_optimiser
 from seglab.pairs import Pair
 from seglab.precision import require_compiler
 from seglab.runs import Epoch, Timing, best_epoch, plain, stops_early
-from seglab.settings import Recipe, make_recipe
+from seglab.settings import Recipe
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps the batches of a phase in a progress bar: ``(batches, description)``."""
 
-# What may differ between a run and the run that resumes it, because it changes no result up to there.
-FREE_TO_CHANGE = {"workers", "precision", "compile"}
 DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 
 
 class Trainer:
-    """Trains a recipe on pairs, epoch by epoch. ``fabric``: see :func:`seglab.precision.make_fabric`, launched."""
+    """Trains a recipe on pairs, epoch by epoch.
+
+    ``fabric``: of :func:`seglab.precision.make_fabric`; with several processes, inside :func:`seglab.processes.together`.
+    """
 
     def __init__(
         self,
@@ -77,30 +78,40 @@ class Trainer:
         self._std = torch.tensor(std, device=fabric.device).view(1, 3, 1, 1)
 
     def resume(self, path: Path) -> None:
-        """Go on from ``last.pt`` of the same recipe. Raises :class:`ConfigError` where the recipe differs."""
+        """Go on from ``last.pt`` of the same recipe and data. Raises :class:`ConfigError` where they differ.
+
+        Raises :class:`CheckpointError` for a checkpoint that holds no such state, or that of an earlier version.
+        """
         checkpoint = load_checkpoint(path)
-        _require_same(path, checkpoint, self.recipe, self.about_data)
         state = checkpoint.resume
-        if not state:
-            raise CheckpointError(f"{path} holds no optimiser state; expected last.pt of a run.")
-        self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.restore(state["schedule"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        if self.average:
-            self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["rng"])
-        self.history = [Epoch(**row) for row in checkpoint.training["history"]]
+        try:
+            runs.require_same(path, checkpoint.training, self.recipe, self.about_data)
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.restore(state["schedule"])
+            if state["precision"]:
+                self.fabric.strategy.precision.load_state_dict(state["precision"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.history = [Epoch(**row) for row in checkpoint.training["history"]]
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` wrote. "
+                f"Train anew, from its weights if you like: --set init={path}"
+            ) from error
         self.timing = list(runs.read_timing(path.parent))[: len(self.history)]
 
     def run(self, out: Path, track: Track) -> Iterator[Epoch]:
         """Train the epochs that are left; after each, write the run's files and yield the epoch's figures."""
+        writes = self.fabric.is_global_zero
+        if writes and self.history:  # a run that was killed between its last epoch and the logs of it
+            runs.write_epochs(out, self.history, self.timing)
         with _repeatable(self.fabric.device):
             while len(self.history) < self.recipe.epochs and not stops_early(self.history, self.recipe):
                 epoch, timing = self._epoch(len(self.history) + 1, track)
                 self.history.append(epoch)
                 self.timing.append(timing)
-                if self.fabric.is_global_zero:
+                if writes:
                     self._save(out)
                     runs.write_epochs(out, self.history, self.timing)
                 self.fabric.barrier()
@@ -123,20 +134,21 @@ class Trainer:
     def _train(self, number: int, track: Track) -> float:
         self.network.train()
         self.examples.epoch = number
+        torch.manual_seed(self._seed(number))
         order = np.random.default_rng([self.recipe.seed, number]).permutation(len(self.examples)).tolist()
         batches = self._batches(self.examples, order, self.recipe.batch)
-        total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, images
+        loss_sum, images = 0.0, 0
         for step, (image, target) in enumerate(track(batches, f"epoch {number}/{self.recipe.epochs}")):
             self.schedule.before_step((number - 1 + step / len(batches)) / self.recipe.epochs)
             self.optimiser.zero_grad(set_to_none=True)
             loss = self._loss(self._trained(len(image)), image, target)[0]
-            _require_finite(loss, number)
+            loss_sum += _finite(loss, number) * len(image)
+            images += len(image)
             self.fabric.backward(loss * self._share(len(order), step))
             self.optimiser.step()
             if self.average:
                 self.average.update_parameters(self.network)
-            total += torch.tensor([float(loss.detach()) * len(image), len(image)]).to(total)
-        loss_sum, images = self._summed(total)
+        loss_sum, images = self._summed(loss_sum, images)
         return loss_sum / images
 
     @torch.inference_mode()
@@ -145,14 +157,15 @@ class Trainer:
         network.eval()
         order = list(range(len(self.validation)))
         batches = self._batches(self.validation, order, self.recipe.val_batch or self.recipe.batch, drop=False)
-        total = torch.zeros(4, dtype=torch.float64)  # loss, Dice, IoU, images
+        totals = [0.0, 0.0, 0.0, 0.0]  # loss, Dice, IoU, images
         for image, target in track(batches, f"epoch {number}/{self.recipe.epochs}, validation"):
             loss, logits = self._loss(network, image, target)
             lesion = torch.sigmoid(logits) >= self.recipe.threshold  # (N, 1, S, S)
             counts = list(confusions(lesion.cpu(), target >= 0.5))
             dice, iou = sum(count.dice for count in counts), sum(count.iou for count in counts)
-            total += torch.tensor([float(loss) * len(image), dice, iou, len(image)], dtype=torch.float64)
-        loss_sum, dice, iou, images = self._summed(total.to(self.fabric.device))
+            batch = (float(loss) * len(image), dice, iou, len(image))
+            totals = [total + value for total, value in zip(totals, batch, strict=True)]
+        loss_sum, dice, iou, images = self._summed(*totals)
         return loss_sum / images, dice / images, iou / images
 
     def _loss(self, network: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,9 +187,15 @@ class Trainer:
         whole = min(self.recipe.batch, images - step * self.recipe.batch)
         return share_of(whole, self.recipe.batch, self.fabric.global_rank, self.fabric.world_size)
 
-    def _summed(self, values: Tensor) -> list[float]:
-        summed = self.fabric.all_reduce(values, reduce_op="sum")
-        return torch.as_tensor(summed).tolist()
+    def _summed(self, *values: float) -> list[float]:
+        """Return the values' sums over the processes."""
+        mine = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
+        return torch.as_tensor(self.fabric.all_reduce(mine, reduce_op="sum")).tolist()
+
+    def _seed(self, number: int) -> int:
+        """Return the seed of what networks draw (dropout) in an epoch: a resumed run draws the same."""
+        sequence = np.random.SeedSequence([self.recipe.seed, number, self.fabric.global_rank])
+        return int(sequence.generate_state(1, np.uint64)[0])
 
     def _batches(
         self, examples: Examples, order: list[int], batch: int, drop: bool = True
@@ -185,8 +204,8 @@ class Trainer:
         if drop:
             mine = shards(order, batch, rank, world)
         else:
-            own = order[rank::world]
-            mine = [own[start : start + batch] for start in range(0, len(own), batch)]
+            own, step = order[rank::world], max(1, batch // world)
+            mine = [own[start : start + step] for start in range(0, len(own), step)]
         return DataLoader(
             examples,
             batch_sampler=mine,
@@ -220,7 +239,6 @@ class Trainer:
             "schedule": self.schedule.state(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "average": self.average.state_dict() if self.average else {},
-            "rng": torch.get_rng_state(),
         }
         save_checkpoint(checkpoint, out / runs.LAST)
 
@@ -278,39 +296,27 @@ def confusions(lesion: Tensor, truth: Tensor) -> Iterator[Confusion]:
 @contextlib.contextmanager
 def _repeatable(device: torch.device) -> Iterator[None]:
     """Compute the same bits each time, on a CPU; on a GPU some operations of these networks have no such form."""
-    before = torch.are_deterministic_algorithms_enabled()
+    before, filling = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(device.type == "cpu" or before)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # an eighth of a step's time; nothing reads such memory
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*pin_memory.*", category=UserWarning)
             yield
     finally:
         torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filling
 
 
 def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
 
 
-def _require_finite(loss: Tensor, epoch: int) -> None:
+def _finite(loss: Tensor, epoch: int) -> float:
     value = float(loss.detach())
     if not math.isfinite(value):
         raise ConfigError(f"The loss became {value} in epoch {epoch}; expected a number. Lower lr.")
-
-
-def _require_same(path: Path, checkpoint: Checkpoint, recipe: Recipe, about_data: dict[str, Any]) -> None:
-    earlier = make_recipe(checkpoint.training["recipe"])
-    changed = [
-        f"{field.name} ({getattr(earlier, field.name)!r} before, {getattr(recipe, field.name)!r} now)"
-        for field in dataclasses.fields(Recipe)
-        if field.name not in FREE_TO_CHANGE and getattr(earlier, field.name) != getattr(recipe, field.name)
-    ]
-    if checkpoint.training["data"] != about_data:
-        changed.append(f"the data ({checkpoint.training['data']} before, {about_data} now)")
-    if changed:
-        raise ConfigError(
-            f"{path} was trained otherwise: {'; '.join(changed)}. Resume with the same settings, or name a new --out."
-        )
+    return value
 
 
 def _start_from(network: nn.Module, path: Path) -> None:

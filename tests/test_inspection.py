@@ -94,7 +94,7 @@ def test_a_truth_of_zeros_and_ones_is_an_error_and_not_an_empty_one(parts: Path)
 @pytest.mark.parametrize("change", ["same", "smaller", "recompressed"])
 def test_one_picture_on_two_sides_is_a_leak(parts: Path, change: str) -> None:
     image, mask = first(parts / "train/images"), first(parts / "train/masks")
-    photo, truth = Image.open(image).convert("RGB"), Image.open(mask)
+    photo, truth = Image.open(image).convert("RGB"), Image.open(mask).convert("L")
     if change == "smaller":
         photo, truth = photo.resize((64, 48)), truth.resize((64, 48), Image.Resampling.NEAREST)
     photo.save(parts / "val/images/copy.jpg", quality=50 if change == "recompressed" else 92)

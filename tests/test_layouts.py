@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_ham10000_says_which_images_show_one_lesion(tmp_path: Path) -> None:
 
 def test_medsegbench_arrays_are_pairs(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for part, count in (("train", 3), ("val", 1), ("test", 2)):
         arrays[f"{part}_images"] = rng.integers(0, 256, (count, 8, 9, 3), np.uint8)
         arrays[f"{part}_label"] = rng.integers(0, 2, (count, 8, 9), np.uint8)

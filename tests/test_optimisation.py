@@ -47,18 +47,20 @@ def test_optimisers_are_built_by_name(name: str, kind: str) -> None:
 
 
 def test_the_moving_average_is_what_it_says() -> None:
-    network = nn.Sequential(nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1))
+    linear, norm = nn.Linear(1, 1, bias=False), nn.BatchNorm1d(1)
+    network = nn.Sequential(linear, norm)
     average = average_of(network, 0.75)
     assert average is not None
     expected = None
     for value in (1.0, 5.0, 9.0):
         with torch.no_grad():
-            network[0].weight.fill_(value)
-            network[1].running_mean.fill_(2 * value)
+            linear.weight.fill_(value)
+            network.load_state_dict(network.state_dict() | {"1.running_mean": torch.tensor([2 * value])})
         average.update_parameters(network)
         expected = value if expected is None else 0.75 * expected + 0.25 * value
-    assert average.module[0].weight.item() == pytest.approx(expected)
-    assert average.module[1].running_mean.item() == pytest.approx(2 * (expected or 0))
+    state = average.module.state_dict()
+    assert state["0.weight"].item() == pytest.approx(expected)
+    assert state["1.running_mean"].item() == pytest.approx(2 * (expected or 0))
     assert average_of(network, 0.0) is None
 
 

@@ -152,10 +152,10 @@ def test_figures_are_an_overlay_an_image_and_a_sheet(checkpoint: Path, data: Pat
     assert names[1].startswith(f"dice{report['scores']['worst_dice']:.3f}")
     sheet = cv2.imread(str(tmp_path / "figures" / "best_median_worst.jpg"))
     assert sheet is not None
-    assert sheet.shape[0] == 3 * (gallery.TILE + gallery.CAPTION)
+    assert sheet.shape[0] == gallery.HEAD + 3 * (gallery.TILE + gallery.CAPTION)
 
 
-def test_a_gallery_judges_a_spread_and_holds_one_image_at_a_time(
+def test_a_gallery_judges_no_more_than_a_spread(
     checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gallery, "MOST", 5)

@@ -13,9 +13,12 @@ from seglab.commands.common import FOLDER, find_all_pairs
 from seglab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
     from seglab.runs import Epoch
     from seglab.settings import Recipe
     from seglab.splits import Split
+    from seglab.training import Trainer
 
 
 @click.command()
@@ -34,8 +37,11 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on from last.pt in --out.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
-@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes on this machine, one a GPU.")
-@click.option("--nodes", type=click.IntRange(min=1), default=1, help="Machines; start the command on each.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes on this machine; GPUs get one each.")
+@click.option(
+    "--nodes", type=click.IntRange(min=1), default=1,
+    help="Machines; start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.",
+)  # fmt: skip
 @command_errors
 def train(
     data: tuple[Path, ...],
@@ -63,51 +69,75 @@ def train(
     if resume and not last.exists():
         raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check --out.")
 
-    from seglab import runs
     from seglab.memory import keep_freed_memory
-    from seglab.networks import parameter_count
     from seglab.precision import choose_device, choose_precision, make_fabric
-    from seglab.splits import write_split
-    from seglab.training import Trainer
+    from seglab.processes import together
 
     chosen = choose_device(device)
     if chosen.type == "cpu":
         keep_freed_memory()
     precision = choose_precision(settings.precision, chosen)
     fabric = make_fabric(chosen, precision, devices, nodes)
-    split = _inspected(_split(data, settings, exclude, split_file), mode, fabric.is_global_zero)
-    about: dict[str, Any] = {
+    split = None
+    if fabric.is_global_zero:  # the others get it from here
+        split = _inspected(_split(data, settings, exclude, split_file), mode)
+    with together(fabric):
+        split = fabric.broadcast(split)
+        about = _about(data, split)
+        _train(settings, fabric, precision, split, about, out, last if resume else None)
+
+
+def _about(data: tuple[Path, ...], split: Split) -> dict[str, Any]:
+    return {
         "sets": sorted(path.resolve().name for path in data),
         "split": split.method,
         "training_images": len(split.training),
         "validation_images": len(split.validation),
         "test_images": len(split.test),
     }
+
+
+def _train(
+    settings: Recipe, fabric: Fabric, precision: str, split: Split, about: dict[str, Any], out: Path, last: Path | None
+) -> None:
+    """Train, in every process; the first one writes and talks."""
+    from seglab.training import Trainer
+
     trainer = Trainer(settings, split.training, split.validation, fabric=fabric, precision=precision, about_data=about)
-    if resume:
+    if last:
         trainer.resume(last)
-    talk = click.echo if fabric.is_global_zero else _say_nothing
-    if fabric.is_global_zero:
-        write_split(out / runs.SPLIT, split)
-        parameters = parameter_count(trainer.network)
-        runs.write_settings(out, settings, {"data": about, "precision": precision, "parameters": parameters})
-    talk(
-        f"{len(split.training)} images train, {len(split.validation)} validate, {len(split.test)} test "
-        f"(split: {split.method}); {chosen}, {precision}.",
-        err=True,
-    )
-    if fabric.is_global_zero:
-        with runs.event_log(out, len(trainer.history)) as log_event:
-            for epoch in trainer.run(out, _track):
-                log_event(epoch, trainer.timing[-1])
-                rate = trainer.timing[-1].images_per_second
-                click.echo(_epoch_line(epoch, settings.epochs, rate), err=True)
-        _draw_examples(out, split)
-    else:
+    if not fabric.is_global_zero:
         for _ in trainer.run(out, _just_iterate):
             pass
+        return
+    _keep_log(trainer, split, out)
     best = trainer.best()
-    talk(f"{out / runs.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}")
+    click.echo(f"{out / 'best.pt'}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}")
+
+
+def _keep_log(trainer: Trainer, split: Split, out: Path) -> None:
+    from seglab import runs
+    from seglab.networks import parameter_count
+    from seglab.splits import write_split
+
+    about = {
+        "data": trainer.about_data,
+        "precision": trainer.precision,
+        "parameters": parameter_count(trainer.network),
+    }
+    write_split(out / runs.SPLIT, split)
+    runs.write_settings(out, trainer.recipe, about)
+    click.echo(
+        f"{len(split.training)} images train, {len(split.validation)} validate, {len(split.test)} test "
+        f"(split: {split.method}); {trainer.fabric.device}, {trainer.precision}.",
+        err=True,
+    )
+    with runs.event_log(out, len(trainer.history)) as log_event:
+        for epoch in trainer.run(out, _track):
+            log_event(epoch, trainer.timing[-1])
+            rate = trainer.timing[-1].images_per_second
+            click.echo(_epoch_line(epoch, trainer.recipe.epochs, rate), err=True)
+    _draw_examples(out, split)
 
 
 def _split(data: tuple[Path, ...], settings: Recipe, exclude: Iterable[Path], split_file: Path | None) -> Split:
@@ -131,7 +161,7 @@ def _split(data: tuple[Path, ...], settings: Recipe, exclude: Iterable[Path], sp
     return limited(found, settings.limit, settings.seed)
 
 
-def _inspected(split: Split, mode: str, talks: bool) -> Split:
+def _inspected(split: Split, mode: str) -> Split:
     from seglab.inspection import inspect, require_sound
 
     if mode == "off":
@@ -139,9 +169,8 @@ def _inspected(split: Split, mode: str, talks: bool) -> Split:
     total = sum(len(pairs) for pairs in split.parts().values())
     with progress(total, "inspect", "image") as bar:
         findings = inspect(split, advance=bar.update)
-    if talks:
-        for line in findings.lines():
-            click.echo(line, err=True)
+    for line in findings.lines():
+        click.echo(line, err=True)
     return require_sound(split, findings, mode)
 
 
@@ -163,10 +192,6 @@ def _track(batches: Iterable[Any], description: str) -> Iterable[Any]:
 
 def _just_iterate(batches: Iterable[Any], _description: str) -> Iterable[Any]:
     return batches
-
-
-def _say_nothing(*_words: str, err: bool = False) -> None:
-    """Stand in for ``click.echo`` on all processes but the first."""
 
 
 def _epoch_line(epoch: Epoch, epochs: int, rate: float) -> str:

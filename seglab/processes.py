@@ -1,0 +1,131 @@
+"""Processes that train together: they start together, and where one fails all end, with one message and its code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch.distributed as dist
+
+from seglab.cli_support import INTERRUPTED
+from seglab.errors import ConfigError, SeglabError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+FAILURES, EXIT_CODE = "seglab failures", "seglab exit code"
+"""Counters in the store of the process group."""
+STARTER = "SEGLAB_STARTED_BY"
+"""Environment variable: the process that started this one."""
+PATIENCE = 5.0
+"""Seconds that a process may take to end when it is told to."""
+MOMENT = 0.5
+"""Seconds within which a process that was killed is known to have ended."""
+
+
+@contextlib.contextmanager
+def together(fabric: Fabric) -> Iterator[None]:
+    """Start the other processes; this one goes on inside. Where any fails, the first to fail says why, alone.
+
+    Raises :class:`ConfigError` where the processes do not find each other, :class:`SeglabError` where one was killed;
+    in a process that fails only because another did, ``SystemExit`` with that one's code.
+    """
+    if fabric.world_size == 1:
+        yield
+        return
+    try:
+        _launch(fabric)
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        first = _is_first_to_fail(fabric, error)
+        killed = _end_others(fabric, MOMENT if first else PATIENCE)
+        if not first:
+            raise SystemExit(_exit_code()) from error
+        if killed and isinstance(error, RuntimeError):
+            raise SeglabError(
+                f"A process of this training ended with code {killed[0]}; expected all {fabric.world_size} to go on. "
+                "It may have run out of memory: lower batch or workers, then go on with --resume."
+            ) from error
+        raise
+
+
+def require_meeting_place(fabric: Fabric) -> None:
+    """Raise :class:`ConfigError` where several machines are to train and nothing says where they meet."""
+    from lightning.fabric.plugins.environments import LightningEnvironment
+
+    environment = getattr(fabric.strategy, "cluster_environment", None)
+    missing = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} - os.environ.keys()
+    if isinstance(environment, LightningEnvironment) and missing:
+        raise ConfigError(
+            f"--nodes: {', '.join(sorted(missing))} not set; expected, on each machine, MASTER_ADDR and MASTER_PORT (an "
+            "address of the first one, and a free port there) and NODE_RANK (0 on the first). Set them, or start the "
+            "command by torchrun or Slurm's srun."
+        )
+
+
+def _launch(fabric: Fabric) -> None:
+    if fabric.local_rank == 0:
+        os.environ[STARTER] = str(os.getpid())
+    try:
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise ConfigError(
+            f"The {fabric.world_size} processes did not find each other at {place} ({error}). "
+            "Check that all were started, and that the first machine can be reached from the others."
+        ) from error
+
+
+def _is_first_to_fail(fabric: Fabric, error: BaseException) -> bool:
+    if not dist.is_initialized():
+        return fabric.local_rank == 0 or not isinstance(error, KeyboardInterrupt)
+    try:
+        store: Any = dist.distributed_c10d._get_default_store()
+        first = store.add(FAILURES, 1) == 1
+        if first:
+            store.add(EXIT_CODE, _code_of(error))
+    except RuntimeError:  # the store is in process 0, which has ended
+        return False
+    return bool(first)
+
+
+def _exit_code() -> int:
+    try:
+        return int(dist.distributed_c10d._get_default_store().add(EXIT_CODE, 0)) or 1
+    except (RuntimeError, ValueError):
+        return 1
+
+
+def _code_of(error: BaseException) -> int:
+    return INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
+
+
+def _end_others(fabric: Fabric, seconds: float) -> list[int]:
+    """End what this process started, or tell the one that started it. Return codes of those that failed by themselves.
+
+    ``seconds``: how long to wait for one that did.
+    """
+    if os.environ.get(STARTER) == str(os.getppid()):
+        os.kill(os.getppid(), signal.SIGTERM)
+        return []
+    launcher: Any = getattr(fabric.strategy, "launcher", None)
+    children: list[subprocess.Popen[bytes]] = list(getattr(launcher, "procs", ()))
+    if children:
+        launcher.procs.clear()  # Fabric watches them, and would kill this process as well
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and all(child.poll() is None for child in children):
+        time.sleep(0.02)
+    codes = [child.returncode for child in children if child.returncode]
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return codes
