@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from seglab.errors import ConfigError
 
@@ -21,8 +22,8 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
     """
     if min(batch, len(order)) < world:
         raise ConfigError(
-            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image each. "
-            "Raise batch, or lower --devices."
+            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image "
+            "each. Raise batch, or lower --devices."
         )
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     if len(batches) > 1 and len(batches[-1]) < max(2, world):
@@ -50,7 +51,7 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
         converted: nn.Module = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return converted
     for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, _BatchNorm):
             if type(module) not in _shared():
                 raise ConfigError(
                     f"{name} is a {type(module).__name__}, which several CPU processes cannot share; expected "
@@ -69,11 +70,11 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 @functools.cache
-def _shared() -> dict[type[nn.Module], type[nn.Module]]:
+def _shared() -> dict[type[_BatchNorm], type[_BatchNorm]]:
     """Return what each kind of layer becomes."""
-    from timm.layers import BatchNormAct2d
+    from timm.layers.norm_act import BatchNormAct2d
 
-    class GlobalBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]  # timm has no type information
+    class GlobalBatchNormAct2d(BatchNormAct2d):
         """Batch normalisation over the images of all processes, and the activation that timm puts in one layer."""
 
         def forward(self, x: Tensor) -> Tensor:

@@ -56,15 +56,15 @@ def together(fabric: Fabric) -> Iterator[None]:
 
 def require_meeting_place(fabric: Fabric) -> None:
     """Raise :class:`ConfigError` where several machines are to train and nothing says where they meet."""
-    from lightning.fabric.plugins.environments import LightningEnvironment
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     environment = getattr(fabric.strategy, "cluster_environment", None)
     missing = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} - os.environ.keys()
     if isinstance(environment, LightningEnvironment) and missing:
         raise ConfigError(
-            f"--nodes: {', '.join(sorted(missing))} not set; expected, on each machine, MASTER_ADDR and MASTER_PORT (an "
-            "address of the first one, and a free port there) and NODE_RANK (0 on the first). Set them, or start the "
-            "command by torchrun or Slurm's srun."
+            f"--nodes: {', '.join(sorted(missing))} not set; expected, on each machine, MASTER_ADDR and MASTER_PORT "
+            "(an address of the first one, and a free port there) and NODE_RANK (0 on the first). Set them, or start "
+            "the command by torchrun or Slurm's srun."
         )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -29,6 +26,7 @@ from seglab.networks import build_network, require_size_fits
 from seglab.optimisation import Schedule, average_of, make_optimiser
 from seglab.pairs import Pair
 from seglab.precision import require_compiler
+from seglab.repeatable import order_of, repeatable, seed_draws
 from seglab.runs import Epoch, Timing, best_epoch, plain, stops_early
 from seglab.settings import Recipe
 
@@ -44,7 +42,7 @@ DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 class Trainer:
     """Trains a recipe on pairs, epoch by epoch.
 
-    ``fabric``: of :func:`seglab.precision.make_fabric`; with several processes, inside :func:`seglab.processes.together`.
+    ``fabric``: of :func:`seglab.precision.make_fabric`; in several processes within :func:`seglab.processes.together`.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class Trainer:
         writes = self.fabric.is_global_zero
         if writes and self.history:  # a run that was killed between its last epoch and the logs of it
             runs.write_epochs(out, self.history, self.timing)
-        with _repeatable(self.fabric.device):
+        with repeatable(self.fabric.device):
             while len(self.history) < self.recipe.epochs and not stops_early(self.history, self.recipe):
                 epoch, timing = self._epoch(len(self.history) + 1, track)
                 self.history.append(epoch)
@@ -134,10 +132,10 @@ class Trainer:
     def _train(self, number: int, track: Track) -> float:
         self.network.train()
         self.examples.epoch = number
-        torch.manual_seed(self._seed(number))
-        order = np.random.default_rng([self.recipe.seed, number]).permutation(len(self.examples)).tolist()
+        seed_draws(self.recipe.seed, number, self.fabric.global_rank)
+        order = order_of(self.recipe.seed, number, len(self.examples))
         batches = self._batches(self.examples, order, self.recipe.batch)
-        loss_sum, images = 0.0, 0
+        loss_sum, images = 0.0, 0.0
         for step, (image, target) in enumerate(track(batches, f"epoch {number}/{self.recipe.epochs}")):
             self.schedule.before_step((number - 1 + step / len(batches)) / self.recipe.epochs)
             self.optimiser.zero_grad(set_to_none=True)
@@ -191,11 +189,6 @@ class Trainer:
         """Return the values' sums over the processes."""
         mine = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
         return torch.as_tensor(self.fabric.all_reduce(mine, reduce_op="sum")).tolist()
-
-    def _seed(self, number: int) -> int:
-        """Return the seed of what networks draw (dropout) in an epoch: a resumed run draws the same."""
-        sequence = np.random.SeedSequence([self.recipe.seed, number, self.fabric.global_rank])
-        return int(sequence.generate_state(1, np.uint64)[0])
 
     def _batches(
         self, examples: Examples, order: list[int], batch: int, drop: bool = True
@@ -291,21 +284,6 @@ def confusions(lesion: Tensor, truth: Tensor) -> Iterator[Confusion]:
     pixels = lesion[0].numel()
     for both, mask, lesions in zip(tp, predicted, actual, strict=True):
         yield Confusion(both, mask - both, lesions - both, pixels - mask - lesions + both)
-
-
-@contextlib.contextmanager
-def _repeatable(device: torch.device) -> Iterator[None]:
-    """Compute the same bits each time, on a CPU; on a GPU some operations of these networks have no such form."""
-    before, filling = torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(device.type == "cpu" or before)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # an eighth of a step's time; nothing reads such memory
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*pin_memory.*", category=UserWarning)
-            yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = filling
 
 
 def _on_cpu(network: nn.Module) -> dict[str, Tensor]:

@@ -11,7 +11,10 @@ import pytest
 
 HEAVY = ("matplotlib", "onnx", "onnxscript", "segmentation_models_pytorch", "timm", "torch", "torchvision")
 TORCH_FREE = {
-    "seglab": ("cli", "cli_support", "errors", "figures", "files", "layouts", "metrics", "pixels", "splits", "synth"),
+    "seglab": (
+        "boundary", "bootstrap", "cli", "cli_support", "compare", "errors", "figures", "files", "gallery", "hair",
+        "inspection", "layouts", "metrics", "pairs", "pixels", "prepare", "runs", "settings", "splits", "synth",
+    ),
     "export": ("bundled", "cli", "contract", "errors", "runtime"),
 }
 COMMANDS = {"seglab": "seglab.cli", "seg-export": "export.cli", "seg-batch": "batch.cli"}
@@ -81,7 +84,7 @@ def test_help_answers_without_heavy_imports(repo_root: Path, command: str, flag:
 @pytest.mark.parametrize(
     ("command", "subcommand"),
     [
-        *(("seglab", name) for name in ("synth", "train", "validate")),
+        *(("seglab", name) for name in ("synth", "inspect", "prepare", "train", "validate", "compare")),
         *(("seg-export", name) for name in ("onnx", "check", "info")),
         *(("seg-batch", name) for name in ("run", "score", "status", "doctor")),
     ],

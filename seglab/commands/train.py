@@ -78,8 +78,8 @@ def train(
         keep_freed_memory()
     precision = choose_precision(settings.precision, chosen)
     fabric = make_fabric(chosen, precision, devices, nodes)
-    split = None
-    if fabric.is_global_zero:  # the others get it from here
+    split: Any = None  # a Split; process 0 makes it, and gives it to the others
+    if fabric.is_global_zero:
         split = _inspected(_split(data, settings, exclude, split_file), mode)
     with together(fabric):
         split = fabric.broadcast(split)
