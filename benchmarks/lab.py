@@ -98,7 +98,10 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
         ),
     ),
     "hair": tuple(
-        Experiment(f"hair={hair}, seed={seed}", "quick", ("isic2018",), (f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU)
+        Experiment(
+            f"hair={hair}, seed={seed}", "quick", ("isic2018",),
+            (f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU,
+        )
         for seed in (0, 1)
         for hair in ("none", "dullrazor")
     ),

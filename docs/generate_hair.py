@@ -1,4 +1,4 @@
-"""Write ``docs/hair_removal.jpg``: real images before and after hair removal. ``python docs/generate_hair.py ISIC2018``."""
+"""Write ``docs/hair_removal.jpg``, before and after hair removal: ``python docs/generate_hair.py DATA/isic2018``."""
 
 from __future__ import annotations
 

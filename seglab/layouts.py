@@ -95,8 +95,6 @@ def find_pairs(root: Path) -> list[Pair]:
     arrays = _medsegbench_files(root)
     if arrays:
         return [pair for file in arrays for pair in _medsegbench_pairs(file)]
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder or an .npz file; expected a data set. Check the path.")
     if is_prepared(root):
         return list(read_index(root))
     return list(find_file_pairs(root))
@@ -104,6 +102,8 @@ def find_pairs(root: Path) -> list[Pair]:
 
 def find_file_pairs(root: Path) -> list[FilePair]:
     """Return the pairs that are image files below the folder ``root``, sorted by id; see :func:`find_pairs`."""
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder or an .npz file; expected a data set. Check the path.")
     layout = _layout_of(root)
     images = _by_part_and_id(root, _files_in(root, layout.images, layout.depth))
     truths = _by_part_and_id(root, _files_in(root, layout.truths, layout.depth))

@@ -13,8 +13,8 @@ LARGEST_INT = 2**31 - 1
 def keep_freed_memory() -> None:
     """Let the process keep what it frees, instead of handing it back to the system and fetching it anew each step.
 
-    Training on a CPU allocates the same activations every step; by default glibc maps and unmaps each large one, and the
-    kernel fills them with zeros again: much of the time of a step. Without effect where there is no glibc.
+    Training on a CPU allocates the same activations every step; by default glibc maps and unmaps each large one, and
+    the kernel fills them with zeros again: much of the time of a step. Without effect where there is no glibc.
     """
     if not sys.platform.startswith("linux"):
         return

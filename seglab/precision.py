@@ -80,8 +80,8 @@ def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: i
         raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")
     if device.index is not None and devices > 1:
         raise ConfigError(f"--device {device} names one device, --devices {devices} asks for more. Use --device cuda.")
-    for chatty in ("distributed", "rank_zero"):
-        logging.getLogger(f"lightning.fabric.utilities.{chatty}").setLevel(logging.WARNING)
+    for talker in ("fabric.utilities.distributed", "fabric.utilities.rank_zero", "pytorch.utilities.rank_zero"):
+        logging.getLogger(f"lightning.{talker}").setLevel(logging.WARNING)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The `srun` command is available")  # on a login node; no mistake
         fabric = Fabric(

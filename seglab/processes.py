@@ -42,6 +42,8 @@ def together(fabric: Fabric) -> Iterator[None]:
         _launch(fabric)
         yield
     except (Exception, KeyboardInterrupt) as error:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
         first = _is_first_to_fail(fabric, error)
         killed = _end_others(fabric, MOMENT if first else PATIENCE)
         if not first:

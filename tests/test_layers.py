@@ -12,8 +12,26 @@ import pytest
 HEAVY = ("matplotlib", "onnx", "onnxscript", "segmentation_models_pytorch", "timm", "torch", "torchvision")
 TORCH_FREE = {
     "seglab": (
-        "boundary", "bootstrap", "cli", "cli_support", "compare", "errors", "figures", "files", "gallery", "hair",
-        "inspection", "layouts", "metrics", "pairs", "pixels", "prepare", "runs", "settings", "splits", "synth",
+        "boundary",
+        "bootstrap",
+        "cli",
+        "cli_support",
+        "compare",
+        "errors",
+        "figures",
+        "files",
+        "gallery",
+        "hair",
+        "inspection",
+        "layouts",
+        "metrics",
+        "pairs",
+        "pixels",
+        "prepare",
+        "runs",
+        "settings",
+        "splits",
+        "synth",
     ),
     "export": ("bundled", "cli", "contract", "errors", "runtime"),
 }

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +19,13 @@ import torch
 from click.testing import CliRunner
 
 from seglab.augmentation import augmentation_of
-from seglab.checkpoints import load_checkpoint
+from seglab.checkpoints import load_checkpoint, save_checkpoint
 from seglab.cli import main
 from seglab.dataset import Examples
-from seglab.errors import DataError
+from seglab.errors import ConfigError, DataError
+from seglab.files import sha256
 from seglab.layouts import find_pairs
+from seglab.precision import require_compiler
 from seglab.settings import make_recipe
 from seglab.splits import validates
 from seglab.synth import write_set
@@ -80,22 +84,109 @@ def test_training_learns_and_leaves_what_it_promises(archive: Path, tmp_path: Pa
     assert not any(validates(id) for id in sides["training"])
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(archive: Path, tmp_path: Path) -> None:
-    train(archive, tmp_path / "whole", "--set", "epochs=3")
+EVERYTHING = [
+    "arch=fpn", "encoder=mobilenet_v2", "decoder_channels=[]", "ema=0.5", "schedule=plateau", "plateau_patience=0",
+    "lr=0.003", "monitor=val_loss", "patience=2", "optimiser=adamw", "weight_decay=0.1", "loss=dice", "epochs=5",
+]  # fmt: skip
+"""A network that draws (dropout), and every state that there is to go on from."""
+
+
+def test_two_runs_with_one_seed_are_equal_to_the_byte(archive: Path, tmp_path: Path) -> None:
+    files = ("log.csv", "best.pt", "last.pt", "split.json", "settings.json")
+    hashes = []
+    for name in ("one", "other run"):
+        train(archive, tmp_path / name, "--set", "epochs=2", "--set", "ema=0.9", "--set", "rotate=20")
+        hashes.append([sha256(tmp_path / name / file) for file in files])
+    assert hashes[0] == hashes[1]
+    train(archive, tmp_path / "seed", "--set", "epochs=2", "--set", "ema=0.9", "--set", "rotate=20", "--set", "seed=1")
+    assert sha256(tmp_path / "seed" / "log.csv") != hashes[0][0]
+
+
+@pytest.mark.parametrize("changes", [["epochs=3"], EVERYTHING], ids=["plain", "everything"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(archive: Path, tmp_path: Path, changes: list[str]) -> None:
+    settings = [word for change in changes for word in ("--set", change)]
+    train(archive, tmp_path / "whole", *settings)
     with pytest.MonkeyPatch.context() as patch:
         stop_after(patch, epochs=2)
-        result = CliRunner().invoke(
-            main, ["train", "--data", str(archive), "--out", str(tmp_path / "parts"), *TINY, "--set", "epochs=3"]
-        )
-        assert result.exit_code == 130
-    train(archive, tmp_path / "parts", "--set", "epochs=3", "--resume")
+        call = ["train", "--data", str(archive), "--out", str(tmp_path / "parts"), *TINY, *settings]
+        assert CliRunner().invoke(main, call).exit_code == 130
+    torch.manual_seed(1234)  # what another process has drawn by then
+    train(archive, tmp_path / "parts", *settings, "--resume")
+    for file in ("log.csv", "best.pt"):
+        assert sha256(tmp_path / "whole" / file) == sha256(tmp_path / "parts" / file), file
     whole, parts = (load_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
-    for key, value in whole.state.items():
-        assert torch.equal(value, parts.state[key]), key
-    for one, other in zip(log_of(tmp_path / "whole"), log_of(tmp_path / "parts"), strict=True):
-        assert [one[key] for key in ("train_loss", "val_dice", "lr")] == [
-            other[key] for key in ("train_loss", "val_dice", "lr")
-        ]
+    assert_equal(whole.state, parts.state)
+    assert_equal(whole.resume, parts.resume)
+
+
+def assert_equal(one: Any, other: Any) -> None:
+    """Compare nested values, tensors bit by bit."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_equal(one[key], other[key])
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+def test_a_run_without_progress_stops_early(archive: Path, tmp_path: Path) -> None:
+    settings = ["--set", "epochs=40", "--set", "patience=2", "--set", "lr=0.02"]
+    train(archive, tmp_path / "run", *settings)
+    dice = [float(row["val_dice"]) for row in log_of(tmp_path / "run")]
+    assert len(dice) < 40
+    assert len(dice) - 1 - dice.index(max(dice)) == 2
+    again = train(
+        archive, tmp_path / "run", "--set", "epochs=40", "--set", "patience=2", "--set", "lr=0.02", "--resume"
+    )
+    assert len(log_of(tmp_path / "run")) == len(dice)
+    assert f"epoch {1 + dice.index(max(dice))}," in again
+
+
+def test_logs_that_a_kill_left_behind_are_made_up_for(archive: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(archive, run, "--set", "epochs=2")
+    whole = (run / "log.csv").read_text()
+    (run / "log.csv").write_text("".join(whole.splitlines(keepends=True)[:2]))
+    train(archive, run, "--set", "epochs=2", "--resume")
+    assert (run / "log.csv").read_text() == whole
+
+
+def test_a_checkpoint_of_an_earlier_version(archive: Path, tmp_path: Path) -> None:
+    """Settings that it lacks count as their defaults; a state that it lacks is an error that names the way out."""
+    run = tmp_path / "run"
+    train(archive, run, "--set", "epochs=1")
+    checkpoint = load_checkpoint(run / "last.pt")
+    for key in ("ema", "compile", "patience"):
+        del checkpoint.training["recipe"][key]
+    save_checkpoint(checkpoint, run / "last.pt")
+    train(archive, run, "--set", "epochs=1", "--resume")
+    del checkpoint.resume["schedule"]
+    save_checkpoint(checkpoint, run / "last.pt")
+    call = ["train", "--data", str(archive), "--out", str(run), *TINY, "--set", "epochs=1", "--resume"]
+    result = CliRunner().invoke(main, call)
+    assert result.exit_code == 1
+    assert f"--set init={run / 'last.pt'}" in result.output
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(ConfigError, match=r"needs a C\+\+ compiler"):
+        require_compiler()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs g++")
+def test_a_compiled_network_learns_the_same(archive: Path, tmp_path: Path) -> None:
+    for name, flag in (("plain", "false"), ("compiled", "true")):
+        train(archive, tmp_path / name, "--set", "epochs=2", "--set", f"compile={flag}")
+    for one, other in zip(log_of(tmp_path / "plain"), log_of(tmp_path / "compiled"), strict=True):
+        assert list(map(float, one.values())) == pytest.approx(list(map(float, other.values())), rel=1e-3, abs=1e-3)
+    keys = load_checkpoint(tmp_path / "plain" / "best.pt").state.keys()
+    assert load_checkpoint(tmp_path / "compiled" / "best.pt").state.keys() == keys
 
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
@@ -113,22 +204,24 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on(archive: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_end(archive: Path, tmp_path: Path) -> None:
+    settings = [*TINY, "--set", "epochs=60", "--set", "ema=0.9", "--set", "schedule=plateau"]
+    call = ["train", "--data", str(archive), *settings, "--out"]
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "seglab.cli", "train", "--data", str(archive), "--out", str(run), *TINY]
-    process = subprocess.Popen([*command, "--set", "epochs=200"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seglab.cli", *call, str(run)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while not (run / "last.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    done = len(load_checkpoint(run / "last.pt").training["history"])
-    assert 0 < done < 200
-    result = CliRunner().invoke(
-        main, ["train", "--data", str(archive), "--out", str(run), *TINY, "--set", "epochs=200", "--resume"]
-    )
-    assert result.exit_code == 0, result.output
-    assert len(log_of(run)) == 200
+    assert 0 < len(load_checkpoint(run / "last.pt").training["history"]) < 60
+    for way in ([str(run), "--resume"], [str(tmp_path / "whole")]):
+        done = subprocess.run([sys.executable, "-m", "seglab.cli", *call, *way], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    for file in ("log.csv", "best.pt"):
+        assert sha256(run / file) == sha256(tmp_path / "whole" / file), file
 
 
 @pytest.mark.parametrize(
