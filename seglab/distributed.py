@@ -61,6 +61,19 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
     return network
 
 
+def leave_out_idle(network: nn.Module, size: int) -> None:
+    """Take the weights that no output depends on (some encoders have such layers) out of what processes exchange.
+
+    They would wait for gradients that never come. ``size``: side length of the input.
+    """
+    network.eval()
+    network(torch.zeros(1, 3, size, size)).sum().backward()
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.grad is not None)
+    network.zero_grad(set_to_none=True)
+    network.train()
+
+
 class GlobalBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over the images of all processes: what ``nn.SyncBatchNorm`` is, which needs a GPU."""
 

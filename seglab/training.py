@@ -18,7 +18,7 @@ from seglab import runs
 from seglab.augmentation import augmentation_of
 from seglab.checkpoints import NORMALISATION, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.dataset import Examples
-from seglab.distributed import normalise_globally, shards, share_of
+from seglab.distributed import leave_out_idle, normalise_globally, shards, share_of
 from seglab.errors import CheckpointError, ConfigError
 from seglab.losses import LOSSES
 from seglab.metrics import Confusion
@@ -212,6 +212,7 @@ class Trainer:
         if self.recipe.init:
             _start_from(network, Path(self.recipe.init))
         if self.fabric.world_size > 1:
+            leave_out_idle(network, self.recipe.size)
             network = normalise_globally(network, self.fabric.device)
         return network.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

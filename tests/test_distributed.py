@@ -24,7 +24,7 @@ from torch import nn
 
 from seglab.checkpoints import load_checkpoint
 from seglab.cli import main
-from seglab.distributed import GlobalBatchNorm2d, normalise_globally, shards, share_of
+from seglab.distributed import GlobalBatchNorm2d, leave_out_idle, normalise_globally, shards, share_of
 from seglab.errors import ConfigError
 from seglab.synth import write_set
 
@@ -58,6 +58,19 @@ def test_layers_that_cannot_be_shared_are_named() -> None:
     names = list(plain.state_dict())
     assert isinstance(normalise_globally(plain, torch.device("cpu"))[0], GlobalBatchNorm2d)  # type: ignore[index]
     assert list(plain.state_dict()) == names
+
+
+def test_weights_without_a_part_in_the_output_are_left_out() -> None:
+    """Else gradients that never come would be waited for: the network learns, and the second step fails."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2))
+    network[0].register_parameter("idle", nn.Parameter(torch.ones(4)))
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    leave_out_idle(network, 8)
+    assert [name for name, parameter in network.named_parameters() if not parameter.requires_grad] == ["0.idle"]
+    assert all(parameter.grad is None for parameter in network.parameters())
+    assert network.training
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, before[key]), key
 
 
 KINDS: dict[str, Callable[[], nn.BatchNorm2d]] = {

@@ -205,7 +205,7 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_end(archive: Path, tmp_path: Path) -> None:
-    settings = [*TINY, "--set", "epochs=60", "--set", "ema=0.9", "--set", "schedule=plateau"]
+    settings = [*TINY, "--set", "epochs=25", "--set", "ema=0.9", "--set", "schedule=plateau"]
     call = ["train", "--data", str(archive), *settings, "--out"]
     run = tmp_path / "run"
     process = subprocess.Popen(
@@ -216,7 +216,7 @@ def test_a_killed_run_goes_on_to_the_same_end(archive: Path, tmp_path: Path) -> 
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert 0 < len(load_checkpoint(run / "last.pt").training["history"]) < 60
+    assert 0 < len(load_checkpoint(run / "last.pt").training["history"]) < 25
     for way in ([str(run), "--resume"], [str(tmp_path / "whole")]):
         done = subprocess.run([sys.executable, "-m", "seglab.cli", *call, *way], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
