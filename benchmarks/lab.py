@@ -145,7 +145,7 @@ def train_arguments(experiment: Experiment, scale: str) -> list[str]:
 
 def run_folder(experiment: Experiment, suite: str, scale: str) -> Path:
     """Return where an experiment's run lies."""
-    name = "".join(letter if letter.isalnum() else "-" for letter in experiment.name).strip("-")
+    name = "".join(letter if letter.isalnum() else "-" for letter in experiment.name.replace("+", "plus")).strip("-")
     return ROOT / "runs" / "lab" / f"{suite}-{scale}" / name
 
 

@@ -1,0 +1,26 @@
+"""The lab's experiments: each has a folder of its own, a recipe that exists, and changes that it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.lab import SCALES, SUITES, run_folder
+from benchmarks.lab_report import recipes_page, results_page
+from seglab.settings import load_recipe
+from seglab.training import network_spec
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("suite", SUITES)
+def test_experiments_are_apart_and_can_be_built(suite: str, scale: str) -> None:
+    experiments = SUITES[suite]
+    assert len({run_folder(experiment, suite, scale) for experiment in experiments}) == len(experiments)
+    for experiment in experiments:
+        network_spec(load_recipe(experiment.recipe, experiment.changes(scale)))
+
+
+def test_the_pages_are_what_the_figures_say() -> None:
+    from benchmarks.lab import ROOT
+
+    for name, page in (("recipes.md", recipes_page()), ("results.md", results_page())):
+        assert (ROOT / "docs" / name).read_text() == page, "run: python -m benchmarks.lab_report"
