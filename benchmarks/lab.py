@@ -1,4 +1,4 @@
-"""Train and score whole suites of networks: ``python -m benchmarks.lab recipes|networks|hair [--scale cpu|full]``.
+"""Train and score suites of networks: ``python -m benchmarks.lab recipes|networks|hair|larger [--scale cpu|full]``.
 
 Each experiment is a run of ``seglab train`` and ``seglab validate``, both as commands, under ``runs/lab``. What is
 finished is not done again; what was interrupted goes on. The figures go to ``benchmarks/results/lab-SUITE-SCALE.json``,
@@ -37,6 +37,8 @@ class Experiment:
     """One run: a recipe on data sets (folders below ``SEGLAB_DATA``), changed in ``cpu`` where the scale is cpu.
 
     ``part``: of the split, that is scored at the images' own sizes; empty where the log's figures are enough.
+    ``scored``: the data sets that part is scored on; all of ``data`` where empty. ``exclude``: folders whose images
+    take part in nothing.
     """
 
     name: str
@@ -45,16 +47,20 @@ class Experiment:
     always: tuple[str, ...] = ()
     cpu: tuple[str, ...] = ()
     part: str = "validation"
+    scored: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
     def changes(self, scale: str) -> tuple[str, ...]:
         """Return the ``key=value`` changes of the recipe at a scale."""
         return self.always + (self.cpu if scale == "cpu" else ())
 
 
-_HAM = ("size=128", "limit=300", "epochs=2", "lr=1e-3", "patience=0", *PRETRAINED)
-_SCRATCH = ("size=128", NARROW, "lr=1e-3")
-_NETWORK_CPU = ("size=128", "limit=300", "epochs=3", "lr=1e-3", "schedule=cosine")
-ARCHITECTURES = ("unet", "unetplusplus", "deeplabv3plus", "fpn", "linknet", "pan")
+_PLAIN = ("size=128", NARROW, "lr=1e-3", "schedule=cosine")
+_MOBILENET = ("size=128", "lr=1e-3", "schedule=cosine", *PRETRAINED)
+_HAM = (*_MOBILENET, "limit=500", "epochs=3", "patience=0")
+_NETWORK_CPU = ("size=128", "limit=400", "epochs=3", "lr=1e-3", "schedule=cosine")
+_ISIC2016_IMAGES = "limit=810"  # as many training images as MedSegBench's ISIC 2016 has
+ARCHITECTURES = ("unet", "unetplusplus", "deeplabv3plus", "fpn", "segformer", "upernet")
 ENCODERS = ("resnet18", "efficientnet-b0", "mit_b0")
 
 SUITES: dict[str, tuple[Experiment, ...]] = {
@@ -64,22 +70,20 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
             "ham10000-smp U-Net++", "ham10000-smp", ("ham10000",), ("arch=unetplusplus",), (*_HAM, SMALL_DECODER)
         ),
         Experiment("ham10000-smp DeepLabV3+", "ham10000-smp", ("ham10000",), ("arch=deeplabv3plus",), _HAM),
-        Experiment("isic2018-scratch", "isic2018-scratch", ("isic2018",), ("split=fifth",), (*_SCRATCH, "limit=800")),
+        Experiment("isic2018-scratch", "isic2018-scratch", ("isic2018",), ("split=fifth",), (*_PLAIN, "epochs=8")),
         Experiment(
             "isic2016-resnet34, plain", "isic2016-resnet34", ("isic2017",),
-            ("arch=unet-scratch", "encoder_weights="), (*_SCRATCH, "epochs=3", "limit=800"),
+            ("arch=unet-scratch", "encoder_weights=", _ISIC2016_IMAGES), (*_PLAIN, "epochs=12"),
         ),
         Experiment(
             "isic2016-resnet34, pretrained", "isic2016-resnet34", ("isic2017",),
-            cpu=("size=128", "epochs=3", "limit=800", "lr=1e-3", SMALL_DECODER, *PRETRAINED),
+            (_ISIC2016_IMAGES,), (*_MOBILENET, "epochs=8", SMALL_DECODER),
         ),
         Experiment(
             "isic2024-unet", "isic2024-unet", ("isic2018",), ("split=fifth",),
-            ("size=128", "epochs=3", "limit=800", "lr=1e-3", SMALL_DECODER, *PRETRAINED),
+            (*_MOBILENET, "epochs=4", SMALL_DECODER),
         ),
-        Experiment(
-            "isic2018-task1", "isic2018-task1", ("isic2018",), (), (*_SCRATCH, "epochs=4", "limit=800"), part="test"
-        ),
+        Experiment("isic2018-task1", "isic2018-task1", ("isic2018",), (), (*_PLAIN, "epochs=4"), part="test"),
     ),
     "networks": (
         *(
@@ -104,6 +108,14 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
         )
         for seed in (0, 1)
         for hair in ("none", "dullrazor")
+    ),
+    "larger": (
+        Experiment(
+            "the package's network, 256 x 256", "package", ("isic2018", "isic2017"),
+            ("size=256", f"init={ROOT / 'benchmarks/models/lesion.pt'}", "encoder_weights=", "lr=5e-4",
+             "ema=0.998", "epochs=5", "compile=true"),
+            scored=("isic2018",), exclude=("originals/images", "isic2017/ISIC-2017_Validation_Data"),
+        ),
     ),
 }  # fmt: skip
 
@@ -131,16 +143,20 @@ def run(experiment: Experiment, suite: str, scale: str) -> None:
         _seglab(*train_arguments(experiment, scale), "--out", str(out), *resume)
         (out / DONE).touch()
     if experiment.part and not scores.exists():
-        data = [word for name in experiment.data for word in ("--data", str(DATA / name))]
+        data = _folders("--data", experiment.scored or experiment.data)
         _seglab("validate", str(out / "best.pt"), *data, "--part", experiment.part, "--json", str(scores))
 
 
 def train_arguments(experiment: Experiment, scale: str) -> list[str]:
     """Return the words after ``seglab`` that train an experiment, without ``--out``."""
     words = ["train", "--recipe", experiment.recipe]
-    words += [word for name in experiment.data for word in ("--data", str(DATA / name))]
+    words += [*_folders("--data", experiment.data), *_folders("--exclude", experiment.exclude)]
     changes = (change.replace("$DATA", str(DATA)) for change in experiment.changes(scale))
     return words + [word for change in changes for word in ("--set", change)]
+
+
+def _folders(option: str, names: tuple[str, ...]) -> list[str]:
+    return [word for name in names for word in (option, str(DATA / name))]
 
 
 def run_folder(experiment: Experiment, suite: str, scale: str) -> Path:
@@ -178,7 +194,11 @@ def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
             continue
         finished = read_run(out)
         report = json.loads((out / SCORES).read_text()) if experiment.part else {}
-        command = shlex.join(["seglab", *train_arguments(experiment, scale)]).replace(str(DATA), "DATA")
+        command = (
+            shlex.join(["seglab", *train_arguments(experiment, scale)])
+            .replace(str(DATA), "DATA")
+            .replace(f"{ROOT}/", "")
+        )
         yield {
             "name": experiment.name,
             "recipe": experiment.recipe,
@@ -188,12 +208,17 @@ def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
             "log": [vars(epoch) for epoch in finished.history],
             "best_epoch": finished.best.epoch,
             "training_images": finished.about["data"]["training_images"],
-            "scored_images": finished.about["data"][f"{experiment.part or 'validation'}_images"],
+            "scored_images": _scored_images(report) or finished.about["data"]["validation_images"],
             "split": finished.about["data"]["split"],
+            "size": finished.recipe.size,
             "weights": finished.about["parameters"],
             "scores": report.get("scores"),
             "intervals": report.get("intervals"),
         }
+
+
+def _scored_images(report: dict[str, Any]) -> int:
+    return int(report["scores"]["count"]) if report else 0
 
 
 def _seglab(*words: str) -> None:
