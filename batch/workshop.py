@@ -43,10 +43,10 @@ def open_for(settings: RunSettings) -> Model:
     """Open the model that the settings name. Raises ContractError and DeviceError."""
     path = settings.model if settings.model is not None else bundled_model()
     model = open_model(path, settings.device, batch=None if settings.exact else _batch_for(settings))
-    if model.contract.hair_removal:
+    if model.contract.classes > 1:
         raise ContractError(
-            f"{path} was trained on images without hairs (contract: hair_removal), and this release does not remove "
-            "them. Use a newer release, or a model trained on images as they are."
+            f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
+            "one: archives are run for masks of lesion or not. Use export.Segmenter, which gives label maps."
         )
     return model
 

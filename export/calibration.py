@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.contract import INPUT, PROB
+from export.labels import drop_single_class
 from export.samples import SYNTHETIC_SIZES, sample_files
 from seglab.pixels import fit, read_image
 from seglab.synth import synthesise
@@ -75,10 +76,12 @@ def measure(model: ModelProto, images: Images, tensors: Sequence[str]) -> dict[s
 
 
 def probabilities(model: ModelProto, images: Images) -> Probs:
-    """Return probabilities ``(N, S, S)`` of images ``(N, S, S, 3)``, computed by the CPU provider."""
+    """Return probabilities of images ``(N, S, S, 3)``, computed by the CPU provider: ``(N, S, S)``, or ``(N, C, S, S)``
+    of several classes.
+    """
     run = session(model)
     parts = [run.run([PROB], {INPUT: images[start : start + CHUNK]})[0] for start in range(0, len(images), CHUNK)]
-    return np.concatenate(parts)[:, 0].astype(np.float32)
+    return drop_single_class(np.concatenate(parts))
 
 
 def session(model: ModelProto, *, optimise: bool = True) -> Any:

@@ -15,7 +15,8 @@ from typing import Any
 
 from export.errors import ContractError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: several classes, ensembles, hair removal inside the graph, fp16; a file of format 1 has none of these."""
 PREFIX = "seglab."
 
 INPUT = "image"
@@ -32,10 +33,13 @@ class Contract:
     """What travels with a model.
 
     ``arch``, ``encoder``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per RGB channel on the
-    scale 0-1, applied inside the graph. ``threshold``: probability from which a pixel is lesion. ``hair_removal``:
-    images are to be shaved before they are fed. ``precision``: of weights and activations (``fp32``, ``int8``).
-    ``quantisation``: how an int8 model was made, and which layers stayed in float. ``training``: data and scores.
-    ``parity``: figures against the PyTorch original. ``tools``: versions that made the file.
+    scale 0-1, applied inside the graph. ``threshold``: probability from which a pixel is lesion. ``class_names``: one
+    for lesion or not; of several, the first is the background, and the mask holds their numbers. ``tta``: ``flips``
+    where the graph averages over mirror images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the
+    networks whose probabilities are averaged, where there are several; the other fields are the first one's.
+    ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 model was
+    made, and which layers stayed in float. ``training``: data and scores. ``parity``: figures against the PyTorch
+    original. ``tools``: versions that made the file.
     """
 
     arch: str
@@ -47,6 +51,8 @@ class Contract:
     opset: int
     checkpoint_sha256: str
     hair_removal: bool = False
+    tta: str = "none"
+    ensemble: tuple[dict[str, Any], ...] = ()
     precision: str = "fp32"
     class_names: tuple[str, ...] = ("lesion",)
     quantisation: dict[str, Any] = field(default_factory=dict)
@@ -62,12 +68,23 @@ class Contract:
             "mean": len(self.mean) != 3,
             "std": len(self.std) != 3 or not all(value > 0 for value in self.std),
             "threshold": not 0 < self.threshold < 1,
+            "class_names": not self.class_names,
         }
         for name, wrong in problems.items():
             if wrong:
                 raise ContractError(
                     f"The contract's {name} is {getattr(self, name)!r}, which no model can have. {MAKE_ONE} again."
                 )
+
+    @property
+    def classes(self) -> int:
+        """How many probabilities a pixel has: 1 for lesion or not."""
+        return len(self.class_names)
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """The sha256 of every checkpoint that went into the model."""
+        return tuple(member["checkpoint_sha256"] for member in self.ensemble) or (self.checkpoint_sha256,)
 
     def to_metadata(self) -> dict[str, str]:
         """Return the ONNX metadata entries."""
@@ -95,8 +112,9 @@ class Contract:
             for entry in dataclasses.fields(cls):
                 if PREFIX + entry.name in metadata:
                     values[entry.name] = json.loads(metadata[PREFIX + entry.name])
-            for name in ("mean", "std", "class_names"):
-                values[name] = tuple(values[name])
+            for name in ("mean", "std", "class_names", "ensemble"):
+                if name in values:
+                    values[name] = tuple(values[name])
             return cls(**values)
         except (ValueError, TypeError, KeyError) as error:
             raise ContractError(

@@ -1,80 +1,103 @@
-"""From a checkpoint to a proved model file: export, measure, and only then move to the final path."""
+"""From checkpoints to a proved model file: export, measure, and only then move to the final path."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.calibration import Calibration
 from export.contract import Contract
 from export.errors import ContractError
-from export.graph import FusedSegmenter, contract_for, fuse, write_contract, write_graph, write_model
+from export.graph import contract_for, segmenter
 from export.parity import CHUNK, ParityReport, check
-from export.runtime import open_model
+from export.runtime import Model, open_model
 from export.samples import Sample, SampleSet
-from export.sensitivity import PRECISION, Candidate, candidates
+from export.sensitivity import Candidate, candidates
+from export.writing import write_contract, write_model
 from seglab.checkpoints import Checkpoint
 from seglab.files import replacing, sha256
 from seglab.predict import Predictor
 
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A model to try. ``promising``: worth the gate, which costs more than making it."""
+
+    model: ModelProto
+    contract: Contract
+    promising: bool = True
+
 
 def convert(
-    checkpoint: Checkpoint,
+    checkpoints: Sequence[Checkpoint],
     out: Path,
     samples: SampleSet,
     *,
-    licence: str = "not stated",
-    fused: FusedSegmenter | None = None,
+    precision: str = "fp32",
     calibration: Calibration | None = None,
+    licence: str = "not stated",
+    fused: ModelProto | None = None,
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    look: Callable[[Model, Predictor, ParityReport], None] = lambda *_: None,
 ) -> ParityReport:
-    """Export ``checkpoint`` to ``out`` if it passes the parity gate on the CPU provider: in fp32, or with images for a
-    ``calibration`` in int8.
+    """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
-    The report's figures are in the model's contract, too. ``fused`` replaces the module that is exported (a test of the
-    gate hands in wrong ones). Raises :class:`export.errors.ParityError` with the report where the gate fails; nothing
-    is moved to ``out`` then, and what was there before stays.
+    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. The report's figures are in the model's
+    contract, too. ``look`` is given what was measured, passed or not, while the model is open. ``fused`` replaces the
+    fp32 graph that is exported (a test of the gate hands in wrong ones). Raises :class:`ContractError` for what cannot
+    be exported, :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out``
+    then, and what was there before stays.
     """
-    contract = contract_for(checkpoint, licence)
+    original = Predictor(*checkpoints)
+    contract = contract_for(checkpoints, licence)
     with replacing(out) as temporary:
-        write_graph(fused or fuse(checkpoint), contract, temporary)
-
-        def gate() -> ParityReport:
+        tried: tuple[Contract, Model, ParityReport] | None = None
+        for version in _versions(checkpoints, contract, precision, calibration, fused):
+            if tried and not version.promising:
+                continue
+            write_model(version.model, version.contract, temporary)
             model = open_model(temporary, "cpu", batch=CHUNK)
-            return check(model, Predictor(checkpoint), samples, source=samples.source, track=track)
-
-        if calibration is None:
-            report = gate()
-        else:
-            contract, report = _quantise(temporary, contract, calibration, gate)
+            report = check(model, original, samples, source=samples.source, track=track)
+            if version.contract.quantisation:
+                report.about["quantisation"] = version.contract.quantisation
+            tried = version.contract, model, report
+            if report.passed:
+                break
+        if tried is None:  # not reached: there is always a version
+            raise ContractError(f"There is no {precision} model to try; expected one. Export with --precision fp32.")
+        contract, model, report = tried
+        look(model, original, report)
         report.require_passed()
         write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
         about = {**report.about, "model_sha256": sha256(temporary)}
         return dataclasses.replace(report, about=about)
 
 
-def _quantise(
-    path: Path, contract: Contract, calibration: Calibration, gate: Callable[[], ParityReport]
-) -> tuple[Contract, ParityReport]:
-    """Replace a float model by the first int8 one that passes the gate, else by the last one tried."""
-    import onnx
-
-    found: tuple[Contract, ParityReport] | None = None
-    for candidate in candidates(onnx.load(path), calibration, contract.threshold):
-        if found and not candidate.promising:
-            continue  # the gate costs more than the calibration images do
-        described = dataclasses.replace(contract, precision=PRECISION, quantisation=_describe(candidate, calibration))
-        write_model(candidate.model, described, path)
-        report = gate()
-        report = dataclasses.replace(report, about={**report.about, "quantisation": described.quantisation})
-        found = described, report
-        if report.passed:
-            break
-    if found is None:  # not reached: there is always a candidate
-        raise ContractError("There is no int8 model to try; expected one. Export it with --precision fp32.")
-    return found
+def _versions(
+    checkpoints: Sequence[Checkpoint],
+    contract: Contract,
+    precision: str,
+    calibration: Calibration | None,
+    fused: ModelProto | None,
+) -> Iterator[_Version]:
+    """Yield the models to try, the best first: one, or in int8 with more and more layers in float."""
+    described = dataclasses.replace(contract, precision=precision)
+    if precision != "int8":
+        yield _Version(fused or segmenter(checkpoints, precision), described)
+        return
+    if calibration is None:
+        raise ContractError("int8 needs images to calibrate on; expected some. Name a folder with --calibrate.")
+    for candidate in candidates(fused or segmenter(checkpoints), calibration, contract.threshold):
+        made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
+        yield _Version(candidate.model, made, candidate.promising)
 
 
 def _describe(candidate: Candidate, calibration: Calibration) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ParityError
+from export.labels import agreement, enlarge, to_mask
 from export.runtime import Model
 from export.samples import Sample
 from export.tolerances import Tolerance, tolerance_for
@@ -38,7 +38,7 @@ class Original(Protocol):
     """What is compared with; :class:`seglab.predict.Predictor` in all real use."""
 
     def prob(self, image: Images, /) -> Probs:
-        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``."""
+        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
 
     def prob_and_mask(self, image: Images, /) -> tuple[Probs, Images]:
         """Return them and the mask ``(H, W)``."""
@@ -60,7 +60,7 @@ class Row:
     """One image's figures.
 
     ``host_dice``: None for edge cases. ``truth``: Dice and IoU of the model's and the original's mask, where there is
-    truth.
+    truth (data sets hold lesion or not, so there is none for several classes).
     """
 
     image: str
@@ -92,6 +92,7 @@ class ParityReport:
     device: str
     precision: str
     whole_on: str
+    whole_precision: str
     source: str
     figures: dict[str, dict[str, float]]
     failures: tuple[Failure, ...]
@@ -112,6 +113,7 @@ class ParityReport:
             "device": self.device,
             "precision": self.precision,
             "whole_on": self.whole_on,
+            "whole_precision": self.whole_precision,
             "figures": self.figures,
         }
 
@@ -130,8 +132,7 @@ class ParityReport:
 
     def tolerances(self) -> list[Tolerance]:
         """Return the limits that were used."""
-        whole = whole_precision(self.whole_on, self.precision)
-        return [tolerance_for(name) for name in sorted({self.precision, whole})]
+        return [tolerance_for(name) for name in sorted({self.precision, self.whole_precision})]
 
     def require_passed(self) -> None:
         """Raise :class:`ParityError`, naming each figure and image, unless everything passed."""
@@ -161,35 +162,28 @@ def check(
     if not rows:
         raise ParityError("There is no image to measure parity on; expected at least one. Name a folder with images.")
     figures = _figures(rows)
+    device, whole = model.device, whole_precision(model)
     failures = (
-        *_beyond(figures, rows, "whole", tolerance_for(whole_precision(model.whole_on, model.device.precision))),
-        *_beyond(figures, rows, "batch", tolerance_for(model.device.precision)),
-        *_beyond_truth(figures, rows, tolerance_for(model.device.precision)),
+        *_beyond(figures, rows, "whole", tolerance_for(whole)),
+        *_beyond(figures, rows, "batch", tolerance_for(device.precision)),
+        *_beyond_truth(figures, rows, tolerance_for(device.precision)),
     )
-    device = model.device
     about = {"model_sha256": model.sha256, "checkpoint_sha256": model.contract.checkpoint_sha256}
-    return ParityReport(device.name, device.precision, model.whole_on, source, figures, failures, rows, about)
+    return ParityReport(device.name, device.precision, model.whole_on, whole, source, figures, failures, rows, about)
 
 
-def whole_precision(whole_on: str, precision: str) -> str:
-    """Return what whole images are computed in: the device's precision, or fp32 where the CPU provider stands in.
-
-    An int8 model is one everywhere.
+def whole_precision(model: Model) -> str:
+    """Return what whole images are computed in: the device's precision, or the file's where the CPU provider stands in
+    for it.
     """
-    return "fp32" if whole_on == "cpu" and precision != "int8" else precision
+    return model.contract.precision if model.whole_on == "cpu" else model.device.precision
 
 
 def difference(prob: Probs, mask: Images, expected_prob: Probs, expected_mask: Images) -> Difference:
     """Measure how far ``prob`` and ``mask`` are from what is expected."""
     gap = np.abs(prob.astype(np.float64) - expected_prob)
-    counts = confusion(mask, expected_mask)
-    return Difference(float(gap.max()), float(gap.mean()), counts.fp + counts.fn, mask.size, counts.dice)
-
-
-def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Images:
-    """Bring probabilities ``(S, S)`` to ``size = (H, W)`` on the host and threshold them: uint8 ``(H, W)``, 0/255."""
-    full = cv2.resize(prob, size[::-1], interpolation=cv2.INTER_LINEAR)
-    return _threshold(np.asarray(full, np.float32), threshold)
+    flipped, dice = agreement(mask, expected_mask)
+    return Difference(float(gap.max()), float(gap.mean()), flipped, mask.size, dice)
 
 
 def _rows(model: Model, original: Original, samples: Iterable[Sample]) -> Iterator[Row]:
@@ -214,17 +208,13 @@ def _row(model: Model, original: Original, sample: Sample, fitted: Images, fitte
         difference(probs[0], masks[0], expected_prob, expected_mask),
         difference(
             fitted_prob,
-            _threshold(fitted_prob, threshold),
+            to_mask(fitted_prob, threshold),
             expected_fitted,
-            _threshold(expected_fitted, threshold),
+            to_mask(expected_fitted, threshold),
         ),
-        None if sample.edge else confusion(host, expected_mask).dice,
-        _against_truth(masks[0], expected_mask, sample.truth),
+        None if sample.edge else agreement(host, expected_mask)[1],
+        _against_truth(masks[0], expected_mask, sample.truth if model.contract.classes == 1 else None),
     )
-
-
-def _threshold(prob: Probs, threshold: float) -> Images:
-    return np.where(prob >= threshold, np.uint8(255), np.uint8(0))
 
 
 def _against_truth(mask: Images, expected: Images, truth: Images | None) -> dict[str, float] | None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import DeviceError
+from export.labels import agreement, to_mask
 from export.tolerances import tolerance_for
-from seglab.metrics import confusion
 from seglab.synth import MIN_SIDE, synthesise
 
 PROBES = 2
@@ -22,12 +22,15 @@ def probe_images(height: int, width: int, count: int = PROBES) -> NDArray[np.uin
 
 
 def require_same(prob: NDArray[Any], expected: NDArray[Any], *, device: str, precision: str, threshold: float) -> None:
-    """Raise :class:`DeviceError` unless probabilities ``(N, S, S)`` and their masks are what they ought to be."""
+    """Raise :class:`DeviceError` unless probabilities ``(N, S, S)`` or ``(N, C, S, S)`` and their masks are what they
+    ought to be.
+    """
     limits = tolerance_for(precision)
     gap = np.abs(prob - expected)
     largest, mean = float(gap.max()), float(gap.mean())
-    counts = [confusion(mask, other) for mask, other in zip(prob >= threshold, expected >= threshold, strict=True)]
-    dice = float(np.mean([limits.counted_dice(entry.dice, entry.fp + entry.fn) for entry in counts]))
+    masks = zip(prob, expected, strict=True)
+    pairs = [agreement(to_mask(one, threshold), to_mask(other, threshold)) for one, other in masks]
+    dice = float(np.mean([limits.counted_dice(value, flipped) for flipped, value in pairs]))
     # Written so that NaN fails.
     if not (largest <= limits.max_prob and mean <= limits.mean_prob and dice >= limits.mean_dice):
         reason = (

@@ -70,10 +70,11 @@ def check_name(device: str) -> None:
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
 
 
-def plans_for(device: str, threads: int | None, precision: str = "fp32") -> list[Plan]:
+def plans_for(device: str, threads: int | None, precision: str = "fp32", compute: str | None = None) -> list[Plan]:
     """Find out how to open ``device``: one plan per precision it can compute in, the fastest first.
 
-    ``precision``: of the model. An int8 one has one plan: its float parts are computed in fp32.
+    ``precision``: of the model. An int8 or fp16 one has one plan: what is not in that precision is computed in fp32.
+    ``compute``: only the plan that computes in this.
     Raises :class:`DeviceError` with the reason where it cannot be had.
     """
     if device == "cpu":
@@ -82,12 +83,25 @@ def plans_for(device: str, threads: int | None, precision: str = "fp32") -> list
         plans = _plan_openvino(threads)
     else:
         plans = [_plan_nvidia(device)]
-    return [_in_int8(plans[-1])] if precision == "int8" else plans
+    if compute:
+        offered = ", ".join(plan.precision for plan in plans)
+        plans = [plan for plan in plans if plan.precision == compute]
+        if not plans:
+            raise DeviceError(device, f"here it computes in {offered}, not in {compute}", "Ask for another.")
+    if precision in ("int8", "fp16"):
+        return [_in_the_files_precision(plans[-1], precision)]
+    return [_storing(plan, precision) for plan in plans]
 
 
-def _in_int8(plan: Plan) -> Plan:
-    about = "int8" if plan.provider in (CPU, OPENVINO) else "int8 model, computed in fp32: an fp32 one is faster"
-    return dataclasses.replace(plan, precision="int8", detail=f"{plan.detail.removesuffix(', fp32')}, {about}")
+def _in_the_files_precision(plan: Plan, precision: str) -> Plan:
+    native = (CPU, OPENVINO) if precision == "int8" else (CUDA, TENSORRT)
+    about = precision if plan.provider in native else f"{precision} model, computed in fp32: an fp32 one is faster"
+    return dataclasses.replace(plan, precision=precision, detail=f"{plan.detail.removesuffix(', fp32')}, {about}")
+
+
+def _storing(plan: Plan, precision: str) -> Plan:
+    """Return the plan of a float model: where it computes in fp32, the weights' precision is what counts."""
+    return dataclasses.replace(plan, precision=precision if plan.precision == "fp32" else plan.precision)
 
 
 def cpu_plan() -> Plan:

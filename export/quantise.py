@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.calibration import Range, measure
-from export.contract import PROB
 from export.errors import ContractError
 from export.rounding import round_weights
 from export.simplify import drop_dead_nodes
+from export.stages import NETWORK
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -54,17 +54,10 @@ def calibrate(model: ModelProto, calibration: Calibration) -> Network:
 
 
 def network_nodes(model: ModelProto) -> Iterator[NodeProto]:
-    """Yield the nodes to quantise: between the first layer and the sigmoid, both found from the graph's shape."""
-    needed = {PROB}
-    upstream = []
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            if PROB not in node.output:  # the sigmoid
-                upstream.append(node)
+    """Yield the nodes to quantise: those of the network, from its first layer on."""
     reached: set[str] = set()
-    for node in reversed(upstream):
-        if node.op_type in LAYERS or reached.intersection(node.input):
+    for node in model.graph.node:
+        if node.name.startswith(NETWORK) and (node.op_type in LAYERS or reached.intersection(node.input)):
             reached.update(node.output)
             if node.op_type in QUANTISED:
                 yield node
@@ -131,4 +124,4 @@ def _tensors(ranges: Mapping[str, Range]) -> TensorsData:
 
 def layer_names(nodes: Sequence[NodeProto]) -> list[str]:
     """Return the names by which people know layers: those of their weights."""
-    return [node.input[1].removeprefix("network.").removesuffix(".weight") for node in nodes]
+    return [node.input[1].removeprefix(f"{NETWORK}.").removesuffix(".weight") for node in nodes]

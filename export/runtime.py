@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.contract import INPUT, MASK, PROB, Contract, read_contract
 from export.errors import DeviceError
+from export.labels import drop_single_class
 from export.probe import probe_images, require_same
 from export.providers import BY_SPEED, CPU, DEVICES, Plan, brief, check_name, cpu_plan, create_session, plans_for
 from seglab.files import sha256
@@ -78,7 +79,8 @@ class Model:
         self._whole: Any = None
 
     def prob(self, batch: Images) -> Probs:
-        """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size.
+        """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size; ``(N, C, S, S)`` of several
+        classes.
 
         ``batch``: uint8 ``(N, S, S, 3)``, RGB. A model opened for a fixed batch runs it in batches of that length,
         the last one padded. Raises :class:`ValueError` for another shape or type, :class:`DeviceError` where the
@@ -90,10 +92,12 @@ class Model:
         if self.batch is None:
             return self._run(batch)
         parts = [self._run_padded(batch[start : start + self.batch]) for start in range(0, len(batch), self.batch)]
-        return np.concatenate(parts) if parts else np.empty((0, size, size), np.float32)
+        return np.concatenate(parts) if parts else self._no_probs()
 
     def mask(self, images: Images) -> Images:
-        """Return masks ``(N, H, W)``, 0 or 255, of images uint8 ``(N, H, W, 3)`` of any H and W: the exact path."""
+        """Return masks ``(N, H, W)``, 0 or 255 (of several classes: their numbers), of images uint8 ``(N, H, W, 3)`` of
+        any H and W: the exact path.
+        """
         return self.prob_and_mask(images)[1]
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
@@ -101,11 +105,11 @@ class Model:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
         prob, mask = self._call(self._whole_session(), [PROB, MASK], images)
-        return np.asarray(prob[:, 0], np.float32), np.asarray(mask, np.uint8)
+        return drop_single_class(prob), np.asarray(mask, np.uint8)
 
     def _run(self, batch: Images) -> Probs:
         (prob,) = self._call(self._session, [PROB], batch)
-        return np.asarray(prob[:, 0], np.float32)  # (N, S, S)
+        return drop_single_class(prob)
 
     def _call(self, session: Any, outputs: list[str], images: Images) -> list[NDArray[Any]]:
         try:
@@ -115,6 +119,10 @@ class Model:
             hint = "Use smaller batches, or another device."
             raise DeviceError(self.device.name, reason, hint, available=True) from error
         return values
+
+    def _no_probs(self) -> Probs:
+        size, classes = self.contract.size, self.contract.classes
+        return np.empty((0, size, size) if classes == 1 else (0, classes, size, size), np.float32)
 
     def _run_padded(self, part: Images) -> Probs:
         missing = (self.batch or 0) - len(part)
@@ -131,8 +139,8 @@ class Model:
         if self._plan.provider == CPU:  # the reference itself
             return
         probe = probe_images(size, size)
-        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0][:, 0]
-        self._require_same(self.prob(probe), expected)
+        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0]
+        self._require_same(self.prob(probe), drop_single_class(expected))
 
     def _whole_session(self) -> Any:
         if self._whole is None:
@@ -147,8 +155,9 @@ class Model:
         size = self.contract.size
         session = self._session if self.batch is None else create_session(self.path, self._plan, self._threads, None)
         probe = probe_images(2 * size + 37, 3 * size + 11, count=1)
-        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0][:, 0]
-        self._require_same(self._call(session, [PROB], probe)[0][:, 0], expected)
+        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0]
+        given = self._call(session, [PROB], probe)[0]
+        self._require_same(drop_single_class(given), drop_single_class(expected))
         return session
 
     def _require_same(self, prob: Probs, expected: Probs) -> None:
@@ -156,27 +165,35 @@ class Model:
         require_same(prob, expected, device=device.name, precision=device.precision, threshold=threshold)
 
 
-def open_model(path: Path, device: str = "auto", *, threads: int | None = None, batch: int | None = None) -> Model:
+def open_model(
+    path: Path,
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    compute: str | None = None,
+) -> Model:
     """Open a model on a device and verify it there.
 
     ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the first of cuda, openvino and cpu
     that verifies. ``threads``: for the CPU (None: the libraries' own choice). ``batch``: fixes the batch length of
     :meth:`Model.prob`, which is faster. Verified means: the session has the provider, all convolutions were placed
     on it, and probe images give the CPU provider's probabilities within the precision's tolerance. OpenVINO computes in
-    bf16 where the processor does and that verifies, else in fp32; ``Device.precision`` says which.
+    bf16 where the processor does and that verifies, else in fp32; ``Device.precision`` says which, and ``compute``
+    (``fp32`` or ``bf16``) asks for one of them.
     Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown name.
     """
     check_name(device)
     contract = read_contract(path)
     if device != "auto":
-        return _open(path, contract, device, {}, threads, batch)
+        return _open(path, contract, device, {}, threads, batch, compute)
     rejected: dict[str, str] = {}
     for name in BY_SPEED[:-1]:
         try:
-            return _open(path, contract, name, rejected, threads, batch)
+            return _open(path, contract, name, rejected, threads, batch, compute)
         except DeviceError as error:
             rejected[name] = error.reason
-    return _open(path, contract, BY_SPEED[-1], rejected, threads, batch)
+    return _open(path, contract, BY_SPEED[-1], rejected, threads, batch, compute)
 
 
 def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport]:
@@ -186,11 +203,17 @@ def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport
 
 
 def _open(
-    path: Path, contract: Contract, device: str, rejected: dict[str, str], threads: int | None, batch: int | None
+    path: Path,
+    contract: Contract,
+    device: str,
+    rejected: dict[str, str],
+    threads: int | None,
+    batch: int | None,
+    compute: str | None = None,
 ) -> Model:
     """Open on the first plan that verifies; a device may have a fast one and an exact one."""
     note = ""
-    for plan in (plans := plans_for(device, threads, contract.precision)):
+    for plan in (plans := plans_for(device, threads, contract.precision, compute)):
         model = Model(path, contract, dataclasses.replace(plan, detail=plan.detail + note), dict(rejected), threads)
         try:
             model._open(batch)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from export.calibration import Calibration, Probs, probabilities
+from export.labels import agreement, to_mask
 from export.quantise import Network, activation_of, calibrate, layer_names, quantise
 from export.tolerances import tolerance_for
-from seglab.metrics import confusion
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -66,9 +66,9 @@ def _candidate(
 ) -> Candidate:
     model = quantise(network, keep)
     limits = tolerance_for(PRECISION)
-    pairs = zip(probabilities(model, calibration.images) >= threshold, expected >= threshold, strict=True)
-    counts = [confusion(mask, other) for mask, other in pairs]
-    dice = [limits.counted_dice(entry.dice, entry.fp + entry.fn) for entry in counts]
+    probs = zip(probabilities(model, calibration.images), expected, strict=True)
+    pairs = [agreement(to_mask(prob, threshold), to_mask(exact, threshold)) for prob, exact in probs]
+    dice = [limits.counted_dice(value, flipped) for flipped, value in pairs]
     mean, worst = float(np.mean(dice)), float(min(dice))
     names = layer_names([layer for layer in network.layers if layer.name in keep])
     promising = mean >= limits.mean_dice and worst >= limits.worst_dice

@@ -22,21 +22,21 @@ FEEDS = {
 
 def data_sheet(path: Path, contract: Contract) -> str:
     """Describe a model file: what it is, how to feed it, where it comes from, how it was proved."""
-    size = contract.size
     axes = ", ".join(DIMENSIONS)
     rows = [
         ("model", str(path)),
         ("size of file", f"{path.stat().st_size / MIB:.2f} MiB, sha256 {sha256(path)}"),
         ("format", f"contract {contract.format_version}, ONNX opset {contract.opset}"),
-        ("network", f"{contract.arch}{f' / {contract.encoder}' if contract.encoder else ''}, {contract.precision}"),
+        *_network_rows(contract),
         *_quantisation_rows(contract.quantisation),
         ("classes", ", ".join(contract.class_names)),
         ("input", f"{INPUT}: uint8 ({axes}, 3), RGB, 0-255, any height and width"),
-        ("output", f"{PROB}: float32 ({DIMENSIONS[0]}, 1, {size}, {size}), 0-1"),
-        ("", f"{MASK}: uint8 ({axes}), 0 or 255, lesion where prob >= {contract.threshold:g}"),
-        ("inside", f"resize to {size} x {size} (bilinear, antialiased, half-pixel centres)"),
+        ("output", f"{PROB}: float32 ({DIMENSIONS[0]}, {contract.classes}, {contract.size}, {contract.size}), 0-1"),
+        ("", f"{MASK}: uint8 ({axes}), {_mask_values(contract)}"),
+        ("inside", f"resize to {contract.size} x {contract.size} (bilinear, antialiased, half-pixel centres)"),
+        *([("", "hair removal")] if contract.hair_removal else []),
         ("", f"mean {_numbers(contract.mean)}, std {_numbers(contract.std)} on the scale 0-1"),
-        ("hair removal", "wanted before the model" if contract.hair_removal else "none"),
+        *([("", "mean over the image and its three mirror images")] if contract.tta == "flips" else []),
         *_nested("training", contract.training),
         ("checkpoint", f"sha256 {contract.checkpoint_sha256 or 'not known'}"),
         *_parity_rows(contract.parity),
@@ -49,6 +49,23 @@ def data_sheet(path: Path, contract: Contract) -> str:
 def parity_text(report: ParityReport) -> str:
     """Describe a parity report in a few lines."""
     return _table(_parity_rows(report.summary()))
+
+
+def _network_rows(contract: Contract) -> list[tuple[str, str]]:
+    if not contract.ensemble:
+        return [("network", f"{_named(contract.arch, contract.encoder)}, {contract.precision}")]
+    members = [("", _named(member["arch"], member["encoder"])) for member in contract.ensemble]
+    return [("networks", f"{len(members)}, whose probabilities are averaged, {contract.precision}"), *members]
+
+
+def _named(arch: str, encoder: str | None) -> str:
+    return f"{arch} / {encoder}" if encoder else arch
+
+
+def _mask_values(contract: Contract) -> str:
+    if contract.classes == 1:
+        return f"0 or 255, lesion where prob >= {contract.threshold:g}"
+    return f"0 to {contract.classes - 1}, the most probable class"
 
 
 def _quantisation_rows(made: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """How far a model may be from the PyTorch original: one named set per precision.
 
-``fp32`` is fp32 arithmetic in another order. ``bf16`` (OpenVINO, on processors that compute in it) rounds the operands
+``fp32`` is fp32 arithmetic in another order. ``fp16`` rounds weights and activations to 11 significant bits,
+``fp16-weights`` the weights alone. ``bf16`` (OpenVINO, on processors that compute in it) rounds the operands
 of every convolution to 8 significant bits; a network that loses more than this by it (in torch's bf16 autocast the
 bundled one does) runs in fp32 instead. ``int8`` rounds activations to 256 steps of each tensor's range: single
 probabilities move far, masks little.
@@ -41,6 +42,8 @@ TOLERANCES = {
     entry.name: entry
     for entry in (
         Tolerance("fp32", 1e-3, 1e-5, 1e-5, 0.9999, 0.999, 2, 1e-4),
+        Tolerance("fp16", 1e-1, 1e-3, 5e-4, 0.9995, 0.998, 8, 5e-4),
+        Tolerance("fp16-weights", 2e-2, 5e-4, 2e-4, 0.9998, 0.999, 4, 2e-4),
         Tolerance("bf16", 2.5e-1, 5e-3, 1e-3, 0.9995, 0.998, 16, 1e-3),
         Tolerance("int8", 5e-1, 1e-2, 5e-3, 0.998, 0.985, 16, 1e-3),
     )

@@ -14,13 +14,10 @@ from torch import Tensor
 
 from seglab.errors import CheckpointError
 from seglab.files import sha256, write_bytes
+from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 FORMAT_VERSION = 1
 KIND = "seglab checkpoint"
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-NORMALISATION = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
-"""Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1."""
 
 
 @dataclass(frozen=True)

@@ -17,26 +17,28 @@ MIRRORS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 
 
 class Predictor:
-    """A checkpoint ready to predict, in fp32 on ``device`` (a torch device name).
+    """A checkpoint ready to predict, in fp32 on ``device`` (a torch device name); or several, as an ensemble.
 
     ``tta``: ``flips`` for the mean probability over the image and its mirror images, ``none``, or None for what the
-    checkpoint says. Hairs are removed where the checkpoint was trained without them.
+    checkpoint says. Hairs are removed where the checkpoint was trained without them. An ensemble's probability is the
+    mean over its networks; size, classes, threshold and test-time flips are the first one's.
     """
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", tta: str | None = None) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *others: Checkpoint, device: str = "cpu", tta: str | None = None
+    ) -> None:
         self.checkpoint = checkpoint
-        self.tta = checkpoint.tta if tta is None else tta
+        self.classes = checkpoint.network.classes
         self.device = torch.device(device)
-        self.network = restore_network(checkpoint).to(self.device)
-        self._mean = torch.tensor(checkpoint.mean, device=self.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(checkpoint.std, device=self.device).view(1, 3, 1, 1)
+        self.tta = checkpoint.tta if tta is None else tta
+        self.networks = [_Network(each, self.device, self.tta) for each in (checkpoint, *others)]
 
     def prob(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities ``(S, S)`` in 0-1 of an RGB image, uint8 ``(H, W, 3)``."""
-        return np.asarray(self._prob(image)[0, 0].cpu().numpy(), np.float32)
+        """Probabilities ``(S, S)`` in 0-1 of an RGB image, uint8 ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
+        return self._plain(self._prob(image))
 
     def mask(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Mask ``(H, W)``, 0 or 255, of an RGB image, uint8 ``(H, W, 3)``."""
+        """Mask ``(H, W)``, 0 or 255, of an RGB image, uint8 ``(H, W, 3)``; of several classes their numbers, from 0."""
         return self.prob_and_mask(image)[1]
 
     def prob_and_mask(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -44,9 +46,13 @@ class Predictor:
         prob = self._prob(image)
         height, width = image.shape[:2]
         full = functional.interpolate(prob, (height, width), mode="bilinear", align_corners=False)
+        if self.classes > 1:
+            return self._plain(prob), full[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
         lesion = (full[0, 0] >= self.checkpoint.threshold).cpu().numpy()  # (H, W)
-        mask = np.where(lesion, np.uint8(255), np.uint8(0))
-        return np.asarray(prob[0, 0].cpu().numpy(), np.float32), mask
+        return self._plain(prob), np.where(lesion, np.uint8(255), np.uint8(0))
+
+    def _plain(self, prob: Tensor) -> NDArray[np.float32]:
+        return np.asarray((prob[0] if self.classes > 1 else prob[0, 0]).cpu().numpy(), np.float32)
 
     @torch.inference_mode()
     def _prob(self, image: NDArray[np.uint8]) -> Tensor:
@@ -54,15 +60,31 @@ class Predictor:
         pixels = torch.from_numpy(np.array(image)).to(self.device)
         x = pixels.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
         x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-        if self.checkpoint.hair != "none":
-            x = self._without_hair(x)
-        x = (x / 255 - self._mean) / self._std
-        if self.tta == "none":
-            return torch.sigmoid(self.network(x))  # (1, 1, S, S)
-        views = [torch.sigmoid(self.network(x.flip(axes))).flip(axes) for axes in MIRRORS]
-        return torch.stack(views).mean(dim=0)  # (1, 1, S, S)
+        probs = [network(x) for network in self.networks]
+        return torch.stack(probs).mean(dim=0) if len(probs) > 1 else probs[0]  # (1, C, S, S)
+
+
+class _Network:
+    """One network with its own normalisation: pixels ``(1, 3, S, S)`` on 0-255 to probabilities ``(1, C, S, S)``."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device, tta: str) -> None:
+        self._hair = checkpoint.hair
+        self._views = MIRRORS if tta == "flips" else ((),)
+        self.network = restore_network(checkpoint).to(device)
+        self._mean = torch.tensor(checkpoint.mean, device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor(checkpoint.std, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        x = (self._without_hair(pixels) / 255 - self._mean) / self._std
+        views = [self._activate(self.network(x.flip(axes))).flip(axes) for axes in self._views]
+        return torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
+
+    def _activate(self, logits: Tensor) -> Tensor:
+        return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
 
     def _without_hair(self, x: Tensor) -> Tensor:
+        if self._hair == "none":
+            return x
         pixels = x[0].round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()  # (S, S, 3)
-        cleaned = remove(self.checkpoint.hair, pixels)
-        return torch.from_numpy(cleaned).to(self.device).permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, S, S)
+        cleaned = remove(self._hair, pixels)
+        return torch.from_numpy(cleaned).to(x.device).permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, S, S)

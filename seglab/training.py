@@ -16,13 +16,14 @@ from torch.utils.data import DataLoader
 
 from seglab import runs
 from seglab.augmentation import augmentation_of
-from seglab.checkpoints import NORMALISATION, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.dataset import Examples
 from seglab.distributed import leave_out_idle, normalise_globally, shards, share_of
 from seglab.errors import CheckpointError, ConfigError
 from seglab.losses import LOSSES
 from seglab.metrics import Confusion
 from seglab.networks import build_network, require_size_fits
+from seglab.normalisation import NORMALISATION
 from seglab.optimisation import Schedule, average_of, make_optimiser
 from seglab.pairs import Pair
 from seglab.precision import require_compiler

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import functools
 import shutil
 import tempfile
@@ -15,10 +16,16 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 from torch.nn import functional
 
-from seglab.checkpoints import IMAGENET_MEAN, IMAGENET_STD, Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from export.graph import contract_for, segmenter
+from export.stages import Member, Stages, Triple, fuse
+from export.trace import trace
+from export.writing import write_model
+from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks import build_network
+from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 TINY_SIZE = 64
 STEPS, BATCH = 70, 8
@@ -35,6 +42,14 @@ def tiny_model(path: Path, seed: int = 0) -> Path:
     """Write that network's model file (with contract) and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_exported(seed), path)
+    return path
+
+
+def fused_model(path: Path, network: nn.Module, stages: Stages, mean: Triple, std: Triple) -> Path:
+    """Write the model file of any network with these stages, and return its path."""
+    model = fuse([Member(trace(network.eval(), stages.size), mean, std)], stages)
+    checkpoint = Checkpoint(NetworkSpec("unet-scratch", classes=stages.classes), stages.size, {}, mean, std)
+    write_model(model, contract_for([dataclasses.replace(checkpoint, threshold=stages.threshold)]), path)
     return path
 
 
@@ -83,9 +98,7 @@ def _trained(seed: int) -> Path:
 
 @functools.cache
 def _exported(seed: int) -> Path:
-    from export.graph import contract_for, fuse, write_graph
-
     checkpoint = load_checkpoint(_trained(seed))
     path = _folder() / f"tiny-{seed}.onnx"
-    write_graph(fuse(checkpoint), contract_for(checkpoint, licence="MIT"), path)
+    write_model(segmenter([checkpoint]), contract_for([checkpoint], licence="MIT"), path)
     return path

@@ -166,16 +166,14 @@ def test_every_command_has_an_example() -> None:
         assert f"Example: seg-batch {name}" in (command.help or ""), name
 
 
-def test_a_model_that_wants_shaved_images_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path
-) -> None:
+def test_a_model_of_several_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     stand_in = StandIn()
-    stand_in.contract = replace(stand_in.contract, hair_removal=True)
+    stand_in.contract = replace(stand_in.contract, class_names=("skin", "nail", "lesion"))
     monkeypatch.setattr(workshop, "open_model", lambda *_, **__: as_model(stand_in))
     save_many(tmp_path / "in", 1)
     done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model)
     assert done.exit_code == ContractError.exit_code
-    assert "without hairs" in done.stderr
+    assert "tells 3 classes apart (skin, nail, lesion); expected one" in done.stderr
 
 
 @pytest.mark.parametrize(("device", "batch"), [("cpu", CPU_BATCH), ("openvino", CPU_BATCH), ("cuda:1", GPU_BATCH)])

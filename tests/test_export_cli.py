@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -11,11 +13,13 @@ import numpy as np
 import pytest
 from artefact import blobs, tiny_checkpoint, tiny_model
 from click.testing import CliRunner, Result
+from onnx import ModelProto
 
 from export import convert
-from export.cli import DEFAULT_IMAGES, main
+from export.cli import main
+from export.commands.common import DEFAULT_IMAGES
 from export.contract import read_contract
-from export.graph import FusedSegmenter, fuse
+from export.graph import segmenter
 from export.samples import DEFAULT_LIMIT
 from seglab.checkpoints import Checkpoint, save_checkpoint
 
@@ -46,15 +50,14 @@ def test_a_checkpoint_becomes_a_proved_model(tmp_path: Path, pictures: Path) -> 
     assert figures["passed"]
     assert figures["figures"]["truth"]["images"] == 3
     assert read_contract(out).parity["figures"] == figures["figures"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["m.onnx", "m.parity.json"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.onnx", "m.parity.jpg", "m.parity.json"]
 
 
 def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(checkpoint: Checkpoint) -> FusedSegmenter:
-        right = fuse(checkpoint)
-        return FusedSegmenter(right.network, right.size, checkpoint.mean, checkpoint.std, 0.3).eval()
+    def wrong(checkpoints: Sequence[Checkpoint], precision: str) -> ModelProto:
+        return segmenter([dataclasses.replace(checkpoint, threshold=0.3) for checkpoint in checkpoints], precision)
 
-    monkeypatch.setattr(convert, "fuse", wrong)
+    monkeypatch.setattr(convert, "segmenter", wrong)
     tiny_checkpoint(tmp_path / "best.pt")
     out = tmp_path / "models" / "m.onnx"
     arguments = ("--out", out, "--parity", pictures, "--json", tmp_path / "failed.json")
@@ -111,7 +114,7 @@ def test_info_is_a_data_sheet(tmp_path: Path) -> None:
 
 def test_info_as_json(tmp_path: Path) -> None:
     values = json.loads(run("info", tiny_model(tmp_path / "m.onnx"), "--json").stdout)
-    assert (values["format_version"], values["size"], values["threshold"]) == (1, 64, 0.5)
+    assert (values["format_version"], values["size"], values["threshold"]) == (2, 64, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +123,25 @@ def test_info_as_json(tmp_path: Path) -> None:
         (("info", "absent.onnx"), 1, "absent.onnx does not exist; expected a model file"),
         (("onnx", "absent.pt"), 1, "absent.pt"),
         (("onnx", "absent.pt", "--parity", "absent"), 1, "No images below absent"),
-        (("onnx", "a.pt", "--precision", "fp8"), 2, "'fp8' is not one of 'fp32', 'int8'"),
-        (("onnx",), 2, "Missing argument 'CHECKPOINT'"),
+        (("onnx", "a.pt", "--precision", "fp8"), 2, "'fp8' is not one of 'fp32', 'fp16', 'fp16-weights', 'int8'"),
+        (("onnx",), 2, "Missing argument 'CHECKPOINT...'"),
         (("onnx", "a.pt", "--parity-images", "0"), 2, "0 is not in the range"),
+        (("onnx", "a.pt", "b.pt"), 2, "There are 2 checkpoints; expected one. With --ensemble they become one model."),
+        (
+            ("adopt", "absent.onnx", "--size", "64", "--out", "m.onnx"),
+            1,
+            "absent.onnx does not exist; expected an ONNX",
+        ),
+        (
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--mean", "1,2"),
+            2,
+            "'1,2' has 2 numbers; expected one",
+        ),
+        (
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--std", "a"),
+            2,
+            "'a' is not numbers; expected 'R,G,B'",
+        ),
     ],
 )
 def test_what_a_user_can_get_wrong(
@@ -151,7 +170,7 @@ def test_without_torch_the_message_says_what_to_install(tmp_path: Path, monkeypa
     assert "missing: torch. Install them: pip install 'seglab[train]'" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["onnx", "check", "info"])
+@pytest.mark.parametrize("command", ["onnx", "adopt", "check", "info"])
 def test_help_has_an_example(command: str) -> None:
     result = run(command, "-h")
     assert result.exit_code == 0

@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 from export import cli, sensitivity
 from export import convert as conversion
 from export.calibration import DEFAULT_IMAGES, Calibration, calibration_set, measure
+from export.commands import onnx as onnx_command
 from export.contract import read_contract
 from export.convert import convert
 from export.errors import ParityError
@@ -70,7 +71,9 @@ def float_model(folder: Path) -> onnx.ModelProto:
 def made(folder: Path, blob_folder: Path) -> Path:
     """An int8 model that passed the gate."""
     out = folder / "made" / "m.onnx"
-    convert(tiny_checkpoint(folder / "t.pt"), out, sample_set(blob_folder), calibration=pictures(32, 9))
+    convert(
+        [tiny_checkpoint(folder / "t.pt")], out, sample_set(blob_folder), precision="int8", calibration=pictures(32, 9)
+    )
     return out
 
 
@@ -155,7 +158,7 @@ def test_calibration_on_black_images_fails_and_leaves_nothing(
     black = Calibration("black", np.zeros((4, TINY_SIZE, TINY_SIZE, 3), np.uint8))
     out = folder / "black" / "m.onnx"
     with pytest.raises(ParityError, match=r"batch\.mean_dice") as raised:
-        convert(tiny_checkpoint(folder / "b.pt"), out, sample_set(blob_folder), calibration=black)
+        convert([tiny_checkpoint(folder / "b.pt")], out, sample_set(blob_folder), precision="int8", calibration=black)
     assert raised.value.report
     assert raised.value.report.precision == "int8"
     assert list(out.parent.iterdir()) == []
@@ -230,7 +233,9 @@ def test_the_first_candidate_that_passes_is_taken(
 
     monkeypatch.setattr(module, "round_weights", harmful)
     out = folder / "searched" / "m.onnx"
-    report = convert(tiny_checkpoint(folder / "h.pt"), out, sample_set(blob_folder), calibration=pictures(16, 9))
+    report = convert(
+        [tiny_checkpoint(folder / "h.pt")], out, sample_set(blob_folder), precision="int8", calibration=pictures(16, 9)
+    )
     made = read_contract(out).quantisation
     assert len(made["float_layers"]) == 1
     assert report.passed
@@ -295,7 +300,7 @@ def test_the_command_makes_an_int8_model(folder: Path, blob_folder: Path) -> Non
     assert result.stdout == f"{out}\n"
     assert "passed on cpu in int8" in result.stderr
     assert json.loads(run("info", out, "--json").stdout)["quantisation"]["calibration"] == "5 of 6 images of blobs"
-    assert sorted(path.name for path in out.parent.iterdir()) == ["best.pt", "m.onnx", "m.parity.json"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["best.pt", "m.onnx", "m.parity.jpg", "m.parity.json"]
 
 
 def test_calibration_is_for_int8(folder: Path, blob_folder: Path) -> None:
@@ -305,10 +310,12 @@ def test_calibration_is_for_int8(folder: Path, blob_folder: Path) -> None:
 
 
 def test_the_default_in_the_help_is_the_one_that_counts() -> None:
-    assert cli.DEFAULT_CALIBRATION_IMAGES == DEFAULT_IMAGES
+    assert onnx_command.DEFAULT_CALIBRATION_IMAGES == DEFAULT_IMAGES
 
 
 def test_quantising_prints_nothing(folder: Path, blob_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     out = folder / "quiet" / "m.onnx"
-    convert(tiny_checkpoint(folder / "q.pt"), out, sample_set(blob_folder), calibration=pictures(8, 9))
+    convert(
+        [tiny_checkpoint(folder / "q.pt")], out, sample_set(blob_folder), precision="int8", calibration=pictures(8, 9)
+    )
     assert capfd.readouterr() == ("", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,12 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from artefact import TINY_SIZE, blobs, tiny_checkpoint, tiny_model
+from artefact import blobs, tiny_checkpoint, tiny_model
 from onnx import helper, numpy_helper
 
 from export.convert import convert
 from export.errors import ParityError
-from export.graph import FusedSegmenter, fuse
+from export.graph import segmenter
 from export.parity import CHUNK, ParityReport, check
 from export.runtime import open_model
 from export.samples import EDGES, Sample, SampleSet, edge_samples, sample_set
@@ -118,6 +119,28 @@ def whole_pixels(model: onnx.ModelProto) -> None:
     attribute(model, -1, "mode").s = b"nearest"
 
 
+def half_a_pixel_off(model: onnx.ModelProto) -> None:
+    attribute(model, 0, "coordinate_transformation_mode").s = b"asymmetric"
+
+
+def corners_aligned_before(model: onnx.ModelProto) -> None:
+    attribute(model, 0, "coordinate_transformation_mode").s = b"align_corners"
+
+
+def silently_bf16(model: onnx.ModelProto) -> None:
+    """Round what every convolution reads, as hardware does that computes in bf16 without saying so."""
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            for index, name in enumerate(list(node.input)[:2]):
+                short, back = f"{node.name}_{index}_bf16", f"{node.name}_{index}_rounded"
+                model.graph.node.append(helper.make_node("Cast", [name], [short], to=onnx.TensorProto.BFLOAT16))
+                model.graph.node.append(helper.make_node("Cast", [short], [back], to=onnx.TensorProto.FLOAT))
+                node.input[index] = back
+        model.graph.node.append(node)
+
+
 def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
     report = measure(tiny_model(folder / "true.onnx"), original)
     assert report.passed, report.failures
@@ -139,6 +162,9 @@ def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
         (sigmoid_twice, {"whole.max_prob", "batch.max_prob", "whole.mean_dice"}),
         (corners_aligned, {"whole.flipped", "whole.mean_dice"}),
         (whole_pixels, {"whole.flipped", "whole.mean_dice"}),
+        (half_a_pixel_off, {"whole.max_prob", "whole.flipped"}),
+        (corners_aligned_before, {"whole.max_prob", "whole.flipped"}),
+        (silently_bf16, {"whole.max_prob", "whole.mean_prob", "batch.max_prob", "batch.mean_prob"}),
     ],
 )
 def test_a_planted_fault_fails_the_gate(
@@ -200,7 +226,7 @@ def test_the_report_as_json(folder: Path, original: Predictor) -> None:
 def test_convert_leaves_a_proved_model_with_its_figures(folder: Path) -> None:
     out = folder / "made" / "m.onnx"
     checkpoint = tiny_checkpoint(folder / "made.pt")
-    report = convert(checkpoint, out, SampleSet("blobs", ()), licence="MIT")
+    report = convert([checkpoint], out, SampleSet("blobs", ()), licence="MIT")
     contract = open_model(out, "cpu").contract
     assert contract.parity == json.loads(json.dumps(report.summary()))
     assert contract.parity["passed"] is True
@@ -211,11 +237,10 @@ def test_convert_leaves_a_proved_model_with_its_figures(folder: Path) -> None:
 
 def test_convert_leaves_nothing_where_the_gate_fails(folder: Path, picture_folder: Path) -> None:
     checkpoint = tiny_checkpoint(folder / "wrong.pt")
-    right = fuse(checkpoint)
-    wrong = FusedSegmenter(right.network, TINY_SIZE, checkpoint.mean, (0.3, 0.3, 0.3), 0.5).eval()
+    wrong = segmenter([dataclasses.replace(checkpoint, std=(0.3, 0.3, 0.3))])
     out = folder / "wrong" / "m.onnx"
     with pytest.raises(ParityError, match=r"whole\.max_prob is .* at most 0\.001 allowed \(worst image: "):
-        convert(checkpoint, out, sample_set(picture_folder), fused=wrong)
+        convert([checkpoint], out, sample_set(picture_folder), fused=wrong)
     assert list(out.parent.iterdir()) == []
 
 
@@ -277,6 +302,6 @@ def test_tolerances_widen_with_the_precision() -> None:
     fp32, bf16 = tolerance_for("fp32"), tolerance_for("bf16")
     assert fp32.max_prob < bf16.max_prob
     assert fp32.mean_dice > bf16.mean_dice
-    assert set(TOLERANCES) == {"fp32", "bf16", "int8"}
+    assert set(TOLERANCES) == {"fp32", "fp16", "fp16-weights", "bf16", "int8"}
     with pytest.raises(ParityError, match="fp8"):
         tolerance_for("fp8")

@@ -146,7 +146,7 @@ def test_the_predictor_normalises_resizes_and_thresholds() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x[:, :1]
 
-    predictor.network = Red()
+    predictor.networks[0].network = Red()
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     red = torch.from_numpy(image[..., 0]).float()[None, None]
     small = functional.interpolate(red, (16, 16), mode="bilinear", antialias=True) / 255

@@ -71,7 +71,7 @@ def test_a_checkpoint_remembers_both_and_old_ones_have_neither(tmp_path: Path) -
 
 def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
     path = tmp_path / "flips.onnx"
-    assert convert(checkpoint(tta="flips"), path, sample_set(None)).passed
+    assert convert([checkpoint(tta="flips")], path, sample_set(None)).passed
     photo = image(50, 70)
     prob, _ = open_model(path, "cpu", batch=1).prob_and_mask(photo[None])
     assert prob[0] == pytest.approx(Predictor(checkpoint(tta="flips")).prob(photo), abs=1e-4)
@@ -79,5 +79,5 @@ def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
 
 def test_a_network_that_wants_hairs_removed_is_not_exported(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="images without hairs"):
-        convert(checkpoint(hair="dullrazor"), tmp_path / "hair.onnx", sample_set(None))
+        convert([checkpoint(hair="dullrazor")], tmp_path / "hair.onnx", sample_set(None))
     assert not list(tmp_path.iterdir())

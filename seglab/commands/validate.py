@@ -60,7 +60,7 @@ def validate(
     from seglab.runs import SPLIT, write_csv
     from seglab.validation import Verdict, choose_part, judge
 
-    predictor = Predictor(load_checkpoint(checkpoint), str(choose_device(device)), tta)
+    predictor = Predictor(load_checkpoint(checkpoint), device=str(choose_device(device)), tta=tta)
     beside = checkpoint.with_name(SPLIT)
     if split_file is None and beside.exists():
         split_file = beside

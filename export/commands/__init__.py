@@ -1,0 +1,1 @@
+"""The subcommands of ``seg-export``, one a file."""

@@ -1,0 +1,81 @@
+"""``seg-export check``: the parity gate, repeated anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from export.commands.common import (
+    FILE,
+    TRAINING_PACKAGES,
+    json_option,
+    limit_option,
+    parity_bar,
+    require_packages,
+    write_report,
+    writing,
+)
+from seglab.cli_support import command_errors
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.argument("checkpoints", metavar="CHECKPOINT...", type=FILE, nargs=-1, required=True)
+@click.option("--images", "folder", type=FILE, required=True, help="A data set with truth, or any folder of images.")
+@limit_option
+@click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
+@click.option(
+    "--compute",
+    type=click.Choice(["fp32", "bf16"]),
+    help="What an fp32 model is computed in.  [default: bf16 where the processor has it and that verifies]",
+)
+@json_option
+@click.option("--picture", type=FILE, help="Draw the worst images, with both outlines, here (.jpg, .png).")
+@command_errors
+def check(
+    model: Path,
+    checkpoints: tuple[Path, ...],
+    folder: Path,
+    limit: int,
+    device: str,
+    compute: str | None,
+    json_file: Path | None,
+    picture: Path | None,
+) -> None:
+    """Compare MODEL on a device with the PyTorch original in CHECKPOINT; exit code 1 where they differ too much.
+
+    An ensemble is compared with all its checkpoints, in the order in which it was exported.
+
+    \b
+    Example:
+      seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
+    """
+    require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
+    from export.parity import CHUNK
+    from export.parity import check as compare
+    from export.picture import draw_worst
+    from export.runtime import open_model
+    from export.samples import sample_set
+    from export.sheet import parity_text
+    from seglab.checkpoints import load_checkpoint
+    from seglab.predict import Predictor
+
+    samples = sample_set(folder, limit)
+    opened = open_model(model, device, batch=CHUNK, compute=compute)
+    loaded = [load_checkpoint(path) for path in checkpoints]
+    if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):
+        click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
+    for name, reason in opened.device.rejected.items():
+        click.echo(f"Not on {name}: {reason}", err=True)
+    click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
+    original = Predictor(*loaded, tta=opened.contract.tta)
+    report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)))
+    if json_file:
+        write_report(json_file, report)
+    if str(json_file) != "-":
+        click.echo(parity_text(report))
+    if picture:
+        with writing(picture):
+            draw_worst(picture, opened, original, samples, report)
+    report.require_passed()

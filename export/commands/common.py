@@ -1,0 +1,84 @@
+"""What the subcommands share."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seglab.cli_support import progress
+from seglab.errors import MissingDependencyError, SeglabError
+
+if TYPE_CHECKING:
+    from export.parity import ParityReport
+    from export.samples import Sample
+
+FILE = click.Path(path_type=Path)
+WRITING_PACKAGES = ("onnx",)
+TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "segmentation_models_pytorch")
+DEFAULT_IMAGES = 48  # export.samples.DEFAULT_LIMIT, which is not imported for --help
+json_option = click.option(
+    "--json", "json_file", type=FILE, help="Write all figures, image by image, to this file ('-': stdout)."
+)
+limit_option = click.option(
+    "--parity-images",
+    "limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_IMAGES,
+    help="At most so many images of the folder, evenly spaced; six edge cases come on top.",
+)
+parity_option = click.option(
+    "--parity",
+    "folder",
+    type=FILE,
+    help="Images to prove the model on: a data set with truth, or any folder.  [default: synthetic images]",
+)
+licence_option = click.option("--licence", default="not stated", help="Licence of the weights, for the contract.")
+
+
+def require_packages(names: Iterable[str], what: str) -> None:
+    """Raise :class:`MissingDependencyError` where packages are missing; ``what`` says what they are for."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"{what}; missing: {', '.join(missing)}. Install them: pip install 'seglab[train]'."
+        )
+
+
+def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
+    """Return what shows the progress of a parity check over ``total`` samples."""
+
+    def track(samples: Iterable[Sample]) -> Iterable[Sample]:
+        with progress(total, "parity", "image") as bar:
+            for sample in samples:
+                yield sample
+                bar.update()
+
+    return track
+
+
+def write_report(path: Path, report: ParityReport) -> None:
+    """Write a report as JSON, to stdout for ``-``."""
+    from seglab.files import write_text
+
+    if str(path) == "-":
+        click.echo(report.to_json())
+    else:
+        with writing(path):
+            write_text(path, report.to_json() + "\n")
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say what to do where ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise SeglabError(
+            f"{path} cannot be written ({error.strerror or error}); expected a folder with room and leave to write. "
+            "Name another place."
+        ) from error

@@ -1,0 +1,28 @@
+"""``seg-export info``: a model's data sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from export.commands.common import FILE
+from seglab.cli_support import command_errors
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
+@command_errors
+def info(model: Path, as_json: bool) -> None:
+    """Print MODEL's data sheet: network, how to feed it, training, parity, licence.
+
+    \b
+    Example:
+      seg-export info lesion.onnx
+    """
+    from export.contract import read_contract
+    from export.sheet import data_sheet
+
+    contract = read_contract(model)
+    click.echo(contract.to_json() if as_json else data_sheet(model, contract))

@@ -1,0 +1,144 @@
+"""``seg-export onnx``: make a model of a checkpoint, and prove it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from export.commands.common import (
+    FILE,
+    TRAINING_PACKAGES,
+    json_option,
+    licence_option,
+    limit_option,
+    parity_bar,
+    parity_option,
+    require_packages,
+    write_report,
+    writing,
+)
+from seglab.cli_support import command_errors
+
+if TYPE_CHECKING:
+    from export.parity import ParityReport
+    from export.runtime import Model
+    from seglab.predict import Predictor
+
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")  # export.convert.PRECISIONS, not imported for --help
+DEFAULT_CALIBRATION_IMAGES = 64  # export.calibration.DEFAULT_IMAGES, likewise
+
+
+@click.command()
+@click.argument("checkpoints", metavar="CHECKPOINT...", type=FILE, nargs=-1, required=True)
+@click.option("--out", type=FILE, help="Model file to write.  [default: the first CHECKPOINT with .onnx]")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="fp32",
+    help="fp16: computed in it, for GPUs. fp16-weights: half the file, computed in fp32. int8: for processors with "
+    "VNNI or AMX; layers that lose too much stay in float. (bf16 is no file: processors that have it are told so.)",
+)
+@click.option(
+    "--calibrate",
+    "calibration_folder",
+    type=FILE,
+    help="For int8: images like those it will see, whose masks are not needed.  [default: synthetic images]",
+)
+@click.option(
+    "--calibration-images",
+    "calibration_limit",
+    type=click.IntRange(min=1),
+    default=DEFAULT_CALIBRATION_IMAGES,
+    help="At most so many of them, evenly spaced.",
+)
+@click.option("--ensemble", is_flag=True, help="One model of all CHECKPOINTs: the mean of their probabilities.")
+@click.option(
+    "--tta",
+    type=click.Choice(["none", "flips"]),
+    help="flips: the graph averages over the image and its three mirror images.  [default: what the checkpoint says]",
+)
+@parity_option
+@limit_option
+@licence_option
+@json_option
+@click.option("--picture", type=FILE, help="Draw the worst images here (.jpg, .png).  [default: M.parity.jpg]")
+@command_errors
+def onnx(
+    checkpoints: tuple[Path, ...],
+    out: Path | None,
+    precision: str,
+    calibration_folder: Path | None,
+    calibration_limit: int,
+    ensemble: bool,
+    tta: str | None,
+    folder: Path | None,
+    limit: int,
+    licence: str,
+    json_file: Path | None,
+    picture: Path | None,
+) -> None:
+    """Export CHECKPOINT to a model file, if it passes the parity gate.
+
+    The file appears only after its masks were compared with the PyTorch original's. The figures go into its contract
+    and into M.parity.json beside it (or to --json), the images that agree least into M.parity.jpg (or to --picture).
+
+    \b
+    Example:
+      seg-export onnx runs/q/best.pt --out lesion.onnx --parity data/isic2018
+      seg-export onnx runs/q/best.pt --precision int8 --calibrate data/isic2018
+      seg-export onnx --ensemble runs/a/best.pt runs/b/best.pt --out both.onnx
+    """
+    if calibration_folder and precision != "int8":
+        raise click.UsageError(f"--calibrate is for --precision int8; the precision is {precision}.")
+    if len(checkpoints) > 1 and not ensemble:
+        raise click.UsageError(
+            f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
+        )
+    require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
+    from export.calibration import calibration_set
+    from export.convert import convert
+    from export.errors import ParityError
+    from export.picture import draw_worst
+    from export.samples import sample_set
+    from export.sheet import parity_text
+    from seglab.checkpoints import load_checkpoint
+
+    target = out or checkpoints[0].with_suffix(".onnx")
+    samples = sample_set(folder, limit)
+    loaded = [load_checkpoint(path) for path in checkpoints]
+    if tta:
+        loaded = [dataclasses.replace(checkpoint, tta=tta) for checkpoint in loaded]
+    size = loaded[0].size
+    calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
+
+    def look(model: Model, original: Predictor, report: ParityReport) -> None:
+        # The figures and the picture of a model that is not written are kept where somebody asked for them.
+        path = picture or (target.with_suffix(".parity.jpg") if report.passed else None)
+        if path:
+            with writing(path):
+                draw_worst(path, model, original, samples, report)
+
+    names = ", ".join(map(str, checkpoints))
+    click.echo(f"Exporting {names} ({precision}), then comparing on {samples.source} ...", err=True)
+    try:
+        with writing(target):
+            report = convert(
+                loaded,
+                target,
+                samples,
+                precision=precision,
+                calibration=calibration,
+                licence=licence,
+                track=parity_bar(len(samples)),
+                look=look,
+            )
+    except ParityError as error:
+        if error.report and json_file:
+            write_report(json_file, error.report)
+        raise
+    write_report(json_file or target.with_suffix(".parity.json"), report)
+    click.echo(parity_text(report), err=True)
+    click.echo(str(target))

@@ -1,0 +1,50 @@
+"""Probabilities to masks on the host, and how far two masks are apart: lesion or not, and several classes, alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.metrics import Confusion
+
+Masks = NDArray[np.uint8]
+Probs = NDArray[np.float32]
+
+
+def drop_single_class(probs: NDArray[Any]) -> Probs:
+    """Return a graph's ``prob`` ``(N, C, S, S)`` as it is, or as ``(N, S, S)`` where C is 1, in fp32."""
+    return np.asarray(probs[:, 0] if probs.shape[1] == 1 else probs, np.float32)
+
+
+def to_mask(prob: Probs, threshold: float) -> Masks:
+    """Return the mask of probabilities ``(H, W)``: 0 or 255; of ``(C, H, W)``: the number of the likeliest class."""
+    if prob.ndim == 2:
+        return np.where(prob >= threshold, np.uint8(255), np.uint8(0))
+    return np.asarray(prob.argmax(axis=0), np.uint8)
+
+
+def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Masks:
+    """Bring probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
+    planes = prob if prob.ndim == 3 else prob[None]
+    full = np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
+    return to_mask(full if prob.ndim == 3 else full[0], threshold)
+
+
+def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
+    """Return how many pixels of two masks differ, and their Dice.
+
+    With several classes: the mean Dice over those that either mask holds, the background (0) not counted; 1 where
+    there are none.
+    """
+    labels = [label for label in np.union1d(np.unique(mask), np.unique(expected)) if label != 0]
+    counts = [_counts(mask == label, expected == label) for label in labels]
+    return int(np.count_nonzero(mask != expected)), float(np.mean([entry.dice for entry in counts])) if counts else 1.0
+
+
+def _counts(mask: NDArray[np.bool_], expected: NDArray[np.bool_]) -> Confusion:
+    tp = int(np.count_nonzero(mask & expected))
+    fp, fn = int(np.count_nonzero(mask)) - tp, int(np.count_nonzero(expected)) - tp
+    return Confusion(tp, fp, fn, mask.size - tp - fp - fn)

@@ -1,0 +1,97 @@
+"""A picture of the images on which a model and its PyTorch original agree least, with both outlines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from export.parity import Original, ParityReport, Row
+from export.runtime import Model
+from export.samples import Sample
+from seglab.figures import overlay, write_image
+
+WORST = 4
+TILE = 360
+"""Largest side of a picture, in pixels."""
+CAPTION = 22
+ZOOM = 24
+"""Side of the enlarged detail, in pixels of the image; larger where the images are (see :func:`_detail`)."""
+HEAD = "model: cyan, PyTorch original: amber; right: where they differ most"
+
+Picture = NDArray[np.uint8]
+
+
+def draw_worst(path: Path, model: Model, original: Original, samples: Iterable[Sample], report: ParityReport) -> None:
+    """Draw the :data:`WORST` images of a report: whole, and the place where the masks differ most, enlarged.
+
+    The images are read and run again. Writes PNG or JPEG by the suffix.
+    """
+    chosen = {row.image: row for row in worst_rows(report.rows)}
+    drawn = {
+        sample.name: _line(sample, chosen[sample.name], model, original) for sample in samples if sample.name in chosen
+    }
+    lines = [drawn[name] for name in chosen if name in drawn]
+    head = np.full((CAPTION + 8, 2 * TILE, 3), 255, np.uint8)
+    _write(head, f"{HEAD}  ({report.device}, {report.precision})", 18)
+    write_image(path, np.vstack([head, *lines]))
+
+
+def worst_rows(rows: Sequence[Row], count: int = WORST) -> list[Row]:
+    """Return the rows of pictures with the lowest mask Dice, then with the largest difference of probabilities.
+
+    Edge cases come after all pictures: what a network says about noise is nothing to look at.
+    """
+    return sorted(rows, key=lambda row: (row.host_dice is None, row.whole.dice, -row.whole.max_prob))[:count]
+
+
+def _line(sample: Sample, row: Row, model: Model, original: Original) -> Picture:
+    mask = model.mask(sample.image[None])[0]
+    _, expected = original.prob_and_mask(sample.image)
+    whole = _fitted(overlay(sample.image, _outlined(mask), _outlined(expected)))
+    detail = _detail(sample.image, mask, expected)
+    caption = np.full((CAPTION, 2 * TILE, 3), 255, np.uint8)
+    figures = f"Dice {row.whole.dice:.6f}, {row.whole.flipped} of {row.whole.pixels} pixels differ"
+    _write(caption, f"{sample.name}: {figures}, prob by up to {row.whole.max_prob:.1e}", 15)
+    return np.vstack([np.hstack([whole, detail]), caption])
+
+
+def _detail(image: Picture, mask: Picture, expected: Picture) -> Picture:
+    """Return the surroundings of the place with the most differing pixels, enlarged pixel by pixel."""
+    height, width = mask.shape
+    side = min(max(ZOOM, max(height, width) // 20), height, width)
+    density = cv2.boxFilter((mask != expected).astype(np.float32), -1, (side, side))
+    if not density.any():  # nothing differs: the border of the mask is what matters
+        density = cv2.boxFilter(cv2.Laplacian(mask, cv2.CV_32F).clip(0, 1), -1, (side, side))
+    y, x = np.unravel_index(int(density.argmax()), density.shape)
+    top, left = (min(max(0, int(at) - side // 2), length - side) for at, length in ((y, height), (x, width)))
+    part = (slice(top, top + side), slice(left, left + side))
+    factor = max(1, TILE // side)
+    enlarged = [
+        np.asarray(cv2.resize(plane, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST), np.uint8)
+        for plane in (image[part], _outlined(mask[part]), _outlined(expected[part]))
+    ]
+    return _fitted(overlay(*enlarged))
+
+
+def _outlined(mask: Picture) -> Picture:
+    """Return 255 where a mask holds anything but background."""
+    return np.where(np.ascontiguousarray(mask) > 0, np.uint8(255), np.uint8(0))
+
+
+def _fitted(picture: Picture) -> Picture:
+    """Bring a picture into a white tile."""
+    factor = TILE / max(picture.shape[:2])
+    size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
+    small = np.asarray(cv2.resize(picture, size, interpolation=way), np.uint8)
+    tile = np.full((TILE, TILE, 3), 255, np.uint8)
+    tile[: small.shape[0], : small.shape[1]] = small
+    return tile
+
+
+def _write(picture: Picture, text: str, baseline: int) -> None:
+    cv2.putText(picture, text, (4, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)

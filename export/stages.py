@@ -1,0 +1,260 @@
+"""Everything around the network, as ONNX operators: the fused graph is put together here, and only here.
+
+A model is: ``head`` (resize to S x S), for each network of it ``normalise``, the network itself, ``probabilities``,
+then ``combine`` (the mean over networks) and ``tail`` (back to full size, threshold or argmax). The stages are written
+in ONNX's own text form (onnx/docs/Syntax.md), opset 18: the first one whose Resize has ``antialias``. None of them
+needs torch, so that networks of other people can be wrapped in them, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.contract import DIMENSIONS, INPUT, MASK, PROB
+from export.errors import ContractError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+OPSET = 18
+IR_VERSION = 10
+"""Of the file format: onnxruntime reads it from 1.18 on, OpenVINO from 2024.2 on."""
+
+NETWORK = "network"
+"""Nodes and weights of the networks begin with this (``network.``; ``network1.`` ... where there are several)."""
+
+Triple = tuple[float, float, float]
+Constants = Mapping[str, NDArray[Any]]
+
+HEAD = """
+    planes = Transpose <perm = [0, 3, 1, 2]> (image)
+    floats = Cast <to = 1> (planes)
+    images = Shape <start = 0, end = 1> (image)
+    network_shape = Concat <axis = 0> (images, planes_shape)
+    resized = Resize <
+        mode = "linear", antialias = 1, exclude_outside = 1, coordinate_transformation_mode = "half_pixel"
+    > (floats, , , network_shape)
+"""
+NORMALISE = """
+    centred{k} = Sub (resized, offset{k})
+    normalised{k} = Mul (centred{k}, scale{k})
+"""
+MIRROR = """
+    left{k} = Slice (normalised{k}, last, before_first, width_axis, backwards)
+    up{k} = Slice (normalised{k}, last, before_first, height_axis, backwards)
+    turned{k} = Slice (up{k}, last, before_first, width_axis, backwards)
+    views{k} = Concat <axis = 0> (normalised{k}, left{k}, up{k}, turned{k})
+"""
+TO_HALF = """
+    halved{k} = Cast <to = 10> ({source})
+"""
+FROM_HALF = """
+    logits{k} = Cast <to = 1> (half_logits{k})
+"""
+SIGMOID = """
+    {to} = Sigmoid (logits{k})
+"""
+SOFTMAX = """
+    {to} = Softmax <axis = 1> (logits{k})
+"""
+UNMIRROR = """
+    seen{k}, seen_left{k}, seen_up{k}, seen_turned{k} = Split <axis = 0, num_outputs = 4> (seen_all{k})
+    unleft{k} = Slice (seen_left{k}, last, before_first, width_axis, backwards)
+    unup{k} = Slice (seen_up{k}, last, before_first, height_axis, backwards)
+    half_turned{k} = Slice (seen_turned{k}, last, before_first, height_axis, backwards)
+    unturned{k} = Slice (half_turned{k}, last, before_first, width_axis, backwards)
+    {to} = Mean (seen{k}, unleft{k}, unup{k}, unturned{k})
+"""
+COMBINE = """
+    prob = Mean ({members})
+"""
+TAIL = """
+    kept_shape = Shape <start = 0, end = 2> (prob)
+    full_size = Shape <start = 1, end = 3> (image)
+    full_shape = Concat <axis = 0> (kept_shape, full_size)
+    full = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (prob, , , full_shape)
+"""
+BINARY = """
+    plane = Squeeze (full, class_axis)
+    lesion = GreaterOrEqual (plane, threshold)
+    ones = Cast <to = 2> (lesion)
+    mask = Mul (ones, white)
+"""
+LABELS = """
+    label = ArgMax <axis = 1, keepdims = 0> (full)
+    mask = Cast <to = 2> (label)
+"""
+MIRROR_CONSTANTS: Constants = {
+    "last": np.array([-1]),
+    "before_first": np.array([np.iinfo(np.int64).min]),
+    "backwards": np.array([-1]),
+    "height_axis": np.array([2]),
+    "width_axis": np.array([3]),
+}
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits ``(N, C, S,
+    S)``, both in fp32 or both in fp16. ``mean``, ``std``: of the normalisation it learned with, per RGB channel on the
+    scale 0-1.
+    """
+
+    network: ModelProto
+    mean: Triple
+    std: Triple
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What stands around the networks.
+
+    ``size``: S. ``threshold``: probability from which a pixel is lesion (one class). ``classes``: C; from 2 on the
+    probabilities are a softmax and the mask is the label of the most probable class. ``flips``: every network sees the
+    image and its three mirror images, and the mean counts.
+    """
+
+    size: int
+    threshold: float = 0.5
+    classes: int = 1
+    flips: bool = False
+
+
+def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
+    """Return the fused graph of one network, or of several whose probabilities are averaged.
+
+    In: ``image``, uint8 ``(batch, height, width, 3)``, RGB. Out: ``prob``, float ``(batch, C, S, S)``, and ``mask``,
+    uint8 ``(batch, height, width)``. Raises :class:`ContractError` for a network with other inputs or outputs.
+    """
+    from onnx import TensorProto, helper, shape_inference
+
+    graph = helper.make_graph(
+        [],
+        "segmenter",
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [*DIMENSIONS, 3])],
+        [
+            helper.make_tensor_value_info(PROB, TensorProto.FLOAT, ["batch", stages.classes, stages.size, stages.size]),
+            helper.make_tensor_value_info(MASK, TensorProto.UINT8, list(DIMENSIONS)),
+        ],
+    )
+    _add(graph, HEAD, {"planes_shape": np.array([3, stages.size, stages.size])})
+    if stages.flips:
+        _add(graph, "", MIRROR_CONSTANTS)
+    single = len(members) == 1
+    names = [PROB] if single else [f"prob{k}" for k in range(len(members))]
+    for k, (member, name) in enumerate(zip(members, names, strict=True)):
+        _add_member(graph, member, stages, "" if single else str(k), name)
+    if not single:
+        _add(graph, COMBINE.format(members=", ".join(names)))
+    _add_tail(graph, stages)
+    model = helper.make_model(graph, opset_imports=_opsets(members), ir_version=IR_VERSION, producer_name="seglab")
+    return shape_inference.infer_shapes(model, data_prop=True)
+
+
+def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name: str) -> None:
+    # mean and std are on the scale 0-1, pixels on 0-255: (pixel / 255 - mean) / std = (pixel - offset) * scale
+    offset = (np.array(member.mean, np.float32) * np.float32(255)).reshape(1, 3, 1, 1)
+    scale = (1 / (np.array(member.std, np.float32) * np.float32(255))).reshape(1, 3, 1, 1)
+    _add(graph, NORMALISE.format(k=k), {f"offset{k}": offset, f"scale{k}": scale})
+    if stages.flips:
+        _add(graph, MIRROR.format(k=k))
+    _add_network(graph, member.network, stages, k, f"views{k}" if stages.flips else f"normalised{k}")
+    activation = SIGMOID if stages.classes == 1 else SOFTMAX
+    _add(graph, activation.format(to=f"seen_all{k}" if stages.flips else name, k=k))
+    if stages.flips:
+        _add(graph, UNMIRROR.format(k=k, to=name))
+
+
+def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str, source: str) -> None:
+    """Copy a network's nodes and weights into ``graph``, under a prefix: from ``source`` to ``logits{k}``."""
+    from onnx import GraphProto, compose
+
+    given, wanted = _interface(network.graph, stages)
+    half = _is_half(given)
+    if half:
+        _add(graph, TO_HALF.format(k=k, source=source))
+    own = GraphProto()
+    own.CopyFrom(network.graph)
+    for index, node in enumerate(own.node):
+        node.name = node.name or f"{node.op_type}_{index}"
+    prefix = f"{NETWORK}{k}."
+    own = compose.add_prefix_graph(own, prefix)
+    ends = {
+        prefix + given.name: f"halved{k}" if half else source,
+        prefix + wanted.name: f"half_logits{k}" if half else f"logits{k}",
+    }
+    for node in own.node:
+        node.input[:] = [ends.get(name, name) for name in node.input]
+        node.output[:] = [ends.get(name, name) for name in node.output]
+    graph.node.extend(own.node)
+    graph.initializer.extend(own.initializer)
+    if half:
+        _add(graph, FROM_HALF.format(k=k))
+
+
+def _is_half(value: ValueInfoProto) -> bool:
+    from onnx import TensorProto
+
+    return bool(value.type.tensor_type.elem_type == TensorProto.FLOAT16)
+
+
+def _interface(graph: GraphProto, stages: Stages) -> tuple[ValueInfoProto, ValueInfoProto]:
+    """Return a network's input and output, if they are what they ought to be."""
+    weights = {entry.name for entry in graph.initializer}
+    inputs = [entry for entry in graph.input if entry.name not in weights]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise ContractError(
+            f"The network has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each: images in, "
+            "logits out. Export it without the others."
+        )
+    size = stages.size
+    for what, entry, channels in (("input", inputs[0], 3), ("output", graph.output[0], stages.classes)):
+        shape = [axis.dim_value for axis in entry.type.tensor_type.shape.dim]
+        expected = [0, channels, size, size]
+        if len(shape) != 4 or any(have and have != want for have, want in zip(shape[1:], expected[1:], strict=True)):
+            found = ", ".join(str(length or "?") for length in shape)
+            raise ContractError(
+                f"The network's {what} {entry.name!r} is ({found}); expected (N, {channels}, {size}, {size}). "
+                "Check the size, and that channels come first."
+            )
+    return inputs[0], graph.output[0]
+
+
+def _add_tail(graph: GraphProto, stages: Stages) -> None:
+    _add(graph, TAIL)
+    if stages.classes == 1:
+        constants = {
+            "class_axis": np.array([1]),
+            "threshold": np.array(stages.threshold, np.float32),
+            "white": np.array(255, np.uint8),
+        }
+        _add(graph, BINARY, constants)
+    else:
+        _add(graph, LABELS)
+
+
+def _add(graph: GraphProto, text: str, constants: Constants | None = None) -> None:
+    """Append nodes, written as ONNX text, and constants."""
+    from onnx import numpy_helper, parser
+
+    nodes: Iterable[NodeProto] = parser.parse_graph(f"stage () => () {{ {text} }}").node
+    for node in nodes:
+        node.name = node.output[0]
+        graph.node.append(node)
+    entries: list[TensorProto] = [numpy_helper.from_array(value, name) for name, value in (constants or {}).items()]
+    graph.initializer.extend(entries)
+
+
+def _opsets(members: Sequence[Member]) -> list[Any]:
+    """Return the operator sets of all networks together; their version of ONNX's own has to be one."""
+    from onnx import helper
+
+    versions = {"": OPSET}
+    for member in members:
+        versions |= {entry.domain: entry.version for entry in member.network.opset_import}
+    return [helper.make_opsetid(domain, version) for domain, version in versions.items()]

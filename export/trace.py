@@ -1,0 +1,53 @@
+"""From a PyTorch network to its ONNX graph: images in, logits out, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from export.errors import ContractError
+from export.simplify import simplify
+from export.stages import OPSET
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+EXAMPLES = 2
+"""Images that a network is traced with: more than one, or the batch axis would be taken for a constant."""
+
+
+def trace(network: nn.Module, size: int) -> ModelProto:
+    """Return the graph of a network in evaluation mode: float ``(N, 3, S, S)`` to logits ``(N, C, S, S)``, any N.
+
+    Raises :class:`ContractError` with the exporter's reason for a network that it cannot take.
+    """
+    example = torch.zeros(EXAMPLES, 3, size, size)
+    # The exporter reports its progress on stdout, where this program's data goes.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|onnx_ir)\.")
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|onnxscript|onnx_ir)\.")
+        try:
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                input_names=["x"],
+                output_names=["logits"],
+                dynamic_shapes=({0: "batch"},),
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except torch.onnx.OnnxExporterError as error:
+            reason = next((line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()), "")
+            raise ContractError(
+                f"torch.onnx.export does not take this network ({reason}); expected one of those in docs/export.md. "
+                "Train another one, or another size."
+            ) from error
+    if program is None:  # only without dynamo
+        raise ContractError("torch.onnx.export returned nothing; expected a program. Install a newer torch.")
+    return simplify(program.model_proto)

@@ -1,0 +1,43 @@
+"""Writing a model file: checked, with its contract, as a whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from export.contract import Contract
+from seglab.files import replacing
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+TOOLS = ("seglab", "torch", "onnx", "onnxscript", "segmentation-models-pytorch", "timm")
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of what makes a model file, by distribution name."""
+    versions = {"python": platform.python_version()}
+    for name in (*TOOLS, "onnxruntime-gpu", "onnxruntime"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def write_contract(path: Path, contract: Contract) -> None:
+    """Replace the contract in a model file."""
+    import onnx
+
+    write_model(onnx.load(path), contract, path)
+
+
+def write_model(model: ModelProto, contract: Contract, out: Path) -> None:
+    """Check ``model`` and write it with ``contract``, as a whole or not at all."""
+    import onnx
+
+    onnx.helper.set_model_props(model, contract.to_metadata())
+    onnx.checker.check_model(model, full_check=True)
+    with replacing(out) as temporary:
+        onnx.save(model, temporary)
