@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import overload
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,20 +60,16 @@ class Segmenter:
         """Where it runs, in what precision, and what ``auto`` passed over."""
         return self._model.device
 
-    @overload
-    def __call__(self, images: Image | str | Path) -> Mask: ...
-    @overload
-    def __call__(self, images: Iterable[Image | str | Path]) -> list[Mask]: ...
-    def __call__(self, images: Image | str | Path | Iterable[Image | str | Path]) -> Mask | list[Mask]:
-        """Return the mask of an image, or a list of masks, each of its image's size.
+    def __call__(self, images: Image | str | Path | Iterable[Image | str | Path]) -> list[Mask]:
+        """Return the masks of images, each of its image's size; of a single image a list of one.
 
         An image is a file, or uint8 ``(H, W, 3)`` RGB; an array ``(N, H, W, 3)`` is N of them. A mask is uint8
         ``(H, W)``: 0 or 255, or with several classes their numbers. Raises :class:`seglab.errors.ImageError` for a file
         that is no image, :class:`ValueError` for an array of another shape or type.
         """
-        if isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3):
-            return next(self.stream([images]))[0]
-        return [mask for mask, _ in self.stream(images)]
+        single = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3)
+        many = [cast("Image | str | Path", images)] if single else cast("Iterable[Image | str | Path]", images)
+        return [mask for mask, _ in self.stream(many)]
 
     def stream(self, images: Iterable[Image | str | Path]) -> Iterator[tuple[Mask, Probs]]:
         """Yield mask and probabilities ``(S, S)`` (``(C, S, S)`` of several classes) of one image after another.
