@@ -22,6 +22,8 @@ CHUNK = 32
 """Most items that are claimed in one transaction."""
 WHOLE_IMAGES_IN_FLIGHT = 6
 """The same in exact mode, where each may hold a hundred megabytes of pixels."""
+CACHE_NAME = ".seg-batch-cache"
+"""Folder beside the ledger for optimised graphs: the next run on the same output starts sooner."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Bound:
 def open_for(settings: RunSettings) -> Model:
     """Open the model that the settings name. Raises ContractError and DeviceError."""
     path = settings.model if settings.model is not None else bundled_model()
-    model = open_model(path, settings.device, batch=None if settings.exact else _batch_for(settings))
+    batch = None if settings.exact else _batch_for(settings)
+    model = open_model(path, settings.device, batch=batch, cache=settings.out / CACHE_NAME)
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "

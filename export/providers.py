@@ -16,10 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from export.cache import Fixed, GraphCache
 from export.contract import DIMENSIONS
 from export.errors import DeviceError
 from export.gpu import NoGpuError, list_gpus, load_cuda_libraries
 from seglab.errors import ConfigError
+from seglab.files import replacing
 
 CPU = "CPUExecutionProvider"
 OPENVINO = "OpenVINOExecutionProvider"
@@ -109,11 +111,40 @@ def cpu_plan() -> Plan:
     return Plan("cpu", CPU, "fp32", "onnxruntime's CPU provider", providers=(CPU,))
 
 
-def create_session(path: Path, plan: Plan, threads: int | None, fixed: tuple[int, int, int] | None) -> Any:
+def create_session(
+    path: Path, plan: Plan, threads: int | None, fixed: Fixed = None, cache: GraphCache | None = None
+) -> Any:
     """Open a model on the planned device and check that its work was placed there.
 
-    ``fixed``: batch, height and width of the input, where they never change. Raises :class:`DeviceError`.
+    ``fixed``: batch, height and width of the input, where they never change. ``cache``: keeps the optimised graph.
+    Raises :class:`DeviceError`.
     """
+    if cache and plan.plugin:
+        plan = cache.told(plan)
+    elif cache and plan.provider == CPU:
+        return _cached(path, plan, threads, fixed, cache.graph(plan, fixed))
+    return _opened(path, plan, _options(plan, threads, fixed))
+
+
+def _cached(path: Path, plan: Plan, threads: int | None, fixed: Fixed, graph: Path) -> Any:
+    """Open the optimised graph, or the model itself, and keep its optimised graph."""
+    import onnxruntime
+
+    if graph.exists():
+        options = _options(plan, threads, None)  # what was fixed is in the graph
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        with contextlib.suppress(DeviceError):
+            return _opened(graph, plan, options)
+    try:
+        with replacing(graph) as temporary:
+            options = _options(plan, threads, fixed)
+            options.optimized_model_filepath = str(temporary)
+            return _opened(path, plan, options)
+    except (OSError, DeviceError):
+        return _opened(path, plan, _options(plan, threads, fixed))
+
+
+def _options(plan: Plan, threads: int | None, fixed: Fixed) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -125,6 +156,12 @@ def create_session(path: Path, plan: Plan, threads: int | None, fixed: tuple[int
         options.add_free_dimension_override_by_name(name, length)
     if plan.plugin:
         options.add_provider_for_devices([plan.plugin], plan.options)
+    return options
+
+
+def _opened(path: Path, plan: Plan, options: Any) -> Any:
+    import onnxruntime
+
     try:
         with _quiet():
             # Without the fallback: it would print to stdout and hand out a session on the CPU.

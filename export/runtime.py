@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.cache import Fixed, GraphCache
 from export.contract import INPUT, MASK, PROB, Contract, read_contract
 from export.errors import DeviceError
 from export.labels import drop_single_class
@@ -57,6 +58,27 @@ class DeviceReport:
     install: str
 
 
+@dataclass(frozen=True)
+class Opening:
+    """A model's file and how it is to be opened: what :func:`open_model` was asked for."""
+
+    path: Path
+    contract: Contract
+    sha256: str
+    threads: int | None = None
+    batch: int | None = None
+    compute: str | None = None
+    cache: GraphCache | None = None
+
+    def session(self, plan: Plan, fixed: Fixed = None) -> Any:
+        """Open a session. Raises :class:`DeviceError`."""
+        return create_session(self.path, plan, self.threads, fixed, self.cache)
+
+    def reference(self) -> Any:
+        """Open a session on the CPU provider, which all others have to agree with."""
+        return self.session(cpu_plan())
+
+
 class Model:
     """An opened model on a verified device.
 
@@ -64,17 +86,15 @@ class Model:
     :meth:`mask` uses: the same one, or ``cpu`` where the device cannot resize with antialiasing.
     """
 
-    def __init__(
-        self, path: Path, contract: Contract, plan: Plan, rejected: dict[str, str], threads: int | None
-    ) -> None:
-        self.path = path
-        self.contract = contract
-        self.sha256 = sha256(path)
+    def __init__(self, opening: Opening, plan: Plan, rejected: dict[str, str]) -> None:
+        self.path = opening.path
+        self.contract = opening.contract
+        self.sha256 = opening.sha256
         self.device = Device(plan.device, plan.provider, plan.precision, plan.detail, rejected)
-        self.batch: int | None = None
+        self.batch = opening.batch
         self.whole_on = plan.device if plan.antialias else "cpu"
+        self._opening = opening
         self._plan = plan
-        self._threads = threads
         self._session: Any = None
         self._whole: Any = None
 
@@ -130,32 +150,30 @@ class Model:
             part = np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)])
         return self._run(part)[: len(part) - missing]
 
-    def _open(self, batch: int | None) -> None:
+    def _open(self) -> None:
         """Open the session for :meth:`prob` and verify it."""
         size = self.contract.size
-        self.batch = batch
-        fixed = None if batch is None else (batch, size, size)
-        self._session = create_session(self.path, self._plan, self._threads, fixed)
+        self._session = self._opening.session(self._plan, None if self.batch is None else (self.batch, size, size))
         if self._plan.provider == CPU:  # the reference itself
             return
         probe = probe_images(size, size)
-        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0]
+        expected = self._call(self._opening.reference(), [PROB], probe)[0]
         self._require_same(self.prob(probe), drop_single_class(expected))
 
     def _whole_session(self) -> Any:
         if self._whole is None:
             if self.whole_on == "cpu":
                 reusable = self._plan.provider == CPU and self.batch is None
-                self._whole = self._session if reusable else _open_cpu(self.path, self._threads)
+                self._whole = self._session if reusable else self._opening.reference()
             else:
                 self._whole = self._open_whole()
         return self._whole
 
     def _open_whole(self) -> Any:
         size = self.contract.size
-        session = self._session if self.batch is None else create_session(self.path, self._plan, self._threads, None)
+        session = self._session if self.batch is None else self._opening.session(self._plan)
         probe = probe_images(2 * size + 37, 3 * size + 11, count=1)
-        expected = self._call(_open_cpu(self.path, self._threads), [PROB], probe)[0]
+        expected = self._call(self._opening.reference(), [PROB], probe)[0]
         given = self._call(session, [PROB], probe)[0]
         self._require_same(drop_single_class(given), drop_single_class(expected))
         return session
@@ -172,6 +190,7 @@ def open_model(
     threads: int | None = None,
     batch: int | None = None,
     compute: str | None = None,
+    cache: Path | None = None,
 ) -> Model:
     """Open a model on a device and verify it there.
 
@@ -180,43 +199,38 @@ def open_model(
     :meth:`Model.prob`, which is faster. Verified means: the session has the provider, all convolutions were placed
     on it, and probe images give the CPU provider's probabilities within the precision's tolerance. OpenVINO computes in
     bf16 where the processor does and that verifies, else in fp32; ``Device.precision`` says which, and ``compute``
-    (``fp32`` or ``bf16``) asks for one of them.
-    Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown name.
+    (``fp32`` or ``bf16``) asks for one of them. ``cache``: a folder for optimised graphs, so that the next time is
+    quicker. Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown
+    name.
     """
     check_name(device)
-    contract = read_contract(path)
+    contract, digest = read_contract(path), sha256(path)
+    kept = GraphCache(cache, digest) if cache else None
+    opening = Opening(path, contract, digest, threads, batch, compute, kept)
     if device != "auto":
-        return _open(path, contract, device, {}, threads, batch, compute)
+        return _open(opening, device, {})
     rejected: dict[str, str] = {}
     for name in BY_SPEED[:-1]:
         try:
-            return _open(path, contract, name, rejected, threads, batch, compute)
+            return _open(opening, name, rejected)
         except DeviceError as error:
             rejected[name] = error.reason
-    return _open(path, contract, BY_SPEED[-1], rejected, threads, batch, compute)
+    return _open(opening, BY_SPEED[-1], rejected)
 
 
 def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport]:
     """Try every device on a model: which are there, which verify, how fast they are, what to install for the others."""
-    contract = read_contract(path)
-    return [_inspect(path, contract, name, threads) for name in INSPECTED]
+    opening = Opening(path, read_contract(path), sha256(path), threads, INSPECTION_BATCH)
+    return [_inspect(opening, name) for name in INSPECTED]
 
 
-def _open(
-    path: Path,
-    contract: Contract,
-    device: str,
-    rejected: dict[str, str],
-    threads: int | None,
-    batch: int | None,
-    compute: str | None = None,
-) -> Model:
+def _open(opening: Opening, device: str, rejected: dict[str, str]) -> Model:
     """Open on the first plan that verifies; a device may have a fast one and an exact one."""
     note = ""
-    for plan in (plans := plans_for(device, threads, contract.precision, compute)):
-        model = Model(path, contract, dataclasses.replace(plan, detail=plan.detail + note), dict(rejected), threads)
+    for plan in (plans := plans_for(device, opening.threads, opening.contract.precision, opening.compute)):
+        model = Model(opening, dataclasses.replace(plan, detail=plan.detail + note), dict(rejected))
         try:
-            model._open(batch)
+            model._open()
         except DeviceError as error:
             if plan is plans[-1] or not error.available:
                 raise
@@ -226,12 +240,13 @@ def _open(
     raise DeviceError(device, "there is no way to open it")  # not reached: plans are never empty
 
 
-def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -> DeviceReport:
+def _inspect(opening: Opening, device: str) -> DeviceReport:
     try:
-        model = _open(path, contract, device, {}, threads, INSPECTION_BATCH)
+        model = _open(opening, device, {})
     except DeviceError as error:
         return DeviceReport(device, error.available, False, 0.0, "", error.reason, error.hint)
-    images = probe_images(contract.size, contract.size, INSPECTION_BATCH)
+    size = opening.contract.size
+    images = probe_images(size, size, INSPECTION_BATCH)
     seconds = []
     for _ in range(INSPECTION_RUNS):
         start = time.perf_counter()
@@ -239,7 +254,3 @@ def _inspect(path: Path, contract: Contract, device: str, threads: int | None) -
         seconds.append(time.perf_counter() - start)
     rate = INSPECTION_BATCH / statistics.median(seconds)
     return DeviceReport(model.device.name, True, True, rate, model.device.precision, model.device.detail, "")
-
-
-def _open_cpu(path: Path, threads: int | None) -> Any:
-    return create_session(path, cpu_plan(), threads, None)

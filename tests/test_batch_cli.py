@@ -182,7 +182,7 @@ def test_the_batch_is_chosen_by_the_device(
 ) -> None:
     asked: list[int] = []
 
-    def open_it(path: Path, name: str, *, batch: int) -> object:
+    def open_it(path: Path, name: str, *, batch: int, cache: Path) -> object:
         asked.append(batch)
         return StandIn(batch=batch)
 

@@ -6,7 +6,9 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from export import bundled, providers, runtime
 from export.errors import ContractError, DeviceError
 from export.gpu import NoGpuError, list_gpus
+from export.probe import probe_images
 from export.runtime import inspect_devices, open_model
 from seglab.errors import ConfigError
 from seglab.files import sha256
@@ -252,7 +255,9 @@ def test_opening_and_failing_print_nothing(model_file: Path, repo_root: Path) ->
     """Not even onnxruntime's own log, which goes to the terminal behind Python's back."""
     code = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 import numpy as np
 from export.errors import DeviceError
 from export.runtime import open_model
@@ -308,3 +313,52 @@ def test_cuda_gives_the_same_probabilities(
     images = blobs(np.random.default_rng(3), 301, 222)[0][None]
     mask = open_model(model_file, "cpu").mask(images)
     assert np.mean(model.mask(images) != mask) < 1e-4
+
+
+def test_optimised_graphs_are_kept_and_used(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = probe_images(TINY_SIZE, TINY_SIZE, 3)
+    expected = open_model(model_file, "cpu", batch=2).prob(images)
+    first = open_model(model_file, "cpu", batch=2, cache=tmp_path / "cache").prob(images)
+    (kept,) = (tmp_path / "cache").iterdir()
+    opened: list[Path] = []
+    monkeypatch.setattr(providers, "_opened", _noting(opened, providers._opened))
+    again = open_model(model_file, "cpu", batch=2, cache=tmp_path / "cache").prob(images)
+    assert opened == [kept]
+    for prob in (first, again):
+        np.testing.assert_allclose(prob, expected, atol=1e-6)
+
+
+def test_a_cache_is_for_one_model_and_one_batch(model_file: Path, tmp_path: Path) -> None:
+    other = tiny_model(tmp_path / "other.onnx", seed=1)
+    for path, batch in ((model_file, 2), (model_file, 4), (model_file, None), (other, 2), (model_file, 2)):
+        open_model(path, "cpu", batch=batch, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 4
+
+
+def test_a_damaged_cache_is_made_again(model_file: Path, tmp_path: Path) -> None:
+    open_model(model_file, "cpu", cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    size = kept.stat().st_size
+    kept.write_bytes(kept.read_bytes()[:100])
+    images = probe_images(TINY_SIZE, TINY_SIZE, 1)
+    assert open_model(model_file, "cpu", cache=tmp_path / "cache").prob(images).shape == (1, TINY_SIZE, TINY_SIZE)
+    assert kept.stat().st_size == size
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over(model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file, not a folder")
+    assert open_model(model_file, "cpu", cache=tmp_path / "cache").device.name == "cpu"
+
+
+def test_openvino_keeps_what_it_compiled(model_file: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        open_model(model_file, "openvino", batch=2, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache" / "openvino").glob("*.blob"))) == 1
+
+
+def _noting(opened: list[Path], function: Callable[..., Any]) -> Callable[..., Any]:
+    def note(path: Path, *rest: Any) -> Any:
+        opened.append(path)
+        return function(path, *rest)
+
+    return note
