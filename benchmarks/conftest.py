@@ -62,7 +62,8 @@ def int8_model(quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     real = DATA / "isic2018"
     calibration = calibration_set(real if real.is_dir() else None, CALIBRATION_IMAGES, checkpoint.size)
     path = tmp_path_factory.mktemp("int8") / "lesion-int8.onnx"
-    convert(checkpoint, path, sample_set(DATA / "originals" if real.is_dir() else None, 30), calibration=calibration)
+    samples = sample_set(DATA / "originals" if real.is_dir() else None, 30)
+    convert([checkpoint], path, samples, precision="int8", calibration=calibration)
     return path
 
 

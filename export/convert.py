@@ -56,6 +56,11 @@ def convert(
     be exported, :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out``
     then, and what was there before stays.
     """
+    if (calibration is not None) != (precision == "int8"):
+        raise ContractError(
+            f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; expected "
+            "such images for int8, and for int8 only."
+        )
     original = Predictor(*checkpoints)
     contract = contract_for(checkpoints, licence)
     with replacing(out) as temporary:
@@ -90,11 +95,9 @@ def _versions(
 ) -> Iterator[_Version]:
     """Yield the models to try, the best first: one, or in int8 with more and more layers in float."""
     described = dataclasses.replace(contract, precision=precision)
-    if precision != "int8":
+    if calibration is None:
         yield _Version(fused or segmenter(checkpoints, precision), described)
         return
-    if calibration is None:
-        raise ContractError("int8 needs images to calibrate on; expected some. Name a folder with --calibrate.")
     for candidate in candidates(fused or segmenter(checkpoints), calibration, contract.threshold):
         made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
         yield _Version(candidate.model, made, candidate.promising)

@@ -25,7 +25,7 @@ from export.calibration import DEFAULT_IMAGES, Calibration, calibration_set, mea
 from export.commands import onnx as onnx_command
 from export.contract import read_contract
 from export.convert import convert
-from export.errors import ParityError
+from export.errors import ContractError, ParityError
 from export.parity import CHUNK, check
 from export.quantise import LAYERS, calibrate, network_nodes, quantise
 from export.rounding import LEVELS, to_grid
@@ -301,6 +301,14 @@ def test_the_command_makes_an_int8_model(folder: Path, blob_folder: Path) -> Non
     assert "passed on cpu in int8" in result.stderr
     assert json.loads(run("info", out, "--json").stdout)["quantisation"]["calibration"] == "5 of 6 images of blobs"
     assert sorted(path.name for path in out.parent.iterdir()) == ["best.pt", "m.onnx", "m.parity.jpg", "m.parity.json"]
+
+
+def test_int8_and_calibration_belong_together(folder: Path, blob_folder: Path) -> None:
+    checkpoint = tiny_checkpoint(folder / "together.pt")
+    with pytest.raises(ContractError, match="The precision is fp32 and there are images to calibrate on"):
+        convert([checkpoint], folder / "x.onnx", sample_set(blob_folder), calibration=pictures(2, 1))
+    with pytest.raises(ContractError, match="The precision is int8 and there are no images"):
+        convert([checkpoint], folder / "x.onnx", sample_set(blob_folder), precision="int8")
 
 
 def test_calibration_is_for_int8(folder: Path, blob_folder: Path) -> None:

@@ -119,7 +119,9 @@ def test_several_classes_are_a_softmax_and_a_label_map(folder: Path, three_class
 def test_classes_that_are_mixed_up_fail_the_gate(folder: Path, three_classes: Checkpoint) -> None:
     model = segmenter([three_classes])
     bias = next(entry for entry in model.graph.initializer if entry.dims == [3] and "head" in entry.name)
-    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias)[[0, 2, 1]] + np.float32([0, 1, 0]), bias.name))
+    bias.CopyFrom(
+        numpy_helper.from_array(numpy_helper.to_array(bias)[[0, 2, 1]] + np.array([0, 1, 0], np.float32), bias.name)
+    )
     with pytest.raises(ParityError, match=r"whole\.flipped"):
         convert([three_classes], folder / "mixed.onnx", Pictures(), fused=model)
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -72,7 +71,7 @@ def expected(photo: Path) -> np.ndarray:
     image = np.asarray(Image.open(photo).convert("RGB"))
     mask = open_model(bundled_model(), "cpu").mask(image[None])[0]
     assert 0 < np.count_nonzero(mask) < mask.size
-    return mask
+    return np.asarray(mask)
 
 
 def differing(mask: Path | np.ndarray, photo: Path) -> float:
@@ -202,14 +201,9 @@ class Answer:
 class Handler(http.server.SimpleHTTPRequestHandler):
     """Files of a folder; what is posted is the answer."""
 
-    extensions_map: ClassVar = {
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-    }
-
     def __init__(self, *arguments: object, answer: Answer, directory: str) -> None:
         self._answer = answer
+        self.extensions_map = {**self.extensions_map, ".mjs": "text/javascript", ".wasm": "application/wasm"}
         super().__init__(*arguments, directory=directory)  # type: ignore[arg-type]
 
     def do_POST(self) -> None:
