@@ -58,8 +58,8 @@ def convert(
     """
     if (calibration is not None) != (precision == "int8"):
         raise ContractError(
-            f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; expected "
-            "such images for int8, and for int8 only."
+            f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; "
+            "expected such images for int8, and for int8 only."
         )
     original = Predictor(*checkpoints)
     contract = contract_for(checkpoints, licence)
