@@ -26,6 +26,7 @@ from export.simplify import drop_notes
 from export.stages import OPSET, Member, Stages, Triple, fuse
 from export.writing import tool_versions, write_contract, write_model
 from seglab.files import replacing, sha256
+from seglab.hair import remove
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -42,7 +43,8 @@ class Wrapping:
     """How a foreign network wants its images, and what its output means.
 
     ``size``: S. ``mean``, ``std``: per RGB channel on the scale 0-1. ``threshold``: probability from which a pixel is
-    lesion. ``class_names``: one for lesion or not, else one per class, the background first.
+    lesion. ``class_names``: one for lesion or not, else one per class, the background first. ``hair``: how hairs are
+    removed before it, ``none`` or ``dullrazor``.
     """
 
     size: int
@@ -50,6 +52,7 @@ class Wrapping:
     std: Triple
     threshold: float = 0.5
     class_names: tuple[str, ...] = ("lesion",)
+    hair: str = "none"
 
 
 def adopt(
@@ -67,7 +70,7 @@ def adopt(
     :class:`ContractError` for a file that cannot be wrapped, :class:`export.errors.ParityError` where the gate fails.
     """
     network = load_network(source)
-    stages = Stages(wrapping.size, wrapping.threshold, len(wrapping.class_names))
+    stages = Stages(wrapping.size, wrapping.threshold, len(wrapping.class_names), hair=wrapping.hair)
     fused = fuse([Member(network, wrapping.mean, wrapping.std)], stages)
     contract = _contract(source, wrapping, licence, _precision(network))
     with replacing(out) as temporary:
@@ -105,14 +108,22 @@ class Foreign:
         size = (self._wrapping.size, self._wrapping.size)
         planes = [
             # Pillow's BILINEAR is antialiased; in 32 bits it does not round.
-            np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)) / 255
+            np.asarray(Image.fromarray(plane.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
             for plane in np.moveaxis(image, 2, 0)
         ]
+        pixels = self._without_hair(np.stack(planes)) / 255
         mean, std = (np.array(values, np.float32) for values in (self._wrapping.mean, self._wrapping.std))
-        x = (np.stack(planes) - mean[:, None, None]) / std[:, None, None]  # (3, S, S)
+        x = (pixels - mean[:, None, None]) / std[:, None, None]  # (3, S, S)
         (logits,) = self._session.run(None, {self._input: x[None].astype(self._dtype)})
         prob: Probs = drop_single_class(_activated(logits.astype(np.float64)))[0]
         return prob
+
+    def _without_hair(self, planes: Probs) -> Probs:
+        """Remove hairs from pixels ``(3, S, S)`` on 0-255."""
+        if self._wrapping.hair == "none":
+            return planes
+        pixels = np.moveaxis(np.round(planes), 0, 2).astype(np.uint8)
+        return np.moveaxis(remove(self._wrapping.hair, pixels), 2, 0).astype(np.float32)
 
     def prob_and_mask(self, image: Images) -> tuple[Probs, Images]:
         """Return them and the mask ``(H, W)``."""
@@ -208,6 +219,7 @@ def _contract(source: Path, wrapping: Wrapping, licence: str, precision: str) ->
         opset=OPSET,
         class_names=wrapping.class_names,
         precision=precision,
+        hair_removal=wrapping.hair != "none",
         training={"adopted_from": source.name},
         checkpoint_sha256=sha256(source),
         tools=tool_versions(),

@@ -30,16 +30,12 @@ def segmenter(checkpoints: Sequence[Checkpoint], precision: str = "fp32") -> Mod
     """
     require_alike(checkpoints)
     first = checkpoints[0]
-    if first.hair != "none":
-        raise ContractError(
-            f"It was trained on images without hairs ({first.hair}), and a graph has no stage for that "
-            "yet; expected a network that takes images as they are. Train with --set hair=none to export."
-        )
     members = [
         Member(in_precision(trace(restore_network(each), each.size), precision), each.mean, each.std)
         for each in checkpoints
     ]
-    return fuse(members, Stages(first.size, first.threshold, first.network.classes, first.tta == "flips"))
+    network = first.network
+    return fuse(members, Stages(first.size, first.threshold, network.classes, first.tta == "flips", first.hair))
 
 
 def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
@@ -68,6 +64,7 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
         opset=OPSET,
         class_names=_class_names(first),
         tta=first.tta,
+        hair_removal=first.hair != "none",
         ensemble=tuple(map(_member, checkpoints)) if len(checkpoints) > 1 else (),
         training=describe_training(first.training),
         checkpoint_sha256=first.sha256,

@@ -1,9 +1,10 @@
 """Everything around the network, as ONNX operators: the fused graph is put together here, and only here.
 
-A model is: ``head`` (resize to S x S), for each network of it ``normalise``, the network itself, ``probabilities``,
-then ``combine`` (the mean over networks) and ``tail`` (back to full size, threshold or argmax). The stages are written
-in ONNX's own text form (onnx/docs/Syntax.md), opset 18: the first one whose Resize has ``antialias``. None of them
-needs torch, so that networks of other people can be wrapped in them, too.
+A model is: ``head`` (resize to S x S), hair removal where the networks learned without hairs, for each network of it
+``normalise``, the network itself, ``probabilities``, then ``combine`` (the mean over networks) and ``tail`` (back to
+full size, threshold or argmax). The stages are written in ONNX's own text form (onnx/docs/Syntax.md), opset 18: the
+first one whose Resize has ``antialias``. None of them needs torch, so that networks of other people can be wrapped in
+them, too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export import hair
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import ContractError
 
@@ -41,7 +43,7 @@ HEAD = """
     > (floats, , , network_shape)
 """
 NORMALISE = """
-    centred{k} = Sub (resized, offset{k})
+    centred{k} = Sub ({source}, offset{k})
     normalised{k} = Mul (centred{k}, scale{k})
 """
 MIRROR = """
@@ -116,13 +118,20 @@ class Stages:
 
     ``size``: S. ``threshold``: probability from which a pixel is lesion (one class). ``classes``: C; from 2 on the
     probabilities are a softmax and the mask is the label of the most probable class. ``flips``: every network sees the
-    image and its three mirror images, and the mean counts.
+    image and its three mirror images, and the mean counts. ``hair``: how hairs are removed before the networks,
+    ``none`` or ``dullrazor``.
     """
 
     size: int
     threshold: float = 0.5
     classes: int = 1
     flips: bool = False
+    hair: str = "none"
+
+    @property
+    def pixels(self) -> str:
+        """Where the networks' pixels come from, float ``(N, 3, S, S)`` on 0-255."""
+        return "resized" if self.hair == "none" else hair.RESULT
 
 
 def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
@@ -143,6 +152,8 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
         ],
     )
     _add(graph, HEAD, {"planes_shape": np.array([3, stages.size, stages.size])})
+    if stages.hair != "none":
+        _add(graph, *hair.hair_stage(stages.size))
     if stages.flips:
         _add(graph, "", MIRROR_CONSTANTS)
     single = len(members) == 1
@@ -160,7 +171,7 @@ def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name:
     # mean and std are on the scale 0-1, pixels on 0-255: (pixel / 255 - mean) / std = (pixel - offset) * scale
     offset = (np.array(member.mean, np.float32) * np.float32(255)).reshape(1, 3, 1, 1)
     scale = (1 / (np.array(member.std, np.float32) * np.float32(255))).reshape(1, 3, 1, 1)
-    _add(graph, NORMALISE.format(k=k), {f"offset{k}": offset, f"scale{k}": scale})
+    _add(graph, NORMALISE.format(k=k, source=stages.pixels), {f"offset{k}": offset, f"scale{k}": scale})
     if stages.flips:
         _add(graph, MIRROR.format(k=k))
     _add_network(graph, member.network, stages, k, f"views{k}" if stages.flips else f"normalised{k}")

@@ -2,7 +2,8 @@
 
 Lee et al., "DullRazor: a software approach to hair removal from images", Computers in Biology and Medicine 27 (1997):
 find thin dark structures, and fill them from what is beside them. Always done on the image that the network gets
-(S x S), so that training, validation and use remove the same hairs whatever size the photograph had.
+(S x S), so that training, validation and use remove the same hairs whatever size the photograph had. All of it is
+arithmetic on whole numbers, so that :mod:`export.hair` can do the same inside a graph, bit for bit.
 """
 
 from __future__ import annotations
@@ -25,9 +26,20 @@ DARKER = 12
 """Grey levels by which a hair is darker than the skin beside it."""
 EDGES = (40, 120)
 """Canny's thresholds: a hair has sharp edges, which a lesion's texture mostly has not."""
-INPAINT_RADIUS = 3
+FILL_RADIUS = 3
 GAP = 6
 """White pixels between the pictures of a figure."""
+
+
+def _fill_weights() -> NDArray[np.float32]:
+    """Return how much a neighbour counts in filling, ``(7, 7)``: the inverse of its squared distance, times 36."""
+    y, x = np.mgrid[-FILL_RADIUS : FILL_RADIUS + 1, -FILL_RADIUS : FILL_RADIUS + 1]
+    squared = x * x + y * y
+    near = (squared > 0) & (squared <= FILL_RADIUS**2)
+    return np.where(near, np.round(36 / np.maximum(squared, 1)), 0).astype(np.float32)
+
+
+FILL_WEIGHTS = _fill_weights()
 
 
 def remove(method: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -40,11 +52,44 @@ def remove(method: str, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def remove_hair(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return uint8 ``(H, W, 3)`` RGB with its hairs filled in from beside them (Telea's inpainting)."""
-    mask = hair_mask(pixels)
-    if not mask.any():
-        return pixels
-    return np.asarray(cv2.inpaint(np.ascontiguousarray(pixels), mask, INPAINT_RADIUS, cv2.INPAINT_TELEA), np.uint8)
+    """Return uint8 ``(H, W, 3)`` RGB with its hairs filled in from beside them."""
+    return fill(pixels, hair_mask(pixels))
+
+
+def fill(pixels: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill uint8 ``(H, W, 3)`` where ``mask``, uint8 ``(H, W)``, is not 0, ring by ring from the rim inwards.
+
+    A pixel becomes the mean of what is known within :data:`FILL_RADIUS`, weighted with the inverse of the squared
+    distance: the weights of Telea's inpainting ("An image inpainting technique based on the fast marching method",
+    2004) without its direction and level terms, which do not differ much across a hair.
+    """
+    known = np.where(mask > 0, np.float32(0), np.float32(1))  # (H, W)
+    colour = pixels.astype(np.float32)
+    square = np.ones((3, 3), np.uint8)
+    while True:
+        nearer = np.asarray(cv2.dilate(known, square), np.float32)
+        rim = nearer > known
+        if not rim.any():
+            return colour.astype(np.uint8)
+        weights = _weighted(known)[rim]
+        colours = _weighted(colour * known[..., None])[rim]
+        colour[rim] = np.round(colours / weights[..., None])
+        known = nearer
+
+
+def _weighted(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the weighted sum around every pixel of ``(H, W)`` or ``(H, W, 3)``; nothing comes from beyond the edge."""
+    return np.asarray(cv2.filter2D(values, -1, FILL_WEIGHTS, borderType=cv2.BORDER_CONSTANT), np.float32)
+
+
+def hair_width(side: int) -> int:
+    """Return the width below which dark structures can be hairs, in pixels, odd, of an image whose side is ``side``."""
+    return max(3, round(HAIR_WIDTH * side) | 1)
+
+
+def hair_length(side: int) -> float:
+    """Return the length from which they are hairs, in pixels."""
+    return HAIR_LENGTH * side
 
 
 def hair_mask(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -54,7 +99,7 @@ def hair_mask(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     wider, what is long.
     """
     grey = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2GRAY)
-    width = max(3, round(HAIR_WIDTH * min(grey.shape)) | 1)
+    width = hair_width(min(grey.shape))
     thin = cv2.morphologyEx(grey, cv2.MORPH_BLACKHAT, cv2.getStructuringElement(cv2.MORPH_CROSS, (width, width)))
     dark = np.asarray(cv2.threshold(thin, DARKER, 255, cv2.THRESH_BINARY)[1], np.uint8)
     edges = cv2.dilate(cv2.Canny(grey, *EDGES), np.ones((3, 3), np.uint8))
@@ -66,7 +111,7 @@ def _long_ones(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Keep the connected regions that are as long as a hair; the others are dots of a lesion's own texture."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     length = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    kept = length >= HAIR_LENGTH * min(mask.shape)
+    kept = length >= hair_length(min(mask.shape))
     kept[0] = False  # the background
     return np.where(kept[labels], np.uint8(255), np.uint8(0))
 

@@ -77,7 +77,3 @@ def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
     assert prob[0] == pytest.approx(Predictor(checkpoint(tta="flips")).prob(photo), abs=1e-4)
 
 
-def test_a_network_that_wants_hairs_removed_is_not_exported(tmp_path: Path) -> None:
-    with pytest.raises(ContractError, match="images without hairs"):
-        convert([checkpoint(hair="dullrazor")], tmp_path / "hair.onnx", sample_set(None))
-    assert not list(tmp_path.iterdir())

@@ -9,6 +9,7 @@ import click
 from export.commands.common import (
     FILE,
     WRITING_PACKAGES,
+    hair_option,
     json_option,
     licence_option,
     limit_option,
@@ -32,6 +33,7 @@ IMAGENET = "imagenet"
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5,
               help="Probability from which a pixel is lesion.")  # fmt: skip
 @click.option("--classes", default="lesion", help="Names, by commas: one for lesion or not, else the background first.")
+@hair_option("none")
 @parity_option
 @limit_option
 @licence_option
@@ -45,6 +47,7 @@ def adopt(
     std: str,
     threshold: float,
     classes: str,
+    hair: str | None,
     folder: Path | None,
     limit: int,
     licence: str,
@@ -67,7 +70,7 @@ def adopt(
     from export.sheet import parity_text
 
     names = tuple(name.strip() for name in classes.split(","))
-    wrapping = Wrapping(size, _triple("--mean", mean), _triple("--std", std), threshold, names)
+    wrapping = Wrapping(size, _triple("--mean", mean), _triple("--std", std), threshold, names, hair or "none")
     samples = sample_set(folder, limit)
     click.echo(f"Wrapping {source}, then comparing on {samples.source} ...", err=True)
     try:

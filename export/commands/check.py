@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import click
@@ -69,6 +70,8 @@ def check(
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
     click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
+    hair = "dullrazor" if opened.contract.hair_removal else "none"
+    loaded = [dataclasses.replace(checkpoint, hair=hair) for checkpoint in loaded]
     original = Predictor(*loaded, tta=opened.contract.tta)
     report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)))
     if json_file:

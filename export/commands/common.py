@@ -40,6 +40,15 @@ parity_option = click.option(
 licence_option = click.option("--licence", default="not stated", help="Licence of the weights, for the contract.")
 
 
+def hair_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the option that says how hairs are removed; ``default``: what its absence means."""
+    return click.option(
+        "--hair",
+        type=click.Choice(["none", "dullrazor"]),
+        help=f"dullrazor: a stage of the graph removes hairs, for networks that learned without.  [default: {default}]",
+    )
+
+
 def require_packages(names: Iterable[str], what: str) -> None:
     """Raise :class:`MissingDependencyError` where packages are missing; ``what`` says what they are for."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]

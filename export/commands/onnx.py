@@ -11,6 +11,7 @@ import click
 from export.commands.common import (
     FILE,
     TRAINING_PACKAGES,
+    hair_option,
     json_option,
     licence_option,
     limit_option,
@@ -60,6 +61,7 @@ DEFAULT_CALIBRATION_IMAGES = 64  # export.calibration.DEFAULT_IMAGES, likewise
     type=click.Choice(["none", "flips"]),
     help="flips: the graph averages over the image and its three mirror images.  [default: what the checkpoint says]",
 )
+@hair_option("what the checkpoint says")
 @parity_option
 @limit_option
 @licence_option
@@ -74,6 +76,7 @@ def onnx(
     calibration_limit: int,
     ensemble: bool,
     tta: str | None,
+    hair: str | None,
     folder: Path | None,
     limit: int,
     licence: str,
@@ -109,8 +112,10 @@ def onnx(
     target = out or checkpoints[0].with_suffix(".onnx")
     samples = sample_set(folder, limit)
     loaded = [load_checkpoint(path) for path in checkpoints]
-    if tta:
-        loaded = [dataclasses.replace(checkpoint, tta=tta) for checkpoint in loaded]
+    loaded = [
+        dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
+        for checkpoint in loaded
+    ]
     size = loaded[0].size
     calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
 
