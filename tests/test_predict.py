@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from export.convert import convert
-from export.errors import ContractError
 from export.runtime import open_model
 from export.samples import sample_set
 from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
@@ -75,5 +74,3 @@ def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
     photo = image(50, 70)
     prob, _ = open_model(path, "cpu", batch=1).prob_and_mask(photo[None])
     assert prob[0] == pytest.approx(Predictor(checkpoint(tta="flips")).prob(photo), abs=1e-4)
-
-
