@@ -1,0 +1,167 @@
+"""Every precision on every provider.
+
+``python -m benchmarks.precisions CKPT... --images DIR --calibrate DIR --name NAME`` exports each checkpoint in each precision through the gate, repeats the gate on every device that is there, and
+measures throughput beside PyTorch eager in fp32, in one process, alternating. Figures go to
+``benchmarks/results/NAME-precisions.json`` (``--name h200`` on such a machine), a table to stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.lab import RESULTS, machine
+from export.calibration import calibration_set
+from export.convert import PRECISIONS, convert
+from export.errors import DeviceError, ParityError
+from export.parity import ParityReport, check
+from export.probe import probe_images
+from export.runtime import Model, open_model
+from export.samples import sample_set
+from seglab.checkpoints import Checkpoint, load_checkpoint
+from seglab.files import write_text
+from seglab.predict import Predictor
+
+DEVICES = (("cpu", "auto"), ("openvino", "fp32"), ("openvino", "auto"), ("cuda", "auto"), ("tensorrt", "auto"))
+"""Device and what it computes in; ``auto`` is the provider's fastest that verifies."""
+ROUNDS = 7
+BATCH = 16
+
+Batch = NDArray[np.uint8]
+
+
+@click.command()
+@click.argument("checkpoints", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
+@click.option("--calibrate", type=click.Path(path_type=Path), required=True, help="Images for int8.")
+@click.option("--name", required=True, help="Of the machine, in the name of the result.")
+@click.option("--only", default="", help="Only these devices, by commas.")
+@click.option("--limit", default=84, show_default=True, help="At most so many images.")
+def main(checkpoints: tuple[Path, ...], images: Path, calibrate: Path, name: str, only: str, limit: int) -> None:
+    """Measure, print the table, write the figures."""
+    devices = [device for device in DEVICES if not only or device[0] in only.split(",")]
+    rows = [row for path in checkpoints for row in _measured(path, images, calibrate, devices, limit)]
+    report = {"format_version": 1, "machine": machine(), "batch": BATCH, "rounds": ROUNDS, "rows": rows}
+    write_text(RESULTS / f"{name}-precisions.json", json.dumps(report, indent=1) + "\n")
+    click.echo(table(rows))
+
+
+def _measured(
+    path: Path, images: Path, calibrate: Path, devices: list[tuple[str, str]], limit: int
+) -> Iterator[dict[str, Any]]:
+    """Yield a row per precision and device of one checkpoint."""
+    checkpoint = load_checkpoint(path)
+    samples = sample_set(images, limit)
+    calibration = calibration_set(calibrate, 64, checkpoint.size)
+    torch_device = "cuda" if torch.cuda.is_available() else "cpu"
+    original, eager = Predictor(checkpoint), Eager(checkpoint, torch_device)
+    opened: list[tuple[dict[str, Any], Model]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for precision in PRECISIONS:
+            target = Path(folder) / f"{precision}.onnx"
+            shared = {"network": f"{checkpoint.network.arch}, {checkpoint.network.encoder}", "precision": precision}
+            try:
+                convert(
+                    [checkpoint], target, samples, precision=precision,
+                    calibration=calibration if precision == "int8" else None,
+                )  # fmt: skip
+            except ParityError as error:
+                click.echo(f"{shared}: {error}", err=True)
+                yield {**shared, "device": "cpu", "passed": False, "failures": str(error)}
+                continue
+            for device, compute in devices:
+                try:
+                    model = open_model(target, device, batch=BATCH, compute=None if compute == "auto" else compute)
+                except DeviceError as error:
+                    click.echo(f"{shared} on {device}: {error.reason}", err=True)
+                    if error.available:
+                        yield {**shared, "device": device, "passed": False, "failures": error.reason}
+                    continue
+                report = check(model, original, samples, source=samples.source)
+                row = {**shared, "device": device, "compute": model.device.precision, **_figures(report)}
+                row["mebibytes"] = target.stat().st_size / 2**20
+                click.echo(f"{row}", err=True)
+                opened.append((row, model))
+        pixels = probe_images(checkpoint.size, checkpoint.size, BATCH)
+        seconds = alternate({"eager": lambda: eager(pixels)} | {
+            str(index): (lambda model=model: model.prob(pixels)) for index, (_, model) in enumerate(opened)
+        })  # fmt: skip
+        for index, (row, _) in enumerate(opened):
+            ratios = [slow / fast for slow, fast in zip(seconds["eager"], seconds[str(index)], strict=True)]
+            yield {**row, "eager_on": torch_device, "times_eager": statistics.median(ratios),
+                   "images_per_second": BATCH / statistics.median(seconds[str(index)])}  # fmt: skip
+
+
+class Eager:
+    """The network in PyTorch eager, fp32, from uint8 ``(N, S, S, 3)`` to probabilities on the host."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+        self._predictor = Predictor(checkpoint, device=device)
+        self._device = device
+
+    @torch.inference_mode()
+    def __call__(self, batch: Batch) -> NDArray[np.float32]:
+        """Return probabilities ``(N, S, S)``."""
+        pixels = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float()
+        prob: NDArray[np.float32] = self._predictor.networks[0](pixels)[:, 0].cpu().numpy()
+        return prob
+
+
+def alternate(calls: dict[str, Callable[[], Any]]) -> dict[str, list[float]]:
+    """Run every call once to warm up, then each in turn, :data:`ROUNDS` times; return seconds."""
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def _figures(report: ParityReport) -> dict[str, Any]:
+    return {
+        "passed": report.passed,
+        "images": len(report.rows),
+        "figures": report.figures,
+        "failures": [asdict(failure) for failure in report.failures],
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = [
+        "| network | precision | device | computed in | gate | whole: flipped | mean Dice | worst | batch: flipped "
+        "| mean Dice | worst | Dice to truth | MiB | x eager |",
+        "|" + " --- |" * 14,
+    ]
+    for row in rows:
+        if "figures" not in row:
+            lines.append(f"| {row['network']} | {row['precision']} | {row['device']} | - | not passed |" + " |" * 9)
+            continue
+        figures = row["figures"]
+        feeds = " | ".join(
+            f"{feed['flipped']:.1e} | {feed['mean_dice']:.5f} | {feed['worst_dice']:.4f}"
+            for feed in (figures["whole"], figures["batch"])
+        )
+        moved = f"{figures['truth']['dice_difference']:+.5f}" if "truth" in figures else ""
+        gate = "passed" if row["passed"] else "FAILED"
+        what = " | ".join((row["network"], row["precision"], row["device"], row["compute"], gate))
+        lines.append(f"| {what} | {feeds} | {moved} | {row['mebibytes']:.1f} | {row['times_eager']:.2f} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
