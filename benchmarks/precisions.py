@@ -1,8 +1,9 @@
 """Every precision on every provider.
 
-``python -m benchmarks.precisions CKPT... --images DIR --calibrate DIR --name NAME`` exports each checkpoint in each precision through the gate, repeats the gate on every device that is there, and
-measures throughput beside PyTorch eager in fp32, in one process, alternating. Figures go to
-``benchmarks/results/NAME-precisions.json`` (``--name h200`` on such a machine), a table to stdout.
+``python -m benchmarks.precisions CKPT... --images DIR --calibrate DIR --name NAME`` exports each checkpoint in each
+precision through the gate, repeats the gate on every device that is there, and measures throughput beside PyTorch
+eager in fp32, in one process, alternating. Figures go to ``benchmarks/results/NAME-precisions.json`` (``--name h200``
+on such a machine), a table to stdout.
 """
 
 from __future__ import annotations
