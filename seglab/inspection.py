@@ -103,7 +103,7 @@ def require_sound(split: Split, findings: Findings, mode: str) -> Split:
         return split
     if mode == "refuse":
         lines = [line for line in findings.lines() if not line.startswith("note")]
-        more = f"\n  and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        more = f"\n  and {len(lines) - SHOWN} more, which seglab inspect lists" if len(lines) > SHOWN else ""
         raise DataError(
             "The data is not sound; expected pairs that can be read, and nothing on two sides of the split:\n  "
             + "\n  ".join(lines[:SHOWN])
@@ -127,7 +127,7 @@ def _look_at(pair: Pair) -> _Seen:
     try:
         photo = pair.photo(at_least=4 * THUMBNAIL)
         stored = read_grey(pair.truth) if isinstance(pair, FilePair) else pair.mask()
-        require_size(pair.source, stored.shape, photo.size)
+        require_size("the truth", stored.shape, photo.size)
     except SeglabError as unusable:
         return _Seen(error=str(unusable))
     error, note = _judge(stored)

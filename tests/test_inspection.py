@@ -48,7 +48,7 @@ def test_a_truth_of_another_size_is_an_error(parts: Path) -> None:
     Image.new("L", (30, 20)).save(first(parts / "train/masks"))
     split, findings = findings_of(parts)
     assert len(findings.errors) == 1
-    assert "is (20, 30), its image (72, 96)" in next(iter(findings.errors.values()))
+    assert "the truth is (20, 30), its image (72, 96)" in next(iter(findings.errors.values()))
     with pytest.raises(DataError, match=r"not sound(?s:.*)--inspect report"):
         require_sound(split, findings, "refuse")
     assert len(require_sound(split, findings, "report").training) == 3

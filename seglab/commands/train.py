@@ -169,9 +169,10 @@ def _inspected(split: Split, mode: str) -> Split:
     total = sum(len(pairs) for pairs in split.parts().values())
     with progress(total, "inspect", "image") as bar:
         findings = inspect(split, advance=bar.update)
+    sound = require_sound(split, findings, mode)
     for line in findings.lines():
         click.echo(line, err=True)
-    return require_sound(split, findings, mode)
+    return sound
 
 
 def _draw_examples(out: Path, split: Split) -> None:
