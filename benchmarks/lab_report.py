@@ -153,7 +153,8 @@ def _larger(report: dict[str, Any]) -> str:
     rows = [_score_row(row) for entry in report["experiments"] for row in (entry["beside"], entry)]
     gain = first["scores"]["dice"] - first["beside"]["scores"]["dice"]
     commands = "\n".join(f"$ {_wrapped(entry['command'])}" for entry in report["experiments"])
-    return f"{head}\n{_table(['network', 'Dice (95 %)', 'IoU'], rows)}\nGain {gain:+.4f} Dice.\n\n```console\n{commands}\n```\n"
+    table = _table(["network", "Dice (95 %)", "IoU"], rows)
+    return f"{head}\n{table}\nGain {gain:+.4f} Dice.\n\n```console\n{commands}\n```\n"
 
 
 def _score_row(entry: dict[str, Any]) -> list[str]:
