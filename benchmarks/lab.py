@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 DATA = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
 SCALES = ("cpu", "full")
-SCORES, DONE = "scores.json", "finished"
+SCORES, BESIDE, DONE = "scores.json", "beside.json", "finished"
 PRETRAINED = ("encoder=mobilenet_v2", "encoder_weights=$DATA/weights/mobilenet_v2_imagenet.pth")
 SMALL_DECODER = "decoder_channels=[48, 48, 32, 24, 16]"
 NARROW = "widths=[16, 32, 64, 128, 256]"
+PACKAGE = "benchmarks/models/lesion.pt"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Experiment:
 
     ``part``: of the split, that is scored at the images' own sizes; empty where the log's figures are enough.
     ``scored``: the data sets that part is scored on; all of ``data`` where empty. ``exclude``: folders whose images
-    take part in nothing.
+    take part in nothing. ``beside``: a checkpoint (a path in the repository) that is scored on the same images.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Experiment:
     part: str = "validation"
     scored: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    beside: str = ""
 
     def changes(self, scale: str) -> tuple[str, ...]:
         """Return the ``key=value`` changes of the recipe at a scale."""
@@ -112,9 +114,9 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
     "larger": (
         Experiment(
             "the package's network, 256 x 256", "package", ("isic2018", "isic2017"),
-            ("size=256", f"init={ROOT / 'benchmarks/models/lesion.pt'}", "encoder_weights=", "lr=5e-4",
+            ("size=256", f"init={ROOT / PACKAGE}", "encoder_weights=", "lr=5e-4",
              "ema=0.998", "epochs=5", "compile=true"),
-            scored=("isic2018",), exclude=("originals/images", "isic2017/ISIC-2017_Validation_Data"),
+            scored=("isic2018",), exclude=("originals/images", "isic2017/ISIC-2017_Validation_Data"), beside=PACKAGE,
         ),
     ),
 }  # fmt: skip
@@ -137,14 +139,22 @@ def main(suite: str, scale: str, only: str) -> None:
 def run(experiment: Experiment, suite: str, scale: str) -> None:
     """Train and score one experiment, unless that was done."""
     out = run_folder(experiment, suite, scale)
-    scores = out / SCORES
     if not (out / DONE).exists():
         resume = ["--resume"] if (out / "last.pt").exists() else []
         _seglab(*train_arguments(experiment, scale), "--out", str(out), *resume)
         (out / DONE).touch()
-    if experiment.part and not scores.exists():
+    if experiment.part:
+        score(experiment, out / "best.pt", out, SCORES)
+    if experiment.beside:
+        score(experiment, ROOT / experiment.beside, out, BESIDE)
+
+
+def score(experiment: Experiment, checkpoint: Path, out: Path, name: str) -> None:
+    """Score a checkpoint on the part of the run in ``out`` that the experiment names, unless that was done."""
+    if not (out / name).exists():
         data = _folders("--data", experiment.scored or experiment.data)
-        _seglab("validate", str(out / "best.pt"), *data, "--part", experiment.part, "--json", str(scores))
+        split = ("--split", str(out / "split.json"), "--part", experiment.part)
+        _seglab("validate", str(checkpoint), *data, *split, "--json", str(out / name))
 
 
 def train_arguments(experiment: Experiment, scale: str) -> list[str]:
@@ -208,17 +218,22 @@ def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
             "log": [vars(epoch) for epoch in finished.history],
             "best_epoch": finished.best.epoch,
             "training_images": finished.about["data"]["training_images"],
-            "scored_images": _scored_images(report) or finished.about["data"]["validation_images"],
+            "scored_images": report["scores"]["count"] if report else finished.about["data"]["validation_images"],
             "split": finished.about["data"]["split"],
             "size": finished.recipe.size,
             "weights": finished.about["parameters"],
             "scores": report.get("scores"),
             "intervals": report.get("intervals"),
+            **_beside(experiment, out),
         }
 
 
-def _scored_images(report: dict[str, Any]) -> int:
-    return int(report["scores"]["count"]) if report else 0
+def _beside(experiment: Experiment, out: Path) -> dict[str, Any]:
+    """Return the figures of the checkpoint that an experiment is compared with, if it has one."""
+    if not experiment.beside:
+        return {}
+    report = json.loads((out / BESIDE).read_text())
+    return {"beside": {"name": experiment.beside, "scores": report["scores"], "intervals": report["intervals"]}}
 
 
 def _seglab(*words: str) -> None:

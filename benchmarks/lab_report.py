@@ -57,10 +57,11 @@ shows.
 `python -m benchmarks.lab networks --scale full` is the same comparison with all images.
 """
 LARGER_HEAD = """
-## The best network so far
+## The package's network on larger images
 
-The package's network (192 x 192) trained on with larger images, on the same images as before: {images} of ISIC 2018 and
-2017, {epochs} epochs, on {machine}. Scored on the fixed fifth of ISIC 2018 ({scored} images), at the images' own sizes.
+The package's network (192 x 192) trained on at {size} x {size}, on the images it knew: {images} of ISIC 2018 and 2017,
+{epochs} epochs, on {machine}. Both scored on the same {scored} images of the fixed fifth of ISIC 2018, at the images'
+own sizes.
 """
 HAIR_HEAD = """
 ## Does hair removal help?
@@ -147,11 +148,13 @@ def _larger(report: dict[str, Any]) -> str:
     first = report["experiments"][0]
     head = LARGER_HEAD.format(
         images=first["training_images"], epochs=len(first["log"]), machine=report["machine"],
-        scored=first["scored_images"],
+        scored=first["scored_images"], size=first["size"],
     )  # fmt: skip
-    rows = [_score_row(entry) for entry in report["experiments"]]
+    rows = [_score_row(row) for entry in report["experiments"] for row in (entry["beside"], entry)]
+    gain = first["scores"]["dice"] - first["beside"]["scores"]["dice"]
     commands = "\n".join(f"$ {_wrapped(entry['command'])}" for entry in report["experiments"])
-    return f"{head}\n{_table(['network', 'Dice (95 %)', 'IoU'], rows)}\n```console\n{commands}\n```\n"
+    table = _table(["network", "Dice (95 %)", "IoU"], rows)
+    return f"{head}\n{table}\nGain {gain:+.4f} Dice.\n\n```console\n{commands}\n```\n"
 
 
 def _score_row(entry: dict[str, Any]) -> list[str]:
