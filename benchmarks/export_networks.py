@@ -21,7 +21,7 @@ import torch
 
 from benchmarks.lab import RESULTS, ROOT, machine
 from export.errors import ContractError
-from export.graph import segmenter
+from export.graph import contract_for, segmenter
 from export.runtime import open_model
 from export.writing import write_model
 from seglab.checkpoints import Checkpoint, NetworkSpec
@@ -82,8 +82,6 @@ def measure(arch: str, encoder: str) -> dict[str, Any]:
         seconds = time.perf_counter() - start
     except (ConfigError, ContractError) as error:
         return {"size": size, "reason": str(error)}
-    from export.graph import contract_for
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.onnx"
         write_model(model, contract_for([checkpoint]), path)

@@ -71,10 +71,12 @@ def three_classes() -> Checkpoint:
     torch.manual_seed(5)
     spec = NetworkSpec("unet-scratch", classes=3, options={"widths": [4, 8]})
     network = build_network(spec).eval()
+    head = network.get_submodule("head")
+    assert isinstance(head, torch.nn.Conv2d) and head.bias is not None
     with torch.no_grad():  # every class is the most probable one somewhere, with clear borders
-        network.head.weight *= 30
+        head.weight *= 30
         logits = network(torch.randn(1, 3, 32, 32))
-        network.head.bias -= logits.mean(dim=(0, 2, 3))
+        head.bias -= logits.mean(dim=(0, 2, 3))
     names = ("skin", "lesion", "hair")
     return Checkpoint(spec, 32, network.state_dict(), class_names=names, sha256="c" * 64)
 
