@@ -16,7 +16,8 @@ from seglab.hair import DARKER, EDGES, FILL_WEIGHTS, hair_length, hair_width
 
 GREY = """
     pixels = Round (resized)
-    weighted = Conv (pixels, grey_weights)
+    weighted_planes = Mul (pixels, grey_weights)
+    weighted = ReduceSum (weighted_planes, single)
     halves_up = Add (weighted, grey_half)
     scaled_down = Div (halves_up, grey_one)
     grey = Floor (scaled_down)
@@ -38,7 +39,8 @@ DARK = """
 
 GRADIENT = """
     framed = Pad <mode = "edge"> (grey, frame)
-    slopes = Conv (framed, sobel)
+    framed_twice = Concat <axis = 1> (framed, framed)
+    slopes = Conv <group = 2> (framed_twice, sobel)
     steepness = Abs (slopes)
     across, down = Split <axis = 1, num_outputs = 2> (steepness)
     magnitude = Add (across, down)
@@ -90,52 +92,94 @@ FOUND = """
     edges = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (traced)
     sharp = Mul (dark, edges)
     found = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (sharp)
-    places = Mul (found, coordinates)
 """
+REGIONS = """
+    number_{mask} = Mul ({mask}, numbers)
+    first_{mask} = Reshape (number_{mask}, as_lists)
+    images_{mask} = Shape <start = 0, end = 1> (number_{mask})
+    outside_shape_{mask} = Concat <axis = 0> (images_{mask}, single)
+    outside_{mask} = Expand (nought, outside_shape_{mask})
+    region_list_{mask} = Loop <body = regions_{mask} (int64 turn, bool before, float[N, P] was) => (again, now) {{
+        picture = Reshape (was, as_picture)
+        wider = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (picture)
+        inside = Mul (wider, {mask})
+        largest_beside = Reshape (inside, as_lists)
+        place = Cast <to = 7> (was)
+        table = Concat <axis = 1> (outside_{mask}, was)
+        hooked = ScatterElements <axis = 1, reduction = "max"> (table, place, largest_beside)
+        hook = Cast <to = 7> (hooked)
+        jumped = GatherElements <axis = 1> (hooked, hook)
+        jump = Cast <to = 7> (jumped)
+        landed = GatherElements <axis = 1> (jumped, jump)
+        now = GatherElements <axis = 1> (landed, place)
+        change = Sub (now, was)
+        largest = ReduceMax <keepdims = 0> (change)
+        again = Greater (largest, nought)
+    }}> (endless, start, first_{mask})
+    region_{mask} = Cast <to = 7> (region_list_{mask})
+"""
+"""Connected regions, numbered: every pixel of a mask gets the number of the last pixel of its region, 0 outside.
+
+In every turn each region, at first each pixel, joins the neighbour with the largest number ("hook"), and follows where
+that one went (two "jumps"): the turns grow with the logarithm of a region's length (Shiloach and Vishkin, "An O(log n)
+parallel connectivity algorithm", Journal of Algorithms 3 (1982)).
+"""
+
+TRACED = """
+    table_shape = Concat <axis = 0> (images_edge, table_length)
+    nothing = Expand (nought, table_shape)
+    sure_list = Reshape (sure, as_lists)
+    has_sure = ScatterElements <axis = 1, reduction = "max"> (nothing, region_edge, sure_list)
+    traced_list = GatherElements <axis = 1> (has_sure, region_edge)
+    traced = Reshape (traced_list, as_picture)
+"""
+"""Hysteresis: the edges that are sure somewhere."""
+
 LONG = """
+    places = Mul (found, coordinates)
+    place_lists = Reshape (places, as_four_lists)
+    four_shape = Shape (place_lists)
+    region_column = Unsqueeze (region_found, single)
+    four_regions = Expand (region_column, four_shape)
+    four_table_shape = Concat <axis = 0> (images_found, four_table_length)
+    four_nothings = Expand (nought, four_table_shape)
+    reached = ScatterElements <axis = 2, reduction = "max"> (four_nothings, four_regions, place_lists)
     right, bottom, left, top = Split <axis = 1, num_outputs = 4> (reached)
     columns = Add (right, left)
     rows = Add (bottom, top)
     longer = Max (columns, rows)
-    is_hair = GreaterOrEqual (longer, long_enough)
+    length_column = GatherElements <axis = 2> (longer, region_column)
+    length = Reshape (length_column, as_picture)
+    is_hair = GreaterOrEqual (length, long_enough)
     is_skin = Not (is_hair)
     skin = Cast <to = 1> (is_skin)
 """
 """The larger side of the box around every region, from how far its pixels reach to the four sides."""
 
-SPREAD = """
-    {to} = Loop <body = spread_{to} (int64 turn, bool before, float[N, C, H, W] was) => (again, now) {{
-        {steps}
-        change = Sub (now, was)
-        largest = ReduceMax <keepdims = 0> (change)
-        again = Greater (largest, nought)
-    }}> (endless, start, {source})
-"""
-STEP = """
-        wider_{k} = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> ({source})
-        {to} = Mul (wider_{k}, {within})
-"""
 FILL = """
-    filled_skin, filled = Loop <body = fill (
-        int64 turn, bool before, float[N, 1, H, W] known, float[N, 3, H, W] colour
-    ) => (again, nearer, painted) {{
-        nearer = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (known)
-        rim = Sub (nearer, known)
+    skin_colour = Mul (pixels, skin)
+    known = Concat <axis = 1> (skin_colour, skin)
+    everything = Loop <body = fill (int64 turn, bool before, float[N, 4, H, W] was) => (again, now) {{
+        wider = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (was)
+        colours, nearer = Split <axis = 1> (wider, colours_and_one)
+        same_colours, near = Split <axis = 1> (was, colours_and_one)
+        rim = Sub (nearer, near)
         is_rim = Greater (rim, nought)
-        known_colour = Mul (colour, known)
-        colours = Conv <group = 3, pads = [{reach}, {reach}, {reach}, {reach}]> (known_colour, fill_weights)
-        weights = Conv <pads = [{reach}, {reach}, {reach}, {reach}]> (known, fill_weight)
-        some_weight = Max (weights, one)
-        mean = Div (colours, some_weight)
+        sums_down = Conv <group = 4, pads = [{reach}, 0, {reach}, 0]> (was, weights_down)
+        sums = Conv <group = 4, pads = [0, {reach}, 0, {reach}]> (sums_down, weights_across)
+        same_sums, weight = Split <axis = 1> (sums, colours_and_one)
+        some_weight = Max (weight, one)
+        mean = Div (sums, some_weight)
         whole = Round (mean)
-        painted = Where (is_rim, whole, colour)
+        now = Where (is_rim, whole, was)
         any_rim = ReduceMax <keepdims = 0> (rim)
         again = Greater (any_rim, nought)
-    }}> (endless, start, skin, pixels)
+    }}> (endless, start, known)
+    filled, all_ones = Split <axis = 1> (everything, colours_and_one)
 """
+"""Ring by ring from the rim. The fourth plane is 1 where the colour is known, and its weighted sum the weight."""
+
 RESULT = "filled"
-STEPS = 8
-"""Steps between two looks at whether anything changed."""
 GREY_BITS = 15
 """OpenCV's weights of R, G and B (ITU-R BT.601) are whole numbers of this many bits."""
 GREY_WEIGHTS = (9798, 19235, 3735)
@@ -154,21 +198,15 @@ def hair_stage(size: int) -> tuple[str, dict[str, NDArray[Any]]]:
             DARK.format(width=width, reach=width // 2),
             GRADIENT,
             THINNING,
-            _spread("sure", "traced", within="edge"),
+            REGIONS.format(mask="edge"),
+            TRACED,
             FOUND,
-            _spread("places", "reached", within="found"),
+            REGIONS.format(mask="found"),
             LONG,
-            FILL.format(reach=FILL_WEIGHTS.shape[0] // 2),
+            FILL.format(reach=len(FILL_WEIGHTS) // 2),
         )
     )
     return text, _constants(size)
-
-
-def _spread(source: str, to: str, within: str) -> str:
-    """Return a loop in which every pixel takes the largest value around it, inside a mask, until nothing changes."""
-    names = ["was", *(f"after_{k}" for k in range(1, STEPS)), "now"]
-    steps = "".join(STEP.format(k=k, source=names[k], to=names[k + 1], within=within) for k in range(STEPS))
-    return SPREAD.format(to=to, steps=steps, source=source)
 
 
 def _constants(size: int) -> dict[str, NDArray[Any]]:
@@ -191,11 +229,19 @@ def _constants(size: int) -> dict[str, NDArray[Any]]:
         "high_edge": np.array(EDGES[1], np.float32),
         "nought": np.array(0, np.float32),
         "one": np.array(1, np.float32),
+        "numbers": np.arange(1, size**2 + 1, dtype=np.float32).reshape(1, 1, size, size),
+        "single": np.array([1]),
+        "table_length": np.array([size**2 + 1]),
+        "as_lists": np.array([-1, size**2]),
+        "as_picture": np.array([-1, 1, size, size]),
         "coordinates": coordinates.astype(np.float32),
+        "as_four_lists": np.array([-1, 4, size**2]),
+        "four_table_length": np.array([4, size**2 + 1]),
         # columns + rows of a region of length L add up to L + S
         "long_enough": np.array(size + hair_length(size), np.float32),
         "endless": np.array(np.iinfo(np.int64).max),
         "start": np.array(True),
-        "fill_weight": FILL_WEIGHTS[None, None],
-        "fill_weights": np.tile(FILL_WEIGHTS, (3, 1, 1, 1)),
+        "colours_and_one": np.array([3, 1]),
+        "weights_down": np.tile(FILL_WEIGHTS.reshape(1, 1, -1, 1), (4, 1, 1, 1)),
+        "weights_across": np.tile(FILL_WEIGHTS.reshape(1, 1, 1, -1), (4, 1, 1, 1)),
     }
