@@ -72,7 +72,8 @@ def three_classes() -> Checkpoint:
     spec = NetworkSpec("unet-scratch", classes=3, options={"widths": [4, 8]})
     network = build_network(spec).eval()
     head = network.get_submodule("head")
-    assert isinstance(head, torch.nn.Conv2d) and head.bias is not None
+    assert isinstance(head, torch.nn.Conv2d)
+    assert head.bias is not None
     with torch.no_grad():  # every class is the most probable one somewhere, with clear borders
         head.weight *= 30
         logits = network(torch.randn(1, 3, 32, 32))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,8 +11,9 @@ import numpy as np
 import onnx
 import pytest
 from artefact import blobs, tiny_checkpoint, tiny_model
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
+from benchmarks.planted_faults import FAULTS, Fault, no_antialias, planted
 from export.convert import convert
 from export.errors import ParityError
 from export.graph import segmenter
@@ -60,87 +60,6 @@ def measure(path: Path, original: Predictor, device: str = "cpu") -> ParityRepor
     return check(open_model(path, device, batch=CHUNK), original, samples())
 
 
-def constant(model: onnx.ModelProto, like: float) -> onnx.TensorProto:
-    """Find the constant scalar of this value."""
-    found: onnx.TensorProto
-    (found,) = [
-        entry
-        for entry in model.graph.initializer
-        if entry.data_type == onnx.TensorProto.FLOAT
-        and numpy_helper.to_array(entry).size == 1
-        and np.isclose(numpy_helper.to_array(entry), like)
-    ]
-    return found
-
-
-def attribute(model: onnx.ModelProto, index: int, name: str) -> onnx.AttributeProto:
-    """Find an attribute of the first (input) or last (mask) resize."""
-    node = [entry for entry in model.graph.node if entry.op_type == "Resize"][index]
-    found: onnx.AttributeProto = next(entry for entry in node.attribute if entry.name == name)
-    return found
-
-
-def bgr(model: onnx.ModelProto) -> None:
-    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "order"))
-    model.graph.node.insert(0, helper.make_node("Gather", ["image", "order"], ["swapped"], axis=3))
-    for node in model.graph.node[1:]:
-        for index, name in enumerate(node.input):
-            if name == "image":
-                node.input[index] = "swapped"
-
-
-def no_antialias(model: onnx.ModelProto) -> None:
-    attribute(model, 0, "antialias").i = 0
-    attribute(model, 0, "exclude_outside").i = 0
-
-
-def wrong_std(model: onnx.ModelProto) -> None:
-    scale = next(entry for entry in model.graph.initializer if entry.name == "scale")
-    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.02), "scale"))
-
-
-def threshold_40(model: onnx.ModelProto) -> None:
-    entry = constant(model, 0.5)
-    entry.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(entry), 0.4), entry.name))
-
-
-def sigmoid_twice(model: onnx.ModelProto) -> None:
-    index = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Sigmoid")
-    logits = model.graph.node[index].input[0]
-    model.graph.node[index].input[0] = "once"
-    model.graph.node.insert(index, helper.make_node("Sigmoid", [logits], ["once"]))
-
-
-def corners_aligned(model: onnx.ModelProto) -> None:
-    attribute(model, -1, "coordinate_transformation_mode").s = b"align_corners"
-
-
-def whole_pixels(model: onnx.ModelProto) -> None:
-    attribute(model, -1, "mode").s = b"nearest"
-
-
-def half_a_pixel_off(model: onnx.ModelProto) -> None:
-    attribute(model, 0, "coordinate_transformation_mode").s = b"asymmetric"
-
-
-def corners_aligned_before(model: onnx.ModelProto) -> None:
-    attribute(model, 0, "coordinate_transformation_mode").s = b"align_corners"
-
-
-def silently_bf16(model: onnx.ModelProto) -> None:
-    """Round what every convolution reads, as hardware does that computes in bf16 without saying so."""
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    for node in nodes:
-        if node.op_type in ("Conv", "ConvTranspose"):
-            for index, name in enumerate(list(node.input)[:2]):
-                short, back = f"{node.name}_{index}_bf16", f"{node.name}_{index}_rounded"
-                model.graph.node.append(helper.make_node("Cast", [name], [short], to=onnx.TensorProto.BFLOAT16))
-                model.graph.node.append(helper.make_node("Cast", [short], [back], to=onnx.TensorProto.FLOAT))
-                node.input[index] = back
-        model.graph.node.append(node)
-
-
 def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
     report = measure(tiny_model(folder / "true.onnx"), original)
     assert report.passed, report.failures
@@ -152,30 +71,11 @@ def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
     assert len(report.rows) == len(EDGES) + len(SHAPES)
 
 
-@pytest.mark.parametrize(
-    ("fault", "figures"),
-    [
-        (bgr, {"whole.max_prob", "whole.mean_dice", "batch.max_prob", "batch.mean_dice", "truth.dice_difference"}),
-        (no_antialias, {"whole.max_prob", "whole.flipped", "whole.worst_dice"}),
-        (wrong_std, {"whole.max_prob", "batch.max_prob"}),
-        (threshold_40, {"whole.flipped", "whole.mean_dice", "whole.worst_dice"}),
-        (sigmoid_twice, {"whole.max_prob", "batch.max_prob", "whole.mean_dice"}),
-        (corners_aligned, {"whole.flipped", "whole.mean_dice"}),
-        (whole_pixels, {"whole.flipped", "whole.mean_dice"}),
-        (half_a_pixel_off, {"whole.max_prob", "whole.flipped"}),
-        (corners_aligned_before, {"whole.max_prob", "whole.flipped"}),
-        (silently_bf16, {"whole.max_prob", "whole.mean_prob", "batch.max_prob", "batch.mean_prob"}),
-    ],
-)
-def test_a_planted_fault_fails_the_gate(
-    folder: Path, original: Predictor, fault: Callable[[onnx.ModelProto], None], figures: set[str]
-) -> None:
-    path = tiny_model(folder / f"{fault.__name__}.onnx")
-    model = onnx.load(path)
-    fault(model)
-    onnx.save(model, path)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_fails_the_gate(folder: Path, original: Predictor, fault: Fault) -> None:
+    path = planted(fault, tiny_model(folder / "tiny.onnx"), folder / f"{fault.__name__}.onnx")
     report = measure(path, original)
-    assert {failure.figure for failure in report.failures} >= figures
+    assert {failure.figure for failure in report.failures} >= FAULTS[fault]
     names = {row.image for row in report.rows}
     assert {failure.image for failure in report.failures} <= names
     with pytest.raises(ParityError, match=r"whole\.flipped|whole\.max_prob") as raised:
@@ -185,10 +85,7 @@ def test_a_planted_fault_fails_the_gate(
 
 def test_faults_before_the_network_do_not_show_where_the_host_resizes(folder: Path, original: Predictor) -> None:
     """So the two feeds are told apart in the figures."""
-    path = tiny_model(folder / "feeds.onnx")
-    model = onnx.load(path)
-    no_antialias(model)
-    onnx.save(model, path)
+    path = planted(no_antialias, tiny_model(folder / "tiny.onnx"), folder / "feeds.onnx")
     assert all(failure.figure.startswith(("whole.", "truth.")) for failure in measure(path, original).failures)
 
 

@@ -1,0 +1,177 @@
+"""Faults that an exporter can have, planted in a model: ``python -m benchmarks.planted_faults --images DIR``.
+
+Each has to fail the parity gate. The command plants them in the model of the package and prints a line for each; the
+tests do it with a tiny one.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from benchmarks.conftest import CHECKPOINT
+from export.bundled import bundled_model
+from export.parity import CHUNK, ParityReport, check
+from export.runtime import open_model
+from export.samples import sample_set
+from seglab.checkpoints import load_checkpoint
+from seglab.predict import Predictor
+
+Fault = Callable[[onnx.ModelProto], None]
+
+
+def bgr(model: onnx.ModelProto) -> None:
+    """The channels in the wrong order."""
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2, 1, 0]), "order"))
+    model.graph.node.insert(0, helper.make_node("Gather", ["image", "order"], ["swapped"], axis=3))
+    for node in model.graph.node[1:]:
+        for index, name in enumerate(node.input):
+            if name == "image":
+                node.input[index] = "swapped"
+
+
+def no_antialias(model: onnx.ModelProto) -> None:
+    """Every so many pixels looked at, the others passed over."""
+    _attribute(model, 0, "antialias").i = 0
+    _attribute(model, 0, "exclude_outside").i = 0
+
+
+def wrong_std(model: onnx.ModelProto) -> None:
+    """A normalisation that is 2 % off."""
+    scale = next(entry for entry in model.graph.initializer if entry.name == "scale")
+    scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(1.02), "scale"))
+
+
+def threshold_40(model: onnx.ModelProto) -> None:
+    """A mask from 0.4 on."""
+    entry = _constant(model, 0.5)
+    entry.CopyFrom(numpy_helper.from_array(np.full_like(numpy_helper.to_array(entry), 0.4), entry.name))
+
+
+def sigmoid_twice(model: onnx.ModelProto) -> None:
+    """The sigmoid of what is a probability already."""
+    index = next(i for i, node in enumerate(model.graph.node) if node.op_type == "Sigmoid")
+    logits = model.graph.node[index].input[0]
+    model.graph.node[index].input[0] = "once"
+    model.graph.node.insert(index, helper.make_node("Sigmoid", [logits], ["once"]))
+
+
+def corners_aligned(model: onnx.ModelProto) -> None:
+    """The way back with the corners on each other."""
+    _attribute(model, -1, "coordinate_transformation_mode").s = b"align_corners"
+
+
+def whole_pixels(model: onnx.ModelProto) -> None:
+    """The way back without interpolation."""
+    _attribute(model, -1, "mode").s = b"nearest"
+
+
+def half_a_pixel_off(model: onnx.ModelProto) -> None:
+    """The way in without the half-pixel shift."""
+    _attribute(model, 0, "coordinate_transformation_mode").s = b"asymmetric"
+
+
+def corners_aligned_before(model: onnx.ModelProto) -> None:
+    """The way in with the corners on each other."""
+    _attribute(model, 0, "coordinate_transformation_mode").s = b"align_corners"
+
+
+def silently_bf16(model: onnx.ModelProto) -> None:
+    """Convolutions in bf16 that nobody asked for: what they read is rounded."""
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type in ("Conv", "ConvTranspose"):
+            for index, name in enumerate(list(node.input)[:2]):
+                short, back = f"{node.name}_{index}_bf16", f"{node.name}_{index}_rounded"
+                model.graph.node.append(helper.make_node("Cast", [name], [short], to=onnx.TensorProto.BFLOAT16))
+                model.graph.node.append(helper.make_node("Cast", [short], [back], to=onnx.TensorProto.FLOAT))
+                node.input[index] = back
+        model.graph.node.append(node)
+
+
+FAULTS: dict[Fault, set[str]] = {
+    bgr: {"whole.max_prob", "whole.mean_dice", "batch.max_prob", "batch.mean_dice", "truth.dice_difference"},
+    no_antialias: {"whole.max_prob", "whole.flipped", "whole.worst_dice"},
+    wrong_std: {"whole.max_prob", "batch.max_prob"},
+    threshold_40: {"whole.flipped", "whole.mean_dice", "whole.worst_dice"},
+    sigmoid_twice: {"whole.max_prob", "batch.max_prob", "whole.mean_dice"},
+    corners_aligned: {"whole.flipped", "whole.mean_dice"},
+    whole_pixels: {"whole.flipped", "whole.mean_dice"},
+    half_a_pixel_off: {"whole.max_prob", "whole.flipped"},
+    corners_aligned_before: {"whole.max_prob", "whole.flipped"},
+    silently_bf16: {"whole.max_prob", "whole.mean_prob", "batch.max_prob", "batch.mean_prob"},
+}
+"""The faults, and the figures that have to show each of them."""
+
+
+def planted(fault: Fault, source: Path, target: Path) -> Path:
+    """Write the model ``source`` with a fault in it, and return its path."""
+    model = onnx.load(source)
+    fault(model)
+    onnx.save(model, target)
+    return target
+
+
+@click.command()
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
+@click.option("--limit", default=12, show_default=True, help="At most so many images.")
+def main(images: Path, limit: int) -> None:
+    """Print what the gate says of each fault."""
+    original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(images, limit)
+    passed = []
+    with tempfile.TemporaryDirectory() as folder:
+        for fault in (_none, *FAULTS):
+            path = planted(fault, bundled_model(), Path(folder) / "faulty.onnx")
+            report = check(open_model(path, "cpu", batch=CHUNK), original, samples, source=samples.source)
+            click.echo(line(fault, report))
+            if report.passed and fault is not _none:
+                passed.append(fault.__name__)
+    if passed:
+        raise click.ClickException(f"Not found: {', '.join(passed)}.")
+
+
+def line(fault: Fault, report: ParityReport) -> str:
+    """Return what the gate says in one line."""
+    whole = report.figures["whole"]
+    figures = (
+        f"prob by up to {whole['max_prob']:.1e}, flipped {whole['flipped']:.1e}, Dice {whole['mean_dice']:.5f}, "
+        f"worst {whole['worst_dice']:.4f}"
+    )
+    failures = ", ".join(dict.fromkeys(failure.figure for failure in report.failures))
+    verdict = "passed" if report.passed else f"FAILED: {failures}"
+    return f"{(fault.__doc__ or '').splitlines()[0]} {figures}; {verdict}"
+
+
+def _constant(model: onnx.ModelProto, like: float) -> onnx.TensorProto:
+    """Return the constant scalar of this value."""
+    found: onnx.TensorProto
+    (found,) = [
+        entry
+        for entry in model.graph.initializer
+        if entry.data_type == onnx.TensorProto.FLOAT
+        and numpy_helper.to_array(entry).size == 1
+        and np.isclose(numpy_helper.to_array(entry), like)
+    ]
+    return found
+
+
+def _attribute(model: onnx.ModelProto, index: int, name: str) -> onnx.AttributeProto:
+    """Return an attribute of the first (input) or last (mask) resize."""
+    node = [entry for entry in model.graph.node if entry.op_type == "Resize"][index]
+    found: onnx.AttributeProto = next(entry for entry in node.attribute if entry.name == name)
+    return found
+
+
+def _none(model: onnx.ModelProto) -> None:
+    """The model as it is."""
+
+
+if __name__ == "__main__":
+    main()
