@@ -39,9 +39,14 @@ def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
     With several classes: the mean Dice over those that either mask holds, the background (0) not counted; 1 where
     there are none.
     """
-    labels = [label for label in np.union1d(np.unique(mask), np.unique(expected)) if label != 0]
-    counts = [_counts(mask == label, expected == label) for label in labels]
+    labels = np.flatnonzero(_present(mask) | _present(expected))
+    counts = [_counts(mask == label, expected == label) for label in labels if label != 0]
     return int(np.count_nonzero(mask != expected)), float(np.mean([entry.dice for entry in counts])) if counts else 1.0
+
+
+def _present(mask: Masks) -> NDArray[np.bool_]:
+    """Return which values a mask holds, ``(256,)``: its histogram, which is much quicker than sorting."""
+    return np.asarray(cv2.calcHist([mask], [0], None, [256], [0, 256]))[:, 0] > 0
 
 
 def _counts(mask: NDArray[np.bool_], expected: NDArray[np.bool_]) -> Confusion:
