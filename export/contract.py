@@ -37,9 +37,9 @@ class Contract:
     for lesion or not; of several, the first is the background, and the mask holds their numbers. ``tta``: ``flips``
     where the graph averages over mirror images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the
     networks whose probabilities are averaged, where there are several; the other fields are the first one's.
-    ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 model was
-    made, and which layers stayed in float. ``training``: data and scores. ``parity``: figures against the PyTorch
-    original. ``tools``: versions that made the file.
+    ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16
+    model was made, and which layers stayed in fp32. ``training``: data and scores. ``parity``: figures against the
+    PyTorch original. ``tools``: versions that made the file.
     """
 
     arch: str

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from export.calibration import Calibration
 from export.contract import Contract
 from export.errors import ContractError
-from export.graph import contract_for, segmenter
+from export.graph import contract_for, fused, segmenter, traced
+from export.half import layers_of
 from export.parity import CHUNK, ParityReport, check
+from export.quantise import layer_names
 from export.runtime import Model, open_model
 from export.samples import Sample, SampleSet
 from export.sensitivity import Candidate, candidates
@@ -27,13 +29,20 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 
 
+SCREENED = 12
+"""Images that an fp16 model with layers in fp32 has to pass before it is shown all."""
+
+
 @dataclass(frozen=True)
 class _Version:
-    """A model to try. ``promising``: worth the gate, which costs more than making it."""
+    """A model to try. ``promising``: worth the gate, which costs more than making it; ``screen``: try a few images
+    first.
+    """
 
     model: ModelProto
     contract: Contract
     promising: bool = True
+    screen: bool = False
 
 
 def convert(
@@ -44,17 +53,18 @@ def convert(
     precision: str = "fp32",
     calibration: Calibration | None = None,
     licence: str = "not stated",
-    fused: ModelProto | None = None,
+    fused_model: ModelProto | None = None,
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
     look: Callable[[Model, Predictor, ParityReport], None] = lambda *_: None,
 ) -> ParityReport:
     """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
-    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. The report's figures are in the model's
-    contract, too. ``look`` is given what was measured, passed or not, while the model is open. ``fused`` replaces the
-    fp32 graph that is exported (a test of the gate hands in wrong ones). Raises :class:`ContractError` for what cannot
-    be exported, :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out``
-    then, and what was there before stays.
+    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. In int8 and fp16 layers are put back into
+    fp32 until the gate passes. The report's figures are in the model's contract, too. ``look`` is given what was
+    measured, passed or not, while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test
+    of the gate hands in wrong ones). Raises :class:`ContractError` for what cannot be exported,
+    :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out`` then, and what
+    was there before stays.
     """
     if (calibration is not None) != (precision == "int8"):
         raise ContractError(
@@ -65,11 +75,13 @@ def convert(
     contract = contract_for(checkpoints, licence)
     with replacing(out) as temporary:
         tried: tuple[Contract, Model, ParityReport] | None = None
-        for version in _versions(checkpoints, contract, precision, calibration, fused):
+        for version in _versions(checkpoints, contract, precision, calibration, fused_model):
             if tried and not version.promising:
                 continue
             write_model(version.model, version.contract, temporary)
             model = open_model(temporary, "cpu", batch=CHUNK)
+            if version.screen and not check(model, original, samples.some(SCREENED)).passed:
+                continue
             report = check(model, original, samples, source=samples.source, track=track)
             if version.contract.quantisation:
                 report.about["quantisation"] = version.contract.quantisation
@@ -91,16 +103,32 @@ def _versions(
     contract: Contract,
     precision: str,
     calibration: Calibration | None,
-    fused: ModelProto | None,
+    fused_model: ModelProto | None,
 ) -> Iterator[_Version]:
-    """Yield the models to try, the best first: one, or in int8 with more and more layers in float."""
+    """Yield the models to try, the best first: one, or in int8 and fp16 with more and more layers in fp32."""
     described = dataclasses.replace(contract, precision=precision)
-    if calibration is None:
-        yield _Version(fused or segmenter(checkpoints, precision), described)
-        return
-    for candidate in candidates(fused or segmenter(checkpoints), calibration, contract.threshold):
-        made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
-        yield _Version(candidate.model, made, candidate.promising)
+    if fused_model is not None and calibration is None:
+        yield _Version(fused_model, described)
+    elif precision == "fp16":
+        yield from _half_versions(checkpoints, described)
+    elif calibration is None:
+        yield _Version(segmenter(checkpoints, precision), described)
+    else:
+        for candidate in candidates(fused_model or segmenter(checkpoints), calibration, contract.threshold):
+            made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
+            yield _Version(candidate.model, made, candidate.promising)
+
+
+def _half_versions(checkpoints: Sequence[Checkpoint], contract: Contract) -> Iterator[_Version]:
+    """Yield fp16 models: with no layer in fp32, then with the first 1, 2, 4, ... up to half of them."""
+    networks = traced(checkpoints)
+    layers = layers_of(networks[0])
+    count = 0
+    while count <= len(layers) // 2:
+        made = {"layers": len(layers), "float_layers": layer_names(layers[:count])}
+        model = fused(checkpoints, networks, "fp16", count)
+        yield _Version(model, dataclasses.replace(contract, quantisation=made), screen=count > 0)
+        count = 2 * count or 1
 
 
 def _describe(candidate: Candidate, calibration: Calibration) -> dict[str, Any]:

@@ -28,14 +28,26 @@ def segmenter(checkpoints: Sequence[Checkpoint], precision: str = "fp32") -> Mod
     ``precision``: ``fp32``, ``fp16`` or ``fp16-weights``. Raises :class:`ContractError` where they do not go together,
     or a network cannot be exported.
     """
+    return fused(checkpoints, traced(checkpoints), precision)
+
+
+def traced(checkpoints: Sequence[Checkpoint]) -> list[ModelProto]:
+    """Return the networks of checkpoints as graphs, in fp32. Raises as :func:`segmenter` does."""
     require_alike(checkpoints)
+    return [trace(restore_network(each), each.size) for each in checkpoints]
+
+
+def fused(
+    checkpoints: Sequence[Checkpoint], networks: Sequence[ModelProto], precision: str, float_layers: int = 0
+) -> ModelProto:
+    """Return the fused graph of traced networks in a precision (see :func:`export.half.in_precision`)."""
     first = checkpoints[0]
     members = [
-        Member(in_precision(trace(restore_network(each), each.size), precision), each.mean, each.std)
-        for each in checkpoints
+        Member(in_precision(network, precision, float_layers), each.mean, each.std)
+        for each, network in zip(checkpoints, networks, strict=True)
     ]
-    network = first.network
-    return fuse(members, Stages(first.size, first.threshold, network.classes, first.tta == "flips", first.hair))
+    stages = Stages(first.size, first.threshold, first.network.classes, first.tta == "flips", first.hair)
+    return fuse(members, stages)
 
 
 def require_alike(checkpoints: Sequence[Checkpoint]) -> None:

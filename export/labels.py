@@ -46,7 +46,7 @@ def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
 
 def _present(mask: Masks) -> NDArray[np.bool_]:
     """Return which values a mask holds, ``(256,)``: its histogram, which is much quicker than sorting."""
-    return np.asarray(cv2.calcHist([mask], [0], None, [256], [0, 256]))[:, 0] > 0
+    return np.asarray(cv2.calcHist([mask], [0], None, [256], [0, 256])).ravel() > 0
 
 
 def _counts(mask: NDArray[np.bool_], expected: NDArray[np.bool_]) -> Confusion:

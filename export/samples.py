@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,10 @@ class SampleSet:
             yield from (_read(image, truth) for image, truth in self.files)
         else:
             yield from synthetic_samples()
+
+    def some(self, count: int) -> SampleSet:
+        """Return the set with at most ``count`` of its files."""
+        return dataclasses.replace(self, files=self.files[:: max(1, -(-len(self.files) // count))])
 
 
 def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:

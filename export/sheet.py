@@ -72,7 +72,9 @@ def _quantisation_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
     if not made:
         return []
     kept = made["float_layers"]
-    float_layers = f"{len(kept)} of {made['layers']} layers in float{': ' + ', '.join(kept) if kept else ''}"
+    float_layers = f"{len(kept)} of {made['layers']} layers in fp32{': ' + ', '.join(kept) if kept else ''}"
+    if "calibration" not in made:
+        return [("", float_layers)]
     return [("quantised", f"calibrated on {made['calibration']}"), ("", float_layers)]
 
 

@@ -103,7 +103,7 @@ MIRROR_CONSTANTS: Constants = {
 @dataclass(frozen=True)
 class Member:
     """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits ``(N, C, S,
-    S)``, both in fp32 or both in fp16. ``mean``, ``std``: of the normalisation it learned with, per RGB channel on the
+    S)``, either in fp32 or fp16. ``mean``, ``std``: of the normalisation it learned with, per RGB channel on the
     scale 0-1.
     """
 
@@ -186,8 +186,8 @@ def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str,
     from onnx import GraphProto, compose
 
     given, wanted = _interface(network.graph, stages)
-    half = _is_half(given)
-    if half:
+    half_in, half_out = _is_half(given), _is_half(wanted)
+    if half_in:
         _add(graph, TO_HALF.format(k=k, source=source))
     own = GraphProto()
     own.CopyFrom(network.graph)
@@ -196,15 +196,15 @@ def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str,
     prefix = f"{NETWORK}{k}."
     own = compose.add_prefix_graph(own, prefix)
     ends = {
-        prefix + given.name: f"halved{k}" if half else source,
-        prefix + wanted.name: f"half_logits{k}" if half else f"logits{k}",
+        prefix + given.name: f"halved{k}" if half_in else source,
+        prefix + wanted.name: f"half_logits{k}" if half_out else f"logits{k}",
     }
     for node in own.node:
         node.input[:] = [ends.get(name, name) for name in node.input]
         node.output[:] = [ends.get(name, name) for name in node.output]
     graph.node.extend(own.node)
     graph.initializer.extend(own.initializer)
-    if half:
+    if half_out:
         _add(graph, FROM_HALF.format(k=k))
 
 

@@ -124,7 +124,7 @@ def test_the_contract_says_so(made: Path, folder: Path) -> None:
     assert made.stat().st_size < 0.7 * (tiny_model(folder / "fp32.onnx")).stat().st_size
     info = run("info", made).stdout
     assert "quantised        calibrated on blobs" in info
-    assert "0 of 13 layers in float" in info
+    assert "0 of 13 layers in fp32" in info
 
 
 @pytest.mark.parametrize("shape", [(1, TINY_SIZE, TINY_SIZE), (3, 91, 140), (2, 1, 1), (5, 300, 32)])

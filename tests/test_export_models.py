@@ -131,7 +131,7 @@ def test_classes_that_are_mixed_up_fail_the_gate(folder: Path, three_classes: Ch
         numpy_helper.from_array(numpy_helper.to_array(bias)[[0, 2, 1]] + np.array([0, 1, 0], np.float32), bias.name)
     )
     with pytest.raises(ParityError, match=r"whole\.flipped"):
-        convert([three_classes], folder / "mixed.onnx", Pictures(), fused=model)
+        convert([three_classes], folder / "mixed.onnx", Pictures(), fused_model=model)
 
 
 def test_classes_without_names_get_numbers(three_classes: Checkpoint) -> None:

@@ -137,7 +137,7 @@ def test_convert_leaves_nothing_where_the_gate_fails(folder: Path, picture_folde
     wrong = segmenter([dataclasses.replace(checkpoint, std=(0.3, 0.3, 0.3))])
     out = folder / "wrong" / "m.onnx"
     with pytest.raises(ParityError, match=r"whole\.max_prob is .* at most 0\.001 allowed \(worst image: "):
-        convert([checkpoint], out, sample_set(picture_folder), fused=wrong)
+        convert([checkpoint], out, sample_set(picture_folder), fused_model=wrong)
     assert list(out.parent.iterdir()) == []
 
 
