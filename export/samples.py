@@ -64,7 +64,9 @@ class SampleSet:
             yield from synthetic_samples()
 
     def some(self, count: int) -> SampleSet:
-        """Return the set with at most ``count`` of its files."""
+        """Return the set with at most ``count`` of its files; the synthetic images are few, and stay."""
+        if not self.files:
+            return self
         return dataclasses.replace(self, files=self.files[:: max(1, -(-len(self.files) // count))])
 
 

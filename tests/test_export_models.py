@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 import torch
@@ -15,6 +16,7 @@ from artefact import TINY_SIZE, blobs, tiny_checkpoint
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
+from export.calibration import session
 from export.cli import main
 from export.commands import onnx as onnx_command
 from export.contract import read_contract
@@ -157,6 +159,45 @@ def test_half_precision_passes_its_gate_and_halves_the_file(
 def test_a_network_in_half_precision_has_casts_at_its_ends_only(checkpoint: Checkpoint) -> None:
     casts = [node.name for node in segmenter([checkpoint], "fp16").graph.node if node.op_type == "Cast"]
     assert casts == ["floats", "halved", "logits", "ones"]
+
+
+def test_the_first_layers_stay_in_fp32_where_fp16_does_not_do(folder: Path, checkpoint: Checkpoint) -> None:
+    """What the first layer gives lies around 300, where fp16 has steps of a quarter; the second takes it off again."""
+    state = dict(checkpoint.state)
+    state["stem.1.bias"] = state["stem.1.bias"] + 300
+    state["stem.4.running_mean"] = state["stem.4.running_mean"] + 300 * state["stem.3.weight"].sum(dim=(1, 2, 3))
+    path = folder / "rough.onnx"
+    report = convert([dataclasses.replace(checkpoint, state=state)], path, Pictures(), precision="fp16")
+    made = read_contract(path).quantisation
+    assert report.passed
+    assert made["float_layers"] == ["stem.0", "stem.3"]
+    assert report.about["quantisation"] == made
+    result = run("info", path)
+    assert f"2 of {made['layers']} layers in fp32: stem.0, stem.3" in result.stdout
+    types = {entry.name: entry.data_type for entry in onnx.load(path).graph.initializer}
+    assert types["network.stem.3.weight"] == onnx.TensorProto.FLOAT
+    assert types["network.down.0.0.weight_fp16"] == onnx.TensorProto.FLOAT16
+
+
+def test_what_is_not_zero_stays_so_in_fp16() -> None:
+    """A small constant in a denominator would become a division by zero."""
+    text = """<ir_version: 10, opset_import: ["" : 18]>
+    g (float[N, 3, 4, 4] x) => (float[N, 3, 4, 4] y) <float[1] small = {1e-9}> {
+        squares = Mul (x, x)
+        some = Add (squares, small)
+        y = Div (x, some)
+    }"""
+    model = in_precision(onnx.parser.parse_model(text), "fp16")
+    zeros = np.zeros((1, 3, 4, 4), np.float16)
+    (result,) = session(model).run(None, {"x": zeros})
+    assert np.array_equal(result, zeros)
+
+
+def test_an_output_whose_type_is_not_known_is_refused_in_fp16() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 18, "elsewhere" : 1]>
+    g (float[N, 3, 4, 4] x) => (float[N, 3, 4, 4] y) { inner = elsewhere.Foo (x) y = Relu (inner) }"""
+    with pytest.raises(ContractError, match="Export with --precision fp32"):
+        in_precision(onnx.parser.parse_model(text), "fp16")
 
 
 def test_weights_beyond_half_precision_are_refused(checkpoint: Checkpoint) -> None:
