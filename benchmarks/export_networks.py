@@ -19,7 +19,8 @@ import click
 import numpy as np
 import torch
 
-from benchmarks.lab import RESULTS, ROOT, machine
+from benchmarks.lab import RESULTS, machine
+from benchmarks.sections import EXPORT_PAGE, put
 from export.errors import ContractError
 from export.graph import contract_for, segmenter
 from export.runtime import open_model
@@ -42,8 +43,6 @@ SIZE = 192
 """Not 256: the side is free."""
 OPENINGS = 3
 FILE = RESULTS / "export-networks.json"
-PAGE = ROOT / "docs" / "export.md"
-BEGIN, END = "<!-- networks: begin -->", "<!-- networks: end -->"
 
 
 @click.command()
@@ -59,7 +58,7 @@ def main(only: str) -> None:
             write_text(
                 FILE, json.dumps({"format_version": 1, "machine": machine(), "networks": found}, indent=1) + "\n"
             )
-    write_table()
+    put(EXPORT_PAGE, "networks", table())
 
 
 def combinations() -> list[tuple[str, str]]:
@@ -109,13 +108,6 @@ def _open(path: Path) -> tuple[Any, float]:
         model = open_model(path, "cpu")
         seconds.append(time.perf_counter() - start)
     return model, statistics.median(seconds)
-
-
-def write_table() -> None:
-    """Put the table of the figures between its marks on the page."""
-    before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    write_text(PAGE, f"{before}{BEGIN}\n{table()}{END}{after}")
 
 
 def table() -> str:

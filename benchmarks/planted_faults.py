@@ -16,6 +16,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from benchmarks.conftest import CHECKPOINT
+from benchmarks.sections import EXPORT_PAGE, put
 from export.bundled import bundled_model
 from export.parity import CHUNK, ParityReport, check
 from export.runtime import open_model
@@ -24,6 +25,10 @@ from seglab.checkpoints import load_checkpoint
 from seglab.predict import Predictor
 
 Fault = Callable[[onnx.ModelProto], None]
+HEAD = (
+    "| fault | largest difference of probabilities | flipped | mean Dice | worst | beyond its limit |",
+    "|" + " --- |" * 6,
+)
 
 
 def bgr(model: onnx.ModelProto) -> None:
@@ -123,30 +128,33 @@ def planted(fault: Fault, source: Path, target: Path) -> Path:
 @click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
 @click.option("--limit", default=12, show_default=True, help="At most so many images.")
 def main(images: Path, limit: int) -> None:
-    """Print what the gate says of each fault."""
+    """Print what the gate says of each fault, and put it into docs/export.md."""
     original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(images, limit)
-    passed = []
+    lines, not_found = [*HEAD], []
     with tempfile.TemporaryDirectory() as folder:
         for fault in (_none, *FAULTS):
             path = planted(fault, bundled_model(), Path(folder) / "faulty.onnx")
             report = check(open_model(path, "cpu", batch=CHUNK), original, samples, source=samples.source)
-            click.echo(line(fault, report))
+            lines.append(line(fault, report))
+            click.echo(lines[-1])
             if report.passed and fault is not _none:
-                passed.append(fault.__name__)
-    if passed:
-        raise click.ClickException(f"Not found: {', '.join(passed)}.")
+                not_found.append(fault.__name__)
+    put(EXPORT_PAGE, "faults", "\n".join(lines))
+    if not_found:
+        raise click.ClickException(f"Not found: {', '.join(not_found)}.")
 
 
 def line(fault: Fault, report: ParityReport) -> str:
-    """Return what the gate says in one line."""
+    """Return what the gate says, as a line of the table."""
     whole = report.figures["whole"]
-    figures = (
-        f"prob by up to {whole['max_prob']:.1e}, flipped {whole['flipped']:.1e}, Dice {whole['mean_dice']:.5f}, "
-        f"worst {whole['worst_dice']:.4f}"
-    )
+    figures = " | ".join(
+        (
+            f"{whole['max_prob']:.1e}", f"{whole['flipped']:.1e}", f"{whole['mean_dice']:.5f}",
+            f"{whole['worst_dice']:.4f}",
+        )
+    )  # fmt: skip
     failures = ", ".join(dict.fromkeys(failure.figure for failure in report.failures))
-    verdict = "passed" if report.passed else f"FAILED: {failures}"
-    return f"{(fault.__doc__ or '').splitlines()[0]} {figures}; {verdict}"
+    return f"| {(fault.__doc__ or '').splitlines()[0]} | {figures} | {failures or 'passed'} |"
 
 
 def _constant(model: onnx.ModelProto, like: float) -> onnx.TensorProto:

@@ -3,7 +3,7 @@
 ``python -m benchmarks.precisions CKPT... --images DIR --calibrate DIR --name NAME`` exports each checkpoint in each
 precision through the gate, repeats the gate on every device that is there, and measures throughput beside PyTorch
 eager in fp32, in one process, alternating. Figures go to ``benchmarks/results/NAME-precisions.json`` (``--name h200``
-on such a machine), a table to stdout.
+on such a machine); without checkpoints the tables of all such files are put into ``docs/export.md``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from batch.png import encode_mask
 from benchmarks.lab import RESULTS, machine
+from benchmarks.sections import EXPORT_PAGE, put
 from export.calibration import calibration_set
 from export.convert import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
@@ -41,24 +42,30 @@ DEVICES = (("cpu", "auto"), ("openvino", "fp32"), ("openvino", "auto"), ("cuda",
 """Device and what it computes in; ``auto`` is the provider's fastest that verifies."""
 ROUNDS = 7
 BATCH = 16
+SUFFIX = "-precisions.json"
 
 Batch = NDArray[np.uint8]
 
 
 @click.command()
-@click.argument("checkpoints", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
-@click.option("--calibrate", type=click.Path(path_type=Path), required=True, help="Images for int8.")
-@click.option("--name", required=True, help="Of the machine, in the name of the result.")
+@click.argument("checkpoints", type=click.Path(path_type=Path), nargs=-1)
+@click.option("--images", type=click.Path(path_type=Path), help="Images with truth, for the gate.")
+@click.option("--calibrate", type=click.Path(path_type=Path), help="Images for int8.")
+@click.option("--name", default="", help="Of the machine, in the name of the result.")
 @click.option("--only", default="", help="Only these devices, by commas.")
 @click.option("--limit", default=84, show_default=True, help="At most so many images.")
-def main(checkpoints: tuple[Path, ...], images: Path, calibrate: Path, name: str, only: str, limit: int) -> None:
-    """Measure, print the table, write the figures."""
-    devices = [device for device in DEVICES if not only or device[0] in only.split(",")]
-    rows = [row for path in checkpoints for row in _measured(path, images, calibrate, devices, limit)]
-    report = {"format_version": 1, "machine": machine(), "batch": BATCH, "rounds": ROUNDS, "rows": rows}
-    write_text(RESULTS / f"{name}-precisions.json", json.dumps(report, indent=1) + "\n")
-    click.echo(table(rows))
+def main(
+    checkpoints: tuple[Path, ...], images: Path | None, calibrate: Path | None, name: str, only: str, limit: int
+) -> None:
+    """Measure and write the figures; or, without checkpoints, the tables."""
+    if checkpoints:
+        if images is None or calibrate is None or not name:
+            raise click.UsageError("Checkpoints need --images, --calibrate and --name.")
+        devices = [device for device in DEVICES if not only or device[0] in only.split(",")]
+        rows = [row for path in checkpoints for row in _measured(path, images, calibrate, devices, limit)]
+        report = {"format_version": 1, "machine": machine(), "batch": BATCH, "rounds": ROUNDS, "rows": rows}
+        write_text(RESULTS / f"{name}{SUFFIX}", json.dumps(report, indent=1) + "\n")
+    put(EXPORT_PAGE, "precisions", "\n\n".join(map(table, sorted(RESULTS.glob(f"*{SUFFIX}")))))
 
 
 def _measured(
@@ -171,16 +178,19 @@ def _figures(report: ParityReport) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """Return the rows as a Markdown table."""
+def table(path: Path) -> str:
+    """Return the rows of a result as a Markdown table, under a line about the machine."""
+    result = json.loads(path.read_text())
     lines = [
-        "| network | precision | device | computed in | gate | whole: flipped | mean Dice | worst | batch: flipped "
-        "| mean Dice | worst | Dice to truth | MiB | x eager |",
-        "|" + " --- |" * 14,
+        f"{result['machine']}; batches of {result['batch']}, medians of {result['rounds']} rounds.",
+        "",
+        "| network | precision | device | gate | whole images: flipped | mean Dice | worst | batches: flipped "
+        "| mean Dice | worst | Dice to truth | MiB | x eager fp32 |",
+        "|" + " --- |" * 13,
     ]
-    for row in rows:
+    for row in result["rows"]:
         if "figures" not in row:
-            lines.append(f"| {row['network']} | {row['precision']} | {row['device']} | - | not passed |" + " |" * 9)
+            lines.append(f"| {row['network']} | {row['precision']} | {row['device']} | not passed |" + " |" * 9)
             continue
         figures = row["figures"]
         feeds = " | ".join(
@@ -188,8 +198,10 @@ def table(rows: list[dict[str, Any]]) -> str:
             for feed in (figures["whole"], figures["batch"])
         )
         moved = f"{figures['truth']['dice_difference']:+.5f}" if "truth" in figures else ""
-        gate = "passed" if row["passed"] else "FAILED"
-        what = " | ".join((row["network"], row["precision"], row["device"], row["compute"], gate))
+        kept = f" ({row['float_layers']} layers in fp32)" if row["float_layers"] else ""
+        computed = "" if row["compute"] == row["precision"] else f" ({row['compute']})"
+        gate = f"passed, {row['images']} images" if row["passed"] else "FAILED"
+        what = " | ".join((row["network"], row["precision"] + kept, row["device"] + computed, gate))
         lines.append(f"| {what} | {feeds} | {moved} | {row['mebibytes']:.1f} | {row['times_eager']:.2f} |")
     return "\n".join(lines)
 

@@ -126,8 +126,9 @@ def test_a_network_that_learned_without_hairs_gets_none(tmp_path: Path, photogra
     assert shaved[0] == pytest.approx(Predictor(checkpoint).prob(image), abs=1e-4)
     assert np.abs(shaved[0] - Predictor(dataclasses.replace(checkpoint, hair="none")).prob(image)).max() > 1e-3
     words = ["check", str(tmp_path / "m.onnx"), str(tmp_path / "plain.pt"), "--images", str(photographs)]
-    result = CliRunner().invoke(main, words)  # the model counts, not what the checkpoint says
-    assert result.exit_code == 0, result.output
+    for device in ("cpu", "openvino"):  # the model counts, not what the checkpoint says
+        result = CliRunner().invoke(main, [*words, "--device", device])
+        assert result.exit_code == 0, result.output
 
 
 def test_it_can_be_asked_for(tmp_path: Path, photographs: Path) -> None:
