@@ -35,7 +35,8 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--files-from", multiple=True, metavar="LIST", help="A list of files, one a line; - for stdin.")
 @click.option("--out", type=FILE, required=True, help="Folder for the masks and the ledger.")
 @click.option("--model", type=FILE, help="Model file.  [default: the one that comes with the package]")
 @click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
@@ -48,12 +49,13 @@ def main() -> None:
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @command_errors
 def run(**options: Any) -> None:
-    """Write a mask for every image of the SOURCEs: folders (with all below), files, or quoted patterns.
+    """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,
+    .tar, .tar.gz and so on, without unpacking), or - for a tar or a list of files on standard input.
 
     Run the same command again to go on where it stopped, or to do what is new or changed. Exit code 3: finished, but
     some images failed; `seg-batch status OUT` names them.
 
-    Example: seg-batch run photos 'more/**/*.jpg' --out masks --overlays pictures
+    Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
     from batch.runner import Runner
     from batch.settings import RunSettings

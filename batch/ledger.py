@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import OutputError
+from batch.items import Item
 from batch.naming import NameTemplate, clash_key
 from batch.records import Claim, Claimed, Figures, RunRecord, now
 from batch.schema import encode, ledger_path, mapped_errors, open_for_writing
-from batch.sources import Item
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5

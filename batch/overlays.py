@@ -19,8 +19,10 @@ def overlay_path(overlays: Path, mask: str) -> Path:
     return (overlays / mask).with_suffix(".jpg")
 
 
-def draw_overlay(image: Path, mask: NDArray[np.uint8], path: Path) -> None:
-    """Write ``image`` with the outline of its ``mask`` (H, W), scaled down to at most 1024 pixels a side."""
+def draw_overlay(image: bytes, mask: NDArray[np.uint8], path: Path) -> None:
+    """Write an ``image`` (the bytes of its file) with the outline of its ``mask`` (H, W), scaled down to at most 1024
+    pixels a side.
+    """
     height, width = mask.shape
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     sides = (max(1, round(width * scale)), max(1, round(height * scale)))

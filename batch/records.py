@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batch.sources import Item
+from batch.items import Item
 
 
 @dataclass(frozen=True, slots=True)

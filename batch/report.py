@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batch.errors import shown
+from batch.items import SourceReport
 from batch.records import Status
-from batch.sources import SourceReport
 
 
 class StageClock(Protocol):

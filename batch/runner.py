@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import OutputError
+from batch.items import Item
 from batch.ledger import Finish, Ledger, locked
 from batch.leftovers import remove_leftovers, require_fresh
 from batch.naming import NameTemplate
 from batch.records import Claim, Claimed, Result, RunRecord, Status
 from batch.report import RunReport
 from batch.settings import RunSettings
-from batch.sources import Item, Sources
+from batch.sources import Sources
 from batch.tools import tool_versions
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Runner:
         self.settings = settings
         self.report = RunReport()
         folders = [settings.out] if settings.overlays is None else [settings.out, settings.overlays]
-        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, excluded=folders)
+        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, folders, settings.files_from)
         self.report.sources = self.sources.report
         self._model = model
         self._pipeline: Pipeline | None = None
@@ -190,7 +191,8 @@ def run(settings: RunSettings) -> Generator[Result]:
 def _job(entry: Claimed, *, redraw: bool = False) -> Job:
     from batch.stages import Job
 
-    return Job(entry.row, entry.item.path, entry.mask, entry.item.bytes, entry.item.mtime_ns, redraw)
+    item = entry.item
+    return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
 
 
 def _describe(model: Model) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch.errors import OutputError
-from batch.sources import LEDGER_NAME
+from batch.folders import LEDGER_NAME
 
 APPLICATION_ID = 0x5E61AB01
 FORMAT_VERSION = 1

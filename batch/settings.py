@@ -20,11 +20,11 @@ KEY_DIGITS = 16
 class RunSettings:
     """Settings of one run over an archive.
 
-    ``sources``: folders, files or patterns. ``out``: folder for masks and ledger. ``model``: None means the one that
-    comes with the package. ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names.
-    ``mask_bits``: 1 or 8 bits a pixel. ``overlays``: folder for pictures, or None. ``batch``: images a provider call,
-    ``workers``: decoding threads, ``limit``: most images to do in this run; None means chosen by the device, the
-    cores, and no limit.
+    ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
+    of files. ``out``: folder for masks and ledger. ``model``: None means the one that comes with the package.
+    ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
+    pixel. ``overlays``: folder for pictures, or None. ``batch``: images a provider call, ``workers``: decoding threads,
+    ``limit``: most images to do in this run; None means chosen by the device, the cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
     """
@@ -40,11 +40,14 @@ class RunSettings:
     batch: int | None = None
     workers: int | None = None
     limit: int | None = None
+    files_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
-        if not self.sources:
-            raise ConfigError("No source was named; expected folders, image files or patterns. Name at least one.")
+        if not self.sources and not self.files_from:
+            raise ConfigError(
+                "No source was named; expected folders, image files, archives or patterns. Name at least one."
+            )
         if self.mask_bits not in (1, 8):
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
         for name in ("batch", "workers", "limit"):

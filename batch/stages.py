@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +12,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.content import Content, NoContent
 from batch.errors import OutputError
 from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
 from batch.records import Figures
 from export.errors import DeviceError
-from seglab.errors import ImageError, SeglabError
+from seglab.errors import SeglabError
 from seglab.files import write_bytes
 from seglab.pixels import read_fitted, read_mask, read_photo
 
-MAX_FILE_BYTES = 4 * 2**30
 FAILURES_IN_A_ROW = 3
 """So many single images failing one after another in the provider are no longer the images' fault."""
 
@@ -32,6 +30,9 @@ NAME_ERRORS = frozenset(
     {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 )
 """Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+
+
+NOTHING = NoContent("There is nothing to read.")
 
 
 class Segmenter(Protocol):
@@ -48,9 +49,10 @@ class Segmenter(Protocol):
 class Job:
     """One image on its way through the stages.
 
-    ``mask``: name below the output folder. ``redraw``: the mask is there, only its overlay is wanted. ``pixels``: uint8
-    ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S, S)``. ``whole``: the graph's own mask, uint8
-    ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run must stop.
+    ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
+    only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
+    S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
+    must stop.
     """
 
     row: int
@@ -58,6 +60,7 @@ class Job:
     mask: str
     bytes: int
     mtime_ns: int
+    content: Content = NOTHING
     redraw: bool = False
     size: tuple[int, int] = (0, 0)
     pixels: NDArray[np.uint8] | None = None
@@ -80,8 +83,7 @@ class Decoder:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
-            data, state = read_file(job.path)
-            job.bytes, job.mtime_ns = state.st_size, state.st_mtime_ns
+            data, job.bytes, job.mtime_ns = job.content.read()
             photo = read_photo(data) if self.exact else read_fitted(data, self.size)
             job.size, job.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
@@ -156,7 +158,7 @@ class Sink:
         try:
             mask = read_mask(self.out / job.mask) if job.redraw else self._write_mask(job)
             if self.overlays is not None:
-                draw_overlay(Path(job.path), mask, overlay_path(self.overlays, job.mask))
+                draw_overlay(job.content.read().data, mask, overlay_path(self.overlays, job.mask))
         except OSError as error:
             self._blame(job, error)
         except Exception as error:  # as in the decoder
@@ -182,35 +184,6 @@ class Sink:
             "free space. Make room or choose another output folder, then run again to go on."
         )
         job.fatal.__cause__ = error
-
-
-def read_file(path: str) -> tuple[bytes, os.stat_result]:
-    """Return a file's bytes with its state. Raises :class:`ImageError` for what is no file, or changes meanwhile."""
-    try:
-        # A pipe would wait for a writer; a file does not mind.
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb", buffering=0) as file:
-            state = os.fstat(handle)
-            _require_file(state)
-            data = file.read()
-            after = os.fstat(handle)
-    except OSError as error:
-        raise ImageError(
-            f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
-        ) from error
-    if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
-        raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
-    return data, state
-
-
-def _require_file(state: os.stat_result) -> None:
-    if not stat.S_ISREG(state.st_mode):
-        raise ImageError("Not a regular file; expected an image file. Remove it from the source.")
-    if state.st_size > MAX_FILE_BYTES:
-        raise ImageError(
-            f"The file has {state.st_size / 2**30:.1f} GiB; expected an image of at most "
-            f"{MAX_FILE_BYTES / 2**30:.0f} GiB. Save a smaller copy."
-        )
 
 
 def _reason(error: BaseException) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from batch import ledger as ledger_module
+from batch.content import FileContent
 from batch.errors import OutputError
+from batch.items import Item
 from batch.ledger import Finish, Ledger, locked
 from batch.naming import NameTemplate
 from batch.reading import LedgerReader
 from batch.records import Claim, Figures, RunRecord
 from batch.schema import FORMAT_VERSION, ledger_path
-from batch.sources import Item
 
 FIGURES = Figures(40, 60, 35, (1, 2, 6, 9), 0.9)
 
@@ -31,7 +32,7 @@ def open_ledger(out: Path, key: str = "k1", template: str = "{stem}.png") -> Led
 
 
 def item(name: str, size: int = 10, mtime: int = 20) -> Item:
-    return Item(f"/src/{name}", name, "/src", size, mtime)
+    return Item(f"/src/{name}", name, "/src", size, mtime, FileContent(f"/src/{name}"))
 
 
 def finish(ledger: Ledger, out: Path, *items: Item, content: bytes = b"x") -> None:
@@ -67,7 +68,7 @@ def test_names_that_clash_are_told_apart_and_stay(out: Path) -> None:
 
 
 def test_three_sources_with_one_name(out: Path) -> None:
-    items = [Item(f"/{source}/a.jpg", "a.jpg", f"/{source}", 1, 1) for source in "xyz"]
+    items = [Item(f"/{source}/a.jpg", "a.jpg", f"/{source}", 1, 1, FileContent(f"/{source}/a.jpg")) for source in "xyz"]
     with open_ledger(out) as ledger:
         assert [mask for mask, _ in claims(ledger, *items)] == ["a.png", "a.jpg.png", "a.jpg.2.png"]
 

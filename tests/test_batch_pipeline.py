@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from batch import stages
 from batch.errors import OutputError
+from batch.items import Item
 from batch.records import Status
 from batch.runner import Runner
 from batch.schema import ledger_path
 from batch.settings import RunSettings
-from batch.sources import Item
 from batch.workshop import BATCHES_IN_FLIGHT, CHUNK, WHOLE_IMAGES_IN_FLIGHT
 from export.errors import DeviceError
 from seglab.files import write_bytes

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from batch.content import FileContent
 from batch.errors import SourceError
-from batch.sources import LEDGER_NAME, Item, Sources
+from batch.folders import LEDGER_NAME
+from batch.items import Item
+from batch.sources import Sources
 
 SUFFIXES = frozenset({".jpg", ".png"})
 
@@ -39,7 +42,9 @@ def test_an_item_says_what_it_is(tmp_path: Path) -> None:
     path = tree(tmp_path, "a/x.jpg") / "a" / "x.jpg"
     os.utime(path, ns=(5, 1_234_567_891_234_567_891))
     source = str(tmp_path)
-    assert list(Sources([source], SUFFIXES)) == [Item(str(path), "a/x.jpg", source, 7, 1_234_567_891_234_567_891)]
+    assert list(Sources([source], SUFFIXES)) == [
+        Item(str(path), "a/x.jpg", source, 7, 1_234_567_891_234_567_891, FileContent(str(path)))
+    ]
 
 
 def test_a_file_is_taken_by_name_whatever_its_suffix(tmp_path: Path) -> None:

@@ -1,0 +1,242 @@
+"""Archives that are read as they are: zip, and tar in all its compressions, as files or as a stream.
+
+A zip and an uncompressed tar are walked by their directory or headers, and their members are read when they are
+wanted, by several threads. A compressed tar and a stream can only be read from front to back: each member is held from
+the walk until it is decoded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+import os
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+from batch.content import Content, HeldContent, NoContent, SliceContent, ZipContent, zip_time
+from batch.errors import SourceError, shown
+from batch.items import Item, SourceReport, suffix_of
+from batch.naming import below
+
+ZIP_SUFFIX = ".zip"
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+"""How compressed streams begin: gzip, bzip2, xz."""
+TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
+LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
+DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+
+Wanted = Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of an archive. ``name``: as the archive has it, with ``/``. ``bytes``, ``mtime_ns``: as it says there."""
+
+    name: str
+    bytes: int
+    mtime_ns: int
+    content: Content
+
+
+class ArchiveEnd(Exception):
+    """An archive that stops before its end; the text says why."""
+
+
+def is_archive(path: str) -> bool:
+    """Is this an archive by its name?"""
+    return path.lower().endswith((ZIP_SUFFIX, *TAR_SUFFIXES))
+
+
+def stem(path: str) -> str:
+    """Return an archive's name without its suffixes."""
+    name = os.path.basename(path)
+    suffix = next(entry for entry in sorted((ZIP_SUFFIX, *TAR_SUFFIXES), key=len)[::-1] if name.lower().endswith(entry))
+    return name[: -len(suffix)]
+
+
+def looks_like_tar(beginning: bytes) -> bool:
+    """Is this how a tar begins, compressed or not? From 262 bytes on it can be told."""
+    magic = beginning[TAR_MAGIC_AT : TAR_MAGIC_AT + len(TAR_MAGIC)]
+    return beginning.startswith(MAGIC) or magic == TAR_MAGIC
+
+
+def members(path: str, wanted: Wanted) -> Iterator[Member]:
+    """Yield the files of an archive, in its order. What is not ``wanted`` by its name comes without its content.
+
+    Raises :class:`SourceError` for a file that is no archive, :class:`ArchiveEnd` where it stops before its end.
+    """
+    if path.lower().endswith(ZIP_SUFFIX):
+        return _zip_members(path)
+    return _tar_members(path, wanted)
+
+
+def stream_members(stream: IO[bytes], wanted: Wanted) -> Iterator[Member]:
+    """Yield the files of a tar that comes as a stream. Raises as :func:`members`."""
+    try:
+        with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Header) as archive:
+            yield from _walk(archive, wanted, None)
+    except tarfile.ReadError as error:
+        raise SourceError(
+            f"What comes by standard input is no tar ({error}); expected a tar or a list of files."
+        ) from error
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """The images of a zip or tar, at ``path``; ``prefix`` stands before their relative paths.
+
+    Raises :class:`SourceError` at once for a file that is no archive.
+    """
+
+    source: str
+    path: str
+    suffixes: frozenset[str]
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        next(members(self.path, lambda _: False), None)
+
+    def items(self, report: SourceReport) -> Iterator[Item]:
+        """Yield the images; what cannot be read of the archive is reported."""
+        found = members(self.path, lambda name: _is_image(name, self.suffixes))
+        return _items(found, _Place(self.source, self.path, self.prefix, self.suffixes), report)
+
+    def names(self) -> Iterator[str] | None:
+        """Yield the images' names; None for a tar, which has no directory."""
+        if not self.path.lower().endswith(ZIP_SUFFIX):
+            return None
+        return (member.name for member in _zip_members(self.path) if _is_image(member.name, self.suffixes))
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """The images of a tar, compressed or not, that comes by standard input."""
+
+    stream: IO[bytes]
+    suffixes: frozenset[str]
+    source: str = "-"
+
+    def items(self, report: SourceReport) -> Iterator[Item]:
+        """Yield the images; what cannot be read of the stream is reported."""
+        found = stream_members(self.stream, lambda name: _is_image(name, self.suffixes))
+        return _items(found, _Place(self.source, self.source, "", self.suffixes), report)
+
+    def names(self) -> None:
+        """Return None: a stream can be read once."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Of an archive: its source's name, its path, what stands before its members' relative paths, image suffixes."""
+
+    source: str
+    path: str
+    prefix: str
+    suffixes: frozenset[str]
+
+
+def _items(found: Iterator[Member], place: _Place, report: SourceReport) -> Iterator[Item]:
+    try:
+        for member in found:
+            if _is_image(member.name, place.suffixes):
+                path, relative = f"{place.path}/{member.name}", place.prefix + below(member.name)
+                yield Item(path, relative, place.source, member.bytes, member.mtime_ns, member.content)
+            elif _is_hidden(member.name):
+                report.hidden += 1
+            else:
+                report.others[suffix_of(member.name)] += 1
+    except ArchiveEnd as error:
+        report.unreadable.append(f"{shown(place.path)}: {error}")
+
+
+def _is_image(name: str, suffixes: frozenset[str]) -> bool:
+    return suffix_of(name) in suffixes and not _is_hidden(name)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def _zip_members(path: str) -> Iterator[Member]:
+    archive = _opened_zip(path)  # not closed here: its members are read after the walk
+    for info in archive.infolist():
+        if not info.is_dir():
+            yield Member(info.filename, info.file_size, zip_time(info), ZipContent(archive, info))
+
+
+def _opened_zip(path: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(
+            f"{shown(path)} cannot be read as a zip ({error}); expected a whole one. Get the archive again."
+        ) from error
+
+
+def _tar_members(path: str, wanted: Wanted) -> Iterator[Member]:
+    plain = None
+    try:
+        with contextlib.suppress(tarfile.ReadError):
+            tarfile.open(path, "r:").close()
+            plain = path
+        with tarfile.open(path, "r:" if plain else "r|*", tarinfo=_Header) as archive:
+            yield from _walk(archive, wanted, plain)
+    except (tarfile.ReadError, OSError) as error:
+        raise SourceError(
+            f"{shown(path)} cannot be read as a tar ({error}); expected a whole one. Get the archive again."
+        ) from error
+
+
+def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterator[Member]:
+    found = 0
+    try:
+        while (info := archive.next()) is not None:
+            found += 1
+            if not info.isdir():
+                mtime_ns = int(info.mtime) * 10**9
+                yield Member(info.name, info.size, mtime_ns, _content(archive, info, mtime_ns, wanted, plain))
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all, for random access
+    except DAMAGED as error:
+        if found == 0 and isinstance(error, tarfile.ReadError):
+            raise
+        raise ArchiveEnd(f"damaged after {found} entries: {error}") from error
+    if not _Header.at_end(archive):
+        raise ArchiveEnd(f"without its end mark after {found} entries: it may be incomplete")
+
+
+def _content(
+    archive: tarfile.TarFile, info: tarfile.TarInfo, mtime_ns: int, wanted: Wanted, plain: str | None
+) -> Content:
+    if not wanted(info.name):
+        return NoContent("It was passed over.")
+    if not info.isreg():
+        return NoContent(LINK)
+    if plain and not info.issparse():
+        return SliceContent(plain, info.offset_data, info.size, mtime_ns)
+    file = archive.extractfile(info)
+    return NoContent(LINK) if file is None else HeldContent(file.read(), mtime_ns)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that remembers whether the archive came to its end mark.
+
+    tarfile takes a header that makes no sense, and the end of the file, for the end of the archive.
+    """
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: Any) -> Any:
+        try:
+            return super().fromtarfile(tarfile_)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            tarfile_.came_to_its_end = True
+            raise
+
+    @staticmethod
+    def at_end(archive: tarfile.TarFile) -> bool:
+        """Did it?"""
+        return bool(getattr(archive, "came_to_its_end", False))

@@ -1,0 +1,142 @@
+"""The bytes of an image, wherever they are: a file, a member of an archive, or in memory already."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+from seglab.errors import ImageError
+
+MAX_FILE_BYTES = 4 * 2**30
+ENCRYPTED = 0x1
+
+
+class Read(NamedTuple):
+    """What was read, with the state it was read in: size in bytes, time of change in nanoseconds."""
+
+    data: bytes
+    bytes: int
+    mtime_ns: int
+
+
+class Content(Protocol):
+    """Something that can be read once or several times, by any thread."""
+
+    def read(self) -> Read:
+        """Return all of it. Raises :class:`ImageError` with the reason where that cannot be."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file by its path."""
+
+    path: str
+
+    def read(self) -> Read:
+        """Read the file. Raises :class:`ImageError` for what is no file, or changes meanwhile."""
+        try:
+            # A pipe would wait for a writer; a file does not mind.
+            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+            with open(handle, "rb", buffering=0) as file:
+                state = os.fstat(handle)
+                if not stat.S_ISREG(state.st_mode):
+                    raise ImageError("Not a regular file; expected an image file. Remove it from the source.")
+                require_bounded(state.st_size)
+                data = file.read()
+                after = os.fstat(handle)
+        except OSError as error:
+            raise ImageError(
+                f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
+            ) from error
+        if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
+            raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
+        return Read(data, state.st_size, state.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class ZipContent:
+    """A member of an open zip; several threads may read at the same time."""
+
+    archive: zipfile.ZipFile
+    member: zipfile.ZipInfo
+
+    def read(self) -> Read:
+        """Decompress the member and check its sum. Raises :class:`ImageError`."""
+        require_bounded(self.member.file_size)
+        if self.member.flag_bits & ENCRYPTED:
+            raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
+        try:
+            data = self.archive.read(self.member)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            raise ImageError(f"It cannot be read from the archive: {error}. Get the archive again.") from error
+        return Read(data, self.member.file_size, zip_time(self.member))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceContent:
+    """Bytes inside a file: a member of an uncompressed tar."""
+
+    path: str
+    offset: int
+    bytes: int
+    mtime_ns: int
+
+    def read(self) -> Read:
+        """Read them. Raises :class:`ImageError`."""
+        require_bounded(self.bytes)
+        try:
+            with open(self.path, "rb", buffering=0) as file:
+                file.seek(self.offset)
+                data = file.read(self.bytes)
+        except OSError as error:
+            raise ImageError(
+                f"The archive cannot be read: {error.strerror or error}. Check that it is there and its rights."
+            ) from error
+        if len(data) != self.bytes:
+            raise ImageError("The archive ends inside this file; expected all of it. Get the archive again.")
+        return Read(data, self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldContent:
+    """Bytes that came out of a stream."""
+
+    data: bytes
+    mtime_ns: int
+
+    def read(self) -> Read:
+        """Return them."""
+        return Read(self.data, len(self.data), self.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class NoContent:
+    """What a source names and cannot be read; ``reason`` says why."""
+
+    reason: str
+
+    def read(self) -> Read:
+        """Raise :class:`ImageError`."""
+        raise ImageError(self.reason)
+
+
+def require_bounded(size: int) -> None:
+    """Raise :class:`ImageError` for what is too large to be held."""
+    if size > MAX_FILE_BYTES:
+        raise ImageError(
+            f"The file has {size / 2**30:.1f} GiB; expected an image of at most {MAX_FILE_BYTES / 2**30:.0f} GiB. "
+            "Save a smaller copy."
+        )
+
+
+def zip_time(member: zipfile.ZipInfo) -> int:
+    """Return a member's time of change in nanoseconds, 0 where there is none. A zip does not know its time zone."""
+    try:
+        return int(datetime(*member.date_time, tzinfo=UTC).timestamp()) * 10**9
+    except ValueError:  # month 0, day 0
+        return 0
