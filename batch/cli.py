@@ -43,6 +43,7 @@ def main() -> None:
 @click.option("--exact", is_flag=True, help="Decode whole images and resize inside the model: slower, the reference.")
 @click.option("--name", default="{stem}.png", help="Template of mask names; fields {stem}, {name}, {suffix}.")
 @click.option("--mask-bits", type=click.Choice(["1", "8"]), default="1", help="Bits a pixel; both read as 0/255.")
+@click.option("--postprocess", metavar="STEPS", help="Of each mask: largest (region only), fill (holes), largest,fill.")
 @click.option("--overlays", type=FILE, help="Folder for pictures of the images with their lesions outlined.")
 @click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
@@ -61,6 +62,7 @@ def run(**options: Any) -> None:
     from batch.settings import RunSettings
 
     options["mask_bits"] = int(options["mask_bits"])
+    options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
     runner = Runner(RunSettings(**options))
     failures: list[Result] = []
     try:

@@ -14,6 +14,7 @@ from seglab.errors import ConfigError
 MASK_RULE = 1
 """Raise this where a new release computes other masks from the same model, so that old ones are done again."""
 KEY_DIGITS = 16
+POSTPROCESSING = ("largest", "fill")
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,9 @@ class RunSettings:
     ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
     of files. ``out``: folder for masks and ledger. ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
-    pixel. ``overlays``: folder for pictures, or None. ``batch``: images a provider call, ``workers``: decoding threads,
-    ``limit``: most images to do in this run; None means chosen by the device, the cores, and no limit.
+    pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
+    ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run; None
+    means chosen by the device, the cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
     """
@@ -41,6 +43,7 @@ class RunSettings:
     workers: int | None = None
     limit: int | None = None
     files_from: tuple[str, ...] = ()
+    postprocess: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
@@ -50,6 +53,11 @@ class RunSettings:
             )
         if self.mask_bits not in (1, 8):
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
+        for step in self.postprocess:
+            if step not in POSTPROCESSING:
+                raise ConfigError(
+                    f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
+                )
         for name in ("batch", "workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -61,7 +69,7 @@ class RunSettings:
         The device is not in it, its precision is: the same precision on another device gives the same mask but for
         rounding, another precision does not. Names are not in it: an output folder keeps the template it began with.
         """
-        decisive = [MASK_RULE, model_sha256, precision, self.exact, self.mask_bits]
+        decisive = [MASK_RULE, model_sha256, precision, self.exact, self.mask_bits, *self.postprocess]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
 
     def to_json(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from batch.errors import OutputError
 from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
+from batch.postprocess import postprocess
 from batch.records import Figures
 from export.errors import DeviceError
 from seglab.errors import SeglabError
@@ -151,6 +152,7 @@ class Sink:
     threshold: float
     mask_bits: int
     overlays: Path | None = None
+    postprocess: Sequence[str] = ()
 
     def __call__(self, job: Job) -> None:
         """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
@@ -169,6 +171,7 @@ class Sink:
     def _write_mask(self, job: Job) -> NDArray[np.uint8]:
         prob = _present(job.prob)
         mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
+        mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
         write_bytes(self.out / job.mask, encode_mask(mask, self.mask_bits))
         job.figures = figures

@@ -61,7 +61,7 @@ def set_up(settings: RunSettings, model: Model) -> tuple[Pipeline, Bound]:
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
-        sink=Sink(settings.out, model.contract.threshold, settings.mask_bits, settings.overlays),
+        sink=Sink(settings.out, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess),
         batch=batch,
         decoders=workers,
         sinks=workers,
