@@ -128,6 +128,32 @@ def status(out: Path, as_json: bool, all_failures: bool) -> None:
 
 
 @main.command()
+@click.argument("out", type=FILE)
+@click.option("--redo", is_flag=True, help="Let the next run make wrong masks again.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command_errors
+def verify(out: Path, redo: bool, as_json: bool) -> None:
+    """Read every mask in OUT again and compare it with the ledger: is it there, whole, and as it was written?
+
+    Exit code 3: something is missing, wrong or left over.
+
+    Example: seg-batch verify masks --redo
+    """
+    from batch.verify import verify as compare
+
+    with progress(None, "verify", " masks") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = compare(out, redo=redo, advance=advance)
+    _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    if not report.is_whole:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
 @click.option("--model", type=FILE, help="Model to try the devices on.  [default: the one that comes with the package]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors

@@ -11,7 +11,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, height = ?, width = ?, les
     finished_at = ?
 WHERE id = ?
 """
+REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
 NO_BBOX = (None, None, None, None)
 
 
@@ -87,6 +88,13 @@ def locked(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def reopen(out: Path, masks: Iterable[str]) -> None:
+    """Let the next run do images again, named by their masks. To be called while the output folder is held."""
+    path = ledger_path(out)
+    with mapped_errors(path), contextlib.closing(open_for_writing(path)) as connection, connection:
+        connection.executemany(REOPEN_ITEM, ((encode(mask),) for mask in masks))
 
 
 class Ledger:

@@ -32,7 +32,7 @@ def require_fresh(out: Path) -> None:
     """Raise :class:`OutputError` for a folder without a ledger that holds PNG files: a run might overwrite them."""
     if ledger_path(out).exists():
         return
-    found = next(_pictures(out), None)
+    found = next(pictures(out), None)
     if found is not None:
         raise OutputError(
             f"{shown(str(out))} has no ledger but holds {shown(found)}, which a mask might overwrite; expected an "
@@ -40,7 +40,8 @@ def require_fresh(out: Path) -> None:
         )
 
 
-def _pictures(out: Path) -> Iterator[str]:
+def pictures(out: Path) -> Iterator[str]:
+    """Yield the PNG files of an output folder, by their paths below it; hidden ones are passed over."""
     for folder, folders, names in os.walk(out):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -36,7 +36,7 @@ def figures_of(mask: NDArray[np.uint8], prob: NDArray[np.float32]) -> Figures:
     """Measure a mask ``(H, W)`` and the probability map ``(S, S)`` that it came from."""
     height, width = mask.shape
     area = int(cv2.countNonZero(mask))
-    return Figures(height, width, area, _bbox(mask) if area else None, confidence(prob))
+    return Figures(height, width, area, bbox_of(mask) if area else None, confidence(prob))
 
 
 def confidence(prob: NDArray[np.float32]) -> float:
@@ -44,6 +44,7 @@ def confidence(prob: NDArray[np.float32]) -> float:
     return 0.5 + float(cv2.norm(prob - np.float32(0.5), cv2.NORM_L1)) / prob.size
 
 
-def _bbox(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def bbox_of(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return ``(x0, y0, x1, y1)`` of a mask's lesion, half-open."""
     x, y, width, height = cv2.boundingRect(mask)
     return int(x), int(y), int(x + width), int(y + height)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from batch.naming import clash_key
 from batch.records import RunRecord
-from batch.schema import ledger_path, mapped_errors, open_for_reading
+from batch.schema import encode, ledger_path, mapped_errors, open_for_reading
 
 STATUSES = ("done", "failed", "pending")
 
@@ -23,6 +24,17 @@ class Entry:
     path: str
     mask: str
     error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoneEntry:
+    """A ``mask`` below the output folder, and what was measured of it: see :class:`batch.records.Figures`."""
+
+    mask: str
+    height: int
+    width: int
+    lesion_area: int
+    bbox: tuple[int, int, int, int] | None
 
 
 class LedgerReader:
@@ -51,6 +63,22 @@ class LedgerReader:
             (status, -1 if limit is None else limit),
         )
         return (Entry(*row) for row in rows)
+
+    def done_entries(self) -> Iterator[DoneEntry]:
+        """Yield the images that are done, with what was measured of their masks."""
+        rows = self._query(
+            "SELECT mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1 FROM items "
+            "WHERE status = 'done' ORDER BY id"
+        )
+        for mask, height, width, area, *bbox in rows:
+            yield DoneEntry(
+                mask, height, width, area, None if bbox[0] is None else (bbox[0], bbox[1], bbox[2], bbox[3])
+            )
+
+    def has_mask(self, name: str) -> bool:
+        """Is this the name of an image's mask, one that is done or still to be done?"""
+        text = "SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND status <> 'failed'"
+        return next(self._query(text, (encode(clash_key(name)),)), None) is not None
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""
