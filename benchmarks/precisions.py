@@ -32,7 +32,7 @@ from export.errors import DeviceError, ParityError
 from export.parity import ParityReport, check
 from export.probe import probe_images
 from export.runtime import Model, open_model
-from export.samples import sample_set
+from export.samples import SampleSet, sample_set
 from seglab.checkpoints import Checkpoint, load_checkpoint
 from seglab.files import write_text
 from seglab.pixels import read_mask
@@ -53,33 +53,47 @@ Batch = NDArray[np.uint8]
 @click.option("--calibrate", type=click.Path(path_type=Path), help="Images for int8.")
 @click.option("--name", default="", help="Of the machine, in the name of the result.")
 @click.option("--only", default="", help="Only these devices, by commas.")
+@click.option(
+    "--precision", "precisions", type=click.Choice(PRECISIONS), multiple=True, default=PRECISIONS, help="Only these."
+)
 @click.option("--limit", default=84, show_default=True, help="At most so many images.")
 def main(
-    checkpoints: tuple[Path, ...], images: Path | None, calibrate: Path | None, name: str, only: str, limit: int
+    checkpoints: tuple[Path, ...],
+    images: Path | None,
+    calibrate: Path | None,
+    name: str,
+    only: str,
+    precisions: tuple[str, ...],
+    limit: int,
 ) -> None:
-    """Measure and write the figures; or, without checkpoints, the tables."""
+    """Measure and write the figures; or, without checkpoints, the tables.
+
+    Rows of other networks and precisions that the file has already stay.
+    """
     if checkpoints:
         if images is None or calibrate is None or not name:
             raise click.UsageError("Checkpoints need --images, --calibrate and --name.")
         devices = [device for device in DEVICES if not only or device[0] in only.split(",")]
-        rows = [row for path in checkpoints for row in _measured(path, images, calibrate, devices, limit)]
+        samples, chosen = sample_set(images, limit), [entry for entry in PRECISIONS if entry in precisions]
+        rows = [row for path in checkpoints for row in _measured(path, samples, calibrate, devices, chosen)]
+        file = RESULTS / f"{name}{SUFFIX}"
+        rows = _merged(json.loads(file.read_text())["rows"] if file.exists() else [], rows)
         report = {"format_version": 1, "machine": machine(), "batch": BATCH, "rounds": ROUNDS, "rows": rows}
-        write_text(RESULTS / f"{name}{SUFFIX}", json.dumps(report, indent=1) + "\n")
+        write_text(file, json.dumps(report, indent=1) + "\n")
     put(EXPORT_PAGE, "precisions", "\n\n".join(map(table, sorted(RESULTS.glob(f"*{SUFFIX}")))))
 
 
 def _measured(
-    path: Path, images: Path, calibrate: Path, devices: list[tuple[str, str]], limit: int
+    path: Path, samples: SampleSet, calibrate: Path, devices: list[tuple[str, str]], precisions: list[str]
 ) -> Iterator[dict[str, Any]]:
     """Yield a row per precision and device of one checkpoint."""
     checkpoint = load_checkpoint(path)
-    samples = sample_set(images, limit)
     calibration = calibration_set(calibrate, 64, checkpoint.size)
     torch_device = "cuda" if torch.cuda.is_available() else "cpu"
     original, eager = Remembered(Predictor(checkpoint)), Eager(checkpoint, torch_device)
     opened: list[tuple[dict[str, Any], Model]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for precision in PRECISIONS:
+        for precision in precisions:
             target = Path(folder) / f"{precision}.onnx"
             shared = {"network": f"{checkpoint.network.arch}, {checkpoint.network.encoder}", "precision": precision}
             try:
@@ -118,6 +132,13 @@ def _measured(
             ratios = [slow / fast for slow, fast in zip(seconds["eager"], seconds[str(index)], strict=True)]
             yield {**row, "eager_on": torch_device, "times_eager": statistics.median(ratios),
                    "images_per_second": BATCH / statistics.median(seconds[str(index)])}  # fmt: skip
+
+
+def _merged(before: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return all rows by network, precision and device; new ones replace all of their network and precision."""
+    new = {(row["network"], row["precision"]) for row in rows}
+    kept = [row for row in before if (row["network"], row["precision"]) not in new]
+    return sorted([*kept, *rows], key=lambda row: (row["network"], PRECISIONS.index(row["precision"]), row["device"]))
 
 
 class Remembered:

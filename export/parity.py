@@ -262,7 +262,10 @@ def _beyond(
         if not found[name] <= limit:  # written so that NaN fails
             gaps = [(_or_infinite(getattr(entry, name)), image) for image, entry in differences]
             yield Failure(f"{feed}.{name}", found[name], limit, max(gaps)[1])
-    counted = [(limits.counted_dice(entry.dice, entry.flipped), image) for image, entry in differences]
+    counted = [
+        (limits.counted_dice(entry.dice, entry.flipped, 0 if row.host_dice is not None else entry.pixels), row.image)
+        for row, (_, entry) in zip(rows, differences, strict=True)
+    ]
     mean, (worst, image) = float(np.mean([dice for dice, _ in counted])), min(counted)
     if mean < limits.mean_dice:
         yield Failure(f"{feed}.mean_dice", mean, limits.mean_dice, image)

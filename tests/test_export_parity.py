@@ -95,6 +95,15 @@ def test_one_flipped_pixel_of_a_small_mask_is_no_failure() -> None:
     assert tolerance_for("fp32").counted_dice(0.86, 3) == 0.86
 
 
+def test_an_edge_case_is_judged_by_the_share_of_its_pixels() -> None:
+    """What int8 makes of noise, where the network marks a hundredth of the image."""
+    limits = tolerance_for("int8")
+    assert limits.counted_dice(0.93, 100, edge_pixels=192 * 192) == 1.0
+    assert limits.counted_dice(0.93, 200, edge_pixels=192 * 192) == 0.93
+    assert limits.counted_dice(0.93, 100) == 0.93
+    assert tolerance_for("fp32").counted_dice(0.93, 3, edge_pixels=192 * 192) == 0.93
+
+
 def test_a_graph_that_computes_nan_fails(folder: Path, original: Predictor) -> None:
     path = tiny_model(folder / "nan.onnx")
     model = onnx.load(path)
