@@ -219,9 +219,10 @@ def table(path: Path) -> str:
             for feed in (figures["whole"], figures["batch"])
         )
         moved = f"{figures['truth']['dice_difference']:+.5f}" if "truth" in figures else ""
-        kept = f" ({row['float_layers']} layers in fp32)" if row["float_layers"] else ""
+        kept = f" ({row['float_layers']} in fp32)" if row["float_layers"] else ""
         computed = "" if row["compute"] == row["precision"] else f" ({row['compute']})"
-        gate = f"passed, {row['images']} images" if row["passed"] else "FAILED"
+        beyond = ", ".join(f"{entry['figure']} ({entry['image']})" for entry in row["failures"])
+        gate = f"passed, {row['images']} images" if row["passed"] else f"FAILED: {beyond}"
         what = " | ".join((row["network"], row["precision"] + kept, row["device"] + computed, gate))
         lines.append(f"| {what} | {feeds} | {moved} | {row['mebibytes']:.1f} | {row['times_eager']:.2f} |")
     return "\n".join(lines)
