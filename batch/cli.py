@@ -48,6 +48,7 @@ def main() -> None:
 @click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
+@click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
 @command_errors
 def run(**options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,

@@ -13,6 +13,10 @@ class SourceError(ConfigError):
     """A source cannot be what was named: it is not there, or is no folder, file or pattern."""
 
 
+class TooManyFailuresError(SeglabError):
+    """More images failed than the run was told to put up with."""
+
+
 def shown(text: str) -> str:
     """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

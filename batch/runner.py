@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import OutputError
+from batch.failures import FailureLimit
 from batch.items import Item
 from batch.ledger import Finish, Ledger, locked
 from batch.leftovers import remove_leftovers, require_fresh
@@ -47,6 +48,8 @@ class Runner:
         self._model = model
         self._pipeline: Pipeline | None = None
         self._accepted = 0
+        limit = settings.max_failures
+        self._most_failures = FailureLimit.of(limit) if limit is not None else None
 
     def stop(self) -> bool:
         """Ask the run to end in good order, soon; may be called from anywhere, a signal handler included.
@@ -112,6 +115,8 @@ class Runner:
                     pipeline.end_of_input()
             for job in pipeline.results(wait=not has_room):
                 yield self._finish(job, ledger)
+            if self._most_failures is not None:
+                self._most_failures.require(self.report.done, self.report.failed)
 
     def _next_chunk(self, items: Iterator[Item], most: int) -> list[Item]:
         if self.settings.limit is not None:

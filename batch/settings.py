@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
 from seglab.errors import ConfigError
 
@@ -25,8 +26,9 @@ class RunSettings:
     of files. ``out``: folder for masks and ledger. ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
-    ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run; None
-    means chosen by the device, the cores, and no limit.
+    ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
+    ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
+    cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
     """
@@ -44,9 +46,12 @@ class RunSettings:
     limit: int | None = None
     files_from: tuple[str, ...] = ()
     postprocess: tuple[str, ...] = ()
+    max_failures: str | None = None
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
+        if self.max_failures is not None:
+            FailureLimit.of(self.max_failures)
         if not self.sources and not self.files_from:
             raise ConfigError(
                 "No source was named; expected folders, image files, archives or patterns. Name at least one."
