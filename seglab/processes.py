@@ -112,8 +112,11 @@ def _end_others(fabric: Fabric, seconds: float) -> list[int]:
 
     ``seconds``: how long to wait for one that did.
     """
-    if os.environ.get(STARTER) == str(os.getppid()):
-        os.kill(os.getppid(), signal.SIGTERM)
+    starter = os.getppid()
+    if os.environ.get(STARTER) == str(starter):
+        time.sleep(MOMENT)  # it may be ending by itself, for the same reason
+        if os.getppid() == starter:
+            os.kill(starter, signal.SIGTERM)
         return []
     launcher: Any = getattr(fabric.strategy, "launcher", None)
     children: list[subprocess.Popen[bytes]] = list(getattr(launcher, "procs", ()))

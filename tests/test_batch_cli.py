@@ -94,7 +94,8 @@ def test_options_reach_the_run(tmp_path: Path, model: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (("run",), 2, "Missing argument"),
+        (("run",), 2, "Missing option"),
+        (("run", "--out", "OUT"), 2, "No source was named"),
         (("run", "IN"), 2, "Missing option '--out'"),
         (("run", "none", "--out", "OUT"), 2, "none is not there"),
         (("run", "none*.jpg", "--out", "OUT"), 2, "No image matches"),
