@@ -31,6 +31,7 @@ LINK = "It is a link inside the archive, and links are not followed; expected a 
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 Wanted = Callable[[str], bool]
+Opener = Callable[[], IO[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,15 @@ def looks_like_tar(beginning: bytes) -> bool:
     return beginning.startswith(MAGIC) or magic == TAR_MAGIC
 
 
-def members(path: str, wanted: Wanted) -> Iterator[Member]:
+def members(path: str, wanted: Wanted, opener: Opener | None = None) -> Iterator[Member]:
     """Yield the files of an archive, in its order. What is not ``wanted`` by its name comes without its content.
 
-    Raises :class:`SourceError` for a file that is no archive, :class:`ArchiveEnd` where it stops before its end.
+    ``opener``: opens the archive where ``path`` is no path. Raises :class:`SourceError` for a file that is no archive,
+    :class:`ArchiveEnd` where it stops before its end.
     """
     if path.lower().endswith(ZIP_SUFFIX):
-        return _zip_members(path)
-    return _tar_members(path, wanted)
+        return _zip_members(path, opener)
+    return _tar_members(path, wanted) if opener is None else _remote_tar_members(path, wanted, opener)
 
 
 def stream_members(stream: IO[bytes], wanted: Wanted) -> Iterator[Member]:
@@ -88,7 +90,8 @@ def stream_members(stream: IO[bytes], wanted: Wanted) -> Iterator[Member]:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """The images of a zip or tar, at ``path``; ``prefix`` stands before their relative paths.
+    """The images of a zip or tar, at ``path``; ``prefix`` stands before their relative paths. ``opener``: see
+    :func:`members`.
 
     Raises :class:`SourceError` at once for a file that is no archive.
     """
@@ -97,20 +100,21 @@ class ArchiveSource:
     path: str
     suffixes: frozenset[str]
     prefix: str = ""
+    opener: Opener | None = None
 
     def __post_init__(self) -> None:
-        next(members(self.path, lambda _: False), None)
+        next(members(self.path, lambda _: False, self.opener), None)
 
     def items(self, report: SourceReport) -> Iterator[Item]:
         """Yield the images; what cannot be read of the archive is reported."""
-        found = members(self.path, lambda name: _is_image(name, self.suffixes))
+        found = members(self.path, lambda name: _is_image(name, self.suffixes), self.opener)
         return _items(found, _Place(self.source, self.path, self.prefix, self.suffixes), report)
 
     def names(self) -> Iterator[str] | None:
         """Yield the images' names; None for a tar, which has no directory."""
         if not self.path.lower().endswith(ZIP_SUFFIX):
             return None
-        return (member.name for member in _zip_members(self.path) if _is_image(member.name, self.suffixes))
+        return (member.name for member in _zip_members(self.path, self.opener) if _is_image(member.name, self.suffixes))
 
 
 @dataclass(frozen=True)
@@ -162,16 +166,16 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
-def _zip_members(path: str) -> Iterator[Member]:
-    archive = _opened_zip(path)  # not closed here: its members are read after the walk
+def _zip_members(path: str, opener: Opener | None) -> Iterator[Member]:
+    archive = _opened_zip(path, opener)  # not closed here: its members are read after the walk
     for info in archive.infolist():
         if not info.is_dir():
             yield Member(info.filename, info.file_size, zip_time(info), ZipContent(archive, info))
 
 
-def _opened_zip(path: str) -> zipfile.ZipFile:
+def _opened_zip(path: str, opener: Opener | None) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        return zipfile.ZipFile(opener() if opener else path)
     except (zipfile.BadZipFile, OSError) as error:
         raise SourceError(
             f"{shown(path)} cannot be read as a zip ({error}); expected a whole one. Get the archive again."
@@ -187,9 +191,19 @@ def _tar_members(path: str, wanted: Wanted) -> Iterator[Member]:
         with tarfile.open(path, "r:" if plain else "r|*", tarinfo=_Header) as archive:
             yield from _walk(archive, wanted, plain)
     except (tarfile.ReadError, OSError) as error:
-        raise SourceError(
-            f"{shown(path)} cannot be read as a tar ({error}); expected a whole one. Get the archive again."
-        ) from error
+        raise _no_tar(path, error) from error
+
+
+def _remote_tar_members(path: str, wanted: Wanted, opener: Opener) -> Iterator[Member]:
+    try:
+        with opener() as stream, tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Header) as archive:
+            yield from _walk(archive, wanted, None)
+    except (tarfile.ReadError, OSError) as error:
+        raise _no_tar(path, error) from error
+
+
+def _no_tar(path: str, error: Exception) -> SourceError:
+    return SourceError(f"{shown(path)} cannot be read as a tar ({error}); expected a whole one. Get the archive again.")
 
 
 def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterator[Member]:

@@ -37,7 +37,8 @@ def main() -> None:
 @main.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option("--files-from", multiple=True, metavar="LIST", help="A list of files, one a line; - for stdin.")
-@click.option("--out", type=FILE, required=True, help="Folder for the masks and the ledger.")
+@click.option("--out", required=True, metavar="OUT", help="Folder, .zip, .tar or URL for the masks.")
+@click.option("--ledger", type=FILE, metavar="DIR", help="Folder for the ledger.  [default: OUT, or beside an archive]")
 @click.option("--model", type=FILE, help="Model file.  [default: the one that comes with the package]")
 @click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
 @click.option("--exact", is_flag=True, help="Decode whole images and resize inside the model: slower, the reference.")
@@ -52,7 +53,8 @@ def main() -> None:
 @command_errors
 def run(**options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,
-    .tar, .tar.gz and so on, without unpacking), or - for a tar or a list of files on standard input.
+    .tar, .tar.gz and so on, without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on
+    standard input.
 
     Run the same command again to go on where it stopped, or to do what is new or changed. Exit code 3: finished, but
     some images failed; `seg-batch status OUT` names them.

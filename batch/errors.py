@@ -17,6 +17,14 @@ class TooManyFailuresError(SeglabError):
     """More images failed than the run was told to put up with."""
 
 
+def cannot_write(place: str, error: OSError) -> OutputError:
+    """Return the error for an output that cannot be written."""
+    return OutputError(
+        f"{error.filename or place} cannot be written: {error.strerror or error}. Expected a place with write "
+        "permission and free space. Make room or choose another output, then run again to go on."
+    )
+
+
 def shown(text: str) -> str:
     """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

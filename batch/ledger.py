@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +19,8 @@ from batch.errors import OutputError
 from batch.items import Item
 from batch.naming import NameTemplate, clash_key
 from batch.records import Claim, Claimed, Figures, RunRecord, now
-from batch.schema import encode, ledger_path, mapped_errors, open_for_writing
+from batch.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
+from batch.stores import Store
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
@@ -98,11 +98,18 @@ def reopen(out: Path, masks: Iterable[str]) -> None:
 
 
 class Ledger:
-    """The ledger of an output folder, open for one run. Use it in one thread, and close it."""
+    """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
-    def __init__(self, out: Path, template: NameTemplate, record: RunRecord) -> None:
-        self._out = out
-        self._path = ledger_path(out)
+    ``store``: where the masks are. ``masks``: its name, unless the masks lie in the folder itself.
+    """
+
+    def __init__(
+        self, folder: Path, template: NameTemplate, record: RunRecord, store: Store, masks: str | None = None
+    ) -> None:
+        self._folder = folder
+        self._path = ledger_path(folder)
+        self._store = store
+        self._masks = masks
         self._template = template
         self._key = record.key
         self._connection = open_for_writing(self._path)
@@ -110,6 +117,7 @@ class Ledger:
         try:
             with mapped_errors(self._path):
                 self._require_template()
+                self._require_masks()
                 self._run = self._begin(record)
         except BaseException:
             self._connection.close()
@@ -182,9 +190,22 @@ class Ledger:
             self._connection.execute("INSERT INTO meta VALUES (?, ?)", (NAME_TEMPLATE, self._template.text))
         elif row[0] != self._template.text:
             raise OutputError(
-                f"The masks in {self._out} are called {row[0]!r}, and this run asks for {self._template.text!r}; "
+                f"The masks of {self._folder} are called {row[0]!r}, and this run asks for {self._template.text!r}; "
                 "expected one template in one folder. Use --name as before, or another output folder."
             )
+
+    def _require_masks(self) -> None:
+        known = self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (MASKS,)).fetchone()
+        before = None if row is None else row[0]
+        if known and before != self._masks:
+            raise OutputError(
+                f"The masks of the ledger in {self._folder} go to {before or 'its own folder'}, and this run names "
+                f"{self._masks or 'that folder'}; expected one place for one ledger. Name it as before, or another "
+                "folder for the ledger (--ledger)."
+            )
+        if not known and self._masks is not None:
+            self._connection.execute("INSERT INTO meta VALUES (?, CAST(? AS TEXT))", (MASKS, encode(self._masks)))
 
     def _begin(self, record: RunRecord) -> int:
         values = (
@@ -236,11 +257,4 @@ class Ledger:
 
     def _is_done(self, item: Item, row: _Row) -> bool:
         same = (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
-        return same and _has_content(os.path.join(self._out, row.mask))
-
-
-def _has_content(path: str) -> bool:
-    try:
-        return os.stat(path).st_size > 0
-    except OSError:
-        return False
+        return same and self._store.has(row.mask)

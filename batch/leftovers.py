@@ -1,43 +1,25 @@
-"""What a killed run may have left in the output folder, and what must not be there at all."""
+"""What a killed run may have left in a folder, and what pictures a folder holds."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batch.errors import OutputError, shown
 from batch.naming import SUFFIX
-from batch.schema import ledger_path
 
 TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg)", re.DOTALL)
 """Names that :func:`seglab.files.replacing` gives to what is not complete."""
 
 
-def remove_leftovers(roots: Iterable[Path | None], unfinished: Sequence[str]) -> int:
+def remove_leftovers(root: Path, unfinished: Sequence[str]) -> int:
     """Remove temporary files where a killed run was writing: beside unfinished masks, and at the top.
 
-    ``roots``: the folders of masks and overlays, which have the same tree. Returns how many there were.
+    ``root``: a folder with the tree of the masks. Returns how many there were.
     """
     folders = {"", *(os.path.dirname(mask) for mask in unfinished)}
-    removed = 0
-    for root in roots:
-        for folder in folders if root is not None else ():
-            removed += sum(_unlink(path) for path in _temporaries(os.path.join(root or "", folder)))
-    return removed
-
-
-def require_fresh(out: Path) -> None:
-    """Raise :class:`OutputError` for a folder without a ledger that holds PNG files: a run might overwrite them."""
-    if ledger_path(out).exists():
-        return
-    found = next(pictures(out), None)
-    if found is not None:
-        raise OutputError(
-            f"{shown(str(out))} has no ledger but holds {shown(found)}, which a mask might overwrite; expected an "
-            "empty folder, or the output folder of a run. Choose another one, or move the PNG files away."
-        )
+    return sum(_unlink(path) for folder in folders for path in _temporaries(os.path.join(root, folder)))
 
 
 def pictures(out: Path) -> Iterator[str]:

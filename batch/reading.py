@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from batch.naming import clash_key
 from batch.records import RunRecord
-from batch.schema import encode, ledger_path, mapped_errors, open_for_reading
+from batch.schema import MASKS, encode, ledger_path, mapped_errors, open_for_reading
 
 STATUSES = ("done", "failed", "pending")
 
@@ -79,6 +79,11 @@ class LedgerReader:
         """Is this the name of an image's mask, one that is done or still to be done?"""
         text = "SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND status <> 'failed'"
         return next(self._query(text, (encode(clash_key(name)),)), None) is not None
+
+    def masks(self) -> str | None:
+        """Return where the masks are; None: beside the ledger."""
+        row = next(self._query("SELECT value FROM meta WHERE key = ?", (MASKS,)), None)
+        return None if row is None else str(row[0])
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from batch.items import Item
@@ -62,12 +61,13 @@ class Claimed:
 class Result:
     """What became of one image.
 
-    ``path``: of the image, absolute. ``mask``: where its mask is, or would be. ``figures``: of a mask made in this run.
+    ``path``: of the image, absolute. ``mask``: where its mask is, or would be: a path, a URL, or
+    an archive's path and the member's name. ``figures``: of a mask made in this run.
     ``seconds``: of work, all stages. ``error``: why it failed.
     """
 
     path: str
-    mask: Path
+    mask: str
     status: Status
     figures: Figures | None = None
     seconds: float = 0.0

@@ -49,6 +49,7 @@ class RunReport:
     repeated: int = 0
     device: str = ""
     masks: str = ""
+    ledger: str = ""
     interrupted: bool = False
     stages: list[StageTimes] = field(default_factory=list)
     sources: SourceReport = field(default_factory=SourceReport)
@@ -108,8 +109,15 @@ class RunReport:
             *([f"device: {self.device}"] if self.device else []),
             *self._stage_lines(),
             *self._passed_over(),
-            *([f"masks and ledger: {self.masks}"] if self.masks else []),
+            *self._where(),
         ]
+
+    def _where(self) -> list[str]:
+        if not self.masks:
+            return []
+        if self.masks == self.ledger:
+            return [f"masks and ledger: {self.masks}"]
+        return [f"masks: {self.masks}", f"ledger: {self.ledger}"]
 
     def _stage_lines(self) -> list[str]:
         if not self.done + self.failed:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch.errors import OutputError
+from batch.errors import OutputError, cannot_write
 from batch.failures import FailureLimit
 from batch.items import Item
 from batch.ledger import Finish, Ledger, locked
-from batch.leftovers import remove_leftovers, require_fresh
+from batch.leftovers import remove_leftovers
 from batch.naming import NameTemplate
+from batch.outputs import Output
 from batch.records import Claim, Claimed, Result, RunRecord, Status
 from batch.report import RunReport
+from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.tools import tool_versions
@@ -42,8 +42,10 @@ class Runner:
 
         self.settings = settings
         self.report = RunReport()
-        folders = [settings.out] if settings.overlays is None else [settings.out, settings.overlays]
-        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, folders, settings.files_from)
+        self.output = Output.of(settings.out, settings.ledger)
+        self._store = self.output.store()
+        folders = [self.output.folder, self.output.state, settings.overlays]
+        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
         self.report.sources = self.sources.report
         self._model = model
         self._pipeline: Pipeline | None = None
@@ -65,23 +67,31 @@ class Runner:
 
     def __iter__(self) -> Generator[Result]:
         """Do the run; yield a result for each image, those that are done already included, as they come."""
-        out = self.settings.out
-        with locked(out):
-            require_fresh(out)
+        state, store = self.output.state, self._store
+        with locked(state):
+            if not ledger_path(state).exists():
+                store.require_fresh()
             model = self._model or self._open_model()
             self.report.device = _describe(model)
             if self._uses_cpu_instead(model):
                 self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
-            self.report.masks = str(out)
-            record = self._record(model)
-            with Ledger(out, NameTemplate(self.settings.name), record) as ledger:
-                remove_leftovers([out, self.settings.overlays], ledger.unfinished())
+            self.report.masks, self.report.ledger = self.output.name, str(state)
+            template, masks = NameTemplate(self.settings.name), self.output.masks
+            with Ledger(state, template, self._record(model), store, masks) as ledger:
+                self._clear_up(ledger.unfinished())
                 yield from self._run(model, ledger)
+
+    def _clear_up(self, unfinished: list[str]) -> None:
+        """Put in order what a killed run left."""
+        with _storing(self.output.name):
+            self._store.prepare(unfinished)
+        if self.settings.overlays is not None:
+            remove_leftovers(self.settings.overlays, unfinished)
 
     def _run(self, model: Model, ledger: Ledger) -> Iterator[Result]:
         from batch.workshop import set_up
 
-        pipeline, bound = set_up(self.settings, model)
+        pipeline, bound = set_up(self.settings, model, self._store)
         self._pipeline = pipeline
         self.report.begin_clock()
         try:
@@ -90,7 +100,7 @@ class Runner:
             yield from self._wind_up(pipeline, ledger)
         except BaseException:
             self.report.interrupted = True
-            with contextlib.suppress(OutputError):  # the ledger may be what stopped the run
+            with contextlib.suppress(OutputError):  # the ledger or the store may be what stopped the run
                 list(self._wind_up(pipeline, ledger))
             raise
 
@@ -100,6 +110,8 @@ class Runner:
             for job in pipeline.results(wait=False):
                 if job.fatal is None:
                     yield self._finish(job, ledger)
+        with _storing(self.output.name):
+            self._store.close()
         self.report.end_clock(pipeline.clocks)
         ledger.end_run(self.report.to_json())
 
@@ -148,14 +160,15 @@ class Runner:
             return self._result(job.path, job.mask, Status.SKIPPED, seconds=job.seconds)
         figures = job.figures if job.error is None else None
         if job.error is not None:
-            _remove(self.settings.out / job.mask)  # of an earlier state of the image
+            with _storing(self.output.name):
+                self._store.remove(job.mask)  # of an earlier state of the image
         ledger.finish(Finish(job.row, job.bytes, job.mtime_ns, job.seconds, figures, job.error))
         status = Status.DONE if job.error is None else Status.FAILED
         return self._result(job.path, job.mask, status, figures=figures, seconds=job.seconds, error=job.error)
 
     def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
         self.report.add(status)
-        return Result(path, self.settings.out / mask, status, **details)
+        return Result(path, self._store.where(mask), status, **details)
 
     def _open_model(self) -> Model:
         from batch.workshop import open_for
@@ -184,8 +197,7 @@ class Runner:
 def run(settings: RunSettings) -> Generator[Result]:
     """Segment an archive; yield a :class:`Result` for each image as it is finished.
 
-    >>> from pathlib import Path
-    >>> for result in run(RunSettings(("images",), Path("masks"))):  # doctest: +SKIP
+    >>>     >>> for result in run(RunSettings(("images",), Path("masks"))):  # doctest: +SKIP
     ...     print(result.path, result.status)
 
     Raises as :class:`Runner`.
@@ -207,8 +219,9 @@ def _describe(model: Model) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _remove(path: Path) -> None:
+@contextlib.contextmanager
+def _storing(name: str) -> Iterator[None]:
     try:
-        os.unlink(path)
-    except OSError:  # it was never there, or its name is why the image failed
-        return
+        yield
+    except OSError as error:
+        raise cannot_write(name, error) from error

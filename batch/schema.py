@@ -13,6 +13,8 @@ from batch.folders import LEDGER_NAME
 APPLICATION_ID = 0x5E61AB01
 FORMAT_VERSION = 1
 BUSY_SECONDS = 30.0
+MASKS = "masks"
+"""Key in ``meta``: where the masks are, if not beside the ledger."""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 from collections.abc import Callable, Iterator
@@ -12,8 +13,10 @@ from typing import Any
 
 from batch.cores import cores
 from batch.errors import shown
+from batch.outputs import Output
 from batch.reading import LedgerReader
 from batch.schema import ledger_path
+from batch.stores import FolderStore, Store, stored_mask
 from seglab.errors import DataError, ImageError
 from seglab.files import write_text
 from seglab.layouts import find_truths, truth_id
@@ -40,11 +43,10 @@ METRICS = {
 
 @dataclass(frozen=True)
 class MaskEntry:
-    """A mask to be scored: ``name`` as the reports call it."""
+    """A mask to be scored: ``name`` of its file below the output."""
 
     id: str
     name: str
-    path: Path
 
 
 @dataclass
@@ -107,12 +109,11 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
     """
     report = ScoreReport(shown(str(out)), shown(str(truth)))
     truths = find_truths(truth)
-    if not out.is_dir():
-        raise DataError(f"{shown(str(out))} is not a folder; expected masks, or the output of a run. Check the path.")
-    masks, failed_ids = _masks_of(out, report)
-    pairs = [(entry, truths[entry.id]) for entry in masks if entry.id in truths]
-    _score_pairs(pairs, report, advance)
-    report.masks_without_truth = [entry.name for entry in masks if entry.id not in truths]
+    with _opened(out) as (store, state):
+        masks, failed_ids = _masks_of_folder(out) if state is None else _masks_of_run(state, report)
+        pairs = [(entry, truths[entry.id]) for entry in masks if entry.id in truths]
+        _score_pairs(store, pairs, report, advance)
+    report.masks_without_truth = [shown(entry.name) for entry in masks if entry.id not in truths]
     report.truths_without_mask = sorted(truths.keys() - {entry.id for entry in masks} - failed_ids)
     if not report.scores.counts:
         raise DataError(_nothing_scored(report, masks, truths))
@@ -124,37 +125,51 @@ def write_csv(report: ScoreReport, path: Path) -> None:
     write_text(path, report.to_csv())
 
 
-def _masks_of(out: Path, report: ScoreReport) -> tuple[list[MaskEntry], set[str]]:
-    """Return the masks that are there, and the ids of images that have none because they failed."""
-    if not ledger_path(out).exists():
-        found = find_truths(out)
-        return [MaskEntry(id, shown(str(path.relative_to(out))), path) for id, path in found.items()], set()
-    with LedgerReader(out) as ledger:
+@contextlib.contextmanager
+def _opened(out: Path) -> Iterator[tuple[Store, Path | None]]:
+    """Yield the store of the masks, and where its ledger is; None for a folder of masks that has none."""
+    output = Output.of(out)
+    if ledger_path(output.state).exists():
+        with output.reading() as store:
+            yield store, output.state
+    elif out.is_dir():
+        yield FolderStore(out), None
+    else:
+        raise DataError(f"{shown(str(out))} is not a folder; expected masks, or the output of a run. Check the path.")
+
+
+def _masks_of_folder(folder: Path) -> tuple[list[MaskEntry], set[str]]:
+    """Return the masks that are there."""
+    return [MaskEntry(id, path.relative_to(folder).as_posix()) for id, path in find_truths(folder).items()], set()
+
+
+def _masks_of_run(state: Path, report: ScoreReport) -> tuple[list[MaskEntry], set[str]]:
+    """Return the masks that were made, and the ids of images that have none because they failed."""
+    with LedgerReader(state) as ledger:
         report.images_pending = ledger.counts()["pending"]
         failed = list(ledger.entries("failed"))
         report.images_failed = {shown(entry.path): shown(entry.error or "") for entry in failed}
-        done = [
-            MaskEntry(truth_id(Path(entry.path)), shown(entry.mask), out / entry.mask)
-            for entry in ledger.entries("done")
-        ]
+        done = [MaskEntry(truth_id(Path(entry.path)), entry.mask) for entry in ledger.entries("done")]
     return done, {truth_id(Path(entry.path)) for entry in failed}
 
 
-def _score_pairs(pairs: list[tuple[MaskEntry, Path]], report: ScoreReport, advance: Callable[[int], object]) -> None:
+def _score_pairs(
+    store: Store, pairs: list[tuple[MaskEntry, Path]], report: ScoreReport, advance: Callable[[int], object]
+) -> None:
     with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(lambda pair: _compare(pair[0].path, pair[1]), pairs)
+        results = pool.map(lambda pair: _compare(store, pair[0].name, pair[1]), pairs)
         for (entry, _), result in zip(pairs, results, strict=True):
             if isinstance(result, Confusion):
-                report.scores.add(entry.name, result)
+                report.scores.add(shown(entry.name), result)
             else:
-                report.failed[entry.name] = result
+                report.failed[shown(entry.name)] = result
             advance(len(pairs))
 
 
-def _compare(mask: Path, truth: Path) -> Confusion | str:
+def _compare(store: Store, mask: str, truth: Path) -> Confusion | str:
     """Return the pixel counts, or why there are none."""
     try:
-        return confusion(read_mask(mask), read_mask(truth))
+        return confusion(stored_mask(store, mask), read_mask(truth))
     except (DataError, ImageError) as error:
         return str(error)
 

@@ -23,7 +23,8 @@ class RunSettings:
     """Settings of one run over an archive.
 
     ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
-    of files. ``out``: folder for masks and ledger. ``model``: None means the one that comes with the package.
+    of files. ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
+    its folder, where it is not to lie in or beside ``out``. ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
@@ -34,7 +35,7 @@ class RunSettings:
     """
 
     sources: tuple[str, ...]
-    out: Path
+    out: str | Path
     model: Path | None = None
     device: str = "auto"
     exact: bool = False
@@ -47,6 +48,7 @@ class RunSettings:
     files_from: tuple[str, ...] = ()
     postprocess: tuple[str, ...] = ()
     max_failures: str | None = None
+    ledger: Path | None = None
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)

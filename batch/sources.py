@@ -1,4 +1,4 @@
-"""Where images come from: folders, files, patterns, archives, lists of files, and what comes by standard input.
+"""Where images come from: folders, files, patterns, archives, lists of files, URLs, and what comes by standard input.
 
 What is named one by one is taken whatever its suffix; an archive that is named is opened, one that lies in a folder is
 passed over like any file that is no image.
@@ -20,6 +20,7 @@ from batch.folders import FolderSource
 from batch.items import Item, SourceReport, file_item
 from batch.lists import ListSource
 from batch.patterns import Pattern
+from batch.remote import RemoteSource, is_url, remote_archive
 
 STDIN = "-"
 PEEK = 512
@@ -102,6 +103,9 @@ class Sources:
     def _open(self, source: str, *, several: bool) -> Source:
         if source == STDIN:
             return _from_stdin(self._suffixes)
+        if is_url(source):
+            archive = f"{stem(source)}/" if several and is_archive(source) else ""
+            return self._remote(source, archive)
         path = os.path.abspath(source)
         if os.path.isdir(path):
             prefix = f"{os.path.basename(path)}/" if several and os.path.basename(path) else ""
@@ -121,6 +125,11 @@ class Sources:
             f"{shown(source)} is not there; expected a folder, an image file, an archive (.zip, .tar, .tar.gz), a "
             "pattern, or - for standard input. Check the path."
         )
+
+    def _remote(self, url: str, prefix: str) -> Source:
+        if is_archive(url):
+            return remote_archive(url, self._suffixes, prefix)
+        return RemoteSource(url, self._suffixes)
 
     def _folder(self, source: str, path: str, prefix: str, pattern: Pattern | None) -> FolderSource:
         self._require_outside(source, path)

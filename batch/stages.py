@@ -13,15 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.content import Content, NoContent
-from batch.errors import OutputError
+from batch.errors import cannot_write
 from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
 from batch.postprocess import postprocess
 from batch.records import Figures
+from batch.stores import Store
 from export.errors import DeviceError
 from seglab.errors import SeglabError
-from seglab.files import write_bytes
 from seglab.pixels import read_fitted, read_mask, read_photo
 
 FAILURES_IN_A_ROW = 3
@@ -148,7 +148,7 @@ class Inference:
 class Sink:
     """Makes masks of the images' own sizes, measures and writes them; overlays too, where wanted."""
 
-    out: Path
+    store: Store
     threshold: float
     mask_bits: int
     overlays: Path | None = None
@@ -158,7 +158,7 @@ class Sink:
         """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
         start = time.perf_counter()
         try:
-            mask = read_mask(self.out / job.mask) if job.redraw else self._write_mask(job)
+            mask = read_mask(self.store.read(job.mask)) if job.redraw else self._write_mask(job)
             if self.overlays is not None:
                 draw_overlay(job.content.read().data, mask, overlay_path(self.overlays, job.mask))
         except OSError as error:
@@ -173,7 +173,7 @@ class Sink:
         mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
         mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
-        write_bytes(self.out / job.mask, encode_mask(mask, self.mask_bits))
+        self.store.write(job.mask, encode_mask(mask, self.mask_bits))
         job.figures = figures
         return mask
 
@@ -182,10 +182,7 @@ class Sink:
         if error.errno in NAME_ERRORS:
             job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
             return
-        job.fatal = OutputError(
-            f"{error.filename or self.out} cannot be written: {said}. Expected a folder with write permission and "
-            "free space. Make room or choose another output folder, then run again to go on."
-        )
+        job.fatal = cannot_write(self.store.where(job.mask), error)
         job.fatal.__cause__ = error
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import shown
+from batch.outputs import Output
 from batch.reading import Entry, LedgerReader
 from batch.records import RunRecord
 
@@ -51,7 +52,7 @@ class StatusReport:
 
 def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
     """Read the ledger of ``out``. Raises :class:`batch.errors.OutputError` where there is none."""
-    with LedgerReader(out) as ledger:
+    with LedgerReader(Output.of(out).state) as ledger:
         limit = None if all_failures else FAILURES_SHOWN
         failures = tuple(ledger.entries("failed", limit))
         return StatusReport(out, ledger.counts(), ledger.last_run(), failures)

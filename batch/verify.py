@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,11 +14,11 @@ import cv2
 from batch.cores import cores
 from batch.errors import shown
 from batch.ledger import locked, reopen
-from batch.leftovers import pictures
 from batch.masks import bbox_of
+from batch.outputs import Output
 from batch.reading import DoneEntry, LedgerReader
+from batch.stores import Store, stored_mask
 from seglab.errors import DataError, ImageError
-from seglab.pixels import read_mask
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -80,24 +79,25 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
     ledger, or (``redo``) where another run is writing.
     """
     report = VerifyReport(out)
-    with LedgerReader(out) as ledger:
+    output = Output.of(out)
+    with output.reading() as store, LedgerReader(output.state) as ledger:
         counts = ledger.counts()
         report.failed, report.pending = counts["failed"], counts["pending"]
-        for entry, reason in _compared(out, ledger.done_entries()):
+        for entry, reason in _compared(store, ledger.done_entries()):
             if reason is None:
                 report.matching += 1
             else:
                 report.wrong[entry.mask] = reason
             advance(counts["done"])
-        report.strays = [name for name in pictures(out) if not ledger.has_mask(name.replace(os.sep, "/"))]
+        report.strays = [name for name in store.names() if not ledger.has_mask(name)]
     if redo and report.wrong:
-        with locked(out):
-            reopen(out, report.wrong)
+        with locked(output.state):
+            reopen(output.state, report.wrong)
         report.reopened = True
     return report
 
 
-def _compared(out: Path, entries: Iterable[DoneEntry]) -> Iterator[tuple[DoneEntry, str | None]]:
+def _compared(store: Store, entries: Iterable[DoneEntry]) -> Iterator[tuple[DoneEntry, str | None]]:
     """Yield entries in their order, each with the reason why its mask is wrong, if it is; a few are under way at a
     time.
     """
@@ -105,7 +105,7 @@ def _compared(out: Path, entries: Iterable[DoneEntry]) -> Iterator[tuple[DoneEnt
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[DoneEntry, Future[str | None]]] = deque()
         for entry in entries:
-            waiting.append((entry, pool.submit(_reason, out, entry)))
+            waiting.append((entry, pool.submit(_reason, store, entry)))
             if len(waiting) > AHEAD * threads:
                 yield _next(waiting)
         while waiting:
@@ -117,9 +117,9 @@ def _next(waiting: deque[tuple[DoneEntry, Future[str | None]]]) -> tuple[DoneEnt
     return entry, future.result()
 
 
-def _reason(out: Path, entry: DoneEntry) -> str | None:
+def _reason(store: Store, entry: DoneEntry) -> str | None:
     try:
-        mask = read_mask(out / entry.mask)
+        mask = stored_mask(store, entry.mask)
     except (DataError, ImageError) as error:
         return str(error)
     if mask.shape != (entry.height, entry.width):

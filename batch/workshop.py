@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batch.cores import cores
+from batch.outputs import Output
 from batch.pipeline import Pipeline, Workshop
 from batch.settings import RunSettings
 from batch.stages import Decoder, Inference, Sink
+from batch.stores import Store
 from export.bundled import bundled_model
 from export.errors import ContractError
 from export.gpu import NoGpuError, list_gpus
@@ -45,7 +47,9 @@ def open_for(settings: RunSettings) -> Model:
     """Open the model that the settings name. Raises ContractError and DeviceError."""
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else _batch_for(settings)
-    model = open_model(path, settings.device, batch=batch, cache=settings.out / CACHE_NAME)
+    model = open_model(
+        path, settings.device, batch=batch, cache=Output.of(settings.out, settings.ledger).state / CACHE_NAME
+    )
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
@@ -54,14 +58,14 @@ def open_for(settings: RunSettings) -> Model:
     return model
 
 
-def set_up(settings: RunSettings, model: Model) -> tuple[Pipeline, Bound]:
-    """Return the pipeline for a run, and how much may be in flight."""
+def set_up(settings: RunSettings, model: Model, store: Store) -> tuple[Pipeline, Bound]:
+    """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     workers = settings.workers or min(cores(), MOST_WORKERS)
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
-        sink=Sink(settings.out, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess),
+        sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess),
         batch=batch,
         decoders=workers,
         sinks=workers,

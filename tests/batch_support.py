@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import cv2
 import numpy as np
@@ -104,6 +106,22 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 def masks_below(out: Path) -> dict[str, bytes]:
     """Return the masks of an output folder, as bytes by name."""
     return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*.png"))}
+
+
+def archived_masks(archive: Path) -> dict[str, bytes]:
+    """Return the members of a zip or tar, as bytes by name; no name may be there twice."""
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive) as file:
+            assert file.testzip() is None
+            names = file.namelist()
+            found = {name: file.read(name) for name in names}
+    else:
+        with tarfile.open(archive, "r:") as tar:
+            infos = tar.getmembers()
+            names = [info.name for info in infos]
+            found = {info.name: cast(IO[bytes], tar.extractfile(info)).read() for info in infos}
+    assert len(names) == len(found)
+    return dict(sorted(found.items()))
 
 
 def command(*arguments: str | Path | bytes) -> list[str | Path | bytes]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from artefact import blobs, tiny_model
-from batch_support import command, masks_below, save, seg_batch
+from batch_support import archived_masks, command, masks_below, save, seg_batch
 
 from batch.schema import ledger_path
 
@@ -89,6 +89,30 @@ def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
     assert masks_below(out) == uninterrupted
     assert done_masks(out) == set(uninterrupted)
     assert len(uninterrupted) == COUNT
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
+    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / f"masks.{kind}"
+    part = tmp_path / f"masks.{kind}.part"
+    for kilobytes in (2, 16, 32):
+        process = subprocess.Popen(command(*arguments(archive, model, out)), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + PATIENCE
+        while not part.exists() or part.stat().st_size < kilobytes * 1024:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+        assert not out.exists()
+    last = seg_batch(*arguments(archive, model, out))
+    assert last.returncode == 0, last.stderr
+    assert archived_masks(out) == uninterrupted
+    assert not part.exists()
+    assert seg_batch("verify", out).returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

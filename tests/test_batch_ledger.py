@@ -18,6 +18,7 @@ from batch.naming import NameTemplate
 from batch.reading import LedgerReader
 from batch.records import Claim, Figures, RunRecord
 from batch.schema import FORMAT_VERSION, ledger_path
+from batch.stores import FolderStore
 
 FIGURES = Figures(40, 60, 35, (1, 2, 6, 9), 0.9)
 
@@ -28,7 +29,7 @@ def record(key: str = "k1") -> RunRecord:
 
 def open_ledger(out: Path, key: str = "k1", template: str = "{stem}.png") -> Ledger:
     out.mkdir(exist_ok=True)
-    return Ledger(out, NameTemplate(template), record(key))
+    return Ledger(out, NameTemplate(template), record(key), FolderStore(out))
 
 
 def item(name: str, size: int = 10, mtime: int = 20) -> Item:

@@ -14,7 +14,7 @@ import pytest
 from batch_support import LESION, SIZE, StandIn, as_model, run_all, run_with_report, save, save_many
 from numpy.typing import NDArray
 
-from batch import stages
+from batch import stages, stores
 from batch.errors import OutputError
 from batch.items import Item
 from batch.records import Status
@@ -135,7 +135,7 @@ def test_a_full_or_closed_disk_stops_the_run(tmp_path: Path, monkeypatch: pytest
         written.append(path)
         write_bytes(path, data)
 
-    monkeypatch.setattr(stages, "write_bytes", write_some)
+    monkeypatch.setattr(stores, "write_bytes", write_some)
     with pytest.raises(OutputError, match=r"no more.*run again") as caught:
         run_all(tmp_path / "in", tmp_path / "out")
     assert caught.value.exit_code == 1
