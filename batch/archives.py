@@ -176,7 +176,7 @@ def _zip_members(path: str, opener: Opener | None) -> Iterator[Member]:
 def _opened_zip(path: str, opener: Opener | None) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(opener() if opener else path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise SourceError(
             f"{shown(path)} cannot be read as a zip ({error}); expected a whole one. Get the archive again."
         ) from error

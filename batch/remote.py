@@ -125,13 +125,15 @@ class RemoteSource:
 
 def remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
     """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
-    from batch.archives import ArchiveSource
+    from batch.archives import ZIP_SUFFIX, ArchiveSource
 
     files, path = connect(source)
     with _mapped(source):
         if not files.exists(path):
             raise SourceError(f"Nothing is at {shown(source)}; {NOT_THERE}")
-    return ArchiveSource(source, source, suffixes, prefix, opener=lambda: files.open(path, "rb"))
+    streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)
+    options = {"block_size": 0} if streamed else {}  # many web servers cannot give a part of a file
+    return ArchiveSource(source, source, suffixes, prefix, opener=lambda: files.open(path, "rb", **options))
 
 
 class RemoteStore:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from batch.cores import cores
 from batch.outputs import Output
 from batch.pipeline import Pipeline, Workshop
+from batch.remote import is_url
 from batch.settings import RunSettings
 from batch.stages import Decoder, Inference, Sink
 from batch.stores import Store
@@ -18,6 +19,8 @@ from export.runtime import Model, open_model
 CPU_BATCH = 8
 GPU_BATCH = 64
 MOST_WORKERS = 32
+REMOTE_WORKERS = 16
+"""Threads that wait for storage far away most of the time."""
 BATCHES_IN_FLIGHT = 4
 """At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
 CHUNK = 32
@@ -61,16 +64,21 @@ def open_for(settings: RunSettings) -> Model:
 def set_up(settings: RunSettings, model: Model, store: Store) -> tuple[Pipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
-    workers = settings.workers or min(cores(), MOST_WORKERS)
+    from_far = any(map(is_url, settings.sources))
+    to_far = is_url(str(settings.out))
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess),
         batch=batch,
-        decoders=workers,
-        sinks=workers,
+        decoders=settings.workers or _threads(far=from_far),
+        sinks=settings.workers or _threads(far=to_far),
     )
     return Pipeline(workshop), Bound.of(batch, exact=settings.exact)
+
+
+def _threads(*, far: bool) -> int:
+    return max(REMOTE_WORKERS if far else 1, min(cores(), MOST_WORKERS))
 
 
 def _batch_for(settings: RunSettings) -> int:

@@ -84,13 +84,15 @@ def save_many(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def run_all(source: Path | Sequence[str], out: Path, model: StandIn | None = None, **settings: Any) -> list[Result]:
+def run_all(
+    source: Path | Sequence[str], out: Path | str, model: StandIn | None = None, **settings: Any
+) -> list[Result]:
     """Run with a stand-in and return the results by path."""
     return run_with_report(source, out, model, **settings)[0]
 
 
 def run_with_report(
-    source: Path | Sequence[str], out: Path, model: StandIn | None = None, **settings: Any
+    source: Path | Sequence[str], out: Path | str, model: StandIn | None = None, **settings: Any
 ) -> tuple[list[Result], Runner]:
     sources = (str(source),) if isinstance(source, Path) else tuple(source)
     runner = Runner(RunSettings(sources, out, **settings), as_model(model or StandIn()))

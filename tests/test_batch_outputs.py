@@ -143,7 +143,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path, kind: str) -
         "try: run_all(Path(sys.argv[1]), Path(sys.argv[2]), ledger=Path(sys.argv[3]))\n"
         "except OutputError as error: print(error); sys.exit(1)\n"
     )
-    arguments = [sys.executable, "-c", script, tmp_path / "in", out, state]
+    arguments: list[str | Path] = [sys.executable, "-c", script, tmp_path / "in", out, state]
     ended = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, "")
     assert "cannot be written: File too large" in ended.stdout
