@@ -50,6 +50,7 @@ def main() -> None:
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
+@click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors
 def run(**options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,

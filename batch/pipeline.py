@@ -16,21 +16,13 @@ from typing import Self
 
 import cv2
 
+from batch.clocks import Clock
 from batch.stages import Decoder, Inference, Job, Sink
+from batch.trace import Trace
 
 JOIN_SECONDS = 60.0
 
 _Queue = queue.SimpleQueue[Job | None]
-
-
-@dataclass
-class Clock:
-    """Time of one thread of a stage: seconds ``busy``, seconds ``waiting`` for work, jobs done."""
-
-    stage: str
-    busy: float = 0.0
-    waiting: float = 0.0
-    count: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,10 +40,11 @@ class Workshop:
 class Pipeline:
     """Takes jobs, gives them back finished, in any order. To be used as a context manager, by one thread."""
 
-    def __init__(self, workshop: Workshop) -> None:
+    def __init__(self, workshop: Workshop, trace: Trace | None = None) -> None:
         self.in_flight = 0
         self.clocks: list[Clock] = []
         self._workshop = workshop
+        self._trace = trace
         self._to_decode, self._to_infer, self._to_sink, self._finished = (_Queue() for _ in range(4))
         self._stopped = False
         self._decoding = workshop.decoders
@@ -117,7 +110,7 @@ class Pipeline:
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _thread(self, stage: str, body: Callable[[Clock], None]) -> threading.Thread:
-        clock = Clock(stage)
+        clock = Clock(stage, self._trace)
         self.clocks.append(clock)
         return threading.Thread(target=self._guarded, args=(body, clock), name=f"batch-{stage}", daemon=True)
 
@@ -128,21 +121,18 @@ class Pipeline:
             self._finished.put(Job(0, "", "", 0, 0, fatal=error))
 
     def _take(self, waiting: _Queue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
-        """Yield jobs until the end of input, or (if not ``to_the_end``) a stop; keep time."""
+        """Yield jobs until the end of input, or (if not ``to_the_end``) a stop."""
         while True:
-            start = time.perf_counter()
-            job = waiting.get()
-            taken = time.perf_counter()
-            clock.waiting += taken - start
+            with clock.wait(waiting.qsize()):
+                job = waiting.get()
             if job is None or (self._stopped and not to_the_end):
                 return
             yield job
-            clock.busy += time.perf_counter() - taken
-            clock.count += 1
 
     def _decode(self, clock: Clock) -> None:
         for job in self._take(self._to_decode, clock):
-            self._workshop.decoder(job)
+            with clock.work(image=job.path):
+                self._workshop.decoder(job)
             (self._finished if job.error else self._to_infer).put(job)
         with self._lock:
             self._decoding -= 1
@@ -154,19 +144,21 @@ class Pipeline:
         for job in self._take(self._to_infer, clock):
             group.append(job)
             if len(group) == self._workshop.batch:
-                self._infer_group(group)
+                self._infer_group(group, clock)
                 group = []
         if group and not self._stopped:
-            self._infer_group(group)
+            self._infer_group(group, clock)
         for _ in range(self._workshop.sinks):
             self._to_sink.put(None)
 
-    def _infer_group(self, group: list[Job]) -> None:
-        self._workshop.inference(group)
+    def _infer_group(self, group: list[Job], clock: Clock) -> None:
+        with clock.work(len(group), batch=len(group)):
+            self._workshop.inference(group)
         for job in group:
             (self._finished if job.error else self._to_sink).put(job)
 
     def _write(self, clock: Clock) -> None:
         for job in self._take(self._to_sink, clock, to_the_end=True):
-            self._workshop.sink(job)
+            with clock.work(image=job.path):
+                self._workshop.sink(job)
             self._finished.put(job)

@@ -5,43 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from batch.clocks import Clock, StageTimes, stage_table
 from batch.errors import shown
 from batch.items import SourceReport
 from batch.records import Status
 
 
-class StageClock(Protocol):
-    """A thread's times: see :class:`batch.pipeline.Clock`."""
-
-    stage: str
-    busy: float
-    waiting: float
-    count: int
-
-
-@dataclass(frozen=True)
-class StageTimes:
-    """A stage's threads together. ``busy`` is its share of their time; ``milliseconds`` are per image."""
-
-    stage: str
-    threads: int
-    busy: float
-    milliseconds: float
-
-    @classmethod
-    def of(cls, clocks: Sequence[StageClock]) -> StageTimes:
-        """Add up the threads of one stage."""
-        busy, waiting = sum(clock.busy for clock in clocks), sum(clock.waiting for clock in clocks)
-        count = sum(clock.count for clock in clocks)
-        share = busy / (busy + waiting) if busy + waiting else 0.0
-        return cls(clocks[0].stage, len(clocks), share, 1000 * busy / max(1, count))
-
-
 @dataclass
 class RunReport:
-    """Counts of a run while it goes on, and at its end. ``device`` says what ran the model, and why."""
+    """Counts of a run while it goes on, and at its end. ``device`` says what ran the model, and why; ``notes`` what else a
+    person should know.
+    """
 
     done: int = 0
     failed: int = 0
@@ -51,6 +27,7 @@ class RunReport:
     masks: str = ""
     ledger: str = ""
     interrupted: bool = False
+    notes: list[str] = field(default_factory=list)
     stages: list[StageTimes] = field(default_factory=list)
     sources: SourceReport = field(default_factory=SourceReport)
     started: float = field(default_factory=time.monotonic)
@@ -79,11 +56,13 @@ class RunReport:
         """Start the time that the rate is measured by."""
         self.started = time.monotonic()
 
-    def end_clock(self, clocks: Sequence[StageClock]) -> None:
+    def end_clock(self, clocks: Sequence[Clock]) -> None:
         """Stop the time, and add up the stages' clocks."""
         self.seconds = time.monotonic() - self.started
         names = dict.fromkeys(clock.stage for clock in clocks)
-        self.stages = [StageTimes.of([clock for clock in clocks if clock.stage == name]) for name in names]
+        self.stages = [
+            StageTimes.of([clock for clock in clocks if clock.stage == name], self.seconds) for name in names
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as the ledger keeps them."""
@@ -99,6 +78,7 @@ class RunReport:
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.rate, 2),
             "stages": [vars(stage) for stage in self.stages],
+            "notes": self.notes,
         }
 
     def lines(self) -> list[str]:
@@ -107,7 +87,8 @@ class RunReport:
         return [
             f"{counts}; {self.seconds:.1f} s, {self.rate:.1f} images/s",
             *([f"device: {self.device}"] if self.device else []),
-            *self._stage_lines(),
+            *(stage_table(self.stages) if self.done + self.failed else []),
+            *self.notes,
             *self._passed_over(),
             *self._where(),
         ]
@@ -118,15 +99,6 @@ class RunReport:
         if self.masks == self.ledger:
             return [f"masks and ledger: {self.masks}"]
         return [f"masks: {self.masks}", f"ledger: {self.ledger}"]
-
-    def _stage_lines(self) -> list[str]:
-        if not self.done + self.failed:
-            return []
-        parts = (
-            f"{stage.stage} {stage.busy:.0%} of {stage.threads} ({stage.milliseconds:.1f} ms/image)"
-            for stage in self.stages
-        )
-        return ["busy: " + ", ".join(parts)]
 
     def _passed_over(self) -> list[str]:
         found, lines = self.sources, []

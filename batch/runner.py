@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from batch.clocks import Clock
 from batch.errors import OutputError, cannot_write
 from batch.failures import FailureLimit
 from batch.items import Item
@@ -21,6 +22,7 @@ from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.tools import tool_versions
+from batch.trace import Trace, tracing
 
 if TYPE_CHECKING:
     from batch.pipeline import Pipeline
@@ -50,6 +52,7 @@ class Runner:
         self._model = model
         self._pipeline: Pipeline | None = None
         self._accepted = 0
+        self._walking, self._booking = Clock("walk"), Clock("ledger")
         limit = settings.max_failures
         self._most_failures = FailureLimit.of(limit) if limit is not None else None
 
@@ -77,9 +80,12 @@ class Runner:
                 self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
             self.report.masks, self.report.ledger = self.output.name, str(state)
             template, masks = NameTemplate(self.settings.name), self.output.masks
-            with Ledger(state, template, self._record(model), store, masks) as ledger:
+            with (
+                Ledger(state, template, self._record(model), store, masks) as ledger,
+                tracing(self.settings.profile) as trace,
+            ):
                 self._clear_up(ledger.unfinished())
-                yield from self._run(model, ledger)
+                yield from self._run(model, ledger, trace)
 
     def _clear_up(self, unfinished: list[str]) -> None:
         """Put in order what a killed run left."""
@@ -88,11 +94,12 @@ class Runner:
         if self.settings.overlays is not None:
             remove_leftovers(self.settings.overlays, unfinished)
 
-    def _run(self, model: Model, ledger: Ledger) -> Iterator[Result]:
+    def _run(self, model: Model, ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
         from batch.workshop import set_up
 
-        pipeline, bound = set_up(self.settings, model, self._store)
+        pipeline, bound = set_up(self.settings, model, self._store, trace)
         self._pipeline = pipeline
+        self._walking.trace = self._booking.trace = trace
         self.report.begin_clock()
         try:
             with pipeline:
@@ -112,7 +119,7 @@ class Runner:
                     yield self._finish(job, ledger)
         with _storing(self.output.name):
             self._store.close()
-        self.report.end_clock(pipeline.clocks)
+        self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
         ledger.end_run(self.report.to_json())
 
     def _turn(self, pipeline: Pipeline, ledger: Ledger, bound: Bound) -> Iterator[Result]:
@@ -120,13 +127,19 @@ class Runner:
         while (not at_end or pipeline.in_flight) and not self.report.interrupted:
             has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
             if has_room:
-                chunk = self._next_chunk(items, bound.chunk)
-                yield from self._hand_in(ledger.claim(chunk), pipeline)
+                with self._walking.work(0):
+                    chunk = self._next_chunk(items, bound.chunk)
+                self._walking.count += len(chunk)
+                with self._booking.work(0):
+                    claimed = ledger.claim(chunk)
+                yield from self._hand_in(claimed, pipeline)
                 at_end = not chunk
                 if at_end:
                     pipeline.end_of_input()
             for job in pipeline.results(wait=not has_room):
-                yield self._finish(job, ledger)
+                with self._booking.work():
+                    result = self._finish(job, ledger)
+                yield result
             if self._most_failures is not None:
                 self._most_failures.require(self.report.done, self.report.failed)
 

@@ -28,6 +28,7 @@ class RunSettings:
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
+    ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
     cores, and no limit.
 
@@ -49,6 +50,7 @@ class RunSettings:
     postprocess: tuple[str, ...] = ()
     max_failures: str | None = None
     ledger: Path | None = None
+    profile: Path | None = None
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)

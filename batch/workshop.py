@@ -11,6 +11,7 @@ from batch.remote import is_url
 from batch.settings import RunSettings
 from batch.stages import Decoder, Inference, Sink
 from batch.stores import Store
+from batch.trace import Trace
 from export.bundled import bundled_model
 from export.errors import ContractError
 from export.gpu import NoGpuError, list_gpus
@@ -61,7 +62,7 @@ def open_for(settings: RunSettings) -> Model:
     return model
 
 
-def set_up(settings: RunSettings, model: Model, store: Store) -> tuple[Pipeline, Bound]:
+def set_up(settings: RunSettings, model: Model, store: Store, trace: Trace | None = None) -> tuple[Pipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     from_far = any(map(is_url, settings.sources))
@@ -74,7 +75,7 @@ def set_up(settings: RunSettings, model: Model, store: Store) -> tuple[Pipeline,
         decoders=settings.workers or _threads(far=from_far),
         sinks=settings.workers or _threads(far=to_far),
     )
-    return Pipeline(workshop), Bound.of(batch, exact=settings.exact)
+    return Pipeline(workshop, trace), Bound.of(batch, exact=settings.exact)
 
 
 def _threads(*, far: bool) -> int:

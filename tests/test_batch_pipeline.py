@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
+import json
 import sqlite3
+import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -179,10 +183,60 @@ def test_stage_times_are_reported(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 9)
     _, runner = run_with_report(tmp_path / "in", tmp_path / "out", workers=3)
     assert [(stage.stage, stage.threads) for stage in runner.report.stages] == [
+        ("walk", 1),
         ("decode", 3),
         ("infer", 1),
         ("write", 3),
+        ("ledger", 1),
     ]
-    assert all(0 <= stage.busy <= 1 for stage in runner.report.stages)
-    assert any("busy: decode" in line for line in runner.report.lines())
+    assert all(0 <= stage.busy <= 1 and 0 <= stage.waiting <= 1 for stage in runner.report.stages)
+    assert [stage.images for stage in runner.report.stages] == [9] * 5
+    lines = list(runner.report.lines())
+    assert lines[2].split() == ["stage", "threads", "busy", "waiting", "ms/image", "queue"]
+    assert any(line.startswith("bottleneck: ") for line in lines)
+
+
+def test_the_table_names_what_the_others_wait_for(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 20)
+    model = StandIn()
+    model.before = lambda images: time.sleep(0.05)
+    _, runner = run_with_report(tmp_path / "in", tmp_path / "out", model)
+    assert "bottleneck: infer" in "\n".join(runner.report.lines())
+    stages = {stage.stage: stage for stage in runner.report.stages}
+    assert stages["infer"].queue > stages["write"].queue
+    assert stages["write"].waiting > 0.5
+
+
+def test_a_profile_is_a_trace_of_every_stage(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 9)
+    run_all(tmp_path / "in", tmp_path / "out", profile=tmp_path / "trace.json", workers=2)
+    events = json.loads((tmp_path / "trace.json").read_text())
+    spans = [event for event in events if event["ph"] == "X"]
+    assert Counter(event["name"] for event in spans)["decode"] == 9
+    assert {event["name"] for event in spans} == {"walk", "decode", "infer", "write", "ledger"}
+    assert all(event["dur"] >= 0 and event["ts"] >= 0 for event in spans)
+    assert sum(event["args"].get("batch", 0) for event in spans) == 9
+    named = {event["tid"] for event in events if event["ph"] == "M"}
+    assert {event["tid"] for event in spans} == named
+    assert {event["args"]["image"] for event in spans if event["name"] == "write"} == {
+        str(path) for path in (tmp_path / "in").iterdir()
+    }
+    for thread in named:  # what one thread does does not overlap
+        own = sorted((event["ts"], event["ts"] + event["dur"]) for event in spans if event["tid"] == thread)
+        assert all(before[1] <= after[0] + 0.2 for before, after in itertools.pairwise(own))
+
+
+def test_the_profile_of_a_run_that_fails_is_whole(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 9)
+    model = StandIn()
+
+    def die(_: object) -> None:
+        raise RuntimeError("device lost")
+
+    model.before = die
+    with pytest.raises(DeviceError):
+        run_all(tmp_path / "in", tmp_path / "out", model, profile=tmp_path / "trace.json")
+    assert json.loads((tmp_path / "trace.json").read_text())
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_all(tmp_path / "in", tmp_path / "out", profile=tmp_path / "in" / "000.png" / "trace.json")
     assert LESION < 128
