@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from batch.records import Result
     from batch.runner import Runner
+    from batch.settings import RunSettings
 
 SOME_FAILED = 3
 FAILURES_SHOWN = 10
@@ -50,9 +51,10 @@ def main() -> None:
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
+@click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors
-def run(**options: Any) -> None:
+def run(dry_run: bool, **options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,
     .tar, .tar.gz and so on, without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on
     standard input.
@@ -67,7 +69,11 @@ def run(**options: Any) -> None:
 
     options["mask_bits"] = int(options["mask_bits"])
     options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
-    runner = Runner(RunSettings(**options))
+    settings = RunSettings(**options)
+    if dry_run:
+        _forecast(settings)
+        return
+    runner = Runner(settings)
     failures: list[Result] = []
     try:
         with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
@@ -172,6 +178,12 @@ def doctor(model: Path | None, as_json: bool) -> None:
     _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
     if not report.is_usable:
         sys.exit(1)
+
+
+def _forecast(settings: RunSettings) -> None:
+    from batch.forecast import forecast
+
+    _echo_lines(forecast(settings).lines())
 
 
 @contextlib.contextmanager

@@ -91,6 +91,11 @@ class Pipeline:
             yield job
 
     @property
+    def notes(self) -> list[str]:
+        """What the stages have to say beside their results."""
+        return self._workshop.inference.notes
+
+    @property
     def has_results(self) -> bool:
         """Is anything finished and not yet taken?"""
         return not self._finished.empty()

@@ -48,6 +48,10 @@ class LedgerReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def counts(self) -> dict[str, int]:
@@ -84,6 +88,13 @@ class LedgerReader:
         """Return where the masks are; None: beside the ledger."""
         row = next(self._query("SELECT value FROM meta WHERE key = ?", (MASKS,)), None)
         return None if row is None else str(row[0])
+
+    def is_done(self, path: str, key: str, size: int, mtime_ns: int) -> bool:
+        """Was the image at ``path`` done under ``key``, when it had this size and time of change?"""
+        rows = self._query(
+            "SELECT status, key, bytes, mtime_ns FROM items WHERE path = CAST(? AS TEXT)", (encode(path),)
+        )
+        return next(rows, None) == ("done", key, size, mtime_ns)
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""

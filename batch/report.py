@@ -15,8 +15,9 @@ from batch.records import Status
 
 @dataclass
 class RunReport:
-    """Counts of a run while it goes on, and at its end. ``device`` says what ran the model, and why; ``notes`` what else a
-    person should know.
+    """Counts of a run while it goes on, and at its end.
+
+    ``device`` says what ran the model, and why; ``notes`` what else a person should know.
     """
 
     done: int = 0
@@ -101,17 +102,21 @@ class RunReport:
         return [f"masks: {self.masks}", f"ledger: {self.ledger}"]
 
     def _passed_over(self) -> list[str]:
-        found, lines = self.sources, []
-        if found.others:
-            kinds = ", ".join(
-                f"{count} {shown(suffix) or 'without suffix'}" for suffix, count in found.others.most_common(5)
-            )
-            lines.append(f"passed over: {sum(found.others.values())} files that are no images ({kinds})")
-        if found.hidden:
-            lines.append(f"passed over: {found.hidden} hidden files and folders")
-        lines += [f"passed over: output folder {shown(path)}" for path in found.outputs]
-        lines += [f"passed over: folder linked twice {shown(path)}" for path in found.repeated_folders[:5]]
-        if self.repeated:
-            lines.append(f"passed over: {self.repeated} files named twice")
-        lines += [f"not readable: {line}" for line in found.unreadable[:20]]
-        return lines
+        repeated = [f"passed over: {self.repeated} files named twice"] if self.repeated else []
+        return [*passed_over(self.sources), *repeated]
+
+
+def passed_over(found: SourceReport) -> list[str]:
+    """Return what a walk passed over or could not read, as a person reads it."""
+    lines = []
+    if found.others:
+        kinds = ", ".join(
+            f"{count} {shown(suffix) or 'without suffix'}" for suffix, count in found.others.most_common(5)
+        )
+        lines.append(f"passed over: {sum(found.others.values())} files that are no images ({kinds})")
+    if found.hidden:
+        lines.append(f"passed over: {found.hidden} hidden files and folders")
+    lines += [f"passed over: output folder {shown(path)}" for path in found.outputs]
+    lines += [f"passed over: folder linked twice {shown(path)}" for path in found.repeated_folders[:5]]
+    lines += [f"not readable: {line}" for line in found.unreadable[:20]]
+    return lines

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from batch.pipeline import Pipeline
     from batch.stages import Job
     from batch.workshop import Bound
-    from export.runtime import Model
+    from export.runtime import Device, Model
 
 
 class Runner:
@@ -75,8 +75,8 @@ class Runner:
             if not ledger_path(state).exists():
                 store.require_fresh()
             model = self._model or self._open_model()
-            self.report.device = _describe(model)
-            if self._uses_cpu_instead(model):
+            self.report.device = describe(model)
+            if device_of_masks(self.settings, model) is not model.device:
                 self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
             self.report.masks, self.report.ledger = self.output.name, str(state)
             template, masks = NameTemplate(self.settings.name), self.output.masks
@@ -119,6 +119,7 @@ class Runner:
                     yield self._finish(job, ledger)
         with _storing(self.output.name):
             self._store.close()
+        self.report.notes = pipeline.notes
         self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
         ledger.end_run(self.report.to_json())
 
@@ -188,13 +189,8 @@ class Runner:
 
         return open_for(self.settings)
 
-    def _uses_cpu_instead(self, model: Model) -> bool:
-        return self.settings.exact and model.whole_on == "cpu" != model.device.name
-
     def _record(self, model: Model) -> RunRecord:
-        device = model.device
-        if self._uses_cpu_instead(model):
-            device = replace(device, name="cpu", provider="CPUExecutionProvider", precision=model.contract.precision)
+        device = device_of_masks(self.settings, model)
         return RunRecord(
             key=self.settings.key(model.sha256, device.precision),
             model=str(model.path),
@@ -225,7 +221,15 @@ def _job(entry: Claimed, *, redraw: bool = False) -> Job:
     return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
 
 
-def _describe(model: Model) -> str:
+def device_of_masks(settings: RunSettings, model: Model) -> Device:
+    """Return the device that masks are made on: the model's, or ``cpu`` for exact ones where that cannot resize."""
+    if settings.exact and model.whole_on == "cpu" != model.device.name:
+        return replace(model.device, name="cpu", provider="CPUExecutionProvider", precision=model.contract.precision)
+    return model.device
+
+
+def describe(model: Model) -> str:
+    """Return what a person should know of the device that runs a model."""
     device = model.device
     why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())
     parts = (f"{device.name} ({device.provider}, {device.precision})", device.detail, why_not)

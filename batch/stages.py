@@ -19,7 +19,7 @@ from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
 from batch.postprocess import postprocess
 from batch.records import Figures
-from batch.stores import Store
+from batch.stores import MaskFiles
 from export.errors import DeviceError
 from seglab.errors import SeglabError
 from seglab.pixels import read_fitted, read_mask, read_photo
@@ -44,6 +44,11 @@ class Segmenter(Protocol):
 
     def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """``(N, H, W, 3)`` to ``(N, S, S)`` and ``(N, H, W)``."""
+
+    batch: int | None
+
+    def use_batch(self, batch: int) -> None:
+        """Take so many images a call from now on."""
 
 
 @dataclass(slots=True)
@@ -93,9 +98,13 @@ class Decoder:
 
 
 class Inference:
-    """Runs the model on full batches, or on whole images one by one in exact mode."""
+    """Runs the model on full batches, or on whole images one by one in exact mode.
+
+    Where memory runs out, half a batch is taken from then on, down to single images; ``notes`` say so.
+    """
 
     def __init__(self, model: Segmenter, *, device: str, exact: bool) -> None:
+        self.notes: list[str] = []
         self._model, self._device, self._exact = model, device, exact
         self._has_worked, self._failed_in_a_row = False, 0
 
@@ -106,7 +115,7 @@ class Inference:
         """
         start = time.perf_counter()
         try:
-            self._run(jobs)
+            self._run_or_halve(jobs)
             self._has_worked, self._failed_in_a_row = True, 0
         except Exception as error:  # a provider may raise anything
             self._one_by_one(jobs, error)
@@ -114,6 +123,17 @@ class Inference:
         for job in jobs:
             job.seconds += share
             job.pixels = None
+
+    def _run_or_halve(self, jobs: Sequence[Job]) -> None:
+        while True:
+            try:
+                return self._run(jobs)
+            except DeviceError as error:
+                batch = self._model.batch or 1
+                if not error.out_of_memory or self._exact or batch == 1:
+                    raise
+                self._model.use_batch(batch // 2)
+                self.notes.append(f"{self._device} ran out of memory: {batch // 2} images a call instead of {batch}")
 
     def _run(self, jobs: Sequence[Job]) -> None:
         batch = np.stack([_present(job.pixels) for job in jobs])  # (N, S, S, 3)
@@ -148,7 +168,7 @@ class Inference:
 class Sink:
     """Makes masks of the images' own sizes, measures and writes them; overlays too, where wanted."""
 
-    store: Store
+    store: MaskFiles
     threshold: float
     mask_bits: int
     overlays: Path | None = None

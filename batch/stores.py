@@ -17,23 +17,30 @@ from seglab.files import write_bytes
 from seglab.pixels import read_mask
 
 
-class Store(Protocol):
-    """Masks by their names (with ``/``). Any thread may write and read.
+class MaskFiles(Protocol):
+    """Masks by their names (with ``/``), written and read by any thread.
 
     What cannot be written or read raises :class:`OSError`; a mask that is not there :class:`FileNotFoundError`.
     """
-
-    def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where something is that the first run might overwrite."""
-
-    def prepare(self, unfinished: Sequence[str]) -> None:
-        """Make ready for writing; what a killed run left of ``unfinished`` masks is put in order."""
 
     def write(self, mask: str, data: bytes) -> None:
         """Write a mask, whole or not at all; one of the same name is replaced."""
 
     def read(self, mask: str) -> bytes:
         """Return a mask's file."""
+
+    def where(self, mask: str) -> str:
+        """Return the path or URL that tells a person where a mask is."""
+
+
+class Store(MaskFiles, Protocol):
+    """The masks of a run."""
+
+    def require_fresh(self) -> None:
+        """Raise :class:`OutputError` where something is that the first run might overwrite."""
+
+    def prepare(self, unfinished: Sequence[str]) -> None:
+        """Make ready for writing; what a killed run left of ``unfinished`` masks is put in order."""
 
     def has(self, mask: str) -> bool:
         """Is the mask there, with content?"""
@@ -44,14 +51,11 @@ class Store(Protocol):
     def names(self) -> Iterator[str]:
         """Yield what looks like masks."""
 
-    def where(self, mask: str) -> str:
-        """Return the path or URL that tells a person where a mask is."""
-
     def close(self) -> None:
         """Make the store whole, after the last write of a run."""
 
 
-def stored_mask(store: Store, mask: str) -> NDArray[np.uint8]:
+def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
     """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
     try:
         data = store.read(mask)

@@ -10,7 +10,7 @@ from batch.pipeline import Pipeline, Workshop
 from batch.remote import is_url
 from batch.settings import RunSettings
 from batch.stages import Decoder, Inference, Sink
-from batch.stores import Store
+from batch.stores import MaskFiles
 from batch.trace import Trace
 from export.bundled import bundled_model
 from export.errors import ContractError
@@ -47,13 +47,12 @@ class Bound:
         return cls(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
 
 
-def open_for(settings: RunSettings) -> Model:
-    """Open the model that the settings name. Raises ContractError and DeviceError."""
+def open_for(settings: RunSettings, *, cache: bool = True) -> Model:
+    """Open the model that the settings name; ``cache``: beside the ledger. Raises ContractError and DeviceError."""
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else _batch_for(settings)
-    model = open_model(
-        path, settings.device, batch=batch, cache=Output.of(settings.out, settings.ledger).state / CACHE_NAME
-    )
+    kept = Output.of(settings.out, settings.ledger).state / CACHE_NAME if cache else None
+    model = open_model(path, settings.device, batch=batch, cache=kept)
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
@@ -62,7 +61,7 @@ def open_for(settings: RunSettings) -> Model:
     return model
 
 
-def set_up(settings: RunSettings, model: Model, store: Store, trace: Trace | None = None) -> tuple[Pipeline, Bound]:
+def set_up(settings: RunSettings, model: Model, store: MaskFiles, trace: Trace | None = None) -> tuple[Pipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     from_far = any(map(is_url, settings.sources))

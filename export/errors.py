@@ -26,12 +26,15 @@ class DeviceError(SeglabError):
     """A device that was asked for cannot be had.
 
     ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device is there, but
-    what ran on it did not verify.
+    what ran on it did not verify. ``out_of_memory``: it failed while running, and less at a time may do.
     """
 
-    def __init__(self, device: str, reason: str, hint: str = "", *, available: bool = False) -> None:
+    def __init__(
+        self, device: str, reason: str, hint: str = "", *, available: bool = False, out_of_memory: bool = False
+    ) -> None:
         super().__init__(f"Device {device!r} cannot be used: {reason}. {hint}".rstrip())
         self.device = device
         self.reason = reason
         self.hint = hint
         self.available = available
+        self.out_of_memory = out_of_memory

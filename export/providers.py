@@ -43,6 +43,13 @@ INSTALL_OPENVINO = "Install it: pip install onnxruntime-ep-openvino (Linux and W
 INSTALL_TENSORRT = f"{INSTALL_GPU} And TensorRT 10 for CUDA 13, its libraries on the loader's path."
 QUIET, DEFAULT_SEVERITY = 4, 2
 
+NO_MEMORY = re.compile(
+    r"failed to allocate memory|out of memory|OUT_OF_MEMORY|ALLOC_FAILED|bad_alloc|bad allocation|"
+    r"Available memory of \d+ is smaller",
+    re.IGNORECASE,
+)
+"""What onnxruntime's arenas, CUDA, cuBLAS, cuDNN and C++ say when memory runs out."""
+
 _registering = threading.Lock()
 
 
@@ -289,6 +296,11 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         onnxruntime.set_default_logger_severity(DEFAULT_SEVERITY)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Does a foreign error say that memory ran out?"""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
 def brief(error: Exception) -> str:

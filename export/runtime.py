@@ -17,7 +17,18 @@ from export.contract import INPUT, MASK, PROB, Contract, read_contract
 from export.errors import DeviceError
 from export.labels import drop_single_class
 from export.probe import probe_images, require_same
-from export.providers import BY_SPEED, CPU, DEVICES, Plan, brief, check_name, cpu_plan, create_session, plans_for
+from export.providers import (
+    BY_SPEED,
+    CPU,
+    DEVICES,
+    Plan,
+    brief,
+    check_name,
+    cpu_plan,
+    create_session,
+    is_out_of_memory,
+    plans_for,
+)
 from seglab.files import sha256
 
 __all__ = ["DEVICES", "Device", "DeviceReport", "Model", "inspect_devices", "open_model"]
@@ -127,6 +138,16 @@ class Model:
         prob, mask = self._call(self._whole_session(), [PROB, MASK], images)
         return drop_single_class(prob), np.asarray(mask, np.uint8)
 
+    def use_batch(self, batch: int) -> None:
+        """Open the model again on the same device for another batch length, after giving back the memory of this one.
+
+        Raises :class:`DeviceError`.
+        """
+        self._session = self._whole = None
+        self._opening = dataclasses.replace(self._opening, batch=batch)
+        self.batch = batch
+        self._open()
+
     def _run(self, batch: Images) -> Probs:
         (prob,) = self._call(self._session, [PROB], batch)
         return drop_single_class(prob)
@@ -137,7 +158,8 @@ class Model:
         except Exception as error:  # onnxruntime's errors have no base of their own
             reason = f"running the model on {images.shape} failed: {brief(error)}"
             hint = "Use smaller batches, or another device."
-            raise DeviceError(self.device.name, reason, hint, available=True) from error
+            less = is_out_of_memory(error)
+            raise DeviceError(self.device.name, reason, hint, available=True, out_of_memory=less) from error
         return values
 
     def _no_probs(self) -> Probs:

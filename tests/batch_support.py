@@ -40,6 +40,9 @@ class StandIn:
         self.whole_on = "cpu"
         self.before: Callable[[NDArray[np.uint8]], None] = lambda images: None
 
+    def use_batch(self, batch: int) -> None:
+        self.batch = batch
+
     def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.before(batch)
         assert batch.shape[1:] == (self.contract.size, self.contract.size, 3)

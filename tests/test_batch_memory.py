@@ -1,0 +1,94 @@
+"""Memory: what happens where it runs out, and that it does not grow with the archive."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from artefact import tiny_model
+from batch_support import StandIn, run_with_report, save_many
+from numpy.typing import NDArray
+
+from export.errors import DeviceError
+from export.providers import is_out_of_memory
+
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from batch.stages import Inference, Job
+from export.runtime import open_model
+
+model = open_model(Path(sys.argv[1]), "cpu", batch=256)
+size = model.contract.size
+pixels = np.random.default_rng(0).integers(0, 256, (256, size, size, 3), np.uint8)
+expected = [model.prob(pixels[:8]), model.prob(pixels[-8:])]
+model.use_batch(256)  # gives back what the calls took
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20),) * 2)
+jobs = [Job(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
+inference = Inference(model, device="cpu", exact=False)
+inference(jobs)
+print(*inference.notes, sep="\\n")
+assert not any(job.error for job in jobs)
+np.testing.assert_allclose([job.prob for job in jobs[:8]], expected[0], atol=1e-5)
+np.testing.assert_allclose([job.prob for job in jobs[-8:]], expected[1], atol=1e-5)
+assert model.batch < 256
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on address space")
+def test_a_model_that_runs_out_of_memory_goes_on_with_half_the_batch(tmp_path: Path) -> None:
+    """A real one: onnxruntime's own allocation fails."""
+    model = tiny_model(tmp_path / "tiny.onnx")
+    ended = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, model], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("cpu ran out of memory: 128 images a call instead of 256\n")
+
+
+class Small(StandIn):
+    """A device that holds ``most`` images."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(batch=8)
+        self.most = most
+
+    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.batch > self.most:
+            raise DeviceError("cuda:0", "CUDA out of memory", out_of_memory=True)
+        return super().prob(batch)
+
+
+def test_the_run_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 20)
+    results, runner = run_with_report(tmp_path / "in", tmp_path / "out", Small(2))
+    assert [result.status.value for result in results] == ["done"] * 20
+    assert runner.report.notes == [
+        "cpu ran out of memory: 4 images a call instead of 8",
+        "cpu ran out of memory: 2 images a call instead of 4",
+    ]
+    assert set(runner.report.notes) < set(runner.report.lines())
+
+
+def test_a_device_that_cannot_hold_one_image_ends_the_run(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 9)
+    with pytest.raises(DeviceError, match="CUDA out of memory"):
+        run_with_report(tmp_path / "in", tmp_path / "out", Small(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Failed to allocate memory for requested buffer of size 56623104", True),
+        ("CUDA failure 2: out of memory ; GPU=0", True),
+        ("CUDNN_STATUS_ALLOC_FAILED", True),
+        ("Available memory of 1024 is smaller than requested bytes of 256", True),
+        ("std::bad_alloc", True),
+        ("Got invalid dimensions for input", False),
+    ],
+)
+def test_words_for_no_memory(text: str, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(text)) is expected
