@@ -17,7 +17,7 @@ from batch.items import Item, SourceReport
 from batch.outputs import Output
 from batch.reading import LedgerReader
 from batch.report import passed_over
-from batch.runner import describe
+from batch.runner import describe, device_of_masks
 from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
