@@ -57,5 +57,5 @@ $(DEMO_ENV)/.installed: pyproject.toml README.md $(SOURCES)
 
 $(TEST_ENV)/.installed: pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
-	$(TEST_BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	$(TEST_BIN)/python -m pip install --quiet --editable '.[train,dicom,outputs,remote,dev]'
 	@touch $@

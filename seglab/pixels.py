@@ -1,8 +1,8 @@
 """The one pixel reader: training, export and batch see the same RGB bytes for the same file.
 
 JPEGs with one or three components go through libjpeg-turbo, which can decode them scaled inside the DCT;
-everything else (PNG, TIFF, BMP, WebP, CMYK JPEG) goes through Pillow. EXIF orientation is applied, alpha is
-dropped, grey becomes three equal channels, 16-bit samples keep their high byte.
+everything else (PNG, TIFF, BMP, WebP, CMYK JPEG) goes through Pillow, DICOM through pydicom. EXIF orientation is
+applied, alpha is dropped, grey becomes three equal channels, 16-bit samples keep their high byte.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from seglab.dicom import SUFFIXES as DICOM_SUFFIXES
+from seglab.dicom import is_dicom, read_frame
 from seglab.errors import ImageError
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
 MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
 
@@ -65,6 +67,11 @@ def read_photo(source: Path | bytes, at_least: int | None = None, max_pixels: in
     data = _read_bytes(source) if isinstance(source, Path) else source
     if not data:
         raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
+    if is_dicom(data):
+        frame = read_frame(data, max_pixels)
+        if frame.pixels is not None:
+            return Photo(frame.pixels, (frame.pixels.shape[0], frame.pixels.shape[1]))
+        data = frame.jpeg or b""
     try:
         with Image.open(io.BytesIO(data)) as header:
             return _decode(header, data, at_least, max_pixels)
