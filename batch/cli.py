@@ -47,6 +47,10 @@ def main() -> None:
 @click.option("--mask-bits", type=click.Choice(["1", "8"]), default="1", help="Bits a pixel; both read as 0/255.")
 @click.option("--postprocess", metavar="STEPS", help="Of each mask: largest (region only), fill (holes), largest,fill.")
 @click.option("--overlays", type=FILE, help="Folder for pictures of the images with their lesions outlined.")
+@click.option("--probs", type=FILE, help="Folder for probability maps, at the images' sizes.")
+@click.option("--probs-format", type=click.Choice(["png", "npy"]), default="png", help="16-bit PNG, or float16.")
+@click.option("--table", type=FILE, help="Write the table at the end: .csv, .jsonl or .parquet.")
+@click.option("--contours", type=FILE, help="Write the lesions at the end: COCO JSON, run lengths.")
 @click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
@@ -54,7 +58,7 @@ def main() -> None:
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors
-def run(dry_run: bool, **options: Any) -> None:
+def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,
     .tar, .tar.gz and so on, without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on
     standard input.
@@ -64,12 +68,18 @@ def run(dry_run: bool, **options: Any) -> None:
 
     Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
+    from batch.contours import require_coco, write_contours
     from batch.runner import Runner
     from batch.settings import RunSettings
+    from batch.table import write_table, writer_for
 
     options["mask_bits"] = int(options["mask_bits"])
     options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
     settings = RunSettings(**options)
+    if table is not None:
+        writer_for(table)  # to fail before the work, not after it
+    if contours is not None:
+        require_coco()
     if dry_run:
         _forecast(settings)
         return
@@ -83,6 +93,10 @@ def run(dry_run: bool, **options: Any) -> None:
             _say_end(runner, failures)
     if runner.report.interrupted:
         raise KeyboardInterrupt
+    if table is not None:
+        write_table(runner.output.state, table)
+    if contours is not None:
+        write_contours(runner.output.state, contours)
     if not runner.report.is_complete:
         sys.exit(SOME_FAILED)
 
@@ -161,6 +175,43 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
     _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
     if not report.is_whole:
         sys.exit(SOME_FAILED)
+
+
+@main.command()
+@click.argument("out", type=FILE)
+@click.argument("file", type=FILE)
+@command_errors
+def table(out: Path, file: Path) -> None:
+    """Write what OUT's ledger knows to FILE, a row an image: .csv, .jsonl or .parquet.
+
+    Example: seg-batch table masks masks.parquet
+    """
+    from batch.table import write_table
+
+    rows = write_table(out, file)
+    click.echo(f"{rows} rows: {file}", err=True)
+
+
+@main.command()
+@click.argument("out", type=FILE)
+@click.argument("file", type=FILE)
+@click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
+@command_errors
+def contours(out: Path, file: Path, polygons: bool) -> None:
+    """Write the masks of OUT to FILE as COCO annotations (JSON), one category: lesion.
+
+    Example: seg-batch contours masks lesions.json
+    """
+    from batch.contours import write_contours
+
+    with progress(None, "contours", " masks") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = write_contours(out, file, polygons=polygons, advance=advance)
+    click.echo(f"{report.images} images, {report.annotations} with a lesion: {file}", err=True)
 
 
 @main.command()

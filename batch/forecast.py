@@ -150,7 +150,7 @@ def _sampled(items: Iterator[Item], limit: int | None) -> list[Item]:
 
 def _measure(sample: Sequence[Item], settings: RunSettings, model: Model, found: Forecast) -> None:
     store = _Nowhere()
-    pipeline, bound = set_up(replace(settings, overlays=None, profile=None), model, store)
+    pipeline, bound = set_up(replace(settings, overlays=None), model, store)
     waiting = [Job(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]
     start = time.perf_counter()
     with pipeline:

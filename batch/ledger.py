@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from batch.items import Item
 from batch.naming import NameTemplate, clash_key
 from batch.records import Claim, Claimed, Figures, RunRecord, now
 from batch.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
-from batch.stores import Store
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
@@ -100,15 +99,21 @@ def reopen(out: Path, masks: Iterable[str]) -> None:
 class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
-    ``store``: where the masks are. ``masks``: its name, unless the masks lie in the folder itself.
+    ``has``: is a mask there, with all that belongs to it? ``masks``: where they go, unless they lie in the folder
+    itself.
     """
 
     def __init__(
-        self, folder: Path, template: NameTemplate, record: RunRecord, store: Store, masks: str | None = None
+        self,
+        folder: Path,
+        template: NameTemplate,
+        record: RunRecord,
+        has: Callable[[str], bool],
+        masks: str | None = None,
     ) -> None:
         self._folder = folder
         self._path = ledger_path(folder)
-        self._store = store
+        self._has = has
         self._masks = masks
         self._template = template
         self._key = record.key
@@ -257,4 +262,4 @@ class Ledger:
 
     def _is_done(self, item: Item, row: _Row) -> bool:
         same = (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
-        return same and self._store.has(row.mask)
+        return same and self._has(row.mask)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batch.naming import SUFFIX
 
-TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg)", re.DOTALL)
+TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
 """Names that :func:`seglab.files.replacing` gives to what is not complete."""
 
 

@@ -28,8 +28,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class DoneEntry:
-    """A ``mask`` below the output folder, and what was measured of it: see :class:`batch.records.Figures`."""
+    """A ``mask`` below the output, its image's ``path``, and what was measured: see :class:`batch.records.Figures`."""
 
+    id: int
+    path: str
     mask: str
     height: int
     width: int
@@ -71,13 +73,18 @@ class LedgerReader:
     def done_entries(self) -> Iterator[DoneEntry]:
         """Yield the images that are done, with what was measured of their masks."""
         rows = self._query(
-            "SELECT mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1 FROM items "
+            "SELECT id, path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1 FROM items "
             "WHERE status = 'done' ORDER BY id"
         )
-        for mask, height, width, area, *bbox in rows:
-            yield DoneEntry(
-                mask, height, width, area, None if bbox[0] is None else (bbox[0], bbox[1], bbox[2], bbox[3])
-            )
+        for number, path, mask, height, width, area, x0, y0, x1, y1 in rows:
+            yield DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1))
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield all images with all that is known of them, in the order found: columns of :mod:`batch.schema`."""
+        with mapped_errors(self._path), closing(self._connection.cursor()) as cursor:
+            cursor.row_factory = sqlite3.Row
+            for row in cursor.execute("SELECT * FROM items ORDER BY id"):
+                yield dict(row)
 
     def has_mask(self, name: str) -> bool:
         """Is this the name of an image's mask, one that is done or still to be done?"""

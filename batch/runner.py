@@ -16,6 +16,7 @@ from batch.ledger import Finish, Ledger, locked
 from batch.leftovers import remove_leftovers
 from batch.naming import NameTemplate
 from batch.outputs import Output
+from batch.probs import ProbFiles
 from batch.records import Claim, Claimed, Result, RunRecord, Status
 from batch.report import RunReport
 from batch.schema import ledger_path
@@ -46,7 +47,8 @@ class Runner:
         self.report = RunReport()
         self.output = Output.of(settings.out, settings.ledger)
         self._store = self.output.store()
-        folders = [self.output.folder, self.output.state, settings.overlays]
+        self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
+        folders = [self.output.folder, self.output.state, settings.overlays, settings.probs]
         self.sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
         self.report.sources = self.sources.report
         self._model = model
@@ -81,23 +83,26 @@ class Runner:
             self.report.masks, self.report.ledger = self.output.name, str(state)
             template, masks = NameTemplate(self.settings.name), self.output.masks
             with (
-                Ledger(state, template, self._record(model), store, masks) as ledger,
+                Ledger(state, template, self._record(model), self._has, masks) as ledger,
                 tracing(self.settings.profile) as trace,
             ):
                 self._clear_up(ledger.unfinished())
                 yield from self._run(model, ledger, trace)
 
+    def _has(self, mask: str) -> bool:
+        return self._store.has(mask) and (self._probs is None or self._probs.has(mask))
+
     def _clear_up(self, unfinished: list[str]) -> None:
         """Put in order what a killed run left."""
         with _storing(self.output.name):
             self._store.prepare(unfinished)
-        if self.settings.overlays is not None:
-            remove_leftovers(self.settings.overlays, unfinished)
+        for folder in filter(None, (self.settings.overlays, self.settings.probs)):
+            remove_leftovers(folder, unfinished)
 
     def _run(self, model: Model, ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
         from batch.workshop import set_up
 
-        pipeline, bound = set_up(self.settings, model, self._store, trace)
+        pipeline, bound = set_up(self.settings, model, self._store, self._probs, trace)
         self._pipeline = pipeline
         self._walking.trace = self._booking.trace = trace
         self.report.begin_clock()

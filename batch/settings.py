@@ -10,6 +10,7 @@ from typing import Any
 
 from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
+from batch.probs import FORMATS
 from seglab.errors import ConfigError
 
 MASK_RULE = 1
@@ -28,7 +29,8 @@ class RunSettings:
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
-    ``profile``: file for a trace of all threads;
+    ``probs``: folder for probability maps, or None, as
+    ``probs_format``, png or npy; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
     cores, and no limit.
 
@@ -51,6 +53,8 @@ class RunSettings:
     max_failures: str | None = None
     ledger: Path | None = None
     profile: Path | None = None
+    probs: Path | None = None
+    probs_format: str = "png"
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
@@ -62,6 +66,8 @@ class RunSettings:
             )
         if self.mask_bits not in (1, 8):
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
+        if self.probs_format not in FORMATS:
+            raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(FORMATS)}.")
         for step in self.postprocess:
             if step not in POSTPROCESSING:
                 raise ConfigError(

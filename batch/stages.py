@@ -18,6 +18,7 @@ from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
 from batch.postprocess import postprocess
+from batch.probs import ProbFiles
 from batch.records import Figures
 from batch.stores import MaskFiles
 from export.errors import DeviceError
@@ -166,13 +167,14 @@ class Inference:
 
 @dataclass(frozen=True)
 class Sink:
-    """Makes masks of the images' own sizes, measures and writes them; overlays too, where wanted."""
+    """Makes masks of the images' own sizes, measures and writes them; overlays and probabilities too, where wanted."""
 
     store: MaskFiles
     threshold: float
     mask_bits: int
     overlays: Path | None = None
     postprocess: Sequence[str] = ()
+    probs: ProbFiles | None = None
 
     def __call__(self, job: Job) -> None:
         """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
@@ -193,6 +195,8 @@ class Sink:
         mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
         mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
+        if self.probs is not None:
+            self.probs.write(job.mask, prob, job.size)
         self.store.write(job.mask, encode_mask(mask, self.mask_bits))
         job.figures = figures
         return mask

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from batch.cores import cores
+from batch.ahead import map_ahead
 from batch.errors import shown
 from batch.ledger import locked, reopen
 from batch.masks import bbox_of
@@ -22,8 +20,6 @@ from seglab.errors import DataError, ImageError
 
 FORMAT_VERSION = 1
 SHOWN = 20
-AHEAD = 4
-"""Masks under way for each core."""
 
 
 @dataclass
@@ -83,7 +79,7 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
     with output.reading() as store, LedgerReader(output.state) as ledger:
         counts = ledger.counts()
         report.failed, report.pending = counts["failed"], counts["pending"]
-        for entry, reason in _compared(store, ledger.done_entries()):
+        for entry, reason in map_ahead(lambda entry: _reason(store, entry), ledger.done_entries()):
             if reason is None:
                 report.matching += 1
             else:
@@ -95,26 +91,6 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
             reopen(output.state, report.wrong)
         report.reopened = True
     return report
-
-
-def _compared(store: Store, entries: Iterable[DoneEntry]) -> Iterator[tuple[DoneEntry, str | None]]:
-    """Yield entries in their order, each with the reason why its mask is wrong, if it is; a few are under way at a
-    time.
-    """
-    threads = cores()
-    with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[tuple[DoneEntry, Future[str | None]]] = deque()
-        for entry in entries:
-            waiting.append((entry, pool.submit(_reason, store, entry)))
-            if len(waiting) > AHEAD * threads:
-                yield _next(waiting)
-        while waiting:
-            yield _next(waiting)
-
-
-def _next(waiting: deque[tuple[DoneEntry, Future[str | None]]]) -> tuple[DoneEntry, str | None]:
-    entry, future = waiting.popleft()
-    return entry, future.result()
 
 
 def _reason(store: Store, entry: DoneEntry) -> str | None:

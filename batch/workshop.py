@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from batch.cores import cores
 from batch.outputs import Output
 from batch.pipeline import Pipeline, Workshop
+from batch.probs import ProbFiles
 from batch.remote import is_url
 from batch.settings import RunSettings
 from batch.stages import Decoder, Inference, Sink
@@ -61,7 +62,13 @@ def open_for(settings: RunSettings, *, cache: bool = True) -> Model:
     return model
 
 
-def set_up(settings: RunSettings, model: Model, store: MaskFiles, trace: Trace | None = None) -> tuple[Pipeline, Bound]:
+def set_up(
+    settings: RunSettings,
+    model: Model,
+    store: MaskFiles,
+    probs: ProbFiles | None = None,
+    trace: Trace | None = None,
+) -> tuple[Pipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     from_far = any(map(is_url, settings.sources))
@@ -69,7 +76,7 @@ def set_up(settings: RunSettings, model: Model, store: MaskFiles, trace: Trace |
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
-        sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess),
+        sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,
         decoders=settings.workers or _threads(far=from_far),
         sinks=settings.workers or _threads(far=to_far),

@@ -97,9 +97,8 @@ def _decoded(dataset: Dataset) -> Frame:
     pixels = _to_bytes(samples, bits)
     if colours == "MONOCHROME1":
         pixels = np.invert(pixels)
-    return Frame(
-        pixels=np.ascontiguousarray(np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], 3)))
-    )
+    channels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # (H, W, 3)
+    return Frame(pixels=np.ascontiguousarray(channels))
 
 
 def _to_bytes(samples: NDArray[np.generic], bits: int) -> NDArray[np.uint8]:

@@ -1,0 +1,57 @@
+"""Probability maps beside the masks, at the images' own sizes: for other thresholds, ensembles and doubt."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.files import write_bytes
+
+FORMATS = ("png", "npy")
+FULL = 65535
+
+
+@dataclass(frozen=True)
+class ProbFiles:
+    """Files below ``folder``, in the masks' tree.
+
+    ``kind``: ``png`` (grey, 16 bits: 65535 is 1) or ``npy`` (float16), ``(H, W)``.
+    """
+
+    folder: Path
+    kind: str
+
+    def where(self, mask: str) -> Path:
+        """Return the file of a mask's probabilities."""
+        return (self.folder / mask).with_suffix(f".{self.kind}")
+
+    def has(self, mask: str) -> bool:
+        """Is it there, with content?"""
+        try:
+            return os.stat(self.where(mask)).st_size > 0
+        except OSError:
+            return False
+
+    def write(self, mask: str, prob: NDArray[np.float32], size: tuple[int, int]) -> None:
+        """Resize ``(S, S)`` probabilities to ``size`` (H, W), bilinear, and write them."""
+        height, width = size
+        whole = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR)  # (H, W)
+        write_bytes(self.where(mask), _png(whole) if self.kind == "png" else _npy(whole))
+
+
+def _png(prob: NDArray[Any]) -> bytes:
+    samples = np.rint(np.clip(prob, 0, 1) * FULL).astype(np.uint16)
+    return bytes(cv2.imencode(".png", samples, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1])
+
+
+def _npy(prob: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, prob.astype(np.float16))
+    return buffer.getvalue()
