@@ -54,6 +54,7 @@ def main() -> None:
 @click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
 @click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
+@click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")

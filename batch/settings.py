@@ -12,6 +12,7 @@ from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
 from batch.probs import FORMATS
 from seglab.errors import ConfigError
+from seglab.pixels import MAX_PIXELS
 
 MASK_RULE = 1
 """Raise this where a new release computes other masks from the same model, so that old ones are done again."""
@@ -30,7 +31,8 @@ class RunSettings:
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
     ``probs``: folder for probability maps, or None, as
-    ``probs_format``, png or npy; ``profile``: file for a trace of all threads;
+    ``probs_format``, png or npy; ``max_pixels``: larger images fail before they are
+    decoded; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
     cores, and no limit.
 
@@ -55,6 +57,7 @@ class RunSettings:
     profile: Path | None = None
     probs: Path | None = None
     probs_format: str = "png"
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
@@ -73,10 +76,10 @@ class RunSettings:
                 raise ConfigError(
                     f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
                 )
-        for name in ("batch", "workers", "limit"):
+        for name in ("batch", "workers", "limit", "max_pixels"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name}.")
+                raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name.replace('_', '-')}.")
 
     def key(self, model_sha256: str, precision: str) -> str:
         """Return a short hash of all that changes a mask's pixels or file; an image done under another key is redone.

@@ -81,17 +81,22 @@ class Job:
 
 @dataclass(frozen=True)
 class Decoder:
-    """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode."""
+    """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode.
+
+    Images of more than ``max_pixels`` fail before they are decoded.
+    """
 
     size: int
     exact: bool
+    max_pixels: int
 
     def __call__(self, job: Job) -> None:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
             data, job.bytes, job.mtime_ns = job.content.read()
-            photo = read_photo(data) if self.exact else read_fitted(data, self.size)
+            most = self.max_pixels
+            photo = read_photo(data, max_pixels=most) if self.exact else read_fitted(data, self.size, most)
             job.size, job.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
             job.error = _reason(error)

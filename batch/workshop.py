@@ -74,7 +74,7 @@ def set_up(
     from_far = any(map(is_url, settings.sources))
     to_far = is_url(str(settings.out))
     workshop = Workshop(
-        decoder=Decoder(model.contract.size, settings.exact),
+        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import stat
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from artefact import blobs, tiny_model
-from batch_support import read_grey, save, seg_batch
+from batch_support import read_grey, run_all, save, seg_batch
 from PIL import Image
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")
@@ -109,6 +113,64 @@ def test_bytes_that_are_not_utf8_on_the_command_line(folder: Path, model: Path, 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / os.fsdecode(b"caf\xe9.png")).is_file()
     assert seg_batch("status", tmp_path).returncode == 0
+
+
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(model: Path, tmp_path: Path) -> None:
+    """A PNG of a few hundred bytes that says it has 900 million pixels, and a zip member of 5 GiB of zeros."""
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "bomb.png").write_bytes(bomb)
+    save(tmp_path / "in" / "good.png")
+    save(tmp_path / "in" / "large.png", np.zeros((100, 100, 3), np.uint8))
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        info = zipfile.ZipInfo("a.png")
+        archive.writestr(info, bytes(1000))
+    data = (tmp_path / "bomb.zip").read_bytes()
+    claimed = data.replace(struct.pack("<I", 1000), struct.pack("<I", 0xFFFFFFF0))
+    assert claimed != data
+    (tmp_path / "bomb.zip").write_bytes(claimed)
+    options = ("--model", model, "--device", "cpu", "--max-pixels", "9000")
+    done = seg_batch("run", tmp_path / "in", tmp_path / "bomb.zip", "--out", tmp_path / "out", *options)
+    assert done.returncode == 3
+    assert "bomb.png: The image has 30000 x 30000 = 900 million pixels; at most 0 million" in done.stderr
+    assert "large.png: The image has 100 x 100" in done.stderr
+    assert "a.png: " in done.stderr
+    assert "1 done, 3 failed" in done.stderr
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def test_a_file_that_changes_while_it_is_read_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody goes on writing to a file between its beginning and its end."""
+    path = save(tmp_path / "in" / "a.png")
+    look = os.fstat
+
+    def grow(handle: int) -> os.stat_result:
+        state = look(handle)
+        if stat.S_ISREG(state.st_mode) and os.path.samestat(state, path.stat()):
+            with path.open("ab") as file:
+                file.write(b"more")
+        return state
+
+    monkeypatch.setattr(os, "fstat", grow)
+    (result,) = run_all(tmp_path / "in", tmp_path / "out")
+    monkeypatch.undo()
+    assert "The file changed while it was read" in (result.error or "")
+    (again,) = run_all(tmp_path / "in", tmp_path / "out")
+    assert again.status.value == "done"
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a place that nobody may write to")
+def test_an_output_that_cannot_be_written_is_said_at_once(model: Path, tmp_path: Path) -> None:
+    save(tmp_path / "in" / "a.png")
+    for out in ("/sys/kernel/masks", "/sys/kernel/masks.zip", tmp_path / "in" / "a.png" / "masks"):
+        done = seg_batch("run", tmp_path / "in", "--out", out, "--model", model, "--device", "cpu")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "cannot be written" in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("seed", range(3))
