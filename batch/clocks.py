@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,24 +22,16 @@ class Clock:
     looks: int = 0
     seen: int = 0
 
-    @contextlib.contextmanager
-    def work(self, images: int = 1, **about: Any) -> Iterator[None]:
-        """Count the time within as busy; ``about``: what the trace says of it."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            end = time.perf_counter()
-            self.busy += end - start
-            self.count += images
-            if self.trace is not None:
-                self.trace.span(self.stage, start, end, **about)
+    def worked(self, start: float, images: int = 1, **about: Any) -> None:
+        """Count the time since ``start`` (of ``time.perf_counter``) as busy; ``about``: what the trace says of it."""
+        end = time.perf_counter()
+        self.busy += end - start
+        self.count += images
+        if self.trace is not None:
+            self.trace.span(self.stage, start, end, **about)
 
-    @contextlib.contextmanager
-    def wait(self, queued: int) -> Iterator[None]:
-        """Count the time within as waiting, at a queue that held so many."""
-        start = time.perf_counter()
-        yield
+    def waited(self, start: float, queued: int) -> None:
+        """Count the time since ``start`` as waiting, at a queue that held so many."""
         self.waiting += time.perf_counter() - start
         self.looks += 1
         self.seen += queued

@@ -128,16 +128,18 @@ class Pipeline:
     def _take(self, waiting: _Queue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
         """Yield jobs until the end of input, or (if not ``to_the_end``) a stop."""
         while True:
-            with clock.wait(waiting.qsize()):
-                job = waiting.get()
+            queued, start = waiting.qsize(), time.perf_counter()
+            job = waiting.get()
+            clock.waited(start, queued)
             if job is None or (self._stopped and not to_the_end):
                 return
             yield job
 
     def _decode(self, clock: Clock) -> None:
         for job in self._take(self._to_decode, clock):
-            with clock.work(image=job.path):
-                self._workshop.decoder(job)
+            start = time.perf_counter()
+            self._workshop.decoder(job)
+            clock.worked(start, image=job.path)
             (self._finished if job.error else self._to_infer).put(job)
         with self._lock:
             self._decoding -= 1
@@ -157,13 +159,15 @@ class Pipeline:
             self._to_sink.put(None)
 
     def _infer_group(self, group: list[Job], clock: Clock) -> None:
-        with clock.work(len(group), batch=len(group)):
-            self._workshop.inference(group)
+        start = time.perf_counter()
+        self._workshop.inference(group)
+        clock.worked(start, len(group), batch=len(group))
         for job in group:
             (self._finished if job.error else self._to_sink).put(job)
 
     def _write(self, clock: Clock) -> None:
         for job in self._take(self._to_sink, clock, to_the_end=True):
-            with clock.work(image=job.path):
-                self._workshop.sink(job)
+            start = time.perf_counter()
+            self._workshop.sink(job)
+            clock.worked(start, image=job.path)
             self._finished.put(job)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import enum
+import functools
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -94,4 +96,9 @@ class RunRecord:
 
 def now() -> str:
     """Return the time as the ledger writes it: UTC, ISO 8601, seconds."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return _written(int(time.time()))
+
+
+@functools.lru_cache(1)
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -133,18 +134,20 @@ class Runner:
         while (not at_end or pipeline.in_flight) and not self.report.interrupted:
             has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
             if has_room:
-                with self._walking.work(0):
-                    chunk = self._next_chunk(items, bound.chunk)
-                self._walking.count += len(chunk)
-                with self._booking.work(0):
-                    claimed = ledger.claim(chunk)
+                start = time.perf_counter()
+                chunk = self._next_chunk(items, bound.chunk)
+                self._walking.worked(start, len(chunk))
+                start = time.perf_counter()
+                claimed = ledger.claim(chunk)
+                self._booking.worked(start, 0)
                 yield from self._hand_in(claimed, pipeline)
                 at_end = not chunk
                 if at_end:
                     pipeline.end_of_input()
             for job in pipeline.results(wait=not has_room):
-                with self._booking.work():
-                    result = self._finish(job, ledger)
+                start = time.perf_counter()
+                result = self._finish(job, ledger)
+                self._booking.worked(start)
                 yield result
             if self._most_failures is not None:
                 self._most_failures.require(self.report.done, self.report.failed)

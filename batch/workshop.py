@@ -53,7 +53,7 @@ def open_for(settings: RunSettings, *, cache: bool = True) -> Model:
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else _batch_for(settings)
     kept = Output.of(settings.out, settings.ledger).state / CACHE_NAME if cache else None
-    model = open_model(path, settings.device, batch=batch, cache=kept)
+    model = open_model(path, settings.device, batch=batch, cache=kept, shared=True)
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,39 +119,48 @@ def cpu_plan() -> Plan:
 
 
 def create_session(
-    path: Path, plan: Plan, threads: int | None, fixed: Fixed = None, cache: GraphCache | None = None
+    path: Path,
+    plan: Plan,
+    threads: int | None,
+    fixed: Fixed = None,
+    cache: GraphCache | None = None,
+    *,
+    shared: bool = False,
 ) -> Any:
     """Open a model on the planned device and check that its work was placed there.
 
     ``fixed``: batch, height and width of the input, where they never change. ``cache``: keeps the optimised graph.
+    ``shared``: others want the cores too, so threads without work sleep (else they spin, which is faster alone).
     Raises :class:`DeviceError`.
     """
     if cache and plan.plugin:
         plan = cache.told(plan)
     elif cache and plan.provider == CPU:
-        return _cached(path, plan, threads, fixed, cache.graph(plan, fixed))
-    return _opened(path, plan, _options(plan, threads, fixed))
+        return _cached(
+            path, plan, lambda fixed: _options(plan, threads, fixed, shared), fixed, cache.graph(plan, fixed)
+        )
+    return _opened(path, plan, _options(plan, threads, fixed, shared))
 
 
-def _cached(path: Path, plan: Plan, threads: int | None, fixed: Fixed, graph: Path) -> Any:
+def _cached(path: Path, plan: Plan, options_for: Callable[[Fixed], Any], fixed: Fixed, graph: Path) -> Any:
     """Open the optimised graph, or the model itself, and keep its optimised graph."""
     import onnxruntime
 
     if graph.exists():
-        options = _options(plan, threads, None)  # what was fixed is in the graph
+        options = options_for(None)  # what was fixed is in the graph
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         with contextlib.suppress(DeviceError):
             return _opened(graph, plan, options)
     try:
         with replacing(graph) as temporary:
-            options = _options(plan, threads, fixed)
+            options = options_for(fixed)
             options.optimized_model_filepath = str(temporary)
             return _opened(path, plan, options)
     except (OSError, DeviceError):
-        return _opened(path, plan, _options(plan, threads, fixed))
+        return _opened(path, plan, options_for(fixed))
 
 
-def _options(plan: Plan, threads: int | None, fixed: Fixed) -> Any:
+def _options(plan: Plan, threads: int | None, fixed: Fixed, shared: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -159,6 +168,7 @@ def _options(plan: Plan, threads: int | None, fixed: Fixed) -> Any:
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     # With OpenVINO the work runs in its own threads (see the plan's options).
     options.intra_op_num_threads = 1 if plan.plugin else threads or 0
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if shared else "1")
     for name, length in zip(DIMENSIONS, fixed or (), strict=False):
         options.add_free_dimension_override_by_name(name, length)
     if plan.plugin:

@@ -80,10 +80,11 @@ class Opening:
     batch: int | None = None
     compute: str | None = None
     cache: GraphCache | None = None
+    shared: bool = False
 
     def session(self, plan: Plan, fixed: Fixed = None) -> Any:
         """Open a session. Raises :class:`DeviceError`."""
-        return create_session(self.path, plan, self.threads, fixed, self.cache)
+        return create_session(self.path, plan, self.threads, fixed, self.cache, shared=self.shared)
 
     def reference(self) -> Any:
         """Open a session on the CPU provider, which all others have to agree with."""
@@ -213,6 +214,7 @@ def open_model(
     batch: int | None = None,
     compute: str | None = None,
     cache: Path | None = None,
+    shared: bool = False,
 ) -> Model:
     """Open a model on a device and verify it there.
 
@@ -222,13 +224,14 @@ def open_model(
     on it, and probe images give the CPU provider's probabilities within the precision's tolerance. OpenVINO computes in
     bf16 where the processor does and that verifies, else in fp32; ``Device.precision`` says which, and ``compute``
     (``fp32`` or ``bf16``) asks for one of them. ``cache``: a folder for optimised graphs, so that the next time is
-    quicker. Raises :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown
+    quicker. ``shared``: other work runs beside the model, which leaves the cores to it while it waits. Raises
+    :class:`ContractError`, :class:`DeviceError`, and :class:`seglab.errors.ConfigError` for an unknown
     name.
     """
     check_name(device)
     contract, digest = read_contract(path), sha256(path)
     kept = GraphCache(cache, digest) if cache else None
-    opening = Opening(path, contract, digest, threads, batch, compute, kept)
+    opening = Opening(path, contract, digest, threads, batch, compute, kept, shared)
     if device != "auto":
         return _open(opening, device, {})
     rejected: dict[str, str] = {}

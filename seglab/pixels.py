@@ -109,9 +109,12 @@ def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
     The same filter as the graph's own resize (and torch's ``antialias=True``), rounded to uint8.
     """
-    if pixels.shape[:2] == (size, size):
+    height, width = pixels.shape[:2]
+    if (height, width) == (size, size):
         return pixels
-    return np.array(Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR))  # (S, S, 3)
+    image = Image.frombuffer("RGB", (width, height), np.ascontiguousarray(pixels), "raw", "RGB", 0, 1)
+    small = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.frombuffer(bytearray(small.tobytes()), np.uint8).reshape(size, size, 3)
 
 
 def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Photo:
