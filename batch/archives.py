@@ -167,10 +167,13 @@ def _is_hidden(name: str) -> bool:
 
 
 def _zip_members(path: str, opener: Opener | None) -> Iterator[Member]:
-    archive = _opened_zip(path, opener)  # not closed here: its members are read after the walk
+    archive = _opened_zip(path, opener)  # not closed here where its members are read through it, after the walk
+    if opener is None:
+        archive.close()
     for info in archive.infolist():
         if not info.is_dir():
-            yield Member(info.filename, info.file_size, zip_time(info), ZipContent(archive, info))
+            content = ZipContent(path, info, archive if opener else None)
+            yield Member(info.filename, info.file_size, zip_time(info), content)
 
 
 def _opened_zip(path: str, opener: Opener | None) -> zipfile.ZipFile:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from seglab.errors import ImageError
 
 MAX_FILE_BYTES = 4 * 2**30
 ENCRYPTED = 0x1
+LOCAL_MAGIC, LOCAL_HEADER_BYTES = b"PK\x03\x04", 30
 
 
 class Read(NamedTuple):
@@ -60,10 +63,14 @@ class FileContent:
 
 @dataclass(frozen=True, slots=True)
 class ZipContent:
-    """A member of an open zip; several threads may read at the same time."""
+    """A member of a zip at ``path``; any thread or process may read at the same time.
 
-    archive: zipfile.ZipFile
+    ``archive``: the open zip to read from, where it is no file of this machine.
+    """
+
+    path: str
     member: zipfile.ZipInfo
+    archive: zipfile.ZipFile | None = None
 
     def read(self) -> Read:
         """Decompress the member and check its sum. Raises :class:`ImageError`."""
@@ -71,10 +78,22 @@ class ZipContent:
         if self.member.flag_bits & ENCRYPTED:
             raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
         try:
-            data = self.archive.read(self.member)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+            data = self._read_here() if self.archive is None else self.archive.read(self.member)
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError) as error:
             raise ImageError(f"It cannot be read from the archive: {error}. Get the archive again.") from error
         return Read(data, self.member.file_size, zip_time(self.member))
+
+    def _read_here(self) -> bytes:
+        """Read without the archive's directory: a process that is given a member need not have it."""
+        with open(self.path, "rb") as file:
+            file.seek(self.member.header_offset)
+            header = file.read(LOCAL_HEADER_BYTES)
+            if not header.startswith(LOCAL_MAGIC) or len(header) < LOCAL_HEADER_BYTES:
+                raise zipfile.BadZipFile("no header where the directory says")
+            name, extra = struct.unpack("<2H", header[-4:])
+            file.seek(name + extra, os.SEEK_CUR)
+            with zipfile.ZipExtFile(file, "r", self.member) as content:
+                return content.read()
 
 
 @dataclass(frozen=True, slots=True)

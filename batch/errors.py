@@ -9,6 +9,14 @@ class OutputError(SeglabError):
     """The output folder cannot be written, is in use, or holds something else."""
 
 
+class ProcessError(SeglabError):
+    """A process of the run failed, or ended by itself; ``exit_code`` is that of its error."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class SourceError(ConfigError):
     """A source cannot be what was named: it is not there, or is no folder, file or pattern."""
 

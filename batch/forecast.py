@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from batch.engine import Opened
 from batch.errors import shown
 from batch.items import Item, SourceReport
 from batch.outputs import Output
@@ -110,8 +111,9 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     folders = [output.folder, output.state, settings.overlays]
     sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
     model = model or open_for(settings, cache=False)
-    found = Forecast(device=describe(model), sources=sources.report)
-    key = settings.key(model.sha256, device_of_masks(settings, model).precision)
+    opened = Opened.of(model)
+    found = Forecast(device=describe(opened), sources=sources.report)
+    key = settings.key(model.sha256, device_of_masks(settings, opened).precision)
     sample = _sampled(_to_do(sources, output, key, found), settings.limit)
     if sample:
         _measure(sample, settings, model, found)

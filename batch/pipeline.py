@@ -7,7 +7,6 @@ by one thread, so that nothing can overtake the bound and nothing can wait in a 
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,12 +16,11 @@ from typing import Self
 import cv2
 
 from batch.clocks import Clock
+from batch.outlet import JobQueue, Outlet
 from batch.stages import Decoder, Inference, Job, Sink
 from batch.trace import Trace
 
 JOIN_SECONDS = 60.0
-
-_Queue = queue.SimpleQueue[Job | None]
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,15 @@ class Workshop:
     sinks: int
 
 
-class Pipeline:
+class Pipeline(Outlet):
     """Takes jobs, gives them back finished, in any order. To be used as a context manager, by one thread."""
 
     def __init__(self, workshop: Workshop, trace: Trace | None = None) -> None:
-        self.in_flight = 0
+        super().__init__()
         self.clocks: list[Clock] = []
         self._workshop = workshop
         self._trace = trace
-        self._to_decode, self._to_infer, self._to_sink, self._finished = (_Queue() for _ in range(4))
+        self._to_decode, self._to_infer, self._to_sink = (JobQueue() for _ in range(3))
         self._stopped = False
         self._decoding = workshop.decoders
         self._lock = threading.Lock()
@@ -76,33 +74,10 @@ class Pipeline:
         for _ in range(self._workshop.decoders):
             self._to_decode.put(None)
 
-    def results(self, *, wait: bool) -> Iterator[Job]:
-        """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
-        wait = wait and self.in_flight > 0
-        while True:
-            try:
-                job = self._finished.get(block=wait)
-            except queue.Empty:
-                return
-            if job is None:
-                return
-            wait = False
-            self.in_flight -= 1
-            yield job
-
     @property
     def notes(self) -> list[str]:
         """What the stages have to say beside their results."""
         return self._workshop.inference.notes
-
-    @property
-    def has_results(self) -> bool:
-        """Is anything finished and not yet taken?"""
-        return not self._finished.empty()
-
-    def wake(self) -> None:
-        """Let :meth:`results` return although nothing is finished. May be called anywhere, in signal handlers too."""
-        self._finished.put(None)
 
     def stop(self) -> None:
         """End the threads: what the model has seen is written, the rest dropped. Results can be taken after."""
@@ -125,7 +100,7 @@ class Pipeline:
         except BaseException as error:  # a thread must not die in silence: the run would wait for ever
             self._finished.put(Job(0, "", "", 0, 0, fatal=error))
 
-    def _take(self, waiting: _Queue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
+    def _take(self, waiting: JobQueue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
         """Yield jobs until the end of input, or (if not ``to_the_end``) a stop."""
         while True:
             queued, start = waiting.qsize(), time.perf_counter()

@@ -27,10 +27,13 @@ from batch.tools import tool_versions
 from batch.trace import Trace, tracing
 
 if TYPE_CHECKING:
-    from batch.pipeline import Pipeline
+    from batch.engine import Engine, Opened, Pipe
     from batch.stages import Job
     from batch.workshop import Bound
     from export.runtime import Device, Model
+
+FEW = 32
+"""So many images are done before a second process has come up."""
 
 
 class Runner:
@@ -44,16 +47,16 @@ class Runner:
     def __init__(self, settings: RunSettings, model: Model | None = None) -> None:
         from seglab.pixels import IMAGE_SUFFIXES
 
-        self.settings = settings
         self.report = RunReport()
         self.output = Output.of(settings.out, settings.ledger)
+        self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
         folders = [self.output.folder, self.output.state, settings.overlays, settings.probs]
         self.sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
         self.report.sources = self.sources.report
         self._model = model
-        self._pipeline: Pipeline | None = None
+        self._pipeline: Pipe | None = None
         self._accepted = 0
         self._walking, self._booking = Clock("walk"), Clock("ledger")
         limit = settings.max_failures
@@ -77,18 +80,20 @@ class Runner:
         with locked(state):
             if not ledger_path(state).exists():
                 store.require_fresh()
-            model = self._model or self._open_model()
-            self.report.device = describe(model)
-            if device_of_masks(self.settings, model) is not model.device:
-                self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
-            self.report.masks, self.report.ledger = self.output.name, str(state)
-            template, masks = NameTemplate(self.settings.name), self.output.masks
-            with (
-                Ledger(state, template, self._record(model), self._has, masks) as ledger,
-                tracing(self.settings.profile) as trace,
-            ):
-                self._clear_up(ledger.unfinished())
-                yield from self._run(model, ledger, trace)
+            engine, items = self._engine()
+            with contextlib.closing(engine):
+                opened = engine.opened
+                self.report.device = describe(opened)
+                if device_of_masks(self.settings, opened) is not opened.device:
+                    self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
+                self.report.masks, self.report.ledger = self.output.name, str(state)
+                template, masks = NameTemplate(self.settings.name), self.output.masks
+                with (
+                    Ledger(state, template, self._record(opened), self._has, masks) as ledger,
+                    tracing(self.settings.profile) as trace,
+                ):
+                    self._clear_up(ledger.unfinished())
+                    yield from self._run(engine, items, ledger, trace)
 
     def _has(self, mask: str) -> bool:
         return self._store.has(mask) and (self._probs is None or self._probs.has(mask))
@@ -100,16 +105,14 @@ class Runner:
         for folder in filter(None, (self.settings.overlays, self.settings.probs)):
             remove_leftovers(folder, unfinished)
 
-    def _run(self, model: Model, ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
-        from batch.workshop import set_up
-
-        pipeline, bound = set_up(self.settings, model, self._store, self._probs, trace)
+    def _run(self, engine: Engine, items: Iterator[Item], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
+        pipeline, held_open, bound = engine.start(self._store, self._probs, trace)
         self._pipeline = pipeline
         self._walking.trace = self._booking.trace = trace
         self.report.begin_clock()
         try:
-            with pipeline:
-                yield from self._turn(pipeline, ledger, bound)
+            with held_open:
+                yield from self._turn(items, pipeline, ledger, bound)
             yield from self._wind_up(pipeline, ledger)
         except BaseException:
             self.report.interrupted = True
@@ -117,7 +120,7 @@ class Runner:
                 list(self._wind_up(pipeline, ledger))
             raise
 
-    def _wind_up(self, pipeline: Pipeline, ledger: Ledger) -> Iterator[Result]:
+    def _wind_up(self, pipeline: Pipe, ledger: Ledger) -> Iterator[Result]:
         """Settle what was under way when the run was stopped, and end it."""
         while pipeline.has_results:
             for job in pipeline.results(wait=False):
@@ -129,8 +132,8 @@ class Runner:
         self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
         ledger.end_run(self.report.to_json())
 
-    def _turn(self, pipeline: Pipeline, ledger: Ledger, bound: Bound) -> Iterator[Result]:
-        items, at_end = iter(self.sources), False
+    def _turn(self, items: Iterator[Item], pipeline: Pipe, ledger: Ledger, bound: Bound) -> Iterator[Result]:
+        at_end = False
         while (not at_end or pipeline.in_flight) and not self.report.interrupted:
             has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
             if has_room:
@@ -157,7 +160,7 @@ class Runner:
             most = min(most, self.settings.limit - self._accepted)
         return list(itertools.islice(items, most))
 
-    def _hand_in(self, claimed: list[Claimed], pipeline: Pipeline) -> Iterator[Result]:
+    def _hand_in(self, claimed: list[Claimed], pipeline: Pipe) -> Iterator[Result]:
         for entry in claimed:
             if entry.claim is Claim.REPEATED:
                 self.report.repeated += 1
@@ -192,12 +195,17 @@ class Runner:
         self.report.add(status)
         return Result(path, self._store.where(mask), status, **details)
 
-    def _open_model(self) -> Model:
-        from batch.workshop import open_for
+    def _engine(self) -> tuple[Engine, Iterator[Item]]:
+        """Return the engine, and all items; some are looked at before, for a few are not worth several processes."""
+        from batch.engine import HereEngine, open_engine
 
-        return open_for(self.settings)
+        items = iter(self.sources)
+        if self._model is not None:
+            return HereEngine(self.settings, self._model), items
+        first = [] if self.settings.exact else list(itertools.islice(items, FEW + 1))
+        return open_engine(self.settings, few=len(first) <= FEW), itertools.chain(first, items)
 
-    def _record(self, model: Model) -> RunRecord:
+    def _record(self, model: Opened) -> RunRecord:
         device = device_of_masks(self.settings, model)
         return RunRecord(
             key=self.settings.key(model.sha256, device.precision),
@@ -229,14 +237,14 @@ def _job(entry: Claimed, *, redraw: bool = False) -> Job:
     return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
 
 
-def device_of_masks(settings: RunSettings, model: Model) -> Device:
+def device_of_masks(settings: RunSettings, model: Opened) -> Device:
     """Return the device that masks are made on: the model's, or ``cpu`` for exact ones where that cannot resize."""
     if settings.exact and model.whole_on == "cpu" != model.device.name:
         return replace(model.device, name="cpu", provider="CPUExecutionProvider", precision=model.contract.precision)
     return model.device
 
 
-def describe(model: Model) -> str:
+def describe(model: Opened) -> str:
     """Return what a person should know of the device that runs a model."""
     device = model.device
     why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())

@@ -11,6 +11,7 @@ from typing import Any
 from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
 from batch.probs import FORMATS
+from export.providers import check_name
 from seglab.errors import ConfigError
 from seglab.pixels import MAX_PIXELS
 
@@ -26,12 +27,14 @@ class RunSettings:
 
     ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
     of files. ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
-    its folder, where it is not to lie in or beside ``out``. ``model``: None means the one that comes with the package.
+    its folder, where it is not to lie in or beside ``out``. ``device``: one, or several by commas.
+    ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
     ``probs``: folder for probability maps, or None, as
-    ``probs_format``, png or npy; ``max_pixels``: larger images fail before they are
+    ``probs_format``, png or npy; ``processes``: that share the work, on each
+    device (None: one a core of a processor, one a GPU); ``max_pixels``: larger images fail before they are
     decoded; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
     cores, and no limit.
@@ -58,9 +61,12 @@ class RunSettings:
     probs: Path | None = None
     probs_format: str = "png"
     max_pixels: int = MAX_PIXELS
+    processes: int | None = None
 
     def __post_init__(self) -> None:
         NameTemplate(self.name)
+        for device in self.devices:
+            check_name(device)
         if self.max_failures is not None:
             FailureLimit.of(self.max_failures)
         if not self.sources and not self.files_from:
@@ -76,10 +82,15 @@ class RunSettings:
                 raise ConfigError(
                     f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
                 )
-        for name in ("batch", "workers", "limit", "max_pixels"):
+        for name in ("batch", "workers", "limit", "max_pixels", "processes"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name.replace('_', '-')}.")
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that are named."""
+        return tuple(self.device.split(","))
 
     def key(self, model_sha256: str, precision: str) -> str:
         """Return a short hash of all that changes a mask's pixels or file; an image done under another key is redone.

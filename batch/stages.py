@@ -189,7 +189,7 @@ class Sink:
             if self.overlays is not None:
                 draw_overlay(job.content.read().data, mask, overlay_path(self.overlays, job.mask))
         except OSError as error:
-            self._blame(job, error)
+            blame(job, self.store, error)
         except Exception as error:  # as in the decoder
             job.error = _reason(error)
         job.prob = job.whole = None
@@ -206,13 +206,15 @@ class Sink:
         job.figures = figures
         return mask
 
-    def _blame(self, job: Job, error: OSError) -> None:
+
+def blame(job: Job, store: MaskFiles, error: OSError) -> None:
+    """Note why a mask was not written: its own name, or what would meet the next one as well."""
+    if error.errno in NAME_ERRORS:
         said = error.strerror or str(error)
-        if error.errno in NAME_ERRORS:
-            job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
-            return
-        job.fatal = cannot_write(self.store.where(job.mask), error)
-        job.fatal.__cause__ = error
+        job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
+        return
+    job.fatal = cannot_write(store.where(job.mask), error)
+    job.fatal.__cause__ = error
 
 
 def _reason(error: BaseException) -> str:

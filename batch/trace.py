@@ -20,12 +20,12 @@ from seglab.files import replacing
 
 
 class Trace:
-    """An open trace. Any thread may write to it."""
+    """An open trace. Any thread may write to it. ``zero``: of ``time.perf_counter``, when it begins."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: IO[str], zero: float | None = None) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._zero = time.perf_counter()
+        self._zero = time.perf_counter() if zero is None else zero
         self._pid = os.getpid()
         self._threads: set[int] = set()
         self._separator = "[\n"
@@ -43,6 +43,18 @@ class Trace:
         """Note the length of a queue."""
         self._event(name, "C", ts=self._at(time.perf_counter()), args={"waiting": value})
 
+    def include(self, part: Path) -> None:
+        """Take over the events of another process's trace, and remove its file."""
+        if not part.exists():  # it was killed
+            return
+        with part.open(encoding="utf-8") as lines, self._lock:
+            for line in lines:
+                event = line.strip(",\n[]")
+                if event:
+                    self._file.write(self._separator + event)
+                    self._separator = ",\n"
+        part.unlink()
+
     def close(self) -> None:
         """End the file."""
         with self._lock:
@@ -59,7 +71,7 @@ class Trace:
 
 
 @contextlib.contextmanager
-def tracing(path: Path | None) -> Iterator[Trace | None]:
+def tracing(path: Path | None, zero: float | None = None) -> Iterator[Trace | None]:
     """Yield a trace that is at ``path`` in the end, also when the run is stopped; None for no path.
 
     Raises :class:`batch.errors.OutputError` where it cannot be written.
@@ -70,7 +82,7 @@ def tracing(path: Path | None) -> Iterator[Trace | None]:
     stopped: BaseException | None = None
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            trace = Trace(file)
+            trace = Trace(file, zero)
             try:
                 yield trace
             except BaseException as error:  # of a run that ends early the beginning is worth as much

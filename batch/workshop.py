@@ -48,12 +48,15 @@ class Bound:
         return cls(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
 
 
-def open_for(settings: RunSettings, *, cache: bool = True) -> Model:
-    """Open the model that the settings name; ``cache``: beside the ledger. Raises ContractError and DeviceError."""
+def open_for(settings: RunSettings, *, cache: bool = True, threads: int | None = None) -> Model:
+    """Open the model that the settings name; ``cache``: beside the ledger; ``threads``: of a processor.
+
+    Raises ContractError and DeviceError.
+    """
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else _batch_for(settings)
     kept = Output.of(settings.out, settings.ledger).state / CACHE_NAME if cache else None
-    model = open_model(path, settings.device, batch=batch, cache=kept, shared=True)
+    model = open_model(path, settings.device, batch=batch, cache=kept, shared=True, threads=threads)
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
@@ -91,10 +94,11 @@ def _threads(*, far: bool) -> int:
 def _batch_for(settings: RunSettings) -> int:
     if settings.batch is not None:
         return settings.batch
-    return GPU_BATCH if _may_be_gpu(settings.device) else CPU_BATCH
+    return GPU_BATCH if may_be_gpu(settings.device) else CPU_BATCH
 
 
-def _may_be_gpu(device: str) -> bool:
+def may_be_gpu(device: str) -> bool:
+    """Is this a GPU, or (``auto``) is there one?"""
     if device != "auto":
         return device not in ("cpu", "openvino")
     try:

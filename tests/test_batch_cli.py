@@ -183,7 +183,7 @@ def test_the_batch_is_chosen_by_the_device(
 ) -> None:
     asked: list[int] = []
 
-    def open_it(path: Path, name: str, *, batch: int, cache: Path) -> object:
+    def open_it(path: Path, name: str, *, batch: int, **_: object) -> object:
         asked.append(batch)
         return StandIn(batch=batch)
 

@@ -28,10 +28,11 @@ pixels = np.random.default_rng(0).integers(0, 256, (256, size, size, 3), np.uint
 expected = [model.prob(pixels[:8]), model.prob(pixels[-8:])]
 model.use_batch(256)  # gives back what the calls took
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20),) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20), resource.RLIM_INFINITY))
 jobs = [Job(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
 inference = Inference(model, device="cpu", exact=False)
 inference(jobs)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 print(*inference.notes, sep="\\n")
 assert not any(job.error for job in jobs)
 np.testing.assert_allclose([job.prob for job in jobs[:8]], expected[0], atol=1e-5)

@@ -1,0 +1,201 @@
+"""A process of a crew: it opens the model on its share, and runs jobs through a pipeline of its own."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from batch.clocks import Clock
+from batch.engine import Opened, Share
+from batch.outputs import Output
+from batch.pipeline import Pipeline
+from batch.probs import ProbFiles
+from batch.records import Figures
+from batch.settings import RunSettings
+from batch.stages import Job
+from batch.stores import MaskFiles
+from batch.trace import tracing
+from batch.workshop import open_for, set_up
+from seglab.errors import SeglabError
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is to do. ``relay``: masks are sent back, not written. ``zero``: when traces begin."""
+
+    settings: RunSettings
+    share: Share
+    index: int
+    relay: bool
+    zero: float
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The model is open."""
+
+    opened: Opened
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run must end."""
+
+    message: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: see :class:`batch.stages.Job`.
+
+    ``size``: of the image file in bytes. ``mask``: the mask's file, where it is sent back.
+    """
+
+    row: int
+    size: int
+    mtime_ns: int
+    figures: Figures | None
+    seconds: float
+    error: str | None
+    mask: bytes | None
+
+    def onto(self, job: Job) -> None:
+        """Note it in the job that is waiting for it."""
+        job.bytes, job.mtime_ns, job.seconds = self.size, self.mtime_ns, self.seconds
+        job.figures, job.error = self.figures, self.error
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Jobs that are finished."""
+
+    outcomes: list[Outcome]
+
+
+@dataclass(frozen=True)
+class Bye:
+    """All is done, or stopped."""
+
+    clocks: list[Clock]
+    notes: list[str]
+
+
+class Relayed:
+    """A store that holds masks until they are sent."""
+
+    def __init__(self) -> None:
+        self._masks: dict[str, bytes] = {}
+
+    def write(self, mask: str, data: bytes) -> None:
+        """Hold a mask."""
+        self._masks[mask] = data
+
+    def take(self, mask: str) -> bytes | None:
+        """Give a mask out."""
+        return self._masks.pop(mask, None)
+
+    def read(self, mask: str) -> bytes:
+        """Raise :class:`FileNotFoundError`: masks are read where they are written."""
+        raise FileNotFoundError(2, "it is written by another process", mask)
+
+    def where(self, mask: str) -> str:
+        """Return the name."""
+        return mask
+
+
+def main() -> None:
+    """Serve the connection whose number is the command line's one argument."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the process that started this one decides
+        signal.signal(number, signal.SIG_IGN)
+    connection = Connection(int(sys.argv[1]))
+    try:
+        _serve(connection)
+    except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more
+        os._exit(1)
+    except SeglabError as error:
+        connection.send(Failed(str(error), error.exit_code))
+
+
+def _serve(connection: Connection) -> None:
+    orders: Orders = connection.recv()
+    settings, share = replace(orders.settings, device=orders.share.device), orders.share
+    if share.cores:
+        os.sched_setaffinity(0, share.cores)
+    model = open_for(settings, threads=len(share.cores) or None)
+    connection.send(Hello(Opened.of(model)))
+    relay = Relayed() if orders.relay else None
+    store: MaskFiles = relay or Output.of(settings.out, settings.ledger).store()
+    probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
+    with tracing(_part(settings.profile, orders.index), orders.zero) as trace:
+        pipeline, _ = set_up(settings, model, store, probs, trace)
+        _work(connection, pipeline, relay)
+    for clock in pipeline.clocks:
+        clock.trace = None
+    connection.send(Bye(pipeline.clocks, pipeline.notes))
+
+
+def _part(profile: Path | None, index: int) -> Path | None:
+    from batch.crew import part_of
+
+    return None if profile is None else part_of(profile, index)
+
+
+def _work(connection: Connection, pipeline: Pipeline, relay: Relayed | None) -> None:
+    """Turn until the end of input, or a stop; then give back what is finished."""
+    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox, pipeline), daemon=True).start()
+    words: set[str] = set()
+    with pipeline:
+        while "stop" not in words and not ("end" in words and pipeline.in_flight == 0):
+            _take_orders(inbox, pipeline, words, wait=pipeline.in_flight == 0)
+            _report(connection, pipeline.results(wait=pipeline.in_flight > 0), relay)
+    while pipeline.has_results:
+        _report(connection, pipeline.results(wait=False), relay)
+
+
+def _listen(connection: Connection, inbox: queue.SimpleQueue[Any], pipeline: Pipeline) -> None:
+    while True:
+        try:
+            message = connection.recv()
+        except (EOFError, OSError):  # the process that started this one is gone: so is the lock on the output
+            os._exit(1)
+        inbox.put(message)
+        pipeline.wake()
+        if message == "stop":
+            return
+
+
+def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipeline, words: set[str], *, wait: bool) -> None:
+    while True:
+        try:
+            message = inbox.get(block=wait)
+        except queue.Empty:
+            return
+        wait = False
+        if isinstance(message, str):
+            words.add(message)
+            if message == "end":
+                pipeline.end_of_input()
+            return
+        for job in message:
+            pipeline.submit(job)
+
+
+def _report(connection: Connection, jobs: Iterable[Job], relay: Relayed | None) -> None:
+    outcomes = []
+    for job in jobs:
+        if job.fatal is not None:
+            raise job.fatal
+        mask = relay.take(job.mask) if relay is not None else None
+        outcomes.append(Outcome(job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask))
+    if outcomes:
+        connection.send(Results(outcomes))
