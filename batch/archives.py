@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import lzma
 import os
+import re
 import tarfile
 import zipfile
 import zlib
@@ -27,6 +28,9 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 MAGIC = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 """How compressed streams begin: gzip, bzip2, xz."""
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257
+HEADER_FIELDS = ((124, 136), (136, 148), (148, 156))
+"""Where a header has size, time of change and check sum."""
+OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
@@ -239,11 +243,29 @@ def _content(
     return NoContent(LINK) if file is None else HeldContent(file.read(), mtime_ns)
 
 
+def _header_name(buf: bytes, encoding: str, errors: str) -> str:
+    """Return a member's name; POSIX headers put the first part of a long one elsewhere."""
+    name = buf[:100].partition(b"\0")[0]
+    prefix = buf[345:500].partition(b"\0")[0] if buf[257:263] == tarfile.POSIX_MAGIC[:6] else b""
+    return (prefix + b"/" + name if prefix else name).decode(encoding, errors)
+
+
 class _Header(tarfile.TarInfo):
-    """A header that remembers whether the archive came to its end mark.
+    """A header that remembers whether the archive came to its end mark, and reads plain files' headers quickly.
 
     tarfile takes a header that makes no sense, and the end of the file, for the end of the archive.
     """
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Any:
+        """Read a header. tarfile takes 60 microseconds for what a plain file needs 10 for: an archive has a million."""
+        if len(buf) == tarfile.BLOCKSIZE and buf[156:157] == tarfile.REGTYPE and buf[257:262] == TAR_MAGIC:
+            size, mtime, claimed = (OCTAL.fullmatch(buf, *field) for field in HEADER_FIELDS)
+            if size and mtime and claimed and int(claimed[1], 8) == sum(buf) - sum(buf[148:156]) + 8 * 0x20:
+                info = cls(_header_name(bytes(buf), encoding, errors))
+                info.size, info.mtime = int(size[1], 8), int(mtime[1], 8)
+                return info
+        return super().frombuf(buf, encoding, errors)
 
     @classmethod
     def fromtarfile(cls, tarfile_: Any) -> Any:

@@ -7,9 +7,9 @@ table to standard output.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-import os
 import resource
 import signal
 import sqlite3
@@ -37,12 +37,12 @@ from seglab.synth import synthesise
 KINDS = 16
 SIDE = 40
 PATIENCE = 600.0
-POLL = 0.005
+POLL, MEMORY_POLL = 0.005, 0.05
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A process: seconds, peak memory in MB, what it said."""
+    """A command: seconds, peak memory in MB of all its processes together, what it said."""
 
     seconds: float
     megabytes: float
@@ -99,12 +99,28 @@ def _command(source: Path, out: Path, model: Path) -> list[str]:
 def _run(source: Path, out: Path, model: Path) -> Ended:
     start = time.perf_counter()
     process = subprocess.Popen(_command(source, out, model), stderr=subprocess.PIPE, text=True)
+    peaks: dict[int, float] = {}
+    while process.poll() is None:
+        peaks.update(_peaks(process.pid))
+        time.sleep(MEMORY_POLL)
     said = process.stderr.read() if process.stderr else ""
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise RuntimeError(said)
-    return Ended(time.perf_counter() - start, used.ru_maxrss / 1000, said)
+    return Ended(time.perf_counter() - start, sum(peaks.values()), said)
+
+
+def _peaks(pid: int) -> dict[int, float]:
+    """Return the peak memory in MB of a process and those that it started (``VmHWM``), as far as they are there.
+
+    What ``wait4`` says would include this process, which the new one is for a moment.
+    """
+    found = {}
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for number in (pid, *map(int, children)):
+            lines = Path(f"/proc/{number}/status").read_text().splitlines()
+            found[number] = sum(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
+    return found
 
 
 def _flat_memory(few: Path, many: Path, root: Path, model: Path, images: int) -> dict[str, Any]:
