@@ -59,6 +59,10 @@ class _Index:
         row = self._execute(f"SELECT {FRAME} FROM members WHERE name = CAST(? AS TEXT)", encode(name)).fetchone()
         return None if row is None else Frame(*row)
 
+    def has(self, name: str) -> bool:
+        row = self._connection.execute("SELECT 1 FROM members WHERE name = CAST(? AS TEXT)", (encode(name),)).fetchone()
+        return row is not None
+
     def put(self, frame: Frame) -> None:
         values = (encode(frame.name), frame.start, frame.data, frame.size, frame.end, frame.crc, frame.stamp)
         self._execute("INSERT OR REPLACE INTO members VALUES (CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)", *values)
@@ -158,8 +162,8 @@ class GrowingArchive:
 
     def has(self, mask: str) -> bool:
         """Is there such a member?"""
-        with self._lock:
-            return self._index.get(mask) is not None
+        with self._lock, mapped_errors(self._state / INDEX_NAME):
+            return self._index.has(mask)
 
     def remove(self, mask: str) -> None:
         """Drop a member; its bytes go when the run ends."""

@@ -101,7 +101,8 @@ def _run(source: Path, out: Path, model: Path) -> Ended:
     process = subprocess.Popen(_command(source, out, model), stderr=subprocess.PIPE, text=True)
     peaks: dict[int, float] = {}
     while process.poll() is None:
-        peaks.update(_peaks(process.pid))
+        for pid, peak in _peaks(process.pid).items():  # of one that has ended it is 0
+            peaks[pid] = max(peak, peaks.get(pid, 0.0))
         time.sleep(MEMORY_POLL)
     said = process.stderr.read() if process.stderr else ""
     if process.returncode:
