@@ -36,6 +36,7 @@ from seglab.synth import synthesise
 
 KINDS = 16
 SIDE = 40
+LARGE = 20_000
 PATIENCE = 600.0
 POLL, MEMORY_POLL = 0.005, 0.05
 
@@ -65,6 +66,7 @@ def main(images: int, rows: int, name: str) -> None:
             **_flat_memory(few, many, root, model, images),
             **_resumed(many, root, model, images),
             **_long_ledger(root, model, rows),
+            **_large_image(root, model),
         }
     write_text(RESULTS / f"{name}-scale.json", json.dumps(figures, indent=2) + "\n")
     for key, value in figures.items():
@@ -174,6 +176,18 @@ def _long_ledger(root: Path, model: Path, rows: int) -> dict[str, Any]:
         "ledger_rows": rows,
         "seconds_to_first_mask_with_no_rows": round(empty, 2),
         "seconds_to_first_mask_with_these_rows": round(full, 2),
+    }
+
+
+def _large_image(root: Path, model: Path) -> dict[str, Any]:
+    """One image of as many pixels as are allowed, which cannot be decoded scaled."""
+    (root / "large").mkdir()
+    Image.new("RGB", (LARGE, LARGE), (200, 160, 140)).save(root / "large" / "large.png", compress_level=1)
+    ended = _run(root / "large", root / "large-masks", model)
+    return {
+        "megapixels_of_large_image": LARGE * LARGE // 10**6,
+        "seconds_of_large_image": round(ended.seconds, 1),
+        "megabytes_of_large_image": round(ended.megabytes),
     }
 
 

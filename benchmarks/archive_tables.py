@@ -1,0 +1,76 @@
+"""Put the figures of ``benchmarks.scale`` and ``benchmarks.engine`` into ``docs/archives.md``.
+
+``python -m benchmarks.archive_tables`` reads all ``*-scale.json`` and ``*-engine.json`` of ``benchmarks/results``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.lab import RESULTS, ROOT
+from benchmarks.sections import put
+
+PAGE = ROOT / "docs" / "archives.md"
+LINES = {
+    "images_per_second": "images a second, from the start of the command to its end",
+    "peak_megabytes_of_few": "peak memory of all processes with a hundredth of the images, MB",
+    "peak_megabytes_of_many": "peak memory of all processes with all, MB",
+    "ledger_bytes_per_image": "ledger, bytes an image",
+    "microseconds_an_image_that_is_done": "run again with nothing to do, microseconds an image",
+    "killed_after_images": "killed (-9) when so many were done",
+    "seconds_to_first_new_mask_after_kill": "then, from the command to the first new mask, s",
+    "ledger_rows": "rows of a long ledger",
+    "seconds_to_first_mask_with_no_rows": "from the command to the first mask without it, s",
+    "seconds_to_first_mask_with_these_rows": "and with it, s",
+    "megapixels_of_large_image": "one large PNG, megapixels",
+    "seconds_of_large_image": "its mask took, s",
+    "megabytes_of_large_image": "and MB of memory",
+}
+
+
+def main() -> None:
+    """Write the section."""
+    put(PAGE, "archives", "\n".join(_text()))
+
+
+def _text() -> Iterator[str]:
+    for path in sorted(RESULTS.glob("*-engine.json")):
+        yield from _engine(json.loads(path.read_text()))
+    for path in sorted(RESULTS.glob("*-scale.json")):
+        yield from _scale(json.loads(path.read_text()))
+
+
+def _engine(figures: dict[str, Any]) -> Iterator[str]:
+    yield f"## What the engine reaches\n\n{figures['machine']}; {figures['model']}; 600x450 photographs, medians of one"
+    yield "run (`python -m benchmarks.engine`). Possible: `1 / (t_infer + t_host / cores)`, the parts measured alone.\n"
+    yield "| device | processes | model alone, ms | host alone, ms | possible, images/s | reached | share |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for row in figures["rates"]:
+        yield (
+            f"| {row['device']} {row['precision']} | {row['processes']} | {row['infer_ms']} | {row['host_ms']} | "
+            f"{row['possible_images_per_second']} | {row['images_per_second']} | {row['share_of_possible']:.0%} |"
+        )
+    own = figures["own_cost"]
+    parts = (
+        f"{own[f'own_ms_{count}_processes']} ms with {count} process{'es' if int(count) > 1 else ''}"
+        for count in (key.split("_")[2] for key in own if key.startswith("own_ms_"))
+    )
+    loop = f"beyond a plain loop's {own['plain_loop_ms']} ms"
+    yield f"\nThe engine's own processor time an image, {loop}: {', '.join(parts)}."
+    starts = (f"{row['device']} {row['fresh']} s, later {row['graph_kept']} s" for row in figures["first_mask"])
+    yield f"From the command to the first mask: {'; '.join(starts)}.\n"
+
+
+def _scale(figures: dict[str, Any]) -> Iterator[str]:
+    yield f"## {figures['images']:,} tiny images in a tar\n\n{figures['machine']}; a network that computes next to"
+    yield "nothing (`python -m benchmarks.scale`).\n\n| | |\n| --- | --- |"
+    for key, title in LINES.items():
+        if key in figures:
+            yield f"| {title} | {figures[key]:,} |"
+    yield ""
+
+
+if __name__ == "__main__":
+    main()

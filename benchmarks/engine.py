@@ -1,0 +1,232 @@
+"""The engine against its parts: what share of the possible rate it reaches, what it costs itself, how soon it begins.
+
+``python -m benchmarks.engine --name cpu`` measures, each in several rounds that alternate, and writes
+``benchmarks/results/NAME-engine.json``:
+
+- the possible rate, ``1 / (t_infer + t_host / cores)``: the model alone with all cores, decoding and writing alone in
+  one thread; beside it the engine's rate, in one process and in one per core;
+- the engine's own cost: its processor time an image less that of a plain loop over the same stages, with a network that
+  computes next to nothing;
+- the time from the command to the first mask, the first time and with the optimised graph kept.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from batch.cores import cores
+from batch.runner import Runner
+from batch.settings import RunSettings
+from batch.sources import Sources
+from batch.stages import Decoder, Inference, Job, Sink
+from batch.stores import FolderStore
+from benchmarks.lab import RESULTS, machine
+from benchmarks.null_network import null_model
+from export.bundled import bundled_model
+from export.errors import DeviceError
+from export.probe import probe_images
+from export.runtime import open_model
+from seglab.files import write_text
+from seglab.pixels import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.synth import write_set
+
+ROUNDS = 5
+BATCH = 8
+SMALL = 64
+
+
+@click.command()
+@click.option("--name", required=True, help="Of the machine, in the name of the result.")
+@click.option("--images", default=192, show_default=True, help="Of 600x450.")
+@click.option("--small", default=4000, show_default=True, help="Tiny images for the engine's own cost.")
+@click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the bundled one]")
+@click.option("--device", "devices", multiple=True, default=("cpu", "openvino"), show_default=True)
+def main(name: str, images: int, small: int, model: Path | None, devices: Sequence[str]) -> None:
+    """Measure, print, write the figures."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        write_set(root / "photos", images, [(450, 600)], 1)
+        write_set(root / "tiny", small, [(SMALL, SMALL)], 2)
+        path = model or bundled_model()
+        rows = [row for device in devices for row in _possible(device, path, root / "photos" / "images", root)]
+        figures = {
+            "machine": machine(),
+            "model": path.name,
+            "rates": rows,
+            "own_cost": _own_cost(root / "tiny" / "images", root),
+            "first_mask": [_first_mask(device, path, root / "photos" / "images", root) for device in devices],
+        }
+    write_text(RESULTS / f"{name}-engine.json", json.dumps(figures, indent=2) + "\n")
+    click.echo(json.dumps(figures, indent=2))
+
+
+def _possible(device: str, path: Path, images: Path, root: Path) -> list[dict[str, Any]]:
+    """Return the rates of the parts and of the engine on one device; nothing where it is not there."""
+    try:
+        model = open_model(path, device, batch=BATCH)
+    except DeviceError as error:
+        click.echo(f"not measured: {error}", err=True)
+        return []
+    pixels = probe_images(model.contract.size, model.contract.size, BATCH)
+    infer, host = [], []
+    rates: dict[int | None, list[float]] = {1: [], None: []}
+    for _ in range(ROUNDS):
+        infer.append(statistics.median(_timed(lambda: model.prob(pixels)) for _ in range(9)) / BATCH)
+        host.append(_host_seconds(images, model.contract.size, root / "host"))
+        for processes, found in rates.items():
+            settings = RunSettings((str(images),), root / "out", path, device, processes=processes)
+            found.append(_rate(settings))
+    t_infer, t_host = statistics.median(infer), statistics.median(host)
+    possible = 1 / (t_infer + t_host / cores())
+    return [
+        {
+            "device": model.device.name,
+            "precision": model.device.precision,
+            "processes": processes or cores(),
+            "infer_ms": round(1000 * t_infer, 2),
+            "host_ms": round(1000 * t_host, 2),
+            "possible_images_per_second": round(possible, 1),
+            "images_per_second": round(statistics.median(found), 1),
+            "share_of_possible": round(statistics.median(found) / possible, 3),
+        }
+        for processes, found in rates.items()
+    ]
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _jobs(images: Path) -> list[Job]:
+    items = Sources([str(images)], IMAGE_SUFFIXES)
+    return [
+        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
+    ]
+
+
+def _host_seconds(images: Path, size: int, out: Path) -> float:
+    """Return the seconds of decoding and writing an image, in one thread; half the network's map is lesion."""
+    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
+    jobs = _jobs(images)[:64]
+    start = time.perf_counter()
+    for job in jobs:
+        decoder(job)
+        if job.pixels is not None:
+            job.prob = job.pixels[..., 0].astype(np.float32) / np.float32(255)
+        sink(job)
+    seconds = time.perf_counter() - start
+    shutil.rmtree(out)
+    return seconds / len(jobs)
+
+
+def _rate(settings: RunSettings) -> float:
+    """Return the images a second of a run, the model open."""
+    runner = Runner(settings)
+    failed = [result for result in runner if result.error]
+    if failed:
+        raise RuntimeError(failed[0].error)
+    shutil.rmtree(settings.out)
+    return runner.report.rate
+
+
+def _own_cost(images: Path, root: Path) -> dict[str, Any]:
+    """Return milliseconds of processor time an image: a plain loop, the engine in one process and in several."""
+    path = null_model(root / "null.onnx")
+    loop: list[float] = []
+    engine: dict[int, list[float]] = {1: [], cores(): []}
+    count = len(_jobs(images))
+    for _ in range(ROUNDS):
+        loop.append(_beyond_opening(partial(_plain_loop, path, images, root / "loop"), count))
+        for processes, found in engine.items():
+            settings = RunSettings((str(images),), root / "out", path, "cpu", processes=processes)
+            found.append(_beyond_opening(partial(_limited, settings), count))
+    plain = 1000 * statistics.median(loop) / count
+    costs = {processes: 1000 * statistics.median(found) / count for processes, found in engine.items()}
+    return {
+        "images": count,
+        "plain_loop_ms": round(plain, 3),
+        **{f"engine_ms_{processes}_processes": round(cost, 3) for processes, cost in costs.items()},
+        **{f"own_ms_{processes}_processes": round(cost - plain, 3) for processes, cost in costs.items()},
+    }
+
+
+def _beyond_opening(work: Callable[[int], object], count: int) -> float:
+    """Return the processor time of work on all images, less that of opening and working on one."""
+    return _processor_seconds(partial(work, count)) - _processor_seconds(partial(work, 1))
+
+
+def _limited(settings: RunSettings, count: int) -> None:
+    _rate(replace(settings, limit=count))
+
+
+def _plain_loop(path: Path, images: Path, out: Path, count: int) -> None:
+    model = open_model(path, "cpu", batch=BATCH, threads=1)
+    decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
+    inference = Inference(model, device="cpu", exact=False)
+    jobs = _jobs(images)[:count]
+    for start in range(0, len(jobs), BATCH):
+        group = jobs[start : start + BATCH]
+        for job in group:
+            decoder(job)
+        inference(group)
+        for job in group:
+            sink(job)
+    shutil.rmtree(out)
+
+
+def _processor_seconds(work: Callable[[], object]) -> float:
+    """Return what the work takes of all cores, in this process and in those that it starts and ends."""
+
+    def used() -> float:
+        both = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
+        return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+    start = used()
+    work()
+    return used() - start
+
+
+def _first_mask(device: str, path: Path, images: Path, root: Path) -> dict[str, Any]:
+    out = root / "first"
+    times: dict[str, list[float]] = {"fresh": [], "graph_kept": []}
+    for _ in range(ROUNDS):
+        shutil.rmtree(out, ignore_errors=True)
+        times["fresh"].append(_seconds_to_mask(device, path, images, out))
+        for mask in out.glob("*.png"):
+            mask.unlink()
+        times["graph_kept"].append(_seconds_to_mask(device, path, images, out))
+    return {"device": device, **{key: round(statistics.median(found), 2) for key, found in times.items()}}
+
+
+def _seconds_to_mask(device: str, path: Path, images: Path, out: Path) -> float:
+    code = "from batch.cli import main; main()"
+    options = ["--out", str(out), "--model", str(path), "--device", device]
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", code, "run", str(images), *options], stderr=subprocess.DEVNULL)
+    while process.poll() is None and next(out.glob("[!.]*.png"), None) is None:
+        time.sleep(0.005)
+    first = time.perf_counter() - start
+    if process.wait() != 0:
+        raise RuntimeError(f"{device}: exit {process.returncode}")
+    return first
+
+
+if __name__ == "__main__":
+    main()
