@@ -116,7 +116,6 @@ class Crew(Outlet):
         self._members, self._sink, self._trace, self._profile = members, sink, trace, profile
         self._jobs: dict[int, Job] = {}
         self._lock = threading.Lock()
-        self._ending = False
 
     def __enter__(self) -> Self:
         for member in self._members:
@@ -164,7 +163,6 @@ class Crew(Outlet):
         self._tell_all("end")
 
     def _tell_all(self, word: str) -> None:
-        self._ending = True
         for member in self._members:
             if word == "end":
                 self._send(member)

@@ -187,7 +187,7 @@ def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
         return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
     if image.mode == "F":
         raise ImageError("Floating-point samples; expected 8 or 16 bits. Save the image with 8 or 16 bits a sample.")
-    return np.array(image.convert("RGB"), np.uint8)  # (H, W, 3)
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)  # (H, W, 3)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
