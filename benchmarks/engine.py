@@ -45,7 +45,6 @@ from seglab.files import write_text
 from seglab.pixels import IMAGE_SUFFIXES, MAX_PIXELS
 from seglab.synth import write_set
 
-ROUNDS = 5
 BATCH = 8
 SMALL = 64
 
@@ -54,28 +53,29 @@ SMALL = 64
 @click.option("--name", required=True, help="Of the machine, in the name of the result.")
 @click.option("--images", default=192, show_default=True, help="Of 600x450.")
 @click.option("--small", default=4000, show_default=True, help="Tiny images for the engine's own cost.")
+@click.option("--rounds", default=5, show_default=True, help="Of each measurement; the median counts.")
 @click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the bundled one]")
 @click.option("--device", "devices", multiple=True, default=("cpu", "openvino"), show_default=True)
-def main(name: str, images: int, small: int, model: Path | None, devices: Sequence[str]) -> None:
+def main(name: str, images: int, small: int, rounds: int, model: Path | None, devices: Sequence[str]) -> None:
     """Measure, print, write the figures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         write_set(root / "photos", images, [(450, 600)], 1)
         write_set(root / "tiny", small, [(SMALL, SMALL)], 2)
         path = model or bundled_model()
-        rows = [row for device in devices for row in _possible(device, path, root / "photos" / "images", root)]
+        rows = [row for device in devices for row in _possible(device, path, root / "photos" / "images", root, rounds)]
         figures = {
             "machine": machine(),
             "model": path.name,
             "rates": rows,
-            "own_cost": _own_cost(root / "tiny" / "images", root),
-            "first_mask": [_first_mask(device, path, root / "photos" / "images", root) for device in devices],
+            "own_cost": _own_cost(root / "tiny" / "images", root, rounds),
+            "first_mask": [_first_mask(device, path, root / "photos" / "images", root, rounds) for device in devices],
         }
     write_text(RESULTS / f"{name}-engine.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
 
 
-def _possible(device: str, path: Path, images: Path, root: Path) -> list[dict[str, Any]]:
+def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
     """Return the rates of the parts and of the engine on one device; nothing where it is not there."""
     try:
         model = open_model(path, device, batch=BATCH)
@@ -85,7 +85,7 @@ def _possible(device: str, path: Path, images: Path, root: Path) -> list[dict[st
     pixels = probe_images(model.contract.size, model.contract.size, BATCH)
     infer, host = [], []
     rates: dict[int | None, list[float]] = {1: [], None: []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         infer.append(statistics.median(_timed(lambda: model.prob(pixels)) for _ in range(9)) / BATCH)
         host.append(_host_seconds(images, model.contract.size, root / "host"))
         for processes, found in rates.items():
@@ -146,13 +146,13 @@ def _rate(settings: RunSettings) -> float:
     return runner.report.rate
 
 
-def _own_cost(images: Path, root: Path) -> dict[str, Any]:
+def _own_cost(images: Path, root: Path, rounds: int) -> dict[str, Any]:
     """Return milliseconds of processor time an image: a plain loop, the engine in one process and in several."""
     path = null_model(root / "null.onnx")
     loop: list[float] = []
     engine: dict[int, list[float]] = {1: [], cores(): []}
     count = len(_jobs(images))
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         loop.append(_beyond_opening(partial(_plain_loop, path, images, root / "loop"), count))
         for processes, found in engine.items():
             settings = RunSettings((str(images),), root / "out", path, "cpu", processes=processes)
@@ -203,10 +203,10 @@ def _processor_seconds(work: Callable[[], object]) -> float:
     return used() - start
 
 
-def _first_mask(device: str, path: Path, images: Path, root: Path) -> dict[str, Any]:
+def _first_mask(device: str, path: Path, images: Path, root: Path, rounds: int) -> dict[str, Any]:
     out = root / "first"
     times: dict[str, list[float]] = {"fresh": [], "graph_kept": []}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         shutil.rmtree(out, ignore_errors=True)
         times["fresh"].append(_seconds_to_mask(device, path, images, out))
         for mask in out.glob("*.png"):

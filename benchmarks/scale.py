@@ -36,7 +36,6 @@ from seglab.synth import synthesise
 
 KINDS = 16
 SIDE = 40
-LARGE = 20_000
 PATIENCE = 600.0
 POLL, MEMORY_POLL = 0.005, 0.05
 
@@ -53,8 +52,9 @@ class Ended:
 @click.command()
 @click.option("--images", default=200_000, show_default=True, help="Images in the archive.")
 @click.option("--rows", default=1_000_000, show_default=True, help="Rows of the ledger that a run starts on.")
+@click.option("--large", default=20_000, show_default=True, help="Side of the one large image.")
 @click.option("--name", required=True, help="Of the machine, in the name of the result.")
-def main(images: int, rows: int, name: str) -> None:
+def main(images: int, rows: int, large: int, name: str) -> None:
     """Measure, print the table, write the figures."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -66,7 +66,7 @@ def main(images: int, rows: int, name: str) -> None:
             **_flat_memory(few, many, root, model, images),
             **_resumed(many, root, model, images),
             **_long_ledger(root, model, rows),
-            **_large_image(root, model),
+            **_large_image(root, model, large),
         }
     write_text(RESULTS / f"{name}-scale.json", json.dumps(figures, indent=2) + "\n")
     for key, value in figures.items():
@@ -100,13 +100,13 @@ def _command(source: Path, out: Path, model: Path) -> list[str]:
 
 def _run(source: Path, out: Path, model: Path) -> Ended:
     start = time.perf_counter()
-    process = subprocess.Popen(_command(source, out, model), stderr=subprocess.PIPE, text=True)
     peaks: dict[int, float] = {}
-    while process.poll() is None:
-        for pid, peak in _peaks(process.pid).items():  # of one that has ended it is 0
-            peaks[pid] = max(peak, peaks.get(pid, 0.0))
-        time.sleep(MEMORY_POLL)
-    said = process.stderr.read() if process.stderr else ""
+    with subprocess.Popen(_command(source, out, model), stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            for pid, peak in _peaks(process.pid).items():  # of one that has ended it is 0
+                peaks[pid] = max(peak, peaks.get(pid, 0.0))
+            time.sleep(MEMORY_POLL)
+        said = process.stderr.read() if process.stderr else ""
     if process.returncode:
         raise RuntimeError(said)
     return Ended(time.perf_counter() - start, sum(peaks.values()), said)
@@ -179,13 +179,13 @@ def _long_ledger(root: Path, model: Path, rows: int) -> dict[str, Any]:
     }
 
 
-def _large_image(root: Path, model: Path) -> dict[str, Any]:
-    """One image of as many pixels as are allowed, which cannot be decoded scaled."""
+def _large_image(root: Path, model: Path, side: int) -> dict[str, Any]:
+    """One image of as many pixels as are allowed, of a kind that cannot be decoded scaled."""
     (root / "large").mkdir()
-    Image.new("RGB", (LARGE, LARGE), (200, 160, 140)).save(root / "large" / "large.png", compress_level=1)
+    Image.new("RGB", (side, side), (200, 160, 140)).save(root / "large" / "large.png", compress_level=1)
     ended = _run(root / "large", root / "large-masks", model)
     return {
-        "megapixels_of_large_image": LARGE * LARGE // 10**6,
+        "megapixels_of_large_image": side * side // 10**6,
         "seconds_of_large_image": round(ended.seconds, 1),
         "megabytes_of_large_image": round(ended.megabytes),
     }

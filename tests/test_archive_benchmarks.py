@@ -1,0 +1,64 @@
+"""The commands that measure archives, with little of everything: they must work when somebody wants their figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks import archive_tables, engine, fuzz, scale
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for module in (archive_tables, engine, scale):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    page = tmp_path / "archives.md"
+    page.write_text("before\n<!-- archives: begin -->\nold\n<!-- archives: end -->\nafter\n")
+    monkeypatch.setattr(archive_tables, "PAGE", page)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_scale_and_engine_and_their_page(results: Path) -> None:
+    runner = CliRunner()
+    arguments = ["--images", "1500", "--rows", "2000", "--large", "300", "--name", "t"]
+    ended = runner.invoke(scale.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0
+    figures = json.loads((results / "t-scale.json").read_text())
+    assert figures["images_per_second"] > 0
+    assert 20 < figures["peak_megabytes_of_many"] < 2000
+    assert 0 < figures["killed_after_images"] <= 1500
+    arguments = ["--images", "16", "--small", "40", "--rounds", "1", "--device", "cpu", "--name", "t"]
+    ended = runner.invoke(engine.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0
+    figures = json.loads((results / "t-engine.json").read_text())
+    assert figures["rates"][0]["processes"] == 1
+    assert all(row["images_per_second"] > 0 for row in figures["rates"])
+    archive_tables.main()
+    page = (results / "archives.md").read_text()
+    assert page.startswith("before\n")
+    assert "## 1,500 tiny images in a tar" in page
+    assert "| cpu fp32 | 1 |" in page
+    assert "old" not in page
+
+
+def test_fuzz_counts_what_came_of_each() -> None:
+    ended = CliRunner().invoke(fuzz.main, ["--count", "60", "--seed", "3"], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    counts = dict(line.split()[:2] for line in ended.output.splitlines()[:3])
+    assert int(counts["images"]) == 60 == int(counts["masks"]) + int(counts["reasons"])
+
+
+def test_spoiling_changes_files_and_repeats_itself() -> None:
+    data = bytes(range(256)) * 4
+    spoiled = [fuzz.spoiled(data, np.random.default_rng(seed)) for seed in range(50)]
+    assert spoiled == [fuzz.spoiled(data, np.random.default_rng(seed)) for seed in range(50)]
+    assert sum(found != data for found in spoiled) > 45
+    assert all(spoiled)
