@@ -132,23 +132,28 @@ def open_engine(settings: RunSettings, *, few: bool) -> Engine:
 
 
 def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
-    """Return the processes that a run takes."""
-    devices = settings.devices
-    if len(devices) > 1:
-        return [Share(device) for device in devices for _ in range(settings.processes or 1)]
-    (device,) = devices
-    on_cores = CAN_BIND and not may_be_gpu(device)
-    cores = sorted(os.sched_getaffinity(0)) if on_cores else []
-    alone = few or settings.exact or not on_cores or _is_bound_here(settings)
-    count = settings.processes or (1 if alone else min(len(cores), MOST_PROCESSES))
-    if count > 1 and (sys.platform == "win32" or _is_bound_here(settings)):
+    """Return the processes that a run takes: each on its device, bound to its part of the cores."""
+    cores = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
+    if (
+        len(settings.devices) > 1
+        or may_be_gpu(settings.device)
+        or few
+        or settings.exact
+        or not CAN_BIND
+        or _is_bound_here(settings)
+    ):
+        each = settings.processes or 1
+    else:
+        each = settings.processes or min(len(cores), MOST_PROCESSES)
+    devices = [device for device in settings.devices for _ in range(each)]
+    if len(devices) == 1:
+        return [Share(devices[0])]
+    if sys.platform == "win32" or _is_bound_here(settings):
         raise ConfigError(
-            f"{count} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave --processes "
-            "away."
+            f"{len(devices)} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave "
+            "--processes away, and name one device."
         )
-    if count == 1:
-        return [Share(device)]
-    return [Share(device, tuple(_part(cores, index, count))) for index in range(count)]
+    return [Share(device, tuple(_part(cores, index, len(devices)))) for index, device in enumerate(devices)]
 
 
 def _is_bound_here(settings: RunSettings) -> bool:

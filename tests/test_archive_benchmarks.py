@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import archive_tables, engine, fuzz, scale
+from benchmarks import archive_tables, engine, fuzz, scale, throughput
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (archive_tables, engine, scale):
+    for module in (archive_tables, engine, scale, throughput):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     page = tmp_path / "archives.md"
     page.write_text("before\n<!-- archives: begin -->\nold\n<!-- archives: end -->\nafter\n")
@@ -47,6 +47,18 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
     assert "## 1,500 tiny images in a tar" in page
     assert "| cpu fp32 | 1 |" in page
     assert "old" not in page
+
+
+def test_throughput_of_several_numbers_of_processes(results: Path) -> None:
+    options = ["--count", "40", "--kinds", "3", "--device", "cpu", "--batch", "4", "--name", "t"]
+    processes = ["--processes", "1", "--processes", "2"]
+    ended = CliRunner().invoke(throughput.main, [*options, *processes], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    figures = json.loads((results / "t-batch.json").read_text())
+    assert figures["model_alone_images_per_second"] > 0
+    assert [run["processes"] for run in figures["runs"]] == [1, 2]
+    assert all(run["counts"]["done"] == 40 and run["images_per_second"] > 0 for run in figures["runs"])
+    assert all({stage["stage"] for stage in run["stages"]} >= {"decode", "infer", "write"} for run in figures["runs"])
 
 
 def test_fuzz_counts_what_came_of_each() -> None:

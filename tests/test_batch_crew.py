@@ -238,8 +238,10 @@ def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytes
     assert [share.cores for share in shares(processes=1)] == [()]
     assert shares(exact=True) == [Share("cpu")]
     assert shares(device="cuda:1") == [Share("cuda:1")]
-    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0"), Share("cuda:1")]
-    assert shares(device="cuda:0,cuda:1", processes=2) == [Share("cuda:0")] * 2 + [Share("cuda:1")] * 2
+    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", (0, 1, 2)), Share("cuda:1", (3, 8, 9))]
+    several = shares(device="cuda:0,cuda:1", processes=2)
+    assert [share.device for share in several] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
+    assert [share.cores for share in several] == [(0,), (1, 2), (3,), (8, 9)]
     assert share_out(RunSettings(("in",), Path("out"), device="cpu"), few=True) == [Share("cpu")]
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
     assert [len(share.cores) for share in shares()] == [4] * 16
