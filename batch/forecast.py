@@ -17,6 +17,7 @@ from batch.errors import shown
 from batch.items import Item, SourceReport
 from batch.outputs import Output
 from batch.reading import LedgerReader
+from batch.remote import require_apart
 from batch.report import passed_over
 from batch.runner import describe, device_of_masks
 from batch.schema import ledger_path
@@ -108,6 +109,7 @@ class Forecast:
 def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """Look at what a run with these settings would do. Raises as :class:`batch.runner.Runner`, writes nothing."""
     output = Output.of(settings.out, settings.ledger)
+    require_apart(settings.sources, output.name)
     folders = [output.folder, output.state, settings.overlays]
     sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
     model = model or open_for(settings, cache=False)

@@ -34,6 +34,18 @@ def is_url(text: str) -> bool:
     return URL.match(text) is not None
 
 
+def require_apart(sources: Sequence[str], out: str) -> None:
+    """Raise :class:`SourceError` where masks at a URL would lie among images there, and be taken for some next time."""
+    place = out.rstrip("/") + "/"
+    for source in filter(is_url, sources):
+        images = source.rstrip("/") + "/"
+        if is_url(out) and (place.startswith(images) or images.startswith(place)):
+            raise SourceError(
+                f"{shown(source)} and the output {shown(out)} lie one in the other; expected masks and images in "
+                "different places. Choose another output."
+            )
+
+
 def connect(url: str) -> tuple[Any, str]:
     """Return fsspec's file system for a URL, and the path on it. Raises :class:`SourceError`."""
     try:

@@ -19,6 +19,7 @@ from batch.naming import NameTemplate
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.records import Claim, Claimed, Result, RunRecord, Status
+from batch.remote import require_apart
 from batch.report import RunReport
 from batch.schema import ledger_path
 from batch.settings import RunSettings
@@ -50,6 +51,7 @@ class Runner:
         self.report = RunReport()
         self.output = Output.of(settings.out, settings.ledger)
         self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
+        require_apart(settings.sources, self.output.name)
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
         folders = [self.output.folder, self.output.state, settings.overlays, settings.probs]

@@ -150,6 +150,15 @@ def test_what_is_not_there_is_said_at_once(s3: fsspec.AbstractFileSystem, tmp_pa
         run_all(tmp_path / "in", "s3://no-such-bucket-anywhere/m", ledger=tmp_path / "book2")
 
 
+@pytest.mark.parametrize(("source", "out"), [("photos", "photos/masks"), ("photos/a", "photos"), ("photos/", "photos")])
+def test_masks_among_their_images_are_refused(
+    s3: fsspec.AbstractFileSystem, tmp_path: Path, source: str, out: str
+) -> None:
+    s3.pipe_file("photos/a/b.png", save(tmp_path / "b.png").read_bytes())
+    with pytest.raises(SourceError, match="lie one in the other"):
+        run_all([f"s3://{source}"], f"s3://{out}", ledger=tmp_path / "book")
+
+
 def test_the_command_takes_urls(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 3)
     upload(s3, tmp_path / "in", "photos")
