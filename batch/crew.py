@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
@@ -25,21 +24,19 @@ import batch
 from batch.clocks import Clock
 from batch.engine import Opened, Share
 from batch.errors import ProcessError
-from batch.growing import GrowingArchive
 from batch.member import Bye, Failed, Hello, Orders, Results
 from batch.outlet import Outlet
+from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.settings import RunSettings
 from batch.stages import Job, Sink, blame
 from batch.stores import Store
 from batch.trace import Trace
-from batch.workshop import BATCHES_IN_FLIGHT, CHUNK, Bound
+from batch.workshop import Bound
 
 HANDFUL = 8
 """Jobs that are sent together, so that small images do not cost a message each."""
 END_SECONDS = 60.0
-
-Pipe = AbstractContextManager[object]
 
 
 @dataclass
@@ -60,21 +57,24 @@ class CrewEngine:
 
     def __init__(self, settings: RunSettings, shares: Sequence[Share]) -> None:
         self._settings = settings
-        self._members = [_start(share, index) for index, share in enumerate(shares)]
+        self._members: list[_Member] = []
+        relay = Output.of(settings.out, settings.ledger).is_archive
         try:
-            relay = isinstance(_store_of(settings), GrowingArchive)
-            for index, (member, share) in enumerate(zip(self._members, shares, strict=True)):
-                member.connection.send(Orders(settings, share, index, relay, time.perf_counter()))
+            for index, share in enumerate(shares):
+                self._members.append(_start())
+                self._members[-1].connection.send(Orders(settings, share, index, relay))
             self.opened = self._greeted()
         except BaseException:
             self.close()
             raise
 
-    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Crew, Pipe, Bound]:
+    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Crew, Bound]:
         """Return the crew. ``probs`` are written by the processes themselves."""
-        crew = Crew(self._members, self._sink(store, probs), trace, self._settings.profile)
-        batch_length = self.opened.batch or 1
-        return crew, crew, Bound(len(self._members) * BATCHES_IN_FLIGHT * batch_length + CHUNK, CHUNK)
+        settings = self._settings
+        sink = Sink(store, self.opened.contract.threshold, settings.mask_bits, settings.overlays)
+        one = Bound.of(self.opened.batch or 1, exact=settings.exact)
+        crew = Crew(self._members, sink, trace, settings.profile)
+        return crew, Bound(len(self._members) * one.in_flight, one.chunk)
 
     def close(self) -> None:
         """End the processes, whatever they do."""
@@ -101,11 +101,6 @@ class CrewEngine:
         if first is None:
             raise ProcessError("There is no process; expected one at least.")
         return first
-
-    def _sink(self, store: Store, probs: ProbFiles | None) -> Sink:
-        settings = self._settings
-        threshold = self.opened.contract.threshold
-        return Sink(store, threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs)
 
 
 class Crew(Outlet):
@@ -212,7 +207,7 @@ def part_of(profile: Path, index: int) -> Path:
     return profile.with_name(f"{profile.name}.{index}")
 
 
-def _start(share: Share, index: int) -> _Member:
+def _start() -> _Member:
     """Start a process: this interpreter, this package, and nothing that lies in the working folder."""
     ours, theirs = socket_pair()
     root = str(Path(batch.__file__).resolve().parent.parent)
@@ -221,12 +216,6 @@ def _start(share: Share, index: int) -> _Member:
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
     theirs.close()
     return _Member(process, ours)
-
-
-def _store_of(settings: RunSettings) -> Store:
-    from batch.outputs import Output
-
-    return Output.of(settings.out, settings.ledger).store()
 
 
 def _receive(member: _Member) -> object:

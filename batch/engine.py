@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from batch.archives import is_archive
 from batch.clocks import Clock
@@ -32,9 +31,15 @@ CAN_BIND = hasattr(os, "sched_setaffinity")
 
 
 class Pipe(Protocol):
-    """Takes jobs and gives them back finished: :class:`batch.pipeline.Pipeline` is one."""
+    """Takes jobs and gives them back finished: :class:`batch.pipeline.Pipeline` is one. A context manager."""
 
     in_flight: int
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
 
     def submit(self, job: Job) -> None:
         """Hand in a job."""
@@ -83,10 +88,8 @@ class Engine(Protocol):
 
     opened: Opened
 
-    def start(
-        self, store: Store, probs: ProbFiles | None, trace: Trace | None
-    ) -> tuple[Pipe, AbstractContextManager[object], Bound]:
-        """Return the pipe, what holds it open, and how much may be in flight."""
+    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
+        """Return the pipe, and how much may be in flight."""
 
     def close(self) -> None:
         """Let go of the model."""
@@ -107,12 +110,9 @@ class HereEngine:
         self.opened = Opened.of(model)
         self._settings, self._model = settings, model
 
-    def start(
-        self, store: Store, probs: ProbFiles | None, trace: Trace | None
-    ) -> tuple[Pipe, AbstractContextManager[object], Bound]:
+    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
         """Return the pipeline."""
-        pipeline, bound = set_up(self._settings, self._model, store, probs, trace)
-        return pipeline, pipeline, bound
+        return set_up(self._settings, self._model, store, probs, trace)
 
     def close(self) -> None:
         """Do nothing: the model goes with the run."""
@@ -134,17 +134,9 @@ def open_engine(settings: RunSettings, *, few: bool) -> Engine:
 def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
     """Return the processes that a run takes: each on its device, bound to its part of the cores."""
     cores = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
-    if (
-        len(settings.devices) > 1
-        or may_be_gpu(settings.device)
-        or few
-        or settings.exact
-        or not CAN_BIND
-        or _is_bound_here(settings)
-    ):
-        each = settings.processes or 1
-    else:
-        each = settings.processes or min(len(cores), MOST_PROCESSES)
+    on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
+    alone = on_gpu or few or settings.exact or not CAN_BIND or _is_bound_here(settings)
+    each = settings.processes or (1 if alone else min(len(cores), MOST_PROCESSES))
     devices = [device for device in settings.devices for _ in range(each)]
     if len(devices) == 1:
         return [Share(devices[0])]

@@ -1,7 +1,7 @@
 """``--dry-run``: what a run would find, and how long it would take, without writing anything.
 
-The time is measured, not guessed: a sample, drawn evenly from all images that are to do, goes through the same pipeline
-to a store that keeps nothing.
+The time is measured, not guessed: a sample, drawn evenly from all images that are to do, goes through the pipeline of
+one process to a store that keeps nothing. Where a run takes several, it may be quicker.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from batch.errors import shown
 from batch.items import Item, SourceReport
 from batch.outputs import Output
 from batch.reading import LedgerReader
-from batch.remote import require_apart
 from batch.report import passed_over
-from batch.runner import describe, device_of_masks
+from batch.runner import describe, device_of_masks, sources_of
 from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.stages import Job
 from batch.workshop import open_for, set_up
 from export.runtime import Model
-from seglab.pixels import IMAGE_SUFFIXES
 
 FORMAT_VERSION = 1
 SAMPLE = 48
@@ -109,9 +107,7 @@ class Forecast:
 def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """Look at what a run with these settings would do. Raises as :class:`batch.runner.Runner`, writes nothing."""
     output = Output.of(settings.out, settings.ledger)
-    require_apart(settings.sources, output.name)
-    folders = [output.folder, output.state, settings.overlays]
-    sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
+    sources = sources_of(settings, output)
     model = model or open_for(settings, cache=False)
     opened = Opened.of(model)
     found = Forecast(device=describe(opened), sources=sources.report)

@@ -29,13 +29,12 @@ from seglab.errors import SeglabError
 
 @dataclass(frozen=True)
 class Orders:
-    """What a process is to do. ``relay``: masks are sent back, not written. ``zero``: when traces begin."""
+    """What a process is to do. ``relay``: masks are sent back, not written."""
 
     settings: RunSettings
     share: Share
     index: int
     relay: bool
-    zero: float
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def _serve(connection: Connection) -> None:
     relay = Relayed() if orders.relay else None
     store: MaskFiles = relay or Output.of(settings.out, settings.ledger).store()
     probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
-    with tracing(_part(settings.profile, orders.index), orders.zero) as trace:
+    with tracing(_part(settings.profile, orders.index)) as trace:
         pipeline, _ = set_up(settings, model, store, probs, trace)
         _work(connection, pipeline, relay)
     for clock in pipeline.clocks:

@@ -56,7 +56,12 @@ class Output:
     @property
     def folder(self) -> Path | None:
         """The folder of masks, if it is one."""
-        return None if is_url(self.name) or _framing_of(self.name) else Path(self.name)
+        return None if is_url(self.name) or self.is_archive else Path(self.name)
+
+    @property
+    def is_archive(self) -> bool:
+        """Do the masks go into one file that grows?"""
+        return not is_url(self.name) and _framing_of(self.name) is not None
 
     @property
     def masks(self) -> str | None:
@@ -89,7 +94,7 @@ class Output:
                 "`seg-batch run` first."
             )
         store = self.store()
-        with locked(self.state) if isinstance(store, GrowingArchive) else contextlib.nullcontext():
+        with locked(self.state) if self.is_archive else contextlib.nullcontext():
             try:
                 yield store
             finally:

@@ -46,16 +46,12 @@ class Runner:
     """
 
     def __init__(self, settings: RunSettings, model: Model | None = None) -> None:
-        from seglab.pixels import IMAGE_SUFFIXES
-
         self.report = RunReport()
         self.output = Output.of(settings.out, settings.ledger)
         self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
-        require_apart(settings.sources, self.output.name)
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
-        folders = [self.output.folder, self.output.state, settings.overlays, settings.probs]
-        self.sources = Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
+        self.sources = sources_of(settings, self.output)
         self.report.sources = self.sources.report
         self._model = model
         self._pipeline: Pipe | None = None
@@ -108,12 +104,12 @@ class Runner:
             remove_leftovers(folder, unfinished)
 
     def _run(self, engine: Engine, items: Iterator[Item], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
-        pipeline, held_open, bound = engine.start(self._store, self._probs, trace)
+        pipeline, bound = engine.start(self._store, self._probs, trace)
         self._pipeline = pipeline
         self._walking.trace = self._booking.trace = trace
         self.report.begin_clock()
         try:
-            with held_open:
+            with pipeline:
                 yield from self._turn(items, pipeline, ledger, bound)
             yield from self._wind_up(pipeline, ledger)
         except BaseException:
@@ -237,6 +233,15 @@ def _job(entry: Claimed, *, redraw: bool = False) -> Job:
 
     item = entry.item
     return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
+
+
+def sources_of(settings: RunSettings, output: Output) -> Sources:
+    """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
+    from seglab.pixels import IMAGE_SUFFIXES
+
+    require_apart(settings.sources, output.name)
+    folders = [output.folder, output.state, settings.overlays, settings.probs]
+    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

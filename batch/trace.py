@@ -20,12 +20,11 @@ from seglab.files import replacing
 
 
 class Trace:
-    """An open trace. Any thread may write to it. ``zero``: of ``time.perf_counter``, when it begins."""
+    """An open trace. Any thread may write to it. Times are the system's monotonic ones, the same in all processes."""
 
-    def __init__(self, file: IO[str], zero: float | None = None) -> None:
+    def __init__(self, file: IO[str]) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._zero = time.perf_counter() if zero is None else zero
         self._pid = os.getpid()
         self._threads: set[int] = set()
         self._separator = "[\n"
@@ -37,11 +36,11 @@ class Trace:
             self._threads.add(thread)
             self._event("thread_name", "M", tid=thread, args={"name": threading.current_thread().name})
         shown_about = {key: shown(value) if isinstance(value, str) else value for key, value in about.items()}
-        self._event(name, "X", tid=thread, ts=self._at(start), dur=round((end - start) * 1e6, 1), args=shown_about)
+        self._event(name, "X", tid=thread, ts=_microseconds(start), dur=round((end - start) * 1e6, 1), args=shown_about)
 
     def count(self, name: str, value: int) -> None:
         """Note the length of a queue."""
-        self._event(name, "C", ts=self._at(time.perf_counter()), args={"waiting": value})
+        self._event(name, "C", ts=_microseconds(time.perf_counter()), args={"waiting": value})
 
     def include(self, part: Path) -> None:
         """Take over the events of another process's trace, and remove its file."""
@@ -60,9 +59,6 @@ class Trace:
         with self._lock:
             self._file.write("\n]\n" if self._separator != "[\n" else "[]\n")
 
-    def _at(self, seconds: float) -> float:
-        return round((seconds - self._zero) * 1e6, 1)
-
     def _event(self, name: str, phase: str, **fields: Any) -> None:
         text = json.dumps({"name": name, "ph": phase, "pid": self._pid, **fields}, separators=(",", ":"))
         with self._lock:
@@ -70,8 +66,12 @@ class Trace:
             self._separator = ",\n"
 
 
+def _microseconds(seconds: float) -> float:
+    return round(seconds * 1e6, 1)
+
+
 @contextlib.contextmanager
-def tracing(path: Path | None, zero: float | None = None) -> Iterator[Trace | None]:
+def tracing(path: Path | None) -> Iterator[Trace | None]:
     """Yield a trace that is at ``path`` in the end, also when the run is stopped; None for no path.
 
     Raises :class:`batch.errors.OutputError` where it cannot be written.
@@ -82,7 +82,7 @@ def tracing(path: Path | None, zero: float | None = None) -> Iterator[Trace | No
     stopped: BaseException | None = None
     try:
         with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-            trace = Trace(file, zero)
+            trace = Trace(file)
             try:
                 yield trace
             except BaseException as error:  # of a run that ends early the beginning is worth as much

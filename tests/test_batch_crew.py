@@ -24,7 +24,9 @@ from batch.records import Result
 from batch.runner import FEW, Runner
 from batch.settings import RunSettings
 from batch.status import status_of
+from batch.stores import FolderStore
 from batch.verify import verify
+from batch.workshop import WHOLE_IMAGES_IN_FLIGHT
 from seglab.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="crews need POSIX")
@@ -76,8 +78,22 @@ def test_three_processes_make_the_masks_of_one(
     events = json.loads((tmp_path / "trace.json").read_text())
     assert len({event["pid"] for event in events}) == 4
     assert sum(event["ph"] == "X" and event["name"] == "write" for event in events) == COUNT + 1
-    assert all(event.get("ts", 0) >= 0 for event in events)
+    spans = [event for event in events if event["ph"] == "X"]
+    first = min(event["ts"] for event in spans if event["name"] == "ledger")
+    last = max(event["ts"] + event["dur"] for event in spans if event["name"] == "ledger")
+    elsewhere = [event for event in spans if event["name"] in ("decode", "infer", "write")]
+    assert all(first < event["ts"] and event["ts"] + event["dur"] < last for event in elsewhere)  # one clock for all
     assert not list(tmp_path.glob("trace.json.*"))
+
+
+def test_whole_images_are_few_in_every_process(archive: Path, model: Path, tmp_path: Path) -> None:
+    exact = settings(archive, tmp_path / "out", model, exact=True, processes=2)
+    engine = CrewEngine(exact, [Share("cpu"), Share("cpu")])
+    try:
+        _, bound = engine.start(FolderStore(tmp_path / "out"), None, None)
+        assert (bound.in_flight, bound.chunk) == (2 * WHOLE_IMAGES_IN_FLIGHT, 1)
+    finally:
+        engine.close()
 
 
 def test_archives_and_streams_feed_processes_too(
