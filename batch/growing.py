@@ -15,7 +15,7 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import OutputError, shown
@@ -59,9 +59,10 @@ class _Index:
         row = self._execute(f"SELECT {FRAME} FROM members WHERE name = CAST(? AS TEXT)", encode(name)).fetchone()
         return None if row is None else Frame(*row)
 
-    def has(self, name: str) -> bool:
-        row = self._connection.execute("SELECT 1 FROM members WHERE name = CAST(? AS TEXT)", (encode(name),)).fetchone()
-        return row is not None
+    def present(self, names: Collection[str]) -> set[str]:
+        marks = ", ".join(["CAST(? AS TEXT)"] * len(names))
+        rows = self._execute(f"SELECT name FROM members WHERE name IN ({marks})", *map(encode, names))
+        return {name for (name,) in rows}
 
     def put(self, frame: Frame) -> None:
         values = (encode(frame.name), frame.start, frame.data, frame.size, frame.end, frame.crc, frame.stamp)
@@ -107,6 +108,7 @@ class GrowingArchive:
     def __init__(self, path: Path, framing: Framing, state: Path) -> None:
         self._path, self._framing, self._state = path, framing, state
         self._part = path.with_name(f"{path.name}.part")
+        self._fresh = path.with_name(f"{path.name}.new")
         self._lock = threading.RLock()
         self._opened: _Index | None = None
         self._writing = False
@@ -123,6 +125,7 @@ class GrowingArchive:
     def prepare(self, unfinished: Sequence[str]) -> None:
         """Cut off what a killed run left half written."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._fresh.unlink(missing_ok=True)
         with self._lock:
             self._index.commit()
             if self._part.exists() and self._part.stat().st_size > self._index.end:
@@ -160,10 +163,10 @@ class GrowingArchive:
             raise OSError(5, "the archive ends inside it", self.where(mask))
         return data
 
-    def has(self, mask: str) -> bool:
-        """Is there such a member?"""
-        with self._lock, mapped_errors(self._state / INDEX_NAME):
-            return self._index.has(mask)
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those that are members."""
+        with self._lock:
+            return self._index.present(masks)
 
     def remove(self, mask: str) -> None:
         """Drop a member; its bytes go when the run ends."""
@@ -243,14 +246,13 @@ class GrowingArchive:
 
     def _drop_dead(self) -> None:
         """Copy the members that count into a new archive; the index is made again when it is wanted."""
-        fresh = self._part.with_suffix(".new")
-        with open(self._part, "rb") as old, open(fresh, "wb") as new:
+        with open(self._part, "rb") as old, open(self._fresh, "wb") as new:
             for frame in self._index.frames():
                 old.seek(frame.start)
                 new.write(old.read(frame.end - frame.start))
             new.writelines(self._framing.ending(_closed_up(self._index.frames()), new.tell()))
         self._index.clear()
-        os.replace(fresh, self._path)
+        os.replace(self._fresh, self._path)
         self._part.unlink()
 
 

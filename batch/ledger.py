@@ -10,27 +10,25 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.claims import Claims, Present
 from batch.errors import OutputError
 from batch.items import Item
-from batch.naming import NameTemplate, clash_key
+from batch.naming import NameTemplate
 from batch.records import Claim, Claimed, Figures, RunRecord, now
 from batch.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
 """Results wait for their transaction at most about this long; a kill costs that much work."""
+NOTED_TOGETHER = 64
+"""Ends of items that go to the database together, for a statement each would cost more than the work."""
 NAME_TEMPLATE = "name_template"
 
-INSERT_ITEM = """
-INSERT OR IGNORE INTO items (path, source, mask, mask_key, status, bytes, mtime_ns, run)
-VALUES (CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
-"""
-RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
 FINISH_ITEM = """
 UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, height = ?, width = ?, lesion_area = ?, lesion_fraction = ?,
     bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?, seconds = ?, error = CAST(? AS TEXT), key = ?,
@@ -51,17 +49,6 @@ class Finish:
     seconds: float
     figures: Figures | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    id: int
-    mask: str
-    status: str
-    bytes: int
-    mtime_ns: int
-    key: str | None
-    run: int
 
 
 @contextlib.contextmanager
@@ -99,8 +86,7 @@ def reopen(out: Path, masks: Iterable[str]) -> None:
 class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
-    ``has``: is a mask there, with all that belongs to it? ``masks``: where they go, unless they lie in the folder
-    itself.
+    ``present``: see :data:`batch.claims.Present`. ``masks``: where they go, unless they lie in the folder itself.
     """
 
     def __init__(
@@ -108,22 +94,23 @@ class Ledger:
         folder: Path,
         template: NameTemplate,
         record: RunRecord,
-        has: Callable[[str], bool],
+        present: Present,
         masks: str | None = None,
     ) -> None:
         self._folder = folder
         self._path = ledger_path(folder)
-        self._has = has
         self._masks = masks
         self._template = template
         self._key = record.key
         self._connection = open_for_writing(self._path)
         self._last_commit = time.monotonic()
+        self._noted: list[Finish] = []
         try:
             with mapped_errors(self._path):
                 self._require_template()
                 self._require_masks()
                 self._run = self._begin(record)
+                self._claims = Claims(self._connection, template, present, record.key, self._run)
         except BaseException:
             self._connection.close()
             raise
@@ -141,23 +128,35 @@ class Ledger:
             return [mask for (mask,) in rows]
 
     def claim(self, items: Sequence[Item]) -> list[Claimed]:
-        """Find or make a row and a mask name for each item, and commit: nothing may be written before."""
+        """Find or make a row and a mask name for each item, in their order, and commit: nothing may be written before."""
         with mapped_errors(self._path):
-            rows = self._rows_of(items)
-            claimed = []
-            for item in items:
-                row = rows.get(item.path)
-                if row is None:
-                    entry, rows[item.path] = self._claim_new(item)
-                else:
-                    entry = self._claim_again(item, row)
-                claimed.append(entry)
+            claimed = self._claims.claim(items)
             if any(entry.claim is Claim.TODO for entry in claimed):
                 self.commit()
             return claimed
 
     def finish(self, finish: Finish) -> None:
         """Note an item's end; it is on record with the next commit, which is at most half a second away."""
+        self._noted.append(finish)
+        if len(self._noted) >= NOTED_TOGETHER:
+            self._put_down()
+        if time.monotonic() - self._last_commit > COMMIT_SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """Put what was noted on record."""
+        self._put_down()
+        with mapped_errors(self._path):
+            self._connection.commit()
+        self._last_commit = time.monotonic()
+
+    def _put_down(self) -> None:
+        at = now()
+        with mapped_errors(self._path):
+            self._connection.executemany(FINISH_ITEM, [self._finished(finish, at) for finish in self._noted])
+        self._noted.clear()
+
+    def _finished(self, finish: Finish, at: str) -> tuple[Any, ...]:
         found = finish.figures
         measured: tuple[Any, ...] = (None, None, None, None, *NO_BBOX, None)
         if found is not None:
@@ -165,17 +164,7 @@ class Ledger:
             measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence)
         status = "done" if found is not None else "failed"
         error = None if finish.error is None else encode(finish.error)
-        tail = (finish.seconds, error, self._key, now(), finish.row)
-        with mapped_errors(self._path):
-            self._connection.execute(FINISH_ITEM, (status, finish.bytes, finish.mtime_ns, *measured, *tail))
-            if time.monotonic() - self._last_commit > COMMIT_SECONDS:
-                self.commit()
-
-    def commit(self) -> None:
-        """Put what was noted on record."""
-        with mapped_errors(self._path):
-            self._connection.commit()
-        self._last_commit = time.monotonic()
+        return (status, finish.bytes, finish.mtime_ns, *measured, finish.seconds, error, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
         """Note the run's end, with its counts and rate."""
@@ -233,33 +222,3 @@ class Ledger:
         if cursor.lastrowid is None:
             raise sqlite3.DatabaseError("the run got no number")
         return cursor.lastrowid
-
-    def _rows_of(self, items: Sequence[Item]) -> dict[str, _Row]:
-        marks = ", ".join(["CAST(? AS TEXT)"] * len(items))
-        rows = self._connection.execute(
-            f"SELECT path, id, mask, status, bytes, mtime_ns, key, run FROM items WHERE path IN ({marks})",
-            [encode(item.path) for item in items],
-        )
-        return {path: _Row(*rest) for path, *rest in rows}
-
-    def _claim_new(self, item: Item) -> tuple[Claimed, _Row]:
-        for mask in self._template.candidates(item.relative):
-            texts = (item.path, item.source, mask, clash_key(mask))
-            values = (*(encode(text) for text in texts), item.bytes, item.mtime_ns, self._run)
-            cursor = self._connection.execute(INSERT_ITEM, values)
-            if cursor.rowcount == 1 and cursor.lastrowid is not None:
-                row = _Row(cursor.lastrowid, mask, "pending", item.bytes, item.mtime_ns, None, self._run)
-                return Claimed(item, row.id, mask, Claim.TODO), row
-        raise AssertionError("unreachable: candidates never end")
-
-    def _claim_again(self, item: Item, row: _Row) -> Claimed:
-        if row.run == self._run:
-            return Claimed(item, row.id, row.mask, Claim.REPEATED)
-        if self._is_done(item, row):
-            return Claimed(item, row.id, row.mask, Claim.KEPT)
-        self._connection.execute(RECLAIM_ITEM, (encode(item.source), self._run, row.id))
-        return Claimed(item, row.id, row.mask, Claim.TODO)
-
-    def _is_done(self, item: Item, row: _Row) -> bool:
-        same = (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
-        return same and self._has(row.mask)

@@ -36,14 +36,19 @@ class NameTemplate:
         if self.text.startswith("."):
             raise self._wrong("begins with a dot, which hides the masks")
 
+    def best(self, relative: str) -> str:
+        """Return the first of the candidates."""
+        folder, slash, name = relative.rpartition("/")
+        stem, suffix = os.path.splitext(name)
+        return folder + slash + self.text.format(stem=stem, name=name, suffix=suffix)
+
     def candidates(self, relative: str) -> Iterator[str]:
         """Yield the names for an image at ``relative`` (with ``/``), best first; there is always a next one.
 
         ``a/b.jpg`` gives ``a/b.png``, then with the image's suffix ``a/b.jpg.png``, then ``a/b.jpg.2.png`` and so on.
         """
         folder, slash, name = relative.rpartition("/")
-        stem, suffix = os.path.splitext(name)
-        yield folder + slash + self.text.format(stem=stem, name=name, suffix=suffix)
+        yield self.best(relative)
         full = self.text.format(stem=name, name=name, suffix="")
         yield folder + slash + full
         base = full[: -len(SUFFIX)]

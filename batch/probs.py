@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.files import write_bytes
+from seglab.files import has_content, write_bytes
 
 FORMATS = ("png", "npy")
 FULL = 65535
@@ -32,12 +32,9 @@ class ProbFiles:
         """Return the file of a mask's probabilities."""
         return (self.folder / mask).with_suffix(f".{self.kind}")
 
-    def has(self, mask: str) -> bool:
-        """Is it there, with content?"""
-        try:
-            return os.stat(self.where(mask)).st_size > 0
-        except OSError:
-            return False
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return the masks whose probabilities are there, with content."""
+        return {mask for mask in masks if has_content(self.where(mask))}
 
     def write(self, mask: str, prob: NDArray[np.float32], size: tuple[int, int]) -> None:
         """Resize ``(S, S)`` probabilities to ``size`` (H, W), bilinear, and write them."""

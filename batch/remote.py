@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -178,8 +178,12 @@ class RemoteStore:
         with _as_os_error(self.where(mask)):
             return bytes(self._files.cat_file(self._path(mask)))
 
-    def has(self, mask: str) -> bool:
-        """Was it there when its folder was listed? Folders come one after the other, so one listing is kept."""
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those that were there when their folders were listed."""
+        return {mask for mask in masks if self._is_listed(mask)}
+
+    def _is_listed(self, mask: str) -> bool:
+        """Was it there? Folders come one after the other, so one listing is kept."""
         folder = mask.rpartition("/")[0]
         if folder not in self._listed:
             try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,14 +87,15 @@ class Runner:
                 self.report.masks, self.report.ledger = self.output.name, str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
                 with (
-                    Ledger(state, template, self._record(opened), self._has, masks) as ledger,
+                    Ledger(state, template, self._record(opened), self._present, masks) as ledger,
                     tracing(self.settings.profile) as trace,
                 ):
                     self._clear_up(ledger.unfinished())
                     yield from self._run(engine, items, ledger, trace)
 
-    def _has(self, mask: str) -> bool:
-        return self._store.has(mask) and (self._probs is None or self._probs.has(mask))
+    def _present(self, masks: Collection[str]) -> set[str]:
+        found = self._store.present(masks)
+        return found if self._probs is None else self._probs.present(found)
 
     def _clear_up(self, unfinished: list[str]) -> None:
         """Put in order what a killed run left."""
@@ -171,10 +172,11 @@ class Runner:
                 yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
 
     def _lacks_overlay(self, mask: str) -> bool:
+        if self.settings.overlays is None:
+            return False
         from batch.overlays import overlay_path
 
-        overlays = self.settings.overlays
-        return overlays is not None and not overlay_path(overlays, mask).exists()
+        return not overlay_path(self.settings.overlays, mask).exists()
 
     def _finish(self, job: Job, ledger: Ledger) -> Result:
         if job.fatal is not None:

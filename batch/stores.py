@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from batch.errors import OutputError, shown
 from batch.leftovers import pictures, remove_leftovers
 from seglab.errors import ImageError
-from seglab.files import write_bytes
+from seglab.files import has_content, write_bytes
 from seglab.pixels import read_mask
 
 
@@ -42,8 +42,8 @@ class Store(MaskFiles, Protocol):
     def prepare(self, unfinished: Sequence[str]) -> None:
         """Make ready for writing; what a killed run left of ``unfinished`` masks is put in order."""
 
-    def has(self, mask: str) -> bool:
-        """Is the mask there, with content?"""
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those of the masks that are there, with content."""
 
     def remove(self, mask: str) -> None:
         """Remove the mask, if it is there."""
@@ -71,6 +71,7 @@ class FolderStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._above = os.path.join(folder, "")
 
     def require_fresh(self) -> None:
         """Raise :class:`OutputError` where it holds PNG files already."""
@@ -94,12 +95,9 @@ class FolderStore:
         """Read the file."""
         return (self.folder / mask).read_bytes()
 
-    def has(self, mask: str) -> bool:
-        """Is there a file that is not empty?"""
-        try:
-            return os.stat(os.path.join(self.folder, mask)).st_size > 0
-        except OSError:
-            return False
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those that have a file which is not empty."""
+        return {mask for mask in masks if has_content(os.path.join(self.folder, mask))}
 
     def remove(self, mask: str) -> None:
         """Remove the file."""
@@ -114,7 +112,7 @@ class FolderStore:
 
     def where(self, mask: str) -> str:
         """Return the file's path."""
-        return str(self.folder / mask)
+        return f"{self._above}{mask}"
 
     def close(self) -> None:
         """Do nothing: every file is whole by itself."""

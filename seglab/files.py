@@ -35,6 +35,14 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
+def has_content(path: str | Path) -> bool:
+    """Is there a file that is not empty?"""
+    try:
+        return os.stat(path).st_size > 0
+    except OSError:
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 ``text`` to ``path`` as a whole; missing parent folders are made."""
     write_bytes(path, text.encode())

@@ -29,7 +29,7 @@ def record(key: str = "k1") -> RunRecord:
 
 def open_ledger(out: Path, key: str = "k1", template: str = "{stem}.png") -> Ledger:
     out.mkdir(exist_ok=True)
-    return Ledger(out, NameTemplate(template), record(key), FolderStore(out).has)
+    return Ledger(out, NameTemplate(template), record(key), FolderStore(out).present)
 
 
 def item(name: str, size: int = 10, mtime: int = 20) -> Item:
