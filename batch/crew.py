@@ -11,21 +11,21 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import batch
 from batch.clocks import Clock
 from batch.engine import Opened, Share
 from batch.errors import ProcessError
-from batch.member import Bye, Failed, Hello, Orders, Results
-from batch.outlet import Outlet
+from batch.member import Bye, Failed, Hello, Order, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.settings import RunSettings
@@ -34,7 +34,7 @@ from batch.stores import Store
 from batch.trace import Trace
 from batch.workshop import Bound
 
-HANDFUL = 8
+HANDFUL = 16
 """Jobs that are sent together, so that small images do not cost a message each."""
 END_SECONDS = 60.0
 
@@ -47,9 +47,8 @@ class _Member:
     connection: Connection
     opened: Opened | None = None
     under_way: int = 0
-    waiting: list[Job] = field(default_factory=list)
+    waiting: list[Order] = field(default_factory=list)
     bye: Bye | None = None
-    reader: threading.Thread | None = None
 
 
 class CrewEngine:
@@ -103,27 +102,32 @@ class CrewEngine:
         return first
 
 
-class Crew(Outlet):
-    """Takes jobs, gives them back finished, in any order. To be used as a context manager, by one thread."""
+class Crew:
+    """Takes jobs, gives them back finished, in any order: see :class:`batch.engine.Pipe`. To be used by one thread."""
+
+    wants = 1
 
     def __init__(self, members: Sequence[_Member], sink: Sink, trace: Trace | None, profile: Path | None) -> None:
-        super().__init__()
+        self.in_flight = 0
         self._members, self._sink, self._trace, self._profile = members, sink, trace, profile
         self._jobs: dict[int, Job] = {}
-        self._lock = threading.Lock()
+        self._finished: deque[Job] = deque()
+        self._woken, self._waker = socket_pair(duplex=False)
+        self._over = False
 
     def __enter__(self) -> Self:
-        for member in self._members:
-            member.reader = threading.Thread(target=self._read, args=(member,), name="batch-results", daemon=True)
-            member.reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._tell_all("stop")
         deadline = time.monotonic() + END_SECONDS
         for member in self._members:
-            if member.reader is not None:
-                member.reader.join(max(0.0, deadline - time.monotonic()))
+            with contextlib.suppress(ProcessError):  # its work stays pending; that the run ends is known by now
+                while member.bye is None and member.connection.poll(max(0.0, deadline - time.monotonic())):
+                    self._hear(member)
+        self._over = True
+        self._woken.close()
+        self._waker.close()
         if self._trace is not None and self._profile is not None:
             for index in range(len(self._members)):
                 self._trace.include(part_of(self._profile, index))
@@ -138,18 +142,22 @@ class Crew(Outlet):
         """What the processes had to say."""
         return list(dict.fromkeys(note for member in self._members if member.bye for note in member.bye.notes))
 
+    @property
+    def has_results(self) -> bool:
+        """Is anything finished and not yet taken?"""
+        return bool(self._finished)
+
     def submit(self, job: Job) -> None:
         """Hand in a job, to the process that has least to do; a redraw is done here."""
         self.in_flight += 1
         if job.redraw:
             self._sink(job)
-            self._finished.put(job)
+            self._finished.append(job)
             return
         self._jobs[job.row] = job
         member = min(self._members, key=lambda member: member.under_way)
-        with self._lock:
-            member.under_way += 1
-        member.waiting.append(job)
+        member.under_way += 1
+        member.waiting.append(Order(job.row, job.path, job.mask, job.bytes, job.mtime_ns, job.content))
         if len(member.waiting) >= HANDFUL:
             self._send(member)
 
@@ -157,18 +165,30 @@ class Crew(Outlet):
         """Say that no job will follow."""
         self._tell_all("end")
 
+    def wake(self) -> None:
+        """Let :meth:`results` return. May be called anywhere, in signal handlers too."""
+        with contextlib.suppress(OSError):  # it is over
+            self._waker.send(None)
+
+    def results(self, *, wait: bool) -> Iterator[Job]:
+        """Yield what is finished; see :class:`batch.engine.Pipe`.
+
+        Raises :class:`ProcessError` for what a process raises, or if it ends by itself.
+        """
+        if not self._over:
+            for member in self._members:
+                self._send(member)
+            self._hear_all(None if wait and self.in_flight and not self._finished else 0.0)
+        while self._finished:
+            self.in_flight -= 1
+            yield self._finished.popleft()
+
     def _tell_all(self, word: str) -> None:
         for member in self._members:
             if word == "end":
                 self._send(member)
-            with contextlib.suppress(OSError):  # its reader says that it is gone
+            with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
                 member.connection.send(word)
-
-    def results(self, *, wait: bool) -> Iterator[Job]:
-        """Yield what is finished; see :class:`batch.outlet.Outlet`."""
-        for member in self._members:
-            self._send(member)
-        return super().results(wait=wait)
 
     def _send(self, member: _Member) -> None:
         if member.waiting:
@@ -176,30 +196,36 @@ class Crew(Outlet):
                 member.connection.send(member.waiting)
             member.waiting = []
 
-    def _read(self, member: _Member) -> None:
-        """Take in what a process has to say, in a thread of its own, until it says bye or is gone."""
-        try:
-            while not isinstance(message := _receive(member), Bye):
-                if isinstance(message, Failed):
-                    raise ProcessError(message.message, message.exit_code)
-                if isinstance(message, Results):
-                    self._take_in(member, message)
-            member.bye = message
-        except BaseException as error:  # a thread must not die in silence: the run would wait for ever
-            self._finished.put(Job(0, "", "", 0, 0, fatal=error))
+    def _hear_all(self, seconds: float | None) -> None:
+        """Take in what processes have to say; wait for it so long, or (None) until one does or somebody wakes us."""
+        speakers = {member.connection: member for member in self._members if member.bye is None}
+        for connection in wait_for([*speakers, self._woken], seconds):
+            if connection is self._woken:
+                self._woken.recv()
+            else:
+                self._hear(speakers[cast(Connection, connection)])
 
-    def _take_in(self, member: _Member, results: Results) -> None:
-        for outcome in results.outcomes:
-            job = self._jobs.pop(outcome.row)
-            outcome.onto(job)
-            if outcome.mask is not None and job.error is None:
-                try:
-                    self._sink.store.write(job.mask, outcome.mask)
-                except OSError as error:
-                    blame(job, self._sink.store, error)
-            with self._lock:
-                member.under_way -= 1
-            self._finished.put(job)
+    def _hear(self, member: _Member) -> None:
+        """Take in one message. Raises :class:`ProcessError`."""
+        message = _receive(member)
+        if isinstance(message, Failed):
+            raise ProcessError(message.message, message.exit_code)
+        if isinstance(message, Bye):
+            member.bye = message
+        elif isinstance(message, list):
+            for outcome in message:
+                self._take_in(member, outcome)
+
+    def _take_in(self, member: _Member, outcome: Outcome) -> None:
+        job = self._jobs.pop(outcome.row)
+        outcome.onto(job)
+        if outcome.mask is not None and job.error is None:
+            try:
+                self._sink.store.write(job.mask, outcome.mask)
+            except OSError as error:
+                blame(job, self._sink.store, error)
+        member.under_way -= 1
+        self._finished.append(job)
 
 
 def part_of(profile: Path, index: int) -> Path:

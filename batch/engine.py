@@ -31,9 +31,13 @@ CAN_BIND = hasattr(os, "sched_setaffinity")
 
 
 class Pipe(Protocol):
-    """Takes jobs and gives them back finished: :class:`batch.pipeline.Pipeline` is one. A context manager."""
+    """Takes jobs and gives them back finished: threads, a loop, or processes. A context manager.
+
+    ``in_flight``: jobs handed in and not yet taken out. ``wants``: so many are worth waiting for before work begins.
+    """
 
     in_flight: int
+    wants: int
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -48,10 +52,10 @@ class Pipe(Protocol):
         """Say that no job will follow."""
 
     def results(self, *, wait: bool) -> Iterator[Job]:
-        """Yield what is finished."""
+        """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
 
     def wake(self) -> None:
-        """Let :meth:`results` return."""
+        """Let :meth:`results` return although nothing is finished. May be called anywhere, in signal handlers too."""
 
     @property
     def has_results(self) -> bool:

@@ -128,7 +128,7 @@ class Ledger:
             return [mask for (mask,) in rows]
 
     def claim(self, items: Sequence[Item]) -> list[Claimed]:
-        """Find or make a row and a mask name for each item, in their order, and commit: nothing may be written before."""
+        """Find or make a row and a mask name for each item, in order, and commit: nothing may be written before."""
         with mapped_errors(self._path):
             claimed = self._claims.claim(items)
             if any(entry.claim is Claim.TODO for entry in claimed):

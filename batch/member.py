@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from batch.clocks import Clock
-from batch.engine import Opened, Share
+from batch.content import Content
+from batch.engine import Opened, Pipe, Share
 from batch.outputs import Output
-from batch.pipeline import Pipeline
 from batch.probs import ProbFiles
 from batch.records import Figures
 from batch.settings import RunSettings
@@ -25,6 +25,9 @@ from batch.stores import MaskFiles
 from batch.trace import tracing
 from batch.workshop import open_for, set_up
 from seglab.errors import SeglabError
+
+PARTIAL_BATCH_SECONDS = 0.05
+"""So long is a batch that is not full worth waiting for."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,18 @@ class Failed:
     exit_code: int
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Order(NamedTuple):
+    """A job as it is sent: see :class:`batch.stages.Job`."""
+
+    row: int
+    path: str
+    mask: str
+    bytes: int
+    mtime_ns: int
+    content: Content
+
+
+class Outcome(NamedTuple):
     """What became of a job: see :class:`batch.stages.Job`.
 
     ``size``: of the image file in bytes. ``mask``: the mask's file, where it is sent back.
@@ -71,13 +84,6 @@ class Outcome:
         """Note it in the job that is waiting for it."""
         job.bytes, job.mtime_ns, job.seconds = self.size, self.mtime_ns, self.seconds
         job.figures, job.error = self.figures, self.error
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Jobs that are finished."""
-
-    outcomes: list[Outcome]
 
 
 @dataclass(frozen=True)
@@ -148,20 +154,28 @@ def _part(profile: Path | None, index: int) -> Path | None:
     return None if profile is None else part_of(profile, index)
 
 
-def _work(connection: Connection, pipeline: Pipeline, relay: Relayed | None) -> None:
+def _work(connection: Connection, pipeline: Pipe, relay: Relayed | None) -> None:
     """Turn until the end of input, or a stop; then give back what is finished."""
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox, pipeline), daemon=True).start()
     words: set[str] = set()
     with pipeline:
         while "stop" not in words and not ("end" in words and pipeline.in_flight == 0):
-            _take_orders(inbox, pipeline, words, wait=pipeline.in_flight == 0)
+            patience = _patience(pipeline, ended="end" in words)
+            _take_orders(inbox, pipeline, words, patience)
             _report(connection, pipeline.results(wait=pipeline.in_flight > 0), relay)
     while pipeline.has_results:
         _report(connection, pipeline.results(wait=False), relay)
 
 
-def _listen(connection: Connection, inbox: queue.SimpleQueue[Any], pipeline: Pipeline) -> None:
+def _patience(pipeline: Pipe, *, ended: bool) -> float | None:
+    """Return how many seconds orders are worth waiting for; None: there is nothing else to do."""
+    if pipeline.in_flight == 0:
+        return None
+    return PARTIAL_BATCH_SECONDS if pipeline.in_flight < pipeline.wants and not ended else 0.0
+
+
+def _listen(connection: Connection, inbox: queue.SimpleQueue[Any], pipeline: Pipe) -> None:
     while True:
         try:
             message = connection.recv()
@@ -173,28 +187,31 @@ def _listen(connection: Connection, inbox: queue.SimpleQueue[Any], pipeline: Pip
             return
 
 
-def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipeline, words: set[str], *, wait: bool) -> None:
+def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipe, words: set[str], patience: float | None) -> None:
+    """Take what has come, after so many seconds of patience for the first."""
     while True:
         try:
-            message = inbox.get(block=wait)
+            message = inbox.get(block=patience != 0.0, timeout=patience or None)
         except queue.Empty:
             return
-        wait = False
+        patience = 0.0
         if isinstance(message, str):
             words.add(message)
             if message == "end":
                 pipeline.end_of_input()
             return
-        for job in message:
-            pipeline.submit(job)
+        for order in message:
+            pipeline.submit(Job(*order))
 
 
 def _report(connection: Connection, jobs: Iterable[Job], relay: Relayed | None) -> None:
     outcomes = []
-    for job in jobs:
-        if job.fatal is not None:
-            raise job.fatal
-        mask = relay.take(job.mask) if relay is not None else None
-        outcomes.append(Outcome(job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask))
-    if outcomes:
-        connection.send(Results(outcomes))
+    try:
+        for job in jobs:
+            if job.fatal is not None:
+                raise job.fatal
+            mask = relay.take(job.mask) if relay is not None else None
+            outcomes.append(Outcome(job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask))
+    finally:
+        if outcomes:
+            connection.send(outcomes)

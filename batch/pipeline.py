@@ -7,51 +7,47 @@ by one thread, so that nothing can overtake the bound and nothing can wait in a 
 from __future__ import annotations
 
 import itertools
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Self
 
 import cv2
 
 from batch.clocks import Clock
-from batch.outlet import JobQueue, Outlet
-from batch.stages import Decoder, Inference, Job, Sink
+from batch.stages import Job, Workshop
 from batch.trace import Trace
 
 JOIN_SECONDS = 60.0
 
-
-@dataclass(frozen=True)
-class Workshop:
-    """The stages of a pipeline, and how many threads (decoders, sinks) and images (batch) each takes at a time."""
-
-    decoder: Decoder
-    inference: Inference
-    sink: Sink
-    batch: int
-    decoders: int
-    sinks: int
+JobQueue = queue.SimpleQueue[Job | None]
 
 
-class Pipeline(Outlet):
-    """Takes jobs, gives them back finished, in any order. To be used as a context manager, by one thread."""
+class Pipeline:
+    """Takes jobs, gives them back finished, in any order: see :class:`batch.engine.Pipe`. To be used by one thread.
 
-    def __init__(self, workshop: Workshop, trace: Trace | None = None) -> None:
-        super().__init__()
+    ``decoders``, ``sinks``: threads that read and decode, and that write.
+    """
+
+    wants = 1
+
+    def __init__(self, workshop: Workshop, decoders: int, sinks: int, trace: Trace | None = None) -> None:
+        self.in_flight = 0
         self.clocks: list[Clock] = []
+        self._finished = JobQueue()
+        self._sinks = sinks
         self._workshop = workshop
         self._trace = trace
         self._to_decode, self._to_infer, self._to_sink = (JobQueue() for _ in range(3))
         self._stopped = False
-        self._decoding = workshop.decoders
+        self._decoders = self._decoding = decoders
         self._lock = threading.Lock()
         self._cv_threads = cv2.getNumThreads()
         self._threads = {
-            "decode": [self._thread("decode", self._decode) for _ in range(workshop.decoders)],
+            "decode": [self._thread("decode", self._decode) for _ in range(decoders)],
             "infer": [self._thread("infer", self._infer)],
-            "write": [self._thread("write", self._write) for _ in range(workshop.sinks)],
+            "write": [self._thread("write", self._write) for _ in range(sinks)],
         }
 
     def __enter__(self) -> Self:
@@ -71,8 +67,31 @@ class Pipeline(Outlet):
 
     def end_of_input(self) -> None:
         """Say that no job will follow, so that the last batch is run though it is not full."""
-        for _ in range(self._workshop.decoders):
+        for _ in range(self._decoders):
             self._to_decode.put(None)
+
+    def results(self, *, wait: bool) -> Iterator[Job]:
+        """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
+        wait = wait and self.in_flight > 0
+        while True:
+            try:
+                job = self._finished.get(block=wait)
+            except queue.Empty:
+                return
+            if job is None:
+                return
+            wait = False
+            self.in_flight -= 1
+            yield job
+
+    @property
+    def has_results(self) -> bool:
+        """Is anything finished and not yet taken?"""
+        return not self._finished.empty()
+
+    def wake(self) -> None:
+        """Let :meth:`results` return although nothing is finished. May be called anywhere, in signal handlers too."""
+        self._finished.put(None)
 
     @property
     def notes(self) -> list[str]:
@@ -130,7 +149,7 @@ class Pipeline(Outlet):
                 group = []
         if group and not self._stopped:
             self._infer_group(group, clock)
-        for _ in range(self._workshop.sinks):
+        for _ in range(self._sinks):
             self._to_sink.put(None)
 
     def _infer_group(self, group: list[Job], clock: Clock) -> None:

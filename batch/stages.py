@@ -207,6 +207,16 @@ class Sink:
         return mask
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """The stages of a pipeline; the model is shown ``batch`` images at a time."""
+
+    decoder: Decoder
+    inference: Inference
+    sink: Sink
+    batch: int
+
+
 def blame(job: Job, store: MaskFiles, error: OSError) -> None:
     """Note why a mask was not written: its own name, or what would meet the next one as well."""
     if error.errno in NAME_ERRORS:

@@ -89,7 +89,7 @@ class FolderStore:
 
     def write(self, mask: str, data: bytes) -> None:
         """Write under a temporary name and move into place."""
-        write_bytes(self.folder / mask, data)
+        write_bytes(self._above + mask, data)
 
     def read(self, mask: str) -> bytes:
         """Read the file."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from batch.cores import cores
+from batch.distance import is_far
 from batch.outputs import Output
-from batch.pipeline import Pipeline, Workshop
+from batch.pipeline import Pipeline
 from batch.probs import ProbFiles
-from batch.remote import is_url
+from batch.serial import SerialPipeline
 from batch.settings import RunSettings
-from batch.stages import Decoder, Inference, Sink
+from batch.stages import Decoder, Inference, Sink, Workshop
 from batch.stores import MaskFiles
 from batch.trace import Trace
 from export.bundled import bundled_model
@@ -71,20 +72,21 @@ def set_up(
     store: MaskFiles,
     probs: ProbFiles | None = None,
     trace: Trace | None = None,
-) -> tuple[Pipeline, Bound]:
+) -> tuple[Pipeline | SerialPipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
-    from_far = any(map(is_url, settings.sources))
-    to_far = is_url(str(settings.out))
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,
-        decoders=settings.workers or _threads(far=from_far),
-        sinks=settings.workers or _threads(far=to_far),
     )
-    return Pipeline(workshop, trace), Bound.of(batch, exact=settings.exact)
+    bound = Bound.of(batch, exact=settings.exact)
+    from_far, to_far = any(map(is_far, settings.sources)), is_far(str(settings.out))
+    if cores() == 1 and settings.workers is None and not (from_far or to_far or _is_gpu(model.device.name)):
+        return SerialPipeline(workshop, trace), bound
+    decoders, sinks = (settings.workers or _threads(far=far) for far in (from_far, to_far))
+    return Pipeline(workshop, decoders, sinks, trace), bound
 
 
 def _threads(*, far: bool) -> int:
@@ -100,8 +102,12 @@ def _batch_for(settings: RunSettings) -> int:
 def may_be_gpu(device: str) -> bool:
     """Is this a GPU, or (``auto``) is there one?"""
     if device != "auto":
-        return device not in ("cpu", "openvino")
+        return _is_gpu(device)
     try:
         return bool(list_gpus())
     except NoGpuError:
         return False
+
+
+def _is_gpu(device: str) -> bool:
+    return device not in ("cpu", "openvino")

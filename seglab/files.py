@@ -21,18 +21,45 @@ def replacing(path: Path) -> Iterator[Path]:
     It holds process and thread, so that two writers never share one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem[:STEM_CHARACTERS]}.{os.getpid()}-{threading.get_ident()}.tmp{path.suffix}")
+    temporary = _temporary(path)
+    with _moved(temporary, path):
+        yield Path(temporary)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` as a whole; missing parent folders are made.
+
+    With as few calls to the system as there can be: an archive has a million masks.
+    """
+    temporary = _temporary(path)
+    with _moved(temporary, path):
+        try:
+            _write(temporary, data)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(temporary), exist_ok=True)
+            _write(temporary, data)
+
+
+def _write(path: str, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def _temporary(path: str | Path) -> str:
+    folder, name = os.path.split(path)
+    stem, suffix = os.path.splitext(name)
+    return os.path.join(folder, f".{stem[:STEM_CHARACTERS]}.{os.getpid()}-{threading.get_ident()}.tmp{suffix}")
+
+
+@contextlib.contextmanager
+def _moved(temporary: str, path: str | Path) -> Iterator[None]:
     try:
-        yield temporary
+        yield
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` as a whole; missing parent folders are made."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 def has_content(path: str | Path) -> bool:
