@@ -1,10 +1,33 @@
-"""Archives: images in, masks and a ledger out."""
+"""Archives: images in, masks and a ledger out.
+
+``for result in batch.run(RunSettings(("images",), Path("masks")))`` is ``seg-batch run images --out masks``.
+"""
 
 from __future__ import annotations
 
-from batch.records import Figures, Result, Status
-from batch.report import RunReport
-from batch.runner import Runner, run
-from batch.settings import RunSettings
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batch.records import Figures, Result, Status
+    from batch.report import RunReport
+    from batch.runner import Runner, run
+    from batch.settings import RunSettings
 
 __all__ = ["Figures", "Result", "RunReport", "RunSettings", "Runner", "Status", "run"]
+
+_HOMES = {
+    "Figures": "records",
+    "Result": "records",
+    "RunReport": "report",
+    "RunSettings": "settings",
+    "Runner": "runner",
+    "Status": "records",
+    "run": "runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:  # loaded when it is asked for: every process of a run begins here
+        return getattr(importlib.import_module(f"batch.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,10 +7,7 @@ with an error, and what it had under way stays pending.
 from __future__ import annotations
 
 import contextlib
-import os
-import pickle
-import subprocess
-import sys
+import functools
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -21,30 +18,29 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Self, cast
 
-import batch
 from batch.clocks import Clock
-from batch.engine import Opened, Share
+from batch.engine import Bound, Opened
 from batch.errors import ProcessError
 from batch.member import Bye, Failed, Hello, Order, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
+from batch.processes import END_SECONDS, Process, end_processes
 from batch.settings import RunSettings
+from batch.shares import Share
 from batch.stages import Job, Sink, blame
 from batch.stores import Store
 from batch.trace import Trace
-from batch.workshop import Bound
+from batch.workshop import bound_for
 
 HANDFUL = 16
 """Jobs that are sent together, so that small images do not cost a message each."""
-END_SECONDS = 60.0
 
 
 @dataclass
 class _Member:
-    """One process, this end of its connection, and what it has under way."""
+    """One process, and what it has under way."""
 
-    process: subprocess.Popen[bytes]
-    connection: Connection
+    process: Process
     opened: Opened | None = None
     under_way: int = 0
     waiting: list[Order] = field(default_factory=list)
@@ -52,42 +48,33 @@ class _Member:
 
 
 class CrewEngine:
-    """Processes that have opened the model, each on its share. Raises :class:`ProcessError` for what they raise."""
+    """Processes that open the model, each on its share. Raises :class:`ProcessError` for what they raise."""
 
-    def __init__(self, settings: RunSettings, shares: Sequence[Share]) -> None:
+    def __init__(self, settings: RunSettings, shares: Sequence[Share], processes: Sequence[Process]) -> None:
         self._settings = settings
-        self._members: list[_Member] = []
+        self._members = [_Member(process) for process in processes]
         relay = Output.of(settings.out, settings.ledger).is_archive
-        try:
-            for index, share in enumerate(shares):
-                self._members.append(_start())
-                self._members[-1].connection.send(Orders(settings, share, index, relay))
-            self.opened = self._greeted()
-        except BaseException:
-            self.close()
-            raise
+        for index, (share, process) in enumerate(zip(shares, processes, strict=True)):
+            with contextlib.suppress(OSError):  # it is gone, which is noticed when it does not greet
+                process.connection.send(Orders(settings, share, index, relay))
 
     def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Crew, Bound]:
         """Return the crew. ``probs`` are written by the processes themselves."""
         settings = self._settings
         sink = Sink(store, self.opened.contract.threshold, settings.mask_bits, settings.overlays)
-        one = Bound.of(self.opened.batch or 1, exact=settings.exact)
+        one = bound_for(self.opened.batch or 1, exact=settings.exact)
         crew = Crew(self._members, sink, trace, settings.profile)
         return crew, Bound(len(self._members) * one.in_flight, one.chunk)
 
     def close(self) -> None:
         """End the processes, whatever they do."""
-        for member in self._members:
-            with contextlib.suppress(OSError):
-                member.connection.close()
-            if member.process.poll() is None:
-                member.process.kill()
-            member.process.wait()
+        end_processes([member.process for member in self._members])
 
-    def _greeted(self) -> Opened:
-        """Wait until every process has opened the model, all with the same result."""
+    @functools.cached_property
+    def opened(self) -> Opened:
+        """What every process has opened, all with the same result; waits for them."""
         for member in self._members:
-            message = _receive(member)
+            message = member.process.receive()
             if isinstance(message, Failed):
                 raise ProcessError(message.message, message.exit_code)
             if not isinstance(message, Hello):
@@ -123,7 +110,7 @@ class Crew:
         deadline = time.monotonic() + END_SECONDS
         for member in self._members:
             with contextlib.suppress(ProcessError):  # its work stays pending; that the run ends is known by now
-                while member.bye is None and member.connection.poll(max(0.0, deadline - time.monotonic())):
+                while member.bye is None and member.process.connection.poll(max(0.0, deadline - time.monotonic())):
                     self._hear(member)
         self._over = True
         self._woken.close()
@@ -188,17 +175,17 @@ class Crew:
             if word == "end":
                 self._send(member)
             with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
-                member.connection.send(word)
+                member.process.connection.send(word)
 
     def _send(self, member: _Member) -> None:
         if member.waiting:
             with contextlib.suppress(OSError):  # as above
-                member.connection.send(member.waiting)
+                member.process.connection.send(member.waiting)
             member.waiting = []
 
     def _hear_all(self, seconds: float | None) -> None:
         """Take in what processes have to say; wait for it so long, or (None) until one does or somebody wakes us."""
-        speakers = {member.connection: member for member in self._members if member.bye is None}
+        speakers = {member.process.connection: member for member in self._members if member.bye is None}
         for connection in wait_for([*speakers, self._woken], seconds):
             if connection is self._woken:
                 self._woken.recv()
@@ -207,7 +194,7 @@ class Crew:
 
     def _hear(self, member: _Member) -> None:
         """Take in one message. Raises :class:`ProcessError`."""
-        message = _receive(member)
+        message = member.process.receive()
         if isinstance(message, Failed):
             raise ProcessError(message.message, message.exit_code)
         if isinstance(message, Bye):
@@ -231,26 +218,3 @@ class Crew:
 def part_of(profile: Path, index: int) -> Path:
     """Return where a process writes its part of a trace."""
     return profile.with_name(f"{profile.name}.{index}")
-
-
-def _start() -> _Member:
-    """Start a process: this interpreter, this package, and nothing that lies in the working folder."""
-    ours, theirs = socket_pair()
-    root = str(Path(batch.__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
-    command = [sys.executable, "-P", "-c", "from batch.member import main; main()", str(theirs.fileno())]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)
-    theirs.close()
-    return _Member(process, ours)
-
-
-def _receive(member: _Member) -> object:
-    try:
-        return member.connection.recv()
-    except (EOFError, OSError, pickle.UnpicklingError) as error:
-        code = member.process.wait(END_SECONDS)
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        raise ProcessError(
-            f"A process that segments images ended by itself ({how}); expected it to go on. It may have run out of "
-            "memory, or an image may break its decoder. Run again to go on, with --processes 1 if it happens again."
-        ) from error

@@ -6,28 +6,23 @@ needs no threads that wait for each other (``benchmarks/engine.py`` times both).
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
-from batch.archives import is_archive
 from batch.clocks import Clock
 from batch.probs import ProbFiles
-from batch.remote import is_url
+from batch.processes import start_processes
 from batch.settings import RunSettings
-from batch.stages import Job
+from batch.shares import share_out
 from batch.stores import Store
 from batch.trace import Trace
-from batch.workshop import Bound, may_be_gpu, open_for, set_up
-from export.contract import Contract
-from export.runtime import Device, Model
-from seglab.errors import ConfigError
 
-MOST_PROCESSES = 16
-CAN_BIND = hasattr(os, "sched_setaffinity")
+if TYPE_CHECKING:
+    from batch.stages import Job
+    from export.contract import Contract
+    from export.runtime import Device, Model
 
 
 class Pipe(Protocol):
@@ -87,24 +82,26 @@ class Opened:
         return cls(model.path, model.sha256, model.contract, model.device, model.whole_on, model.batch)
 
 
-class Engine(Protocol):
-    """A model that is open somewhere, ready to work."""
+@dataclass(frozen=True)
+class Bound:
+    """How many items may be in flight, and how many are claimed at a time."""
 
-    opened: Opened
+    in_flight: int
+    chunk: int
+
+
+class Engine(Protocol):
+    """A model that is open somewhere, ready to work, or will be soon."""
+
+    @property
+    def opened(self) -> Opened:
+        """What is known of the model; waits until it is open, and raises what :func:`open_engine` does."""
 
     def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
         """Return the pipe, and how much may be in flight."""
 
     def close(self) -> None:
         """Let go of the model."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """One process: its ``device``, and the ``cores`` that it is bound to; none: all of them."""
-
-    device: str
-    cores: tuple[int, ...] = ()
 
 
 class HereEngine:
@@ -116,6 +113,8 @@ class HereEngine:
 
     def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
         """Return the pipeline."""
+        from batch.workshop import set_up
+
         return set_up(self._settings, self._model, store, probs, trace)
 
     def close(self) -> None:
@@ -129,34 +128,10 @@ def open_engine(settings: RunSettings, *, few: bool) -> Engine:
     """
     shares = share_out(settings, few=few)
     if len(shares) == 1:
+        from batch.workshop import open_for
+
         return HereEngine(settings, open_for(replace(settings, device=shares[0].device)))
-    from batch.crew import CrewEngine
+    processes = start_processes(len(shares))
+    from batch.crew import CrewEngine  # while they load what they need
 
-    return CrewEngine(settings, shares)
-
-
-def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
-    """Return the processes that a run takes: each on its device, bound to its part of the cores."""
-    cores = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
-    on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
-    alone = on_gpu or few or settings.exact or not CAN_BIND or _is_bound_here(settings)
-    each = settings.processes or (1 if alone else min(len(cores), MOST_PROCESSES))
-    devices = [device for device in settings.devices for _ in range(each)]
-    if len(devices) == 1:
-        return [Share(devices[0])]
-    if sys.platform == "win32" or _is_bound_here(settings):
-        raise ConfigError(
-            f"{len(devices)} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave "
-            "--processes away, and name one device."
-        )
-    return [Share(device, tuple(_part(cores, index, len(devices)))) for index, device in enumerate(devices)]
-
-
-def _is_bound_here(settings: RunSettings) -> bool:
-    """Does a source need this process: an archive at a URL, which is open here?"""
-    return any(is_url(source) and is_archive(source) for source in settings.sources)
-
-
-def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:
-    """Return one of ``count`` shares of the cores; all of them where there are fewer than shares."""
-    return cores[len(cores) * index // count : len(cores) * (index + 1) // count] or cores
+    return CrewEngine(settings, shares, processes)

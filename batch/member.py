@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from batch.clocks import Clock
 from batch.content import Content
-from batch.engine import Opened, Pipe, Share
+from batch.engine import Opened, Pipe
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.records import Figures
 from batch.settings import RunSettings
+from batch.shares import Share
 from batch.stages import Job
 from batch.stores import MaskFiles
 from batch.trace import tracing

@@ -6,13 +6,13 @@ import io
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from seglab.files import has_content, write_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMATS = ("png", "npy")
 FULL = 65535
@@ -38,17 +38,24 @@ class ProbFiles:
 
     def write(self, mask: str, prob: NDArray[np.float32], size: tuple[int, int]) -> None:
         """Resize ``(S, S)`` probabilities to ``size`` (H, W), bilinear, and write them."""
+        import cv2
+
         height, width = size
         whole = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR)  # (H, W)
         write_bytes(self.where(mask), _png(whole) if self.kind == "png" else _npy(whole))
 
 
 def _png(prob: NDArray[Any]) -> bytes:
+    import cv2
+    import numpy as np
+
     samples = np.rint(np.clip(prob, 0, 1) * FULL).astype(np.uint16)
     return bytes(cv2.imencode(".png", samples, (cv2.IMWRITE_PNG_COMPRESSION, 1))[1])
 
 
 def _npy(prob: NDArray[Any]) -> bytes:
+    import numpy as np
+
     buffer = io.BytesIO()
     np.save(buffer, prob.astype(np.float16))
     return buffer.getvalue()

@@ -26,11 +26,11 @@ from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.tools import tool_versions
 from batch.trace import Trace, tracing
+from seglab.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from batch.engine import Engine, Opened, Pipe
+    from batch.engine import Bound, Engine, Opened, Pipe
     from batch.stages import Job
-    from batch.workshop import Bound
     from export.runtime import Device, Model
 
 FEW = 32
@@ -80,6 +80,7 @@ class Runner:
                 store.require_fresh()
             engine, items = self._engine()
             with contextlib.closing(engine):
+                tools = tool_versions()  # while other processes open the model
                 opened = engine.opened
                 self.report.device = describe(opened)
                 if device_of_masks(self.settings, opened) is not opened.device:
@@ -87,7 +88,7 @@ class Runner:
                 self.report.masks, self.report.ledger = self.output.name, str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
                 with (
-                    Ledger(state, template, self._record(opened), self._present, masks) as ledger,
+                    Ledger(state, template, self._record(opened, tools), self._present, masks) as ledger,
                     tracing(self.settings.profile) as trace,
                 ):
                     self._clear_up(ledger.unfinished())
@@ -205,7 +206,7 @@ class Runner:
         first = [] if self.settings.exact else list(itertools.islice(items, FEW + 1))
         return open_engine(self.settings, few=len(first) <= FEW), itertools.chain(first, items)
 
-    def _record(self, model: Opened) -> RunRecord:
+    def _record(self, model: Opened, tools: dict[str, str]) -> RunRecord:
         device = device_of_masks(self.settings, model)
         return RunRecord(
             key=self.settings.key(model.sha256, device.precision),
@@ -215,14 +216,14 @@ class Runner:
             provider=device.provider,
             precision=device.precision,
             settings=self.settings.to_json(),
-            tools=tool_versions(),
+            tools=tools,
         )
 
 
 def run(settings: RunSettings) -> Generator[Result]:
     """Segment an archive; yield a :class:`Result` for each image as it is finished.
 
-    >>>     >>> for result in run(RunSettings(("images",), Path("masks"))):  # doctest: +SKIP
+    >>> for result in run(RunSettings(("images",), Path("masks"))):  # doctest: +SKIP
     ...     print(result.path, result.status)
 
     Raises as :class:`Runner`.
@@ -239,8 +240,6 @@ def _job(entry: Claimed, *, redraw: bool = False) -> Job:
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
-    from seglab.pixels import IMAGE_SUFFIXES
-
     require_apart(settings.sources, output.name)
     folders = [output.folder, output.state, settings.overlays, settings.probs]
     return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)

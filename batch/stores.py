@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import OutputError, shown
 from batch.leftovers import pictures, remove_leftovers
 from seglab.errors import ImageError
 from seglab.files import has_content, write_bytes
-from seglab.pixels import read_mask
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class MaskFiles(Protocol):
@@ -57,6 +57,8 @@ class Store(MaskFiles, Protocol):
 
 def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
     """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
+    from seglab.pixels import read_mask
+
     try:
         data = store.read(mask)
     except FileNotFoundError as error:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from batch.cores import cores
 from batch.distance import is_far
+from batch.engine import Bound
 from batch.outputs import Output
 from batch.pipeline import Pipeline
 from batch.probs import ProbFiles
 from batch.serial import SerialPipeline
 from batch.settings import RunSettings
+from batch.shares import is_gpu, may_be_gpu
 from batch.stages import Decoder, Inference, Sink, Workshop
 from batch.stores import MaskFiles
 from batch.trace import Trace
 from export.bundled import bundled_model
 from export.errors import ContractError
-from export.gpu import NoGpuError, list_gpus
 from export.runtime import Model, open_model
 
 CPU_BATCH = 8
@@ -34,19 +33,11 @@ CACHE_NAME = ".seg-batch-cache"
 """Folder beside the ledger for optimised graphs: the next run on the same output starts sooner."""
 
 
-@dataclass(frozen=True)
-class Bound:
-    """How many items may be in flight, and how many are claimed at a time."""
-
-    in_flight: int
-    chunk: int
-
-    @classmethod
-    def of(cls, batch: int, *, exact: bool) -> Bound:
-        """Return the bound for a batch size."""
-        if exact:
-            return cls(WHOLE_IMAGES_IN_FLIGHT, 1)
-        return cls(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
+def bound_for(batch: int, *, exact: bool) -> Bound:
+    """Return how much may be in flight, with this batch size."""
+    if exact:
+        return Bound(WHOLE_IMAGES_IN_FLIGHT, 1)
+    return Bound(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
 
 
 def open_for(settings: RunSettings, *, cache: bool = True, threads: int | None = None) -> Model:
@@ -81,9 +72,9 @@ def set_up(
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,
     )
-    bound = Bound.of(batch, exact=settings.exact)
+    bound = bound_for(batch, exact=settings.exact)
     from_far, to_far = any(map(is_far, settings.sources)), is_far(str(settings.out))
-    if cores() == 1 and settings.workers is None and not (from_far or to_far or _is_gpu(model.device.name)):
+    if cores() == 1 and settings.workers is None and not (from_far or to_far or is_gpu(model.device.name)):
         return SerialPipeline(workshop, trace), bound
     decoders, sinks = (settings.workers or _threads(far=far) for far in (from_far, to_far))
     return Pipeline(workshop, decoders, sinks, trace), bound
@@ -97,17 +88,3 @@ def _batch_for(settings: RunSettings) -> int:
     if settings.batch is not None:
         return settings.batch
     return GPU_BATCH if may_be_gpu(settings.device) else CPU_BATCH
-
-
-def may_be_gpu(device: str) -> bool:
-    """Is this a GPU, or (``auto``) is there one?"""
-    if device != "auto":
-        return _is_gpu(device)
-    try:
-        return bool(list_gpus())
-    except NoGpuError:
-        return False
-
-
-def _is_gpu(device: str) -> bool:
-    return device not in ("cpu", "openvino")

@@ -42,7 +42,7 @@ from export.errors import DeviceError
 from export.probe import probe_images
 from export.runtime import open_model
 from seglab.files import write_text
-from seglab.pixels import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
 from seglab.synth import write_set
 
 BATCH = 8

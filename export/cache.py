@@ -1,22 +1,35 @@
 """Optimised graphs, kept from one run to the next: opening a model then takes a fraction of the time.
 
 onnxruntime's CPU provider writes the graph as it optimised it, fused and laid out for one kind of processor; OpenVINO
-keeps what it compiled under keys of its own. A cache is never needed: what is missing, damaged, or of another model,
-processor or version is made again, and a folder that cannot be written is passed over.
+keeps what it compiled under keys of its own. What other devices have to agree with is kept as well. A cache is never
+needed: what is missing, damaged, or of another model, processor or version is made again, and a folder that cannot be
+written is passed over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import platform
+import zipfile
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from seglab.files import replacing
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from export.providers import Plan
+
+    Proof = tuple[NDArray[np.uint8], NDArray[Any]]
+    """Images ``(N, S, S, 3)``, and the CPU provider's probabilities of them as the graph gives them."""
 
 Fixed = tuple[int, int, int] | None
 
@@ -30,17 +43,32 @@ class GraphCache:
 
     def graph(self, plan: Plan, fixed: Fixed) -> Path:
         """Return the file for the optimised graph of a plan and its fixed batch, height and width."""
-        import onnxruntime
+        return self.folder / f"{plan.device}-{self._key(plan.provider, plan.precision, fixed)}.onnx"
 
-        parts = [self.model_sha256, plan.provider, plan.precision, fixed, onnxruntime.__version__, _processor()]
-        key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-        return self.folder / f"{plan.device}-{key[:24]}.onnx"
+    def proof(self, make: Callable[[], Proof]) -> Proof:
+        """Return what every device has to agree with on the model, as it is kept, or as ``make`` makes it."""
+        import numpy as np
+
+        path = self.folder / f"proof-{self._key('proof')}.npz"
+        damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+        with contextlib.suppress(*damaged), path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            return kept["images"], kept["prob"]
+        images, prob = make()
+        with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, images=images, prob=prob)
+        return images, prob
 
     def told(self, plan: Plan) -> Plan:
         """Return an OpenVINO plan with the folder in its configuration."""
         config = json.loads(plan.options["load_config"])
         config["CPU"]["CACHE_DIR"] = str(self.folder / "openvino")
         return dataclasses.replace(plan, options={**plan.options, "load_config": json.dumps(config)})
+
+    def _key(self, *parts: object) -> str:
+        import onnxruntime
+
+        whole = [self.model_sha256, *parts, onnxruntime.__version__, _processor()]
+        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
 
 
 def _processor() -> str:

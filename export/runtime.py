@@ -7,7 +7,7 @@ import statistics
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from export.providers import (
     plans_for,
 )
 from seglab.files import sha256
+
+if TYPE_CHECKING:
+    from export.cache import Proof
 
 __all__ = ["DEVICES", "Device", "DeviceReport", "Model", "inspect_devices", "open_model"]
 
@@ -179,9 +182,13 @@ class Model:
         self._session = self._opening.session(self._plan, None if self.batch is None else (self.batch, size, size))
         if self._plan.provider == CPU:  # the reference itself
             return
-        probe = probe_images(size, size)
-        expected = self._call(self._opening.reference(), [PROB], probe)[0]
+        cache = self._opening.cache
+        probe, expected = cache.proof(self._prove) if cache else self._prove()
         self._require_same(self.prob(probe), drop_single_class(expected))
+
+    def _prove(self) -> Proof:
+        probe = probe_images(self.contract.size, self.contract.size)
+        return probe, self._call(self._opening.reference(), [PROB], probe)[0]
 
     def _whole_session(self) -> Any:
         if self._whole is None:

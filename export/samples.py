@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError, ImageError
+from seglab.formats import IMAGE_SUFFIXES
 from seglab.layouts import find_file_pairs, require_size
-from seglab.pixels import IMAGE_SUFFIXES, read_image, read_mask
+from seglab.pixels import read_image, read_mask
 from seglab.synth import synthesise
 
 DEFAULT_LIMIT = 48

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 MAGIC, MAGIC_AT = b"DICM", 128
-SUFFIXES = frozenset({".dcm", ".dicom"})
 JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
 CONVERTED = frozenset({"YBR_FULL", "YBR_FULL_422", "MONOCHROME2"})
 """Colour spaces of which an ordinary JPEG decoder makes RGB."""

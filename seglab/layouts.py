@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seglab.errors import DataError
+from seglab.formats import IMAGE_SUFFIXES
 from seglab.pairs import ArrayPair, FilePair, Pair, open_array
-from seglab.pixels import IMAGE_SUFFIXES
 from seglab.prepare import is_prepared, read_index
 
 

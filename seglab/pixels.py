@@ -21,13 +21,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from seglab.dicom import SUFFIXES as DICOM_SUFFIXES
 from seglab.dicom import is_dicom, read_frame
 from seglab.errors import ImageError
-
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
-MAX_PIXELS = 400_000_000
-"""Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
+from seglab.formats import MAX_PIXELS
 
 OVERSAMPLING = 2
 """Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""

@@ -17,8 +17,8 @@ import numpy as np
 
 from seglab.errors import ConfigError, DataError
 from seglab.files import write_text
+from seglab.formats import IMAGE_SUFFIXES
 from seglab.pairs import Pair
-from seglab.pixels import IMAGE_SUFFIXES
 
 SAME_PICTURE = (
     ("ISIC_0012152", "ISIC_0015979"),

@@ -18,11 +18,12 @@ from artefact import tiny_model
 from batch_support import archived_masks, command, masks_below, save, save_many, seg_batch
 
 from batch.crew import CrewEngine
-from batch.engine import Share, share_out
 from batch.errors import ProcessError
+from batch.processes import start_processes
 from batch.records import Result
 from batch.runner import FEW, Runner
 from batch.settings import RunSettings
+from batch.shares import Share, share_out
 from batch.status import status_of
 from batch.stores import FolderStore
 from batch.verify import verify
@@ -88,7 +89,7 @@ def test_three_processes_make_the_masks_of_one(
 
 def test_whole_images_are_few_in_every_process(archive: Path, model: Path, tmp_path: Path) -> None:
     exact = settings(archive, tmp_path / "out", model, exact=True, processes=2)
-    engine = CrewEngine(exact, [Share("cpu"), Share("cpu")])
+    engine = CrewEngine(exact, [Share("cpu"), Share("cpu")], start_processes(2))
     try:
         _, bound = engine.start(FolderStore(tmp_path / "out"), None, None)
         assert (bound.in_flight, bound.chunk) == (2 * WHOLE_IMAGES_IN_FLIGHT, 1)
@@ -227,7 +228,8 @@ def test_a_disk_that_is_full_for_a_process_ends_the_run(
 ) -> None:
     """The output becomes a file while the processes are at work: masks cannot be written any more."""
     out = tmp_path / "out"
-    engine = CrewEngine(settings(archive, out / "below", model, ledger=tmp_path / "book"), [Share("cpu"), Share("cpu")])
+    ordered = settings(archive, out / "below", model, ledger=tmp_path / "book")
+    engine = CrewEngine(ordered, [Share("cpu"), Share("cpu")], start_processes(2))
     try:
         out.write_text("not a folder")
         assert engine.opened.device.name == "cpu"

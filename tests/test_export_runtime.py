@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from export import bundled, providers, runtime
 from export.errors import ContractError, DeviceError
 from export.gpu import NoGpuError, list_gpus
+from export.labels import drop_single_class
 from export.probe import probe_images
 from export.runtime import inspect_devices, open_model
 from seglab.errors import ConfigError
@@ -354,6 +355,24 @@ def test_openvino_keeps_what_it_compiled(model_file: Path, tmp_path: Path) -> No
     for _ in range(2):
         open_model(model_file, "openvino", batch=2, cache=tmp_path / "cache")
     assert len(list((tmp_path / "cache" / "openvino").glob("*.blob"))) == 1
+
+
+def test_what_devices_have_to_agree_with_is_kept_and_counts(model_file: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    open_model(model_file, "openvino", batch=2, cache=cache)
+    (proof,) = cache.glob("proof-*.npz")
+    with np.load(proof) as kept:
+        images, prob = kept["images"], kept["prob"]
+    np.testing.assert_allclose(open_model(model_file, "cpu").prob(images), drop_single_class(prob), atol=1e-6)
+
+    np.savez(proof, images=images, prob=1 - prob)  # not what the model gives: so the device is not what it ought to be
+    with pytest.raises(DeviceError, match="differ from the CPU provider's"):
+        open_model(model_file, "openvino", batch=2, cache=cache)
+
+    proof.write_bytes(proof.read_bytes()[:100])
+    open_model(model_file, "openvino", batch=2, cache=cache)
+    with np.load(proof) as again:
+        np.testing.assert_array_equal(again["prob"], prob)
 
 
 def _noting(opened: list[Path], function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,8 @@
+"""What counts as an image file, and how large one may be; known without loading a decoder."""
+
+from __future__ import annotations
+
+DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
+MAX_PIXELS = 400_000_000
+"""Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
