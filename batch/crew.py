@@ -10,7 +10,7 @@ import contextlib
 import functools
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
@@ -19,18 +19,17 @@ from pathlib import Path
 from typing import Self, cast
 
 from batch.clocks import Clock
-from batch.engine import Bound, Opened
+from batch.engine import Bound, Opened, bound_for
 from batch.errors import ProcessError
-from batch.member import Bye, Failed, Hello, Order, Orders, Outcome
+from batch.jobs import Job, blame
+from batch.messages import Bye, Failed, Hello, Order, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.processes import END_SECONDS, Process, end_processes
 from batch.settings import RunSettings
 from batch.shares import Share
-from batch.stages import Job, Sink, blame
 from batch.stores import Store
 from batch.trace import Trace
-from batch.workshop import bound_for
 
 HANDFUL = 16
 """Jobs that are sent together, so that small images do not cost a message each."""
@@ -61,9 +60,8 @@ class CrewEngine:
     def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Crew, Bound]:
         """Return the crew. ``probs`` are written by the processes themselves."""
         settings = self._settings
-        sink = Sink(store, self.opened.contract.threshold, settings.mask_bits, settings.overlays)
         one = bound_for(self.opened.batch or 1, exact=settings.exact)
-        crew = Crew(self._members, sink, trace, settings.profile)
+        crew = Crew(self._members, self.opened, settings, store, trace)
         return crew, Bound(len(self._members) * one.in_flight, one.chunk)
 
     def close(self) -> None:
@@ -94,9 +92,17 @@ class Crew:
 
     wants = 1
 
-    def __init__(self, members: Sequence[_Member], sink: Sink, trace: Trace | None, profile: Path | None) -> None:
+    def __init__(
+        self,
+        members: Sequence[_Member],
+        opened: Opened,
+        settings: RunSettings,
+        store: Store,
+        trace: Trace | None = None,
+    ) -> None:
         self.in_flight = 0
-        self._members, self._sink, self._trace, self._profile = members, sink, trace, profile
+        self._members, self._opened = members, opened
+        self._settings, self._store, self._trace = settings, store, trace
         self._jobs: dict[int, Job] = {}
         self._finished: deque[Job] = deque()
         self._woken, self._waker = socket_pair(duplex=False)
@@ -115,9 +121,9 @@ class Crew:
         self._over = True
         self._woken.close()
         self._waker.close()
-        if self._trace is not None and self._profile is not None:
+        if self._trace is not None and self._settings.profile is not None:
             for index in range(len(self._members)):
-                self._trace.include(part_of(self._profile, index))
+                self._trace.include(part_of(self._settings.profile, index))
 
     @property
     def clocks(self) -> list[Clock]:
@@ -138,7 +144,7 @@ class Crew:
         """Hand in a job, to the process that has least to do; a redraw is done here."""
         self.in_flight += 1
         if job.redraw:
-            self._sink(job)
+            self._redraw(job)
             self._finished.append(job)
             return
         self._jobs[job.row] = job
@@ -169,6 +175,13 @@ class Crew:
         while self._finished:
             self.in_flight -= 1
             yield self._finished.popleft()
+
+    @functools.cached_property
+    def _redraw(self) -> Callable[[Job], None]:
+        from batch.stages import Sink
+
+        threshold = self._opened.contract.threshold
+        return Sink(self._store, threshold, self._settings.mask_bits, self._settings.overlays)
 
     def _tell_all(self, word: str) -> None:
         for member in self._members:
@@ -208,9 +221,9 @@ class Crew:
         outcome.onto(job)
         if outcome.mask is not None and job.error is None:
             try:
-                self._sink.store.write(job.mask, outcome.mask)
+                self._store.write(job.mask, outcome.mask)
             except OSError as error:
-                blame(job, self._sink.store, error)
+                blame(job, self._store, error)
         member.under_way -= 1
         self._finished.append(job)
 

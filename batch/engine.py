@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from batch.clocks import Clock
+from batch.jobs import Job
 from batch.probs import ProbFiles
 from batch.processes import start_processes
 from batch.settings import RunSettings
@@ -20,9 +21,16 @@ from batch.stores import Store
 from batch.trace import Trace
 
 if TYPE_CHECKING:
-    from batch.stages import Job
     from export.contract import Contract
-    from export.runtime import Device, Model
+    from export.device import Device
+    from export.runtime import Model
+
+BATCHES_IN_FLIGHT = 4
+"""At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
+CHUNK = 32
+"""Most items that are claimed in one transaction."""
+WHOLE_IMAGES_IN_FLIGHT = 6
+"""The same in exact mode, where each may hold a hundred megabytes of pixels."""
 
 
 class Pipe(Protocol):
@@ -88,6 +96,13 @@ class Bound:
 
     in_flight: int
     chunk: int
+
+
+def bound_for(batch: int, *, exact: bool) -> Bound:
+    """Return how much may be in flight, with this batch size."""
+    if exact:
+        return Bound(WHOLE_IMAGES_IN_FLIGHT, 1)
+    return Bound(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
 
 
 class Engine(Protocol):

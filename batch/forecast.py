@@ -15,6 +15,7 @@ from typing import Any
 from batch.engine import Opened
 from batch.errors import shown
 from batch.items import Item, SourceReport
+from batch.jobs import Job
 from batch.outputs import Output
 from batch.reading import LedgerReader
 from batch.report import passed_over
@@ -22,7 +23,6 @@ from batch.runner import describe, device_of_masks, sources_of
 from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
-from batch.stages import Job
 from batch.workshop import open_for, set_up
 from export.runtime import Model
 

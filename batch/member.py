@@ -8,20 +8,16 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from batch.clocks import Clock
-from batch.content import Content
 from batch.engine import Opened, Pipe
+from batch.jobs import Job
+from batch.messages import Bye, Failed, Hello, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
-from batch.records import Figures
-from batch.settings import RunSettings
-from batch.shares import Share
-from batch.stages import Job
 from batch.stores import MaskFiles
 from batch.trace import tracing
 from batch.workshop import open_for, set_up
@@ -29,70 +25,6 @@ from seglab.errors import SeglabError
 
 PARTIAL_BATCH_SECONDS = 0.05
 """So long is a batch that is not full worth waiting for."""
-
-
-@dataclass(frozen=True)
-class Orders:
-    """What a process is to do. ``relay``: masks are sent back, not written."""
-
-    settings: RunSettings
-    share: Share
-    index: int
-    relay: bool
-
-
-@dataclass(frozen=True)
-class Hello:
-    """The model is open."""
-
-    opened: Opened
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The run must end."""
-
-    message: str
-    exit_code: int
-
-
-class Order(NamedTuple):
-    """A job as it is sent: see :class:`batch.stages.Job`."""
-
-    row: int
-    path: str
-    mask: str
-    bytes: int
-    mtime_ns: int
-    content: Content
-
-
-class Outcome(NamedTuple):
-    """What became of a job: see :class:`batch.stages.Job`.
-
-    ``size``: of the image file in bytes. ``mask``: the mask's file, where it is sent back.
-    """
-
-    row: int
-    size: int
-    mtime_ns: int
-    figures: Figures | None
-    seconds: float
-    error: str | None
-    mask: bytes | None
-
-    def onto(self, job: Job) -> None:
-        """Note it in the job that is waiting for it."""
-        job.bytes, job.mtime_ns, job.seconds = self.size, self.mtime_ns, self.seconds
-        job.figures, job.error = self.figures, self.error
-
-
-@dataclass(frozen=True)
-class Bye:
-    """All is done, or stopped."""
-
-    clocks: list[Clock]
-    notes: list[str]
 
 
 class Relayed:

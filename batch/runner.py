@@ -13,6 +13,7 @@ from batch.clocks import Clock
 from batch.errors import OutputError, cannot_write
 from batch.failures import FailureLimit
 from batch.items import Item
+from batch.jobs import Job
 from batch.ledger import Finish, Ledger, locked
 from batch.leftovers import remove_leftovers
 from batch.naming import NameTemplate
@@ -30,8 +31,8 @@ from seglab.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from batch.engine import Bound, Engine, Opened, Pipe
-    from batch.stages import Job
-    from export.runtime import Device, Model
+    from export.device import Device
+    from export.runtime import Model
 
 FEW = 32
 """So many images are done before a second process has come up."""
@@ -232,8 +233,6 @@ def run(settings: RunSettings) -> Generator[Result]:
 
 
 def _job(entry: Claimed, *, redraw: bool = False) -> Job:
-    from batch.stages import Job
-
     item = entry.item
     return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
 

@@ -13,7 +13,8 @@ from typing import Self
 import cv2
 
 from batch.clocks import Clock
-from batch.stages import Job, Workshop
+from batch.jobs import Job
+from batch.stages import Workshop
 from batch.trace import Trace
 
 

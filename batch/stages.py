@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.content import Content, NoContent
-from batch.errors import cannot_write
+from batch.jobs import Job, blame
 from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
 from batch.png import encode_mask
 from batch.postprocess import postprocess
 from batch.probs import ProbFiles
-from batch.records import Figures
 from batch.stores import MaskFiles
 from export.errors import DeviceError
 from seglab.errors import SeglabError
@@ -27,14 +24,6 @@ from seglab.pixels import read_fitted, read_mask, read_photo
 
 FAILURES_IN_A_ROW = 3
 """So many single images failing one after another in the provider are no longer the images' fault."""
-
-NAME_ERRORS = frozenset(
-    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
-)
-"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
-
-
-NOTHING = NoContent("There is nothing to read.")
 
 
 class Segmenter(Protocol):
@@ -50,33 +39,6 @@ class Segmenter(Protocol):
 
     def use_batch(self, batch: int) -> None:
         """Take so many images a call from now on."""
-
-
-@dataclass(slots=True)
-class Job:
-    """One image on its way through the stages.
-
-    ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
-    only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
-    S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
-    must stop.
-    """
-
-    row: int
-    path: str
-    mask: str
-    bytes: int
-    mtime_ns: int
-    content: Content = NOTHING
-    redraw: bool = False
-    size: tuple[int, int] = (0, 0)
-    pixels: NDArray[np.uint8] | None = None
-    prob: NDArray[np.float32] | None = None
-    whole: NDArray[np.uint8] | None = None
-    figures: Figures | None = None
-    seconds: float = 0.0
-    error: str | None = None
-    fatal: BaseException | None = None
 
 
 @dataclass(frozen=True)
@@ -215,16 +177,6 @@ class Workshop:
     inference: Inference
     sink: Sink
     batch: int
-
-
-def blame(job: Job, store: MaskFiles, error: OSError) -> None:
-    """Note why a mask was not written: its own name, or what would meet the next one as well."""
-    if error.errno in NAME_ERRORS:
-        said = error.strerror or str(error)
-        job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
-        return
-    job.fatal = cannot_write(store.where(job.mask), error)
-    job.fatal.__cause__ = error
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batch.cores import cores
 from batch.distance import is_far
-from batch.engine import Bound
+from batch.engine import Bound, bound_for
 from batch.outputs import Output
 from batch.pipeline import Pipeline
 from batch.probs import ProbFiles
@@ -23,21 +23,8 @@ GPU_BATCH = 64
 MOST_WORKERS = 32
 REMOTE_WORKERS = 16
 """Threads that wait for storage far away most of the time."""
-BATCHES_IN_FLIGHT = 4
-"""At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
-CHUNK = 32
-"""Most items that are claimed in one transaction."""
-WHOLE_IMAGES_IN_FLIGHT = 6
-"""The same in exact mode, where each may hold a hundred megabytes of pixels."""
 CACHE_NAME = ".seg-batch-cache"
 """Folder beside the ledger for optimised graphs: the next run on the same output starts sooner."""
-
-
-def bound_for(batch: int, *, exact: bool) -> Bound:
-    """Return how much may be in flight, with this batch size."""
-    if exact:
-        return Bound(WHOLE_IMAGES_IN_FLIGHT, 1)
-    return Bound(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
 
 
 def open_for(settings: RunSettings, *, cache: bool = True, threads: int | None = None) -> Model:

@@ -30,10 +30,11 @@ import click
 import numpy as np
 
 from batch.cores import cores
+from batch.jobs import Job
 from batch.runner import Runner
 from batch.settings import RunSettings
 from batch.sources import Sources
-from batch.stages import Decoder, Inference, Job, Sink
+from batch.stages import Decoder, Inference, Sink
 from batch.stores import FolderStore
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model

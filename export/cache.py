@@ -51,11 +51,15 @@ class GraphCache:
 
         path = self.folder / f"proof-{self._key('proof')}.npz"
         damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-        with contextlib.suppress(*damaged), path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+        with (
+            contextlib.suppress(*damaged),
+            path.open("rb") as kept_file,
+            np.load(kept_file, allow_pickle=False) as kept,
+        ):
             return kept["images"], kept["prob"]
         images, prob = make()
-        with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, images=images, prob=prob)
+        with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as new_file:
+            np.savez(new_file, images=images, prob=prob)
         return images, prob
 
     def told(self, plan: Plan) -> Plan:

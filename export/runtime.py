@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from export.cache import Fixed, GraphCache
 from export.contract import INPUT, MASK, PROB, Contract, read_contract
+from export.device import Device
 from export.errors import DeviceError
 from export.labels import drop_single_class
 from export.probe import probe_images, require_same
@@ -41,22 +42,6 @@ INSPECTION_BATCH, INSPECTION_RUNS = 4, 5
 
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Device:
-    """Where a model runs.
-
-    ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``provider``: onnxruntime's word for it. ``precision``:
-    what it computes in (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: what
-    ``auto`` passed over, and why.
-    """
-
-    name: str
-    provider: str
-    precision: str
-    detail: str
-    rejected: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

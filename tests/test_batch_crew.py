@@ -18,6 +18,7 @@ from artefact import tiny_model
 from batch_support import archived_masks, command, masks_below, save, save_many, seg_batch
 
 from batch.crew import CrewEngine
+from batch.engine import WHOLE_IMAGES_IN_FLIGHT
 from batch.errors import ProcessError
 from batch.processes import start_processes
 from batch.records import Result
@@ -27,7 +28,6 @@ from batch.shares import Share, share_out
 from batch.status import status_of
 from batch.stores import FolderStore
 from batch.verify import verify
-from batch.workshop import WHOLE_IMAGES_IN_FLIGHT
 from seglab.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="crews need POSIX")

@@ -19,13 +19,14 @@ from batch_support import LESION, SIZE, StandIn, as_model, run_all, run_with_rep
 from numpy.typing import NDArray
 
 from batch import stages, stores
+from batch.engine import BATCHES_IN_FLIGHT, CHUNK, WHOLE_IMAGES_IN_FLIGHT
 from batch.errors import OutputError
 from batch.items import Item
+from batch.jobs import Job
 from batch.records import Status
 from batch.runner import Runner
 from batch.schema import ledger_path
 from batch.settings import RunSettings
-from batch.workshop import BATCHES_IN_FLIGHT, CHUNK, WHOLE_IMAGES_IN_FLIGHT
 from export.errors import DeviceError
 from seglab.files import write_bytes
 
@@ -160,7 +161,7 @@ def test_a_mask_whose_name_cannot_be_is_a_row(tmp_path: Path) -> None:
 def test_a_stage_that_has_a_bug_ends_the_run_and_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_many(tmp_path / "in", 10)
 
-    def bug(self: stages.Sink, job: stages.Job) -> None:
+    def bug(self: stages.Sink, job: Job) -> None:
         raise LookupError("a bug")
 
     monkeypatch.setattr(stages.Sink, "__call__", bug)
