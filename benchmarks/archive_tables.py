@@ -52,13 +52,12 @@ def _engine(figures: dict[str, Any]) -> Iterator[str]:
             f"| {row['device']} {row['precision']} | {row['processes']} | {row['infer_ms']} | {row['host_ms']} | "
             f"{row['possible_images_per_second']} | {row['images_per_second']} | {row['share_of_possible']:.0%} |"
         )
-    own = figures["own_cost"]
     parts = (
-        f"{own[f'own_ms_{count}_processes']} ms with {count} process{'es' if int(count) > 1 else ''}"
-        for count in (key.split("_")[2] for key in own if key.startswith("own_ms_"))
+        f"{row['own_ms']} ms with {row['processes']} process{'es' if row['processes'] > 1 else ''} "
+        f"(as many plain loops at once: {row['plain_loop_ms']} ms)"
+        for row in figures["own_cost"]
     )
-    loop = f"beyond a plain loop's {own['plain_loop_ms']} ms"
-    yield f"\nThe engine's own processor time an image, {loop}: {', '.join(parts)}."
+    yield f"\nThe engine's own processor time an image, with a network that computes nothing: {'; '.join(parts)}."
     starts = (f"{row['device']} {row['fresh']} s, later {row['graph_kept']} s" for row in figures["first_mask"])
     yield f"From the command to the first mask: {'; '.join(starts)}.\n"
 

@@ -5,8 +5,8 @@
 
 - the possible rate, ``1 / (t_infer + t_host / cores)``: the model alone with all cores, decoding and writing alone in
   one thread; beside it the engine's rate, in one process and in one per core;
-- the engine's own cost: its processor time an image less that of a plain loop over the same stages, with a network that
-  computes next to nothing;
+- the engine's own cost: its processor time an image less that of plain loops over the same stages in as many processes,
+  with a network that computes next to nothing;
 - the time from the command to the first mask, the first time and with the optimised graph kept.
 """
 
@@ -30,23 +30,21 @@ import click
 import numpy as np
 
 from batch.cores import cores
-from batch.jobs import Job
 from batch.runner import Runner
 from batch.settings import RunSettings
-from batch.sources import Sources
-from batch.stages import Decoder, Inference, Sink
+from batch.stages import Decoder, Sink
 from batch.stores import FolderStore
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
+from benchmarks.plain_loop import BATCH, jobs_of, plain_loops
 from export.bundled import bundled_model
 from export.errors import DeviceError
 from export.probe import probe_images
 from export.runtime import open_model
 from seglab.files import write_text
-from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.formats import MAX_PIXELS
 from seglab.synth import write_set
 
-BATCH = 8
 SMALL = 64
 
 
@@ -115,17 +113,10 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _jobs(images: Path) -> list[Job]:
-    items = Sources([str(images)], IMAGE_SUFFIXES)
-    return [
-        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
-    ]
-
-
 def _host_seconds(images: Path, size: int, out: Path) -> float:
     """Return the seconds of decoding and writing an image, in one thread; half the network's map is lesion."""
     decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
-    jobs = _jobs(images)[:64]
+    jobs = jobs_of(images)[:64]
     start = time.perf_counter()
     for job in jobs:
         decoder(job)
@@ -147,49 +138,42 @@ def _rate(settings: RunSettings) -> float:
     return runner.report.rate
 
 
-def _own_cost(images: Path, root: Path, rounds: int) -> dict[str, Any]:
-    """Return milliseconds of processor time an image: a plain loop, the engine in one process and in several."""
+def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return milliseconds of processor time an image, for one process and one a core: of plain loops in as many
+    processes at once, for two cores at work share what is not theirs alone, and of the engine.
+    """
     path = null_model(root / "null.onnx")
-    loop: list[float] = []
-    engine: dict[int, list[float]] = {1: [], cores(): []}
-    count = len(_jobs(images))
+    count = len(jobs_of(images))
+    found: dict[int, tuple[list[float], list[float]]] = {processes: ([], []) for processes in (1, cores())}
     for _ in range(rounds):
-        loop.append(_beyond_opening(partial(_plain_loop, path, images, root / "loop"), count))
-        for processes, found in engine.items():
+        for processes, (loops, engine) in found.items():
             settings = RunSettings((str(images),), root / "out", path, "cpu", processes=processes)
-            found.append(_beyond_opening(partial(_limited, settings), count))
-    plain = 1000 * statistics.median(loop) / count
-    costs = {processes: 1000 * statistics.median(found) / count for processes, found in engine.items()}
-    return {
-        "images": count,
-        "plain_loop_ms": round(plain, 3),
-        **{f"engine_ms_{processes}_processes": round(cost, 3) for processes, cost in costs.items()},
-        **{f"own_ms_{processes}_processes": round(cost - plain, 3) for processes, cost in costs.items()},
-    }
+            loops.append(_beyond_opening(partial(_looped, path, images, root / "loop", processes), count, processes))
+            engine.append(_beyond_opening(partial(_limited, settings), count, processes))
+    return [
+        {
+            "processes": processes,
+            "images": count,
+            "plain_loop_ms": round(1000 * statistics.median(loops) / count, 3),
+            "engine_ms": round(1000 * statistics.median(engine) / count, 3),
+            "own_ms": round(1000 * (statistics.median(engine) - statistics.median(loops)) / count, 3),
+        }
+        for processes, (loops, engine) in found.items()
+    ]
 
 
-def _beyond_opening(work: Callable[[int], object], count: int) -> float:
-    """Return the processor time of work on all images, less that of opening and working on one."""
-    return _processor_seconds(partial(work, count)) - _processor_seconds(partial(work, 1))
+def _beyond_opening(work: Callable[[int], object], count: int, processes: int) -> float:
+    """Return the processor time of work on all images, less that of opening and working on one in each process."""
+    return _processor_seconds(partial(work, count)) - _processor_seconds(partial(work, processes))
+
+
+def _looped(path: Path, images: Path, out: Path, processes: int, count: int) -> None:
+    plain_loops(path, images, out, processes, count)
+    shutil.rmtree(out)
 
 
 def _limited(settings: RunSettings, count: int) -> None:
     _rate(replace(settings, limit=count))
-
-
-def _plain_loop(path: Path, images: Path, out: Path, count: int) -> None:
-    model = open_model(path, "cpu", batch=BATCH, threads=1)
-    decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
-    inference = Inference(model, device="cpu", exact=False)
-    jobs = _jobs(images)[:count]
-    for start in range(0, len(jobs), BATCH):
-        group = jobs[start : start + BATCH]
-        for job in group:
-            decoder(job)
-        inference(group)
-        for job in group:
-            sink(job)
-    shutil.rmtree(out)
 
 
 def _processor_seconds(work: Callable[[], object]) -> float:

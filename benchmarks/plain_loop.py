@@ -1,0 +1,71 @@
+"""The stages of ``seg-batch run`` in a plain loop over files: what an engine would cost that costs nothing.
+
+``python -m benchmarks.plain_loop MODEL IMAGES OUT --count N --part K --parts M`` takes every M-th of N images, on the
+K-th core.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from batch.jobs import Job
+from batch.shares import CAN_BIND
+from batch.sources import Sources
+from batch.stages import Decoder, Inference, Sink
+from batch.stores import FolderStore
+from export.runtime import open_model
+from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
+
+BATCH = 8
+FILE = click.Path(path_type=Path)
+
+
+def jobs_of(images: Path) -> list[Job]:
+    """Return a job for each image of a folder; masks are called by numbers."""
+    items = Sources([str(images)], IMAGE_SUFFIXES)
+    return [
+        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
+    ]
+
+
+def plain_loops(model: Path, images: Path, out: Path, parts: int, count: int) -> None:
+    """Run so many loops at once, each in a process on a core of its own, over ``count`` images together."""
+    command = [sys.executable, "-m", "benchmarks.plain_loop", str(model), str(images), str(out), "--count", str(count)]
+    numbers = [["--part", str(part), "--parts", str(parts)] for part in range(parts)]
+    processes = [subprocess.Popen([*command, *number]) for number in numbers]
+    ended = [process.wait() for process in processes]
+    if any(ended):
+        raise RuntimeError("a loop failed")
+
+
+@click.command()
+@click.argument("path", type=FILE)
+@click.argument("images", type=FILE)
+@click.argument("out", type=FILE)
+@click.option("--count", type=int, required=True)
+@click.option("--part", type=int, default=0)
+@click.option("--parts", type=int, default=1)
+def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int) -> None:
+    """Decode, infer, write; images of one batch after the other."""
+    if CAN_BIND:
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[part]})
+    model = open_model(path, "cpu", batch=BATCH, threads=1)
+    decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
+    inference = Inference(model, device="cpu", exact=False)
+    jobs = jobs_of(images)[:count][part::parts]
+    for start in range(0, len(jobs), BATCH):
+        group = jobs[start : start + BATCH]
+        for job in group:
+            decoder(job)
+        inference(group)
+        for job in group:
+            sink(job)
+
+
+if __name__ == "__main__":
+    main()
