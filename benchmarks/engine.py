@@ -27,22 +27,17 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from batch.cores import cores
-from batch.runner import Runner
 from batch.settings import RunSettings
-from batch.stages import Decoder, Sink
-from batch.stores import FolderStore
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
-from benchmarks.plain_loop import BATCH, jobs_of, plain_loops
+from benchmarks.parts import host_seconds, infer_seconds, jobs_of, possible_rate, run_rate
+from benchmarks.plain_loop import BATCH, plain_loops
 from export.bundled import bundled_model
 from export.errors import DeviceError
-from export.probe import probe_images
 from export.runtime import open_model
 from seglab.files import write_text
-from seglab.formats import MAX_PIXELS
 from seglab.synth import write_set
 
 SMALL = 64
@@ -81,24 +76,23 @@ def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) ->
     except DeviceError as error:
         click.echo(f"not measured: {error}", err=True)
         return []
-    pixels = probe_images(model.contract.size, model.contract.size, BATCH)
     infer, host = [], []
     rates: dict[int | None, list[float]] = {1: [], None: []}
     for _ in range(rounds):
-        infer.append(statistics.median(_timed(lambda: model.prob(pixels)) for _ in range(9)) / BATCH)
-        host.append(_host_seconds(images, model.contract.size, root / "host"))
+        infer.append(infer_seconds(model, BATCH))
+        host.append(host_seconds([images], model.contract.size, root / "host"))
         for processes, found in rates.items():
             settings = RunSettings((str(images),), root / "out", path, device, processes=processes)
-            found.append(_rate(settings))
-    t_infer, t_host = statistics.median(infer), statistics.median(host)
-    possible = 1 / (t_infer + t_host / cores())
+            found.append(run_rate(settings))
+            shutil.rmtree(settings.out)
+    possible = possible_rate(infer, host)
     return [
         {
             "device": model.device.name,
             "precision": model.device.precision,
             "processes": processes or cores(),
-            "infer_ms": round(1000 * t_infer, 2),
-            "host_ms": round(1000 * t_host, 2),
+            "infer_ms": round(1000 * statistics.median(infer), 2),
+            "host_ms": round(1000 * statistics.median(host), 2),
             "possible_images_per_second": round(possible, 1),
             "images_per_second": round(statistics.median(found), 1),
             "share_of_possible": round(statistics.median(found) / possible, 3),
@@ -107,43 +101,12 @@ def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) ->
     ]
 
 
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-def _host_seconds(images: Path, size: int, out: Path) -> float:
-    """Return the seconds of decoding and writing an image, in one thread; half the network's map is lesion."""
-    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
-    jobs = jobs_of(images)[:64]
-    start = time.perf_counter()
-    for job in jobs:
-        decoder(job)
-        if job.pixels is not None:
-            job.prob = job.pixels[..., 0].astype(np.float32) / np.float32(255)
-        sink(job)
-    seconds = time.perf_counter() - start
-    shutil.rmtree(out)
-    return seconds / len(jobs)
-
-
-def _rate(settings: RunSettings) -> float:
-    """Return the images a second of a run, the model open."""
-    runner = Runner(settings)
-    failed = [result for result in runner if result.error]
-    if failed:
-        raise RuntimeError(failed[0].error)
-    shutil.rmtree(settings.out)
-    return runner.report.rate
-
-
 def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
     """Return milliseconds of processor time an image, for one process and one a core: of plain loops in as many
     processes at once, for two cores at work share what is not theirs alone, and of the engine.
     """
     path = null_model(root / "null.onnx")
-    count = len(jobs_of(images))
+    count = len(jobs_of([images]))
     found: dict[int, tuple[list[float], list[float]]] = {processes: ([], []) for processes in (1, cores())}
     for _ in range(rounds):
         for processes, (loops, engine) in found.items():
@@ -173,7 +136,8 @@ def _looped(path: Path, images: Path, out: Path, processes: int, count: int) -> 
 
 
 def _limited(settings: RunSettings, count: int) -> None:
-    _rate(replace(settings, limit=count))
+    run_rate(replace(settings, limit=count))
+    shutil.rmtree(settings.out)
 
 
 def _processor_seconds(work: Callable[[], object]) -> float:

@@ -13,24 +13,15 @@ from pathlib import Path
 
 import click
 
-from batch.jobs import Job
 from batch.shares import CAN_BIND
-from batch.sources import Sources
 from batch.stages import Decoder, Inference, Sink
 from batch.stores import FolderStore
+from benchmarks.parts import jobs_of
 from export.runtime import open_model
-from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.formats import MAX_PIXELS
 
 BATCH = 8
 FILE = click.Path(path_type=Path)
-
-
-def jobs_of(images: Path) -> list[Job]:
-    """Return a job for each image of a folder; masks are called by numbers."""
-    items = Sources([str(images)], IMAGE_SUFFIXES)
-    return [
-        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
-    ]
 
 
 def plain_loops(model: Path, images: Path, out: Path, parts: int, count: int) -> None:
@@ -57,7 +48,7 @@ def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int)
     model = open_model(path, "cpu", batch=BATCH, threads=1)
     decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     inference = Inference(model, device="cpu", exact=False)
-    jobs = jobs_of(images)[:count][part::parts]
+    jobs = jobs_of([images])[:count][part::parts]
     for start in range(0, len(jobs), BATCH):
         group = jobs[start : start + BATCH]
         for job in group:

@@ -1,0 +1,75 @@
+"""The parts of a run, each measured alone, and a run measured whole."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from batch.cores import cores
+from batch.jobs import Job
+from batch.runner import Runner
+from batch.settings import RunSettings
+from batch.sources import Sources
+from batch.stages import Decoder, Sink
+from batch.stores import FolderStore
+from export.probe import probe_images
+from export.runtime import Model
+from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
+
+INFER_RUNS = 9
+HOST_IMAGES = 64
+
+
+def jobs_of(sources: Sequence[Path]) -> list[Job]:
+    """Return a job for each image of the sources; masks are called by numbers."""
+    items = Sources([str(source) for source in sources], IMAGE_SUFFIXES)
+    return [
+        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
+    ]
+
+
+def infer_seconds(model: Model, batch: int) -> float:
+    """Return the seconds an image of the model alone, with all that it was opened with; the median of several runs."""
+    pixels = probe_images(model.contract.size, model.contract.size, batch)
+    return statistics.median(timed(lambda: model.prob(pixels)) for _ in range(INFER_RUNS)) / batch
+
+
+def host_seconds(sources: Sequence[Path], size: int, out: Path) -> float:
+    """Return the seconds of decoding and writing an image, in one thread; a grey map is taken for the network's."""
+    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
+    jobs = jobs_of(sources)[:HOST_IMAGES]
+    start = time.perf_counter()
+    for job in jobs:
+        decoder(job)
+        if job.pixels is not None:
+            job.prob = job.pixels[..., 0].astype(np.float32) / np.float32(255)
+        sink(job)
+    seconds = time.perf_counter() - start
+    shutil.rmtree(out)
+    return seconds / len(jobs)
+
+
+def possible_rate(infer: Sequence[float], host: Sequence[float]) -> float:
+    """Return the images a second that the parts allow: inference alone, with all cores less what the host takes."""
+    return 1 / (statistics.median(infer) + statistics.median(host) / cores())
+
+
+def run_rate(settings: RunSettings) -> float:
+    """Return the images a second of a run, from the open model to its end. Raises RuntimeError for a failed image."""
+    runner = Runner(settings)
+    failed = [result for result in runner if result.error]
+    if failed:
+        raise RuntimeError(failed[0].error)
+    return runner.report.rate
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
