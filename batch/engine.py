@@ -130,7 +130,7 @@ class HereEngine:
         """Return the pipeline."""
         from batch.workshop import set_up
 
-        return set_up(self._settings, self._model, store, probs, trace)
+        return set_up(self._settings, self._model, store, probs, trace, self._settings.ledger)
 
     def close(self) -> None:
         """Do nothing: the model goes with the run."""

@@ -74,7 +74,7 @@ def _serve(connection: Connection) -> None:
     store: MaskFiles = relay or Output.of(settings.out, settings.ledger).store()
     probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
     with tracing(_part(settings.profile, orders.index)) as trace:
-        pipeline, _ = set_up(settings, model, store, probs, trace)
+        pipeline, _ = set_up(settings, model, store, probs, trace, settings.ledger)
         _work(connection, pipeline, relay)
     for clock in pipeline.clocks:
         clock.trace = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.gate import passing
 from batch.jobs import Job, blame
 from batch.masks import figures_of, mask_of
 from batch.overlays import draw_overlay, overlay_path
@@ -19,9 +20,11 @@ from batch.postprocess import postprocess
 from batch.probs import ProbFiles
 from batch.stores import MaskFiles
 from export.errors import DeviceError
-from seglab.errors import SeglabError
-from seglab.pixels import read_fitted, read_mask, read_photo
+from seglab.errors import SeglabError, TooLargeError
+from seglab.pixels import Photo, read_fitted, read_mask, read_photo
 
+LARGE_PIXELS = 64_000_000
+"""Larger than what cameras make; a decoder may take 14 bytes a pixel, and there is one on each core."""
 FAILURES_IN_A_ROW = 3
 """So many single images failing one after another in the provider are no longer the images' fault."""
 
@@ -45,24 +48,37 @@ class Segmenter(Protocol):
 class Decoder:
     """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode.
 
-    Images of more than ``max_pixels`` fail before they are decoded.
+    Images of more than ``max_pixels`` fail before they are decoded. Those of more than :data:`LARGE_PIXELS` are decoded
+    one at a time, over all processes that share the folder ``gate``.
     """
 
     size: int
     exact: bool
     max_pixels: int
+    gate: Path | None = None
 
     def __call__(self, job: Job) -> None:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
             data, job.bytes, job.mtime_ns = job.content.read()
-            most = self.max_pixels
-            photo = read_photo(data, max_pixels=most) if self.exact else read_fitted(data, self.size, most)
+            photo = self._decode(data)
             job.size, job.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
             job.error = _reason(error)
         job.seconds += time.perf_counter() - start
+
+    def _decode(self, data: bytes) -> Photo:
+        try:
+            return self._read(data, min(LARGE_PIXELS, self.max_pixels))
+        except TooLargeError:
+            if self.max_pixels <= LARGE_PIXELS:
+                raise
+        with passing(self.gate):
+            return self._read(data, self.max_pixels)
+
+    def _read(self, data: bytes, most: int) -> Photo:
+        return read_photo(data, max_pixels=most) if self.exact else read_fitted(data, self.size, most)
 
 
 class Inference:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from batch.cores import cores
 from batch.distance import is_far
 from batch.engine import Bound, bound_for
@@ -50,11 +52,15 @@ def set_up(
     store: MaskFiles,
     probs: ProbFiles | None = None,
     trace: Trace | None = None,
+    gate: Path | None = None,
 ) -> tuple[Pipeline | SerialPipeline, Bound]:
-    """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight."""
+    """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight.
+
+    ``gate``: see :class:`batch.stages.Decoder`.
+    """
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     workshop = Workshop(
-        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels),
+        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, gate),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,

@@ -68,6 +68,20 @@ class GraphCache:
         config["CPU"]["CACHE_DIR"] = str(self.folder / "openvino")
         return dataclasses.replace(plan, options={**plan.options, "load_config": json.dumps(config)})
 
+    def keeping_engines(self, plan: Plan, fixed: Fixed) -> Plan:
+        """Return a TensorRT plan that keeps its engines, which take minutes to build.
+
+        They are of one model, one GPU and one shape; TensorRT does not look.
+        """
+        folder = self.folder / f"tensorrt-{self._key(plan.provider, plan.precision, plan.detail, fixed)}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return plan
+        (name, options), *others = plan.providers
+        kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
+        return dataclasses.replace(plan, providers=((name, {**options, **kept}), *others))
+
     def _key(self, *parts: object) -> str:
         import onnxruntime
 

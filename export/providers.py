@@ -135,6 +135,8 @@ def create_session(
     """
     if cache and plan.plugin:
         plan = cache.told(plan)
+    elif cache and plan.provider == TENSORRT:
+        plan = cache.keeping_engines(plan, fixed)
     elif cache and plan.provider == CPU:
         return _cached(
             path, plan, lambda fixed: _options(plan, threads, fixed, shared), fixed, cache.graph(plan, fixed)

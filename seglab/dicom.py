@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.errors import ImageError
+from seglab.errors import ImageError, TooLargeError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -67,7 +67,7 @@ def _require_photograph(dataset: Dataset, max_pixels: int) -> None:
     if frames != 1:
         raise ImageError(f"A DICOM file of {frames} frames; expected one photograph. Export its frames one by one.")
     if dataset.Rows * dataset.Columns > max_pixels:
-        raise ImageError(
+        raise TooLargeError(
             f"The DICOM image has {dataset.Columns} x {dataset.Rows} pixels; at most {max_pixels / 1e6:.0f} million "
             "are decoded. Save a smaller copy, or raise the limit."
         )

@@ -16,6 +16,10 @@ class ImageError(SeglabError):
     """A file cannot be read as an image."""
 
 
+class TooLargeError(ImageError):
+    """An image has more pixels than are to be decoded; nothing was."""
+
+
 class DataError(SeglabError):
     """A data set, a pair of image and mask, or a truth folder is not as expected."""
 

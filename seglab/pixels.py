@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from seglab.dicom import is_dicom, read_frame
-from seglab.errors import ImageError
+from seglab.errors import ImageError, TooLargeError
 from seglab.formats import MAX_PIXELS
 
 OVERSAMPLING = 2
@@ -42,6 +42,10 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
+Pixels = NDArray[np.uint8] | Image.Image
+"""uint8 ``(H, W, 3)``, or an RGB image of Pillow's."""
+
+
 @dataclass(frozen=True)
 class Photo:
     """A decoded image.
@@ -58,26 +62,11 @@ def read_photo(source: Path | bytes, at_least: int | None = None, max_pixels: in
     """Decode an image file (or its bytes).
 
     ``at_least``: JPEGs are decoded reduced by 8, 4 or 2, the most that leaves both sides >= ``at_least``.
-    Raises :class:`ImageError` for anything that is not a whole, readable image of at most ``max_pixels``.
+    Raises :class:`ImageError` for anything that is not a whole, readable image, :class:`TooLargeError` for more than
+    ``max_pixels``.
     """
-    data = _read_bytes(source) if isinstance(source, Path) else source
-    if not data:
-        raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
-    if is_dicom(data):
-        frame = read_frame(data, max_pixels)
-        if frame.pixels is not None:
-            return Photo(frame.pixels, (frame.pixels.shape[0], frame.pixels.shape[1]))
-        data = frame.jpeg or b""
-    try:
-        with Image.open(io.BytesIO(data)) as header:
-            return _decode(header, data, at_least, max_pixels)
-    except UnidentifiedImageError as error:
-        raise ImageError(
-            f"Not an image ({_describe(data)}); expected JPEG, PNG, TIFF, BMP or WebP. "
-            "Remove it from the source, or export it again."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again from where it came.") from error
+    pixels, size = _decoded(source, at_least, max_pixels)
+    return Photo(np.array(pixels, np.uint8) if isinstance(pixels, Image.Image) else pixels, size)
 
 
 def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -108,18 +97,44 @@ def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return pixels
-    image = Image.frombuffer("RGB", (width, height), np.ascontiguousarray(pixels), "raw", "RGB", 0, 1)
-    small = image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.frombuffer(bytearray(small.tobytes()), np.uint8).reshape(size, size, 3)
+    return _shrunk(Image.frombuffer("RGB", (width, height), np.ascontiguousarray(pixels), "raw", "RGB", 0, 1), size)
 
 
 def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode an image and bring it to ``(size, size, 3)``: what a network of that size is trained on and fed.
 
-    JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``. Raises :class:`ImageError`.
+    JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``; other images are held once, as they
+    are decoded. Raises as :func:`read_photo`.
     """
-    photo = read_photo(source, at_least=OVERSAMPLING * size, max_pixels=max_pixels)
-    return Photo(fit(photo.pixels, size), photo.size)
+    pixels, whole = _decoded(source, OVERSAMPLING * size, max_pixels)
+    return Photo(_shrunk(pixels, size) if isinstance(pixels, Image.Image) else fit(pixels, size), whole)
+
+
+def _shrunk(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    small = image.resize((size, size), Image.Resampling.BILINEAR)
+    return np.frombuffer(bytearray(small.tobytes()), np.uint8).reshape(size, size, 3)
+
+
+def _decoded(source: Path | bytes, at_least: int | None, max_pixels: int) -> tuple[Pixels, tuple[int, int]]:
+    """Return what :func:`read_photo` returns, as the decoder left it."""
+    data = _read_bytes(source) if isinstance(source, Path) else source
+    if not data:
+        raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
+    if is_dicom(data):
+        frame = read_frame(data, max_pixels)
+        if frame.pixels is not None:
+            return frame.pixels, (frame.pixels.shape[0], frame.pixels.shape[1])
+        data = frame.jpeg or b""
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            return _decode(header, data, at_least, max_pixels)
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"Not an image ({_describe(data)}); expected JPEG, PNG, TIFF, BMP or WebP. "
+            "Remove it from the source, or export it again."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+        raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again from where it came.") from error
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -131,19 +146,19 @@ def _read_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _decode(header: Image.Image, data: bytes, at_least: int | None, max_pixels: int) -> Photo:
+def _decode(header: Image.Image, data: bytes, at_least: int | None, max_pixels: int) -> tuple[Pixels, tuple[int, int]]:
     width, height = header.size
     if width * height > max_pixels:
-        raise ImageError(
+        raise TooLargeError(
             f"The image has {width} x {height} = {width * height / 1e6:.0f} million pixels; at most "
             f"{max_pixels / 1e6:.0f} million are decoded. Save a smaller copy, or raise the limit."
         )
     scaled = _decode_jpeg(data, at_least) if data.startswith(JPEG_MAGIC) else None
     if scaled is None:
-        pixels = _decode_with_pillow(header)
-        return Photo(pixels, (pixels.shape[0], pixels.shape[1]))
+        image = _decode_with_pillow(header)
+        return image, (image.height, image.width)
     orientation = _orientation(header)
-    return Photo(_upright(scaled, orientation), (width, height) if orientation >= 5 else (height, width))
+    return _upright(scaled, orientation), (width, height) if orientation >= 5 else (height, width)
 
 
 def _orientation(header: Image.Image) -> int:
@@ -172,7 +187,8 @@ def _decode_jpeg(data: bytes, at_least: int | None) -> NDArray[np.uint8] | None:
     return np.asarray(pixels, np.uint8)
 
 
-def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
+def _decode_with_pillow(image: Image.Image) -> Image.Image:
+    """Return the image upright, in RGB."""
     image.load()  # before the orientation is asked for: Pillow turns TIFFs itself while it loads them
     if _orientation(image) != 1:
         image = ImageOps.exif_transpose(image)
@@ -180,10 +196,10 @@ def _decode_with_pillow(image: Image.Image) -> NDArray[np.uint8]:
         grey = np.asarray(image)
         if grey.dtype != np.uint16 and (grey.min() < 0 or grey.max() > 0xFFFF):
             raise ImageError("Samples of 32 bits; expected 8 or 16. Save the image with 8 or 16 bits a sample.")
-        return np.repeat((grey >> 8).astype(np.uint8)[..., None], 3, axis=2)  # (H, W, 3)
+        image = Image.fromarray((grey >> 8).astype(np.uint8))  # (H, W)
     if image.mode == "F":
         raise ImageError("Floating-point samples; expected 8 or 16 bits. Save the image with 8 or 16 bits a sample.")
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"), np.uint8)  # (H, W, 3)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

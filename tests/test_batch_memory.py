@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from artefact import tiny_model
-from batch_support import StandIn, run_with_report, save_many
+from batch_support import SIZE, StandIn, run_with_report, save, save_many, spot
 from numpy.typing import NDArray
 
+from batch import stages
+from batch.gate import passing
+from benchmarks.parts import jobs_of
 from export.errors import DeviceError
 from export.providers import is_out_of_memory
+from seglab.pixels import Photo, read_fitted
+
+ROOT = Path(__file__).resolve().parent.parent
 
 OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from batch.stages import Inference, Job
+from batch.jobs import Job
+from batch.stages import Inference
 from export.runtime import open_model
 
 model = open_model(Path(sys.argv[1]), "cpu", batch=256)
@@ -93,3 +103,48 @@ def test_a_device_that_cannot_hold_one_image_ends_the_run(tmp_path: Path) -> Non
 )
 def test_words_for_no_memory(text: str, expected: bool) -> None:
     assert is_out_of_memory(RuntimeError(text)) is expected
+
+
+def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all threads and processes that share the folder, small ones meanwhile."""
+    monkeypatch.setattr(stages, "LARGE_PIXELS", 3000)
+    small, large = save(tmp_path / "in" / "s.png"), save(tmp_path / "in" / "l.png", spot(60, 64))
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def slowly(data: bytes, size: int, max_pixels: int) -> Photo:
+        nonlocal at_once, most
+        photo = read_fitted(data, size, max_pixels)
+        if photo.size == (60, 64):
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            time.sleep(0.05)
+            with lock:
+                at_once -= 1
+        return photo
+
+    monkeypatch.setattr(stages, "read_fitted", slowly)
+    decoder = stages.Decoder(SIZE, False, 10_000, tmp_path)
+    jobs = [*jobs_of([small] * 4), *jobs_of([large] * 4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decoder, jobs))
+    assert most == 1
+    assert [job.error for job in jobs] == [None] * 8
+
+    code = (
+        f"from batch.gate import passing\nfrom pathlib import Path\nwith passing(Path({str(tmp_path)!r})): print('in')"
+    )
+    with passing(tmp_path):
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(1.0)
+    assert other.communicate(timeout=30)[0] == "in\n"
+
+
+def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> None:
+    large = save(tmp_path / "in" / "l.png", spot(60, 64))
+    with passing(tmp_path):
+        for limit in (1000, 3839):
+            (job,) = jobs_of([large])
+            stages.Decoder(SIZE, False, limit, tmp_path)(job)
+            assert "64 x 60" in (job.error or "")

@@ -18,6 +18,7 @@ from artefact import TINY_SIZE, blobs, tiny_model
 from numpy.typing import NDArray
 
 from export import bundled, providers, runtime
+from export.cache import GraphCache
 from export.errors import ContractError, DeviceError
 from export.gpu import NoGpuError, list_gpus
 from export.labels import drop_single_class
@@ -373,6 +374,29 @@ def test_what_devices_have_to_agree_with_is_kept_and_counts(model_file: Path, tm
     open_model(model_file, "openvino", batch=2, cache=cache)
     with np.load(proof) as again:
         np.testing.assert_array_equal(again["prob"], prob)
+
+
+def test_tensorrt_is_told_to_keep_engines_of_one_model_and_shape(tmp_path: Path) -> None:
+    """What it then does has to be seen on a GPU."""
+    plan = providers.Plan(
+        "tensorrt", providers.TENSORRT, "fp32", "H200, fp32",
+        providers=((providers.TENSORRT, {"device_id": "1"}), (providers.CUDA, {}), providers.CPU),
+    )  # fmt: skip
+    cache = GraphCache(tmp_path / "cache", "a" * 64)
+    told = cache.keeping_engines(plan, (8, 64, 64))
+    name, options = told.providers[0]
+    folder = Path(options["trt_engine_cache_path"])
+    assert (name, options["device_id"], options["trt_engine_cache_enable"]) == (providers.TENSORRT, "1", "1")
+    assert told.providers[1:] == plan.providers[1:]
+    assert folder.is_dir()
+    others = [
+        cache.keeping_engines(plan, (4, 64, 64)),
+        GraphCache(tmp_path / "cache", "b" * 64).keeping_engines(plan, (8, 64, 64)),
+        cache.keeping_engines(dataclasses.replace(plan, detail="L4, fp32"), (8, 64, 64)),
+    ]
+    assert len({str(folder), *(entry.providers[0][1]["trt_engine_cache_path"] for entry in others)}) == 4
+    (tmp_path / "file").write_text("no folder")
+    assert GraphCache(tmp_path / "file", "a" * 64).keeping_engines(plan, None) is plan
 
 
 def _noting(opened: list[Path], function: Callable[..., Any]) -> Callable[..., Any]:
