@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 from batch.clocks import Clock
 from batch.jobs import Job
 from batch.probs import ProbFiles
-from batch.processes import start_processes
+from batch.processes import end_processes, start_processes
 from batch.settings import RunSettings
 from batch.shares import share_out
 from batch.stores import Store
@@ -147,6 +147,10 @@ def open_engine(settings: RunSettings, *, few: bool) -> Engine:
 
         return HereEngine(settings, open_for(replace(settings, device=shares[0].device)))
     processes = start_processes(len(shares))
-    from batch.crew import CrewEngine  # while they load what they need
+    try:
+        from batch.crew import CrewEngine  # while they load what they need
 
-    return CrewEngine(settings, shares, processes)
+        return CrewEngine(settings, shares, processes)
+    except BaseException:
+        end_processes(processes)
+        raise

@@ -1,6 +1,6 @@
-"""Put the figures of ``benchmarks.scale`` and ``benchmarks.engine`` into ``docs/archives.md``.
+"""Put the figures of ``benchmarks.speed``, ``benchmarks.engine`` and ``benchmarks.scale`` into ``docs/archives.md``.
 
-``python -m benchmarks.archive_tables`` reads all ``*-scale.json`` and ``*-engine.json`` of ``benchmarks/results``.
+``python -m benchmarks.archive_tables`` reads all their files in ``benchmarks/results``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,40 @@ def main() -> None:
 
 
 def _text() -> Iterator[str]:
+    for path in sorted(RESULTS.glob("*-speed-*.json")):
+        yield from _speed(json.loads(path.read_text()))
     for path in sorted(RESULTS.glob("*-engine.json")):
         yield from _engine(json.loads(path.read_text()))
     for path in sorted(RESULTS.glob("*-scale.json")):
         yield from _scale(json.loads(path.read_text()))
+
+
+def _speed(figures: dict[str, Any]) -> Iterator[str]:
+    yield f"## From files to files: {figures['network']}\n\n{figures['machine']}; medians of {figures['rounds']} rounds"
+    yield "of one run (`python -m benchmarks.speed`), from the open model to the last mask. Times: images/s over the"
+    yield "loop's. Share: of `1 / (t_infer + t_host / cores)`, the parts measured alone. Dice: of masks to the PyTorch"
+    yield "original's, and what is gained against the truth beyond those."
+    for archive in dict.fromkeys(row["archive"] for row in figures["rows"]):
+        rows = [row for row in figures["rows"] if row["archive"] == archive]
+        title = f"{archive} ({rows[0]['images']} images)"
+        yield f"\n| {title} | precision | images/s | times | share | Dice, mean | worst | gained |"
+        yield "|" + " --- |" * 8
+        yield from map(_speed_row, rows)
+    yield ""
+
+
+def _speed_row(row: dict[str, Any]) -> str:
+    cells = (
+        row["label"],
+        row["precision"],
+        f"{row['images_per_second']:.1f}",
+        f"{row['ratio']:.2f}",
+        f"{row['share_of_possible']:.0%}" if "share_of_possible" in row else "",
+        f"{row['dice_to_original']:.4f}",
+        f"{row['worst_dice_to_original']:.4f}",
+        f"{row['dice_gained']:+.4f}",
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def _engine(figures: dict[str, Any]) -> Iterator[str]:

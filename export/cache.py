@@ -62,11 +62,9 @@ class GraphCache:
             np.savez(new_file, images=images, prob=prob)
         return images, prob
 
-    def told(self, plan: Plan) -> Plan:
-        """Return an OpenVINO plan with the folder in its configuration."""
-        config = json.loads(plan.options["load_config"])
-        config["CPU"]["CACHE_DIR"] = str(self.folder / "openvino")
-        return dataclasses.replace(plan, options={**plan.options, "load_config": json.dumps(config)})
+    def compiled(self, plan: Plan, fixed: Fixed) -> Path:
+        """Return the folder for what OpenVINO compiles for a plan; it is complete, or not there."""
+        return self.folder / f"{plan.device}-{self._key(plan.provider, plan.options, fixed)}"
 
     def keeping_engines(self, plan: Plan, fixed: Fixed) -> Plan:
         """Return a TensorRT plan that keeps its engines, which take minutes to build.
@@ -87,6 +85,13 @@ class GraphCache:
 
         whole = [self.model_sha256, *parts, onnxruntime.__version__, _processor()]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
+
+
+def keeping_compiled(plan: Plan, folder: Path) -> Plan:
+    """Return an OpenVINO plan that keeps what it compiles in a folder."""
+    config = json.loads(plan.options["load_config"])
+    config["CPU"]["CACHE_DIR"] = str(folder)
+    return dataclasses.replace(plan, options={**plan.options, "load_config": json.dumps(config)})
 
 
 def _processor() -> str:

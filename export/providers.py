@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import re
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.cache import Fixed, GraphCache
+from export.cache import Fixed, GraphCache, keeping_compiled
 from export.contract import DIMENSIONS
 from export.errors import DeviceError
 from export.gpu import NoGpuError, list_gpus, load_cuda_libraries
@@ -133,18 +135,44 @@ def create_session(
     ``shared``: others want the cores too, so threads without work sleep (else they spin, which is faster alone).
     Raises :class:`DeviceError`.
     """
+
+    def options_for(plan: Plan, fixed: Fixed) -> Any:
+        return _options(plan, threads, fixed, shared)
+
     if cache and plan.plugin:
-        plan = cache.told(plan)
-    elif cache and plan.provider == TENSORRT:
+        return _compiled(path, plan, lambda plan: options_for(plan, fixed), cache.compiled(plan, fixed))
+    if cache and plan.provider == CPU:
+        return _optimised(path, plan, lambda fixed: options_for(plan, fixed), fixed, cache.graph(plan, fixed))
+    if cache and plan.provider == TENSORRT:
         plan = cache.keeping_engines(plan, fixed)
-    elif cache and plan.provider == CPU:
-        return _cached(
-            path, plan, lambda fixed: _options(plan, threads, fixed, shared), fixed, cache.graph(plan, fixed)
-        )
-    return _opened(path, plan, _options(plan, threads, fixed, shared))
+    return _opened(path, plan, options_for(plan, fixed))
 
 
-def _cached(path: Path, plan: Plan, options_for: Callable[[Fixed], Any], fixed: Fixed, graph: Path) -> Any:
+def _compiled(path: Path, plan: Plan, options_for: Callable[[Plan], Any], kept: Path) -> Any:
+    """Open a model as OpenVINO compiled it, or compile it and keep that.
+
+    Its own cache is not for several processes: one may read what another has not written to its end.
+    """
+    if kept.is_dir():
+        keeping = keeping_compiled(plan, kept)
+        with contextlib.suppress(DeviceError):
+            return _opened(path, keeping, options_for(keeping))
+        shutil.rmtree(kept, ignore_errors=True)
+    fresh = kept.with_name(f".{kept.name}.{os.getpid()}-{threading.get_ident()}")
+    keeping = keeping_compiled(plan, fresh)
+    try:
+        session = _opened(path, keeping, options_for(keeping))
+        with contextlib.suppress(OSError):  # another process was first
+            fresh.rename(kept)
+    except DeviceError:
+        return _opened(path, plan, options_for(plan))
+    else:
+        return session
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _optimised(path: Path, plan: Plan, options_for: Callable[[Fixed], Any], fixed: Fixed, graph: Path) -> Any:
     """Open the optimised graph, or the model itself, and keep its optimised graph."""
     import onnxruntime
 

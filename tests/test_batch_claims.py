@@ -87,9 +87,7 @@ def test_rows_are_read_in_pages_and_only_up_to_the_last_run(tmp_path: Path) -> N
         connection.execute("DELETE FROM items WHERE id = 5")  # by hand
         rows = Rows(connection, count - 1)
         found = [rows.take(f"/src/{number}.jpg") for number in range(count)]
-        assert [row.id for row in found if row is not None] == [
-            entry.row for entry in made[:4]
-        ]  # a gap, and no further
+        assert [row.id if row else None for row in found] == [1, 2, 3, 4, None, *range(6, count), None]
         rows.leap(5)
         found = [rows.take(f"/src/{number}.jpg") for number in range(5, count)]
         assert [row.id if row else None for row in found] == [*range(6, count), None]

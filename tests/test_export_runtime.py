@@ -355,7 +355,28 @@ def test_a_cache_that_cannot_be_written_is_passed_over(model_file: Path, tmp_pat
 def test_openvino_keeps_what_it_compiled(model_file: Path, tmp_path: Path) -> None:
     for _ in range(2):
         open_model(model_file, "openvino", batch=2, cache=tmp_path / "cache")
-    assert len(list((tmp_path / "cache" / "openvino").glob("*.blob"))) == 1
+    (blob,) = (tmp_path / "cache").glob("openvino-*/*.blob")
+    size = blob.stat().st_size
+    for content in (blob.read_bytes()[:1000], b""):  # a torn one is no obstacle, and made again
+        blob.write_bytes(content)
+        assert open_model(model_file, "openvino", batch=2, cache=tmp_path / "cache").device.name == "openvino"
+        (blob,) = (tmp_path / "cache").glob("openvino-*/*.blob")
+        assert blob.stat().st_size > size / 2  # it differs by some bytes each time
+    assert not list((tmp_path / "cache").glob(".openvino-*"))
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_processes_share_a_cache_from_the_start(model_file: Path, tmp_path: Path, device: str) -> None:
+    code = (
+        "import sys; from pathlib import Path; from export.runtime import open_model; "
+        "open_model(Path(sys.argv[1]), sys.argv[2], batch=2, threads=1, cache=Path(sys.argv[3]))"
+    )
+    for attempt in range(3):
+        command = [sys.executable, "-c", code, str(model_file), device, str(tmp_path / f"cache{attempt}")]
+        processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        assert [process.communicate()[1] for process in processes] == [""] * 3
+        assert [process.returncode for process in processes] == [0] * 3
+        assert not list((tmp_path / f"cache{attempt}").glob(".*"))
 
 
 def test_what_devices_have_to_agree_with_is_kept_and_counts(model_file: Path, tmp_path: Path) -> None:
