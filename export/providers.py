@@ -344,5 +344,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of a foreign error's text."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    """Return the first line of a foreign error's text; and the next, where it ends in a colon: OpenVINO's say where."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = next(iter(lines), type(error).__name__)
+    for line in lines[1:]:
+        if not said.endswith(":"):
+            break
+        said = f"{said} {line}"
+    return said

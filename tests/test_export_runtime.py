@@ -420,6 +420,19 @@ def test_tensorrt_is_told_to_keep_engines_of_one_model_and_shape(tmp_path: Path)
     assert GraphCache(tmp_path / "file", "a" * 64).keeping_engines(plan, None) is plan
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "RuntimeError"),
+        ("\n no memory \n at 0x1", "no memory"),
+        ("Exception from core.cpp:117:\nException from plugin.cpp:9:\n  cannot map\nmore",
+         "Exception from core.cpp:117: Exception from plugin.cpp:9: cannot map"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_foreign_errors(text: str, said: str) -> None:
+    assert providers.brief(RuntimeError(text)) == said
+
+
 def _noting(opened: list[Path], function: Callable[..., Any]) -> Callable[..., Any]:
     def note(path: Path, *rest: Any) -> Any:
         opened.append(path)
