@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from seglab.errors import ImageError
 
@@ -28,7 +28,11 @@ class Read(NamedTuple):
 
 
 class Content(Protocol):
-    """Something that can be read once or several times, by any thread."""
+    """Something that can be read once or several times, by any thread. ``held``: bytes of memory that it takes."""
+
+    @property
+    def held(self) -> int:
+        """Return 0 for what is fetched when it is read."""
 
     def read(self) -> Read:
         """Return all of it. Raises :class:`ImageError` with the reason where that cannot be."""
@@ -39,6 +43,7 @@ class FileContent:
     """A file by its path."""
 
     path: str
+    held: ClassVar[int] = 0
 
     def read(self) -> Read:
         """Read the file. Raises :class:`ImageError` for what is no file, or changes meanwhile."""
@@ -71,6 +76,7 @@ class ZipContent:
     path: str
     member: zipfile.ZipInfo
     archive: zipfile.ZipFile | None = None
+    held: ClassVar[int] = 0
 
     def read(self) -> Read:
         """Decompress the member and check its sum. Raises :class:`ImageError`."""
@@ -104,6 +110,7 @@ class SliceContent:
     offset: int
     bytes: int
     mtime_ns: int
+    held: ClassVar[int] = 0
 
     def read(self) -> Read:
         """Read them. Raises :class:`ImageError`."""
@@ -128,6 +135,11 @@ class HeldContent:
     data: bytes
     mtime_ns: int
 
+    @property
+    def held(self) -> int:
+        """Return how many they are."""
+        return len(self.data)
+
     def read(self) -> Read:
         """Return them."""
         return Read(self.data, len(self.data), self.mtime_ns)
@@ -138,6 +150,7 @@ class NoContent:
     """What a source names and cannot be read; ``reason`` says why."""
 
     reason: str
+    held: ClassVar[int] = 0
 
     def read(self) -> Read:
         """Raise :class:`ImageError`."""

@@ -21,8 +21,8 @@ from typing import Self, cast
 from batch.clocks import Clock
 from batch.engine import Bound, Opened, bound_for
 from batch.errors import ProcessError
-from batch.jobs import Job, blame
-from batch.messages import Bye, Failed, Hello, Order, Orders, Outcome
+from batch.jobs import NOTHING, Job, blame
+from batch.messages import HANDFUL, Bye, Failed, Hello, Order, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.processes import END_SECONDS, Process, end_processes
@@ -30,9 +30,6 @@ from batch.settings import RunSettings
 from batch.shares import Share
 from batch.stores import Store
 from batch.trace import Trace
-
-HANDFUL = 16
-"""Jobs that are sent together, so that small images do not cost a message each."""
 
 
 @dataclass
@@ -151,6 +148,7 @@ class Crew:
         member = min(self._members, key=lambda member: member.under_way)
         member.under_way += 1
         member.waiting.append(Order(job.row, job.path, job.mask, job.bytes, job.mtime_ns, job.content))
+        job.content = NOTHING  # it may be all of an image, which is the other process's now
         if len(member.waiting) >= HANDFUL:
             self._send(member)
 

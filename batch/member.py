@@ -7,6 +7,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -15,7 +16,7 @@ from typing import Any
 
 from batch.engine import Opened, Pipe
 from batch.jobs import Job
-from batch.messages import Bye, Failed, Hello, Orders, Outcome
+from batch.messages import HANDFUL, Bye, Failed, Hello, Orders, Outcome
 from batch.outputs import Output
 from batch.probs import ProbFiles
 from batch.stores import MaskFiles
@@ -25,6 +26,8 @@ from seglab.errors import SeglabError
 
 PARTIAL_BATCH_SECONDS = 0.05
 """So long is a batch that is not full worth waiting for."""
+REPORT_SECONDS = 0.1
+"""So long does what is finished wait for company."""
 
 
 class Relayed:
@@ -48,6 +51,36 @@ class Relayed:
     def where(self, mask: str) -> str:
         """Return the name."""
         return mask
+
+
+class Reports:
+    """Outcomes on their way back, several in a message. ``relay``: has the masks that go with them."""
+
+    def __init__(self, connection: Connection, relay: Relayed | None) -> None:
+        self._connection, self._relay = connection, relay
+        self._outcomes: list[Outcome] = []
+        self._sent = time.monotonic()
+
+    @property
+    def are_due(self) -> bool:
+        """Are there many, or did they wait for long?"""
+        return len(self._outcomes) >= HANDFUL or time.monotonic() - self._sent > REPORT_SECONDS
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Take what became of jobs. Raises what must end the run."""
+        for job in jobs:
+            if job.fatal is not None:
+                raise job.fatal
+            mask = self._relay.take(job.mask) if self._relay is not None else None
+            found = (job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask)
+            self._outcomes.append(Outcome(*found))
+
+    def send(self) -> None:
+        """Send what there is."""
+        if self._outcomes:
+            self._connection.send(self._outcomes)
+            self._outcomes = []
+        self._sent = time.monotonic()
 
 
 def main() -> None:
@@ -92,13 +125,19 @@ def _work(connection: Connection, pipeline: Pipe, relay: Relayed | None) -> None
     inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, inbox, pipeline), daemon=True).start()
     words: set[str] = set()
-    with pipeline:
-        while "stop" not in words and not ("end" in words and pipeline.in_flight == 0):
-            patience = _patience(pipeline, ended="end" in words)
-            _take_orders(inbox, pipeline, words, patience)
-            _report(connection, pipeline.results(wait=pipeline.in_flight > 0), relay)
-    while pipeline.has_results:
-        _report(connection, pipeline.results(wait=False), relay)
+    reports = Reports(connection, relay)
+    try:
+        with pipeline:
+            while "stop" not in words and not ("end" in words and pipeline.in_flight == 0):
+                patience = _patience(pipeline, ended="end" in words)
+                if patience != 0.0 or pipeline.wants == 1 or reports.are_due:  # results may be long in coming
+                    reports.send()
+                _take_orders(inbox, pipeline, words, patience)
+                reports.add(pipeline.results(wait=pipeline.in_flight > 0))
+        while pipeline.has_results:
+            reports.add(pipeline.results(wait=False))
+    finally:
+        reports.send()
 
 
 def _patience(pipeline: Pipe, *, ended: bool) -> float | None:
@@ -135,16 +174,3 @@ def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipe, words: set[str],
             return
         for order in message:
             pipeline.submit(Job(*order))
-
-
-def _report(connection: Connection, jobs: Iterable[Job], relay: Relayed | None) -> None:
-    outcomes = []
-    try:
-        for job in jobs:
-            if job.fatal is not None:
-                raise job.fatal
-            mask = relay.take(job.mask) if relay is not None else None
-            outcomes.append(Outcome(job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask))
-    finally:
-        if outcomes:
-            connection.send(outcomes)

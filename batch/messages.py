@@ -13,6 +13,9 @@ from batch.records import Figures
 from batch.settings import RunSettings
 from batch.shares import Share
 
+HANDFUL = 16
+"""Jobs that are sent together, either way, so that small images do not cost a message each."""
+
 
 @dataclass(frozen=True)
 class Orders:

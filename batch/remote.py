@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from batch.content import Read, require_bounded
 from batch.errors import OutputError, SourceError, shown
@@ -66,6 +66,7 @@ class RemoteContent:
     path: str
     bytes: int
     mtime_ns: int
+    held: ClassVar[int] = 0
 
     def read(self) -> Read:
         """Fetch it. Raises :class:`ImageError`."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from export.device import Device
     from export.runtime import Model
 
+MOST_HELD_BYTES = 256 * 2**20
+"""Where images come out of a stream, no more are taken out of it while those under way hold so much."""
 FEW = 32
 """So many images are done before a second process has come up."""
 
@@ -57,6 +59,7 @@ class Runner:
         self._model = model
         self._pipeline: Pipe | None = None
         self._accepted = 0
+        self._holding: dict[int, int] = {}
         self._walking, self._booking = Clock("walk"), Clock("ledger")
         limit = settings.max_failures
         self._most_failures = FailureLimit.of(limit) if limit is not None else None
@@ -136,7 +139,8 @@ class Runner:
     def _turn(self, items: Iterator[Item], pipeline: Pipe, ledger: Ledger, bound: Bound) -> Iterator[Result]:
         at_end = False
         while (not at_end or pipeline.in_flight) and not self.report.interrupted:
-            has_room = not at_end and pipeline.in_flight + bound.chunk <= bound.in_flight
+            is_full = pipeline.in_flight + bound.chunk > bound.in_flight or self._held >= MOST_HELD_BYTES
+            has_room = not at_end and not is_full
             if has_room:
                 start = time.perf_counter()
                 chunk = self._next_chunk(items, bound.chunk)
@@ -159,7 +163,7 @@ class Runner:
     def _next_chunk(self, items: Iterator[Item], most: int) -> list[Item]:
         if self.settings.limit is not None:
             most = min(most, self.settings.limit - self._accepted)
-        return list(itertools.islice(items, most))
+        return _take(items, most)
 
     def _hand_in(self, claimed: list[Claimed], pipeline: Pipe) -> Iterator[Result]:
         for entry in claimed:
@@ -167,11 +171,17 @@ class Runner:
                 self.report.repeated += 1
             elif entry.claim is Claim.TODO:
                 self._accepted += 1
+                if entry.item.content.held:
+                    self._holding[entry.row] = entry.item.content.held
                 pipeline.submit(_job(entry))
             elif self._lacks_overlay(entry.mask):
                 pipeline.submit(_job(entry, redraw=True))
             else:
                 yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
+
+    @property
+    def _held(self) -> int:
+        return sum(self._holding.values())
 
     def _lacks_overlay(self, mask: str) -> bool:
         if self.settings.overlays is None:
@@ -183,6 +193,7 @@ class Runner:
     def _finish(self, job: Job, ledger: Ledger) -> Result:
         if job.fatal is not None:
             raise job.fatal
+        self._holding.pop(job.row, None)
         if job.redraw and job.error is None:
             return self._result(job.path, job.mask, Status.SKIPPED, seconds=job.seconds)
         figures = job.figures if job.error is None else None
@@ -204,8 +215,9 @@ class Runner:
         items = iter(self.sources)
         if self._model is not None:
             return HereEngine(self.settings, self._model), items
-        first = [] if self.settings.exact else list(itertools.islice(items, FEW + 1))
-        return open_engine(self.settings, few=len(first) <= FEW), itertools.chain(first, items)
+        first = [] if self.settings.exact else _take(items, FEW + 1)
+        few = len(first) <= FEW and sum(item.content.held for item in first) < MOST_HELD_BYTES
+        return open_engine(self.settings, few=few), itertools.chain(first, items)
 
     def _record(self, model: Opened, tools: dict[str, str]) -> RunRecord:
         device = device_of_masks(self.settings, model)
@@ -230,6 +242,18 @@ def run(settings: RunSettings) -> Generator[Result]:
     Raises as :class:`Runner`.
     """
     return iter(Runner(settings))
+
+
+def _take(items: Iterator[Item], most: int) -> list[Item]:
+    """Return the next items, at most so many, and no more once they hold much."""
+    taken: list[Item] = []
+    held = 0
+    for item in itertools.islice(items, most):
+        taken.append(item)
+        held += item.content.held
+        if held >= MOST_HELD_BYTES:
+            break
+    return taken
 
 
 def _job(entry: Claimed, *, redraw: bool = False) -> Job:

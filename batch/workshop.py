@@ -21,6 +21,8 @@ from export.errors import ContractError
 from export.runtime import Model, open_model
 
 CPU_BATCH = 8
+ONE_CORE_BATCH = 2
+"""Longer ones are no faster there, and a last one that is not full costs as much as a full one."""
 GPU_BATCH = 64
 MOST_WORKERS = 32
 REMOTE_WORKERS = 16
@@ -80,4 +82,6 @@ def _threads(*, far: bool) -> int:
 def _batch_for(settings: RunSettings) -> int:
     if settings.batch is not None:
         return settings.batch
-    return GPU_BATCH if may_be_gpu(settings.device) else CPU_BATCH
+    if may_be_gpu(settings.device):
+        return GPU_BATCH
+    return ONE_CORE_BATCH if cores() == 1 else CPU_BATCH

@@ -30,10 +30,11 @@ import click
 
 from batch.cores import cores
 from batch.settings import RunSettings
+from batch.workshop import CPU_BATCH
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
 from benchmarks.parts import host_seconds, infer_seconds, jobs_of, possible_rate, run_rate
-from benchmarks.plain_loop import BATCH, plain_loops
+from benchmarks.plain_loop import plain_loops
 from export.bundled import bundled_model
 from export.errors import DeviceError
 from export.runtime import open_model
@@ -72,14 +73,14 @@ def main(name: str, images: int, small: int, rounds: int, model: Path | None, de
 def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
     """Return the rates of the parts and of the engine on one device; nothing where it is not there."""
     try:
-        model = open_model(path, device, batch=BATCH)
+        model = open_model(path, device, batch=CPU_BATCH)
     except DeviceError as error:
         click.echo(f"not measured: {error}", err=True)
         return []
     infer, host = [], []
     rates: dict[int | None, list[float]] = {1: [], None: []}
     for _ in range(rounds):
-        infer.append(infer_seconds(model, BATCH))
+        infer.append(infer_seconds(model, CPU_BATCH))
         host.append(host_seconds([images], model.contract.size, root / "host"))
         for processes, found in rates.items():
             settings = RunSettings((str(images),), root / "out", path, device, processes=processes)

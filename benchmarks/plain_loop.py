@@ -16,11 +16,11 @@ import click
 from batch.shares import CAN_BIND
 from batch.stages import Decoder, Inference, Sink
 from batch.stores import FolderStore
+from batch.workshop import ONE_CORE_BATCH
 from benchmarks.parts import jobs_of
 from export.runtime import open_model
 from seglab.formats import MAX_PIXELS
 
-BATCH = 8
 FILE = click.Path(path_type=Path)
 
 
@@ -45,12 +45,12 @@ def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int)
     """Decode, infer, write; images of one batch after the other."""
     if CAN_BIND:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[part]})
-    model = open_model(path, "cpu", batch=BATCH, threads=1)
+    model = open_model(path, "cpu", batch=ONE_CORE_BATCH, threads=1)
     decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     inference = Inference(model, device="cpu", exact=False)
     jobs = jobs_of([images])[:count][part::parts]
-    for start in range(0, len(jobs), BATCH):
-        group = jobs[start : start + BATCH]
+    for start in range(0, len(jobs), ONE_CORE_BATCH):
+        group = jobs[start : start + ONE_CORE_BATCH]
         for job in group:
             decoder(job)
         inference(group)

@@ -22,6 +22,7 @@ import click
 import torch
 
 from batch.settings import RunSettings
+from batch.workshop import CPU_BATCH
 from benchmarks.archives import Archive, originals, photos
 from benchmarks.lab import RESULTS, machine
 from benchmarks.original import OriginalLoop
@@ -35,7 +36,6 @@ from seglab.checkpoints import Checkpoint, load_checkpoint
 from seglab.files import write_text
 from seglab.predict import Predictor
 
-BATCH = 8
 GATE_IMAGES, CALIBRATION_IMAGES = 30, 64
 FILE = click.Path(path_type=Path)
 
@@ -101,7 +101,7 @@ def _exported(checkpoint: Checkpoint, precision: str, data: Path, root: Path) ->
 def _opened(model: Path, devices: Sequence[str]) -> Iterator[Way]:
     for device in devices:
         try:
-            yield Way(open_model(model, device, batch=BATCH, shared=True))
+            yield Way(open_model(model, device, batch=CPU_BATCH, shared=True))
         except DeviceError as error:
             click.echo(f"{model.stem} on {device} is not measured: {error}", err=True)
 
@@ -122,7 +122,7 @@ def _measured(
         rival.append(len(archive.pairs) / timed(lambda: loop.run(archive.images, folders[-1])))
         host.append(host_seconds(archive.images, checkpoint.size, root / "host"))
         for way, folder in zip(ways, folders, strict=False):
-            way.seconds.append(infer_seconds(way.model, BATCH))
+            way.seconds.append(infer_seconds(way.model, CPU_BATCH))
             way.rates.append(run_rate(_settings(way.model, archive, folder)))
             click.echo(f"{archive.name}: {way.model.path.stem} {way.model.device.name} {way.rates[-1]:.1f}", err=True)
     truth = archive.judge(archive.reference).dice

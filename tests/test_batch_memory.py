@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from artefact import tiny_model
-from batch_support import SIZE, StandIn, run_with_report, save, save_many, spot
+from batch_support import SIZE, StandIn, as_model, run_with_report, save, save_many, spot
 from numpy.typing import NDArray
+from PIL import Image
 
-from batch import stages
+from batch import runner, stages
+from batch.content import HeldContent
 from batch.gate import passing
+from batch.items import Item, SourceReport
+from batch.runner import Runner
+from batch.settings import RunSettings
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
 from export.providers import is_out_of_memory
@@ -148,3 +155,34 @@ def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> 
             (job,) = jobs_of([large])
             stages.Decoder(SIZE, False, limit, tmp_path)(job)
             assert "64 x 60" in (job.error or "")
+
+
+class Held:
+    """Images in memory, as they come out of a stream; counts how far it was read."""
+
+    report = SourceReport()
+
+    def __init__(self, count: int, size: int) -> None:
+        self.read, self._count = 0, count
+        buffer = io.BytesIO()
+        Image.fromarray(spot(48, 64)).save(buffer, "BMP")
+        self._data = buffer.getvalue() + bytes(size)  # what follows the image is no concern of the decoder's
+
+    def __iter__(self) -> Iterator[Item]:
+        for number in range(self._count):
+            self.read += 1
+            yield Item(f"-/{number}", f"{number}.bmp", "-", len(self._data), 1, HeldContent(self._data, 1))
+
+
+@pytest.mark.parametrize("limit", [500_000, 10**9])
+def test_a_stream_is_read_ahead_only_by_so_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(runner, "MOST_HELD_BYTES", limit)
+    run = Runner(RunSettings(("-",), tmp_path / "out"), as_model(StandIn(batch=4)))
+    source = Held(60, 100_000)
+    run.sources = source  # type: ignore[assignment]
+    ahead = [source.read - taken for taken, _ in enumerate(run)]
+    assert len(ahead) == 60
+    assert (max(ahead) <= 10) is (limit == 500_000)  # half a megabyte under way, and half in the chunk that was taken
+    assert run.report.done == 60
