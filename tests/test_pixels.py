@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch.nn import functional
 
-from seglab.errors import ImageError
+from seglab.errors import ImageError, TooLargeError
 from seglab.pixels import fit, read_fitted, read_image, read_mask, read_photo
 
 HEIGHT, WIDTH = 48, 64
@@ -168,8 +168,32 @@ def test_bytes_after_the_image_do_no_harm(scene: NDArray[np.uint8]) -> None:
 
 
 def test_large_images_are_refused_before_decoding(scene: NDArray[np.uint8]) -> None:
-    with pytest.raises(ImageError, match="million pixels"):
+    with pytest.raises(TooLargeError, match="million pixels"):
         read_photo(encoded(Image.fromarray(scene), "PNG"), max_pixels=1000)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "1", "P", "RGBA", "I;16", "turned", "CMYK"])
+@pytest.mark.parametrize("size", [32, HEIGHT])
+def test_fitted_photos_are_whole_ones_fitted_however_they_are_decoded(
+    scene: NDArray[np.uint8], kind: str, size: int
+) -> None:
+    image, format, options = Image.fromarray(scene[:, :HEIGHT]), "PNG", {}
+    if kind == "I;16":
+        image = Image.fromarray(scene[:, :HEIGHT, 0].astype(np.uint16) << 8)
+    elif kind == "turned":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        options = {"exif": exif.tobytes()}
+    elif kind == "CMYK":
+        image, format = image.convert(kind), "JPEG"
+    elif kind != "RGB":
+        image = image.convert(kind)
+    data = encoded(image, format, **options)
+    whole, fitted = read_photo(data), read_fitted(data, size)
+    assert fitted.size == whole.size == (HEIGHT, HEIGHT)
+    assert fitted.pixels.dtype == np.uint8
+    assert fitted.pixels.shape == (size, size, 3)
+    assert np.array_equal(fitted.pixels, fit(whole.pixels, size))
 
 
 def test_files_that_cannot_be_read_are_image_errors(tmp_path: Path) -> None:
