@@ -32,6 +32,7 @@ HEADER_FIELDS = ((124, 136), (136, 148), (148, 156))
 """Where a header has size, time of change and check sum."""
 OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
+PASSED_OVER = NoContent("It was passed over.")
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 Wanted = Callable[[str], bool]
@@ -40,12 +41,16 @@ Opener = Callable[[], IO[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of an archive. ``name``: as the archive has it, with ``/``. ``bytes``, ``mtime_ns``: as it says there."""
+    """A file of an archive. ``name``: as the archive has it, with ``/``. ``bytes``, ``mtime_ns``: as it says there.
+
+    ``wanted``: was it asked for, so that its content is there?
+    """
 
     name: str
     bytes: int
     mtime_ns: int
     content: Content
+    wanted: bool
 
 
 class ArchiveEnd(Exception):
@@ -77,7 +82,7 @@ def members(path: str, wanted: Wanted, opener: Opener | None = None) -> Iterator
     :class:`ArchiveEnd` where it stops before its end.
     """
     if path.lower().endswith(ZIP_SUFFIX):
-        return _zip_members(path, opener)
+        return _zip_members(path, wanted, opener)
     return _tar_members(path, wanted) if opener is None else _remote_tar_members(path, wanted, opener)
 
 
@@ -118,7 +123,8 @@ class ArchiveSource:
         """Yield the images' names; None for a tar, which has no directory."""
         if not self.path.lower().endswith(ZIP_SUFFIX):
             return None
-        return (member.name for member in _zip_members(self.path, self.opener) if _is_image(member.name, self.suffixes))
+        found = _zip_members(self.path, lambda name: _is_image(name, self.suffixes), self.opener)
+        return (member.name for member in found if member.wanted)
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ class _Place:
 def _items(found: Iterator[Member], place: _Place, report: SourceReport) -> Iterator[Item]:
     try:
         for member in found:
-            if _is_image(member.name, place.suffixes):
+            if member.wanted:
                 path, relative = f"{place.path}/{member.name}", place.prefix + below(member.name)
                 yield Item(path, relative, place.source, member.bytes, member.mtime_ns, member.content)
             elif _is_hidden(member.name):
@@ -170,14 +176,14 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
-def _zip_members(path: str, opener: Opener | None) -> Iterator[Member]:
+def _zip_members(path: str, wanted: Wanted, opener: Opener | None) -> Iterator[Member]:
     archive = _opened_zip(path, opener)  # not closed here where its members are read through it, after the walk
     if opener is None:
         archive.close()
     for info in archive.infolist():
         if not info.is_dir():
             content = ZipContent(path, info, archive if opener else None)
-            yield Member(info.filename, info.file_size, zip_time(info), content)
+            yield Member(info.filename, info.file_size, zip_time(info), content, wanted(info.filename))
 
 
 def _opened_zip(path: str, opener: Opener | None) -> zipfile.ZipFile:
@@ -219,8 +225,9 @@ def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterat
         while (info := archive.next()) is not None:
             found += 1
             if not info.isdir():
-                mtime_ns = int(info.mtime) * 10**9
-                yield Member(info.name, info.size, mtime_ns, _content(archive, info, mtime_ns, wanted, plain))
+                mtime_ns, want = int(info.mtime) * 10**9, wanted(info.name)
+                content = _content(archive, info, mtime_ns, plain) if want else PASSED_OVER
+                yield Member(info.name, info.size, mtime_ns, content, want)
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all, for random access
     except DAMAGED as error:
         if found == 0 and isinstance(error, tarfile.ReadError):
@@ -230,11 +237,7 @@ def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterat
         raise ArchiveEnd(f"without its end mark after {found} entries: it may be incomplete")
 
 
-def _content(
-    archive: tarfile.TarFile, info: tarfile.TarInfo, mtime_ns: int, wanted: Wanted, plain: str | None
-) -> Content:
-    if not wanted(info.name):
-        return NoContent("It was passed over.")
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, mtime_ns: int, plain: str | None) -> Content:
     if not info.isreg():
         return NoContent(LINK)
     if plain and not info.issparse():

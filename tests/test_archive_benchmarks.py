@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import archive_tables, engine, fuzz, scale, throughput
+from benchmarks import archive_tables, engine, fuzz, scale, speed, throughput
+
+CHECKPOINT = Path(__file__).parent.parent / "benchmarks" / "models" / "lesion.pt"
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 @pytest.fixture(autouse=True)
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (archive_tables, engine, scale, throughput):
+    for module in (archive_tables, engine, scale, speed, throughput):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
     page = tmp_path / "archives.md"
     page.write_text("before\n<!-- archives: begin -->\nold\n<!-- archives: end -->\nafter\n")
@@ -47,6 +49,24 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
     assert "## 1,500 tiny images in a tar" in page
     assert "| cpu fp32 | 1 |" in page
     assert "old" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_speed_and_its_page(results: Path, data_dir: Path) -> None:
+    options = ["--images", "6", "--originals", "2", "--rounds", "1", "--precision", "fp32", "--device", "cpu"]
+    arguments = [str(CHECKPOINT), "--data", str(data_dir), *options, "--name", "t"]
+    ended = CliRunner().invoke(speed.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    rows = json.loads((results / "t-speed-unet-mobilenet_v2-192.json").read_text())["rows"]
+    assert [(row["archive"], row["label"]) for row in rows[1::2]] == [
+        ("600x450", "seg-batch cpu"),
+        ("originals", "seg-batch cpu"),
+    ]
+    assert all(row["images_per_second"] > 0 for row in rows)
+    assert all(row["dice_to_original"] > 0.99 for row in rows[1::2])
+    archive_tables.main()
+    assert "## From files to files: unet-mobilenet_v2-192" in (results / "archives.md").read_text()
 
 
 def test_throughput_of_several_numbers_of_processes(results: Path) -> None:
