@@ -47,9 +47,9 @@ def _text() -> Iterator[str]:
 def _speed(figures: dict[str, Any]) -> Iterator[str]:
     yield f"## From files to files: {figures['network']}\n\n{figures['machine']}; medians of {figures['rounds']} rounds"
     yield "of one run (`python -m benchmarks.speed`), from the open model to the last mask. Times: images/s over the"
-    yield "loop's. Share: of `1 / (t_infer + t_host / cores)`, the parts measured alone, the model with all cores (a session"
-    yield "of one thread on each core can be faster than that). Dice: of masks to the PyTorch original's, and what is gained"
-    yield "against the truth beyond those."
+    yield "loop's. Share: of `1 / (t_infer + t_host / cores)`, the parts measured alone, the model with all cores (a"
+    yield "session of one thread on each core can be faster than that). Dice: of masks to the PyTorch original's, and"
+    yield "what is gained against the truth beyond those."
     for archive in dict.fromkeys(row["archive"] for row in figures["rows"]):
         rows = [row for row in figures["rows"] if row["archive"] == archive]
         title = f"{archive} ({rows[0]['images']} images)"
