@@ -87,7 +87,7 @@ class Claims:
 
     def claim(self, items: Sequence[Item]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in their order."""
-        rows = [self._known.take(item.path) for item in items]
+        rows = self._take(items)
         claimed = self._claim_again((item, row) for item, row in zip(items, rows, strict=True) if row is not None)
         others = [item for item, row in zip(items, rows, strict=True) if row is None]
         if others:
@@ -97,6 +97,17 @@ class Claims:
             claimed += self._look_up(others)
         order = {id(item): number for number, item in enumerate(items)}
         return sorted(claimed, key=lambda claim: order[id(claim.item)])
+
+    def _take(self, items: Sequence[Item]) -> list[Row | None]:
+        """Return the known row of each item that fits; of a path that is named twice the first comes first."""
+        rows: list[Row | None] = []
+        passed: set[str] = set()
+        for item in items:
+            row = None if item.path in passed else self._known.take(item.path)
+            if row is None:
+                passed.add(item.path)
+            rows.append(row)
+        return rows
 
     def _claim_again(self, pairs: Iterable[tuple[Item, Row]]) -> list[Claimed]:
         pairs = list(pairs)

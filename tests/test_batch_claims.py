@@ -79,6 +79,15 @@ def test_claims_are_those_of_a_simple_model(
     assert len({clash_key(mask) for mask in masks}) == len(masks)
 
 
+def test_of_a_path_named_twice_the_first_is_taken_on(tmp_path: Path) -> None:
+    """In another order than before, so that the ledger knows the second one sooner. (Found by the test above.)"""
+    with Ledger(tmp_path, NameTemplate(), record("k1"), set) as ledger:
+        ledger.claim([item("a.jpg", 1), item("a.png", 1)])
+    with Ledger(tmp_path, NameTemplate(), record("k1"), set) as ledger:
+        claimed = ledger.claim([item("a.png", 1), item("a.jpg", 1), item("a.png", 1)])
+    assert [claim.claim for claim in claimed] == [Claim.TODO, Claim.TODO, Claim.REPEATED]
+
+
 def test_rows_are_read_in_pages_and_only_up_to_the_last_run(tmp_path: Path) -> None:
     count = SHORT + 2 * LONG
     with closing(open_for_writing(ledger_path(tmp_path))) as connection:
