@@ -52,7 +52,11 @@ def main() -> None:
 @click.option("--table", type=FILE, help="Write the table at the end: .csv, .jsonl or .parquet.")
 @click.option("--contours", type=FILE, help="Write the lesions at the end: COCO JSON, run lengths.")
 @click.option("--batch", type=POSITIVE, help="Images a model call.  [default: chosen by the device]")
-@click.option("--workers", type=POSITIVE, help="Decoding and writing threads, each.  [default: one a core]")
+@click.option(
+    "--workers",
+    type=POSITIVE,
+    help="Decoding and writing threads, each.  [default: one a core; none in a process with one core]",
+)
 @click.option("--processes", type=POSITIVE, help="Processes a device.  [default: one a core, or one a GPU]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")

@@ -22,7 +22,7 @@ from export.runtime import Model, open_model
 
 CPU_BATCH = 8
 ONE_CORE_BATCH = 2
-"""Longer ones are no faster there, and a last one that is not full costs as much as a full one."""
+"""Longer ones are hardly faster there, and a last one that is not full costs as much as a full one."""
 GPU_BATCH = 64
 MOST_WORKERS = 32
 REMOTE_WORKERS = 16
