@@ -13,7 +13,7 @@ from batch.errors import shown
 from batch.tools import tool_versions
 
 if TYPE_CHECKING:
-    from export.runtime import DeviceReport
+    from export.runtime.model import DeviceReport
 
 FORMAT_VERSION = 1
 CPU_INFO = Path("/proc/cpuinfo")
@@ -67,8 +67,8 @@ def examine(model: Path | None = None) -> DoctorReport:
 
     Raises :class:`export.errors.ContractError` for a file that is no model.
     """
-    from export.bundled import bundled_model
-    from export.runtime import inspect_devices
+    from export.runtime.bundled import bundled_model
+    from export.runtime.model import inspect_devices
 
     path = model if model is not None else bundled_model()
     name, features = _processor()

@@ -22,8 +22,8 @@ from batch.trace import Trace
 
 if TYPE_CHECKING:
     from export.contract import Contract
-    from export.device import Device
-    from export.runtime import Model
+    from export.runtime.device import Device
+    from export.runtime.model import Model
 
 BATCHES_IN_FLIGHT = 4
 """At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
@@ -75,7 +75,7 @@ class Pipe(Protocol):
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known of a model that was opened, here or in another process: see :class:`export.runtime.Model`."""
+    """What is known of a model that was opened, here or in another process: see :class:`export.runtime.model.Model`."""
 
     path: Path
     sha256: str

@@ -24,7 +24,7 @@ from batch.schema import ledger_path
 from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.workshop import open_for, set_up
-from export.runtime import Model
+from export.runtime.model import Model
 
 FORMAT_VERSION = 1
 SAMPLE = 48

@@ -31,8 +31,8 @@ from seglab.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from batch.engine import Bound, Engine, Opened, Pipe
-    from export.device import Device
-    from export.runtime import Model
+    from export.runtime.device import Device
+    from export.runtime.model import Model
 
 MOST_HELD_BYTES = 256 * 2**20
 """Where images come out of a stream, no more are taken out of it while those under way hold so much."""

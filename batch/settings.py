@@ -11,7 +11,7 @@ from typing import Any
 from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
 from batch.probs import FORMATS
-from export.providers import check_name
+from export.runtime.session import check_name
 from seglab.errors import ConfigError
 from seglab.formats import MAX_PIXELS
 

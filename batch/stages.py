@@ -30,7 +30,7 @@ FAILURES_IN_A_ROW = 3
 
 
 class Segmenter(Protocol):
-    """The part of :class:`export.runtime.Model` that the pipeline uses."""
+    """The part of :class:`export.runtime.model.Model` that the pipeline uses."""
 
     def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """``(N, S, S, 3)`` to ``(N, S, S)``."""

@@ -16,9 +16,9 @@ from batch.shares import is_gpu, may_be_gpu
 from batch.stages import Decoder, Inference, Sink, Workshop
 from batch.stores import MaskFiles
 from batch.trace import Trace
-from export.bundled import bundled_model
 from export.errors import ContractError
-from export.runtime import Model, open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import Model, open_model
 
 CPU_BATCH = 8
 ONE_CORE_BATCH = 2

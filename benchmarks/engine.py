@@ -35,9 +35,9 @@ from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
 from benchmarks.parts import host_seconds, infer_seconds, jobs_of, possible_rate, run_rate
 from benchmarks.plain_loop import plain_loops
-from export.bundled import bundled_model
 from export.errors import DeviceError
-from export.runtime import open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import open_model
 from seglab.files import write_text
 from seglab.synth import write_set
 

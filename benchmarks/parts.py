@@ -17,8 +17,8 @@ from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.stages import Decoder, Sink
 from batch.stores import FolderStore
-from export.probe import probe_images
-from export.runtime import Model
+from export.runtime.model import Model
+from export.runtime.probe import probe_images
 from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
 
 INFER_RUNS = 9

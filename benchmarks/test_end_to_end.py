@@ -15,9 +15,9 @@ from batch.runner import Runner
 from batch.settings import RunSettings
 from benchmarks.archives import Archive
 from benchmarks.original import OriginalLoop
-from export.bundled import bundled_model
 from export.errors import DeviceError
-from export.runtime import open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import open_model
 from seglab.checkpoints import Checkpoint
 
 ARCHIVES = ["600x450", "originals"]

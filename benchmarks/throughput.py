@@ -28,10 +28,10 @@ from batch.framing import TarFraming
 from batch.outputs import LEDGER_SUFFIX
 from batch.reading import LedgerReader
 from benchmarks.lab import RESULTS, machine
-from export.bundled import bundled_model
 from export.contract import read_contract
-from export.probe import probe_images
-from export.runtime import open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import open_model
+from export.runtime.probe import probe_images
 from seglab.files import write_text
 from seglab.synth import synthesise
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.contract import INPUT, PROB
-from export.labels import drop_single_class
+from export.runtime.masks import drop_single_class
 from export.samples import SYNTHETIC_SIZES, sample_files
 from seglab.pixels import fit, read_image
 from seglab.synth import synthesise
@@ -88,7 +88,7 @@ def session(model: ModelProto, *, optimise: bool = True) -> Any:
     """Open a model in memory on the CPU provider."""
     import onnxruntime
 
-    from export.providers import CPU, QUIET
+    from export.runtime.session import CPU, QUIET
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ParityError
-from export.labels import agreement, enlarge, to_mask
-from export.runtime import Model
+from export.runtime.masks import agreement, enlarge, to_mask
+from export.runtime.model import Model
 from export.samples import Sample
 from export.tolerances import Tolerance, tolerance_for
 from seglab.metrics import confusion

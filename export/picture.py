@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.parity import Original, ParityReport, Row
-from export.runtime import Model
+from export.runtime.model import Model
 from export.samples import Sample
 from seglab.figures import overlay, write_image
 

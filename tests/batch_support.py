@@ -19,7 +19,7 @@ from batch.records import Result
 from batch.runner import Runner
 from batch.settings import RunSettings
 from export.contract import Contract
-from export.runtime import Device, Model
+from export.runtime.model import Device, Model
 
 SIZE = 32
 SKIN, LESION = 230, 40

@@ -18,7 +18,7 @@ from batch import workshop
 from batch.cli import main
 from batch.workshop import CPU_BATCH, GPU_BATCH
 from export.errors import ContractError
-from export.runtime import inspect_devices
+from export.runtime.model import inspect_devices
 
 
 @pytest.fixture(scope="module")

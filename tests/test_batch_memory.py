@@ -26,7 +26,7 @@ from batch.runner import Runner
 from batch.settings import RunSettings
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
-from export.providers import is_out_of_memory
+from export.runtime.session import is_out_of_memory
 from seglab.pixels import Photo, read_fitted
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ import numpy as np
 from pathlib import Path
 from batch.jobs import Job
 from batch.stages import Inference
-from export.runtime import open_model
+from export.runtime.model import open_model
 
 model = open_model(Path(sys.argv[1]), "cpu", batch=256)
 size = model.contract.size

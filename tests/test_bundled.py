@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.bundled import bundled_model
 from export.contract import read_contract
-from export.runtime import Model, open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import Model, open_model
 from seglab.files import sha256
 from seglab.layouts import find_file_pairs
 from seglab.metrics import Scores, confusion

@@ -24,7 +24,7 @@ from export.convert import PRECISIONS, convert
 from export.errors import ContractError, ParityError
 from export.graph import contract_for, segmenter
 from export.half import in_precision
-from export.runtime import open_model
+from export.runtime.model import open_model
 from export.samples import Sample, SampleSet, edge_samples
 from export.stages import Member, Stages, fuse
 from export.trace import trace

@@ -17,13 +17,15 @@ import pytest
 from artefact import TINY_SIZE, blobs, tiny_model
 from numpy.typing import NDArray
 
-from export import bundled, providers, runtime
-from export.cache import GraphCache
 from export.errors import ContractError, DeviceError
-from export.gpu import NoGpuError, list_gpus
-from export.labels import drop_single_class
-from export.probe import probe_images
-from export.runtime import inspect_devices, open_model
+from export.runtime import bundled
+from export.runtime import model as runtime
+from export.runtime import session as providers
+from export.runtime.cache import GraphCache
+from export.runtime.masks import drop_single_class
+from export.runtime.model import inspect_devices, open_model
+from export.runtime.nvidia import NoGpuError, list_gpus
+from export.runtime.probe import probe_images
 from seglab.errors import ConfigError
 from seglab.files import sha256
 
@@ -262,7 +264,7 @@ from pathlib import Path
 from typing import Any
 import numpy as np
 from export.errors import DeviceError
-from export.runtime import open_model
+from export.runtime.model import open_model
 for device in ("cpu", "openvino", "auto"):
     model = open_model(Path(sys.argv[1]), device, batch=2)
     model.prob(np.zeros((3, 64, 64, 3), np.uint8))
@@ -286,7 +288,7 @@ assert "torch" not in sys.modules and "onnx" not in sys.modules
 
 def test_cuda_libraries_that_do_not_load_are_the_reason(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver but no CUDA libraries: onnxruntime hands out a CPU session without an error."""
-    from export.gpu import Gpu
+    from export.runtime.nvidia import Gpu
 
     if has_gpu():
         pytest.skip("this machine has an NVIDIA GPU")
@@ -368,7 +370,7 @@ def test_openvino_keeps_what_it_compiled(model_file: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_processes_share_a_cache_from_the_start(model_file: Path, tmp_path: Path, device: str) -> None:
     code = (
-        "import sys; from pathlib import Path; from export.runtime import open_model; "
+        "import sys; from pathlib import Path; from export.runtime.model import open_model; "
         "open_model(Path(sys.argv[1]), sys.argv[2], batch=2, threads=1, cache=Path(sys.argv[3]))"
     )
     for attempt in range(3):

@@ -33,7 +33,7 @@ TORCH_FREE = {
         "splits",
         "synth",
     ),
-    "export": ("bundled", "cli", "contract", "errors", "runtime"),
+    "export": ("cli", "contract", "errors", "runtime.bundled", "runtime.model"),
 }
 COMMANDS = {"seglab": "seglab.cli", "seg-export": "export.cli", "seg-batch": "batch.cli"}
 

@@ -22,8 +22,8 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
-from export.bundled import bundled_model
-from export.runtime import open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.model import open_model
 from seglab.synth import synthesise
 
 pytestmark = pytest.mark.slow

@@ -56,7 +56,7 @@ def check(
     from export.parity import CHUNK
     from export.parity import check as compare
     from export.picture import draw_worst
-    from export.runtime import open_model
+    from export.runtime.model import open_model
     from export.samples import sample_set
     from export.sheet import parity_text
     from seglab.checkpoints import load_checkpoint

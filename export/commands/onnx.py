@@ -25,7 +25,7 @@ from seglab.cli_support import command_errors
 
 if TYPE_CHECKING:
     from export.parity import ParityReport
-    from export.runtime import Model
+    from export.runtime.model import Model
     from seglab.predict import Predictor
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")  # export.convert.PRECISIONS, not imported for --help

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from export.providers import Plan
+    from export.runtime.session import Plan
 
     Proof = tuple[NDArray[np.uint8], NDArray[Any]]
     """Images ``(N, S, S, 3)``, and the CPU provider's probabilities of them as the graph gives them."""

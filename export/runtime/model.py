@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.cache import Fixed, GraphCache
 from export.contract import INPUT, MASK, PROB, Contract, read_contract
-from export.device import Device
 from export.errors import DeviceError
-from export.labels import drop_single_class
-from export.probe import probe_images, require_same
-from export.providers import (
+from export.runtime.cache import Fixed, GraphCache
+from export.runtime.device import Device
+from export.runtime.masks import drop_single_class
+from export.runtime.probe import probe_images, require_same
+from export.runtime.session import (
     BY_SPEED,
     CPU,
     DEVICES,
@@ -33,7 +33,7 @@ from export.providers import (
 from seglab.files import sha256
 
 if TYPE_CHECKING:
-    from export.cache import Proof
+    from export.runtime.cache import Proof
 
 __all__ = ["DEVICES", "Device", "DeviceReport", "Model", "inspect_devices", "open_model"]
 

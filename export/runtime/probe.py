@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import DeviceError
-from export.labels import agreement, to_mask
+from export.runtime.masks import agreement, to_mask
 from export.tolerances import tolerance_for
 from seglab.synth import MIN_SIDE, synthesise
 

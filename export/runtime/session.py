@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from export.cache import Fixed, GraphCache, keeping_compiled
 from export.contract import DIMENSIONS
 from export.errors import DeviceError
-from export.gpu import NoGpuError, list_gpus, load_cuda_libraries
+from export.runtime.cache import Fixed, GraphCache, keeping_compiled
+from export.runtime.nvidia import NoGpuError, list_gpus, load_cuda_libraries
 from seglab.errors import ConfigError
 from seglab.files import replacing
 

@@ -10,10 +10,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from export.bundled import bundled_model
 from export.contract import Contract
-from export.labels import enlarge
-from export.runtime import Device, open_model
+from export.runtime.bundled import bundled_model
+from export.runtime.masks import enlarge
+from export.runtime.model import Device, open_model
 from seglab.errors import ImageError
 from seglab.pixels import fit, read_image
 

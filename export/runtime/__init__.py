@@ -1,0 +1,1 @@
+"""Opening a model on a device that was verified, and running it."""
