@@ -42,6 +42,11 @@ def main() -> None:
 @click.option("--ledger", type=FILE, metavar="DIR", help="Folder for the ledger.  [default: OUT, or beside an archive]")
 @click.option("--model", type=FILE, help="Model file.  [default: the one that comes with the package]")
 @click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt; several by commas.")
+@click.option(
+    "--compute",
+    type=click.Choice(["fp32", "bf16"]),
+    help="Arithmetic of a float model.  [default: bf16 where the CPU has it and it passes its gate, else fp32]",
+)
 @click.option("--exact", is_flag=True, help="Decode whole images and resize inside the model: slower, the reference.")
 @click.option("--name", default="{stem}.png", help="Template of mask names; fields {stem}, {name}, {suffix}.")
 @click.option("--mask-bits", type=click.Choice(["1", "8"]), default="1", help="Bits a pixel; both read as 0/255.")

@@ -13,11 +13,11 @@ from batch.errors import shown
 from batch.tools import tool_versions
 
 if TYPE_CHECKING:
-    from export.runtime.model import DeviceReport
+    from export.runtime.inspection import DeviceReport
 
 FORMAT_VERSION = 1
 CPU_INFO = Path("/proc/cpuinfo")
-FEATURES = {
+X86_FEATURES = {
     "avx2": ("avx2",),
     "avx512": ("avx512f",),
     "vnni (fast int8)": ("avx512_vnni", "avx_vnni"),
@@ -25,7 +25,13 @@ FEATURES = {
     "amx bf16 (fast bf16)": ("amx_bf16",),
     "amx int8": ("amx_int8",),
 }
-"""Processor features that decide how fast a provider is, by the names Linux gives them (any of them)."""
+ARM_FEATURES = {
+    "dot product (fast int8)": ("asimddp",),
+    "i8mm (faster int8)": ("i8mm",),
+    "bf16": ("bf16",),
+    "sve": ("sve",),
+}
+"""Features of a CPU that decide how fast an engine is, by the names Linux gives them (any of them)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class DoctorReport:
     """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``."""
 
     system: str
-    processor: str
+    cpu: str
     cores: int
     features: dict[str, bool]
     tools: dict[str, str]
@@ -52,10 +58,8 @@ class DoctorReport:
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
-        yield f"system: {self.system}; {self.processor}, {self.cores} cores for this process"
-        yield "processor: " + (
-            ", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known"
-        )
+        yield f"system: {self.system}; {self.cpu}, {self.cores} cores for this process"
+        yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
         yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
         yield f"devices (tried on {shown(str(self.model))}):"
         for device in self.devices:
@@ -68,13 +72,13 @@ def examine(model: Path | None = None) -> DoctorReport:
     Raises :class:`export.errors.ContractError` for a file that is no model.
     """
     from export.runtime.bundled import bundled_model
-    from export.runtime.model import inspect_devices
+    from export.runtime.inspection import inspect_devices
 
     path = model if model is not None else bundled_model()
-    name, features = _processor()
+    name, features = _cpu()
     return DoctorReport(
         system=f"{platform.system()} {platform.machine()}",
-        processor=name,
+        cpu=name,
         cores=cores(),
         features=features,
         tools=tool_versions(),
@@ -83,16 +87,20 @@ def examine(model: Path | None = None) -> DoctorReport:
     )
 
 
-def _processor() -> tuple[str, dict[str, bool]]:
+def _cpu() -> tuple[str, dict[str, bool]]:
+    """Return the CPU's name and which features it has, both as far as the system says."""
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return platform.processor() or "unknown processor", {}
+        return platform.processor() or platform.machine(), {}
     found = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     values = {key.strip(): value.strip() for key, value in found.items()}
-    flags = set(values.get("flags", "").split())
-    features = {name: bool(flags.intersection(names)) for name, names in FEATURES.items()} if flags else {}
-    return values.get("model name", platform.processor() or "unknown processor"), features
+    name = values.get("model name") or f"{platform.machine()} CPU"
+    for entry, features in (("flags", X86_FEATURES), ("Features", ARM_FEATURES)):
+        if entry in values:
+            there = set(values[entry].split())
+            return name, {feature: bool(there.intersection(names)) for feature, names in features.items()}
+    return name, {}
 
 
 def _device_lines(device: DeviceReport) -> Iterator[str]:

@@ -108,7 +108,7 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """Look at what a run with these settings would do. Raises as :class:`batch.runner.Runner`, writes nothing."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
-    model = model or open_for(settings, cache=False)
+    model = model or open_for(settings)
     opened = Opened.of(model)
     found = Forecast(device=describe(opened), sources=sources.report)
     key = settings.key(model.sha256, device_of_masks(settings, opened).precision)

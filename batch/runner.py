@@ -27,6 +27,7 @@ from batch.settings import RunSettings
 from batch.sources import Sources
 from batch.tools import tool_versions
 from batch.trace import Trace, tracing
+from export.runtime.plan import REFERENCE
 from seglab.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -271,7 +272,9 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:
     """Return the device that masks are made on: the model's, or ``cpu`` for exact ones where that cannot resize."""
     if settings.exact and model.whole_on == "cpu" != model.device.name:
-        return replace(model.device, name="cpu", provider="CPUExecutionProvider", precision=model.contract.precision)
+        return replace(
+            model.device, name="cpu", engine="onnxruntime", provider=REFERENCE, precision=model.contract.precision
+        )
     return model.device
 
 
@@ -279,7 +282,7 @@ def describe(model: Opened) -> str:
     """Return what a person should know of the device that runs a model."""
     device = model.device
     why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())
-    parts = (f"{device.name} ({device.provider}, {device.precision})", device.detail, why_not)
+    parts = (f"{device.name} ({device.engine}, {device.precision})", device.detail, why_not)
     return "; ".join(part for part in parts if part)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from batch.failures import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
 from batch.probs import FORMATS
-from export.runtime.session import check_name
+from export.runtime.device import check_asked
 from seglab.errors import ConfigError
 from seglab.formats import MAX_PIXELS
 
@@ -27,7 +27,8 @@ class RunSettings:
 
     ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
     of files. ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
-    its folder, where it is not to lie in or beside ``out``. ``device``: one, or several by commas.
+    its folder, where it is not to lie in or beside ``out``. ``device``: one, or several by commas. ``compute``:
+    ``fp32``, ``bf16``, or None for what passes its gate.
     ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
     pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
@@ -46,6 +47,7 @@ class RunSettings:
     out: str | Path
     model: Path | None = None
     device: str = "auto"
+    compute: str | None = None
     exact: bool = False
     name: str = DEFAULT_NAME
     mask_bits: int = 1
@@ -66,7 +68,7 @@ class RunSettings:
     def __post_init__(self) -> None:
         NameTemplate(self.name)
         for device in self.devices:
-            check_name(device)
+            check_asked(device, self.compute)
         if self.max_failures is not None:
             FailureLimit.of(self.max_failures)
         if not self.sources and not self.files_from:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from batch.archives import is_archive
 from batch.remote import is_url
 from batch.settings import RunSettings
-from export.runtime.nvidia import NoGpuError, list_gpus
+from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from seglab.errors import ConfigError
 
 MOST_PROCESSES = 16

@@ -12,7 +12,7 @@ PACKAGES = (
     "simplejpeg",
     "onnxruntime-gpu",
     "onnxruntime",
-    "onnxruntime-ep-openvino",
+    "openvino",
 )
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from batch.cores import cores
 from batch.distance import is_far
 from batch.engine import Bound, bound_for
-from batch.outputs import Output
 from batch.pipeline import Pipeline
 from batch.probs import ProbFiles
 from batch.serial import SerialPipeline
@@ -18,7 +17,8 @@ from batch.stores import MaskFiles
 from batch.trace import Trace
 from export.errors import ContractError
 from export.runtime.bundled import bundled_model
-from export.runtime.model import Model, open_model
+from export.runtime.model import Model
+from export.runtime.opening import open_model
 
 CPU_BATCH = 8
 ONE_CORE_BATCH = 2
@@ -27,19 +27,16 @@ GPU_BATCH = 64
 MOST_WORKERS = 32
 REMOTE_WORKERS = 16
 """Threads that wait for storage far away most of the time."""
-CACHE_NAME = ".seg-batch-cache"
-"""Folder beside the ledger for optimised graphs: the next run on the same output starts sooner."""
 
 
-def open_for(settings: RunSettings, *, cache: bool = True, threads: int | None = None) -> Model:
-    """Open the model that the settings name; ``cache``: beside the ledger; ``threads``: of a processor.
+def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
+    """Open the model that the settings name; ``threads``: of a CPU.
 
     Raises ContractError and DeviceError.
     """
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else _batch_for(settings)
-    kept = Output.of(settings.out, settings.ledger).state / CACHE_NAME if cache else None
-    model = open_model(path, settings.device, batch=batch, cache=kept, shared=True, threads=threads)
+    model = open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
     if model.contract.classes > 1:
         raise ContractError(
             f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "

@@ -37,7 +37,7 @@ from benchmarks.parts import host_seconds, infer_seconds, jobs_of, possible_rate
 from benchmarks.plain_loop import plain_loops
 from export.errors import DeviceError
 from export.runtime.bundled import bundled_model
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from seglab.files import write_text
 from seglab.synth import write_set
 

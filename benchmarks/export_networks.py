@@ -23,7 +23,7 @@ from benchmarks.lab import RESULTS, machine
 from benchmarks.sections import EXPORT_PAGE, put
 from export.errors import ContractError
 from export.graph import contract_for, segmenter
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.writing import write_model
 from seglab.checkpoints import Checkpoint, NetworkSpec
 from seglab.errors import ConfigError

@@ -18,7 +18,7 @@ from batch.sources import Sources
 from batch.stages import Decoder, Sink
 from batch.stores import FolderStore
 from export.runtime.model import Model
-from export.runtime.probe import probe_images
+from export.runtime.probes import probe_images
 from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
 
 INFER_RUNS = 9

@@ -19,7 +19,7 @@ from benchmarks.conftest import CHECKPOINT
 from benchmarks.sections import EXPORT_PAGE, put
 from export.parity import CHUNK, ParityReport, check
 from export.runtime.bundled import bundled_model
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.checkpoints import load_checkpoint
 from seglab.predict import Predictor

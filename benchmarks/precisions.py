@@ -30,8 +30,9 @@ from export.calibration import calibration_set
 from export.convert import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
 from export.parity import ParityReport, check
-from export.runtime.model import Model, open_model
-from export.runtime.probe import probe_images
+from export.runtime.model import Model
+from export.runtime.opening import open_model
+from export.runtime.probes import probe_images
 from export.samples import SampleSet, sample_set
 from seglab.checkpoints import Checkpoint, load_checkpoint
 from seglab.files import write_text

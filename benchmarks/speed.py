@@ -30,7 +30,8 @@ from benchmarks.parts import host_seconds, infer_seconds, possible_rate, run_rat
 from export.calibration import calibration_set
 from export.convert import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
-from export.runtime.model import Model, open_model
+from export.runtime.model import Model
+from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.checkpoints import Checkpoint, load_checkpoint
 from seglab.files import write_text

@@ -17,7 +17,7 @@ from benchmarks.archives import Archive
 from benchmarks.original import OriginalLoop
 from export.errors import DeviceError
 from export.runtime.bundled import bundled_model
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from seglab.checkpoints import Checkpoint
 
 ARCHIVES = ["600x450", "originals"]

@@ -30,8 +30,8 @@ from batch.reading import LedgerReader
 from benchmarks.lab import RESULTS, machine
 from export.contract import read_contract
 from export.runtime.bundled import bundled_model
-from export.runtime.model import open_model
-from export.runtime.probe import probe_images
+from export.runtime.opening import open_model
+from export.runtime.probes import probe_images
 from seglab.files import write_text
 from seglab.synth import synthesise
 

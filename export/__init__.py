@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from export.runtime.segmenter import Segmenter
 
 __all__ = ["Segmenter"]
+
+# onnxruntime (from 1.29 on) reports model files, graphs and hardware to a server, and writes into the user's home. It
+# looks at this once, as it is imported, which whatever imports it here does after this line.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

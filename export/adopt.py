@@ -20,7 +20,7 @@ from export.contract import Contract
 from export.errors import ContractError, DeviceError
 from export.parity import CHUNK, ParityReport, check
 from export.runtime.masks import drop_single_class, enlarge
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
 from export.simplify import drop_notes
 from export.stages import OPSET, Member, Stages, Triple, fuse

@@ -88,13 +88,14 @@ def session(model: ModelProto, *, optimise: bool = True) -> Any:
     """Open a model in memory on the CPU provider."""
     import onnxruntime
 
-    from export.runtime.session import CPU, QUIET
+    from export.runtime.engines.onnxruntime import QUIET
+    from export.runtime.plan import REFERENCE
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[CPU])
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[REFERENCE])
 
 
 def _synthetic(index: int, size: int) -> Images:

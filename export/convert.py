@@ -15,7 +15,8 @@ from export.graph import contract_for, fused, segmenter, traced
 from export.half import layers_of
 from export.parity import CHUNK, ParityReport, check
 from export.quantise import layer_names
-from export.runtime.model import Model, open_model
+from export.runtime.model import Model
+from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
 from export.sensitivity import Candidate, candidates
 from export.writing import write_contract, write_model

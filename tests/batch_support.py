@@ -19,7 +19,8 @@ from batch.records import Result
 from batch.runner import Runner
 from batch.settings import RunSettings
 from export.contract import Contract
-from export.runtime.model import Device, Model
+from export.runtime.device import Device
+from export.runtime.model import Model
 
 SIZE = 32
 SKIN, LESION = 230, 40
@@ -33,7 +34,7 @@ class StandIn:
             arch="none", encoder=None, size=size, mean=(0, 0, 0), std=(1, 1, 1), threshold=threshold, opset=20,
             checkpoint_sha256="",
         )  # fmt: skip
-        self.device = Device("cpu", "stand-in", "fp32", "for tests")
+        self.device = Device("cpu", "stand-in 1.0", "stand-in", "fp32", "for tests")
         self.path = Path("stand-in.onnx")
         self.sha256 = sha256
         self.batch = batch

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import hypothesis
@@ -16,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # CI draws the same ones each time.
 hypothesis.settings.register_profile("seglab", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("seglab")
+
+
+# What devices are measured to do is kept in a folder of the tests' own; subprocesses inherit it.
+_cache = tempfile.TemporaryDirectory(prefix="seglab-tests-cache-")
+os.environ["SEGLAB_CACHE"] = _cache.name
 
 
 @pytest.fixture(scope="session")

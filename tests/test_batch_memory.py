@@ -26,7 +26,7 @@ from batch.runner import Runner
 from batch.settings import RunSettings
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
-from export.runtime.session import is_out_of_memory
+from export.runtime.failures import is_out_of_memory
 from seglab.pixels import Photo, read_fitted
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,7 +37,7 @@ import numpy as np
 from pathlib import Path
 from batch.jobs import Job
 from batch.stages import Inference
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 
 model = open_model(Path(sys.argv[1]), "cpu", batch=256)
 size = model.contract.size
@@ -105,6 +105,9 @@ def test_a_device_that_cannot_hold_one_image_ends_the_run(tmp_path: Path) -> Non
         ("CUDNN_STATUS_ALLOC_FAILED", True),
         ("Available memory of 1024 is smaller than requested bytes of 256", True),
         ("std::bad_alloc", True),
+        ("Exception from src/inference: can't alloc", True),
+        ("Failed to allocate 150994944 bytes of memory", True),
+        ("libopenvino.so: failed to map segment: Cannot allocate memory", True),
         ("Got invalid dimensions for input", False),
     ],
 )

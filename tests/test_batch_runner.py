@@ -128,7 +128,7 @@ def test_another_device_of_the_same_precision_does_not(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 2)
     run_all(tmp_path / "in", tmp_path / "out")
     other = StandIn()
-    other.device = replace(other.device, name="openvino", provider="OpenVINOExecutionProvider")
+    other.device = replace(other.device, name="openvino", provider="OpenVINO")
     assert statuses(run_all(tmp_path / "in", tmp_path / "out", other)) == ["skipped"] * 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -119,7 +120,7 @@ def test_who_has_something_to_wait_for_gets_threads(
 ) -> None:
     monkeypatch.setattr(workshop, "cores", lambda: 1)
     stand_in = StandIn()
-    stand_in.device = stand_in.device.__class__(device, "stand-in", "fp32", "for tests")
+    stand_in.device = replace(stand_in.device, name=device)
     for far in (False, True):
         monkeypatch.setattr(workshop, "is_far", lambda place, far=far: far and place.endswith("out"))
         settings = RunSettings((str(tmp_path),), tmp_path / "out", **more)  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ import pytest
 
 from export.contract import read_contract
 from export.runtime.bundled import bundled_model
-from export.runtime.model import Model, open_model
+from export.runtime.model import Model
+from export.runtime.opening import open_model
 from seglab.files import sha256
 from seglab.layouts import find_file_pairs
 from seglab.metrics import Scores, confusion

@@ -21,7 +21,7 @@ from export.adopt import Wrapping, adopt
 from export.cli import main
 from export.contract import read_contract
 from export.errors import ContractError, ParityError
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.networks import restore_network
 from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD

@@ -22,7 +22,7 @@ from torch import nn
 from export.cli import main
 from export.contract import read_contract
 from export.hair import RESULT, hair_stage
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from seglab.checkpoints import save_checkpoint
 from seglab.hair import hair_mask, remove_hair
 from seglab.predict import Predictor

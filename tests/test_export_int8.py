@@ -29,7 +29,7 @@ from export.errors import ContractError, ParityError
 from export.parity import CHUNK, check
 from export.quantise import LAYERS, calibrate, network_nodes, quantise
 from export.rounding import LEVELS, to_grid
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import sample_set
 from export.sensitivity import Candidate, candidates
 from seglab.errors import DataError

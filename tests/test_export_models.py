@@ -24,7 +24,7 @@ from export.convert import PRECISIONS, convert
 from export.errors import ContractError, ParityError
 from export.graph import contract_for, segmenter
 from export.half import in_precision
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet, edge_samples
 from export.stages import Member, Stages, fuse
 from export.trace import trace
@@ -227,7 +227,7 @@ def test_what_a_device_computes_in_can_be_asked_for(folder: Path, checkpoint: Ch
     path = folder / "compute.onnx"
     convert([checkpoint], path, Pictures())
     assert open_model(path, "openvino", compute="fp32").device.precision == "fp32"
-    with pytest.raises(DeviceError, match="here it computes in fp32, not in bf16"):
+    with pytest.raises(DeviceError, match="on this machine it computes in fp32, not in bf16"):
         open_model(path, "cpu", compute="bf16")
 
 

@@ -18,7 +18,7 @@ from export.convert import convert
 from export.errors import ParityError
 from export.graph import segmenter
 from export.parity import CHUNK, ParityReport, check
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import EDGES, Sample, SampleSet, edge_samples, sample_set
 from export.tolerances import TOLERANCES, tolerance_for
 from seglab.errors import DataError, ImageError

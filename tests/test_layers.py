@@ -33,7 +33,15 @@ TORCH_FREE = {
         "splits",
         "synth",
     ),
-    "export": ("cli", "contract", "errors", "runtime.bundled", "runtime.model"),
+    "export": (
+        "cli",
+        "contract",
+        "errors",
+        "runtime.bundled",
+        "runtime.inspection",
+        "runtime.opening",
+        "runtime.segmenter",
+    ),
 }
 COMMANDS = {"seglab": "seglab.cli", "seg-export": "export.cli", "seg-batch": "batch.cli"}
 

@@ -23,7 +23,7 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 from export.runtime.bundled import bundled_model
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from seglab.synth import synthesise
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.convert import convert
-from export.runtime.model import open_model
+from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.hair import remove_hair

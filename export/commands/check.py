@@ -29,7 +29,7 @@ from seglab.cli_support import command_errors
 @click.option(
     "--compute",
     type=click.Choice(["fp32", "bf16"]),
-    help="What an fp32 model is computed in.  [default: bf16 where the processor has it and that verifies]",
+    help="Arithmetic of a float model.  [default: bf16 where the CPU has it and it passes its gate, else fp32]",
 )
 @json_option
 @click.option("--picture", type=FILE, help="Draw the worst images, with both outlines, here (.jpg, .png).")
@@ -56,7 +56,7 @@ def check(
     from export.parity import CHUNK
     from export.parity import check as compare
     from export.picture import draw_worst
-    from export.runtime.model import open_model
+    from export.runtime.opening import open_model
     from export.samples import sample_set
     from export.sheet import parity_text
     from seglab.checkpoints import load_checkpoint

@@ -1,104 +1,135 @@
-"""Optimised graphs, kept from one run to the next: opening a model then takes a fraction of the time.
+"""What is worth keeping from one run to the next, in the user's cache folder: measurements, and what devices must give.
 
-onnxruntime's CPU provider writes the graph as it optimised it, fused and laid out for one kind of processor; OpenVINO
-keeps what it compiled under keys of its own. What other devices have to agree with is kept as well. A cache is never
-needed: what is missing, damaged, or of another model, processor or version is made again, and a folder that cannot be
-written is passed over.
+Nothing of it is needed: what is missing, damaged, or of another model, CPU or version is made again, and a folder that
+cannot be written, or that others can write to, is passed over. Models as engines optimised them are not kept: they
+would be opened unchecked, for a gain of some hundredths of a second (TensorRT's are, which takes minutes).
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
+import functools
 import hashlib
 import json
+import os
 import platform
-import zipfile
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from seglab.files import replacing
+from seglab.files import write_bytes
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from export.runtime.session import Plan
-
-    Proof = tuple[NDArray[np.uint8], NDArray[Any]]
-    """Images ``(N, S, S, 3)``, and the CPU provider's probabilities of them as the graph gives them."""
-
-Fixed = tuple[int, int, int] | None
+ENVIRONMENT = "SEGLAB_CACHE"
+"""Environment variable that names another folder."""
+MOST_ENTRIES = 200
+DIGEST = hashlib.sha256().digest_size
+PATIENCE_SECONDS = 30.0
 
 
-@dataclass(frozen=True)
-class GraphCache:
-    """Where optimised graphs of one model are kept. ``model_sha256``: of the model's file."""
+def cache_folder() -> Path:
+    """Return the folder, which need not be there."""
+    named = os.environ.get(ENVIRONMENT)
+    if named:
+        return Path(named)
+    import platformdirs
 
-    folder: Path
-    model_sha256: str
-
-    def graph(self, plan: Plan, fixed: Fixed) -> Path:
-        """Return the file for the optimised graph of a plan and its fixed batch, height and width."""
-        return self.folder / f"{plan.device}-{self._key(plan.provider, plan.precision, fixed)}.onnx"
-
-    def proof(self, make: Callable[[], Proof]) -> Proof:
-        """Return what every device has to agree with on the model, as it is kept, or as ``make`` makes it."""
-        import numpy as np
-
-        path = self.folder / f"proof-{self._key('proof')}.npz"
-        damaged = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-        with (
-            contextlib.suppress(*damaged),
-            path.open("rb") as kept_file,
-            np.load(kept_file, allow_pickle=False) as kept,
-        ):
-            return kept["images"], kept["prob"]
-        images, prob = make()
-        with contextlib.suppress(OSError), replacing(path) as temporary, temporary.open("wb") as new_file:
-            np.savez(new_file, images=images, prob=prob)
-        return images, prob
-
-    def compiled(self, plan: Plan, fixed: Fixed) -> Path:
-        """Return the folder for what OpenVINO compiles for a plan; it is complete, or not there."""
-        return self.folder / f"{plan.device}-{self._key(plan.provider, plan.options, fixed)}"
-
-    def keeping_engines(self, plan: Plan, fixed: Fixed) -> Plan:
-        """Return a TensorRT plan that keeps its engines, which take minutes to build.
-
-        They are of one model, one GPU and one shape; TensorRT does not look.
-        """
-        folder = self.folder / f"tensorrt-{self._key(plan.provider, plan.precision, plan.detail, fixed)}"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError:
-            return plan
-        (name, options), *others = plan.providers
-        kept = {"trt_engine_cache_enable": "1", "trt_engine_cache_path": str(folder)}
-        return dataclasses.replace(plan, providers=((name, {**options, **kept}), *others))
-
-    def _key(self, *parts: object) -> str:
-        import onnxruntime
-
-        whole = [self.model_sha256, *parts, onnxruntime.__version__, _processor()]
-        return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
+    return platformdirs.user_cache_path("seglab", appauthor=False)
 
 
-def keeping_compiled(plan: Plan, folder: Path) -> Plan:
-    """Return an OpenVINO plan that keeps what it compiles in a folder."""
-    config = json.loads(plan.options["load_config"])
-    config["CPU"]["CACHE_DIR"] = str(folder)
-    return dataclasses.replace(plan, options={**plan.options, "load_config": json.dumps(config)})
+def key(*parts: object) -> str:
+    """Return a name for what depends on these, on this CPU, and on the versions of the engines."""
+    whole = [*parts, _versions(), _cpu()]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
 
 
-def _processor() -> str:
-    """Describe the processor: an optimised graph is laid out for its vector units."""
+def read(name: str) -> bytes | None:
+    """Return what was kept under a name, as it was written, or None."""
+    folder = cache_folder()
+    with contextlib.suppress(OSError):
+        if _is_ours(folder):
+            data = (folder / name).read_bytes()
+            digest, content = data[:DIGEST], data[DIGEST:]
+            if hashlib.sha256(content).digest() == digest:
+                return content
+    return None
+
+
+def write(name: str, content: bytes) -> None:
+    """Keep something under a name, behind its SHA-256, if that can be done; the oldest go where there are many."""
+    with contextlib.suppress(OSError):
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if _is_ours(folder):
+            write_bytes(folder / name, hashlib.sha256(content).digest() + content)
+            _thin_out(folder)
+
+
+def forget(name: str) -> None:
+    """Remove what was kept under a name."""
+    with contextlib.suppress(OSError):
+        (cache_folder() / name).unlink()
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Let processes that would make the same entry do it one after the other, so that the others find it made."""
+    import filelock
+
+    lock = filelock.FileLock(cache_folder() / f"{name}.lock", timeout=PATIENCE_SECONDS)
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock.acquire()
+    except (OSError, filelock.Timeout, NotImplementedError):  # no folder, or no locks on it: each makes its own
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def subfolder(name: str) -> Path | None:
+    """Return a folder for an engine's own files, or None where there can be none."""
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _is_ours(folder):
+            return None
+        (folder / name).mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return folder / name
+
+
+def _is_ours(folder: Path) -> bool:
+    """Can nobody else write there? On Windows the user's folders are the user's."""
+    if not hasattr(os, "geteuid"):
+        return True
+    status = folder.stat()
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+def _thin_out(folder: Path) -> None:
+    entries = sorted((entry for entry in folder.iterdir() if entry.is_file()), key=lambda entry: entry.stat().st_mtime)
+    for entry in entries[:-MOST_ENTRIES]:
+        entry.unlink(missing_ok=True)
+
+
+@functools.cache
+def _versions() -> list[str]:
+    found = []
+    for package in ("seglab", "onnxruntime-gpu", "onnxruntime", "openvino"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found.append(f"{package} {metadata.version(package)}")
+    return found
+
+
+@functools.cache
+def _cpu() -> str:
+    """Describe the CPU: its vector units decide what is fast, and the last digits of what is computed."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         wanted = ("model name", "flags", "Features", "CPU part")
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith(wanted)]
         return "|".join(dict.fromkeys(lines))
-    return f"{platform.machine()} {platform.processor()}"
+    return f"{platform.machine()} {platform.platform()}"

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+
+from seglab.errors import ConfigError
+
+DEVICES = "auto|cpu|openvino|cuda|cuda:K|tensorrt"
+COMPUTES = ("fp32", "bf16")
+"""What float layers can be computed in by request."""
 
 
 @dataclass(frozen=True)
 class Device:
     """Where a model runs.
 
-    ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``provider``: onnxruntime's word for it. ``precision``:
-    what it computes in (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: what
-    ``auto`` passed over, and why.
+    ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``engine``: the library, with its version. ``provider``:
+    onnxruntime's word for what it uses; ``OpenVINO`` where that is the engine. ``precision``: what it computes in
+    (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: what was passed over, and
+    why.
     """
 
     name: str
+    engine: str
     provider: str
     precision: str
     detail: str
     rejected: dict[str, str] = field(default_factory=dict)
+
+
+def check_asked(device: str, compute: str | None = None) -> None:
+    """Raise :class:`ConfigError` for a name that no device has, or an arithmetic that nobody can ask for."""
+    if not re.fullmatch(r"auto|cpu|openvino|tensorrt|cuda(:\d+)?", device):
+        raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
+    if compute not in (None, *COMPUTES):
+        raise ConfigError(f"There is no arithmetic {compute!r} to ask for; expected {' or '.join(COMPUTES)}.")

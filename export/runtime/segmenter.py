@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from export.contract import Contract
 from export.runtime.bundled import bundled_model
+from export.runtime.device import Device
 from export.runtime.masks import enlarge
-from export.runtime.model import Device, open_model
+from export.runtime.opening import open_model
 from seglab.errors import ImageError
 from seglab.pixels import fit, read_image
 
@@ -28,9 +29,10 @@ class Segmenter:
     """A model, ready to be called with images.
 
     ``model``: a file that ``seg-export`` wrote, or None for the one that comes with the package. ``device``: one of
-    ``auto|cpu|openvino|cuda|cuda:K|tensorrt``. ``threads``: for the CPU (None: the libraries' own choice). ``exact``:
+    ``auto|cpu|openvino|cuda|cuda:K|tensorrt``. ``threads``: for the CPU (None: the engine's own choice). ``compute``:
+    ``fp32`` or ``bf16`` asks for that arithmetic (None: see :func:`export.runtime.opening.open_model`). ``exact``:
     resize inside the graph, as the model was trained and proved; without it the host resizes, which is faster and
-    differs by less than the parity figures' ``host``. Not for several threads at once. Raises
+    differs by less than the parity figures' ``host``. Several threads may call it; they take turns. Raises
     :class:`export.errors.ContractError` for a file that is no model, :class:`export.errors.DeviceError` for a device
     that cannot be had.
 
@@ -44,10 +46,11 @@ class Segmenter:
         device: str = "auto",
         *,
         threads: int | None = None,
+        compute: str | None = None,
         exact: bool = False,
     ) -> None:
         path = bundled_model() if model is None else Path(model)
-        self._model = open_model(path, device, threads=threads, batch=None if exact else BATCH)
+        self._model = open_model(path, device, threads=threads, compute=compute, batch=None if exact else BATCH)
         self._exact = exact
 
     @property

@@ -1,0 +1,54 @@
+"""From the name of a device to the ways in which it can be opened here, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from export.errors import DeviceError
+from export.runtime.devices import cpu, nvidia, openvino
+from export.runtime.plan import REFERENCE, Plan, Request
+
+AUTO = ("cuda", "openvino", "cpu")
+"""What ``auto`` chooses among. TensorRT takes minutes to open a model: it has to be asked for."""
+
+NATIVE = {"int8": (REFERENCE, openvino.PROVIDER), "fp16": (nvidia.CUDA, nvidia.TENSORRT)}
+"""Who computes in the precision of a file; the others bring it to fp32."""
+
+
+def plans_for(device: str, request: Request) -> list[Plan]:
+    """Return how ``device`` (not ``auto``) can serve a request: a plan per precision it can compute in, best first.
+
+    An int8 or fp16 model has one: what is not in that precision is computed in fp32. Raises :class:`DeviceError` with
+    the reason where the device cannot be had.
+    """
+    plans = _offered(device)
+    precision, compute = request.contract.precision, request.compute
+    if precision in NATIVE:
+        if compute == "bf16":
+            reason = f"the model is {precision}, and what of it is float is computed in fp32, not in bf16"
+            raise DeviceError(device, reason, "Use an fp32 model, or leave the choice to the device.")
+        return [_in_the_files_precision(plans[-1], precision)]
+    if compute:
+        here = ", ".join(plan.compute for plan in plans)
+        plans = [plan for plan in plans if plan.compute == compute]
+        if not plans:
+            reason = f"on this machine it computes in {here}, not in {compute}"
+            raise DeviceError(device, reason, f"Ask for {here}, or for another device.")
+    return [_with_stored_weights(plan, precision) for plan in plans]
+
+
+def _offered(device: str) -> list[Plan]:
+    if device == "cpu":
+        return cpu.plans()
+    return openvino.plans() if device == "openvino" else nvidia.plans(device)
+
+
+def _in_the_files_precision(plan: Plan, precision: str) -> Plan:
+    is_slow = plan.provider not in NATIVE[precision]
+    about = f"; a model in {precision}, computed in fp32: one in fp32 is faster" if is_slow else ""
+    return dataclasses.replace(plan, precision=precision, detail=plan.detail + about)
+
+
+def _with_stored_weights(plan: Plan, precision: str) -> Plan:
+    """Where a float model is computed in fp32, the precision of its weights (fp32, fp16-weights) is what counts."""
+    return dataclasses.replace(plan, precision=precision if plan.compute == "fp32" else plan.compute)

@@ -1,0 +1,36 @@
+"""``openvino``: the CPU by OpenVINO's own runtime, on Intel, AMD and ARM."""
+
+from __future__ import annotations
+
+from export.errors import DeviceError
+from export.runtime.engines.openvino import OTHERWISE, load
+from export.runtime.failures import brief
+from export.runtime.plan import OPENVINO, Plan
+
+PROVIDER = "OpenVINO"
+"""What stands in ledgers where onnxruntime's providers have their names."""
+
+
+def plans() -> list[Plan]:
+    """Return a plan in bf16, where the CPU computes in it, and one in fp32. Raises :class:`DeviceError`."""
+    openvino = load()
+    try:
+        core = openvino.Core()
+        name = core.get_property("CPU", "FULL_DEVICE_NAME")
+        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except Exception as error:  # OpenVINO's errors have no base of their own
+        raise DeviceError("openvino", f"it does not support this CPU: {brief(error)}", OTHERWISE) from error
+    return [
+        Plan(
+            device="openvino",
+            engine=OPENVINO,
+            version=openvino.__version__.partition("-")[0],
+            provider=PROVIDER,
+            compute=compute,
+            precision=compute,
+            detail=name,
+            antialias=False,
+            hint=OTHERWISE,
+        )
+        for compute in (("bf16", "fp32") if "BF16" in native else ("fp32",))
+    ]

@@ -1,0 +1,1 @@
+"""The libraries that run a model, each behind the protocol of :mod:`export.runtime.session`."""

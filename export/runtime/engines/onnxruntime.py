@@ -1,0 +1,113 @@
+"""onnxruntime: its own CPU provider, the reference for all devices; CUDA; TensorRT."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.contract import DIMENSIONS, INPUT, MASK, PROB
+from export.errors import DeviceError
+from export.runtime.failures import opening, running
+from export.runtime.plan import Plan
+from export.runtime.session import Images, Probs, spans
+
+HEAVY = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "QLinearConv"})
+"""Operators that hold the work; all of them must be on the device (shape arithmetic may stay on the CPU)."""
+QUIET, DEFAULT_SEVERITY = 4, 2
+
+Fixed = tuple[int, int, int]
+"""Batch, height and width of the input, where they never change."""
+
+
+class OrtSession:
+    """A model on one provider, for images at S x S and whole ones."""
+
+    def __init__(
+        self, path: Path, plan: Plan, *, fixed: Fixed | None = None, threads: int | None = None, shared: bool = False
+    ) -> None:
+        """Open the model, and require that all its work was placed on the planned provider.
+
+        ``shared``: threads without work sleep (else they spin, which is faster alone). Raises :class:`DeviceError`.
+        """
+        import onnxruntime
+
+        self._device, self._batch = plan.device, fixed and fixed[0]
+        self._only_what_is_asked_for = onnxruntime.RunOptions()
+        self._only_what_is_asked_for.only_execute_path_to_fetches = True
+        with opening(plan.device, plan.hint), _quiet():
+            self._session = onnxruntime.InferenceSession(
+                str(path),
+                _options(threads, fixed, shared),
+                providers=list(plan.providers),
+                enable_fallback=0,  # it would print to stdout and hand out a session on the CPU
+            )
+        _require_placement(self._session, plan)
+
+    def prob(self, images: Images) -> Probs:
+        """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
+        parts = [self._run([PROB], self._padded(images[span]))[0] for span in spans(len(images), self._batch)]
+        if not parts:
+            nothing: Probs = self._run([PROB], np.zeros((self._batch or 1, *images.shape[1:]), np.uint8))[0][:0]
+            return nothing
+        probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.asarray(probs[: len(images)], np.float32)
+
+    def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
+        """Return probabilities ``(N, C, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
+        prob, mask = self._run([PROB, MASK], images)
+        return np.asarray(prob, np.float32), np.asarray(mask, np.uint8)
+
+    def _padded(self, part: Images) -> Images:
+        missing = (self._batch or len(part)) - len(part)
+        return np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
+
+    def _run(self, outputs: list[str], images: Images) -> list[Any]:
+        with running(self._device, images.shape):
+            values: list[Any] = self._session.run(outputs, {INPUT: images}, self._only_what_is_asked_for)
+        return values
+
+
+def _options(threads: int | None, fixed: Fixed | None, shared: bool) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0" if shared else "1")
+    for name, length in zip(DIMENSIONS, fixed or (), strict=False):
+        options.add_free_dimension_override_by_name(name, length)
+    return options
+
+
+def _require_placement(session: Any, plan: Plan) -> None:
+    if plan.provider not in session.get_providers():
+        because = plan.complaints or "onnxruntime gave no reason"
+        raise DeviceError(plan.device, f"{plan.provider} did not load ({because})", plan.hint)
+    elsewhere = sorted(
+        {
+            f"{node.op_type} on {subgraph.ep_name}"
+            for subgraph in session.get_provider_graph_assignment_info()
+            for node in subgraph.get_nodes()
+            if node.op_type in HEAVY and subgraph.ep_name != plan.provider
+        }
+    )
+    if elsewhere:
+        reason = f"not all of the network was placed on {plan.provider}, but {', '.join(elsewhere)}"
+        raise DeviceError(plan.device, reason, "Use another device.", available=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep onnxruntime's own log off the terminal: what went wrong is said once, by us."""
+    import onnxruntime
+
+    onnxruntime.set_default_logger_severity(QUIET)
+    try:
+        yield
+    finally:
+        onnxruntime.set_default_logger_severity(DEFAULT_SEVERITY)

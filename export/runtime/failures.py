@@ -1,0 +1,58 @@
+"""Errors of the engines, which have no base of their own, become :class:`DeviceError` here and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from export.errors import DeviceError
+
+NO_MEMORY = re.compile(
+    r"failed to allocate (\d+ bytes of )?memory|can't alloc|out of memory|OUT_OF_MEMORY|ALLOC_FAILED|bad_alloc|"
+    r"bad allocation|Available memory of \d+ is smaller|Cannot allocate memory",
+    re.IGNORECASE,
+)
+"""What onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++ say when memory runs out."""
+
+
+@contextlib.contextmanager
+def opening(device: str, hint: str) -> Iterator[None]:
+    """Raise :class:`DeviceError` for whatever an engine raises while it opens a model."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        reason = f"opening the model on it failed: {brief(error)}"
+        raise DeviceError(device, reason, hint, out_of_memory=is_out_of_memory(error)) from error
+
+
+@contextlib.contextmanager
+def running(device: str, shape: tuple[int, ...]) -> Iterator[None]:
+    """Raise :class:`DeviceError` for whatever an engine raises while it runs a model on images of this shape."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        reason = f"running the model on {shape} failed: {brief(error)}"
+        hint = "Use smaller batches, or another device."
+        less = is_out_of_memory(error)
+        raise DeviceError(device, reason, hint, available=True, out_of_memory=less) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Does a foreign error say that memory ran out?"""
+    return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
+
+
+def brief(error: Exception) -> str:
+    """Return the first line of a foreign error's text; and the next, where it ends in a colon: OpenVINO's say where."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = next(iter(lines), type(error).__name__)
+    for line in lines[1:]:
+        if not said.endswith(":"):
+            break
+        said = f"{said} {line}"
+    return said

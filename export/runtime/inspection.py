@@ -1,0 +1,66 @@
+"""What this machine has: every device tried on a model, in every precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.contract import read_contract
+from export.errors import DeviceError
+from export.runtime.choosing import images_per_second
+from export.runtime.create import open_on
+from export.runtime.devices.find import plans_for
+from export.runtime.model import Model
+from export.runtime.plan import Request
+from seglab.files import sha256
+
+INSPECTED = ("cpu", "openvino", "cuda", "tensorrt")
+BATCH, SECONDS = 4, 1.0
+
+
+@dataclass(frozen=True)
+class DeviceReport:
+    """What became of one way to run a model: ``images_per_second`` is 0 where it did not verify.
+
+    ``reason``: what it is, or why it cannot be used; ``install``: what to do then.
+    """
+
+    name: str
+    available: bool
+    verified: bool
+    images_per_second: float
+    precision: str
+    reason: str
+    install: str
+
+
+def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport]:
+    """Try every device on a model: which are there, which verify, how fast they are, what to do for the others.
+
+    A device that computes in two precisions has two reports. Raises :class:`export.errors.ContractError` for a file
+    that is no model.
+    """
+    request = Request(path, read_contract(path), sha256(path), threads, BATCH)
+    found = [entry for device in INSPECTED for entry in _opened(request, device)]
+    models = [entry for entry in found if isinstance(entry, Model)]
+    rates = iter(images_per_second(models, SECONDS))
+    return [_working(entry, next(rates)) if isinstance(entry, Model) else entry for entry in found]
+
+
+def _opened(request: Request, device: str) -> Iterator[Model | DeviceReport]:
+    try:
+        plans = plans_for(device, request)
+    except DeviceError as error:
+        yield DeviceReport(device, error.available, False, 0.0, "", error.reason, error.hint)
+        return
+    for plan in plans:
+        try:
+            yield open_on(request, plan)
+        except DeviceError as error:
+            yield DeviceReport(plan.device, error.available, False, 0.0, plan.precision, error.reason, error.hint)
+
+
+def _working(model: Model, rate: float) -> DeviceReport:
+    device = model.device
+    return DeviceReport(device.name, True, True, rate, device.precision, f"{device.engine}, {device.detail}", "")

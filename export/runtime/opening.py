@@ -1,0 +1,43 @@
+"""The one road to a model: read what it is, find how a device can be had, open, verify, take the fastest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from export.contract import read_contract
+from export.runtime.choosing import open_fastest
+from export.runtime.device import check_asked
+from export.runtime.forks import require_own_process
+from export.runtime.model import Model
+from export.runtime.plan import Request
+from seglab.files import sha256
+
+
+def open_model(
+    path: Path,
+    device: str = "auto",
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    compute: str | None = None,
+    shared: bool = False,
+) -> Model:
+    """Open a model on a device and verify it there.
+
+    ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the fastest of cuda, openvino and cpu
+    that verifies. ``threads``: for the CPU (None: the engine's own choice). ``batch``: fixes the batch length of
+    :meth:`Model.prob`, which is faster. ``compute``: what float layers are computed in, ``fp32`` or ``bf16``; by itself
+    a device takes bf16 only where it has it, it is faster, and it keeps the limits of its gate on more images than are
+    looked at in fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
+
+    Verified means: the session has the provider, all convolutions were placed on it, and probe images give the CPU
+    provider's probabilities and masks within the tolerance of the precision, which ``Model.device.precision`` names.
+    Where several ways verify, they are timed for a second and the outcome is kept in the user's cache folder.
+
+    Raises :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`, and
+    :class:`seglab.errors.ConfigError` for an unknown name.
+    """
+    check_asked(device, compute)
+    require_own_process(device)
+    request = Request(path, read_contract(path), sha256(path), threads, batch, compute, shared)
+    return open_fastest(request, device)

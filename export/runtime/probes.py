@@ -1,0 +1,112 @@
+"""Verifying a session: it has to compute what the CPU provider computes, on synthetic images of the network's size."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import DeviceError
+from export.runtime import cache
+from export.runtime.devices.cpu import reference
+from export.runtime.engines.onnxruntime import OrtSession
+from export.runtime.masks import agreement, drop_single_class, to_mask
+from export.runtime.plan import Plan, Request
+from export.runtime.session import FittedSession, Images, Probs, WholeSession
+from export.tolerances import tolerance_for
+from seglab.synth import MIN_SIDE, synthesise
+
+PROBES = 2
+MANY_PROBES = 8
+"""Where float layers are computed in less than fp32; black, white and noise come on top."""
+RULE = 1
+"""Raise this where other probes are drawn, so that those that are kept are made again."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Images uint8 ``(N, S, S, 3)``, and the CPU provider's probabilities ``(N, C, S, S)`` of them."""
+
+    images: Images
+    expected: Probs
+
+
+def probe_images(height: int, width: int, count: int = PROBES) -> Images:
+    """Return synthetic images, uint8 ``(N, H, W, 3)``: hairs and noise show a resize that does not antialias."""
+    larger = max(height, MIN_SIDE), max(width, MIN_SIDE)
+    return np.stack([synthesise(*larger, seed).image[:height, :width] for seed in range(count)])
+
+
+def verify_fitted(session: FittedSession, plan: Plan, request: Request) -> None:
+    """Raise :class:`DeviceError` unless a session for S x S gives what the CPU provider gives."""
+    probes = _kept_probes(request, many=plan.compute != "fp32")
+    require_same(session.prob(probes.images), probes.expected, plan=plan, threshold=request.contract.threshold)
+
+
+def verify_whole(session: WholeSession, plan: Plan, request: Request) -> None:
+    """Raise :class:`DeviceError` unless a session for whole images gives what the CPU provider gives."""
+    size = request.contract.size
+    images = probe_images(2 * size + 37, 3 * size + 11, count=1)
+    expected, _ = OrtSession(request.path, reference(), threads=request.threads).prob_and_mask(images)
+    prob, _ = session.prob_and_mask(images)
+    require_same(prob, expected, plan=plan, threshold=request.contract.threshold)
+
+
+def require_same(prob: Probs, expected: Probs, *, plan: Plan, threshold: float) -> None:
+    """Raise :class:`DeviceError` unless probabilities ``(N, C, S, S)`` and their masks keep the limits of the gate."""
+    limits = tolerance_for(plan.precision)
+    gap = np.abs(prob - expected)
+    masks = zip(drop_single_class(prob), drop_single_class(expected), strict=True)
+    pairs = [agreement(to_mask(one, threshold), to_mask(other, threshold)) for one, other in masks]
+    dice = [limits.counted_dice(value, flipped) for flipped, value in pairs]
+    found = {  # the most telling first
+        "worst_dice": float(np.min(dice)),
+        "mean_dice": float(np.mean(dice)),
+        "flipped": sum(flipped for flipped, _ in pairs) / (len(pairs) * gap[0, 0].size),
+        "max_prob": float(gap.max()),
+        "mean_prob": float(gap.mean()),
+    }
+    for name, value in found.items():
+        limit, at_least = getattr(limits, name), name.endswith("dice")
+        if not (value >= limit if at_least else value <= limit):  # written so that NaN fails
+            side = "at least" if at_least else "at most"
+            reason = (
+                f"in {plan.precision} it does not give what the CPU provider gives: {name} is {value:.5g}, {side} "
+                f"{limit:g} allowed"
+            )
+            raise DeviceError(plan.device, reason, "Use another device.", available=True)
+
+
+def _kept_probes(request: Request, *, many: bool) -> Probes:
+    name = f"probes-{cache.key(request.sha256, RULE, many)}.npz"
+    data = cache.read(name)
+    if data is not None:
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as found:
+                return Probes(found["images"], found["expected"])
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            cache.forget(name)
+    probes = _make_probes(request, many=many)
+    file = io.BytesIO()
+    np.savez(file, images=probes.images, expected=probes.expected)
+    cache.write(name, file.getvalue())
+    return probes
+
+
+def _make_probes(request: Request, *, many: bool) -> Probes:
+    size = request.contract.size
+    images = probe_images(size, size, MANY_PROBES if many else PROBES)
+    if many:
+        images = np.concatenate([images, _edges(size)])
+    session = OrtSession(request.path, reference(), threads=request.threads)
+    return Probes(images, np.concatenate([session.prob(image[None]) for image in images]))
+
+
+def _edges(size: int) -> NDArray[np.uint8]:
+    """Return a black image, a white one, and noise."""
+    noise = np.random.default_rng(size).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return np.stack([np.zeros_like(noise), np.full_like(noise, 255), noise])
