@@ -75,7 +75,7 @@ def examine(model: Path | None = None) -> DoctorReport:
     from export.runtime.inspection import inspect_devices
 
     path = model if model is not None else bundled_model()
-    name, features = _cpu()
+    name, features = describe_cpu()
     return DoctorReport(
         system=f"{platform.system()} {platform.machine()}",
         cpu=name,
@@ -87,7 +87,7 @@ def examine(model: Path | None = None) -> DoctorReport:
     )
 
 
-def _cpu() -> tuple[str, dict[str, bool]]:
+def describe_cpu() -> tuple[str, dict[str, bool]]:
     """Return the CPU's name and which features it has, both as far as the system says."""
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")

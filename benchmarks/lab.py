@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -183,16 +182,16 @@ def write_results(suite: str, scale: str) -> None:
 
 
 def machine() -> str:
-    """Describe what computed: the GPU, or the processor and its cores."""
+    """Describe what computed: the GPU, or the CPU, its cores and the features that count."""
     import torch
+
+    from batch.doctor import describe_cpu
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    model = next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
-    )
-    return f"{model}, {os.cpu_count()} cores, no GPU"
+    name, features = describe_cpu()
+    there = ", ".join(feature for feature, has in features.items() if has)
+    return f"{name}, {os.cpu_count()} cores ({there or 'features not known'}), no GPU"
 
 
 def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,8 @@ import dataclasses
 import json
 import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +28,7 @@ from batch.workshop import CPU_BATCH
 from benchmarks.archives import Archive, originals, photos
 from benchmarks.lab import RESULTS, machine
 from benchmarks.original import OriginalLoop
-from benchmarks.parts import host_seconds, infer_seconds, possible_rate, run_rate, timed
+from benchmarks.parts import command_rate, host_seconds, infer_seconds, possible_rate, run_rate, timed
 from export.calibration import calibration_set
 from export.convert import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
@@ -48,6 +50,8 @@ class Way:
     model: Model
     seconds: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    commands: list[float] = field(default_factory=list)
+    before: list[float] = field(default_factory=list)
 
 
 @click.command()
@@ -59,6 +63,7 @@ class Way:
 @click.option("--images", default=192, show_default=True, help="Photographs of 600x450.")
 @click.option("--originals", "large", default=36, show_default=True, help="Camera originals.")
 @click.option("--rounds", default=3, show_default=True, help="Medians count.")
+@click.option("--before", type=FILE, help="Python of an earlier installation: the whole command is timed in turn.")
 def main(
     path: Path,
     data: Path,
@@ -68,6 +73,7 @@ def main(
     images: int,
     large: int,
     rounds: int,
+    before: Path | None,
 ) -> None:
     """Measure, print, write the figures."""
     checkpoint = load_checkpoint(path)
@@ -78,7 +84,7 @@ def main(
         predictor = Predictor(checkpoint)
         archives = [photos(root / "photos", images, predictor), originals(data, root / "originals", large, predictor)]
         ways = [way for model in models if model is not None for way in _opened(model, devices)]
-        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds)]
+        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds, before)]
     figures = {"machine": machine(), "network": network, "rounds": rounds, "rows": rows}
     write_text(RESULTS / f"{name}-speed-{network}.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
@@ -108,7 +114,12 @@ def _opened(model: Path, devices: Sequence[str]) -> Iterator[Way]:
 
 
 def _measured(
-    checkpoint: Checkpoint, archive: Archive, ways: Sequence[Way], root: Path, rounds: int
+    checkpoint: Checkpoint,
+    archive: Archive,
+    ways: Sequence[Way],
+    root: Path,
+    rounds: int,
+    before: Path | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for the loop, and one for each way, of one archive."""
     torch_device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -125,6 +136,8 @@ def _measured(
         for way, folder in zip(ways, folders, strict=False):
             way.seconds.append(infer_seconds(way.model, CPU_BATCH))
             way.rates.append(run_rate(_settings(way.model, archive, folder)))
+            if before is not None:
+                _in_turn(way, archive, before, root)
             click.echo(f"{archive.name}: {way.model.path.stem} {way.model.device.name} {way.rates[-1]:.1f}", err=True)
     truth = archive.judge(archive.reference).dice
     shared = {"archive": archive.name, "images": len(archive.pairs)}
@@ -148,8 +161,34 @@ def _measured(
             "infer_ms": round(1000 * statistics.median(way.seconds), 2),
             "host_ms": round(1000 * statistics.median(host), 2),
             "share_of_possible": round(statistics.median(way.rates) / possible, 3),
+            **_whole_commands(way),
             **_quality(archive, folder, truth),
         }
+
+
+def _in_turn(way: Way, archive: Archive, before: Path, root: Path) -> None:
+    """Time the whole command by both installations; the earlier one's figure is 0 where it cannot do it."""
+    images = archive.images[0].parent
+    for python, rates in ((before, way.before), (Path(sys.executable), way.commands)):
+        settings = dataclasses.replace(_settings(way.model, archive, root / "command"), sources=(str(images),))
+        try:
+            rates.append(command_rate(python, settings))
+        except subprocess.CalledProcessError:
+            if python != before:
+                raise
+            rates.append(0.0)
+        shutil.rmtree(root / "command", ignore_errors=True)
+
+
+def _whole_commands(way: Way) -> dict[str, float]:
+    if not way.commands:
+        return {}
+    ratios = [after / before for before, after in zip(way.before, way.commands, strict=True) if before]
+    return {
+        "command_images_per_second": round(statistics.median(way.commands), 2),
+        "command_before": round(statistics.median(way.before), 2),
+        **({"command_ratio_to_before": round(statistics.median(ratios), 3)} if ratios else {}),
+    }
 
 
 def _settings(model: Model, archive: Archive, out: Path) -> RunSettings:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from seglab.errors import SeglabError
-
-if TYPE_CHECKING:
-    from export.parity import ParityReport
 
 
 class ContractError(SeglabError):
@@ -15,9 +12,12 @@ class ContractError(SeglabError):
 
 
 class ParityError(SeglabError):
-    """A model does not compute what the PyTorch original computes; ``report`` has the figures."""
+    """A model does not compute what the PyTorch original computes.
 
-    def __init__(self, message: str, report: ParityReport | None = None) -> None:
+    ``report``: an :class:`export.parity.ParityReport` with the figures, where something was measured.
+    """
+
+    def __init__(self, message: str, report: Any = None) -> None:
         super().__init__(message)
         self.report = report
 

@@ -25,8 +25,8 @@ from export.runtime.devices import cpu, nvidia
 from export.runtime.devices.find import plans_for
 from export.runtime.devices.nvidia_driver import Gpu, NoGpuError, list_gpus
 from export.runtime.engines import openvino as engine
+from export.runtime.engines.failures import brief
 from export.runtime.engines.onnxruntime import OrtSession
-from export.runtime.failures import brief
 from export.runtime.inspection import inspect_devices
 from export.runtime.opening import open_model
 from export.runtime.plan import Request

@@ -17,7 +17,7 @@ network = core.read_model(path)
 size, threshold = (
     json.loads(network.get_rt_info(["framework", f"seglab.{key}"]).value) for key in ("size", "threshold")
 )
-# Left to itself, OpenVINO computes in bf16 wherever the processor can.
+# Left to itself, OpenVINO computes in bf16 wherever the CPU can.
 model = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 picture = Image.open(photo).convert("RGB")
 image = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))

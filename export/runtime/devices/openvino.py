@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from export.errors import DeviceError
+from export.runtime.engines.failures import brief
 from export.runtime.engines.openvino import OTHERWISE, load
-from export.runtime.failures import brief
 from export.runtime.plan import OPENVINO, Plan
 
 PROVIDER = "OpenVINO"

@@ -11,7 +11,7 @@ import numpy as np
 
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import DeviceError
-from export.runtime.failures import opening, running
+from export.runtime.engines.failures import opening, running
 from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, spans
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.contract import INPUT, PROB
 from export.errors import DeviceError
-from export.runtime.failures import brief, opening, running
+from export.runtime.engines.failures import brief, opening, running
 from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, spans
 
@@ -78,12 +78,17 @@ def load() -> ModuleType:
     return found
 
 
+def cut_to_prob(whole: Any, shape: list[int]) -> Any:
+    """Return the part of a graph that gives ``prob``, for images of a shape ``[N, S, S, 3]`` (N may be -1)."""
+    cut = load().Model([whole.output(PROB)], [whole.input(INPUT).get_node()], PROB)
+    cut.reshape({INPUT: shape})
+    return cut
+
+
 def _compile(path: Path, plan: Plan, shape: list[int], threads: int | None) -> Any:
     openvino = load()
     core = openvino.Core()
-    whole = core.read_model(path)
-    cut = openvino.Model([whole.output(PROB)], [whole.input(INPUT).get_node()], PROB)
-    cut.reshape({INPUT: shape})
+    cut = cut_to_prob(core.read_model(path), shape)
     # Left to itself it computes in bf16, or on ARM in fp16, wherever the CPU can, and does not say so.
     how = {"INFERENCE_PRECISION_HINT": HINTS[plan.compute], "NUM_STREAMS": 1}
     if threads:
