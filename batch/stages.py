@@ -109,15 +109,23 @@ class Inference:
             job.pixels = None
 
     def _run_or_halve(self, jobs: Sequence[Job]) -> None:
-        while True:
-            try:
-                return self._run(jobs)
-            except DeviceError as error:
-                batch = self._model.batch or 1
-                if not error.out_of_memory or self._exact or batch == 1:
-                    raise
-                self._model.use_batch(batch // 2)
-                self.notes.append(f"{self._device} ran out of memory: {batch // 2} images a call instead of {batch}")
+        while not self._has_run(jobs):
+            batch = (self._model.batch or 1) // 2
+            self._model.use_batch(batch)
+            self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
+
+    def _has_run(self, jobs: Sequence[Job]) -> bool:
+        """Run jobs; return False where memory ran out and less may do.
+
+        By then the error is gone, and with its traceback all that held on to the memory.
+        """
+        try:
+            self._run(jobs)
+        except DeviceError as error:
+            if not error.out_of_memory or self._exact or (self._model.batch or 1) == 1:
+                raise
+            return False
+        return True
 
     def _run(self, jobs: Sequence[Job]) -> None:
         batch = np.stack([_present(job.pixels) for job in jobs])  # (N, S, S, 3)

@@ -16,7 +16,7 @@ class FittedSession(Protocol):
     """Takes images that are S x S already."""
 
     def prob(self, images: Images) -> Probs:
-        """Return probabilities ``(N, C, S, S)``, 0-1, of images uint8 ``(N, S, S, 3)`` RGB, for any N.
+        """Return probabilities ``(N, C, S, S)``, 0-1, of images uint8 ``(N, S, S, 3)`` RGB, for any N from 1 on.
 
         Raises :class:`export.errors.DeviceError` where the device fails.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,17 +48,20 @@ class OrtSession:
         _require_placement(self._session, plan)
 
     def prob(self, images: Images) -> Probs:
-        """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
-        parts = [self._run([PROB], self._padded(images[span]))[0] for span in spans(len(images), self._batch)]
-        if not parts:
-            nothing: Probs = self._run([PROB], np.zeros((self._batch or 1, *images.shape[1:]), np.uint8))[0][:0]
-            return nothing
-        probs = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return np.asarray(probs[: len(images)], np.float32)
+        """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``, N at least 1."""
+        with running(self._device, images.shape):
+            probs: Probs | None = None
+            for span in spans(len(images), self._batch):
+                (prob,) = self._run([PROB], self._padded(images[span]))
+                if probs is None:  # before the next call, for whose memory there is a remedy
+                    probs = np.empty((len(images), *prob.shape[1:]), np.float32)
+                probs[span] = prob[: span.stop - span.start]
+        return cast(Probs, probs)
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
         """Return probabilities ``(N, C, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
-        prob, mask = self._run([PROB, MASK], images)
+        with running(self._device, images.shape):
+            prob, mask = self._run([PROB, MASK], images)
         return np.asarray(prob, np.float32), np.asarray(mask, np.uint8)
 
     def _padded(self, part: Images) -> Images:
@@ -66,8 +69,7 @@ class OrtSession:
         return np.concatenate([part, np.zeros((missing, *part.shape[1:]), np.uint8)]) if missing else part
 
     def _run(self, outputs: list[str], images: Images) -> list[Any]:
-        with running(self._device, images.shape):
-            values: list[Any] = self._session.run(outputs, {INPUT: images}, self._only_what_is_asked_for)
+        values: list[Any] = self._session.run(outputs, {INPUT: images}, self._only_what_is_asked_for)
         return values
 
 
