@@ -136,7 +136,7 @@ def _work(way: Way, batch: int, seconds: float, core: int, barrier: Any, counts:
 def _written(path: Path, folder: Path) -> Path:
     """Write a model cut to ``prob`` as ``benchmark_app`` takes it."""
     openvino, size = load(), read_contract(path).size
-    cut = cut_to_prob(openvino.Core().read_model(path), [1, size, size, 3])
+    cut = cut_to_prob(path, [1, size, size, 3])
     target = folder / "cut.xml"
     openvino.save_model(cut, target, compress_to_fp16=False)
     return target

@@ -19,7 +19,7 @@ def plans() -> list[Plan]:
         name = core.get_property("CPU", "FULL_DEVICE_NAME")
         native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except Exception as error:  # OpenVINO's errors have no base of their own
-        raise DeviceError("openvino", f"it does not support this CPU: {brief(error)}", OTHERWISE) from error
+        raise DeviceError("openvino", f"it does not work on this machine: {brief(error)}", OTHERWISE) from error
     return [
         Plan(
             device="openvino",

@@ -15,6 +15,10 @@ NO_MEMORY = re.compile(
 )
 """What onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++ say when memory runs out."""
 
+LESS = "Use smaller batches, or another device."
+PLACE = re.compile(r"(Exception from|Check '.*' failed at) \S+?:\d+:\s*")
+"""How OpenVINO begins: one line for each place that an error came through, what happened behind the last."""
+
 
 @contextlib.contextmanager
 def opening(device: str, hint: str) -> Iterator[None]:
@@ -25,7 +29,8 @@ def opening(device: str, hint: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"opening the model on it failed: {brief(error)}"
-        raise DeviceError(device, reason, hint, out_of_memory=is_out_of_memory(error)) from error
+        less = is_out_of_memory(error)
+        raise DeviceError(device, reason, LESS if less else hint, out_of_memory=less) from error
 
 
 @contextlib.contextmanager
@@ -37,9 +42,7 @@ def running(device: str, shape: tuple[int, ...]) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"running the model on {shape} failed: {brief(error)}"
-        hint = "Use smaller batches, or another device."
-        less = is_out_of_memory(error)
-        raise DeviceError(device, reason, hint, available=True, out_of_memory=less) from error
+        raise DeviceError(device, reason, LESS, available=True, out_of_memory=is_out_of_memory(error)) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -48,11 +51,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of a foreign error's text; and the next, where it ends in a colon: OpenVINO's say where."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    said = next(iter(lines), type(error).__name__)
-    for line in lines[1:]:
-        if not said.endswith(":"):
-            break
-        said = f"{said} {line}"
-    return said
+    """Return the first line of a foreign error's text that says more than where in the engine's source it was raised."""
+    lines = [PLACE.sub("", line).strip() for line in str(error).splitlines()]
+    return next(filter(None, lines), type(error).__name__)

@@ -78,22 +78,24 @@ def load() -> ModuleType:
     return found
 
 
-def cut_to_prob(whole: Any, shape: list[int]) -> Any:
-    """Return the part of a graph that gives ``prob``, for images of a shape ``[N, S, S, 3]`` (N may be -1)."""
-    cut = load().Model([whole.output(PROB)], [whole.input(INPUT).get_node()], PROB)
+def cut_to_prob(path: Path, shape: list[int]) -> Any:
+    """Return the part of a model's graph that gives ``prob``, for images of a shape ``[N, S, S, 3]`` (N may be -1)."""
+    openvino = load()
+    reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")  # whatever the file's name ends in
+    whole = reader.convert(reader.load(str(path)))
+    cut = openvino.Model([whole.output(PROB)], [whole.input(INPUT).get_node()], PROB)
     cut.reshape({INPUT: shape})
     return cut
 
 
 def _compile(path: Path, plan: Plan, shape: list[int], threads: int | None) -> Any:
     openvino = load()
-    core = openvino.Core()
-    cut = cut_to_prob(core.read_model(path), shape)
+    cut = cut_to_prob(path, shape)
     # Left to itself it computes in bf16, or on ARM in fp16, wherever the CPU can, and does not say so.
     how = {"INFERENCE_PRECISION_HINT": HINTS[plan.compute], "NUM_STREAMS": 1}
     if threads:
         how["INFERENCE_NUM_THREADS"] = threads
-    compiled = core.compile_model(cut, "CPU", how)
+    compiled = openvino.Core().compile_model(cut, "CPU", how)
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if taken != HINTS[plan.compute]:
         reason = f"asked for {plan.compute}, OpenVINO computes in {taken}"
