@@ -51,6 +51,6 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of a foreign error's text that says more than where in the engine's source it was raised."""
+    """Return the first line of a foreign error that says more than where in the engine it was raised."""
     lines = [PLACE.sub("", line).strip() for line in str(error).splitlines()]
     return next(filter(None, lines), type(error).__name__)
