@@ -13,6 +13,8 @@ from benchmarks.lab import RESULTS, ROOT
 from benchmarks.sections import put
 
 PAGE = ROOT / "docs" / "devices.md"
+USED = "2"
+"""The batch of a process with a core to itself: ``batch.workshop.ONE_CORE_BATCH``."""
 
 
 def main() -> None:
@@ -26,13 +28,12 @@ def _table(figures: dict[str, Any]) -> Iterator[str]:
     version = figures["openvino"].partition("-")[0]
     yield f"{figures['machine']}; OpenVINO {version}; {figures['rounds']} rounds; images/s.\n"
     heads = " | ".join(f"batch {batch}" for batch in batches)
-    yield f"| model | device | computed in | {heads} | benchmark_app | ours, share of it |"
+    yield f"| model | device | computed in | {heads} | benchmark_app | batch {USED}, share of it |"
     yield "|" + " --- |" * (len(batches) + 5)
     for row in figures["rows"]:
         rates = " | ".join(str(row["images_per_second"][batch]) for batch in batches)
         computed = row["compute"] if row["precision"] == "fp32" else f"{row['precision']}, rest {row['compute']}"
-        shares = row.get("share_of_benchmark_app", {}).values()
-        share = f"{min(shares):.2f} to {max(shares):.2f}" if shares else ""
+        share = row.get("share_of_benchmark_app", {}).get(USED, "")
         yield f"| {row['model']} | {row['device']} | {computed} | {rates} | {row.get('benchmark_app', '')} | {share} |"
 
 

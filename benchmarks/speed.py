@@ -64,6 +64,7 @@ class Way:
 @click.option("--originals", "large", default=36, show_default=True, help="Camera originals.")
 @click.option("--rounds", default=3, show_default=True, help="Medians count.")
 @click.option("--before", type=FILE, help="Python of an earlier installation: the whole command is timed in turn.")
+@click.option("--after", type=FILE, default=sys.executable, help="Python of the one beside it.  [default: this one]")
 def main(
     path: Path,
     data: Path,
@@ -74,6 +75,7 @@ def main(
     large: int,
     rounds: int,
     before: Path | None,
+    after: Path,
 ) -> None:
     """Measure, print, write the figures."""
     checkpoint = load_checkpoint(path)
@@ -84,7 +86,11 @@ def main(
         predictor = Predictor(checkpoint)
         archives = [photos(root / "photos", images, predictor), originals(data, root / "originals", large, predictor)]
         ways = [way for model in models if model is not None for way in _opened(model, devices)]
-        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds, before)]
+        rows = [
+            row
+            for archive in archives
+            for row in _measured(checkpoint, archive, ways, root, rounds, before and (before, after))
+        ]
     figures = {"machine": machine(), "network": network, "rounds": rounds, "rows": rows}
     write_text(RESULTS / f"{name}-speed-{network}.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
@@ -119,7 +125,7 @@ def _measured(
     ways: Sequence[Way],
     root: Path,
     rounds: int,
-    before: Path | None,
+    installations: tuple[Path, Path] | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for the loop, and one for each way, of one archive."""
     torch_device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -136,8 +142,8 @@ def _measured(
         for way, folder in zip(ways, folders, strict=False):
             way.seconds.append(infer_seconds(way.model, CPU_BATCH))
             way.rates.append(run_rate(_settings(way.model, archive, folder)))
-            if before is not None:
-                _in_turn(way, archive, before, root)
+            if installations is not None:
+                _in_turn(way, archive, installations, root)
             click.echo(f"{archive.name}: {way.model.path.stem} {way.model.device.name} {way.rates[-1]:.1f}", err=True)
     truth = archive.judge(archive.reference).dice
     shared = {"archive": archive.name, "images": len(archive.pairs)}
@@ -166,10 +172,11 @@ def _measured(
         }
 
 
-def _in_turn(way: Way, archive: Archive, before: Path, root: Path) -> None:
+def _in_turn(way: Way, archive: Archive, installations: tuple[Path, Path], root: Path) -> None:
     """Time the whole command by both installations; the earlier one's figure is 0 where it cannot do it."""
     images = archive.images[0].parent
-    for python, rates in ((before, way.before), (Path(sys.executable), way.commands)):
+    before, after = installations
+    for python, rates in ((before, way.before), (after, way.commands)):
         settings = dataclasses.replace(_settings(way.model, archive, root / "command"), sources=(str(images),))
         try:
             rates.append(command_rate(python, settings))
