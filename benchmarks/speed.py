@@ -86,11 +86,8 @@ def main(
         predictor = Predictor(checkpoint)
         archives = [photos(root / "photos", images, predictor), originals(data, root / "originals", large, predictor)]
         ways = [way for model in models if model is not None for way in _opened(model, devices)]
-        rows = [
-            row
-            for archive in archives
-            for row in _measured(checkpoint, archive, ways, root, rounds, before and (before, after))
-        ]
+        both = (before, after) if before else None
+        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds, both)]
     figures = {"machine": machine(), "network": network, "rounds": rounds, "rows": rows}
     write_text(RESULTS / f"{name}-speed-{network}.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
