@@ -26,7 +26,7 @@ class DeviceError(SeglabError):
     """A device that was asked for cannot be had.
 
     ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device is there, but
-    what ran on it did not verify. ``out_of_memory``: it failed while running, and less at a time may do.
+    what ran on it did not verify. ``out_of_memory``: less at a time may do.
     """
 
     def __init__(

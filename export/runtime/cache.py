@@ -2,7 +2,8 @@
 
 Nothing of it is needed: what is missing, damaged, or of another model, CPU or version is made again, and a folder that
 cannot be written, or that others can write to, is passed over. Models as engines optimised them are not kept: they
-would be opened unchecked, for a gain of some hundredths of a second (TensorRT's are, which takes minutes).
+would be opened unchecked, for a gain of some hundredths of a second. TensorRT's are, for they take minutes: in folders
+of their own and without a checksum; like all sessions they are verified as they are opened.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, content: bytes) -> None:
-    """Keep something under a name, behind its SHA-256, if that can be done; the oldest go where there are many."""
+    """Keep something under a name, behind its SHA-256, if that can be done; where there are many, the first go."""
     with contextlib.suppress(OSError):
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -75,9 +76,12 @@ def alone(name: str) -> Iterator[None]:
     """Let processes that would make the same entry do it one after the other, so that the others find it made."""
     import filelock
 
-    lock = filelock.FileLock(cache_folder() / f"{name}.lock", timeout=PATIENCE_SECONDS)
+    folder = cache_folder()
+    lock = filelock.FileLock(folder / f"{name}.lock", timeout=PATIENCE_SECONDS)
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not _is_ours(folder):
+            raise PermissionError(f"{folder} belongs to others")
         lock.acquire()
     except (OSError, filelock.Timeout, NotImplementedError):  # no folder, or no locks on it: each makes its own
         yield
@@ -110,7 +114,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _thin_out(folder: Path) -> None:
-    entries = sorted((entry for entry in folder.iterdir() if entry.is_file()), key=lambda entry: entry.stat().st_mtime)
+    files = [entry for entry in folder.iterdir() if entry.is_file() and entry.suffix != ".lock"]
+    entries = sorted(files, key=lambda entry: entry.stat().st_mtime)
     for entry in entries[:-MOST_ENTRIES]:
         entry.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Which of several plans to take: those that verify are timed for a second, and the outcome is kept."""
+"""Which of several plans to take: of each device the first that verifies, of those the fastest; the outcome is kept."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def _chosen_before(request: Request, plans: Sequence[Plan], name: str) -> Model 
         return None
     try:
         return open_on(request, plan, kept.rejected)
-    except DeviceError:
+    except DeviceError as error:
+        if error.out_of_memory:  # there may be more another time; what a run began in, it goes on in
+            raise
         cache.forget(name)
         return None
 

@@ -7,7 +7,7 @@ import os
 from export.errors import DeviceError
 
 _opened_in: int | None = None
-"""The process that first opened a model; a child that was forked off later finds its parent's number."""
+"""The process that was the first to go about opening a model; a child forked off later finds its parent's number."""
 
 
 def require_own_process(device: str) -> None:

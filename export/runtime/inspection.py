@@ -11,6 +11,7 @@ from export.errors import DeviceError
 from export.runtime.choosing import images_per_second
 from export.runtime.create import open_on
 from export.runtime.devices.find import plans_for
+from export.runtime.forks import require_own_process
 from export.runtime.model import Model
 from export.runtime.plan import Request
 from seglab.files import sha256
@@ -35,13 +36,14 @@ class DeviceReport:
     install: str
 
 
-def inspect_devices(path: Path, threads: int | None = None) -> list[DeviceReport]:
+def inspect_devices(path: Path) -> list[DeviceReport]:
     """Try every device on a model: which are there, which verify, how fast they are, what to do for the others.
 
     A device that computes in two precisions has two reports. Raises :class:`export.errors.ContractError` for a file
     that is no model.
     """
-    request = Request(path, read_contract(path), sha256(path), threads, BATCH)
+    require_own_process("auto")
+    request = Request(path, read_contract(path), sha256(path), batch=BATCH)
     found = [entry for device in INSPECTED for entry in _opened(request, device)]
     models = [entry for entry in found if isinstance(entry, Model)]
     rates = iter(images_per_second(models, SECONDS))

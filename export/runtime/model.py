@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from export.contract import Contract
@@ -29,6 +31,7 @@ class Model:
         self._opener = opener
         self._session: FittedSession | None = session
         self._whole: WholeSession | None = None
+        self._turns = threading.Lock()
 
     def prob(self, batch: Images) -> Probs:
         """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size; ``(N, C, S, S)`` of several
@@ -44,9 +47,10 @@ class Model:
         require_own_process(self.device.name)
         if not len(batch):
             return drop_single_class(np.empty((0, classes, size, size), np.float32))
-        if self._session is None:  # opening it for another batch length failed
-            self._session = self._opener.fitted(self.batch)
-        return drop_single_class(self._session.prob(batch))
+        with self._turns:
+            if self._session is None:  # opening it for another batch length failed
+                self._session = self._opener.fitted(self.batch)
+            return drop_single_class(self._session.prob(batch))
 
     def mask(self, images: Images) -> Images:
         """Return masks ``(N, H, W)``, 0 or 255 (of several classes: their numbers), of images uint8 ``(N, H, W, 3)`` of
@@ -59,9 +63,10 @@ class Model:
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
         require_own_process(self.device.name)
-        if self._whole is None:
-            self._whole = self._opener.whole()
-        prob, mask = self._whole.prob_and_mask(images)
+        with self._turns:
+            if self._whole is None:
+                self._whole = self._opener.whole()
+            prob, mask = self._whole.prob_and_mask(images)
         return drop_single_class(prob), mask
 
     def use_batch(self, batch: int) -> None:
@@ -69,6 +74,7 @@ class Model:
 
         Raises :class:`DeviceError`.
         """
-        self._session = self._whole = None
-        self.batch = batch
-        self._session = self._opener.fitted(batch)
+        with self._turns:
+            self._session = self._whole = None
+            self.batch = batch
+            self._session = self._opener.fitted(batch)

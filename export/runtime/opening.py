@@ -1,4 +1,4 @@
-"""The one road to a model: read what it is, find how a device can be had, open, verify, take the fastest."""
+"""From a file and the name of a device to an open model: read what it is, then choose, create, verify."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def open_model(
     ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the fastest of cuda, openvino and cpu
     that verifies. ``threads``: for the CPU (None: the engine's own choice). ``batch``: fixes the batch length of
     :meth:`Model.prob`, which is faster. ``compute``: what float layers are computed in, ``fp32`` or ``bf16``; by itself
-    a device takes bf16 only where it has it, it is faster, and it keeps the limits of its gate on more images than are
-    looked at in fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
+    a device takes bf16 where the CPU has it and it keeps the limits of its gate, on more images than are looked at in
+    fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
 
     Verified means: the session has the provider, all convolutions were placed on it, and probe images give the CPU
     provider's probabilities and masks within the tolerance of the precision, which ``Model.device.precision`` names.
-    Where several ways verify, they are timed for a second and the outcome is kept in the user's cache folder.
+    Where several devices verify, they are timed for a second; what was taken is kept in the user's cache folder.
 
     Raises :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`, and
     :class:`seglab.errors.ConfigError` for an unknown name.

@@ -19,8 +19,9 @@ class Request:
     """What :func:`export.runtime.opening.open_model` was asked for, and what the model's file says.
 
     ``threads``: for the CPU (None: the engine's own choice). ``batch``: the length that batches at S x S are brought
-    to (None: any). ``compute``: the only arithmetic allowed, ``fp32`` or ``bf16`` (None: what passes its gate and is
-    fastest). ``shared``: other work wants the cores, too.
+    to (None: any). ``compute``: the only arithmetic allowed, ``fp32`` or ``bf16`` (None: the best that
+    passes its gate). ``shared``: other work wants the cores, too
+    (onnxruntime then waits without spinning; OpenVINO always does).
     """
 
     path: Path
@@ -39,8 +40,8 @@ class Plan:
     ``device``: its name, numbered where there may be several. ``engine``: :data:`ONNXRUNTIME` or :data:`OPENVINO`, and
     its ``version``. ``compute``: the arithmetic of float layers. ``precision``: what the device is judged by and
     recorded with: that, or the file's own. ``antialias``: its ``Resize`` honours that attribute, so that it can take
-    whole images. ``hint``: what to do where it cannot be opened. Of onnxruntime: ``provider``, the list ``providers``
-    for its sessions, and ``complaints`` from loading their libraries.
+    whole images. ``hint``: what to do where it cannot be opened. ``provider``: what ledgers call it, of onnxruntime its
+    provider; for onnxruntime's sessions also ``providers``, and ``complaints`` from loading their libraries.
     """
 
     device: str

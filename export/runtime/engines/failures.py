@@ -15,7 +15,7 @@ NO_MEMORY = re.compile(
 )
 """What onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++ say when memory runs out."""
 
-LESS = "Use smaller batches, or another device."
+LESS, OTHER = "Use smaller batches, or another device.", "Use another device."
 PLACE = re.compile(r"(Exception from|Check '.*' failed at) \S+?:\d+:\s*")
 """How OpenVINO begins: one line for each place that an error came through, what happened behind the last."""
 
@@ -30,7 +30,7 @@ def opening(device: str, hint: str) -> Iterator[None]:
     except Exception as error:
         reason = f"opening the model on it failed: {brief(error)}"
         less = is_out_of_memory(error)
-        raise DeviceError(device, reason, LESS if less else hint, out_of_memory=less) from error
+        raise DeviceError(device, reason, LESS if less else hint, available=True, out_of_memory=less) from error
 
 
 @contextlib.contextmanager
@@ -42,7 +42,8 @@ def running(device: str, shape: tuple[int, ...]) -> Iterator[None]:
         raise
     except Exception as error:
         reason = f"running the model on {shape} failed: {brief(error)}"
-        raise DeviceError(device, reason, LESS, available=True, out_of_memory=is_out_of_memory(error)) from error
+        less = is_out_of_memory(error)
+        raise DeviceError(device, reason, LESS if less else OTHER, available=True, out_of_memory=less) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

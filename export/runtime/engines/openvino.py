@@ -26,7 +26,7 @@ _loading = threading.Lock()
 
 
 class OpenVinoSession:
-    """A model cut to ``prob`` at S x S, with one request, which is the reason for the lock.
+    """A model cut to ``prob`` at S x S, with one request: for one caller at a time.
 
     Whole images are not for OpenVINO: its ``Resize`` ignores antialiasing (openvinotoolkit/openvino#35893).
     """
@@ -34,14 +34,13 @@ class OpenVinoSession:
     def __init__(self, path: Path, plan: Plan, *, size: int, batch: int | None, threads: int | None) -> None:
         """Compile for batches of one length (None: any, which is slower). Raises :class:`DeviceError`."""
         self._device, self._batch = plan.device, batch
-        self._lock = threading.Lock()
         with opening(plan.device, plan.hint):
             self._request = _compile(path, plan, [batch or -1, size, size, 3], threads).create_infer_request()
 
     def prob(self, images: Images) -> Probs:
         """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
         # Into OpenVINO's own memory and out of it: a request that was given an array once may write into it later.
-        with self._lock, running(self._device, images.shape):
+        with running(self._device, images.shape):
             _, classes, *plane = self._request.model_outputs[0].get_partial_shape()
             shape = (len(images), *(side.get_length() for side in (classes, *plane)))
             probs = np.empty(shape, np.float32)
