@@ -64,6 +64,9 @@ class DoctorReport:
         yield f"devices (tried on {shown(str(self.model))}):"
         for device in self.devices:
             yield from _device_lines(device)
+        if self.is_usable:
+            fastest = max(self.devices, key=lambda device: device.images_per_second)
+            yield f"fastest: {fastest.name}, {fastest.precision}"
 
 
 def examine(model: Path | None = None) -> DoctorReport:

@@ -157,6 +157,7 @@ def test_doctor(model: Path) -> None:
     done = invoke("doctor", "--model", model)
     assert done.exit_code == 0, done.output
     assert re.search(r"cpu +works, \d", done.stdout)
+    assert re.search(r"fastest: (cpu|openvino|cuda:0), \w+\n$", done.stdout)
     found = json.loads(invoke("doctor", "--model", model, "--json").stdout)
     assert found["format_version"] == 1
     assert {device["name"] for device in found["devices"]} >= {"cpu", "openvino"}

@@ -75,7 +75,7 @@ def in_both_precisions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU have bf16, whatever CPU it is."""
     exact = openvino.plans()[-1]
     fast = dataclasses.replace(exact, compute="bf16", precision="bf16")
-    monkeypatch.setattr(openvino, "plans", lambda: [fast, exact])
+    monkeypatch.setattr(openvino, "plans", lambda *_: [fast, exact])
 
 
 @pytest.mark.parametrize(("cpu", "fast", "taken"), [(40.0, 90.0, "openvino"), (90.0, 40.0, "cpu")])
@@ -226,7 +226,7 @@ def test_a_fast_precision_that_verifies_is_taken_unless_another_is_asked_for(
 
 def test_a_precision_that_no_device_has_is_an_error(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = openvino.plans()[-1]
-    monkeypatch.setattr(openvino, "plans", lambda: [exact])
+    monkeypatch.setattr(openvino, "plans", lambda *_: [exact])
     for device in ("auto", "cpu", "openvino"):
         with pytest.raises(DeviceError, match="on this machine it computes in fp32, not in bf16"):
             open_model(model_file, device, compute="bf16")

@@ -10,13 +10,12 @@ from export.contract import read_contract
 from export.errors import DeviceError
 from export.runtime.choosing import images_per_second
 from export.runtime.create import open_on
-from export.runtime.devices.find import plans_for
+from export.runtime.devices.find import FAMILIES, plans_for
 from export.runtime.forks import require_own_process
 from export.runtime.model import Model
 from export.runtime.plan import Request
 from seglab.files import sha256
 
-INSPECTED = ("cpu", "openvino", "cuda", "tensorrt")
 BATCH, SECONDS = 4, 1.0
 
 
@@ -44,7 +43,7 @@ def inspect_devices(path: Path) -> list[DeviceReport]:
     """
     require_own_process("auto")
     request = Request(path, read_contract(path), sha256(path), batch=BATCH)
-    found = [entry for device in INSPECTED for entry in _opened(request, device)]
+    found = [entry for device in FAMILIES for entry in _opened(request, device)]
     models = [entry for entry in found if isinstance(entry, Model)]
     rates = iter(images_per_second(models, SECONDS))
     return [_working(entry, next(rates)) if isinstance(entry, Model) else entry for entry in found]

@@ -78,7 +78,8 @@ def require_same(prob: Probs, expected: Probs, *, plan: Plan, threshold: float) 
                 f"in {plan.precision} it does not give what the CPU provider gives: {name} is {value:.5g}, {side} "
                 f"{limit:g} allowed"
             )
-            raise DeviceError(plan.device, reason, "Use another device.", available=True)
+            hint = "Use another device." if plan.compute == "fp32" else "Ask for --compute fp32."
+            raise DeviceError(plan.device, reason, hint, available=True)
 
 
 def _kept_probes(request: Request, *, many: bool) -> Probes:

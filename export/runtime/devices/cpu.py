@@ -5,7 +5,7 @@ from __future__ import annotations
 from export.runtime.plan import ONNXRUNTIME, REFERENCE, Plan
 
 
-def plans() -> list[Plan]:
+def plans(_device: str = "cpu") -> list[Plan]:
     """Return the one plan; there is always a CPU."""
     return [reference()]
 

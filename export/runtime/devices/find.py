@@ -8,6 +8,9 @@ from export.errors import DeviceError
 from export.runtime.devices import cpu, nvidia, openvino
 from export.runtime.plan import REFERENCE, Plan, Request
 
+FAMILIES = {"cpu": cpu, "openvino": openvino, "cuda": nvidia, "tensorrt": nvidia}
+"""The module that gives the plans of a device, by the name before the colon."""
+
 AUTO = ("cuda", "openvino", "cpu")
 """What ``auto`` chooses among. TensorRT takes minutes to open a model: it has to be asked for."""
 
@@ -21,7 +24,7 @@ def plans_for(device: str, request: Request) -> list[Plan]:
     An int8 or fp16 model has one: what is not in that precision is computed in fp32. Raises :class:`DeviceError` with
     the reason where the device cannot be had.
     """
-    plans = _offered(device)
+    plans = FAMILIES[device.partition(":")[0]].plans(device)
     precision, compute = request.contract.precision, request.compute
     if precision in NATIVE:
         if compute == "bf16":
@@ -35,12 +38,6 @@ def plans_for(device: str, request: Request) -> list[Plan]:
             reason = f"on this machine it computes in {here}, not in {compute}"
             raise DeviceError(device, reason, f"Ask for {here}, or for another device.")
     return [_with_stored_weights(plan, precision) for plan in plans]
-
-
-def _offered(device: str) -> list[Plan]:
-    if device == "cpu":
-        return cpu.plans()
-    return openvino.plans() if device == "openvino" else nvidia.plans(device)
 
 
 def _in_the_files_precision(plan: Plan, precision: str) -> Plan:

@@ -11,7 +11,7 @@ PROVIDER = "OpenVINO"
 """What stands in ledgers where onnxruntime's providers have their names."""
 
 
-def plans() -> list[Plan]:
+def plans(_device: str = "openvino") -> list[Plan]:
     """Return a plan in bf16, where the CPU computes in it, and one in fp32. Raises :class:`DeviceError`."""
     openvino = load()
     try:
