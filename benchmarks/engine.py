@@ -7,7 +7,7 @@
   one thread; beside it the engine's rate, in one process and in one per core;
 - the engine's own cost: its processor time an image less that of plain loops over the same stages in as many processes,
   with a network that computes next to nothing;
-- the time from the command to the first mask, the first time and with the optimised graph kept.
+- the time from the command to the first mask, the first time and once more.
 """
 
 from __future__ import annotations
@@ -155,13 +155,13 @@ def _processor_seconds(work: Callable[[], object]) -> float:
 
 def _first_mask(device: str, path: Path, images: Path, root: Path, rounds: int) -> dict[str, Any]:
     out = root / "first"
-    times: dict[str, list[float]] = {"fresh": [], "graph_kept": []}
+    times: dict[str, list[float]] = {"fresh": [], "again": []}
     for _ in range(rounds):
         shutil.rmtree(out, ignore_errors=True)
         times["fresh"].append(_seconds_to_mask(device, path, images, out))
         for mask in out.glob("*.png"):
             mask.unlink()
-        times["graph_kept"].append(_seconds_to_mask(device, path, images, out))
+        times["again"].append(_seconds_to_mask(device, path, images, out))
     return {"device": device, **{key: round(statistics.median(found), 2) for key, found in times.items()}}
 
 
