@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from seglab.errors import SeglabError
@@ -38,3 +39,8 @@ class DeviceError(SeglabError):
         self.hint = hint
         self.available = available
         self.out_of_memory = out_of_memory
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it cross to another process: a pool would wait for ever for an error that it cannot read."""
+        again = partial(DeviceError, available=self.available, out_of_memory=self.out_of_memory)
+        return again, (self.device, self.reason, self.hint)

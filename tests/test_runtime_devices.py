@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -180,6 +181,31 @@ def test_a_package_that_is_broken_is_not_to_be_installed(tmp_path: Path, model_f
     assert "libopenvino.so: cannot open shared object file" in done.stdout
     assert "its library did not load: libopenvino.so: cannot open" in done.stderr
     assert done.stderr.rstrip().endswith("Use --device cpu.")
+
+
+def test_onnxruntime_that_is_broken_is_the_reason(tmp_path: Path, model_file: Path) -> None:
+    broken = tmp_path / "onnxruntime" / "__init__.py"
+    broken.parent.mkdir()
+    broken.write_text("raise ImportError('DLL load failed while importing onnxruntime_pybind11_state')")
+    code = "from batch.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model_file)],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Error: Device 'cpu' cannot be used: onnxruntime did not load: DLL load failed while importing "
+        "onnxruntime_pybind11_state. Install seglab again, in an environment of its own.\n"
+    )
+
+
+def test_the_error_crosses_to_another_process() -> None:
+    error = DeviceError("cuda:0", "it is gone", "Look.", available=True, out_of_memory=True)
+    found = pickle.loads(pickle.dumps(error))
+    assert (str(found), vars(found)) == (str(error), vars(error))
 
 
 def test_a_cpu_that_openvino_does_not_support_is_the_reason(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

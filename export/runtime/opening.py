@@ -7,6 +7,7 @@ from pathlib import Path
 from export.contract import read_contract
 from export.runtime.choosing import open_fastest
 from export.runtime.device import check_asked
+from export.runtime.engines.onnxruntime import load
 from export.runtime.forks import require_own_process
 from export.runtime.model import Model
 from export.runtime.plan import Request
@@ -39,5 +40,6 @@ def open_model(
     """
     check_asked(device, compute)
     require_own_process(device)
+    load()  # which everything needs, the contract too
     request = Request(path, read_contract(path), sha256(path), threads, batch, compute, shared)
     return open_fastest(request, device)

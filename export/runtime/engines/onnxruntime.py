@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
 
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import DeviceError
-from export.runtime.engines.failures import opening, running
+from export.runtime.engines.failures import brief, opening, running
 from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, spans
 
@@ -21,6 +22,17 @@ QUIET, DEFAULT_SEVERITY = 4, 2
 
 Fixed = tuple[int, int, int]
 """Batch, height and width of the input, where they never change."""
+
+
+def load() -> ModuleType:
+    """Import onnxruntime; its telemetry is off (see :mod:`export`). Raises :class:`DeviceError` if it is broken."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        reason = f"onnxruntime did not load: {brief(error)}"
+        raise DeviceError("cpu", reason, "Install seglab again, in an environment of its own.") from error
+    found: ModuleType = onnxruntime
+    return found
 
 
 class OrtSession:
