@@ -197,8 +197,8 @@ assert openvino.convert_model  # what hides the telemetry hides nothing else
 """
 
 
-@pytest.mark.parametrize("what", ["run", "doctor", "check", "python"])
-def test_nothing_phones_home(model_file: Path, tmp_path: Path, repo_root: Path, what: str) -> None:
+@pytest.mark.parametrize("what", ["run", "doctor", "check", "inspect", "python"])
+def test_nothing_phones_home(model_file: Path, tmp_path: Path, repo_root: Path, synth_root: Path, what: str) -> None:
     """No file in the user's home, no look-up of a name, no process but our own.
 
     ``import openvino`` left alone forks a process that reports to a server and writes ``~/intel``; onnxruntime reports
@@ -215,6 +215,7 @@ def test_nothing_phones_home(model_file: Path, tmp_path: Path, repo_root: Path, 
         "doctor": ["-c", "from batch.cli import main; main()", "doctor", "--model", str(model_file)],
         "check": ["-c", "from export.cli import main; main()", "check", str(model_file), str(tmp_path / "tiny.pt"),
                   "--images", str(tmp_path / "in"), "--device", "openvino"],
+        "inspect": ["-c", "from seglab.cli import main; main()", "inspect", str(synth_root)],
         "python": ["-c", SILENT, str(model_file)],
     }  # fmt: skip
     home, log = tmp_path / "home", tmp_path / "strace.log"
