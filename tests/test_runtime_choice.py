@@ -112,6 +112,22 @@ def test_another_model_is_another_choice(model_file: Path, tmp_path: Path, monke
     assert len(timed) == 2
 
 
+def test_a_choice_for_part_of_a_cpu_is_not_one_for_all_of_it(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = rates(monkeypatch, cpu=90.0, openvino=40.0)
+    open_model(model_file, "auto", compute="fp32")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    open_model(model_file, "auto", compute="fp32")
+    assert len(timed) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")
+def test_what_is_no_file_is_passed_over(folder: Path) -> None:
+    cache.write("entry", b"x")
+    (folder / "entry").unlink()
+    os.mkfifo(folder / "entry")
+    assert cache.read("entry") is None
+
+
 def test_what_was_chosen_and_no_longer_verifies_is_chosen_anew(
     model_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

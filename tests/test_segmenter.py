@@ -100,6 +100,7 @@ def test_the_bundled_model_is_the_default() -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
+        (np.zeros((0, 5, 3), np.uint8), r"uint8 \(0, 5, 3\); expected a file, or uint8 \(H, W, 3\)"),
         (np.zeros((4, 5, 3), np.float32), r"float32 \(4, 5, 3\); expected a file, or uint8 \(H, W, 3\)"),
         (np.zeros((4, 5, 4), np.uint8), r"uint8 \(4, 5, 4\)"),
         (7, "int; expected"),

@@ -22,6 +22,8 @@ from seglab.files import write_bytes
 
 ENVIRONMENT = "SEGLAB_CACHE"
 """Environment variable that names another folder."""
+RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables by which OpenVINO uses less of a CPU than there is."""
 MOST_ENTRIES = 200
 DIGEST = hashlib.sha256().digest_size
 PATIENCE_SECONDS = 30.0
@@ -39,7 +41,7 @@ def cache_folder() -> Path:
 
 def key(*parts: object) -> str:
     """Return a name for what depends on these, on this CPU, and on the versions of the engines."""
-    whole = [*parts, _versions(), _cpu()]
+    whole = [*parts, _versions(), _cpu(), [os.environ.get(name) for name in RESTRICTING]]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
 
 
@@ -47,7 +49,7 @@ def read(name: str) -> bytes | None:
     """Return what was kept under a name, as it was written, or None."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
-        if _is_ours(folder):
+        if _is_ours(folder) and (folder / name).is_file():  # a pipe would be waited for
             data = (folder / name).read_bytes()
             digest, content = data[:DIGEST], data[DIGEST:]
             if hashlib.sha256(content).digest() == digest:

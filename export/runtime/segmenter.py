@@ -99,7 +99,13 @@ def _pixels(image: Image | str | Path) -> Image:
             return read_image(Path(image))
         except ImageError as error:
             raise ImageError(f"{image}: {error}") from error
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or not image.size
+    ):
         found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise ValueError(f"The image is {found}; expected a file, or uint8 (H, W, 3) in RGB.")
     return image
