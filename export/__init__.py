@@ -15,7 +15,7 @@ __all__ = ["Segmenter"]
 
 # onnxruntime (from 1.29 on) reports model files, graphs and hardware to a server, and writes into the user's home. It
 # looks at this once, as it is imported, which whatever imports it here does after this line.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or "1"
 
 
 def __getattr__(name: str) -> Any:

@@ -28,10 +28,18 @@ class DeviceError(SeglabError):
 
     ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device is there, but
     what ran on it did not verify. ``out_of_memory``: less at a time may do.
+    ``passing``: an engine failed, which another time it may not; what was measured and found wrong is not passing.
     """
 
     def __init__(
-        self, device: str, reason: str, hint: str = "", *, available: bool = False, out_of_memory: bool = False
+        self,
+        device: str,
+        reason: str,
+        hint: str = "",
+        *,
+        available: bool = False,
+        out_of_memory: bool = False,
+        passing: bool = False,
     ) -> None:
         super().__init__(f"Device {device!r} cannot be used: {reason}. {hint}".rstrip())
         self.device = device
@@ -39,8 +47,9 @@ class DeviceError(SeglabError):
         self.hint = hint
         self.available = available
         self.out_of_memory = out_of_memory
+        self.passing = passing
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let it cross to another process: a pool would wait for ever for an error that it cannot read."""
-        again = partial(DeviceError, available=self.available, out_of_memory=self.out_of_memory)
-        return again, (self.device, self.reason, self.hint)
+        more = partial(DeviceError, available=self.available, out_of_memory=self.out_of_memory, passing=self.passing)
+        return more, (self.device, self.reason, self.hint)

@@ -21,6 +21,7 @@ from export.errors import DeviceError
 from export.runtime import cache, choosing, create
 from export.runtime.devices import nvidia, openvino
 from export.runtime.devices.nvidia_driver import NoGpuError
+from export.runtime.engines import openvino as engine
 from export.runtime.engines.openvino import OpenVinoSession
 from export.runtime.model import Model
 from export.runtime.opening import open_model
@@ -118,6 +119,21 @@ def test_a_choice_for_part_of_a_cpu_is_not_one_for_all_of_it(model_file: Path, m
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
     open_model(model_file, "auto", compute="fp32")
     assert len(timed) == 2
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_failure_that_may_pass_is_not_kept(model_file: Path, monkeypatch: pytest.MonkeyPatch, before: bool) -> None:
+    rates(monkeypatch, cpu=40.0, openvino=90.0)
+    if before:
+        assert open_model(model_file, "auto", compute="fp32").device.name == "openvino"
+
+    def busy(*_: object, **__: object) -> object:
+        raise RuntimeError("Resource temporarily unavailable")
+
+    with monkeypatch.context() as for_now:
+        for_now.setattr(engine, "_compile", busy)
+        assert open_model(model_file, "auto", compute="fp32").device.name == "cpu"
+    assert open_model(model_file, "auto", compute="fp32").device.name == "openvino"
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes on this system")

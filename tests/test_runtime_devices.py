@@ -183,6 +183,19 @@ def test_a_package_that_is_broken_is_not_to_be_installed(tmp_path: Path, model_f
     assert done.stderr.rstrip().endswith("Use --device cpu.")
 
 
+def test_whatever_a_broken_package_raises_is_the_reason(monkeypatch: pytest.MonkeyPatch, model_file: Path) -> None:
+    real = __import__
+
+    def broken(name: str, *more: Any) -> Any:
+        if name == "openvino":
+            raise OSError("wrong ELF class")
+        return real(name, *more)
+
+    monkeypatch.setattr("builtins.__import__", broken)
+    with pytest.raises(DeviceError, match="its library did not load: wrong ELF class"):
+        open_model(model_file, "openvino")
+
+
 def test_onnxruntime_that_is_broken_is_the_reason(tmp_path: Path, model_file: Path) -> None:
     broken = tmp_path / "onnxruntime" / "__init__.py"
     broken.parent.mkdir()
@@ -203,7 +216,7 @@ def test_onnxruntime_that_is_broken_is_the_reason(tmp_path: Path, model_file: Pa
 
 
 def test_the_error_crosses_to_another_process() -> None:
-    error = DeviceError("cuda:0", "it is gone", "Look.", available=True, out_of_memory=True)
+    error = DeviceError("cuda:0", "it is gone", "Look.", available=True, out_of_memory=True, passing=True)
     found = pickle.loads(pickle.dumps(error))
     assert (str(found), vars(found)) == (str(error), vars(error))
 

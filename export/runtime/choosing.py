@@ -92,7 +92,8 @@ def _chosen_before(request: Request, plans: Sequence[Plan], name: str) -> Model 
     except DeviceError as error:
         if error.out_of_memory:  # there may be more another time; what a run began in, it goes on in
             raise
-        cache.forget(name)
+        if not error.passing:
+            cache.forget(name)
         return None
 
 
@@ -118,7 +119,7 @@ def _chosen_now(request: Request, offers: Sequence[Sequence[Plan]], absent: dict
             rejected[plan.label] = f"slower, {rates[index]:.0f} images/s against {rates[fastest]:.0f}"
     plan, model = opened[fastest]
     model.device = replace(model.device, rejected=rejected)
-    if not any(error.out_of_memory for error in errors):  # another time there may be more
+    if not any(error.passing for error in errors):  # another time they may not be
         cache.write(name, json.dumps(asdict(Choice(plan.label, rejected))).encode())
     return model
 

@@ -30,7 +30,8 @@ def opening(device: str, hint: str) -> Iterator[None]:
     except Exception as error:
         reason = f"opening the model on it failed: {brief(error)}"
         less = is_out_of_memory(error)
-        raise DeviceError(device, reason, LESS if less else hint, available=True, out_of_memory=less) from error
+        hint = LESS if less else hint
+        raise DeviceError(device, reason, hint, available=True, out_of_memory=less, passing=True) from error
 
 
 @contextlib.contextmanager
@@ -43,7 +44,8 @@ def running(device: str, shape: tuple[int, ...]) -> Iterator[None]:
     except Exception as error:
         reason = f"running the model on {shape} failed: {brief(error)}"
         less = is_out_of_memory(error)
-        raise DeviceError(device, reason, LESS if less else OTHER, available=True, out_of_memory=less) from error
+        hint = LESS if less else OTHER
+        raise DeviceError(device, reason, hint, available=True, out_of_memory=less, passing=True) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -66,7 +66,7 @@ def load() -> ModuleType:
             sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO provides for
         try:
             import openvino
-        except ImportError as error:
+        except Exception as error:  # a broken package may raise anything
             if isinstance(error, ModuleNotFoundError) and error.name == "openvino":
                 raise DeviceError("openvino", "the package openvino is missing", INSTALL) from error
             raise DeviceError("openvino", f"its library did not load: {brief(error)}", OTHERWISE) from error
