@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.figures import overlay, write_image
-from seglab.pixels import read_photo
+from seglab.images.outlines import overlay, write_image
+from seglab.images.reader import read_photo
 
 LONGEST_SIDE = 1024
 

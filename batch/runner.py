@@ -28,7 +28,7 @@ from batch.sources import Sources
 from batch.tools import tool_versions
 from batch.trace import Trace, tracing
 from export.runtime.plan import REFERENCE
-from seglab.formats import IMAGE_SUFFIXES
+from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from batch.engine import Bound, Engine, Opened, Pipe

@@ -17,11 +17,11 @@ from batch.outputs import Output
 from batch.reading import LedgerReader
 from batch.schema import ledger_path
 from batch.stores import FolderStore, Store, stored_mask
+from seglab.data.layouts import find_truths, truth_id
 from seglab.errors import DataError, ImageError
+from seglab.evaluation.metrics import Confusion, Scores, confusion
 from seglab.files import write_text
-from seglab.layouts import find_truths, truth_id
-from seglab.metrics import Confusion, Scores, confusion
-from seglab.pixels import read_mask
+from seglab.images.reader import read_mask
 
 FORMAT_VERSION = 1
 NAMED = 5

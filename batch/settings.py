@@ -13,7 +13,7 @@ from batch.naming import DEFAULT_NAME, NameTemplate
 from batch.probs import FORMATS
 from export.runtime.device import check_asked
 from seglab.errors import ConfigError
-from seglab.formats import MAX_PIXELS
+from seglab.images.formats import MAX_PIXELS
 
 MASK_RULE = 1
 """Raise this where a new release computes other masks from the same model, so that old ones are done again."""

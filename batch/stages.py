@@ -21,7 +21,7 @@ from batch.probs import ProbFiles
 from batch.stores import MaskFiles
 from export.errors import DeviceError
 from seglab.errors import SeglabError, TooLargeError
-from seglab.pixels import Photo, read_fitted, read_mask, read_photo
+from seglab.images.reader import Photo, read_fitted, read_mask, read_photo
 
 LARGE_PIXELS = 64_000_000
 """Larger than what cameras make; a decoder may take 14 bytes a pixel, and there is one on each core."""

@@ -57,7 +57,7 @@ class Store(MaskFiles, Protocol):
 
 def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
     """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
-    from seglab.pixels import read_mask
+    from seglab.images.reader import read_mask
 
     try:
         data = store.read(mask)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from seglab.layouts import find_file_pairs
-from seglab.metrics import confusion
-from seglab.pairs import FilePair
-from seglab.pixels import read_image, read_mask
-from seglab.predict import Predictor
+from seglab.data.layouts import find_file_pairs
+from seglab.data.pairs import FilePair
+from seglab.evaluation.metrics import confusion
+from seglab.evaluation.original import Predictor
+from seglab.images.reader import read_image, read_mask
 from seglab.synth import write_set
 
 SEED = 2026

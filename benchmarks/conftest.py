@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.archives import Archive, originals, photos
-from seglab.checkpoints import Checkpoint, load_checkpoint
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
 CHECKPOINT = Path(__file__).parent / "models" / "lesion.pt"
 DATA = Path(os.environ.get("SEGLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

@@ -25,12 +25,12 @@ from export.errors import ContractError
 from export.graph import contract_for, segmenter
 from export.runtime.opening import open_model
 from export.writing import write_model
-from seglab.checkpoints import Checkpoint, NetworkSpec
 from seglab.errors import ConfigError
+from seglab.evaluation.original import Predictor
 from seglab.files import write_text
-from seglab.networks import build_network, parameter_count, require_size_fits
-from seglab.predict import Predictor
-from seglab.settings import SMP_ARCHITECTURES
+from seglab.networks.build import build_network, parameter_count, require_size_fits
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec
+from seglab.recipes.recipe import SMP_ARCHITECTURES
 from seglab.synth import synthesise
 
 ENCODERS = (

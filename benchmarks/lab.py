@@ -195,7 +195,7 @@ def machine() -> str:
 
 
 def _rows(suite: str, scale: str) -> Iterator[dict[str, Any]]:
-    from seglab.runs import read_run
+    from seglab.training.run_folder import read_run
 
     for experiment in SUITES[suite]:
         out = run_folder(experiment, suite, scale)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from seglab.checkpoints import Checkpoint
-from seglab.networks import restore_network
+from seglab.networks.build import restore_network
+from seglab.networks.checkpoints import Checkpoint
 
 BATCH = 16
 

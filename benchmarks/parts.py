@@ -20,7 +20,7 @@ from batch.stages import Decoder, Sink
 from batch.stores import FolderStore
 from export.runtime.model import Model
 from export.runtime.probes import probe_images
-from seglab.formats import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.images.formats import IMAGE_SUFFIXES, MAX_PIXELS
 
 INFER_RUNS = 9
 HOST_IMAGES = 64

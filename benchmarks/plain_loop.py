@@ -19,7 +19,7 @@ from batch.stores import FolderStore
 from batch.workshop import ONE_CORE_BATCH
 from benchmarks.parts import jobs_of
 from export.runtime.opening import open_model
-from seglab.formats import MAX_PIXELS
+from seglab.images.formats import MAX_PIXELS
 
 FILE = click.Path(path_type=Path)
 

@@ -21,8 +21,8 @@ from export.parity import CHUNK, ParityReport, check
 from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model
 from export.samples import sample_set
-from seglab.checkpoints import load_checkpoint
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.networks.checkpoints import load_checkpoint
 
 Fault = Callable[[onnx.ModelProto], None]
 HEAD = (

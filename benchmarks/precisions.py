@@ -34,10 +34,10 @@ from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.probes import probe_images
 from export.samples import SampleSet, sample_set
-from seglab.checkpoints import Checkpoint, load_checkpoint
+from seglab.evaluation.original import Predictor
 from seglab.files import write_text
-from seglab.pixels import read_mask
-from seglab.predict import Predictor
+from seglab.images.reader import read_mask
+from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
 DEVICES = (("cpu", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("cuda", "fp32"), ("tensorrt", "fp32"))
 """Device, and what float layers are computed in there."""

@@ -35,9 +35,9 @@ from export.errors import DeviceError, ParityError
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import sample_set
-from seglab.checkpoints import Checkpoint, load_checkpoint
+from seglab.evaluation.original import Predictor
 from seglab.files import write_text
-from seglab.predict import Predictor
+from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
 GATE_IMAGES, CALIBRATION_IMAGES = 30, 64
 FILE = click.Path(path_type=Path)

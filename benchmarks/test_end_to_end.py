@@ -18,7 +18,7 @@ from benchmarks.original import OriginalLoop
 from export.errors import DeviceError
 from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model
-from seglab.checkpoints import Checkpoint
+from seglab.networks.checkpoints import Checkpoint
 
 ARCHIVES = ["600x450", "originals"]
 LEAST_DICE_TO_ORIGINAL = 0.995

@@ -14,9 +14,9 @@ from benchmarks.conftest import DATA
 from export.calibration import session
 from export.hair import RESULT, hair_stage
 from export.stages import IR_VERSION, OPSET
-from seglab.hair import remove_hair
-from seglab.layouts import find_pairs
-from seglab.pixels import fit
+from seglab.data.layouts import find_pairs
+from seglab.images.hair import remove_hair
+from seglab.images.reader import fit
 from seglab.synth import synthesise
 
 SIZE = 192

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from batch.masks import mask_of
 from batch.png import encode_mask
-from seglab.pixels import read_mask
+from seglab.images.reader import read_mask
 from seglab.synth import synthesise
 
 SIZES = [(450, 600), (2848, 4288)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seglab.figures import write_image
-from seglab.pixels import read_image
+from seglab.images.outlines import write_image
+from seglab.images.reader import read_image
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS, WIDTH, HEIGHT, GAP = 4, 300, 225, 4

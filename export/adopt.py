@@ -26,7 +26,7 @@ from export.simplify import drop_notes
 from export.stages import OPSET, Member, Stages, Triple, fuse
 from export.writing import tool_versions, write_contract, write_model
 from seglab.files import replacing, sha256
-from seglab.hair import remove
+from seglab.images.hair import remove
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from export.contract import INPUT, PROB
 from export.runtime.masks import drop_single_class
 from export.samples import SYNTHETIC_SIZES, sample_files
-from seglab.pixels import fit, read_image
+from seglab.images.reader import fit, read_image
 from seglab.synth import synthesise
 
 if TYPE_CHECKING:

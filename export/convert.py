@@ -20,9 +20,9 @@ from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
 from export.sensitivity import Candidate, candidates
 from export.writing import write_contract, write_model
-from seglab.checkpoints import Checkpoint
+from seglab.evaluation.original import Predictor
 from seglab.files import replacing, sha256
-from seglab.predict import Predictor
+from seglab.networks.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -12,8 +12,8 @@ from export.half import in_precision
 from export.stages import OPSET, Member, Stages, fuse
 from export.trace import trace
 from export.writing import tool_versions
-from seglab.checkpoints import Checkpoint
-from seglab.networks import restore_network
+from seglab.networks.build import restore_network
+from seglab.networks.checkpoints import Checkpoint
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -1,4 +1,4 @@
-"""Hair removal as ONNX operators: what :func:`seglab.hair.remove_hair` does, to the last bit.
+"""Hair removal as ONNX operators: what :func:`seglab.images.hair.remove_hair` does, to the last bit.
 
 Every value is a whole number that fp32 holds exactly, so that it makes no difference in which order a runtime adds.
 What OpenCV walks through with a queue (the hysteresis of Canny's edges, connected regions, filling from the rim) are
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.hair import DARKER, EDGES, FILL_WEIGHTS, hair_length, hair_width
+from seglab.images.hair import DARKER, EDGES, FILL_WEIGHTS, hair_length, hair_width
 
 GREY = """
     pixels = Round (resized)

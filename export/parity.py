@@ -23,8 +23,8 @@ from export.runtime.masks import agreement, enlarge, to_mask
 from export.runtime.model import Model
 from export.samples import Sample
 from export.tolerances import Tolerance, tolerance_for
-from seglab.metrics import confusion
-from seglab.pixels import fit
+from seglab.evaluation.metrics import confusion
+from seglab.images.reader import fit
 
 FORMAT_VERSION = 1
 CHUNK = 8
@@ -35,7 +35,7 @@ Probs = NDArray[np.float32]
 
 
 class Original(Protocol):
-    """What is compared with; :class:`seglab.predict.Predictor` in all real use."""
+    """What is compared with; :class:`seglab.evaluation.original.Predictor` in all real use."""
 
     def prob(self, image: Images, /) -> Probs:
         """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` of several classes."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from export.parity import Original, ParityReport, Row
 from export.runtime.model import Model
 from export.samples import Sample
-from seglab.figures import overlay, write_image
+from seglab.images.outlines import overlay, write_image
 
 WORST = 4
 TILE = 360

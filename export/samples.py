@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.data.layouts import find_file_pairs, require_size
 from seglab.errors import DataError, ImageError
-from seglab.formats import IMAGE_SUFFIXES
-from seglab.layouts import find_file_pairs, require_size
-from seglab.pixels import read_image, read_mask
+from seglab.images.formats import IMAGE_SUFFIXES
+from seglab.images.reader import read_image, read_mask
 from seglab.synth import synthesise
 
 DEFAULT_LIMIT = 48

@@ -23,9 +23,9 @@ from export.graph import contract_for, segmenter
 from export.stages import Member, Stages, Triple, fuse
 from export.trace import trace
 from export.writing import write_model
-from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
-from seglab.networks import build_network
-from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from seglab.networks.build import build_network
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 TINY_SIZE = 64
 STEPS, BATCH = 70, 8

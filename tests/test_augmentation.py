@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from seglab.augmentation import WHOLE, Augmentation, augmentation_of, turned
-from seglab.dataset import Examples, cut
-from seglab.layouts import find_pairs
-from seglab.settings import make_recipe
+from seglab.data.augmentation import WHOLE, Augmentation, augmentation_of, turned
+from seglab.data.examples import Examples, cut
+from seglab.data.layouts import find_pairs
+from seglab.recipes.recipe import make_recipe
 
 EVERYTHING = {"augment": "full", "rotate": 30, "elastic": 6}
 EACH = [

@@ -27,7 +27,7 @@ from batch.settings import RunSettings
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
 from export.runtime.engines.failures import is_out_of_memory
-from seglab.pixels import Photo, read_fitted
+from seglab.images.reader import Photo, read_fitted
 
 ROOT = Path(__file__).resolve().parent.parent
 

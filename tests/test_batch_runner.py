@@ -32,7 +32,7 @@ from batch.records import Status
 from batch.runner import Runner
 from batch.schema import ledger_path
 from batch.settings import RunSettings
-from seglab.pixels import read_image
+from seglab.images.reader import read_image
 
 
 def statuses(results: list[batch.Result]) -> list[str]:

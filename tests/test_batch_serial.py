@@ -21,7 +21,7 @@ from batch.stages import Decoder, Inference, Sink, Workshop
 from batch.stores import FolderStore
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
-from seglab.formats import MAX_PIXELS
+from seglab.images.formats import MAX_PIXELS
 
 
 @contextmanager

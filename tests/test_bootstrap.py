@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from seglab import bootstrap
-from seglab.bootstrap import interval
 from seglab.errors import DataError
+from seglab.evaluation import bootstrap
+from seglab.evaluation.bootstrap import interval
 
 
 def skewed(count: int) -> list[float]:

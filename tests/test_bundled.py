@@ -11,13 +11,13 @@ from export.contract import read_contract
 from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
+from seglab.data.layouts import find_file_pairs
+from seglab.data.pairs import FilePair
+from seglab.data.splits import read_ids, validates
+from seglab.evaluation.metrics import Scores, confusion
+from seglab.evaluation.original import Predictor
 from seglab.files import sha256
-from seglab.layouts import find_file_pairs
-from seglab.metrics import Scores, confusion
-from seglab.pairs import FilePair
-from seglab.pixels import read_image, read_mask
-from seglab.predict import Predictor
-from seglab.splits import read_ids, validates
+from seglab.images.reader import read_image, read_mask
 from seglab.synth import synthesise
 
 MOST_BYTES = 12 * 2**20
@@ -50,7 +50,7 @@ def test_the_file_is_small_and_says_where_it_comes_from() -> None:
 
 
 def test_it_agrees_with_its_pytorch_original(model: Model) -> None:
-    from seglab.checkpoints import load_checkpoint
+    from seglab.networks.checkpoints import load_checkpoint
 
     predictor = Predictor(load_checkpoint(CHECKPOINT))
     for height, width in ((450, 600), (301, 207)):

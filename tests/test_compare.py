@@ -9,15 +9,15 @@ import cv2
 import pytest
 from click.testing import CliRunner
 
-from seglab import runs
 from seglab.cli import main
-from seglab.compare import compare, draw_comparison
+from seglab.data.pairs import FilePair
+from seglab.data.splits import Split, write_split
 from seglab.errors import DataError
-from seglab.gallery import choose
-from seglab.pairs import FilePair
-from seglab.runs import Epoch, Timing, read_run
-from seglab.settings import load_recipe
-from seglab.splits import Split, write_split
+from seglab.evaluation.compare import compare, draw_comparison
+from seglab.evaluation.gallery import choose
+from seglab.recipes.recipe import load_recipe
+from seglab.training import run_folder
+from seglab.training.run_folder import Epoch, Timing, read_run
 
 
 def make_run(path: Path, dice: list[float], changes: tuple[str, ...] = (), validated: str = "b") -> Path:
@@ -25,10 +25,10 @@ def make_run(path: Path, dice: list[float], changes: tuple[str, ...] = (), valid
     recipe = load_recipe("quick", [*changes, "epochs=3"])
     history = [Epoch(number, 0.5, 1 - value, value, value - 0.1, 1e-3) for number, value in enumerate(dice, 1)]
     timing = [Timing(number, 10.0, 5.0 * number) for number in range(1, len(dice) + 1)]
-    runs.write_settings(path, recipe, {"parameters": 14_000_000})
-    runs.write_epochs(path, history, timing)
+    run_folder.write_settings(path, recipe, {"parameters": 14_000_000})
+    run_folder.write_epochs(path, history, timing)
     pairs = [FilePair(id, Path(id), Path(id)) for id in ("a", validated)]
-    write_split(path / runs.SPLIT, Split("fifth", 0, (pairs[0],), (pairs[1],)))
+    write_split(path / run_folder.SPLIT, Split("fifth", 0, (pairs[0],), (pairs[1],)))
     return path
 
 
@@ -41,7 +41,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert not read_run(make_run(tmp_path / "begun", [0.5])).finished
 
 
-@pytest.mark.parametrize("file", [runs.SETTINGS, runs.LOG])
+@pytest.mark.parametrize("file", [run_folder.SETTINGS, run_folder.LOG])
 @pytest.mark.parametrize("text", [None, "", "{", "epoch\n1"])
 def test_what_is_no_run_is_an_error(tmp_path: Path, file: str, text: str | None) -> None:
     path = make_run(tmp_path / "run", [0.5])
@@ -69,7 +69,7 @@ def test_what_does_not_compare_is_said(tmp_path: Path) -> None:
     warnings = "\n".join(compare(paths).warnings)
     assert "b is not finished (1 of 3 epochs)" in warnings
     assert "b validated on other images than a" in warnings
-    (paths[1] / runs.SPLIT).write_text("{")
+    (paths[1] / run_folder.SPLIT).write_text("{")
     assert "b: no split.json" in "\n".join(compare(paths).warnings)
     paths.append(make_run(tmp_path / "c", [0.5, 0.6, 0.7], ("size=64", "loss=bce")))
     warnings = "\n".join(compare([paths[0], paths[2]]).warnings)
@@ -86,8 +86,8 @@ def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_what_is_not_known_has_a_dash(tmp_path: Path) -> None:
     path = make_run(tmp_path / "run", [0.5, 0.6, 0.7], ("init=/models/first.pt",))
     other = make_run(tmp_path / "other", [0.5])
-    (path / runs.TIMING).unlink()
-    runs.write_settings(path, read_run(path).recipe, {})
+    (path / run_folder.TIMING).unlink()
+    run_folder.write_settings(path, read_run(path).recipe, {})
     comparison = compare([path, other])
     header, first, _ = comparison.table()
     assert (comparison.rows[0]["weights"], comparison.rows[0]["images/s"]) == (None, None)
@@ -99,7 +99,7 @@ def test_what_is_not_known_has_a_dash(tmp_path: Path) -> None:
 
 def test_a_torn_run_is_left_out_and_shows_in_the_exit_code(tmp_path: Path) -> None:
     whole, torn = make_run(tmp_path / "whole", [0.5, 0.6, 0.7]), make_run(tmp_path / "torn", [0.5])
-    (torn / runs.LOG).write_text("epoch,train_loss\n1,")
+    (torn / run_folder.LOG).write_text("epoch,train_loss\n1,")
     result = CliRunner().invoke(main, ["compare", str(whole), str(torn), "--json", str(tmp_path / "c.json")])
     assert result.exit_code == 1
     assert "whole" in result.stdout

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.pixels import read_fitted, read_image, read_photo
+from seglab.images.reader import read_fitted, read_image, read_photo
 from seglab.synth import synthesise
 
 pydicom = pytest.importorskip("pydicom")

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from seglab.checkpoints import load_checkpoint
 from seglab.cli import main
-from seglab.distributed import GlobalBatchNorm2d, leave_out_idle, normalise_globally, shards, share_of
 from seglab.errors import ConfigError
+from seglab.networks.checkpoints import load_checkpoint
 from seglab.synth import write_set
+from seglab.training.distributed import GlobalBatchNorm2d, leave_out_idle, normalise_globally, shards, share_of
 
 WORLD = 2
 MODULE = [sys.executable, "-m", "seglab.cli"]

@@ -23,9 +23,9 @@ from export.contract import read_contract
 from export.errors import ContractError, ParityError
 from export.runtime.opening import open_model
 from export.samples import sample_set
-from seglab.networks import restore_network
-from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.networks.build import restore_network
+from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 WRAPPING = Wrapping(TINY_SIZE, IMAGENET_MEAN, IMAGENET_STD)
 

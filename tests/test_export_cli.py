@@ -21,7 +21,7 @@ from export.commands.common import DEFAULT_IMAGES
 from export.contract import read_contract
 from export.graph import segmenter
 from export.samples import DEFAULT_LIMIT
-from seglab.checkpoints import Checkpoint, save_checkpoint
+from seglab.networks.checkpoints import Checkpoint, save_checkpoint
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from export.graph import describe_training
 from export.stages import Stages
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
 
 MEAN, STD, THRESHOLD = (0.6, 0.5, 0.4), (0.3, 0.2, 0.25), 0.45
 WEIGHTS = (0.7, -0.5, 0.3)

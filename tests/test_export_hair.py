@@ -23,9 +23,9 @@ from export.cli import main
 from export.contract import read_contract
 from export.hair import RESULT, hair_stage
 from export.runtime.opening import open_model
-from seglab.checkpoints import save_checkpoint
-from seglab.hair import hair_mask, remove_hair
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.images.hair import hair_mask, remove_hair
+from seglab.networks.checkpoints import save_checkpoint
 
 BETWEEN = ("grey", "traced", "is_hair")
 Pixels = NDArray[np.uint8]

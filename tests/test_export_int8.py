@@ -33,8 +33,8 @@ from export.runtime.opening import open_model
 from export.samples import sample_set
 from export.sensitivity import Candidate, candidates
 from seglab.errors import DataError
+from seglab.evaluation.original import Predictor
 from seglab.files import sha256
-from seglab.predict import Predictor
 
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 

@@ -28,9 +28,9 @@ from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet, edge_samples
 from export.stages import Member, Stages, fuse
 from export.trace import trace
-from seglab.checkpoints import Checkpoint, NetworkSpec, save_checkpoint
-from seglab.networks import build_network
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.networks.build import build_network
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, save_checkpoint
 
 
 class Pictures(SampleSet):

@@ -22,8 +22,8 @@ from export.runtime.opening import open_model
 from export.samples import EDGES, Sample, SampleSet, edge_samples, sample_set
 from export.tolerances import TOLERANCES, tolerance_for
 from seglab.errors import DataError, ImageError
+from seglab.evaluation.original import Predictor
 from seglab.files import sha256
-from seglab.predict import Predictor
 
 SHAPES = ((150, 203), (203, 150), (64, 64), (91, 91))
 

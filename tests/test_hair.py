@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from seglab.errors import ConfigError
-from seglab.hair import hair_figure, hair_mask, hairiest, remove, remove_hair
+from seglab.images.hair import hair_figure, hair_mask, hairiest, remove, remove_hair
 
 
 def skin(hairs: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:

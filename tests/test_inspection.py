@@ -11,10 +11,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 from seglab.cli import main
+from seglab.data.inspection import Findings, inspect, require_sound
+from seglab.data.layouts import find_pairs
+from seglab.data.splits import SAME_PICTURE, Split, make_split
 from seglab.errors import DataError
-from seglab.inspection import Findings, inspect, require_sound
-from seglab.layouts import find_pairs
-from seglab.splits import SAME_PICTURE, Split, make_split
 from seglab.synth import write_set
 
 

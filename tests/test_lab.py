@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.lab import SCALES, SUITES, run_folder
 from benchmarks.lab_report import recipes_page, results_page
-from seglab.settings import load_recipe
-from seglab.training import network_spec
+from seglab.recipes.recipe import load_recipe
+from seglab.training.loop import network_spec
 
 
 @pytest.mark.parametrize("scale", SCALES)

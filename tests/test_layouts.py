@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seglab.data.layouts import find_file_pairs, find_pairs, find_truths
 from seglab.errors import DataError
-from seglab.layouts import find_file_pairs, find_pairs, find_truths
 
 FOLDERS = {
     "isic2018": ("ISIC2018_Task1-2_Training_Input/{}.jpg", "ISIC2018_Task1_Training_GroundTruth/{}_segmentation.png"),

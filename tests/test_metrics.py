@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from seglab.errors import DataError
-from seglab.metrics import Confusion, Scores, confusion
+from seglab.evaluation.metrics import Confusion, Scores, confusion
 
 MASKS = arrays(np.uint8, (5, 7), elements=st.sampled_from([0, 255]))
 

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.errors import CheckpointError, ConfigError
-from seglab.losses import bce, bce_dice, dice
-from seglab.networks import ARCHITECTURES, build_network, parameter_count, require_size_fits, restore_network
-from seglab.predict import Predictor
-from seglab.unet import UNet
+from seglab.evaluation.original import Predictor
+from seglab.networks.build import ARCHITECTURES, build_network, parameter_count, require_size_fits, restore_network
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.networks.unet import UNet
+from seglab.training.losses import bce, bce_dice, dice
 
 SCRATCH = NetworkSpec("unet-scratch", options={"widths": [4, 8, 16]})
 SMP = NetworkSpec("unet", "resnet18", options={"decoder_channels": [16, 8, 8]})

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from seglab.errors import ConfigError
-from seglab.optimisation import Schedule, average_of, cosine, make_optimiser
-from seglab.runs import Epoch, best_epoch, stops_early
-from seglab.settings import make_recipe
-from seglab.training import network_spec
+from seglab.recipes.recipe import make_recipe
+from seglab.training.loop import network_spec
+from seglab.training.optimizers import Schedule, average_of, cosine, make_optimiser
+from seglab.training.run_folder import Epoch, best_epoch, stops_early
 
 
 def history(*dice: float) -> list[Epoch]:

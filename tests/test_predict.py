@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from export.convert import convert
 from export.runtime.opening import open_model
 from export.samples import sample_set
-from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
-from seglab.hair import remove_hair
-from seglab.networks import build_network
-from seglab.pixels import fit
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
+from seglab.images.hair import remove_hair
+from seglab.images.reader import fit
+from seglab.networks.build import build_network
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 
 SIZE = 32
 

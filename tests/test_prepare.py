@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from seglab import prepare as module
 from seglab.cli import main
-from seglab.dataset import Examples
+from seglab.data import store as module
+from seglab.data.examples import Examples
+from seglab.data.layouts import find_pairs
+from seglab.data.store import PrepareSettings, is_prepared, prepare, read_index
 from seglab.errors import ConfigError, DataError
-from seglab.layouts import find_pairs
-from seglab.prepare import PrepareSettings, is_prepared, prepare, read_index
 from seglab.synth import write_set
 
 SETTINGS = PrepareSettings(size=32)

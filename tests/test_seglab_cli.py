@@ -11,10 +11,10 @@ from PIL import Image
 
 from seglab.cli import main
 from seglab.errors import ConfigError
-from seglab.figures import PREDICTION, TRUTH, overlay, write_image
 from seglab.files import replacing, write_text
-from seglab.pixels import read_image
-from seglab.settings import recipe_names
+from seglab.images.outlines import PREDICTION, TRUTH, overlay, write_image
+from seglab.images.reader import read_image
+from seglab.recipes.recipe import recipe_names
 
 
 def test_synth_writes_pairs_of_the_sizes_asked_for(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from export import Segmenter
 from export.errors import ContractError
 from export.stages import Stages
 from seglab.errors import ImageError
-from seglab.predict import Predictor
+from seglab.evaluation.original import Predictor
 
 SHAPES = [(90, 70), (TINY_SIZE, TINY_SIZE), (201, 133), (33, 300)]
 

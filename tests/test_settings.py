@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from seglab.errors import ConfigError
-from seglab.settings import load_recipe, recipe_names
+from seglab.recipes.recipe import load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

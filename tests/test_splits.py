@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seglab.errors import ConfigError, DataError
-from seglab.pairs import FilePair, Pair
-from seglab.splits import (
+from seglab.data.pairs import FilePair, Pair
+from seglab.data.splits import (
     SAME_PICTURE,
     Split,
     limited,
@@ -21,6 +20,7 @@ from seglab.splits import (
     validates,
     write_split,
 )
+from seglab.errors import ConfigError, DataError
 
 
 def pairs_of(ids: list[str], lesions: list[str] | None = None, parts: list[str] | None = None) -> list[Pair]:

@@ -18,17 +18,17 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from seglab.augmentation import augmentation_of
-from seglab.checkpoints import load_checkpoint, save_checkpoint
 from seglab.cli import main
-from seglab.dataset import Examples
+from seglab.data.augmentation import augmentation_of
+from seglab.data.examples import Examples
+from seglab.data.layouts import find_pairs
+from seglab.data.splits import validates
 from seglab.errors import ConfigError, DataError
 from seglab.files import sha256
-from seglab.layouts import find_pairs
-from seglab.precision import require_compiler
-from seglab.settings import make_recipe
-from seglab.splits import validates
+from seglab.networks.checkpoints import load_checkpoint, save_checkpoint
+from seglab.recipes.recipe import make_recipe
 from seglab.synth import write_set
+from seglab.training.device import require_compiler
 
 FULL = augmentation_of(make_recipe({"augment": "full"}))
 TINY = [
@@ -191,7 +191,7 @@ def test_a_compiled_network_learns_the_same(archive: Path, tmp_path: Path) -> No
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Raise Ctrl-C at the start of the epoch after ``epochs``."""
-    from seglab.training import Trainer
+    from seglab.training.loop import Trainer
 
     train_epoch = Trainer._train
 

@@ -13,16 +13,16 @@ import pytest
 from artefact import blobs, tiny_checkpoint
 from click.testing import CliRunner, Result
 
-from seglab import gallery
-from seglab.bootstrap import interval
-from seglab.boundary import compare_boundaries
 from seglab.cli import main
+from seglab.data.layouts import find_pairs
+from seglab.data.splits import make_split, validates, write_split
 from seglab.errors import DataError
-from seglab.gallery import draw_examples
-from seglab.layouts import find_pairs
-from seglab.metrics import confusion
-from seglab.predict import Predictor
-from seglab.splits import make_split, validates, write_split
+from seglab.evaluation import gallery
+from seglab.evaluation.bootstrap import interval
+from seglab.evaluation.boundary import compare_boundaries
+from seglab.evaluation.gallery import draw_examples
+from seglab.evaluation.metrics import confusion
+from seglab.evaluation.original import Predictor
 
 COUNT = 12
 

@@ -86,7 +86,7 @@ def adopt(
 
 
 def _triple(option: str, text: str) -> tuple[float, float, float]:
-    from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
+    from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
     if text == IMAGENET:
         return IMAGENET_MEAN if option == "--mean" else IMAGENET_STD

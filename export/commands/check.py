@@ -59,8 +59,8 @@ def check(
     from export.runtime.opening import open_model
     from export.samples import sample_set
     from export.sheet import parity_text
-    from seglab.checkpoints import load_checkpoint
-    from seglab.predict import Predictor
+    from seglab.evaluation.original import Predictor
+    from seglab.networks.checkpoints import load_checkpoint
 
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)

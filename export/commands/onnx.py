@@ -26,7 +26,7 @@ from seglab.cli_support import command_errors
 if TYPE_CHECKING:
     from export.parity import ParityReport
     from export.runtime.model import Model
-    from seglab.predict import Predictor
+    from seglab.evaluation.original import Predictor
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")  # export.convert.PRECISIONS, not imported for --help
 DEFAULT_CALIBRATION_IMAGES = 64  # export.calibration.DEFAULT_IMAGES, likewise
@@ -107,7 +107,7 @@ def onnx(
     from export.picture import draw_worst
     from export.samples import sample_set
     from export.sheet import parity_text
-    from seglab.checkpoints import load_checkpoint
+    from seglab.networks.checkpoints import load_checkpoint
 
     target = out or checkpoints[0].with_suffix(".onnx")
     samples = sample_set(folder, limit)

@@ -16,7 +16,7 @@ from export.runtime.device import Device
 from export.runtime.masks import enlarge
 from export.runtime.opening import open_model
 from seglab.errors import ImageError
-from seglab.pixels import fit, read_image
+from seglab.images.reader import fit, read_image
 
 BATCH = 8
 

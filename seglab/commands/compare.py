@@ -27,8 +27,8 @@ def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sor
 
     Example: seglab compare runs/unet runs/fpn --out comparison
     """
-    from seglab.compare import compare as set_side_by_side
-    from seglab.compare import draw_comparison
+    from seglab.evaluation.compare import compare as set_side_by_side
+    from seglab.evaluation.compare import draw_comparison
     from seglab.files import write_text
 
     comparison = set_side_by_side(run, sort)

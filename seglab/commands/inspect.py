@@ -30,9 +30,9 @@ def inspect_data(data: tuple[Path, ...], method: str, seed: int, json_file: Path
 
     Example: seglab inspect isic2018 isic2017 --split fifth
     """
+    from seglab.data.inspection import inspect
+    from seglab.data.splits import make_split
     from seglab.files import write_text
-    from seglab.inspection import inspect
-    from seglab.splits import make_split
 
     split = make_split(find_all_pairs(data), method, seed=seed)
     sizes = {part: len(pairs) for part, pairs in split.parts().items()}

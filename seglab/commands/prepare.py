@@ -32,16 +32,16 @@ def prepare(
 
     Example: seglab prepare ham10000 --out prepared/ham10000 --size 256 --hair dullrazor
     """
-    from seglab.prepare import PrepareSettings
-    from seglab.prepare import prepare as store
+    from seglab.data.store import PrepareSettings
+    from seglab.data.store import prepare as store
 
     settings = PrepareSettings(size, hair, dtype)
     pairs = find_all_pairs(source)
     with progress(len(pairs), "prepare", "image") as bar:
         prepared = store(pairs, out, settings, workers=workers, advance=bar.update)
     if figure:
-        from seglab.hair import hair_figure, hairiest
-        from seglab.pixels import fit
+        from seglab.images.hair import hair_figure, hairiest
+        from seglab.images.reader import fit
 
         images = (fit(pair.photo(at_least=2 * size).pixels, size) for pair in pairs)
         hair_figure(figure, hairiest(images, FIGURE_ROWS))

@@ -14,7 +14,7 @@ def recipes() -> None:
 
     Example: seglab recipes
     """
-    from seglab.settings import load_recipe, recipe_names
+    from seglab.recipes.recipe import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name)

@@ -15,10 +15,10 @@ from seglab.errors import ConfigError
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-    from seglab.runs import Epoch
-    from seglab.settings import Recipe
-    from seglab.splits import Split
-    from seglab.training import Trainer
+    from seglab.data.splits import Split
+    from seglab.recipes.recipe import Recipe
+    from seglab.training.loop import Trainer
+    from seglab.training.run_folder import Epoch
 
 
 @click.command()
@@ -60,7 +60,7 @@ def train(
 
     Example: seglab train --data isic2018 --recipe quick --out runs/quick --set epochs=8
     """
-    from seglab.settings import load_recipe
+    from seglab.recipes.recipe import load_recipe
 
     settings = load_recipe(recipe, changes)
     last = out / "last.pt"
@@ -69,9 +69,9 @@ def train(
     if resume and not last.exists():
         raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check --out.")
 
-    from seglab.memory import keep_freed_memory
-    from seglab.precision import choose_device, choose_precision, make_fabric
-    from seglab.processes import together
+    from seglab.training.allocator import keep_freed_memory
+    from seglab.training.device import choose_device, choose_precision, make_fabric
+    from seglab.training.processes import together
 
     chosen = choose_device(device)
     if chosen.type == "cpu":
@@ -101,7 +101,7 @@ def _train(
     settings: Recipe, fabric: Fabric, precision: str, split: Split, about: dict[str, Any], out: Path, last: Path | None
 ) -> None:
     """Train, in every process; the first one writes and talks."""
-    from seglab.training import Trainer
+    from seglab.training.loop import Trainer
 
     trainer = Trainer(settings, split.training, split.validation, fabric=fabric, precision=precision, about_data=about)
     if last:
@@ -116,23 +116,23 @@ def _train(
 
 
 def _keep_log(trainer: Trainer, split: Split, out: Path) -> None:
-    from seglab import runs
-    from seglab.networks import parameter_count
-    from seglab.splits import write_split
+    from seglab.data.splits import write_split
+    from seglab.networks.build import parameter_count
+    from seglab.training import run_folder
 
     about = {
         "data": trainer.about_data,
         "precision": trainer.precision,
         "parameters": parameter_count(trainer.network),
     }
-    write_split(out / runs.SPLIT, split)
-    runs.write_settings(out, trainer.recipe, about)
+    write_split(out / run_folder.SPLIT, split)
+    run_folder.write_settings(out, trainer.recipe, about)
     click.echo(
         f"{len(split.training)} images train, {len(split.validation)} validate, {len(split.test)} test "
         f"(split: {split.method}); {trainer.fabric.device}, {trainer.precision}.",
         err=True,
     )
-    with runs.event_log(out, len(trainer.history)) as log_event:
+    with run_folder.event_log(out, len(trainer.history)) as log_event:
         for epoch in trainer.run(out, _track):
             log_event(epoch, trainer.timing[-1])
             rate = trainer.timing[-1].images_per_second
@@ -141,7 +141,7 @@ def _keep_log(trainer: Trainer, split: Split, out: Path) -> None:
 
 
 def _split(data: tuple[Path, ...], settings: Recipe, exclude: Iterable[Path], split_file: Path | None) -> Split:
-    from seglab.splits import limited, make_split, read_ids, split_by_file
+    from seglab.data.splits import limited, make_split, read_ids, split_by_file
 
     pairs = find_all_pairs(data)
     prepared = {pair.hair for pair in pairs} - {"none", settings.hair}
@@ -162,7 +162,7 @@ def _split(data: tuple[Path, ...], settings: Recipe, exclude: Iterable[Path], sp
 
 
 def _inspected(split: Split, mode: str) -> Split:
-    from seglab.inspection import inspect, require_sound
+    from seglab.data.inspection import inspect, require_sound
 
     if mode == "off":
         return split
@@ -176,12 +176,12 @@ def _inspected(split: Split, mode: str) -> Split:
 
 
 def _draw_examples(out: Path, split: Split) -> None:
-    from seglab import runs
-    from seglab.checkpoints import load_checkpoint
-    from seglab.gallery import draw_examples
-    from seglab.predict import Predictor
+    from seglab.evaluation.gallery import draw_examples
+    from seglab.evaluation.original import Predictor
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.training import run_folder
 
-    draw_examples(out / runs.EXAMPLES, Predictor(load_checkpoint(out / runs.BEST)), split.validation)
+    draw_examples(out / run_folder.EXAMPLES, Predictor(load_checkpoint(out / run_folder.BEST)), split.validation)
 
 
 def _track(batches: Iterable[Any], description: str) -> Iterable[Any]:

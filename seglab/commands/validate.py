@@ -12,7 +12,7 @@ from seglab.cli_support import command_errors, progress
 from seglab.commands.common import FOLDER, find_all_pairs
 
 if TYPE_CHECKING:
-    from seglab.validation import Verdict
+    from seglab.evaluation.validate import Verdict
 
 
 @click.command()
@@ -51,14 +51,14 @@ def validate(
 
     Example: seglab validate runs/quick/best.pt --data isic2018 --csv scores.csv --figures pictures
     """
-    from seglab.checkpoints import load_checkpoint
-    from seglab.figures import overlay, write_image
+    from seglab.evaluation.gallery import draw_examples
+    from seglab.evaluation.original import Predictor
+    from seglab.evaluation.validate import Verdict, choose_part, judge
     from seglab.files import write_text
-    from seglab.gallery import draw_examples
-    from seglab.precision import choose_device
-    from seglab.predict import Predictor
-    from seglab.runs import SPLIT, write_csv
-    from seglab.validation import Verdict, choose_part, judge
+    from seglab.images.outlines import overlay, write_image
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.training.device import choose_device
+    from seglab.training.run_folder import SPLIT, write_csv
 
     predictor = Predictor(load_checkpoint(checkpoint), device=str(choose_device(device)), tta=tta)
     beside = checkpoint.with_name(SPLIT)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from seglab.errors import CheckpointError
 from seglab.files import sha256, write_bytes
-from seglab.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 
 FORMAT_VERSION = 1
 KIND = "seglab checkpoint"

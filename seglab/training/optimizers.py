@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from seglab.settings import Recipe
+from seglab.recipes.recipe import Recipe
 
 WARM_UP = 0.05
 LOWEST = 0.01

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from seglab.data.splits import read_split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.files import replacing
-from seglab.runs import SPLIT, Run, plain, read_run
-from seglab.splits import read_split
+from seglab.training.run_folder import SPLIT, Run, plain, read_run
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
 """Settings with a column of their own, or without a bearing on the result."""

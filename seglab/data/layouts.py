@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seglab.data.pairs import ArrayPair, FilePair, Pair, open_array
+from seglab.data.store import is_prepared, read_index
 from seglab.errors import DataError
-from seglab.formats import IMAGE_SUFFIXES
-from seglab.pairs import ArrayPair, FilePair, Pair, open_array
-from seglab.prepare import is_prepared, read_index
+from seglab.images.formats import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from seglab.augmentation import WHOLE, Augmentation, Box
-from seglab.hair import remove
-from seglab.layouts import require_size
-from seglab.pairs import Pair
-from seglab.pixels import OVERSAMPLING, fit
+from seglab.data.augmentation import WHOLE, Augmentation, Box
+from seglab.data.layouts import require_size
+from seglab.data.pairs import Pair
+from seglab.images.hair import remove
+from seglab.images.reader import OVERSAMPLING, fit
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.bootstrap import interval
-from seglab.boundary import Boundary, compare_boundaries
+from seglab.data.pairs import Pair
+from seglab.data.splits import PARTS, read_split, validates
 from seglab.errors import DataError
-from seglab.metrics import Confusion, Scores, confusion
-from seglab.pairs import Pair
-from seglab.predict import Predictor
-from seglab.splits import PARTS, read_split, validates
+from seglab.evaluation.bootstrap import interval
+from seglab.evaluation.boundary import Boundary, compare_boundaries
+from seglab.evaluation.metrics import Confusion, Scores, confusion
+from seglab.evaluation.original import Predictor
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from seglab.errors import ConfigError, DataError, MissingDependencyError
 from seglab.files import replacing, write_text
-from seglab.settings import Recipe, make_recipe
+from seglab.recipes.recipe import Recipe, make_recipe
 
 BEST, LAST = "best.pt", "last.pt"
 SETTINGS, SPLIT, LOG, TIMING = "settings.json", "split.json", "log.csv", "timing.csv"

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import ConfigError
-from seglab.figures import write_image
+from seglab.images.outlines import write_image
 
 HAIR_WIDTH = 9 / 256
 """Structures thinner than this share of the side can be hairs."""

@@ -50,8 +50,8 @@ class Recipe:
     ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's mean and
     deviation, or ``unit``: to 0-1.
 
-    **Data.** ``split``: see :func:`seglab.splits.make_split`; ``val_share``, ``test_share``: of the lesions, where the
-    seed splits. ``limit``: training images at most, drawn by the seed (0: all). ``augment``: ``flips`` are the eight
+    **Data.** ``split``: see :func:`seglab.data.splits.make_split`; ``val_share``, ``test_share``: of the lesions, where
+    the seed splits. ``limit``: training images at most, drawn by seed (0: all). ``augment``: ``flips`` are the eight
     symmetries of the square, ``full`` adds crops and colour. ``rotate``: degrees either way. ``elastic``: strength of
     the elastic deformation in pixels at size S. ``jitter``: half-width of brightness and contrast. All three: 0 is off.
     ``workers``: processes that read images (-1: by the number of cores).

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.data.layouts import require_size
+from seglab.data.pairs import FilePair, Pair
+from seglab.data.splits import PARTS, Split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
-from seglab.layouts import require_size
-from seglab.pairs import FilePair, Pair
-from seglab.pixels import fit, read_grey
-from seglab.splits import PARTS, Split
+from seglab.images.reader import fit, read_grey
 
 MODES = ("refuse", "report", "off")
 THUMBNAIL = 24

@@ -69,12 +69,12 @@ def require_compiler() -> None:
 def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
     """Return Lightning Fabric for ``devices`` processes on each of ``nodes`` machines, together one loop.
 
-    With several, :func:`seglab.processes.together` starts the others, by this process's own command line. Raises
-    :class:`ConfigError` for more GPUs than there are, and for machines that do not know where to meet.
+    With several, :func:`seglab.training.processes.together` starts the others, by this process's own command line.
+    Raises :class:`ConfigError` for more GPUs than there are, and for machines that do not know where to meet.
     """
     from lightning.fabric import Fabric
 
-    from seglab.processes import require_meeting_place
+    from seglab.training.processes import require_meeting_place
 
     if device.type == "cuda" and devices > torch.cuda.device_count():
         raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")

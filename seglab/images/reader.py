@@ -21,9 +21,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from seglab.dicom import is_dicom, read_frame
 from seglab.errors import ImageError, TooLargeError
-from seglab.formats import MAX_PIXELS
+from seglab.images.dicom import is_dicom, read_frame
+from seglab.images.formats import MAX_PIXELS
 
 OVERSAMPLING = 2
 """Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""

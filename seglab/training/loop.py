@@ -14,22 +14,22 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from seglab import runs
-from seglab.augmentation import augmentation_of
-from seglab.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
-from seglab.dataset import Examples
-from seglab.distributed import leave_out_idle, normalise_globally, shards, share_of
+from seglab.data.augmentation import augmentation_of
+from seglab.data.examples import Examples
+from seglab.data.pairs import Pair
 from seglab.errors import CheckpointError, ConfigError
-from seglab.losses import LOSSES
-from seglab.metrics import Confusion
-from seglab.networks import build_network, require_size_fits
-from seglab.normalisation import NORMALISATION
-from seglab.optimisation import Schedule, average_of, make_optimiser
-from seglab.pairs import Pair
-from seglab.precision import require_compiler
-from seglab.repeatable import order_of, repeatable, seed_draws
-from seglab.runs import Epoch, Timing, best_epoch, plain, stops_early
-from seglab.settings import Recipe
+from seglab.evaluation.metrics import Confusion
+from seglab.networks.build import build_network, require_size_fits
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.networks.normalisation import NORMALISATION
+from seglab.recipes.recipe import Recipe
+from seglab.training import run_folder
+from seglab.training.determinism import order_of, repeatable, seed_draws
+from seglab.training.device import require_compiler
+from seglab.training.distributed import leave_out_idle, normalise_globally, shards, share_of
+from seglab.training.losses import LOSSES
+from seglab.training.optimizers import Schedule, average_of, make_optimiser
+from seglab.training.run_folder import Epoch, Timing, best_epoch, plain, stops_early
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -43,7 +43,8 @@ DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 class Trainer:
     """Trains a recipe on pairs, epoch by epoch.
 
-    ``fabric``: of :func:`seglab.precision.make_fabric`; in several processes within :func:`seglab.processes.together`.
+    ``fabric``: of :func:`seglab.training.device.make_fabric`; in several processes within
+    :func:`seglab.training.processes.together`.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Trainer:
         checkpoint = load_checkpoint(path)
         state = checkpoint.resume
         try:
-            runs.require_same(path, checkpoint.training, self.recipe, self.about_data)
+            run_folder.require_same(path, checkpoint.training, self.recipe, self.about_data)
             self.network.load_state_dict(state["network"])
             self.optimiser.load_state_dict(state["optimiser"])
             self.schedule.restore(state["schedule"])
@@ -98,13 +99,13 @@ class Trainer:
                 f"{path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` wrote. "
                 f"Train anew, from its weights if you like: --set init={path}"
             ) from error
-        self.timing = list(runs.read_timing(path.parent))[: len(self.history)]
+        self.timing = list(run_folder.read_timing(path.parent))[: len(self.history)]
 
     def run(self, out: Path, track: Track) -> Iterator[Epoch]:
         """Train the epochs that are left; after each, write the run's files and yield the epoch's figures."""
         writes = self.fabric.is_global_zero
         if writes and self.history:  # a run that was killed between its last epoch and the logs of it
-            runs.write_epochs(out, self.history, self.timing)
+            run_folder.write_epochs(out, self.history, self.timing)
         with repeatable(self.fabric.device):
             while len(self.history) < self.recipe.epochs and not stops_early(self.history, self.recipe):
                 epoch, timing = self._epoch(len(self.history) + 1, track)
@@ -112,7 +113,7 @@ class Trainer:
                 self.timing.append(timing)
                 if writes:
                     self._save(out)
-                    runs.write_epochs(out, self.history, self.timing)
+                    run_folder.write_epochs(out, self.history, self.timing)
                 self.fabric.barrier()
                 yield epoch
 
@@ -227,7 +228,7 @@ class Trainer:
     def _save(self, out: Path) -> None:
         checkpoint = self._checkpoint()
         if self.best() is self.history[-1]:
-            save_checkpoint(checkpoint, out / runs.BEST)
+            save_checkpoint(checkpoint, out / run_folder.BEST)
         checkpoint.resume = {
             "network": _on_cpu(self.network),
             "optimiser": self.optimiser.state_dict(),
@@ -235,7 +236,7 @@ class Trainer:
             "precision": self.fabric.strategy.precision.state_dict(),
             "average": self.average.state_dict() if self.average else {},
         }
-        save_checkpoint(checkpoint, out / runs.LAST)
+        save_checkpoint(checkpoint, out / run_folder.LAST)
 
     def _checkpoint(self) -> Checkpoint:
         mean, std = NORMALISATION[self.recipe.normalise]

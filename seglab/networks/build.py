@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from seglab.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.errors import CheckpointError, ConfigError
-from seglab.settings import SMP_ARCHITECTURES
-from seglab.unet import UNet
+from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
+from seglab.networks.unet import UNet
+from seglab.recipes.recipe import SMP_ARCHITECTURES
 
 ARCHITECTURES = (*SMP_ARCHITECTURES, "unet-scratch")
 

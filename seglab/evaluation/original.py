@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from seglab.checkpoints import Checkpoint
-from seglab.hair import remove
-from seglab.networks import restore_network
+from seglab.images.hair import remove
+from seglab.networks.build import restore_network
+from seglab.networks.checkpoints import Checkpoint
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 """Axes of ``(N, C, H, W)`` to flip for test-time flips: none, left to right, top to bottom, both."""

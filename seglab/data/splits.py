@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from seglab.data.pairs import Pair
 from seglab.errors import ConfigError, DataError
 from seglab.files import write_text
-from seglab.formats import IMAGE_SUFFIXES
-from seglab.pairs import Pair
+from seglab.images.formats import IMAGE_SUFFIXES
 
 SAME_PICTURE = (
     ("ISIC_0012152", "ISIC_0015979"),

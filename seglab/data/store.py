@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.data.pairs import ArrayPair, Pair
 from seglab.errors import ConfigError, DataError, ImageError, SeglabError
 from seglab.files import write_text
-from seglab.hair import remove
-from seglab.pairs import ArrayPair, Pair
-from seglab.pixels import OVERSAMPLING, fit
+from seglab.images.hair import remove
+from seglab.images.reader import OVERSAMPLING, fit
 
 INDEX, IMAGES, MASKS, JOURNAL = "index.json", "images.npy", "masks.npy", "journal.jsonl"
 KIND = "seglab prepared"

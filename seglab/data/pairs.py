@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError, ImageError
-from seglab.pixels import Photo, read_mask, read_photo
+from seglab.images.reader import Photo, read_mask, read_photo
 
 
 class Pair(Protocol):
@@ -35,7 +35,7 @@ class Pair(Protocol):
         """Where the image is, for messages."""
 
     def photo(self, at_least: int | None = None) -> Photo:
-        """Read the image (see :func:`seglab.pixels.read_photo`). Raises :class:`ImageError` that names it."""
+        """Read the image (see :func:`seglab.images.reader.read_photo`). Raises :class:`ImageError` that names it."""
 
     def mask(self) -> NDArray[np.uint8]:
         """Read the truth: ``(H, W)``, 0 or 255. Raises :class:`ImageError` that names it."""

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.data.pairs import Pair
 from seglab.errors import DataError
-from seglab.figures import overlay, write_image
-from seglab.metrics import confusion
-from seglab.pairs import Pair
-from seglab.pixels import OVERSAMPLING
+from seglab.evaluation.metrics import confusion
+from seglab.images.outlines import overlay, write_image
+from seglab.images.reader import OVERSAMPLING
 
 if TYPE_CHECKING:
-    from seglab.predict import Predictor
+    from seglab.evaluation.original import Predictor
 
 COLUMNS = 4
 TILE = 256

@@ -1,0 +1,1 @@
+"""From files on disk to examples for training: layouts, pairs, splits, inspection, the prepared store."""

@@ -1,0 +1,1 @@
+"""Photographs: reading them from any format, hair removal, outlines drawn on them."""

@@ -1,0 +1,1 @@
+"""Networks: built by name, normalised, kept in checkpoints."""
