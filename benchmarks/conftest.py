@@ -55,8 +55,8 @@ def int8_model(quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.Tem
     """The same network in int8, made by the gated export; calibrated on real images where there are any."""
     if quick:
         pytest.skip("the int8 export takes minutes: full mode only")
-    from export.calibration import calibration_set
-    from export.convert import convert
+    from export.conversion.checkpoint import convert
+    from export.precision.calibration import calibration_set
     from export.samples import sample_set
 
     real = DATA / "isic2018"

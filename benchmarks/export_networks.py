@@ -21,10 +21,10 @@ import torch
 
 from benchmarks.lab import RESULTS, machine
 from benchmarks.sections import EXPORT_PAGE, put
+from export.conversion.build import contract_for, segmenter
 from export.errors import ContractError
-from export.graph import contract_for, segmenter
+from export.graph.writing import write_model
 from export.runtime.opening import open_model
-from export.writing import write_model
 from seglab.errors import ConfigError
 from seglab.evaluation.original import Predictor
 from seglab.files import write_text

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from export.adopt import Wrapping, adopt
+from export.conversion.adopt import Wrapping, adopt
 from export.samples import sample_set
 
 OPSET = 20

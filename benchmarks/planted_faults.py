@@ -17,7 +17,7 @@ from onnx import helper, numpy_helper
 
 from benchmarks.conftest import CHECKPOINT
 from benchmarks.sections import EXPORT_PAGE, put
-from export.parity import CHUNK, ParityReport, check
+from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model
 from export.samples import sample_set

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from batch.png import encode_mask
 from benchmarks.lab import RESULTS, machine
 from benchmarks.sections import EXPORT_PAGE, put
-from export.calibration import calibration_set
-from export.convert import PRECISIONS, convert
+from export.conversion.checkpoint import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
-from export.parity import ParityReport, check
+from export.precision.calibration import calibration_set
+from export.proof.gate import ParityReport, check
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.probes import probe_images

@@ -29,9 +29,9 @@ from benchmarks.archives import Archive, originals, photos
 from benchmarks.lab import RESULTS, machine
 from benchmarks.original import OriginalLoop
 from benchmarks.parts import command_rate, host_seconds, infer_seconds, possible_rate, run_rate, timed
-from export.calibration import calibration_set
-from export.convert import PRECISIONS, convert
+from export.conversion.checkpoint import PRECISIONS, convert
 from export.errors import DeviceError, ParityError
+from export.precision.calibration import calibration_set
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import sample_set

@@ -11,9 +11,9 @@ from onnx import TensorProto, helper, numpy_helper, parser
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from benchmarks.conftest import DATA
-from export.calibration import session
-from export.hair import RESULT, hair_stage
-from export.stages import IR_VERSION, OPSET
+from export.graph.hair import RESULT, hair_stage
+from export.graph.stages import IR_VERSION, OPSET
+from export.precision.calibration import session
 from seglab.data.layouts import find_pairs
 from seglab.images.hair import remove_hair
 from seglab.images.reader import fit

@@ -15,7 +15,7 @@ class ContractError(SeglabError):
 class ParityError(SeglabError):
     """A model does not compute what the PyTorch original computes.
 
-    ``report``: an :class:`export.parity.ParityReport` with the figures, where something was measured.
+    ``report``: an :class:`export.proof.gate.ParityReport` with the figures, where something was measured.
     """
 
     def __init__(self, message: str, report: Any = None) -> None:

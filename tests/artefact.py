@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from export.graph import contract_for, segmenter
-from export.stages import Member, Stages, Triple, fuse
-from export.trace import trace
-from export.writing import write_model
+from export.conversion.build import contract_for, segmenter
+from export.graph.stages import Member, Stages, Triple, fuse
+from export.graph.trace import trace
+from export.graph.writing import write_model
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD

@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from export.adopt import Wrapping, adopt
 from export.cli import main
 from export.contract import read_contract
+from export.conversion.adopt import Wrapping, adopt
 from export.errors import ContractError, ParityError
 from export.runtime.opening import open_model
 from export.samples import sample_set
@@ -150,8 +150,8 @@ def test_wrong_constants_would_fail_the_gate(
     pictures: Path, folder: Path, foreign: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate compares with an original that shares nothing with the graph but the network."""
-    from export import adopt as module
-    from export.stages import Member
+    from export.conversion import adopt as module
+    from export.graph.stages import Member
 
     monkeypatch.setattr(module, "Member", lambda network, mean, std: Member(network, std, mean))
     out = folder / "wrong.onnx"

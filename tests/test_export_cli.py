@@ -15,11 +15,11 @@ from artefact import blobs, tiny_checkpoint, tiny_model
 from click.testing import CliRunner, Result
 from onnx import ModelProto
 
-from export import convert
 from export.cli import main
 from export.commands.common import DEFAULT_IMAGES
 from export.contract import read_contract
-from export.graph import segmenter
+from export.conversion import checkpoint
+from export.conversion.build import segmenter
 from export.samples import DEFAULT_LIMIT
 from seglab.networks.checkpoints import Checkpoint, save_checkpoint
 
@@ -57,7 +57,7 @@ def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypat
     def wrong(checkpoints: Sequence[Checkpoint], precision: str) -> ModelProto:
         return segmenter([dataclasses.replace(checkpoint, threshold=0.3) for checkpoint in checkpoints], precision)
 
-    monkeypatch.setattr(convert, "segmenter", wrong)
+    monkeypatch.setattr(checkpoint, "segmenter", wrong)
     tiny_checkpoint(tmp_path / "best.pt")
     out = tmp_path / "models" / "m.onnx"
     arguments = ("--out", out, "--parity", pictures, "--json", tmp_path / "failed.json")

@@ -17,8 +17,8 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from torch import Tensor, nn
 
-from export.graph import describe_training
-from export.stages import Stages
+from export.conversion.build import describe_training
+from export.graph.stages import Stages
 from seglab.evaluation.original import Predictor
 
 MEAN, STD, THRESHOLD = (0.6, 0.5, 0.4), (0.3, 0.2, 0.25), 0.45

@@ -21,7 +21,7 @@ from torch import nn
 
 from export.cli import main
 from export.contract import read_contract
-from export.hair import RESULT, hair_stage
+from export.graph.hair import RESULT, hair_stage
 from export.runtime.opening import open_model
 from seglab.evaluation.original import Predictor
 from seglab.images.hair import hair_mask, remove_hair

@@ -19,19 +19,20 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import helper, numpy_helper
 
-from export import cli, sensitivity
-from export import convert as conversion
-from export.calibration import DEFAULT_IMAGES, Calibration, calibration_set, measure
+from export import cli
 from export.commands import onnx as onnx_command
 from export.contract import read_contract
-from export.convert import convert
+from export.conversion import checkpoint as conversion
+from export.conversion.checkpoint import convert
 from export.errors import ContractError, ParityError
-from export.parity import CHUNK, check
-from export.quantise import LAYERS, calibrate, network_nodes, quantise
-from export.rounding import LEVELS, to_grid
+from export.precision import sensitivity
+from export.precision.calibration import DEFAULT_IMAGES, Calibration, calibration_set, measure
+from export.precision.quantise import LAYERS, calibrate, network_nodes, quantise
+from export.precision.rounding import LEVELS, to_grid
+from export.precision.sensitivity import Candidate, candidates
+from export.proof.gate import CHUNK, check
 from export.runtime.opening import open_model
 from export.samples import sample_set
-from export.sensitivity import Candidate, candidates
 from seglab.errors import DataError
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
@@ -222,7 +223,7 @@ def test_the_first_candidate_that_passes_is_taken(
     folder: Path, blob_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer that does harm is found and stays in float."""
-    from export import quantise as module
+    from export.precision import quantise as module
 
     def harmful(model: onnx.ModelProto, nodes: set[str], ranges: object) -> None:
         victim = [node for node in model.graph.node if node.op_type == "Conv"][3]

@@ -16,18 +16,18 @@ from artefact import TINY_SIZE, blobs, tiny_checkpoint
 from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
-from export.calibration import session
 from export.cli import main
 from export.commands import onnx as onnx_command
 from export.contract import read_contract
-from export.convert import PRECISIONS, convert
+from export.conversion.build import contract_for, segmenter
+from export.conversion.checkpoint import PRECISIONS, convert
 from export.errors import ContractError, ParityError
-from export.graph import contract_for, segmenter
-from export.half import in_precision
+from export.graph.stages import Member, Stages, fuse
+from export.graph.trace import trace
+from export.precision.calibration import session
+from export.precision.half import in_precision
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet, edge_samples
-from export.stages import Member, Stages, fuse
-from export.trace import trace
 from seglab.evaluation.original import Predictor
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, save_checkpoint

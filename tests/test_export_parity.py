@@ -14,10 +14,10 @@ from artefact import blobs, tiny_checkpoint, tiny_model
 from onnx import numpy_helper
 
 from benchmarks.planted_faults import FAULTS, Fault, no_antialias, planted
-from export.convert import convert
+from export.conversion.build import segmenter
+from export.conversion.checkpoint import convert
 from export.errors import ParityError
-from export.graph import segmenter
-from export.parity import CHUNK, ParityReport, check
+from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.opening import open_model
 from export.samples import EDGES, Sample, SampleSet, edge_samples, sample_set
 from export.tolerances import TOLERANCES, tolerance_for

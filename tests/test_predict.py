@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from export.convert import convert
+from export.conversion.checkpoint import convert
 from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.evaluation.original import Predictor

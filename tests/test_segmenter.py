@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import export
 from export import Segmenter
 from export.errors import ContractError
-from export.stages import Stages
+from export.graph.stages import Stages
 from seglab.errors import ImageError
 from seglab.evaluation.original import Predictor
 

@@ -63,11 +63,11 @@ def adopt(
       seg-export adopt net.onnx --size 256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out lesion.onnx
     """
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")
-    from export.adopt import Wrapping
-    from export.adopt import adopt as wrap
+    from export.conversion.adopt import Wrapping
+    from export.conversion.adopt import adopt as wrap
     from export.errors import ParityError
+    from export.proof.text import parity_text
     from export.samples import sample_set
-    from export.sheet import parity_text
 
     names = tuple(name.strip() for name in classes.split(","))
     wrapping = Wrapping(size, _triple("--mean", mean), _triple("--std", std), threshold, names, hair or "none")

@@ -53,12 +53,12 @@ def check(
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
     """
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
-    from export.parity import CHUNK
-    from export.parity import check as compare
-    from export.picture import draw_worst
+    from export.proof.gate import CHUNK
+    from export.proof.gate import check as compare
+    from export.proof.picture import draw_worst
+    from export.proof.text import parity_text
     from export.runtime.opening import open_model
     from export.samples import sample_set
-    from export.sheet import parity_text
     from seglab.evaluation.original import Predictor
     from seglab.networks.checkpoints import load_checkpoint
 

@@ -14,7 +14,7 @@ from seglab.cli_support import progress
 from seglab.errors import MissingDependencyError, SeglabError
 
 if TYPE_CHECKING:
-    from export.parity import ParityReport
+    from export.proof.gate import ParityReport
     from export.samples import Sample
 
 FILE = click.Path(path_type=Path)

@@ -22,7 +22,7 @@ def info(model: Path, as_json: bool) -> None:
       seg-export info lesion.onnx
     """
     from export.contract import read_contract
-    from export.sheet import data_sheet
+    from export.proof.text import data_sheet
 
     contract = read_contract(model)
     click.echo(contract.to_json() if as_json else data_sheet(model, contract))

@@ -24,12 +24,17 @@ from export.commands.common import (
 from seglab.cli_support import command_errors
 
 if TYPE_CHECKING:
-    from export.parity import ParityReport
+    from export.proof.gate import ParityReport
     from export.runtime.model import Model
     from seglab.evaluation.original import Predictor
 
-PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")  # export.convert.PRECISIONS, not imported for --help
-DEFAULT_CALIBRATION_IMAGES = 64  # export.calibration.DEFAULT_IMAGES, likewise
+PRECISIONS = (
+    "fp32",
+    "fp16",
+    "fp16-weights",
+    "int8",
+)  # conversion.checkpoint.PRECISIONS, not imported for --help
+DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, likewise
 
 
 @click.command()
@@ -101,12 +106,12 @@ def onnx(
             f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
         )
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
-    from export.calibration import calibration_set
-    from export.convert import convert
+    from export.conversion.checkpoint import convert
     from export.errors import ParityError
-    from export.picture import draw_worst
+    from export.precision.calibration import calibration_set
+    from export.proof.picture import draw_worst
+    from export.proof.text import parity_text
     from export.samples import sample_set
-    from export.sheet import parity_text
     from seglab.networks.checkpoints import load_checkpoint
 
     target = out or checkpoints[0].with_suffix(".onnx")

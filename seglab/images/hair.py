@@ -3,7 +3,7 @@
 Lee et al., "DullRazor: a software approach to hair removal from images", Computers in Biology and Medicine 27 (1997):
 find thin dark structures, and fill them from what is beside them. Always done on the image that the network gets
 (S x S), so that training, validation and use remove the same hairs whatever size the photograph had. All of it is
-arithmetic on whole numbers, so that :mod:`export.hair` can do the same inside a graph, bit for bit.
+arithmetic on whole numbers, so that :mod:`export.graph.hair` can do the same inside a graph, bit for bit.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.calibration import Calibration, Probs, probabilities
-from export.quantise import Network, activation_of, calibrate, layer_names, quantise
+from export.precision.calibration import Calibration, Probs, probabilities
+from export.precision.quantise import Network, activation_of, calibrate, layer_names, quantise
 from export.runtime.masks import agreement, to_mask
 from export.tolerances import tolerance_for
 

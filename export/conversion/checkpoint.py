@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from export.calibration import Calibration
 from export.contract import Contract
+from export.conversion.build import contract_for, fused, segmenter, traced
 from export.errors import ContractError
-from export.graph import contract_for, fused, segmenter, traced
-from export.half import layers_of
-from export.parity import CHUNK, ParityReport, check
-from export.quantise import layer_names
+from export.graph.writing import write_contract, write_model
+from export.precision.calibration import Calibration
+from export.precision.half import layers_of
+from export.precision.quantise import layer_names
+from export.precision.sensitivity import Candidate, candidates
+from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
-from export.sensitivity import Candidate, candidates
-from export.writing import write_contract, write_model
 from seglab.evaluation.original import Predictor
 from seglab.files import replacing, sha256
 from seglab.networks.checkpoints import Checkpoint

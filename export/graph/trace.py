@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from export.errors import ContractError
-from export.simplify import simplify
-from export.stages import OPSET
+from export.graph.simplify import simplify
+from export.graph.stages import OPSET
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from export.calibration import Range
+from export.precision.calibration import Range
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

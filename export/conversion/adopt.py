@@ -18,13 +18,13 @@ from PIL import Image
 
 from export.contract import Contract
 from export.errors import ContractError, DeviceError
-from export.parity import CHUNK, ParityReport, check
+from export.graph.simplify import drop_notes
+from export.graph.stages import OPSET, Member, Stages, Triple, fuse
+from export.graph.writing import tool_versions, write_contract, write_model
+from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.masks import drop_single_class, enlarge
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
-from export.simplify import drop_notes
-from export.stages import OPSET, Member, Stages, Triple, fuse
-from export.writing import tool_versions, write_contract, write_model
 from seglab.files import replacing, sha256
 from seglab.images.hair import remove
 
@@ -95,7 +95,7 @@ class Foreign:
     def __init__(self, network: ModelProto, wrapping: Wrapping) -> None:
         from onnx import TensorProto
 
-        from export.calibration import session
+        from export.precision.calibration import session
 
         self._session = session(network)
         self._wrapping = wrapping

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from export.contract import DIMENSIONS, INPUT, MASK, PROB, Contract
-from export.parity import ParityReport
+from export.proof.gate import ParityReport
 from seglab.files import sha256
 
 MIB = 1 << 20

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export import hair
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import ContractError
+from export.graph import hair
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto

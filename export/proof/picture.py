@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from export.parity import Original, ParityReport, Row
+from export.proof.gate import Original, ParityReport, Row
 from export.runtime.model import Model
 from export.samples import Sample
 from seglab.images.outlines import overlay, write_image

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from export.contract import Contract
 from export.errors import ContractError
-from export.half import in_precision
-from export.stages import OPSET, Member, Stages, fuse
-from export.trace import trace
-from export.writing import tool_versions
+from export.graph.stages import OPSET, Member, Stages, fuse
+from export.graph.trace import trace
+from export.graph.writing import tool_versions
+from export.precision.half import in_precision
 from seglab.networks.build import restore_network
 from seglab.networks.checkpoints import Checkpoint
 
@@ -40,7 +40,7 @@ def traced(checkpoints: Sequence[Checkpoint]) -> list[ModelProto]:
 def fused(
     checkpoints: Sequence[Checkpoint], networks: Sequence[ModelProto], precision: str, float_layers: int = 0
 ) -> ModelProto:
-    """Return the fused graph of traced networks in a precision (see :func:`export.half.in_precision`)."""
+    """Return the fused graph of traced networks in a precision (see :func:`export.precision.half.in_precision`)."""
     first = checkpoints[0]
     members = [
         Member(in_precision(network, precision, float_layers), each.mean, each.std)

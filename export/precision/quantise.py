@@ -1,7 +1,7 @@
 """From a float graph to an int8 one: QuantizeLinear/DequantizeLinear pairs around the network, and only there.
 
 Activations are u8, weights s8 with a scale per output channel. Resize, normalisation, sigmoid and threshold stay in
-float. Layers that lose too much stay in float, too (see :mod:`export.sensitivity`).
+float. Layers that lose too much stay in float, too (see :mod:`export.precision.sensitivity`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from export.calibration import Range, measure
 from export.errors import ContractError
-from export.rounding import round_weights
-from export.simplify import drop_dead_nodes
-from export.stages import NETWORK
+from export.graph.simplify import drop_dead_nodes
+from export.graph.stages import NETWORK
+from export.precision.calibration import Range, measure
+from export.precision.rounding import round_weights
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
     from onnxruntime.quantization import TensorsData
 
-    from export.calibration import Calibration
+    from export.precision.calibration import Calibration
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ACTIVATIONS = ("Clip", "Relu")

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ContractError
-from export.quantise import LAYERS
+from export.precision.quantise import LAYERS
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
