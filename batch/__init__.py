@@ -9,21 +9,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch.records import Figures, Result, Status
-    from batch.report import RunReport
-    from batch.runner import Runner, run
+    from batch.ledger.records import Figures, Result, Status
+    from batch.running.report import RunReport
+    from batch.running.runner import Runner, run
     from batch.settings import RunSettings
 
 __all__ = ["Figures", "Result", "RunReport", "RunSettings", "Runner", "Status", "run"]
 
 _HOMES = {
-    "Figures": "records",
-    "Result": "records",
-    "RunReport": "report",
+    "Figures": "ledger.records",
+    "Result": "ledger.records",
+    "RunReport": "running.report",
     "RunSettings": "settings",
-    "Runner": "runner",
-    "Status": "records",
-    "run": "runner",
+    "Runner": "running.runner",
+    "Status": "ledger.records",
+    "run": "running.runner",
 }
 
 

@@ -18,8 +18,8 @@ from seglab.cli_support import CONTEXT, command_errors, progress, stop_on_sigter
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batch.records import Result
-    from batch.runner import Runner
+    from batch.ledger.records import Result
+    from batch.running.runner import Runner
     from batch.settings import RunSettings
 
 SOME_FAILED = 3
@@ -79,10 +79,10 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
 
     Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
-    from batch.contours import require_coco, write_contours
-    from batch.runner import Runner
+    from batch.commands.contours import require_coco, write_contours
+    from batch.commands.table import write_table, writer_for
+    from batch.running.runner import Runner
     from batch.settings import RunSettings
-    from batch.table import write_table, writer_for
 
     options["mask_bits"] = int(options["mask_bits"])
     options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
@@ -125,8 +125,8 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
 
     Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
     """
-    from batch.score import score as compare
-    from batch.score import write_csv
+    from batch.commands.score import score as compare
+    from batch.commands.score import write_csv
     from seglab.files import write_text
 
     with progress(None, "score", " masks") as bar:
@@ -156,7 +156,7 @@ def status(out: Path, as_json: bool, all_failures: bool) -> None:
 
     Example: seg-batch status masks --all
     """
-    from batch.status import status_of
+    from batch.commands.status import status_of
 
     report = status_of(out, all_failures=all_failures)
     _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
@@ -174,7 +174,7 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 
     Example: seg-batch verify masks --redo
     """
-    from batch.verify import verify as compare
+    from batch.commands.verify import verify as compare
 
     with progress(None, "verify", " masks") as bar:
 
@@ -197,7 +197,7 @@ def table(out: Path, file: Path) -> None:
 
     Example: seg-batch table masks masks.parquet
     """
-    from batch.table import write_table
+    from batch.commands.table import write_table
 
     rows = write_table(out, file)
     click.echo(f"{rows} rows: {file}", err=True)
@@ -213,7 +213,7 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 
     Example: seg-batch contours masks lesions.json
     """
-    from batch.contours import write_contours
+    from batch.commands.contours import write_contours
 
     with progress(None, "contours", " masks") as bar:
 
@@ -234,7 +234,7 @@ def doctor(model: Path | None, as_json: bool) -> None:
 
     Example: seg-batch doctor
     """
-    from batch.doctor import examine
+    from batch.commands.doctor import examine
 
     report = examine(model)
     _echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
@@ -243,7 +243,7 @@ def doctor(model: Path | None, as_json: bool) -> None:
 
 
 def _forecast(settings: RunSettings) -> None:
-    from batch.forecast import forecast
+    from batch.running.forecast import forecast
 
     _echo_lines(forecast(settings).lines())
 
@@ -269,7 +269,7 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
 
 def _watch(runner: Runner, results: Iterable[Result], failures: list[Result]) -> None:
     """Go through the results with a progress bar whose total is counted on the side."""
-    from batch.records import Status
+    from batch.ledger.records import Status
 
     with progress(None, "segment", " images") as bar:
         stopped = threading.Event()

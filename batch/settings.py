@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.failures import FailureLimit
-from batch.naming import DEFAULT_NAME, NameTemplate
-from batch.probs import FORMATS
+from batch.outputs.naming import DEFAULT_NAME, NameTemplate
+from batch.outputs.probabilities import FORMATS
+from batch.running.failure_limit import FailureLimit
 from export.runtime.device import check_asked
 from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS

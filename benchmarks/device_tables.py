@@ -14,7 +14,7 @@ from benchmarks.sections import put
 
 PAGE = ROOT / "docs" / "devices.md"
 USED = "2"
-"""The batch of a process with a core to itself: ``batch.workshop.ONE_CORE_BATCH``."""
+"""The batch of a process with a core to itself: ``batch.executors.factory.ONE_CORE_BATCH``."""
 
 
 def main() -> None:

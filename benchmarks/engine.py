@@ -28,9 +28,9 @@ from typing import Any
 
 import click
 
-from batch.cores import cores
+from batch.executors.cores import cores
+from batch.executors.factory import CPU_BATCH
 from batch.settings import RunSettings
-from batch.workshop import CPU_BATCH
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
 from benchmarks.parts import host_seconds, infer_seconds, jobs_of, possible_rate, run_rate

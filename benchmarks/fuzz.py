@@ -21,7 +21,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from batch.reading import LedgerReader
+from batch.ledger.reader import LedgerReader
 from benchmarks.null_network import null_model
 from seglab.synth import synthesise
 

@@ -185,7 +185,7 @@ def machine() -> str:
     """Describe what computed: the GPU, or the CPU, its cores and the features that count."""
     import torch
 
-    from batch.doctor import describe_cpu
+    from batch.commands.doctor import describe_cpu
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())

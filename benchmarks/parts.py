@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.cores import cores
-from batch.jobs import Job
-from batch.runner import Runner
+from batch.executors.cores import cores
+from batch.outputs.base import FolderStore
+from batch.running.runner import Runner
 from batch.settings import RunSettings
-from batch.sources import Sources
-from batch.stages import Decoder, Sink
-from batch.stores import FolderStore
+from batch.sources.collect import Sources
+from batch.steps.stages import Decoder, Sink
+from batch.steps.task import Job
 from export.runtime.model import Model
 from export.runtime.probes import probe_images
 from seglab.images.formats import IMAGE_SUFFIXES, MAX_PIXELS

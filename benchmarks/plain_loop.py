@@ -13,10 +13,10 @@ from pathlib import Path
 
 import click
 
-from batch.shares import CAN_BIND
-from batch.stages import Decoder, Inference, Sink
-from batch.stores import FolderStore
-from batch.workshop import ONE_CORE_BATCH
+from batch.executors.factory import ONE_CORE_BATCH
+from batch.executors.placement import CAN_BIND
+from batch.outputs.base import FolderStore
+from batch.steps.stages import Decoder, Inference, Sink
 from benchmarks.parts import jobs_of
 from export.runtime.opening import open_model
 from seglab.images.formats import MAX_PIXELS

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from batch.png import encode_mask
+from batch.outputs.png import encode_mask
 from benchmarks.lab import RESULTS, machine
 from benchmarks.sections import EXPORT_PAGE, put
 from export.conversion.checkpoint import PRECISIONS, convert

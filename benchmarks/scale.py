@@ -26,9 +26,9 @@ import click
 import numpy as np
 from PIL import Image
 
-from batch.framing import TarFraming
-from batch.outputs import LEDGER_SUFFIX
-from batch.schema import TABLES, ledger_path
+from batch.ledger.schema import TABLES, ledger_path
+from batch.outputs.framing import TarFraming
+from batch.outputs.spec import LEDGER_SUFFIX
 from benchmarks.lab import RESULTS, machine
 from benchmarks.null_network import null_model
 from seglab.files import write_text

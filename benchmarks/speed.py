@@ -23,8 +23,8 @@ from typing import Any
 import click
 import torch
 
+from batch.executors.factory import CPU_BATCH
 from batch.settings import RunSettings
-from batch.workshop import CPU_BATCH
 from benchmarks.archives import Archive, originals, photos
 from benchmarks.lab import RESULTS, machine
 from benchmarks.original import OriginalLoop

@@ -11,7 +11,7 @@ import pytest
 import torch
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from batch.runner import Runner
+from batch.running.runner import Runner
 from batch.settings import RunSettings
 from benchmarks.archives import Archive
 from benchmarks.original import OriginalLoop

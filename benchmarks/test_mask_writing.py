@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from batch.masks import mask_of
-from batch.png import encode_mask
+from batch.outputs.png import encode_mask
+from batch.steps.masks import mask_of
 from seglab.images.reader import read_mask
 from seglab.synth import synthesise
 

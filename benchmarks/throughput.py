@@ -24,9 +24,9 @@ from typing import Any
 import click
 from PIL import Image
 
-from batch.framing import TarFraming
-from batch.outputs import LEDGER_SUFFIX
-from batch.reading import LedgerReader
+from batch.ledger.reader import LedgerReader
+from batch.outputs.framing import TarFraming
+from batch.outputs.spec import LEDGER_SUFFIX
 from benchmarks.lab import RESULTS, machine
 from export.contract import read_contract
 from export.runtime.bundled import bundled_model

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch.records import Result
-from batch.runner import Runner
+from batch.ledger.records import Result
+from batch.running.runner import Runner
 from batch.settings import RunSettings
 from export.contract import Contract
 from export.runtime.device import Device

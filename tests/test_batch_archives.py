@@ -13,12 +13,12 @@ import pytest
 from batch_support import StandIn, command, masks_below, run_all, run_with_report, save_many
 from PIL import Image
 
-from batch.archives import is_archive, looks_like_tar, stem
-from batch.archives import members as archive_members
 from batch.errors import SourceError
-from batch.items import Item
-from batch.records import Status
-from batch.sources import Sources
+from batch.ledger.records import Status
+from batch.sources.archive import is_archive, looks_like_tar, stem
+from batch.sources.archive import members as archive_members
+from batch.sources.collect import Sources
+from batch.sources.image_ref import Item
 from seglab.errors import ImageError
 
 SUFFIXES = frozenset({".jpg", ".png"})

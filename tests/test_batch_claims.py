@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.claims import LONG, SHORT, Claims, Rows
-from batch.content import FileContent
-from batch.items import Item
-from batch.ledger import Finish, Ledger
-from batch.naming import NameTemplate, clash_key
-from batch.records import Claim, Figures, RunRecord
-from batch.schema import ledger_path, open_for_writing
+from batch.ledger.records import Claim, Figures, RunRecord
+from batch.ledger.reservations import LONG, SHORT, Claims, Rows
+from batch.ledger.schema import ledger_path, open_for_writing
+from batch.ledger.writer import Finish, Ledger
+from batch.outputs.naming import NameTemplate, clash_key
+from batch.sources.bytes import FileContent
+from batch.sources.image_ref import Item
 
 NAMES = ["a.jpg", "a.png", "A.jpg", "b.jpg", "d/a.jpg", "d/b.png", "ä.jpg", "a\u0308.jpg", "c.jpg", "a.jpg.jpg"]
 FIGURES = Figures(4, 5, 3, (0, 0, 1, 3), 0.9)

@@ -15,9 +15,9 @@ from batch_support import StandIn, as_model, read_grey, run_all, save, save_many
 from click.testing import CliRunner, Result
 from sklearn.metrics import f1_score
 
-from batch import workshop
 from batch.cli import main
-from batch.workshop import CPU_BATCH, GPU_BATCH
+from batch.executors import factory
+from batch.executors.factory import CPU_BATCH, GPU_BATCH
 from export.errors import ContractError
 from export.runtime.inspection import inspect_devices
 
@@ -172,7 +172,7 @@ def test_every_command_has_an_example() -> None:
 def test_a_model_of_several_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     stand_in = StandIn()
     stand_in.contract = replace(stand_in.contract, class_names=("skin", "nail", "lesion"))
-    monkeypatch.setattr(workshop, "open_model", lambda *_, **__: as_model(stand_in))
+    monkeypatch.setattr(factory, "open_model", lambda *_, **__: as_model(stand_in))
     save_many(tmp_path / "in", 1)
     done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model)
     assert done.exit_code == ContractError.exit_code
@@ -189,7 +189,7 @@ def test_the_batch_is_chosen_by_the_device(
         asked.append(batch)
         return StandIn(batch=batch)
 
-    monkeypatch.setattr(workshop, "open_model", open_it)
+    monkeypatch.setattr(factory, "open_model", open_it)
     save_many(tmp_path / "in", 1)
     arguments = ("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", device)
     assert invoke(*arguments).exit_code == 0

@@ -17,17 +17,17 @@ import pytest
 from artefact import tiny_model
 from batch_support import archived_masks, command, masks_below, save, save_many, seg_batch
 
-from batch.crew import CrewEngine
-from batch.engine import WHOLE_IMAGES_IN_FLIGHT
+from batch.commands.status import status_of
+from batch.commands.verify import verify
 from batch.errors import ProcessError
-from batch.processes import start_processes
-from batch.records import Result
-from batch.runner import FEW, Runner
+from batch.executors.base import WHOLE_IMAGES_IN_FLIGHT
+from batch.executors.placement import Share, share_out
+from batch.executors.processes import CrewEngine
+from batch.executors.start import start_processes
+from batch.ledger.records import Result
+from batch.outputs.base import FolderStore
+from batch.running.runner import FEW, Runner
 from batch.settings import RunSettings
-from batch.shares import Share, share_out
-from batch.status import status_of
-from batch.stores import FolderStore
-from batch.verify import verify
 from seglab.errors import ConfigError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="crews need POSIX")
@@ -151,7 +151,9 @@ def children() -> list[int]:
     if not task.exists():
         pytest.skip("needs Linux's list of children")
     return [
-        int(pid) for pid in task.read_text().split() if b"batch.member" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        int(pid)
+        for pid in task.read_text().split()
+        if b"batch.executors.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
 

@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from batch.contours import outlines, run_lengths, write_contours
+from batch.commands.contours import outlines, run_lengths, write_contours
+from batch.commands.table import COLUMNS, write_table
 from batch.errors import OutputError
-from batch.masks import mask_of
-from batch.table import COLUMNS, write_table
+from batch.steps.masks import mask_of
 from seglab.errors import ConfigError
 
 coco = pytest.importorskip("pycocotools.mask")

@@ -8,7 +8,7 @@ import pytest
 from artefact import tiny_model
 from batch_support import StandIn, as_model, run_all, save, save_many, seg_batch
 
-from batch.forecast import SAMPLE, Forecast, forecast, in_bytes, in_time
+from batch.running.forecast import SAMPLE, Forecast, forecast, in_bytes, in_time
 from batch.settings import RunSettings
 
 

@@ -16,7 +16,7 @@ import pytest
 from artefact import blobs, tiny_model
 from batch_support import archived_masks, command, masks_below, save, seg_batch
 
-from batch.schema import ledger_path
+from batch.ledger.schema import ledger_path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 

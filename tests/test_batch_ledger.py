@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from batch import ledger as ledger_module
-from batch.content import FileContent
 from batch.errors import OutputError
-from batch.items import Item
-from batch.ledger import Finish, Ledger, locked
-from batch.naming import NameTemplate
-from batch.reading import LedgerReader
-from batch.records import Claim, Figures, RunRecord
-from batch.schema import FORMAT_VERSION, ledger_path
-from batch.stores import FolderStore
+from batch.ledger import writer
+from batch.ledger.reader import LedgerReader
+from batch.ledger.records import Claim, Figures, RunRecord
+from batch.ledger.schema import FORMAT_VERSION, ledger_path
+from batch.ledger.writer import Finish, Ledger, locked
+from batch.outputs.base import FolderStore
+from batch.outputs.naming import NameTemplate
+from batch.sources.bytes import FileContent
+from batch.sources.image_ref import Item
 
 FIGURES = Figures(40, 60, 35, (1, 2, 6, 9), 0.9)
 
@@ -118,7 +118,7 @@ def test_results_wait_for_their_transaction(out: Path, monkeypatch: pytest.Monke
         one, other = ledger.claim([item("a.jpg"), item("b.jpg")])
         ledger.finish(Finish(one.row, 10, 20, 0.1, FIGURES))
         assert rows(out, "SELECT count(*) FROM items WHERE status = 'done'") == [(0,)]
-        monkeypatch.setattr(ledger_module, "COMMIT_SECONDS", -1)
+        monkeypatch.setattr(writer, "COMMIT_SECONDS", -1)
         ledger.finish(Finish(other.row, 10, 20, 0.1, FIGURES))
         assert rows(out, "SELECT count(*) FROM items WHERE status = 'done'") == [(2,)]
 

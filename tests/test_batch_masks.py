@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from batch.masks import confidence, figures_of, mask_of, to_levels
-from batch.png import encode_mask
+from batch.outputs.png import encode_mask
+from batch.steps.masks import confidence, figures_of, mask_of, to_levels
 
 SHAPES = ((1, 1), (1, 9), (7, 1), (8, 8), (33, 17), (120, 251))
 

@@ -18,12 +18,13 @@ from batch_support import SIZE, StandIn, as_model, run_with_report, save, save_m
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch import runner, stages
-from batch.content import HeldContent
-from batch.gate import passing
-from batch.items import Item, SourceReport
-from batch.runner import Runner
+from batch.running import runner
+from batch.running.runner import Runner
 from batch.settings import RunSettings
+from batch.sources.bytes import HeldContent
+from batch.sources.image_ref import Item, SourceReport
+from batch.steps import stages
+from batch.steps.large_image_lock import passing
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
 from export.runtime.engines.failures import is_out_of_memory
@@ -35,8 +36,8 @@ OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from batch.jobs import Job
-from batch.stages import Inference
+from batch.steps.task import Job
+from batch.steps.stages import Inference
 from export.runtime.opening import open_model
 
 model = open_model(Path(sys.argv[1]), "cpu", batch=256)
@@ -141,9 +142,8 @@ def test_large_images_are_decoded_one_at_a_time(tmp_path: Path, monkeypatch: pyt
     assert most == 1
     assert [job.error for job in jobs] == [None] * 8
 
-    code = (
-        f"from batch.gate import passing\nfrom pathlib import Path\nwith passing(Path({str(tmp_path)!r})): print('in')"
-    )
+    code = "from batch.steps.large_image_lock import passing\nfrom pathlib import Path\n"
+    code += f"with passing(Path({str(tmp_path)!r})): print('in')"
     with passing(tmp_path):
         other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
         with pytest.raises(subprocess.TimeoutExpired):

@@ -15,12 +15,12 @@ from batch_support import StandIn, archived_masks, command, masks_below, run_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.commands.score import score
+from batch.commands.status import status_of
+from batch.commands.verify import verify
 from batch.errors import OutputError
-from batch.framing import Frame, Framing, TarFraming, ZipFraming
-from batch.growing import INDEX_NAME, GrowingArchive
-from batch.score import score
-from batch.status import status_of
-from batch.verify import verify
+from batch.outputs.archive import INDEX_NAME, GrowingArchive
+from batch.outputs.framing import Frame, Framing, TarFraming, ZipFraming
 from seglab.errors import ConfigError
 
 KINDS = pytest.mark.parametrize("kind", ["zip", "tar"])

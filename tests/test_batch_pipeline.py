@@ -18,15 +18,16 @@ import pytest
 from batch_support import LESION, SIZE, StandIn, as_model, run_all, run_with_report, save, save_many
 from numpy.typing import NDArray
 
-from batch import stages, stores
-from batch.engine import BATCHES_IN_FLIGHT, CHUNK, WHOLE_IMAGES_IN_FLIGHT
 from batch.errors import OutputError
-from batch.items import Item
-from batch.jobs import Job
-from batch.records import Status
-from batch.runner import Runner
-from batch.schema import ledger_path
+from batch.executors.base import BATCHES_IN_FLIGHT, CHUNK, WHOLE_IMAGES_IN_FLIGHT
+from batch.ledger.records import Status
+from batch.ledger.schema import ledger_path
+from batch.outputs import base as stores
+from batch.running.runner import Runner
 from batch.settings import RunSettings
+from batch.sources.image_ref import Item
+from batch.steps import stages
+from batch.steps.task import Job
 from export.errors import DeviceError
 from seglab.files import write_bytes
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from batch.postprocess import STEPS, fill, largest, postprocess
-from batch.records import Status
+from batch.ledger.records import Status
 from batch.settings import POSTPROCESSING, RunSettings
+from batch.steps.postprocess import STEPS, fill, largest, postprocess
 from seglab.errors import ConfigError
 
 MASKS = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24), elements=st.sampled_from([0, 255]))

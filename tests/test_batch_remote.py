@@ -16,9 +16,9 @@ import pytest
 from artefact import tiny_model
 from batch_support import command, masks_below, run_all, run_with_report, save, save_many, spot
 
+from batch.commands.verify import verify
 from batch.errors import OutputError, SourceError
-from batch.remote import connect
-from batch.verify import verify
+from batch.outputs.remote import connect
 from seglab.errors import ConfigError
 
 pytest.importorskip("s3fs")

@@ -28,9 +28,9 @@ from scipy import ndimage
 
 import batch
 from batch.errors import OutputError, SourceError
-from batch.records import Status
-from batch.runner import Runner
-from batch.schema import ledger_path
+from batch.ledger.records import Status
+from batch.ledger.schema import ledger_path
+from batch.running.runner import Runner
 from batch.settings import RunSettings
 from seglab.images.reader import read_image
 

@@ -13,7 +13,7 @@ from batch_support import StandIn, read_grey, run_all, save, seg_batch, spot
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, jaccard_score
 
-from batch.score import score
+from batch.commands.score import score
 from seglab.errors import DataError
 
 

@@ -13,12 +13,12 @@ import pytest
 from batch_support import SIZE, StandIn, as_model, masks_below, run_with_report, save, save_many
 from numpy.typing import NDArray
 
-from batch import workshop
-from batch.jobs import Job
-from batch.serial import SerialPipeline
+from batch.executors import factory
+from batch.executors.serial import SerialPipeline
+from batch.outputs.base import FolderStore
 from batch.settings import RunSettings
-from batch.stages import Decoder, Inference, Sink, Workshop
-from batch.stores import FolderStore
+from batch.steps.stages import Decoder, Inference, Sink, Workshop
+from batch.steps.task import Job
 from benchmarks.parts import jobs_of
 from export.errors import DeviceError
 from seglab.images.formats import MAX_PIXELS
@@ -101,7 +101,7 @@ def test_a_single_core_takes_it_and_makes_the_same_masks(tmp_path: Path, monkeyp
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff none")
     threaded, runner = run_with_report(tmp_path / "in", tmp_path / "a", StandIn())
     assert len({stage.stage for stage in runner.report.stages}) == 5
-    monkeypatch.setattr(workshop, "cores", lambda: 1)
+    monkeypatch.setattr(factory, "cores", lambda: 1)
     before = cv2.getNumThreads()
     alone, runner = run_with_report(tmp_path / "in", tmp_path / "b", StandIn())
     assert cv2.getNumThreads() == before
@@ -118,11 +118,11 @@ def test_a_single_core_takes_it_and_makes_the_same_masks(tmp_path: Path, monkeyp
 def test_who_has_something_to_wait_for_gets_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: dict[str, object], device: str, expected: bool
 ) -> None:
-    monkeypatch.setattr(workshop, "cores", lambda: 1)
+    monkeypatch.setattr(factory, "cores", lambda: 1)
     stand_in = StandIn()
     stand_in.device = replace(stand_in.device, name=device)
     for far in (False, True):
-        monkeypatch.setattr(workshop, "is_far", lambda place, far=far: far and place.endswith("out"))
+        monkeypatch.setattr(factory, "is_far", lambda place, far=far: far and place.endswith("out"))
         settings = RunSettings((str(tmp_path),), tmp_path / "out", **more)  # type: ignore[arg-type]
-        made, _ = workshop.set_up(settings, as_model(stand_in), FolderStore(tmp_path / "out"))
+        made, _ = factory.set_up(settings, as_model(stand_in), FolderStore(tmp_path / "out"))
         assert isinstance(made, SerialPipeline) is (expected and not far)

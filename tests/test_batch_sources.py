@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from batch.content import FileContent
 from batch.errors import SourceError
-from batch.folders import LEDGER_NAME
-from batch.items import Item
-from batch.sources import Sources
+from batch.sources.bytes import FileContent
+from batch.sources.collect import Sources
+from batch.sources.folder import LEDGER_NAME
+from batch.sources.image_ref import Item
 
 SUFFIXES = frozenset({".jpg", ".png"})
 

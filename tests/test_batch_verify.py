@@ -10,9 +10,9 @@ import pytest
 from batch_support import SIZE, StandIn, masks_below, read_grey, run_all, save, save_many, seg_batch, spot
 from PIL import Image
 
+from batch.commands.verify import verify
 from batch.errors import OutputError
-from batch.ledger import locked
-from batch.verify import verify
+from batch.ledger.writer import locked
 
 
 @pytest.fixture

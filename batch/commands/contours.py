@@ -1,0 +1,136 @@
+"""Masks as COCO annotations, for annotation tools and detection frameworks: run lengths, or polygons.
+
+Run lengths are exact. Polygons run along the pixels' edges, so that they rasterise to the mask again but for its holes,
+which polygons cannot have. Source: COCO data format, section "Object Detection"; run lengths by pycocotools.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.errors import OutputError, cannot_write, shown
+from batch.ledger.reader import DoneEntry, LedgerReader
+from batch.outputs.base import MaskFiles, stored_mask
+from batch.outputs.spec import Output
+from batch.sources.ahead import map_ahead
+from seglab.errors import ConfigError, SeglabError
+from seglab.files import replacing
+
+CATEGORY = {"id": 1, "name": "lesion", "supercategory": "skin"}
+INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
+
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ContourReport:
+    """How many images the file names, and how many of their masks are not empty."""
+
+    images: int
+    annotations: int
+
+
+def write_contours(
+    out: Path | str, path: Path, *, polygons: bool = False, advance: Callable[[int], object] = lambda total: None
+) -> ContourReport:
+    """Write the masks of an output as one COCO JSON file; a file name in it is the mask's image.
+
+    ``advance`` is called after each mask with their number. Raises :class:`OutputError` where there is no ledger, a
+    mask cannot be read, or the file cannot be written; :class:`ConfigError` where pycocotools is missing.
+    """
+    require_coco()
+    output = Output.of(out)
+    annotations = 0
+    with output.reading() as store, LedgerReader(output.state) as ledger:
+        done = ledger.counts()["done"]
+        try:
+            with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.write('{"info": {"description": "Lesions, segmented by seg-batch"}, "images": [')
+                file.writelines(_separated(_images(ledger)))
+                file.write(f'\n], "categories": [{json.dumps(CATEGORY)}], "annotations": [')
+                for text in _separated(_annotations(ledger, store, polygons, lambda: advance(done))):
+                    file.write(text)
+                    annotations += 1
+                file.write("\n]}\n")
+        except OSError as error:
+            raise cannot_write(str(path), error) from error
+    return ContourReport(done, annotations)
+
+
+def require_coco() -> None:
+    """Raise :class:`ConfigError` where pycocotools is missing."""
+    try:
+        import pycocotools.mask  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(INSTALL) from error
+
+
+def run_lengths(mask: Mask) -> dict[str, Any]:
+    """Return a mask ``(H, W)``, 0 or 255, as COCO run lengths: ``size`` (H, W) and ``counts``, as text."""
+    from pycocotools import mask as coco
+
+    found = coco.encode(np.asfortranarray(mask >> 7))
+    return {"size": [int(side) for side in found["size"]], "counts": found["counts"].decode("ascii")}
+
+
+def outlines(mask: Mask) -> list[list[float]]:
+    """Return the outlines of a mask's regions, ``[x0, y0, x1, y1, ...]`` each, in pixels whose edges are whole numbers.
+
+    OpenCV's contours go through the middle of pixels; from a mask of twice the size they go a quarter pixel within the
+    edge, which every rasteriser fills again.
+    """
+    x0, y0, width, height = cv2.boundingRect(mask)
+    part = mask[y0 : y0 + height, x0 : x0 + width]
+    doubled = cv2.resize(part, (2 * width, 2 * height), interpolation=cv2.INTER_NEAREST)
+    found, _ = cv2.findContours(doubled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    return [((contour.reshape(-1, 2) + 0.5) / 2 + (x0, y0)).ravel().tolist() for contour in found]
+
+
+def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
+    for entry in ledger.done_entries():
+        yield {"id": entry.id, "file_name": shown(entry.path), "height": entry.height, "width": entry.width}
+
+
+def _annotations(
+    ledger: LedgerReader, store: MaskFiles, polygons: bool, advance: Callable[[], object]
+) -> Iterator[dict[str, Any]]:
+    def segmentation(entry: DoneEntry) -> Any:
+        if entry.bbox is None:
+            return None
+        try:
+            mask = stored_mask(store, entry.mask)
+        except SeglabError as error:
+            raise OutputError(
+                f"{store.where(entry.mask)}: {error} `seg-batch verify --redo` and another run make it again."
+            ) from error
+        return outlines(mask) if polygons else run_lengths(mask)
+
+    for entry, shape in map_ahead(segmentation, ledger.done_entries()):
+        advance()
+        if entry.bbox is not None:
+            x0, y0, x1, y1 = entry.bbox
+            yield {
+                "id": entry.id,
+                "image_id": entry.id,
+                "category_id": CATEGORY["id"],
+                "segmentation": shape,
+                "area": entry.lesion_area,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": 0 if polygons else 1,
+            }
+
+
+def _separated(entries: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """Yield the entries of a JSON list."""
+    separator = "\n"
+    for entry in entries:
+        yield separator + json.dumps(entry, separators=(",", ":"))
+        separator = ",\n"

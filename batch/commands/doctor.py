@@ -1,0 +1,119 @@
+"""``seg-batch doctor``: what this machine has, what of it works, and what to install."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch.errors import shown
+from batch.executors.cores import cores
+from batch.running.tools import tool_versions
+
+if TYPE_CHECKING:
+    from export.runtime.inspection import DeviceReport
+
+FORMAT_VERSION = 1
+CPU_INFO = Path("/proc/cpuinfo")
+X86_FEATURES = {
+    "avx2": ("avx2",),
+    "avx512": ("avx512f",),
+    "vnni (fast int8)": ("avx512_vnni", "avx_vnni"),
+    "bf16 (avx512)": ("avx512_bf16",),
+    "amx bf16 (fast bf16)": ("amx_bf16",),
+    "amx int8": ("amx_int8",),
+}
+ARM_FEATURES = {
+    "dot product (fast int8)": ("asimddp",),
+    "i8mm (faster int8)": ("i8mm",),
+    "bf16": ("bf16",),
+    "sve": ("sve",),
+}
+"""Features of a CPU that decide how fast an engine is, by the names Linux gives them (any of them)."""
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``."""
+
+    system: str
+    cpu: str
+    cores: int
+    features: dict[str, bool]
+    tools: dict[str, str]
+    model: Path
+    devices: tuple[DeviceReport, ...]
+
+    @property
+    def is_usable(self) -> bool:
+        """Is there a device that runs the model and was verified?"""
+        return any(device.verified for device in self.devices)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with a format version."""
+        devices = [vars(device) for device in self.devices]
+        return {"format_version": FORMAT_VERSION, **vars(self), "model": shown(str(self.model)), "devices": devices}
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        yield f"system: {self.system}; {self.cpu}, {self.cores} cores for this process"
+        yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
+        yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
+        yield f"devices (tried on {shown(str(self.model))}):"
+        for device in self.devices:
+            yield from _device_lines(device)
+        if self.is_usable:
+            fastest = max(self.devices, key=lambda device: device.images_per_second)
+            yield f"fastest: {fastest.name}, {fastest.precision}"
+
+
+def examine(model: Path | None = None) -> DoctorReport:
+    """Look at the machine and try every device on ``model`` (None: the one that comes with the package).
+
+    Raises :class:`export.errors.ContractError` for a file that is no model.
+    """
+    from export.runtime.bundled import bundled_model
+    from export.runtime.inspection import inspect_devices
+
+    path = model if model is not None else bundled_model()
+    name, features = describe_cpu()
+    return DoctorReport(
+        system=f"{platform.system()} {platform.machine()}",
+        cpu=name,
+        cores=cores(),
+        features=features,
+        tools=tool_versions(),
+        model=path,
+        devices=tuple(inspect_devices(path)),
+    )
+
+
+def describe_cpu() -> tuple[str, dict[str, bool]]:
+    """Return the CPU's name and which features it has, both as far as the system says."""
+    try:
+        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine(), {}
+    found = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    values = {key.strip(): value.strip() for key, value in found.items()}
+    name = values.get("model name") or f"{platform.machine()} CPU"
+    for entry, features in (("flags", X86_FEATURES), ("Features", ARM_FEATURES)):
+        if entry in values:
+            there = set(values[entry].split())
+            return name, {feature: bool(there.intersection(names)) for feature, names in features.items()}
+    return name, {}
+
+
+def _device_lines(device: DeviceReport) -> Iterator[str]:
+    if device.verified:
+        yield f"  {device.name:<9} works, {device.images_per_second:.1f} images/s, {device.precision}: {device.reason}"
+        return
+    yield f"  {device.name:<9} {'does not verify' if device.available else 'not there'}: {device.reason}"
+    if device.install:
+        yield f"  {'':<9} {device.install}"
+
+
+def _yes(there: bool) -> str:
+    return "yes" if there else "no"

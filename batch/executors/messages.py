@@ -1,0 +1,81 @@
+"""What a run and the processes of its crew say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from batch.executors.base import Opened
+from batch.executors.placement import Share
+from batch.executors.timing import Clock
+from batch.ledger.records import Figures
+from batch.settings import RunSettings
+from batch.sources.bytes import Content
+from batch.steps.task import Job
+
+HANDFUL = 16
+"""Jobs that are sent together, either way, so that small images do not cost a message each."""
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What a process is to do. ``relay``: masks are sent back, not written."""
+
+    settings: RunSettings
+    share: Share
+    index: int
+    relay: bool
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The model is open."""
+
+    opened: Opened
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run must end."""
+
+    message: str
+    exit_code: int
+
+
+class Order(NamedTuple):
+    """A job as it is sent: see :class:`batch.steps.task.Job`."""
+
+    row: int
+    path: str
+    mask: str
+    bytes: int
+    mtime_ns: int
+    content: Content
+
+
+class Outcome(NamedTuple):
+    """What became of a job: see :class:`batch.steps.task.Job`.
+
+    ``size``: of the image file in bytes. ``mask``: the mask's file, where it is sent back.
+    """
+
+    row: int
+    size: int
+    mtime_ns: int
+    figures: Figures | None
+    seconds: float
+    error: str | None
+    mask: bytes | None
+
+    def onto(self, job: Job) -> None:
+        """Note it in the job that is waiting for it."""
+        job.bytes, job.mtime_ns, job.seconds = self.size, self.mtime_ns, self.seconds
+        job.figures, job.error = self.figures, self.error
+
+
+@dataclass(frozen=True)
+class Bye:
+    """All is done, or stopped."""
+
+    clocks: list[Clock]
+    notes: list[str]

@@ -1,0 +1,67 @@
+"""Which processes serve a run, on which devices, and on which cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batch.outputs.remote import is_url
+from batch.settings import RunSettings
+from batch.sources.archive import is_archive
+from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
+from seglab.errors import ConfigError
+
+MOST_PROCESSES = 16
+CAN_BIND = hasattr(os, "sched_setaffinity")
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process: its ``device``, and the ``cores`` that it is bound to; none: all of them."""
+
+    device: str
+    cores: tuple[int, ...] = ()
+
+
+def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
+    """Return the processes that a run takes: each on its device, bound to its part of the cores."""
+    cores = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
+    on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
+    alone = on_gpu or few or settings.exact or not CAN_BIND or _is_bound_here(settings)
+    each = settings.processes or (1 if alone else min(len(cores), MOST_PROCESSES))
+    devices = [device for device in settings.devices for _ in range(each)]
+    if len(devices) == 1:
+        return [Share(devices[0])]
+    if sys.platform == "win32" or _is_bound_here(settings):
+        raise ConfigError(
+            f"{len(devices)} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave "
+            "--processes away, and name one device."
+        )
+    return [Share(device, tuple(_part(cores, index, len(devices)))) for index, device in enumerate(devices)]
+
+
+def _is_bound_here(settings: RunSettings) -> bool:
+    """Does a source need this process: an archive at a URL, which is open here?"""
+    return any(is_url(source) and is_archive(source) for source in settings.sources)
+
+
+def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:
+    """Return one of ``count`` shares of the cores; all of them where there are fewer than shares."""
+    return cores[len(cores) * index // count : len(cores) * (index + 1) // count] or cores
+
+
+def may_be_gpu(device: str) -> bool:
+    """Is this a GPU, or (``auto``) is there one?"""
+    if device != "auto":
+        return is_gpu(device)
+    try:
+        return bool(list_gpus())
+    except NoGpuError:
+        return False
+
+
+def is_gpu(device: str) -> bool:
+    """Is this a GPU, by its name?"""
+    return device not in ("cpu", "openvino")

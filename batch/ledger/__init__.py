@@ -1,0 +1,1 @@
+"""What happened to every image: an SQLite file beside the masks."""

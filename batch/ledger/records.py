@@ -1,0 +1,104 @@
+"""What a run hands out and the ledger keeps: claims, results and runs."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from batch.sources.image_ref import Item
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What is known of a mask.
+
+    ``height``, ``width``: pixels. ``lesion_area``: pixels. ``bbox``: ``(x0, y0, x1, y1)`` of the lesion, half-open (x1
+    and y1 are the first column and row after it), None for an empty mask. ``confidence``: mean over the probability
+    map of max(p, 1 - p), 0.5 to 1.
+    """
+
+    height: int
+    width: int
+    lesion_area: int
+    bbox: tuple[int, int, int, int] | None
+    confidence: float
+
+    @property
+    def lesion_fraction(self) -> float:
+        """Lesion area over image area."""
+        return self.lesion_area / (self.height * self.width)
+
+
+class Status(enum.StrEnum):
+    """What became of an image. ``skipped``: it was done by an earlier run, and still is."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Claim(enum.Enum):
+    """What the ledger says about an item that a source names."""
+
+    TODO = enum.auto()
+    KEPT = enum.auto()
+    REPEATED = enum.auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """An item with its row and its mask's name, relative to the output folder."""
+
+    item: Item
+    row: int
+    mask: str
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one image.
+
+    ``path``: of the image, absolute. ``mask``: where its mask is, or would be: a path, a URL, or
+    an archive's path and the member's name. ``figures``: of a mask made in this run.
+    ``seconds``: of work, all stages. ``error``: why it failed.
+    """
+
+    path: str
+    mask: str
+    status: Status
+    figures: Figures | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run as the ledger describes it. ``summary`` is filled in at its end."""
+
+    key: str
+    model: str
+    model_sha256: str
+    device: str
+    provider: str
+    precision: str
+    settings: dict[str, Any]
+    tools: dict[str, str]
+    id: int = 0
+    started_at: str = ""
+    finished_at: str | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def now() -> str:
+    """Return the time as the ledger writes it: UTC, ISO 8601, seconds."""
+    return _written(int(time.time()))
+
+
+@functools.lru_cache(1)
+def _written(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -1,0 +1,170 @@
+"""Rows and mask names for items: those of earlier runs in the order they were found in, new ones many at a time.
+
+A run names its images in the order of the one before, as a rule. So the ledger is read beside the walk, and only what
+does not fit is looked up by its path: a million images that are done cost seconds, and no memory.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from batch.ledger.records import Claim, Claimed
+from batch.ledger.schema import encode
+from batch.outputs.naming import NameTemplate, clash_key
+from batch.sources.image_ref import Item
+
+INSERT_ITEM = """
+INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mtime_ns, run)
+VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
+"""
+RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
+SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run FROM items WHERE"
+SHORT, LONG = 32, 1024
+"""Rows that are read at a time: few after something did not fit, then more and more."""
+
+Present = Callable[[Collection[str]], set[str]]
+"""Which of these masks are there, with all that belongs to them?"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An item of the ledger, as far as a claim asks for it."""
+
+    path: str
+    id: int
+    mask: str
+    status: str
+    bytes: int
+    mtime_ns: int
+    key: str | None
+    run: int
+
+
+class Rows:
+    """The rows up to ``last``, in the order they were found in. What is changed behind its back is said by a leap."""
+
+    def __init__(self, connection: sqlite3.Connection, last: int) -> None:
+        self._connection, self._last = connection, last
+        self._page: deque[Row] = deque()
+        self._after, self._length = 0, SHORT
+
+    def take(self, path: str) -> Row | None:
+        """Return the next row if it is this path's, and go on behind it."""
+        if not self._page and self._after < self._last:
+            self._turn()
+        if not self._page or self._page[0].path != path:
+            return None
+        row = self._page.popleft()
+        self._after = row.id
+        return row
+
+    def leap(self, after: int) -> None:
+        """Go on behind that row, wherever it is, with rows as they are now."""
+        self._page.clear()
+        self._after, self._length = after, SHORT
+
+    def _turn(self) -> None:
+        text = f"{SELECT_ROWS} id > ? AND id <= ? ORDER BY id LIMIT ?"
+        found = self._connection.execute(text, (self._after, self._last, self._length)).fetchall()
+        self._page.extend(Row(*values) for values in found)
+        self._length = min(2 * self._length, LONG)
+        if not found:
+            self._after = self._last
+
+
+class Claims:
+    """Claims of one run, on an open ledger; nothing is committed here. ``key``: of the run's masks."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, template: NameTemplate, present: Present, key: str, run: int
+    ) -> None:
+        self._connection, self._template, self._present, self._key, self._run = connection, template, present, key, run
+        last = connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0]
+        self._known, self._next = Rows(connection, last), last + 1
+
+    def claim(self, items: Sequence[Item]) -> list[Claimed]:
+        """Find or make a row and a mask name for each item, in their order."""
+        rows = self._take(items)
+        claimed = self._claim_again((item, row) for item, row in zip(items, rows, strict=True) if row is not None)
+        others = [item for item, row in zip(items, rows, strict=True) if row is None]
+        if others:
+            made, others = self._insert(others)
+            claimed += made
+        if others:
+            claimed += self._look_up(others)
+        order = {id(item): number for number, item in enumerate(items)}
+        return sorted(claimed, key=lambda claim: order[id(claim.item)])
+
+    def _take(self, items: Sequence[Item]) -> list[Row | None]:
+        """Return the known row of each item that fits; of a path that is named twice the first comes first."""
+        rows: list[Row | None] = []
+        passed: set[str] = set()
+        for item in items:
+            row = None if item.path in passed else self._known.take(item.path)
+            if row is None:
+                passed.add(item.path)
+            rows.append(row)
+        return rows
+
+    def _claim_again(self, pairs: Iterable[tuple[Item, Row]]) -> list[Claimed]:
+        pairs = list(pairs)
+        present = self._present([row.mask for item, row in pairs if self._is_same(item, row)])
+        claims = []
+        for item, row in pairs:
+            if row.run == self._run:
+                claims.append(Claimed(item, row.id, row.mask, Claim.REPEATED))
+            elif row.mask in present and self._is_same(item, row):
+                claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))
+            else:
+                self._connection.execute(RECLAIM_ITEM, (encode(item.source), self._run, row.id))
+                claims.append(Claimed(item, row.id, row.mask, Claim.TODO))
+        return claims
+
+    def _is_same(self, item: Item, row: Row) -> bool:
+        return (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
+
+    def _insert(self, items: Sequence[Item]) -> tuple[list[Claimed], list[Item]]:
+        """Make rows for items under the best names; return the claims, and what is there already or clashes."""
+        first = self._next
+        named = [(item, self._template.best(item.relative)) for item in items]
+        self._next += len(named)
+        values = [self._values(first + number, item, mask) for number, (item, mask) in enumerate(named)]
+        cursor = self._connection.executemany(INSERT_ITEM, values)
+        if cursor.rowcount < len(named):
+            made = {row for (row,) in self._connection.execute("SELECT id FROM items WHERE id >= ?", (first,))}
+        else:
+            made = set(range(first, self._next))
+        numbered = list(enumerate(named, first))
+        claims = [Claimed(item, row, mask, Claim.TODO) for row, (item, mask) in numbered if row in made]
+        return claims, [item for row, (item, _) in numbered if row not in made]
+
+    def _values(self, row: int, item: Item, mask: str) -> tuple[int | bytes, ...]:
+        texts = (encode(item.path), encode(item.source), encode(mask), encode(clash_key(mask)))
+        return (row, *texts, item.bytes, item.mtime_ns, self._run)
+
+    def _look_up(self, items: Sequence[Item]) -> list[Claimed]:
+        """Claim items that the ledger has elsewhere, or whose best name is taken."""
+        marks = ", ".join(["CAST(? AS TEXT)"] * len(items))
+        found = self._connection.execute(f"{SELECT_ROWS} path IN ({marks})", [encode(item.path) for item in items])
+        rows = {row.path: row for row in (Row(*values) for values in found)}
+        if rows:
+            self._known.leap(next(rows[item.path].id for item in reversed(items) if item.path in rows))
+        claims = []
+        for item in items:
+            row = rows.get(item.path)
+            claim = self._claim_new(item) if row is None else self._claim_again([(item, row)])[0]
+            claims.append(claim)
+            if claim.claim is Claim.TODO:
+                rows[item.path] = Row(item.path, claim.row, claim.mask, "pending", 0, 0, None, self._run)
+        return claims
+
+    def _claim_new(self, item: Item) -> Claimed:
+        for mask in self._template.candidates(item.relative):
+            row = self._next
+            if self._connection.execute(INSERT_ITEM, self._values(row, item, mask)).rowcount == 1:
+                self._next += 1
+                return Claimed(item, row, mask, Claim.TODO)
+        raise AssertionError("unreachable: candidates never end")

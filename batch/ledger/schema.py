@@ -1,0 +1,164 @@
+"""The ledger's tables, and opening a ledger file that may be ours, newer, foreign or no database at all."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from batch.errors import OutputError
+from batch.sources.folder import LEDGER_NAME
+
+APPLICATION_ID = 0x5E61AB01
+FORMAT_VERSION = 1
+BUSY_SECONDS = 30.0
+MASKS = "masks"
+"""Key in ``meta``: where the masks are, if not beside the ledger."""
+
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    started_at TEXT NOT NULL,   -- UTC, ISO 8601
+    finished_at TEXT,           -- NULL: still running, or killed
+    key TEXT NOT NULL,          -- settings and model that masks depend on
+    model TEXT NOT NULL,
+    model_sha256 TEXT NOT NULL,
+    device TEXT NOT NULL,
+    provider TEXT NOT NULL,
+    precision TEXT NOT NULL,
+    settings TEXT NOT NULL,     -- JSON
+    tools TEXT NOT NULL,        -- JSON: name -> version
+    summary TEXT                -- JSON
+);
+CREATE TABLE items (
+    id INTEGER PRIMARY KEY,
+    path TEXT NOT NULL UNIQUE,      -- absolute; bytes that are not UTF-8 are kept as they are
+    source TEXT NOT NULL,           -- as it was named
+    mask TEXT NOT NULL,             -- below the output folder, with /
+    mask_key TEXT NOT NULL UNIQUE,  -- the same without case, composed: two masks are told apart on every disk
+    status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'failed')),
+    bytes INTEGER NOT NULL,         -- of the image file, as it was read
+    mtime_ns INTEGER NOT NULL,
+    height INTEGER,                 -- pixels, upright
+    width INTEGER,
+    lesion_area INTEGER,            -- pixels
+    lesion_fraction REAL,           -- of the image's area
+    bbox_x0 INTEGER,                -- lesion columns x0 <= x < x1, rows y0 <= y < y1; NULL: empty mask
+    bbox_y0 INTEGER,
+    bbox_x1 INTEGER,
+    bbox_y1 INTEGER,
+    confidence REAL,                -- mean of max(p, 1 - p) over the probability map
+    seconds REAL,                   -- of work on this image, all stages together
+    error TEXT,
+    key TEXT,                       -- as in runs, of the run that finished the item
+    run INTEGER NOT NULL,           -- the last run that took the item on
+    finished_at TEXT
+);
+-- A query finds it only if it says status <> 'done' in these words.
+CREATE INDEX unfinished ON items (status, path) WHERE status <> 'done';
+"""
+
+
+def ledger_path(out: Path) -> Path:
+    """Return where the ledger of an output folder lies."""
+    return out / LEDGER_NAME
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open or make a ledger, in WAL mode. Raises :class:`OutputError`."""
+    with mapped_errors(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        try:
+            _require_ours(connection, path, may_be_empty=True)
+            connection.text_factory = decode
+            # A commit then reaches the operating system, not the disk: a kill loses nothing, a power cut at most the
+            # last seconds, and the file stays whole either way.
+            connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            if _version(connection) == 0:
+                _create(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """Open a ledger read-only, also while a run writes to it. Raises :class:`OutputError`."""
+    if not path.is_file():
+        raise OutputError(
+            f"No ledger in {path.parent} (no {LEDGER_NAME}); expected the output folder of a run. "
+            "Check the path, or run `seg-batch run` first."
+        )
+    with mapped_errors(path):
+        connection = _connect_readonly(path)
+        try:
+            _require_ours(connection, path, may_be_empty=False)
+        except BaseException:
+            connection.close()
+            raise
+        connection.text_factory = decode
+        return connection
+
+
+@contextlib.contextmanager
+def mapped_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into :class:`OutputError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise OutputError(
+            f"The ledger {path} cannot be used: {error}. Expected a ledger on a local disk with free space and write "
+            "permission. Free space or choose another output folder, then run again to go on."
+        ) from error
+
+
+def encode(text: str) -> bytes:
+    """Return what ``CAST(? AS TEXT)`` stores for a text, file names that are not UTF-8 included."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def decode(data: bytes) -> str:
+    """Undo :func:`encode`."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _connect_readonly(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        connection.close()
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        # In a folder that cannot be written, WAL needs to be told that nobody else writes either.
+        return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
+    return connection
+
+
+def _require_ours(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and not (may_be_empty and application == 0 and tables == 0):
+        raise OutputError(
+            f"{path} is a database of something else; expected a ledger of seg-batch, or none. "
+            "Choose another output folder."
+        )
+    if _version(connection) > FORMAT_VERSION:
+        raise OutputError(
+            f"The ledger {path} has format {_version(connection)}; this release knows up to {FORMAT_VERSION}. "
+            "Install the newer release that wrote it, or choose another output folder."
+        )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables; all or nothing, so that a kill leaves an empty file, which is no ledger yet."""
+    connection.executescript(
+        f"BEGIN; {TABLES} INSERT INTO meta VALUES ('format_version', '{FORMAT_VERSION}');"
+        f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"
+    )

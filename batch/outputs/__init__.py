@@ -1,0 +1,1 @@
+"""Where masks go, under which names, and what is written beside them."""

@@ -1,0 +1,265 @@
+"""Masks in one archive that grows while runs go on, and is whole when they end.
+
+While there are masks to come it is called ``masks.zip.part``; the end of a run completes it and gives it its name. A
+killed run leaves the part, and the next one goes on behind the last whole member. Where its members lie is kept in an
+index beside the ledger, so that an archive of a million masks takes no memory; the index is a convenience, and made
+again from the archive where it does not fit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sqlite3
+import threading
+import time
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from batch.errors import OutputError, shown
+from batch.ledger.schema import decode, encode, mapped_errors
+from batch.outputs.framing import Frame, Framing
+from batch.outputs.naming import SUFFIX
+
+INDEX_NAME = "members.sqlite"
+COMMIT_SECONDS = 0.5
+TABLES = """
+CREATE TABLE IF NOT EXISTS members (
+    name TEXT PRIMARY KEY, start INTEGER NOT NULL, data INTEGER NOT NULL, size INTEGER NOT NULL, end INTEGER NOT NULL,
+    crc INTEGER NOT NULL, stamp INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS state (
+    end INTEGER NOT NULL,   -- of the last member that was ever put here, one that was removed since included
+    complete_size INTEGER   -- of the archive with its ending; NULL: it is growing
+);
+"""
+FRAME = "name, start, data, size, end, crc, stamp"
+
+
+class _Index:
+    """Where members lie, by name. One thread at a time.
+
+    ``end``: of all that the index knows of. ``complete_size``: of the archive with its ending, None while it grows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last_commit = time.monotonic()
+        with mapped_errors(path):
+            self._connection = sqlite3.connect(path, check_same_thread=False)
+            self._connection.text_factory = decode
+            self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {TABLES}")
+            row = self._connection.execute("SELECT end, complete_size FROM state").fetchone()
+        self.end: int = row[0] if row else 0
+        self.complete_size: int | None = row[1] if row else None
+
+    def get(self, name: str) -> Frame | None:
+        row = self._execute(f"SELECT {FRAME} FROM members WHERE name = CAST(? AS TEXT)", encode(name)).fetchone()
+        return None if row is None else Frame(*row)
+
+    def present(self, names: Collection[str]) -> set[str]:
+        marks = ", ".join(["CAST(? AS TEXT)"] * len(names))
+        rows = self._execute(f"SELECT name FROM members WHERE name IN ({marks})", *map(encode, names))
+        return {name for (name,) in rows}
+
+    def put(self, frame: Frame) -> None:
+        values = (encode(frame.name), frame.start, frame.data, frame.size, frame.end, frame.crc, frame.stamp)
+        self._execute("INSERT OR REPLACE INTO members VALUES (CAST(? AS TEXT), ?, ?, ?, ?, ?, ?)", *values)
+        self.end = frame.end
+        if time.monotonic() - self._last_commit > COMMIT_SECONDS:
+            self.commit()
+
+    def remove(self, name: str) -> None:
+        self._execute("DELETE FROM members WHERE name = CAST(? AS TEXT)", encode(name))
+        self.commit()
+
+    def frames(self) -> Iterator[Frame]:
+        return (Frame(*row) for row in self._execute(f"SELECT {FRAME} FROM members ORDER BY start"))
+
+    def bytes(self) -> int:
+        """Return how many bytes the members have, headers included."""
+        return int(self._execute("SELECT coalesce(sum(end - start), 0) FROM members").fetchone()[0])
+
+    def clear(self) -> None:
+        self._execute("DELETE FROM members")
+        self.end, self.complete_size = 0, None
+        self.commit()
+
+    def commit(self) -> None:
+        self._execute("DELETE FROM state")
+        self._execute("INSERT INTO state VALUES (?, ?)", self.end, self.complete_size)
+        with mapped_errors(self._path):
+            self._connection.commit()
+        self._last_commit = time.monotonic()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        with mapped_errors(self._path):
+            return self._connection.execute(sql, values)
+
+
+class GrowingArchive:
+    """A store (see :class:`batch.outputs.base.Store`) in one archive at ``path``; ``state``: folder of the ledger."""
+
+    def __init__(self, path: Path, framing: Framing, state: Path) -> None:
+        self._path, self._framing, self._state = path, framing, state
+        self._part = path.with_name(f"{path.name}.part")
+        self._fresh = path.with_name(f"{path.name}.new")
+        self._lock = threading.RLock()
+        self._opened: _Index | None = None
+        self._writing = False
+
+    def require_fresh(self) -> None:
+        """Raise :class:`OutputError` where there is such an archive already."""
+        for path in (self._path, self._part):
+            if os.path.lexists(path):
+                raise OutputError(
+                    f"{shown(str(path))} is there, without the ledger of a run ({shown(str(self._state))}); expected "
+                    "a new archive, or one that a run wrote. Choose another output, or move it away."
+                )
+
+    def prepare(self, unfinished: Sequence[str]) -> None:
+        """Cut off what a killed run left half written."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._fresh.unlink(missing_ok=True)
+        with self._lock:
+            self._index.commit()
+            if self._part.exists() and self._part.stat().st_size > self._index.end:
+                os.truncate(self._part, self._index.end)
+
+    def write(self, mask: str, data: bytes) -> None:
+        """Append a member; an earlier one of the same name is dropped when the run ends."""
+        crc, stamp = zlib.crc32(data), int(time.time())
+        head, tail = self._framing.around(mask, len(data), crc, stamp)
+        whole = b"".join((head, data, tail))
+        with self._lock:
+            start = self._begin_writing()
+            try:
+                with open(self._part, "r+b", buffering=0) as file:
+                    file.seek(start)
+                    written = 0
+                    while written < len(whole):
+                        written += file.write(memoryview(whole)[written:])
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.truncate(self._part, start)
+                raise
+            self._index.put(Frame(mask, start, start + len(head), len(data), start + len(whole), crc, stamp))
+
+    def read(self, mask: str) -> bytes:
+        """Read a member."""
+        with self._lock:
+            frame = self._index.get(mask)
+        if frame is None:
+            raise FileNotFoundError(2, "it is not in the archive", self.where(mask))
+        with open(self._current(), "rb") as file:
+            file.seek(frame.data)
+            data = file.read(frame.size)
+        if len(data) < frame.size:
+            raise OSError(5, "the archive ends inside it", self.where(mask))
+        return data
+
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those that are members."""
+        with self._lock:
+            return self._index.present(masks)
+
+    def remove(self, mask: str) -> None:
+        """Drop a member; its bytes go when the run ends."""
+        with self._lock:
+            if self._index.get(mask) is not None:
+                self._begin_writing()
+                self._index.remove(mask)
+
+    def names(self) -> Iterator[str]:
+        """Yield the members that are PNG."""
+        with self._lock:
+            yield from (frame.name for frame in self._index.frames() if frame.name.lower().endswith(SUFFIX))
+
+    def where(self, mask: str) -> str:
+        """Return the archive's path and the member's name."""
+        return f"{self._path}/{mask}"
+
+    def close(self) -> None:
+        """Complete the archive, if it grew, and give it its name."""
+        with self._lock:
+            if self._opened is not None and self._part.exists():
+                self._complete()
+            if self._opened is not None:
+                self._opened.commit()
+                self._opened.close()
+            self._opened = None
+            self._writing = False
+
+    @property
+    def _index(self) -> _Index:
+        """Open the index, and bring it up to what the archive holds."""
+        if self._opened is None:
+            self._opened = _Index(self._state / INDEX_NAME)
+            self._bring_up_to_date(self._opened)
+        return self._opened
+
+    def _bring_up_to_date(self, index: _Index) -> None:
+        current = self._current()
+        size = current.stat().st_size if current.exists() else 0
+        grown = current == self._part and index.end <= size
+        complete = current == self._path and index.complete_size == size
+        if not (grown or complete):
+            index.clear()
+        if size and not complete:
+            with open(current, "rb") as file:
+                for frame in self._framing.frames(file, index.end):
+                    index.put(frame)
+
+    def _current(self) -> Path:
+        return self._path if self._path.exists() and not self._part.exists() else self._part
+
+    def _begin_writing(self) -> int:
+        """Make the archive one that grows; return where its next member begins."""
+        index = self._index
+        if not self._writing:
+            if self._current() == self._path:
+                index.complete_size = None
+                index.commit()
+                os.replace(self._path, self._part)
+                os.truncate(self._part, index.end)
+            self._part.touch()
+            self._writing = True
+        return index.end
+
+    def _complete(self) -> None:
+        end = self._index.end
+        if self._index.bytes() < end:
+            self._drop_dead()
+            return
+        with open(self._part, "r+b") as file:
+            file.truncate(end)
+            file.seek(end)
+            file.writelines(self._framing.ending(self._index.frames(), end))
+            self._index.complete_size = file.tell()
+        self._index.commit()
+        os.replace(self._part, self._path)
+
+    def _drop_dead(self) -> None:
+        """Copy the members that count into a new archive; the index is made again when it is wanted."""
+        with open(self._part, "rb") as old, open(self._fresh, "wb") as new:
+            for frame in self._index.frames():
+                old.seek(frame.start)
+                new.write(old.read(frame.end - frame.start))
+            new.writelines(self._framing.ending(_closed_up(self._index.frames()), new.tell()))
+        self._index.clear()
+        os.replace(self._fresh, self._path)
+        self._part.unlink()
+
+
+def _closed_up(frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Yield frames as they lie without gaps between them."""
+    start = 0
+    for frame in frames:
+        shift = start - frame.start
+        yield dataclasses.replace(frame, start=start, data=frame.data + shift, end=frame.end + shift)
+        start = frame.end + shift

@@ -1,0 +1,120 @@
+"""Where masks go: a folder, an archive that grows, or storage that is reached by URL, all through one protocol."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from batch.errors import OutputError, shown
+from batch.outputs.leftovers import pictures, remove_leftovers
+from seglab.errors import ImageError
+from seglab.files import has_content, write_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class MaskFiles(Protocol):
+    """Masks by their names (with ``/``), written and read by any thread.
+
+    What cannot be written or read raises :class:`OSError`; a mask that is not there :class:`FileNotFoundError`.
+    """
+
+    def write(self, mask: str, data: bytes) -> None:
+        """Write a mask, whole or not at all; one of the same name is replaced."""
+
+    def read(self, mask: str) -> bytes:
+        """Return a mask's file."""
+
+    def where(self, mask: str) -> str:
+        """Return the path or URL that tells a person where a mask is."""
+
+
+class Store(MaskFiles, Protocol):
+    """The masks of a run."""
+
+    def require_fresh(self) -> None:
+        """Raise :class:`OutputError` where something is that the first run might overwrite."""
+
+    def prepare(self, unfinished: Sequence[str]) -> None:
+        """Make ready for writing; what a killed run left of ``unfinished`` masks is put in order."""
+
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those of the masks that are there, with content."""
+
+    def remove(self, mask: str) -> None:
+        """Remove the mask, if it is there."""
+
+    def names(self) -> Iterator[str]:
+        """Yield what looks like masks."""
+
+    def close(self) -> None:
+        """Make the store whole, after the last write of a run."""
+
+
+def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
+    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
+    from seglab.images.reader import read_mask
+
+    try:
+        data = store.read(mask)
+    except FileNotFoundError as error:
+        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
+    except OSError as error:
+        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
+    return read_mask(data)
+
+
+class FolderStore:
+    """A folder, with the tree of the source."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._above = os.path.join(folder, "")
+
+    def require_fresh(self) -> None:
+        """Raise :class:`OutputError` where it holds PNG files already."""
+        found = next(pictures(self.folder), None)
+        if found is not None:
+            raise OutputError(
+                f"{shown(str(self.folder))} has no ledger but holds {shown(found)}, which a mask might overwrite; "
+                "expected an empty folder, or the output folder of a run. Choose another one, or move the PNG files "
+                "away."
+            )
+
+    def prepare(self, unfinished: Sequence[str]) -> None:
+        """Remove temporary files that a killed run left."""
+        remove_leftovers(self.folder, unfinished)
+
+    def write(self, mask: str, data: bytes) -> None:
+        """Write under a temporary name and move into place."""
+        write_bytes(self._above + mask, data)
+
+    def read(self, mask: str) -> bytes:
+        """Read the file."""
+        return (self.folder / mask).read_bytes()
+
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those that have a file which is not empty."""
+        return {mask for mask in masks if has_content(os.path.join(self.folder, mask))}
+
+    def remove(self, mask: str) -> None:
+        """Remove the file."""
+        try:
+            os.unlink(self.folder / mask)
+        except OSError:  # it was never there, or its name is why the image failed
+            return
+
+    def names(self) -> Iterator[str]:
+        """Yield the PNG files."""
+        return (name.replace(os.sep, "/") for name in pictures(self.folder))
+
+    def where(self, mask: str) -> str:
+        """Return the file's path."""
+        return f"{self._above}{mask}"
+
+    def close(self) -> None:
+        """Do nothing: every file is whole by itself."""

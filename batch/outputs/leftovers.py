@@ -1,0 +1,49 @@
+"""What a killed run may have left in a folder, and what pictures a folder holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batch.outputs.naming import SUFFIX
+
+TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
+"""Names that :func:`seglab.files.replacing` gives to what is not complete."""
+
+
+def remove_leftovers(root: Path, unfinished: Sequence[str]) -> int:
+    """Remove temporary files where a killed run was writing: beside unfinished masks, and at the top.
+
+    ``root``: a folder with the tree of the masks. Returns how many there were.
+    """
+    folders = {"", *(os.path.dirname(mask) for mask in unfinished)}
+    return sum(_unlink(path) for folder in folders for path in _temporaries(os.path.join(root, folder)))
+
+
+def pictures(out: Path) -> Iterator[str]:
+    """Yield the PNG files of an output folder, by their paths below it; hidden ones are passed over."""
+    for folder, folders, names in os.walk(out):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if name.lower().endswith(SUFFIX) and not name.startswith("."):
+                yield os.path.relpath(os.path.join(folder, name), out)
+
+
+def _temporaries(folder: str) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") and TEMPORARY.fullmatch(entry.name):
+                    yield entry.path
+    except OSError:  # the folder was never made
+        return
+
+
+def _unlink(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except OSError:  # it will fail again, with a message, when a mask is written there
+        return False
+    return True

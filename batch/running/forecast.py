@@ -1,0 +1,211 @@
+"""``--dry-run``: what a run would find, and how long it would take, without writing anything.
+
+The time is measured, not guessed: a sample, drawn evenly from all images that are to do, goes through the pipeline of
+one process to a store that keeps nothing. Where a run takes several, it may be quicker.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from batch.errors import shown
+from batch.executors.base import Opened
+from batch.executors.factory import open_for, set_up
+from batch.ledger.reader import LedgerReader
+from batch.ledger.schema import ledger_path
+from batch.outputs.spec import Output
+from batch.running.report import passed_over
+from batch.running.runner import describe, device_of_masks, sources_of
+from batch.settings import RunSettings
+from batch.sources.collect import Sources
+from batch.sources.image_ref import Item, SourceReport
+from batch.steps.task import Job
+from export.runtime.model import Model
+
+FORMAT_VERSION = 1
+SAMPLE = 48
+SEED = 0
+
+
+@dataclass
+class Forecast:
+    """What there is. ``bytes``: of all images. ``done``: by earlier runs, still as they were. Of the sample: ``sizes``
+    (H, W) of what could be read, ``failed`` with the reasons, ``seconds`` that it took, ``mask_bytes`` of its masks.
+    """
+
+    images: int = 0
+    bytes: int = 0
+    done: int = 0
+    sampled: int = 0
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    mask_bytes: int = 0
+    device: str = ""
+    sources: SourceReport = field(default_factory=SourceReport)
+
+    @property
+    def to_do(self) -> int:
+        """Images that a run would take on."""
+        return self.images - self.done
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self.sampled / self.seconds if self.seconds else 0.0
+
+    @property
+    def estimated_seconds(self) -> float:
+        """How long the run would take."""
+        return self.to_do / self.rate if self.rate else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a JSON object with a format version."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "images": self.images,
+            "bytes": self.bytes,
+            "done": self.done,
+            "to_do": self.to_do,
+            "device": self.device,
+            "sample": {
+                "images": self.sampled,
+                "sizes": self.sizes,
+                "failed": {shown(path): shown(reason) for path, reason in self.failed.items()},
+                "images_per_second": round(self.rate, 2),
+            },
+            "estimated_seconds": round(self.estimated_seconds, 1),
+            "estimated_mask_bytes": self._all_mask_bytes(),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        yield f"{self.images} images, {in_bytes(self.bytes)}; {self.done} already done, {self.to_do} to do"
+        yield from passed_over(self.sources)
+        if not self.sampled:
+            return
+        yield f"device: {self.device}"
+        if self.sizes:
+            by_area = sorted(self.sizes, key=lambda size: size[0] * size[1])
+            low, middle, high = (by_area[round(share * (len(by_area) - 1))] for share in (0, 0.5, 1))
+            yield f"sizes (of {self.sampled} sampled): {_side(low)} to {_side(high)}, median {_side(middle)}"
+        for path, reason in self.failed.items():
+            yield f"would fail: {shown(path)}: {shown(reason)}"
+        yield (
+            f"estimate: {in_time(self.estimated_seconds)} at {self.rate:.1f} images/s; masks of "
+            f"{in_bytes(self._all_mask_bytes())}"
+        )
+
+    def _all_mask_bytes(self) -> int:
+        return round(self.mask_bytes * self.to_do / self.sampled) if self.sampled else 0
+
+
+def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
+    """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
+    output = Output.of(settings.out, settings.ledger)
+    sources = sources_of(settings, output)
+    model = model or open_for(settings)
+    opened = Opened.of(model)
+    found = Forecast(device=describe(opened), sources=sources.report)
+    key = settings.key(model.sha256, device_of_masks(settings, opened).precision)
+    sample = _sampled(_to_do(sources, output, key, found), settings.limit)
+    if sample:
+        _measure(sample, settings, model, found)
+    return found
+
+
+def _to_do(sources: Sources, output: Output, key: str, found: Forecast) -> Iterator[Item]:
+    """Yield the items that are to do; count all."""
+    ledger = LedgerReader(output.state) if ledger_path(output.state).exists() else None
+    seen_bytes = 0
+    try:
+        for item in sources:
+            found.images += 1
+            seen_bytes += max(0, item.bytes)
+            if ledger is not None and ledger.is_done(item.path, key, item.bytes, item.mtime_ns):
+                found.done += 1
+            else:
+                yield item
+    finally:
+        found.bytes = seen_bytes
+        if ledger is not None:
+            ledger.close()
+
+
+def _sampled(items: Iterator[Item], limit: int | None) -> list[Item]:
+    """Return at most :data:`SAMPLE` of the items, each as likely as any other (reservoir sampling, algorithm R)."""
+    draw = random.Random(SEED)
+    sample: list[Item] = []
+    for number, item in enumerate(items):
+        if len(sample) < min(SAMPLE, limit or SAMPLE):
+            sample.append(item)
+        elif (place := draw.randrange(number + 1)) < len(sample):
+            sample[place] = item
+    return sample
+
+
+def _measure(sample: Sequence[Item], settings: RunSettings, model: Model, found: Forecast) -> None:
+    store = _Nowhere()
+    pipeline, bound = set_up(replace(settings, overlays=None), model, store)
+    waiting = [Job(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]
+    start = time.perf_counter()
+    with pipeline:
+        while waiting or pipeline.in_flight:
+            while waiting and pipeline.in_flight < bound.in_flight:
+                pipeline.submit(waiting.pop())
+                if not waiting:
+                    pipeline.end_of_input()
+            for job in pipeline.results(wait=True):
+                if job.fatal is not None:
+                    raise job.fatal
+                if job.error is not None:
+                    found.failed[job.path] = job.error
+                else:
+                    found.sizes.append(job.size)
+    found.seconds = time.perf_counter() - start
+    found.sampled = len(sample)
+    found.mask_bytes = store.bytes
+
+
+class _Nowhere:
+    """Counts the bytes of masks and keeps none."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def write(self, mask: str, data: bytes) -> None:
+        """Count."""
+        self.bytes += len(data)
+
+    def read(self, mask: str) -> bytes:
+        """Raise :class:`FileNotFoundError`."""
+        raise FileNotFoundError(2, "nothing is kept", mask)
+
+    def where(self, mask: str) -> str:
+        """Return the name."""
+        return mask
+
+
+def in_bytes(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.0f} TB"
+
+
+def in_time(seconds: float) -> str:
+    """Return a time as people read it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _side(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"

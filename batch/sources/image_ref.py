@@ -1,0 +1,57 @@
+"""What a source names: images on their way, and what was passed over."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+
+from batch.sources.bytes import Content, FileContent
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One image on its way.
+
+    ``path``: absolute; inside an archive the archive's path and the member's name. ``relative``: path below the source
+    with ``/``, which the mask's name follows. ``source``: as it was named. ``bytes`` and ``mtime_ns``: as found on the
+    walk, -1 where the file could not be looked at. ``content``: where it is read from.
+    """
+
+    path: str
+    relative: str
+    source: str
+    bytes: int
+    mtime_ns: int
+    content: Content
+
+
+@dataclass
+class SourceReport:
+    """What a walk passed over, and what of the sources could not be read. ``others`` counts by suffix."""
+
+    others: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    outputs: list[str] = field(default_factory=list)
+    repeated_folders: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def file_item(path: str, relative: str, source: str) -> Item:
+    """Return the item for a file, looked at."""
+    content = FileContent(path)
+    try:
+        state = os.stat(path)
+    except (OSError, ValueError):  # gone meanwhile, a link to nothing, no possible name: decoding will say so
+        return Item(path, relative, source, UNKNOWN, 0, content)
+    if not stat.S_ISREG(state.st_mode):
+        return Item(path, relative, source, UNKNOWN, 0, content)
+    return Item(path, relative, source, state.st_size, state.st_mtime_ns, content)
+
+
+def suffix_of(name: str) -> str:
+    """Return a name's suffix as it is compared and counted."""
+    return os.path.splitext(name)[1].lower()

@@ -1,0 +1,1 @@
+"""What is done with one image between its bytes and its mask."""

@@ -1,0 +1,213 @@
+"""What is done to one image: decode, infer, write. Each stage takes a job and leaves its work, or its reason, in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.outputs.base import MaskFiles
+from batch.outputs.overlays import draw_overlay, overlay_path
+from batch.outputs.png import encode_mask
+from batch.outputs.probabilities import ProbFiles
+from batch.steps.large_image_lock import passing
+from batch.steps.masks import figures_of, mask_of
+from batch.steps.postprocess import postprocess
+from batch.steps.task import Job, blame
+from export.errors import DeviceError
+from seglab.errors import SeglabError, TooLargeError
+from seglab.images.reader import Photo, read_fitted, read_mask, read_photo
+
+LARGE_PIXELS = 64_000_000
+"""Larger than what cameras make; a decoder may take 14 bytes a pixel, and there is one on each core."""
+FAILURES_IN_A_ROW = 3
+"""So many single images failing one after another in the provider are no longer the images' fault."""
+
+
+class Segmenter(Protocol):
+    """The part of :class:`export.runtime.model.Model` that the pipeline uses."""
+
+    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(N, S, S, 3)`` to ``(N, S, S)``."""
+
+    def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """``(N, H, W, 3)`` to ``(N, S, S)`` and ``(N, H, W)``."""
+
+    batch: int | None
+
+    def use_batch(self, batch: int) -> None:
+        """Take so many images a call from now on."""
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode.
+
+    Images of more than ``max_pixels`` fail before they are decoded. Those of more than :data:`LARGE_PIXELS` are decoded
+    one at a time, over all processes that share the folder ``gate``.
+    """
+
+    size: int
+    exact: bool
+    max_pixels: int
+    gate: Path | None = None
+
+    def __call__(self, job: Job) -> None:
+        """Fill ``pixels`` and ``size``, or ``error``."""
+        start = time.perf_counter()
+        try:
+            data, job.bytes, job.mtime_ns = job.content.read()
+            photo = self._decode(data)
+            job.size, job.pixels = photo.size, photo.pixels
+        except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
+            job.error = _reason(error)
+        job.seconds += time.perf_counter() - start
+
+    def _decode(self, data: bytes) -> Photo:
+        try:
+            return self._read(data, min(LARGE_PIXELS, self.max_pixels))
+        except TooLargeError:
+            if self.max_pixels <= LARGE_PIXELS:
+                raise
+        with passing(self.gate):
+            return self._read(data, self.max_pixels)
+
+    def _read(self, data: bytes, most: int) -> Photo:
+        return read_photo(data, max_pixels=most) if self.exact else read_fitted(data, self.size, most)
+
+
+class Inference:
+    """Runs the model on full batches, or on whole images one by one in exact mode.
+
+    Where memory runs out, half a batch is taken from then on, down to single images; ``notes`` say so.
+    """
+
+    def __init__(self, model: Segmenter, *, device: str, exact: bool) -> None:
+        self.notes: list[str] = []
+        self._model, self._device, self._exact = model, device, exact
+        self._has_worked, self._failed_in_a_row = False, 0
+
+    def __call__(self, jobs: Sequence[Job]) -> None:
+        """Fill ``prob`` (and ``whole``) of each job, or ``error`` of those that fail alone as well.
+
+        Raises :class:`DeviceError` where it is the device and not the images.
+        """
+        start = time.perf_counter()
+        try:
+            self._run_or_halve(jobs)
+            self._has_worked, self._failed_in_a_row = True, 0
+        except Exception as error:  # a provider may raise anything
+            self._one_by_one(jobs, error)
+        share = (time.perf_counter() - start) / len(jobs)
+        for job in jobs:
+            job.seconds += share
+            job.pixels = None
+
+    def _run_or_halve(self, jobs: Sequence[Job]) -> None:
+        while not self._has_run(jobs):
+            batch = (self._model.batch or 1) // 2
+            self._model.use_batch(batch)
+            self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
+
+    def _has_run(self, jobs: Sequence[Job]) -> bool:
+        """Run jobs; return False where memory ran out and less may do.
+
+        By then the error is gone, and with its traceback all that held on to the memory.
+        """
+        try:
+            self._run(jobs)
+        except DeviceError as error:
+            if not error.out_of_memory or self._exact or (self._model.batch or 1) == 1:
+                raise
+            return False
+        return True
+
+    def _run(self, jobs: Sequence[Job]) -> None:
+        batch = np.stack([_present(job.pixels) for job in jobs])  # (N, S, S, 3)
+        if self._exact:
+            probs, wholes = self._model.prob_and_mask(batch)
+            for job, whole in zip(jobs, wholes, strict=True):
+                job.whole = whole
+        else:
+            probs = self._model.prob(batch)
+        for job, prob in zip(jobs, probs, strict=True):
+            job.prob = prob
+
+    def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> None:
+        for job in jobs:
+            try:
+                if len(jobs) == 1:
+                    raise error
+                self._run([job])
+                self._has_worked, self._failed_in_a_row = True, 0
+            except Exception as reason:  # as above
+                self._failed_in_a_row += 1
+                job.error = f"The model failed on this image: {_reason(reason)}"
+        if all(job.error for job in jobs) and self._is_hopeless(len(jobs)):
+            hint = "Try a smaller --batch, or another --device; run again to go on."
+            raise DeviceError(self._device, f"it failed while running: {_reason(error)}", hint) from error
+
+    def _is_hopeless(self, together: int) -> bool:
+        return together > 1 or not self._has_worked or self._failed_in_a_row >= FAILURES_IN_A_ROW
+
+
+@dataclass(frozen=True)
+class Sink:
+    """Makes masks of the images' own sizes, measures and writes them; overlays and probabilities too, where wanted."""
+
+    store: MaskFiles
+    threshold: float
+    mask_bits: int
+    overlays: Path | None = None
+    postprocess: Sequence[str] = ()
+    probs: ProbFiles | None = None
+
+    def __call__(self, job: Job) -> None:
+        """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
+        start = time.perf_counter()
+        try:
+            mask = read_mask(self.store.read(job.mask)) if job.redraw else self._write_mask(job)
+            if self.overlays is not None:
+                draw_overlay(job.content.read().data, mask, overlay_path(self.overlays, job.mask))
+        except OSError as error:
+            blame(job, self.store, error)
+        except Exception as error:  # as in the decoder
+            job.error = _reason(error)
+        job.prob = job.whole = None
+        job.seconds += time.perf_counter() - start
+
+    def _write_mask(self, job: Job) -> NDArray[np.uint8]:
+        prob = _present(job.prob)
+        mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
+        mask = postprocess(mask, self.postprocess)
+        figures = figures_of(mask, prob)
+        if self.probs is not None:
+            self.probs.write(job.mask, prob, job.size)
+        self.store.write(job.mask, encode_mask(mask, self.mask_bits))
+        job.figures = figures
+        return mask
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The stages of a pipeline; the model is shown ``batch`` images at a time."""
+
+    decoder: Decoder
+    inference: Inference
+    sink: Sink
+    batch: int
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, SeglabError) else f"{type(error).__name__}: {error}"
+
+
+def _present(array: NDArray[Any] | None) -> NDArray[Any]:
+    if array is None:
+        raise RuntimeError("a stage was skipped")
+    return array

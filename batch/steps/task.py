@@ -1,0 +1,61 @@
+"""Images on their way through an engine; known without loading what works on them."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch.errors import cannot_write
+from batch.ledger.records import Figures
+from batch.outputs.base import MaskFiles
+from batch.sources.bytes import Content, NoContent
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+NAME_ERRORS = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+)
+"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+
+
+NOTHING = NoContent("There is nothing to read.")
+
+
+@dataclass(slots=True)
+class Job:
+    """One image on its way through the stages.
+
+    ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
+    only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
+    S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
+    must stop.
+    """
+
+    row: int
+    path: str
+    mask: str
+    bytes: int
+    mtime_ns: int
+    content: Content = NOTHING
+    redraw: bool = False
+    size: tuple[int, int] = (0, 0)
+    pixels: NDArray[np.uint8] | None = None
+    prob: NDArray[np.float32] | None = None
+    whole: NDArray[np.uint8] | None = None
+    figures: Figures | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    fatal: BaseException | None = None
+
+
+def blame(job: Job, store: MaskFiles, error: OSError) -> None:
+    """Note why a mask was not written: its own name, or what would meet the next one as well."""
+    if error.errno in NAME_ERRORS:
+        said = error.strerror or str(error)
+        job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
+        return
+    job.fatal = cannot_write(store.where(job.mask), error)
+    job.fatal.__cause__ = error
