@@ -28,9 +28,10 @@ demo: $(DEMO_ENV)/.installed ## masks of synthetic images with the bundled model
 test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything
 	$(TEST_BIN)/python -m pytest
 
-lint: $(TEST_ENV)/.installed ## ruff: rules, layers and format
+lint: $(TEST_ENV)/.installed ## ruff: rules and format; import-linter: the order of packages and rooms
 	$(TEST_BIN)/ruff check .
 	$(TEST_BIN)/ruff format --check .
+	$(TEST_BIN)/lint-imports --no-cache
 
 types: $(TEST_ENV)/.installed ## strict mypy
 	$(TEST_BIN)/mypy seglab export batch tests benchmarks docs

@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch.ledger.records import Figures, Result, Status
+    from batch.figures import Figures
+    from batch.ledger.records import Result, Status
     from batch.running.report import RunReport
     from batch.running.runner import Runner, run
     from batch.settings import RunSettings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Figures", "Result", "RunReport", "RunSettings", "Runner", "Status", "run"]
 
 _HOMES = {
-    "Figures": "ledger.records",
+    "Figures": "figures",
     "Result": "ledger.records",
     "RunReport": "running.report",
     "RunSettings": "settings",

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.outputs.naming import DEFAULT_NAME, NameTemplate
-from batch.outputs.probabilities import FORMATS
-from batch.running.failure_limit import FailureLimit
+from batch.failure_limit import FailureLimit
+from batch.naming import DEFAULT_NAME, NameTemplate
 from export.runtime.device import check_asked
 from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS
@@ -18,6 +17,7 @@ from seglab.images.formats import MAX_PIXELS
 MASK_RULE = 1
 """Raise this where a new release computes other masks from the same model, so that old ones are done again."""
 KEY_DIGITS = 16
+PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 
 
@@ -77,8 +77,8 @@ class RunSettings:
             )
         if self.mask_bits not in (1, 8):
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
-        if self.probs_format not in FORMATS:
-            raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(FORMATS)}.")
+        if self.probs_format not in PROB_FORMATS:
+            raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(PROB_FORMATS)}.")
         for step in self.postprocess:
             if step not in POSTPROCESSING:
                 raise ConfigError(

@@ -10,9 +10,9 @@ import numpy as np
 
 from seglab.data.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
-from seglab.evaluation.metrics import confusion
 from seglab.evaluation.original import Predictor
 from seglab.images.reader import read_image, read_mask
+from seglab.metrics.overlap import confusion
 from seglab.synth import write_set
 
 SEED = 2026

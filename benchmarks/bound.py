@@ -24,7 +24,7 @@ from typing import Any
 
 import click
 
-from batch.executors.cores import cores
+from batch.cores import cores
 from benchmarks.lab import RESULTS, machine
 from export.contract import read_contract
 from export.errors import DeviceError

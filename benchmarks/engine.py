@@ -28,7 +28,7 @@ from typing import Any
 
 import click
 
-from batch.executors.cores import cores
+from batch.cores import cores
 from batch.executors.factory import CPU_BATCH
 from batch.settings import RunSettings
 from benchmarks.lab import RESULTS, machine

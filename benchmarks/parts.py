@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.executors.cores import cores
+from batch.cores import cores
 from batch.outputs.base import FolderStore
 from batch.running.runner import Runner
 from batch.settings import RunSettings

@@ -10,14 +10,13 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from seglab.errors import SeglabError
+from seglab.errors import INTERRUPTED, SeglabError
 
 CONTEXT: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
     "max_content_width": 110,
 }
-INTERRUPTED = 130
 
 P = ParamSpec("P")
 R = TypeVar("R")

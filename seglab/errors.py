@@ -5,6 +5,9 @@ What came, what was expected, what to do. The command lines print the message an
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C or SIGTERM."""
+
 
 class SeglabError(Exception):
     """Base of every error a user can cause."""

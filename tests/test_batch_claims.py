@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.ledger.records import Claim, Figures, RunRecord
+from batch.figures import Figures
+from batch.ledger.records import Claim, RunRecord
 from batch.ledger.reservations import LONG, SHORT, Claims, Rows
 from batch.ledger.schema import ledger_path, open_for_writing
 from batch.ledger.writer import Finish, Ledger
-from batch.outputs.naming import NameTemplate, clash_key
+from batch.naming import NameTemplate, clash_key
 from batch.sources.bytes import FileContent
 from batch.sources.image_ref import Item
 

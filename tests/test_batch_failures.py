@@ -8,8 +8,8 @@ import pytest
 from batch_support import StandIn, as_model, run_with_report, save_many, seg_batch
 
 from batch.errors import TooManyFailuresError
+from batch.failure_limit import FailureLimit
 from batch.ledger.reader import LedgerReader
-from batch.running.failure_limit import FailureLimit
 from batch.running.runner import Runner
 from batch.settings import RunSettings
 from seglab.errors import ConfigError

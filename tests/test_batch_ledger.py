@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from batch.errors import OutputError
+from batch.figures import Figures
 from batch.ledger import writer
 from batch.ledger.reader import LedgerReader
-from batch.ledger.records import Claim, Figures, RunRecord
+from batch.ledger.records import Claim, RunRecord
 from batch.ledger.schema import FORMAT_VERSION, ledger_path
 from batch.ledger.writer import Finish, Ledger, locked
+from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
-from batch.outputs.naming import NameTemplate
 from batch.sources.bytes import FileContent
 from batch.sources.image_ref import Item
 

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from batch.outputs.naming import NameTemplate, clash_key
+from batch.naming import NameTemplate, clash_key
 from seglab.errors import ConfigError
 
 

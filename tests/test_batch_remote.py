@@ -18,7 +18,7 @@ from batch_support import command, masks_below, run_all, run_with_report, save, 
 
 from batch.commands.verify import verify
 from batch.errors import OutputError, SourceError
-from batch.outputs.remote import connect
+from batch.storage import connect
 from seglab.errors import ConfigError
 
 pytest.importorskip("s3fs")

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from seglab.errors import DataError
-from seglab.evaluation import bootstrap
-from seglab.evaluation.bootstrap import interval
+from seglab.metrics import bootstrap
+from seglab.metrics.bootstrap import interval
 
 
 def skewed(count: int) -> list[float]:

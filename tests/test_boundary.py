@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from seglab.evaluation.boundary import boundary_iou, compare_boundaries, hausdorff_95
+from seglab.metrics.boundary import boundary_iou, compare_boundaries, hausdorff_95
 
 MASKS = arrays(np.uint8, (11, 13), elements=st.sampled_from([0, 255]))
 BLOBS = st.integers(0, 10_000).map(lambda seed: blob(np.random.default_rng(seed), 60, 80))

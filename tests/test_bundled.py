@@ -14,10 +14,10 @@ from export.runtime.opening import open_model
 from seglab.data.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.data.splits import read_ids, validates
-from seglab.evaluation.metrics import Scores, confusion
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
 from seglab.images.reader import read_image, read_mask
+from seglab.metrics.overlap import Scores, confusion
 from seglab.synth import synthesise
 
 MOST_BYTES = 12 * 2**20

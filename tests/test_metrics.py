@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from seglab.errors import DataError
-from seglab.evaluation.metrics import Confusion, Scores, confusion
+from seglab.metrics.overlap import Confusion, Scores, confusion
 
 MASKS = arrays(np.uint8, (5, 7), elements=st.sampled_from([0, 255]))
 

@@ -18,11 +18,11 @@ from seglab.data.layouts import find_pairs
 from seglab.data.splits import make_split, validates, write_split
 from seglab.errors import DataError
 from seglab.evaluation import gallery
-from seglab.evaluation.bootstrap import interval
-from seglab.evaluation.boundary import compare_boundaries
 from seglab.evaluation.gallery import draw_examples
-from seglab.evaluation.metrics import confusion
 from seglab.evaluation.original import Predictor
+from seglab.metrics.bootstrap import interval
+from seglab.metrics.boundary import compare_boundaries
+from seglab.metrics.overlap import confusion
 
 COUNT = 12
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batch.cores import cores
 from batch.errors import shown
-from batch.executors.cores import cores
 from batch.running.tools import tool_versions
 
 if TYPE_CHECKING:

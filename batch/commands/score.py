@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batch.cores import cores
 from batch.errors import shown
-from batch.executors.cores import cores
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.base import FolderStore, Store, stored_mask
 from batch.outputs.spec import Output
 from seglab.data.layouts import find_truths, truth_id
 from seglab.errors import DataError, ImageError
-from seglab.evaluation.metrics import Confusion, Scores, confusion
 from seglab.files import write_text
 from seglab.images.reader import read_mask
+from seglab.metrics.overlap import Confusion, Scores, confusion
 
 FORMAT_VERSION = 1
 NAMED = 5

@@ -1,23 +1,16 @@
-"""The engine of a run: one pipeline in this process, or several processes with one each; and which of them to take.
-
-On a processor, a process per core that is bound to it beats threads: nothing waits for Python's lock, and the model
-needs no threads that wait for each other (``benchmarks/engine.py`` times both). On GPUs there is one process for each.
-"""
+"""What an engine is: a model that is open somewhere, and the pipe that images go through."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
-from batch.executors.placement import share_out
-from batch.executors.start import end_processes, start_processes
 from batch.executors.timing import Clock
 from batch.executors.trace import Trace
 from batch.outputs.base import Store
 from batch.outputs.probabilities import ProbFiles
-from batch.settings import RunSettings
 from batch.steps.task import Job
 
 if TYPE_CHECKING:
@@ -110,47 +103,10 @@ class Engine(Protocol):
 
     @property
     def opened(self) -> Opened:
-        """What is known of the model; waits until it is open, and raises what :func:`open_engine` does."""
+        """What is known of the model; waits until it is open, and raises what opening raises."""
 
     def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
         """Return the pipe, and how much may be in flight."""
 
     def close(self) -> None:
         """Let go of the model."""
-
-
-class HereEngine:
-    """A pipeline in this process."""
-
-    def __init__(self, settings: RunSettings, model: Model) -> None:
-        self.opened = Opened.of(model)
-        self._settings, self._model = settings, model
-
-    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
-        """Return the pipeline."""
-        from batch.executors.factory import set_up
-
-        return set_up(self._settings, self._model, store, probs, trace, self._settings.ledger)
-
-    def close(self) -> None:
-        """Do nothing: the model goes with the run."""
-
-
-def open_engine(settings: RunSettings, *, few: bool) -> Engine:
-    """Open the model that the settings name, in as many processes as serve the device; one for a ``few`` images.
-
-    Raises ContractError, DeviceError, and :class:`batch.errors.ProcessError` for what they raise elsewhere.
-    """
-    shares = share_out(settings, few=few)
-    if len(shares) == 1:
-        from batch.executors.factory import open_for
-
-        return HereEngine(settings, open_for(replace(settings, device=shares[0].device)))
-    processes = start_processes(len(shares))
-    try:
-        from batch.executors.processes import CrewEngine  # while they load what they need
-
-        return CrewEngine(settings, shares, processes)
-    except BaseException:
-        end_processes(processes)
-        raise

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from batch.cores import cores
 from batch.executors.base import Bound, bound_for
-from batch.executors.cores import cores
 from batch.executors.mounts import is_far
 from batch.executors.placement import is_gpu, may_be_gpu
 from batch.executors.serial import SerialPipeline

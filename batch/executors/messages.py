@@ -8,7 +8,7 @@ from typing import NamedTuple
 from batch.executors.base import Opened
 from batch.executors.placement import Share
 from batch.executors.timing import Clock
-from batch.ledger.records import Figures
+from batch.figures import Figures
 from batch.settings import RunSettings
 from batch.sources.bytes import Content
 from batch.steps.task import Job

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from batch.outputs.remote import is_url
+from batch.storage import is_url
 
 MOUNTS = Path("/proc/self/mounts")
 """On Linux: device, mount point, type, ... of what is mounted; blanks in names are written as ``\\040``."""

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from batch.outputs.remote import is_url
 from batch.settings import RunSettings
 from batch.sources.archive import is_archive
+from batch.storage import is_url
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from seglab.errors import ConfigError
 

@@ -13,7 +13,6 @@ from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import batch
 from batch.errors import ProcessError
 
 END_SECONDS = 60.0
@@ -66,7 +65,7 @@ def end_processes(processes: Sequence[Process]) -> None:
 
 def _start() -> Process:
     ours, theirs = socket_pair()
-    root = str(Path(batch.__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     command = [sys.executable, "-P", "-c", "from batch.executors.worker import main; main()", str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL)

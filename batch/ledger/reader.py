@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from batch.ledger.records import RunRecord
 from batch.ledger.schema import MASKS, encode, ledger_path, mapped_errors, open_for_reading
-from batch.outputs.naming import clash_key
+from batch.naming import clash_key
 
 STATUSES = ("done", "failed", "pending")
 
@@ -28,7 +28,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class DoneEntry:
-    """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.ledger.records.Figures`."""
+    """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`."""
 
     id: int
     path: str

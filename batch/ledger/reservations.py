@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from batch.ledger.records import Claim, Claimed
 from batch.ledger.schema import encode
-from batch.outputs.naming import NameTemplate, clash_key
+from batch.naming import NameTemplate, clash_key
 from batch.sources.image_ref import Item
 
 INSERT_ITEM = """

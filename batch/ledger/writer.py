@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import OutputError
-from batch.ledger.records import Claim, Claimed, Figures, RunRecord, now
+from batch.figures import Figures
+from batch.ledger.records import Claim, Claimed, RunRecord, now
 from batch.ledger.reservations import Claims, Present
 from batch.ledger.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
-from batch.outputs.naming import NameTemplate
+from batch.naming import NameTemplate
 from batch.sources.image_ref import Item
 
 LOCK_NAME = ".seg-batch.lock"

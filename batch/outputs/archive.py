@@ -20,8 +20,8 @@ from pathlib import Path
 
 from batch.errors import OutputError, shown
 from batch.ledger.schema import decode, encode, mapped_errors
+from batch.naming import SUFFIX
 from batch.outputs.framing import Frame, Framing
-from batch.outputs.naming import SUFFIX
 
 INDEX_NAME = "members.sqlite"
 COMMIT_SECONDS = 0.5

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batch.outputs.naming import SUFFIX
+from batch.naming import SUFFIX
 
 TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
 """Names that :func:`seglab.files.replacing` gives to what is not complete."""

@@ -14,8 +14,9 @@ from batch.ledger.writer import locked
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
-from batch.outputs.remote import RemoteStore, is_url
+from batch.outputs.remote import RemoteStore
 from batch.sources.archive import is_archive
+from batch.storage import is_url
 from seglab.errors import ConfigError
 
 FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}

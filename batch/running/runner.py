@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import OutputError, cannot_write
 from batch.executors.timing import Clock
 from batch.executors.trace import Trace, tracing
+from batch.failure_limit import FailureLimit
 from batch.ledger.records import Claim, Claimed, Result, RunRecord, Status
 from batch.ledger.schema import ledger_path
 from batch.ledger.writer import Finish, Ledger, locked
+from batch.naming import NameTemplate
 from batch.outputs.leftovers import remove_leftovers
-from batch.outputs.naming import NameTemplate
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.remote import require_apart
 from batch.outputs.spec import Output
-from batch.running.failure_limit import FailureLimit
 from batch.running.report import RunReport
 from batch.running.tools import tool_versions
 from batch.settings import RunSettings
@@ -211,7 +211,7 @@ class Runner:
 
     def _engine(self) -> tuple[Engine, Iterator[Item]]:
         """Return the engine, and all items; some are looked at before, for a few are not worth several processes."""
-        from batch.executors.base import HereEngine, open_engine
+        from batch.executors.open import HereEngine, open_engine
 
         items = iter(self.sources)
         if self._model is not None:

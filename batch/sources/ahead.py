@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from batch.executors.cores import cores
+from batch.cores import cores
 
 PER_THREAD = 4
 """Entries under way for each core."""

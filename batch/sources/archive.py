@@ -19,9 +19,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from batch.errors import SourceError, shown
-from batch.outputs.naming import below
 from batch.sources.bytes import Content, HeldContent, NoContent, SliceContent, ZipContent, zip_time
-from batch.sources.image_ref import Item, SourceReport, suffix_of
+from batch.sources.image_ref import Item, SourceReport, below, suffix_of
 
 ZIP_SUFFIX = ".zip"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")

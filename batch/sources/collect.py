@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from batch.errors import SourceError, shown
-from batch.outputs.remote import RemoteSource, is_url, remote_archive
 from batch.sources.archive import ArchiveSource, StreamSource, is_archive, looks_like_tar, stem
 from batch.sources.file_list import ListSource
 from batch.sources.folder import FolderSource
 from batch.sources.glob import Pattern
 from batch.sources.image_ref import Item, SourceReport, file_item
+from batch.sources.remote import RemoteSource, remote_archive
+from batch.storage import is_url
 
 STDIN = "-"
 PEEK = 512

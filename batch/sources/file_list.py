@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from batch.outputs.naming import below
-from batch.sources.image_ref import Item, SourceReport, file_item
+from batch.sources.image_ref import Item, SourceReport, below, file_item
 
 CHUNK = 1 << 16
 

@@ -55,3 +55,9 @@ def file_item(path: str, relative: str, source: str) -> Item:
 def suffix_of(name: str) -> str:
     """Return a name's suffix as it is compared and counted."""
     return os.path.splitext(name)[1].lower()
+
+
+def below(name: str) -> str:
+    """Return a path that somebody else wrote (in an archive, in a list) as one that stays below where it is put."""
+    parts = name.replace(os.sep, "/").split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"

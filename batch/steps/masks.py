@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.ledger.records import Figures
+from batch.figures import Figures
 
 LESION_LEVEL = 128
 """The lowest uint8 level that is lesion."""

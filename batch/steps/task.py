@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch.errors import cannot_write
-from batch.ledger.records import Figures
+from batch.figures import Figures
 from batch.outputs.base import MaskFiles
 from batch.sources.bytes import Content, NoContent
 

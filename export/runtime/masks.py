@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.evaluation.metrics import Confusion
+from seglab.metrics.overlap import Confusion
 
 Masks = NDArray[np.uint8]
 Probs = NDArray[np.float32]

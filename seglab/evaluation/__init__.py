@@ -1,1 +1,1 @@
-"""How good a network is: metrics, intervals, the original network as a reference, comparisons, pictures."""
+"""How good a network is: validation, the original network as a reference, comparisons of runs, pictures."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seglab.data.pairs import Pair
 from seglab.errors import DataError
-from seglab.evaluation.metrics import confusion
 from seglab.images.outlines import overlay, write_image
 from seglab.images.reader import OVERSAMPLING
+from seglab.metrics.overlap import confusion
 
 if TYPE_CHECKING:
     from seglab.evaluation.original import Predictor

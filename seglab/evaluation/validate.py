@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from seglab.data.pairs import Pair
 from seglab.data.splits import PARTS, read_split, validates
 from seglab.errors import DataError
-from seglab.evaluation.bootstrap import interval
-from seglab.evaluation.boundary import Boundary, compare_boundaries
-from seglab.evaluation.metrics import Confusion, Scores, confusion
 from seglab.evaluation.original import Predictor
+from seglab.metrics.bootstrap import interval
+from seglab.metrics.boundary import Boundary, compare_boundaries
+from seglab.metrics.overlap import Confusion, Scores, confusion
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
 

@@ -18,7 +18,7 @@ from seglab.data.augmentation import augmentation_of
 from seglab.data.examples import Examples
 from seglab.data.pairs import Pair
 from seglab.errors import CheckpointError, ConfigError
-from seglab.evaluation.metrics import Confusion
+from seglab.metrics.overlap import Confusion
 from seglab.networks.build import build_network, require_size_fits
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import NORMALISATION

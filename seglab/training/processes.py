@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
-from seglab.cli_support import INTERRUPTED
-from seglab.errors import ConfigError, SeglabError
+from seglab.errors import INTERRUPTED, ConfigError, SeglabError
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric

@@ -62,12 +62,6 @@ class NameTemplate:
         )
 
 
-def below(name: str) -> str:
-    """Return a path that somebody else wrote (in an archive, in a list) as one that stays below where it is put."""
-    parts = name.replace(os.sep, "/").split("/")
-    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
-
-
 def clash_key(mask: str) -> str:
     """Return what two mask names have in common where a file system would take one for the other.
 

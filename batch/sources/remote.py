@@ -1,0 +1,126 @@
+"""Images below a URL: listed folder by folder, fetched when they are read; archives, read in parts or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from batch.errors import SourceError, shown
+from batch.sources.archive import ZIP_SUFFIX, ArchiveSource
+from batch.sources.bytes import Read, require_bounded
+from batch.sources.image_ref import UNKNOWN, Item, SourceReport, suffix_of
+from batch.storage import NOT_THERE, brief, connect, mapped_errors
+from seglab.errors import ImageError
+
+CHANGE_TIMES = ("LastModified", "last_modified", "mtime", "updated")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteContent:
+    """A file of a file system of fsspec's."""
+
+    files: Any
+    path: str
+    bytes: int
+    mtime_ns: int
+    held: ClassVar[int] = 0
+
+    def read(self) -> Read:
+        """Fetch it. Raises :class:`ImageError`."""
+        require_bounded(self.bytes)
+        try:
+            data: bytes = self.files.cat_file(self.path)
+        except Exception as error:  # each storage has errors of its own
+            raise ImageError(f"It cannot be fetched: {brief(error)}. Run again to try again.") from error
+        if self.bytes not in (UNKNOWN, len(data)):
+            raise ImageError(f"It has {len(data)} bytes; the listing said {self.bytes}. Run again to try again.")
+        return Read(data, len(data) if self.bytes == UNKNOWN else self.bytes, self.mtime_ns)
+
+
+@dataclass(frozen=True)
+class RemoteSource:
+    """The images below a URL, or the one that it names. Raises :class:`SourceError` at once where there is nothing."""
+
+    source: str
+    suffixes: frozenset[str]
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        if self._single() is None and next(self._below(), None) is None:
+            raise SourceError(f"Nothing is at {shown(self.source)}; {NOT_THERE}")
+
+    def items(self, report: SourceReport) -> Iterator[Item]:
+        """Yield the images, as the storage lists them."""
+        files, root = connect(self.source)
+        single = self._single()
+        if single is not None:
+            yield _item(files, single, root, self.source, root.rsplit("/", 1)[-1])
+            return
+        for path, details in self._below():
+            relative = path.removeprefix(root).lstrip("/")
+            if any(part.startswith(".") for part in relative.split("/")):
+                report.hidden += 1
+            elif suffix_of(path) in self.suffixes:
+                yield _item(files, details, path, self.source, self.prefix + relative)
+            else:
+                report.others[suffix_of(path)] += 1
+
+    def names(self) -> None:
+        """Return None: listing storage takes its time, once is enough."""
+
+    def _single(self) -> dict[str, Any] | None:
+        """Return the details of what the URL names, if that is one file."""
+        files, root = connect(self.source)
+        with mapped_errors(self.source):
+            try:
+                details: dict[str, Any] = files.info(root)
+            except FileNotFoundError:
+                return None
+        is_file = details.get("type") == "file" and not self.source.endswith("/")
+        return details if is_file else None
+
+    def _below(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield (path, details) folder by folder, each sorted, without holding the whole listing."""
+        files, root = connect(self.source)
+        stack = [root]
+        while stack:
+            with mapped_errors(self.source):
+                try:
+                    listing = sorted(files.ls(stack.pop(), detail=True), key=lambda entry: str(entry["name"]))
+                except FileNotFoundError:
+                    continue
+            yield from ((entry["name"], entry) for entry in listing if entry["type"] == "file")
+            stack += [entry["name"] for entry in reversed(listing) if entry["type"] == "directory"]
+
+
+def remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
+    """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
+    files, path = connect(source)
+    with mapped_errors(source):
+        if not files.exists(path):
+            raise SourceError(f"Nothing is at {shown(source)}; {NOT_THERE}")
+    streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)
+    options = {"block_size": 0} if streamed else {}  # many web servers cannot give a part of a file
+    return ArchiveSource(source, source, suffixes, prefix, opener=lambda: files.open(path, "rb", **options))
+
+
+def _item(files: Any, details: dict[str, Any], path: str, source: str, relative: str) -> Item:
+    size = details.get("size")
+    mtime_ns = _change_time(details)
+    size = UNKNOWN if size is None else int(size)
+    return Item(
+        files.unstrip_protocol(path), relative, source, size, mtime_ns, RemoteContent(files, path, size, mtime_ns)
+    )
+
+
+def _change_time(details: dict[str, Any]) -> int:
+    """Return the time of change in nanoseconds, 0 where the storage does not say."""
+    for name in CHANGE_TIMES:
+        value = details.get(name)
+        if isinstance(value, datetime):
+            return int(value.timestamp()) * 10**9
+        if isinstance(value, (int, float)):
+            return int(value * 10**9)
+    return 0

@@ -1,0 +1,1 @@
+"""What is measured between a mask and the truth: overlap, boundaries, and how sure a mean is."""
