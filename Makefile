@@ -37,12 +37,12 @@ types: $(TEST_ENV)/.installed ## strict mypy
 	$(TEST_BIN)/mypy seglab export batch tests benchmarks docs
 
 docs: $(TEST_ENV)/.installed ## write docs/cli.md from the commands themselves
-	$(TEST_BIN)/python docs/generate_cli.py
+	$(TEST_BIN)/python -m docs.tools.cli_page
 
 bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
 	mkdir -p .benchmarks
 	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --benchmark-json .benchmarks/bench.json
-	$(TEST_BIN)/python -m benchmarks.report .benchmarks/bench.json benchmarks/RESULTS.md
+	$(TEST_BIN)/python -m docs.tools.benchmark_page .benchmarks/bench.json benchmarks/RESULTS.md
 
 bench-quick: $(TEST_ENV)/.installed ## each benchmark once, small
 	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --quick

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.archives import Archive, originals, photos
+from benchmarks.support.archives import Archive, originals, photos
+from benchmarks.support.places import CHECKPOINT, DATA
 from seglab.evaluation.original import Predictor
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
-CHECKPOINT = Path(__file__).parent / "models" / "lesion.pt"
-DATA = Path(os.environ.get("SEGLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 CALIBRATION_IMAGES = 64
 QUICK_IMAGES, FULL_IMAGES = 24, 256
 QUICK_ORIGINALS, FULL_ORIGINALS = 4, 36

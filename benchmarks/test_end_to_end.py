@@ -13,8 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from batch.running.runner import Runner
 from batch.settings import RunSettings
-from benchmarks.archives import Archive
-from benchmarks.original import OriginalLoop
+from benchmarks.support.archives import Archive
+from benchmarks.support.original import OriginalLoop
 from export.errors import DeviceError
 from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, parser
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from benchmarks.conftest import DATA
+from benchmarks.support.places import DATA
 from export.graph.hair import RESULT, hair_stage
 from export.graph.stages import IR_VERSION, OPSET
 from export.precision.calibration import session

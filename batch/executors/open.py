@@ -1,7 +1,8 @@
 """The engine of a run: one pipeline in this process, or several processes with one each; and which of them to take.
 
 On a processor, a process per core that is bound to it beats threads: nothing waits for Python's lock, and the model
-needs no threads that wait for each other (``benchmarks/engine.py`` times both). On GPUs there is one process for each.
+needs no threads that wait for each other (``benchmarks/studies/engine.py`` times both). On GPUs there is one process
+for each.
 """
 
 from __future__ import annotations

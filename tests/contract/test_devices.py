@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from artefact import tiny_model
-from batch_support import read_grey, save_many, seg_batch
+
+from tests.support.archive import read_grey, save_many, seg_batch
+from tests.support.artefact import tiny_model
 
 ONE_IN = 100_000
 

@@ -1,0 +1,1 @@
+"""What benchmarks and studies share: archives, the PyTorch loop, the parts of a run, places."""

@@ -1,0 +1,24 @@
+"""Where the benchmarks read and write, and which machine they ran on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+CHECKPOINT = ROOT / "benchmarks" / "models" / "lesion.pt"
+DATA = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
+
+
+def machine() -> str:
+    """Describe what computed: the GPU, or the CPU, its cores and the features that count."""
+    import torch
+
+    from batch.commands.doctor import describe_cpu
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    name, features = describe_cpu()
+    there = ", ".join(feature for feature, has in features.items() if has)
+    return f"{name}, {os.cpu_count()} cores ({there or 'features not known'}), no GPU"

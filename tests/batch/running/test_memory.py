@@ -1,0 +1,191 @@
+"""Memory: what happens where it runs out, and that it does not grow with the archive."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from batch.running import runner
+from batch.running.runner import Runner
+from batch.settings import RunSettings
+from batch.sources.bytes import HeldContent
+from batch.sources.image_ref import Item, SourceReport
+from batch.steps import stages
+from batch.steps.large_image_lock import passing
+from benchmarks.support.parts import jobs_of
+from export.errors import DeviceError
+from export.runtime.engines.failures import is_out_of_memory
+from seglab.images.reader import Photo, read_fitted
+from tests.support.archive import SIZE, StandIn, as_model, run_with_report, save, save_many, spot
+from tests.support.artefact import tiny_model
+
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np
+from pathlib import Path
+from batch.steps.task import Job
+from batch.steps.stages import Inference
+from export.runtime.opening import open_model
+
+model = open_model(Path(sys.argv[1]), "cpu", batch=256)
+size = model.contract.size
+pixels = np.random.default_rng(0).integers(0, 256, (256, size, size, 3), np.uint8)
+expected = [model.prob(pixels[:8]), model.prob(pixels[-8:])]
+model.use_batch(256)  # gives back what the calls took
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20), resource.RLIM_INFINITY))
+jobs = [Job(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
+inference = Inference(model, device="cpu", exact=False)
+inference(jobs)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+print(*inference.notes, sep="\\n")
+assert not any(job.error for job in jobs)
+np.testing.assert_allclose([job.prob for job in jobs[:8]], expected[0], atol=1e-5)
+np.testing.assert_allclose([job.prob for job in jobs[-8:]], expected[1], atol=1e-5)
+assert model.batch < 256
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit on address space")
+def test_a_model_that_runs_out_of_memory_goes_on_with_half_the_batch(tmp_path: Path) -> None:
+    """A real one: onnxruntime's own allocation fails."""
+    model = tiny_model(tmp_path / "tiny.onnx")
+    ended = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, model], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("cpu ran out of memory: 128 images a call instead of 256\n")
+
+
+class Small(StandIn):
+    """A device that holds ``most`` images."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(batch=8)
+        self.most = most
+
+    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.batch > self.most:
+            raise DeviceError("cuda:0", "CUDA out of memory", out_of_memory=True)
+        return super().prob(batch)
+
+
+def test_the_run_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 20)
+    results, runner = run_with_report(tmp_path / "in", tmp_path / "out", Small(2))
+    assert [result.status.value for result in results] == ["done"] * 20
+    assert runner.report.notes == [
+        "cpu ran out of memory: 4 images a call instead of 8",
+        "cpu ran out of memory: 2 images a call instead of 4",
+    ]
+    assert set(runner.report.notes) < set(runner.report.lines())
+
+
+def test_a_device_that_cannot_hold_one_image_ends_the_run(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 9)
+    with pytest.raises(DeviceError, match="CUDA out of memory"):
+        run_with_report(tmp_path / "in", tmp_path / "out", Small(0))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Failed to allocate memory for requested buffer of size 56623104", True),
+        ("CUDA failure 2: out of memory ; GPU=0", True),
+        ("CUDNN_STATUS_ALLOC_FAILED", True),
+        ("Available memory of 1024 is smaller than requested bytes of 256", True),
+        ("std::bad_alloc", True),
+        ("Exception from src/inference: can't alloc", True),
+        ("Failed to allocate 150994944 bytes of memory", True),
+        ("libopenvino.so: failed to map segment: Cannot allocate memory", True),
+        ("Got invalid dimensions for input", False),
+    ],
+)
+def test_words_for_no_memory(text: str, expected: bool) -> None:
+    assert is_out_of_memory(RuntimeError(text)) is expected
+
+
+def test_large_images_are_decoded_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path
+) -> None:
+    """Over all threads and processes that share the folder, small ones meanwhile."""
+    monkeypatch.setattr(stages, "LARGE_PIXELS", 3000)
+    small, large = save(tmp_path / "in" / "s.png"), save(tmp_path / "in" / "l.png", spot(60, 64))
+    at_once, most, lock = 0, 0, threading.Lock()
+
+    def slowly(data: bytes, size: int, max_pixels: int) -> Photo:
+        nonlocal at_once, most
+        photo = read_fitted(data, size, max_pixels)
+        if photo.size == (60, 64):
+            with lock:
+                at_once += 1
+                most = max(most, at_once)
+            time.sleep(0.05)
+            with lock:
+                at_once -= 1
+        return photo
+
+    monkeypatch.setattr(stages, "read_fitted", slowly)
+    decoder = stages.Decoder(SIZE, False, 10_000, tmp_path)
+    jobs = [*jobs_of([small] * 4), *jobs_of([large] * 4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decoder, jobs))
+    assert most == 1
+    assert [job.error for job in jobs] == [None] * 8
+
+    code = "from batch.steps.large_image_lock import passing\nfrom pathlib import Path\n"
+    code += f"with passing(Path({str(tmp_path)!r})): print('in')"
+    with passing(tmp_path):
+        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=repo_root)
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(1.0)
+    assert other.communicate(timeout=30)[0] == "in\n"
+
+
+def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> None:
+    large = save(tmp_path / "in" / "l.png", spot(60, 64))
+    with passing(tmp_path):
+        for limit in (1000, 3839):
+            (job,) = jobs_of([large])
+            stages.Decoder(SIZE, False, limit, tmp_path)(job)
+            assert "64 x 60" in (job.error or "")
+
+
+class Held:
+    """Images in memory, as they come out of a stream; counts how far it was read."""
+
+    report = SourceReport()
+
+    def __init__(self, count: int, size: int) -> None:
+        self.read, self._count = 0, count
+        buffer = io.BytesIO()
+        Image.fromarray(spot(48, 64)).save(buffer, "BMP")
+        self._data = buffer.getvalue() + bytes(size)  # what follows the image is no concern of the decoder's
+
+    def __iter__(self) -> Iterator[Item]:
+        for number in range(self._count):
+            self.read += 1
+            yield Item(f"-/{number}", f"{number}.bmp", "-", len(self._data), 1, HeldContent(self._data, 1))
+
+
+@pytest.mark.parametrize("limit", [500_000, 10**9])
+def test_a_stream_is_read_ahead_only_by_so_many_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(runner, "MOST_HELD_BYTES", limit)
+    run = Runner(RunSettings(("-",), tmp_path / "out"), as_model(StandIn(batch=4)))
+    source = Held(60, 100_000)
+    run.sources = source  # type: ignore[assignment]
+    ahead = [source.read - taken for taken, _ in enumerate(run)]
+    assert len(ahead) == 60
+    assert (max(ahead) <= 10) is (limit == 500_000)  # half a megabyte under way, and half in the chunk that was taken
+    assert run.report.done == 60

@@ -1,0 +1,202 @@
+"""Images and masks by URL: S3 as moto's server gives it on loopback, and plain HTTP."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import subprocess
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from batch.commands.verify import verify
+from batch.errors import OutputError, SourceError
+from batch.storage import connect
+from seglab.errors import ConfigError
+from tests.support.archive import command, masks_below, run_all, run_with_report, save, save_many, spot
+from tests.support.artefact import tiny_model
+
+pytest.importorskip("s3fs")
+server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    yield f"http://{host}:{port}"
+    running.stop()
+
+
+@pytest.fixture
+def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
+    """An empty store, which ``s3://`` means for the test and for processes that it starts."""
+    for name, value in (
+        ("AWS_ACCESS_KEY_ID", "k"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+        ("AWS_DEFAULT_REGION", "us-east-1"),
+    ):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    files = fsspec.filesystem("s3")
+    for bucket in ("photos", "masks"):
+        files.mkdir(bucket)
+    yield files
+    for bucket in ("photos", "masks"):
+        files.rm(bucket, recursive=True)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def upload(s3: fsspec.AbstractFileSystem, folder: Path, place: str) -> None:
+    for path in folder.rglob("*.*"):
+        s3.pipe_file(f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def stored(s3: fsspec.AbstractFileSystem, place: str) -> dict[str, bytes]:
+    s3.invalidate_cache()
+    return {path.removeprefix(place + "/"): s3.cat_file(path) for path in sorted(s3.find(place))}
+
+
+def test_from_a_bucket_to_a_bucket(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    save_many(tmp_path / "in" / "a", 5)
+    save_many(tmp_path / "in" / "b", 6)
+    (tmp_path / "in" / "notes.txt").write_text("no image")
+    save(tmp_path / "in" / ".hidden.png")
+    upload(s3, tmp_path / "in", "photos/set")
+    run_all(tmp_path / "in", tmp_path / "folder")
+    results, runner = run_with_report(["s3://photos/set"], "s3://masks/of/set", ledger=tmp_path / "book")
+    assert [result.error for result in results if result.error] == []
+    assert stored(s3, "masks/of/set") == masks_below(tmp_path / "folder")
+    assert results[0].path == "s3://photos/set/a/000.png"
+    assert results[0].mask == "s3://masks/of/set/a/000.png"
+    assert (runner.report.sources.hidden, dict(runner.report.sources.others)) == (1, {".txt": 1})
+    _, again = run_with_report(["s3://photos/set"], "s3://masks/of/set", ledger=tmp_path / "book")
+    assert (again.report.skipped, again.report.done) == (11, 0)
+
+
+def test_what_changed_or_went_is_done_again(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 4)
+    upload(s3, tmp_path / "in", "photos")
+    place = ("s3://photos", "s3://masks/m")
+    run_all([place[0]], place[1], ledger=tmp_path / "book")
+    s3.rm_file("masks/m/001.png")
+    s3.pipe_file("photos/002.png", save(tmp_path / "other.png", spot(90, 33)).read_bytes())
+    s3.pipe_file("photos/003.png", b"no longer an image")
+    s3.invalidate_cache()
+    results = run_all([place[0]], place[1], ledger=tmp_path / "book")
+    assert [result.status.value for result in results] == ["skipped", "done", "done", "failed"]
+    assert set(stored(s3, "masks/m")) == {"000.png", "001.png", "002.png"}
+    report = verify(tmp_path / "book")
+    assert (report.matching, report.failed, report.strays) == (3, 1, [])
+
+
+def test_a_zip_and_a_tar_in_a_bucket_are_read_there(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 5)
+    run_all(tmp_path / "in", tmp_path / "folder")
+    for kind, arguments in (("zip", ["zip", "-qr"]), ("tar", ["tar", "cf"]), ("tar.gz", ["tar", "czf"])):
+        archive = tmp_path / f"photos.{kind}"
+        if kind == "zip":
+            with zipfile.ZipFile(archive, "w") as file:
+                for path in (tmp_path / "in").iterdir():
+                    file.write(path, path.name)
+        else:
+            subprocess.run([*arguments, archive, "."], cwd=tmp_path / "in", check=True)
+        s3.pipe_file(f"photos/{archive.name}", archive.read_bytes())
+        results = run_all([f"s3://photos/{archive.name}"], tmp_path / kind)
+        assert results[0].path == f"s3://photos/{archive.name}/{'' if kind == 'zip' else './'}000.png"
+        assert masks_below(tmp_path / kind) == masks_below(tmp_path / "folder")
+
+
+def test_an_image_that_goes_between_listing_and_reading_is_a_row(
+    s3: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_many(tmp_path / "in", 3)
+    upload(s3, tmp_path / "in", "photos")
+    files, _ = connect("s3://photos")
+    fetch = files.cat_file
+
+    def vanishing(path: str) -> bytes:
+        if path.endswith("001.png"):
+            s3.rm_file(path)
+        return bytes(fetch(path))
+
+    monkeypatch.setattr(files, "cat_file", vanishing)
+    results = run_all(["s3://photos"], tmp_path / "out")
+    assert [result.status.value for result in results] == ["done", "failed", "done"]
+    assert "It cannot be fetched" in (results[1].error or "")
+
+
+def test_what_is_not_there_is_said_at_once(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none; expected"):
+        run_all(["s3://photos/none"], tmp_path / "out")
+    with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none\.zip; expected"):
+        run_all(["s3://photos/none.zip"], tmp_path / "out")
+    with pytest.raises(SourceError, match="nonsense://x cannot be opened"):
+        run_all(["nonsense://x"], tmp_path / "out")
+    save(tmp_path / "in" / "a.png")
+    with pytest.raises(ConfigError, match=r"cannot hold a ledger.*--ledger"):
+        run_all(tmp_path / "in", "s3://masks/m")
+    s3.pipe_file("masks/m/a.png", b"precious")
+    with pytest.raises(OutputError, match=r"holds a\.png, which a mask might overwrite"):
+        run_all(tmp_path / "in", "s3://masks/m", ledger=tmp_path / "book")
+    with pytest.raises(OutputError, match=r"cannot be written|cannot be listed"):
+        run_all(tmp_path / "in", "s3://no-such-bucket-anywhere/m", ledger=tmp_path / "book2")
+
+
+@pytest.mark.parametrize(("source", "out"), [("photos", "photos/masks"), ("photos/a", "photos"), ("photos/", "photos")])
+def test_masks_among_their_images_are_refused(
+    s3: fsspec.AbstractFileSystem, tmp_path: Path, source: str, out: str
+) -> None:
+    s3.pipe_file("photos/a/b.png", save(tmp_path / "b.png").read_bytes())
+    with pytest.raises(SourceError, match="lie one in the other"):
+        run_all([f"s3://{source}"], f"s3://{out}", ledger=tmp_path / "book")
+
+
+def test_the_command_takes_urls(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 3)
+    upload(s3, tmp_path / "in", "photos")
+    model = tiny_model(tmp_path / "tiny.onnx")
+    arguments = ("run", "s3://photos", "--out", "s3://masks", "--ledger", tmp_path / "book", "--model", model)
+    ended = subprocess.run(command(*arguments, "--device", "cpu"), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "masks: s3://masks" in ended.stderr
+    assert len(stored(s3, "masks")) == 3
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "www").mkdir()
+    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        running.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that goes away is no error
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+
+
+def test_images_from_the_web(web: str, tmp_path: Path) -> None:
+    save(tmp_path / "www" / "a.png", spot(60, 80))
+    with tarfile.open(tmp_path / "www" / "set.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "www" / "a.png", "b.png")
+    results = run_all([f"{web}/a.png", f"{web}/set.tar.gz"], tmp_path / "out")
+    assert [result.status.value for result in results] == ["done", "done"]
+    masks = masks_below(tmp_path / "out")
+    assert masks["a.png"] == masks["b.png"]
+    with pytest.raises(SourceError, match="Nothing is at"):
+        run_all([f"{web}/none.png"], tmp_path / "other")
+    with zipfile.ZipFile(tmp_path / "www" / "set.zip", "w") as file:
+        file.writestr("a.png", bytes(10 << 20))
+    with pytest.raises(SourceError, match=r"cannot be read as a zip .*range requests"):  # this server has none
+        run_all([f"{web}/set.zip"], tmp_path / "other")

@@ -1,0 +1,80 @@
+"""The commands that measure archives, with little of everything: they must work when somebody wants their figures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.studies import engine, scale, speed, throughput
+from benchmarks.support.places import CHECKPOINT
+from docs.tools import archive_tables
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@pytest.fixture(autouse=True)
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for module in (archive_tables, engine, scale, speed, throughput):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    page = tmp_path / "archives.md"
+    page.write_text("before\n<!-- archives: begin -->\nold\n<!-- archives: end -->\nafter\n")
+    monkeypatch.setattr(archive_tables, "PAGE", page)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_scale_and_engine_and_their_page(results: Path) -> None:
+    runner = CliRunner()
+    arguments = ["--images", "1500", "--rows", "2000", "--large", "300", "--name", "t"]
+    ended = runner.invoke(scale.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0
+    figures = json.loads((results / "t-scale.json").read_text())
+    assert figures["images_per_second"] > 0
+    assert 20 < figures["peak_megabytes_of_many"] < 2000
+    assert 0 < figures["killed_after_images"] <= 1500
+    arguments = ["--images", "16", "--small", "40", "--rounds", "1", "--device", "cpu", "--name", "t"]
+    ended = runner.invoke(engine.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0
+    figures = json.loads((results / "t-engine.json").read_text())
+    assert figures["rates"][0]["processes"] == 1
+    assert all(row["images_per_second"] > 0 for row in figures["rates"])
+    archive_tables.main()
+    page = (results / "archives.md").read_text()
+    assert page.startswith("before\n")
+    assert "## 1,500 tiny images in a tar" in page
+    assert "| cpu fp32 | 1 |" in page
+    assert "old" not in page
+
+
+@pytest.mark.slow
+@pytest.mark.real
+def test_speed_and_its_page(results: Path, data_dir: Path) -> None:
+    options = ["--images", "6", "--originals", "2", "--rounds", "1", "--precision", "fp32", "--device", "cpu"]
+    arguments = [str(CHECKPOINT), "--data", str(data_dir), *options, "--name", "t"]
+    ended = CliRunner().invoke(speed.main, arguments, catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    rows = json.loads((results / "t-speed-unet-mobilenet_v2-192.json").read_text())["rows"]
+    assert [(row["archive"], row["label"]) for row in rows[1::2]] == [
+        ("600x450", "seg-batch cpu"),
+        ("originals", "seg-batch cpu"),
+    ]
+    assert all(row["images_per_second"] > 0 for row in rows)
+    assert all(row["dice_to_original"] > 0.99 for row in rows[1::2])
+    archive_tables.main()
+    assert "## From files to files: unet-mobilenet_v2-192" in (results / "archives.md").read_text()
+
+
+def test_throughput_of_several_numbers_of_processes(results: Path) -> None:
+    options = ["--count", "40", "--kinds", "3", "--device", "cpu", "--batch", "4", "--name", "t"]
+    processes = ["--processes", "1", "--processes", "2"]
+    ended = CliRunner().invoke(throughput.main, [*options, *processes], catch_exceptions=False)
+    assert ended.exit_code == 0, ended.output
+    figures = json.loads((results / "t-batch.json").read_text())
+    assert figures["model_alone_images_per_second"] > 0
+    assert [run["processes"] for run in figures["runs"]] == [1, 2]
+    assert all(run["counts"]["done"] == 40 and run["images_per_second"] > 0 for run in figures["runs"])
+    assert all({stage["stage"] for stage in run["stages"]} >= {"decode", "infer", "write"} for run in figures["runs"])

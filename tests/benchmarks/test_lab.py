@@ -1,0 +1,25 @@
+"""The lab's experiments: each has a folder of its own, a recipe that exists, and changes that it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.studies.lab import SCALES, SUITES, run_folder
+from benchmarks.support.places import ROOT
+from docs.tools.lab_pages import recipes_page, results_page
+from seglab.recipes.recipe import load_recipe
+from seglab.training.loop import network_spec
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("suite", SUITES)
+def test_experiments_are_apart_and_can_be_built(suite: str, scale: str) -> None:
+    experiments = SUITES[suite]
+    assert len({run_folder(experiment, suite, scale) for experiment in experiments}) == len(experiments)
+    for experiment in experiments:
+        network_spec(load_recipe(experiment.recipe, experiment.changes(scale)))
+
+
+def test_the_pages_are_what_the_figures_say() -> None:
+    for name, page in (("recipes.md", recipes_page()), ("results.md", results_page())):
+        assert (ROOT / "docs" / name).read_text() == page, "run: python -m docs.tools.lab_pages"

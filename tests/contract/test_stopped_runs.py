@@ -1,0 +1,148 @@
+"""Runs that are killed, stopped, or started twice: real processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from batch.ledger.schema import ledger_path
+from tests.support.archive import archived_masks, command, masks_below, save, seg_batch
+from tests.support.artefact import blobs, tiny_model
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+
+COUNT = 40
+PATIENCE = 60.0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many names for few large PNG files, which take long to decode and no space."""
+    root = tmp_path_factory.mktemp("archive")
+    rng = np.random.default_rng(0)
+    originals = [
+        save(root / "store" / f"{n}.png", blobs(rng, 500 + 10 * n, 700)[0], compress_level=1) for n in range(4)
+    ]
+    (root / "in" / "sub").mkdir(parents=True)
+    for number in range(COUNT):
+        os.link(originals[number % 4], root / "in" / ("sub" if number % 2 else "") / f"{number:03}.png")
+    return root / "in"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("whole") / "out"
+    done = seg_batch(*arguments(archive, model, out))
+    assert done.returncode == 0, done.stderr
+    return masks_below(out)
+
+
+def arguments(archive: Path, model: Path, out: Path) -> tuple[str | Path, ...]:
+    return ("run", archive, "--out", out, "--model", model, "--device", "cpu", "--workers", "1", "--batch", "2")
+
+
+def start(archive: Path, model: Path, out: Path, masks: int) -> subprocess.Popen[str]:
+    """Start a run and return when it has written some masks."""
+    process = subprocess.Popen(command(*arguments(archive, model, out)), stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while len(list(out.rglob("[!.]*.png"))) < masks:
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+def done_masks(out: Path) -> set[str]:
+    with closing(sqlite3.connect(ledger_path(out))) as connection:
+        return {mask for (mask,) in connection.execute("SELECT mask FROM items WHERE status = 'done'")}
+
+
+def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
+    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    for masks in (1, 7, 17):
+        process = start(archive, model, out, masks)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+        there = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("[!.]*.png")}
+        assert all(uninterrupted[name] == data for name, data in there.items())  # whole, every one
+        assert done_masks(out) <= set(there)
+    (out / ".000.99-99.tmp.png").write_bytes(b"torn")
+    last = seg_batch(*arguments(archive, model, out))
+    assert last.returncode == 0, last.stderr
+    assert masks_below(out) == uninterrupted
+    assert done_masks(out) == set(uninterrupted)
+    assert len(uninterrupted) == COUNT
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
+    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path, kind: str
+) -> None:
+    out = tmp_path / f"masks.{kind}"
+    part = tmp_path / f"masks.{kind}.part"
+    for kilobytes in (2, 16, 32):
+        process = subprocess.Popen(command(*arguments(archive, model, out)), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + PATIENCE
+        while not part.exists() or part.stat().st_size < kilobytes * 1024:
+            assert process.poll() is None, "the run ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        process.communicate()
+        assert not out.exists()
+    last = seg_batch(*arguments(archive, model, out))
+    assert last.returncode == 0, last.stderr
+    assert archived_masks(out) == uninterrupted
+    assert not part.exists()
+    assert seg_batch("verify", out).returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_in_order(
+    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    process = start(archive, model, out, 5)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130, said
+    assert "run the same command again to go on" in said
+    assert done_masks(out) == set(masks_below(out))  # all that was written is on record
+    assert 0 < len(done_masks(out)) < COUNT
+    status = seg_batch("status", out)
+    assert "stopped early" in status.stdout
+    again = seg_batch(*arguments(archive, model, out))
+    assert again.returncode == 0, again.stderr
+    assert masks_below(out) == uninterrupted
+
+
+def test_a_second_run_at_the_same_time_is_refused(archive: Path, model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    process = start(archive, model, out, 1)
+    process.send_signal(signal.SIGSTOP)  # it must not come to its end meanwhile
+    second = seg_batch(*arguments(archive, model, out))
+    status = seg_batch("status", out)  # reading is allowed
+    process.kill()
+    process.communicate()
+    assert second.returncode == 1
+    assert "Another run is writing" in second.stderr
+    assert status.returncode == 0, status.stderr
+    assert "still running, or killed" in status.stdout

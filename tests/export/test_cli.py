@@ -1,0 +1,181 @@
+"""``seg-export`` as a user meets it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from onnx import ModelProto
+
+from export.cli import main
+from export.commands.common import DEFAULT_IMAGES
+from export.contract import read_contract
+from export.conversion import checkpoint
+from export.conversion.build import segmenter
+from export.samples import DEFAULT_LIMIT
+from seglab.networks.checkpoints import Checkpoint, save_checkpoint
+from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    for index in range(3):
+        image, mask = blobs(np.random.default_rng(index), 90 + index, 120)
+        for name, pixels in (("images", image[..., ::-1]), ("masks", mask)):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(folder / name / f"p{index}.png"), pixels)
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_a_checkpoint_becomes_a_proved_model(tmp_path: Path, pictures: Path) -> None:
+    tiny_checkpoint(tmp_path / "best.pt")
+    out = tmp_path / "models" / "m.onnx"
+    result = run("onnx", tmp_path / "best.pt", "--out", out, "--parity", pictures, "--licence", "MIT")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}\n"
+    assert "passed on cpu in fp32, 9 images (3 of 3 images with truth of pictures and edge cases)" in result.stderr
+    figures = json.loads((tmp_path / "models" / "m.parity.json").read_text())
+    assert figures["passed"]
+    assert figures["figures"]["truth"]["images"] == 3
+    assert read_contract(out).parity["figures"] == figures["figures"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.onnx", "m.parity.jpg", "m.parity.json"]
+
+
+def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(checkpoints: Sequence[Checkpoint], precision: str) -> ModelProto:
+        return segmenter([dataclasses.replace(checkpoint, threshold=0.3) for checkpoint in checkpoints], precision)
+
+    monkeypatch.setattr(checkpoint, "segmenter", wrong)
+    tiny_checkpoint(tmp_path / "best.pt")
+    out = tmp_path / "models" / "m.onnx"
+    arguments = ("--out", out, "--parity", pictures, "--json", tmp_path / "failed.json")
+    result = run("onnx", tmp_path / "best.pt", *arguments)
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "whole.flipped is" in result.stderr
+    assert "worst image: " in result.stderr
+    assert list(out.parent.iterdir()) == []
+    assert json.loads((tmp_path / "failed.json").read_text())["passed"] is False
+
+
+def test_check_passes_and_writes_its_figures(tmp_path: Path, pictures: Path) -> None:
+    tiny_checkpoint(tmp_path / "best.pt")
+    model = tiny_model(tmp_path / "m.onnx")
+    result = run("check", model, tmp_path / "best.pt", "--images", pictures, "--device", "cpu", "--json", "-")
+    assert result.exit_code == 0, result.output
+    values = json.loads(result.stdout)
+    assert values["passed"]
+    assert [row["image"] for row in values["rows"]][-3:] == ["p0.png", "p1.png", "p2.png"]
+
+
+def test_check_of_another_checkpoint_fails(tmp_path: Path, pictures: Path) -> None:
+    other = tiny_checkpoint(tmp_path / "best.pt")
+    other.state["head.bias"] += 0.5
+    save_checkpoint(other, tmp_path / "other.pt")
+    model = tiny_model(tmp_path / "m.onnx")
+    result = run("check", model, tmp_path / "other.pt", "--images", pictures, "--device", "openvino")
+    assert result.exit_code == 1
+    assert "was exported from another file" in result.stderr
+    assert "does not match the PyTorch original on openvino" in result.stderr
+    assert result.stdout.startswith("parity           FAILED on openvino")
+
+
+def test_check_on_a_device_that_is_not_there(tmp_path: Path, pictures: Path) -> None:
+    tiny_checkpoint(tmp_path / "best.pt")
+    model = tiny_model(tmp_path / "m.onnx")
+    result = run("check", model, tmp_path / "best.pt", "--images", pictures, "--device", "cuda:99")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Device 'cuda:99' cannot be used: ")
+
+
+def test_info_is_a_data_sheet(tmp_path: Path) -> None:
+    result = run("info", tiny_model(tmp_path / "m.onnx"))
+    assert result.exit_code == 0
+    for line in (
+        "input            image: uint8 (batch, height, width, 3), RGB, 0-255, any height and width",
+        "network          unet-scratch, fp32",
+        "parity           not measured",
+        "licence          MIT",
+    ):
+        assert line in result.stdout.splitlines()
+
+
+def test_info_as_json(tmp_path: Path) -> None:
+    values = json.loads(run("info", tiny_model(tmp_path / "m.onnx"), "--json").stdout)
+    assert (values["format_version"], values["size"], values["threshold"]) == (2, 64, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("info", "absent.onnx"), 1, "absent.onnx does not exist; expected a model file"),
+        (("onnx", "absent.pt"), 1, "absent.pt"),
+        (("onnx", "absent.pt", "--parity", "absent"), 1, "No images below absent"),
+        (("onnx", "a.pt", "--precision", "fp8"), 2, "'fp8' is not one of 'fp32', 'fp16', 'fp16-weights', 'int8'"),
+        (("onnx",), 2, "Missing argument 'CHECKPOINT...'"),
+        (("onnx", "a.pt", "--parity-images", "0"), 2, "0 is not in the range"),
+        (("onnx", "a.pt", "b.pt"), 2, "There are 2 checkpoints; expected one. With --ensemble they become one model."),
+        (
+            ("adopt", "absent.onnx", "--size", "64", "--out", "m.onnx"),
+            1,
+            "absent.onnx does not exist; expected an ONNX",
+        ),
+        (
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--mean", "1,2"),
+            2,
+            "'1,2' has 2 numbers; expected one",
+        ),
+        (
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--std", "a"),
+            2,
+            "'a' is not numbers; expected 'R,G,B'",
+        ),
+    ],
+)
+def test_what_a_user_can_get_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, pictures: Path) -> None:
+    tiny_checkpoint(tmp_path / "best.pt")
+    out = tmp_path / "best.pt" / "m.onnx"
+    result = run("onnx", tmp_path / "best.pt", "--out", out, "--parity", pictures)
+    assert result.exit_code == 1
+    assert f"{out} cannot be written" in result.stderr
+
+
+def test_without_torch_the_message_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    result = run("onnx", tmp_path / "best.pt")
+    assert result.exit_code == 1
+    assert "missing: torch. Install them: pip install 'seglab[train]'" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["onnx", "adopt", "check", "info"])
+def test_help_has_an_example(command: str) -> None:
+    result = run(command, "-h")
+    assert result.exit_code == 0
+    assert f"seg-export {command} " in result.stdout.partition("Example:")[2]
+
+
+def test_the_default_in_the_help_is_the_one_that_counts() -> None:
+    assert DEFAULT_IMAGES == DEFAULT_LIMIT
