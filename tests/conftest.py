@@ -19,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("seglab", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("seglab")
 
+# Tests run side by side (pytest-xdist): threads of torch that share a core only wait for each other.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 # What devices are measured to do is kept in a folder of the tests' own; subprocesses inherit it.
 _cache = tempfile.TemporaryDirectory(prefix="seglab-tests-cache-")
