@@ -293,11 +293,11 @@ def _count(runner: Runner, bar: Any, stopped: threading.Event) -> None:
 
 
 def _say_end(runner: Runner, failures: list[Result]) -> None:
-    from batch.errors import shown
+    from batch.errors import printable
 
     report = runner.report
     for result in failures:
-        click.echo(f"failed: {shown(result.path)}: {shown(result.error or '')}", err=True)
+        click.echo(f"failed: {printable(result.path)}: {printable(result.error or '')}", err=True)
     if report.failed > len(failures):
         click.echo(f"and {report.failed - len(failures)} more: seg-batch status {report.masks} --all", err=True)
     if not report.total and not report.interrupted:

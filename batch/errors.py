@@ -33,6 +33,6 @@ def cannot_write(place: str, error: OSError) -> OutputError:
     )
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -35,7 +35,7 @@ class RunSettings:
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
     ``probs``: folder for probability maps, or None, as
     ``probs_format``, png or npy; ``processes``: that share the work, on each
-    device (None: one a core of a processor, one a GPU); ``max_pixels``: larger images fail before they are
+    device (None: one a core of a CPU, one a GPU); ``max_pixels``: larger images fail before they are
     decoded; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
     cores, and no limit.

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from batch.errors import SourceError, shown
+from batch.errors import SourceError, printable
 
 URL = re.compile(r"[a-z][a-z0-9+.-]+://")
 INSTALL = 'Install it: pip install "seglab[remote]" (for gs:// also gcsfs, for az:// adlfs).'
@@ -29,9 +29,11 @@ def connect(url: str) -> tuple[Any, str]:
 
         return fsspec.core.url_to_fs(url)  # type: ignore[no-any-return]
     except ImportError as error:
-        raise SourceError(f"{shown(url)} needs a library that is not installed ({error}). {INSTALL}") from error
+        raise SourceError(f"{printable(url)} needs a library that is not installed ({error}). {INSTALL}") from error
     except ValueError as error:
-        raise SourceError(f"{shown(url)} cannot be opened: {error}. Expected s3://, gs://, https:// or so.") from error
+        raise SourceError(
+            f"{printable(url)} cannot be opened: {error}. Expected s3://, gs://, https:// or so."
+        ) from error
 
 
 @contextlib.contextmanager
@@ -41,7 +43,7 @@ def mapped_errors(source: str) -> Iterator[None]:
     except (SourceError, FileNotFoundError):
         raise
     except Exception as error:  # each storage has errors of its own
-        raise SourceError(f"{shown(source)} cannot be read: {brief(error)}; {NOT_THERE}") from error
+        raise SourceError(f"{printable(source)} cannot be read: {brief(error)}; {NOT_THERE}") from error
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """How far a model may be from the PyTorch original: one named set per precision.
 
 ``fp32`` is fp32 arithmetic in another order. ``fp16`` rounds weights and activations to 11 significant bits,
-``fp16-weights`` the weights alone. ``bf16`` (OpenVINO, on processors that compute in it) rounds the operands
+``fp16-weights`` the weights alone. ``bf16`` (OpenVINO, on CPUs that compute in it) rounds the operands
 of every convolution to 8 significant bits; a network that loses more than this by it (in torch's bf16 autocast the
 bundled one does) runs in fp32 instead. ``int8`` rounds activations to 256 steps of each tensor's range: single
 probabilities move far, masks little.
@@ -52,6 +52,10 @@ TOLERANCES = {
         Tolerance("int8", 5e-1, 1e-2, 5e-3, 0.998, 0.985, 16, 1e-3),
     )
 }
+
+
+PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
+"""Those of model files; bf16 is how a device may compute."""
 
 
 def tolerance_for(precision: str) -> Tolerance:

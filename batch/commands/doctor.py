@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.cores import cores
-from batch.errors import shown
+from batch.errors import printable
 from batch.running.tools import tool_versions
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class DoctorReport:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
         devices = [vars(device) for device in self.devices]
-        return {"format_version": FORMAT_VERSION, **vars(self), "model": shown(str(self.model)), "devices": devices}
+        return {"format_version": FORMAT_VERSION, **vars(self), "model": printable(str(self.model)), "devices": devices}
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
         yield f"system: {self.system}; {self.cpu}, {self.cores} cores for this process"
         yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
         yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
-        yield f"devices (tried on {shown(str(self.model))}):"
+        yield f"devices (tried on {printable(str(self.model))}):"
         for device in self.devices:
             yield from _device_lines(device)
         if self.is_usable:

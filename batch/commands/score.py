@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.cores import cores
-from batch.errors import shown
+from batch.errors import printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.base import FolderStore, Store, stored_mask
@@ -107,13 +107,13 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
 
     ``advance`` is called after each mask with their number. Raises :class:`DataError` where nothing can be matched.
     """
-    report = ScoreReport(shown(str(out)), shown(str(truth)))
+    report = ScoreReport(printable(str(out)), printable(str(truth)))
     truths = find_truths(truth)
     with _opened(out) as (store, state):
         masks, failed_ids = _masks_of_folder(out) if state is None else _masks_of_run(state, report)
         pairs = [(entry, truths[entry.id]) for entry in masks if entry.id in truths]
         _score_pairs(store, pairs, report, advance)
-    report.masks_without_truth = [shown(entry.name) for entry in masks if entry.id not in truths]
+    report.masks_without_truth = [printable(entry.name) for entry in masks if entry.id not in truths]
     report.truths_without_mask = sorted(truths.keys() - {entry.id for entry in masks} - failed_ids)
     if not report.scores.counts:
         raise DataError(_nothing_scored(report, masks, truths))
@@ -135,7 +135,9 @@ def _opened(out: Path) -> Iterator[tuple[Store, Path | None]]:
     elif out.is_dir():
         yield FolderStore(out), None
     else:
-        raise DataError(f"{shown(str(out))} is not a folder; expected masks, or the output of a run. Check the path.")
+        raise DataError(
+            f"{printable(str(out))} is not a folder; expected masks, or the output of a run. Check the path."
+        )
 
 
 def _masks_of_folder(folder: Path) -> tuple[list[MaskEntry], set[str]]:
@@ -148,7 +150,7 @@ def _masks_of_run(state: Path, report: ScoreReport) -> tuple[list[MaskEntry], se
     with LedgerReader(state) as ledger:
         report.images_pending = ledger.counts()["pending"]
         failed = list(ledger.entries("failed"))
-        report.images_failed = {shown(entry.path): shown(entry.error or "") for entry in failed}
+        report.images_failed = {printable(entry.path): printable(entry.error or "") for entry in failed}
         done = [MaskEntry(truth_id(Path(entry.path)), entry.mask) for entry in ledger.entries("done")]
     return done, {truth_id(Path(entry.path)) for entry in failed}
 
@@ -160,9 +162,9 @@ def _score_pairs(
         results = pool.map(lambda pair: _compare(store, pair[0].name, pair[1]), pairs)
         for (entry, _), result in zip(pairs, results, strict=True):
             if isinstance(result, Confusion):
-                report.scores.add(shown(entry.name), result)
+                report.scores.add(printable(entry.name), result)
             else:
-                report.failed[shown(entry.name)] = result
+                report.failed[printable(entry.name)] = result
             advance(len(pairs))
 
 

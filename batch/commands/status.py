@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import shown
+from batch.errors import printable
 from batch.ledger.reader import Entry, LedgerReader
 from batch.ledger.records import RunRecord
 from batch.outputs.spec import Output
@@ -29,11 +29,11 @@ class StatusReport:
         """Return a JSON object with a format version."""
         return {
             "format_version": FORMAT_VERSION,
-            "out": shown(str(self.out)),
+            "out": printable(str(self.out)),
             "counts": self.counts,
             "last_run": None if self.last_run is None else vars(self.last_run),
             "failures": [
-                {"path": shown(entry.path), "mask": shown(entry.mask), "error": shown(entry.error or "")}
+                {"path": printable(entry.path), "mask": printable(entry.mask), "error": printable(entry.error or "")}
                 for entry in self.failures
             ],
         }
@@ -44,7 +44,7 @@ class StatusReport:
         if self.last_run is not None:
             yield from _run_lines(self.last_run)
         for entry in self.failures:
-            yield f"failed: {shown(entry.path)}: {shown(entry.error or '')}"
+            yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
         if hidden:
             yield f"and {hidden} more; --all shows them"
@@ -59,7 +59,7 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
-    yield f"model: {shown(run.model)} (sha256 {run.model_sha256[:12]})"
+    yield f"model: {printable(run.model)} (sha256 {run.model_sha256[:12]})"
     yield f"device: {run.device} ({run.provider}, {run.precision})"
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batch.errors import cannot_write, shown
+from batch.errors import cannot_write, printable
 from batch.ledger.reader import LedgerReader
 from batch.outputs.spec import Output
 from seglab.errors import ConfigError
@@ -52,7 +52,7 @@ def writer_for(path: Path) -> Callable[[Iterable[Row], Path], None]:
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise ConfigError(
-            f"A table cannot be written to {shown(str(path))}; expected a name that ends in {', '.join(WRITERS)}."
+            f"A table cannot be written to {printable(str(path))}; expected a name that ends in {', '.join(WRITERS)}."
         )
     if writer is _write_parquet:
         try:
@@ -78,7 +78,7 @@ class _Counted:
 def _row(entry: Row) -> Row:
     changed = datetime.fromtimestamp(entry["mtime_ns"] / 1e9, UTC).isoformat(timespec="seconds")
     row = {name: entry.get(name) for name in COLUMNS} | {"changed_at": changed if entry["mtime_ns"] else None}
-    return {name: shown(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _write_csv(rows: Iterable[Row], path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import cv2
 
-from batch.errors import shown
+from batch.errors import printable
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.ledger.writer import locked, reopen
 from batch.outputs.base import Store, stored_mask
@@ -45,10 +45,10 @@ class VerifyReport:
         """Return a JSON object with a format version."""
         return {
             "format_version": FORMAT_VERSION,
-            "out": shown(str(self.out)),
+            "out": printable(str(self.out)),
             "matching": self.matching,
-            "wrong": {shown(mask): reason for mask, reason in self.wrong.items()},
-            "strays": [shown(name) for name in self.strays],
+            "wrong": {printable(mask): reason for mask, reason in self.wrong.items()},
+            "strays": [printable(name) for name in self.strays],
             "failed": self.failed,
             "pending": self.pending,
             "reopened": self.reopened,
@@ -60,8 +60,8 @@ class VerifyReport:
             f"{self.matching} masks as the ledger says, {len(self.wrong)} not; {self.failed} images failed, "
             f"{self.pending} pending; {len(self.strays)} stray files"
         )
-        yield from _first(f"wrong: {shown(mask)}: {reason}" for mask, reason in self.wrong.items())
-        yield from _first(f"stray: {shown(name)}" for name in self.strays)
+        yield from _first(f"wrong: {printable(mask)}: {reason}" for mask, reason in self.wrong.items())
+        yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
             yield "with --redo the next run makes these masks again"
         elif self.wrong:

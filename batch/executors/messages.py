@@ -10,7 +10,7 @@ from batch.executors.placement import Share
 from batch.executors.timing import Clock
 from batch.figures import Figures
 from batch.settings import RunSettings
-from batch.sources.bytes import Content
+from batch.sources.bytes import ByteSource
 from batch.steps.task import Job
 
 HANDFUL = 16
@@ -50,7 +50,7 @@ class Order(NamedTuple):
     mask: str
     bytes: int
     mtime_ns: int
-    content: Content
+    content: ByteSource
 
 
 class Outcome(NamedTuple):

@@ -1,6 +1,6 @@
 """The engine of a run: one pipeline in this process, or several processes with one each; and which of them to take.
 
-On a processor, a process per core that is bound to it beats threads: nothing waits for Python's lock, and the model
+On a CPU, a process per core that is bound to it beats threads: nothing waits for Python's lock, and the model
 needs no threads that wait for each other (``benchmarks/studies/engine.py`` times both). On GPUs there is one process
 for each.
 """

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from batch.errors import cannot_write, shown
+from batch.errors import cannot_write, printable
 from seglab.files import replacing
 
 
@@ -35,7 +35,7 @@ class Trace:
         if thread not in self._threads:
             self._threads.add(thread)
             self._event("thread_name", "M", tid=thread, args={"name": threading.current_thread().name})
-        shown_about = {key: shown(value) if isinstance(value, str) else value for key, value in about.items()}
+        shown_about = {key: printable(value) if isinstance(value, str) else value for key, value in about.items()}
         self._event(name, "X", tid=thread, ts=_microseconds(start), dur=round((end - start) * 1e6, 1), args=shown_about)
 
     def count(self, name: str, value: int) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch.figures import Figures
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 
 
 class Status(enum.StrEnum):
@@ -33,7 +33,7 @@ class Claim(enum.Enum):
 class Claimed:
     """An item with its row and its mask's name, relative to the output folder."""
 
-    item: Item
+    item: ImageRef
     row: int
     mask: str
     claim: Claim

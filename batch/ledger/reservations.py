@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batch.ledger.records import Claim, Claimed
 from batch.ledger.schema import encode
 from batch.naming import NameTemplate, clash_key
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 
 INSERT_ITEM = """
 INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mtime_ns, run)
@@ -85,7 +85,7 @@ class Claims:
         last = connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0]
         self._known, self._next = Rows(connection, last), last + 1
 
-    def claim(self, items: Sequence[Item]) -> list[Claimed]:
+    def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in their order."""
         rows = self._take(items)
         claimed = self._claim_again((item, row) for item, row in zip(items, rows, strict=True) if row is not None)
@@ -98,7 +98,7 @@ class Claims:
         order = {id(item): number for number, item in enumerate(items)}
         return sorted(claimed, key=lambda claim: order[id(claim.item)])
 
-    def _take(self, items: Sequence[Item]) -> list[Row | None]:
+    def _take(self, items: Sequence[ImageRef]) -> list[Row | None]:
         """Return the known row of each item that fits; of a path that is named twice the first comes first."""
         rows: list[Row | None] = []
         passed: set[str] = set()
@@ -109,7 +109,7 @@ class Claims:
             rows.append(row)
         return rows
 
-    def _claim_again(self, pairs: Iterable[tuple[Item, Row]]) -> list[Claimed]:
+    def _claim_again(self, pairs: Iterable[tuple[ImageRef, Row]]) -> list[Claimed]:
         pairs = list(pairs)
         present = self._present([row.mask for item, row in pairs if self._is_same(item, row)])
         claims = []
@@ -123,10 +123,10 @@ class Claims:
                 claims.append(Claimed(item, row.id, row.mask, Claim.TODO))
         return claims
 
-    def _is_same(self, item: Item, row: Row) -> bool:
+    def _is_same(self, item: ImageRef, row: Row) -> bool:
         return (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
 
-    def _insert(self, items: Sequence[Item]) -> tuple[list[Claimed], list[Item]]:
+    def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
         """Make rows for items under the best names; return the claims, and what is there already or clashes."""
         first = self._next
         named = [(item, self._template.best(item.relative)) for item in items]
@@ -141,11 +141,11 @@ class Claims:
         claims = [Claimed(item, row, mask, Claim.TODO) for row, (item, mask) in numbered if row in made]
         return claims, [item for row, (item, _) in numbered if row not in made]
 
-    def _values(self, row: int, item: Item, mask: str) -> tuple[int | bytes, ...]:
+    def _values(self, row: int, item: ImageRef, mask: str) -> tuple[int | bytes, ...]:
         texts = (encode(item.path), encode(item.source), encode(mask), encode(clash_key(mask)))
         return (row, *texts, item.bytes, item.mtime_ns, self._run)
 
-    def _look_up(self, items: Sequence[Item]) -> list[Claimed]:
+    def _look_up(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Claim items that the ledger has elsewhere, or whose best name is taken."""
         marks = ", ".join(["CAST(? AS TEXT)"] * len(items))
         found = self._connection.execute(f"{SELECT_ROWS} path IN ({marks})", [encode(item.path) for item in items])
@@ -161,7 +161,7 @@ class Claims:
                 rows[item.path] = Row(item.path, claim.row, claim.mask, "pending", 0, 0, None, self._run)
         return claims
 
-    def _claim_new(self, item: Item) -> Claimed:
+    def _claim_new(self, item: ImageRef) -> Claimed:
         for mask in self._template.candidates(item.relative):
             row = self._next
             if self._connection.execute(INSERT_ITEM, self._values(row, item, mask)).rowcount == 1:

@@ -21,7 +21,7 @@ from batch.ledger.records import Claim, Claimed, RunRecord, now
 from batch.ledger.reservations import Claims, Present
 from batch.ledger.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
 from batch.naming import NameTemplate
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
@@ -128,7 +128,7 @@ class Ledger:
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
-    def claim(self, items: Sequence[Item]) -> list[Claimed]:
+    def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in order, and commit: nothing may be written before."""
         with mapped_errors(self._path):
             claimed = self._claims.claim(items)

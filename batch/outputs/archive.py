@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from batch.errors import OutputError, shown
+from batch.errors import OutputError, printable
 from batch.ledger.schema import decode, encode, mapped_errors
 from batch.naming import SUFFIX
 from batch.outputs.framing import Frame, Framing
@@ -118,8 +118,8 @@ class GrowingArchive:
         for path in (self._path, self._part):
             if os.path.lexists(path):
                 raise OutputError(
-                    f"{shown(str(path))} is there, without the ledger of a run ({shown(str(self._state))}); expected "
-                    "a new archive, or one that a run wrote. Choose another output, or move it away."
+                    f"{printable(str(path))} is there, without the ledger of a run ({printable(str(self._state))}); "
+                    "expected a new archive, or one that a run wrote. Choose another output, or move it away."
                 )
 
     def prepare(self, unfinished: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from batch.errors import OutputError, shown
+from batch.errors import OutputError, printable
 from batch.outputs.leftovers import pictures, remove_leftovers
 from seglab.errors import ImageError
 from seglab.files import has_content, write_bytes
@@ -80,9 +80,9 @@ class FolderStore:
         found = next(pictures(self.folder), None)
         if found is not None:
             raise OutputError(
-                f"{shown(str(self.folder))} has no ledger but holds {shown(found)}, which a mask might overwrite; "
-                "expected an empty folder, or the output folder of a run. Choose another one, or move the PNG files "
-                "away."
+                f"{printable(str(self.folder))} has no ledger but holds {printable(found)}, which a mask might "
+                "overwrite; expected an empty folder, or the output folder of a run. Choose another one, or move the "
+                "PNG files away."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:

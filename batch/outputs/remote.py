@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
 
-from batch.errors import OutputError, SourceError, shown
+from batch.errors import OutputError, SourceError, printable
 from batch.naming import SUFFIX
 from batch.storage import as_os_error, brief, connect, is_url
 
@@ -19,8 +19,8 @@ def require_apart(sources: Sequence[str], out: str) -> None:
         images = source.rstrip("/") + "/"
         if is_url(out) and (place.startswith(images) or images.startswith(place)):
             raise SourceError(
-                f"{shown(source)} and the output {shown(out)} lie one in the other; expected masks and images in "
-                "different places. Choose another output."
+                f"{printable(source)} and the output {printable(out)} lie one in the other; expected masks and images "
+                "in different places. Choose another output."
             )
 
 
@@ -37,8 +37,8 @@ class RemoteStore:
         found = next(self.names(), None)
         if found is not None:
             raise OutputError(
-                f"{shown(self._url)} holds {shown(found)}, which a mask might overwrite, and the ledger is new; "
-                "expected an empty place, or the ledger (--ledger) of the run that wrote it. Choose another one."
+                f"{printable(self._url)} holds {printable(found)}, which a mask might overwrite, and the ledger is "
+                "new; expected an empty place, or the ledger (--ledger) of the run that wrote it. Choose another one."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:

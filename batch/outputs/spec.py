@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import OutputError, shown
+from batch.errors import OutputError, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.ledger.writer import locked
@@ -40,7 +40,8 @@ class Output:
         text = str(name)
         if is_archive(text) and Path(text).suffix.lower() not in FRAMINGS and not Path(text).is_dir():
             raise ConfigError(
-                f"Masks cannot go to {shown(text)}, for a run could not go on with it; expected .zip, .tar or a folder."
+                f"Masks cannot go to {printable(text)}, for a run could not go on with it; expected .zip, .tar or a "
+                "folder."
             )
         if not is_url(text):
             if state is None and (masks := _masks_of(Path(text))) is not None:
@@ -49,8 +50,8 @@ class Output:
             return cls(text, state or beside)
         if state is None:
             raise ConfigError(
-                f"{shown(text)} cannot hold a ledger, which is a database; expected a local folder for it beside the "
-                "URL. Name one with --ledger."
+                f"{printable(text)} cannot hold a ledger, which is a database; expected a local folder for it beside "
+                "the URL. Name one with --ledger."
             )
         return cls(text, state)
 
@@ -91,7 +92,7 @@ class Output:
         """
         if not ledger_path(self.state).exists():
             raise OutputError(
-                f"No ledger in {shown(str(self.state))}; expected the output of a run. Check the path, or run "
+                f"No ledger in {printable(str(self.state))}; expected the output of a run. Check the path, or run "
                 "`seg-batch run` first."
             )
         store = self.store()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from batch.errors import shown
+from batch.errors import printable
 from batch.executors.base import Opened
 from batch.executors.factory import open_for, set_up
 from batch.ledger.reader import LedgerReader
@@ -22,7 +22,7 @@ from batch.running.report import passed_over
 from batch.running.runner import describe, device_of_masks, sources_of
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
-from batch.sources.image_ref import Item, SourceReport
+from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps.task import Job
 from export.runtime.model import Model
 
@@ -75,7 +75,7 @@ class Forecast:
             "sample": {
                 "images": self.sampled,
                 "sizes": self.sizes,
-                "failed": {shown(path): shown(reason) for path, reason in self.failed.items()},
+                "failed": {printable(path): printable(reason) for path, reason in self.failed.items()},
                 "images_per_second": round(self.rate, 2),
             },
             "estimated_seconds": round(self.estimated_seconds, 1),
@@ -94,7 +94,7 @@ class Forecast:
             low, middle, high = (by_area[round(share * (len(by_area) - 1))] for share in (0, 0.5, 1))
             yield f"sizes (of {self.sampled} sampled): {_side(low)} to {_side(high)}, median {_side(middle)}"
         for path, reason in self.failed.items():
-            yield f"would fail: {shown(path)}: {shown(reason)}"
+            yield f"would fail: {printable(path)}: {printable(reason)}"
         yield (
             f"estimate: {in_time(self.estimated_seconds)} at {self.rate:.1f} images/s; masks of "
             f"{in_bytes(self._all_mask_bytes())}"
@@ -118,7 +118,7 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     return found
 
 
-def _to_do(sources: Sources, output: Output, key: str, found: Forecast) -> Iterator[Item]:
+def _to_do(sources: Sources, output: Output, key: str, found: Forecast) -> Iterator[ImageRef]:
     """Yield the items that are to do; count all."""
     ledger = LedgerReader(output.state) if ledger_path(output.state).exists() else None
     seen_bytes = 0
@@ -136,10 +136,10 @@ def _to_do(sources: Sources, output: Output, key: str, found: Forecast) -> Itera
             ledger.close()
 
 
-def _sampled(items: Iterator[Item], limit: int | None) -> list[Item]:
+def _sampled(items: Iterator[ImageRef], limit: int | None) -> list[ImageRef]:
     """Return at most :data:`SAMPLE` of the items, each as likely as any other (reservoir sampling, algorithm R)."""
     draw = random.Random(SEED)
-    sample: list[Item] = []
+    sample: list[ImageRef] = []
     for number, item in enumerate(items):
         if len(sample) < min(SAMPLE, limit or SAMPLE):
             sample.append(item)
@@ -148,7 +148,7 @@ def _sampled(items: Iterator[Item], limit: int | None) -> list[Item]:
     return sample
 
 
-def _measure(sample: Sequence[Item], settings: RunSettings, model: Model, found: Forecast) -> None:
+def _measure(sample: Sequence[ImageRef], settings: RunSettings, model: Model, found: Forecast) -> None:
     store = _Nowhere()
     pipeline, bound = set_up(replace(settings, overlays=None), model, store)
     waiting = [Job(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]

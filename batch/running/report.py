@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch.errors import shown
+from batch.errors import printable
 from batch.executors.timing import Clock, StageTimes, stage_table
 from batch.ledger.records import Status
 from batch.sources.image_ref import SourceReport
@@ -71,7 +71,7 @@ class RunReport:
         passed_over = {
             "other_files": sum(self.sources.others.values()),
             "hidden_files": self.sources.hidden,
-            "unreadable_folders": [shown(entry) for entry in self.sources.unreadable],
+            "unreadable_folders": [printable(entry) for entry in self.sources.unreadable],
         }
         return {
             **numbers,
@@ -111,12 +111,12 @@ def passed_over(found: SourceReport) -> list[str]:
     lines = []
     if found.others:
         kinds = ", ".join(
-            f"{count} {shown(suffix) or 'without suffix'}" for suffix, count in found.others.most_common(5)
+            f"{count} {printable(suffix) or 'without suffix'}" for suffix, count in found.others.most_common(5)
         )
         lines.append(f"passed over: {sum(found.others.values())} files that are no images ({kinds})")
     if found.hidden:
         lines.append(f"passed over: {found.hidden} hidden files and folders")
-    lines += [f"passed over: output folder {shown(path)}" for path in found.outputs]
-    lines += [f"passed over: folder linked twice {shown(path)}" for path in found.repeated_folders[:5]]
+    lines += [f"passed over: output folder {printable(path)}" for path in found.outputs]
+    lines += [f"passed over: folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
     lines += [f"not readable: {line}" for line in found.unreadable[:20]]
     return lines

@@ -25,7 +25,7 @@ from batch.running.report import RunReport
 from batch.running.tools import tool_versions
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 from batch.steps.task import Job
 from export.runtime.plan import REFERENCE
 from seglab.images.formats import IMAGE_SUFFIXES
@@ -110,7 +110,7 @@ class Runner:
         for folder in filter(None, (self.settings.overlays, self.settings.probs)):
             remove_leftovers(folder, unfinished)
 
-    def _run(self, engine: Engine, items: Iterator[Item], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
+    def _run(self, engine: Engine, items: Iterator[ImageRef], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
         pipeline, bound = engine.start(self._store, self._probs, trace)
         self._pipeline = pipeline
         self._walking.trace = self._booking.trace = trace
@@ -137,7 +137,7 @@ class Runner:
         self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
         ledger.end_run(self.report.to_json())
 
-    def _turn(self, items: Iterator[Item], pipeline: Pipe, ledger: Ledger, bound: Bound) -> Iterator[Result]:
+    def _turn(self, items: Iterator[ImageRef], pipeline: Pipe, ledger: Ledger, bound: Bound) -> Iterator[Result]:
         at_end = False
         while (not at_end or pipeline.in_flight) and not self.report.interrupted:
             is_full = pipeline.in_flight + bound.chunk > bound.in_flight or self._held >= MOST_HELD_BYTES
@@ -161,7 +161,7 @@ class Runner:
             if self._most_failures is not None:
                 self._most_failures.require(self.report.done, self.report.failed)
 
-    def _next_chunk(self, items: Iterator[Item], most: int) -> list[Item]:
+    def _next_chunk(self, items: Iterator[ImageRef], most: int) -> list[ImageRef]:
         if self.settings.limit is not None:
             most = min(most, self.settings.limit - self._accepted)
         return _take(items, most)
@@ -209,7 +209,7 @@ class Runner:
         self.report.add(status)
         return Result(path, self._store.where(mask), status, **details)
 
-    def _engine(self) -> tuple[Engine, Iterator[Item]]:
+    def _engine(self) -> tuple[Engine, Iterator[ImageRef]]:
         """Return the engine, and all items; some are looked at before, for a few are not worth several processes."""
         from batch.executors.open import HereEngine, open_engine
 
@@ -245,9 +245,9 @@ def run(settings: RunSettings) -> Generator[Result]:
     return iter(Runner(settings))
 
 
-def _take(items: Iterator[Item], most: int) -> list[Item]:
+def _take(items: Iterator[ImageRef], most: int) -> list[ImageRef]:
     """Return the next items, at most so many, and no more once they hold much."""
-    taken: list[Item] = []
+    taken: list[ImageRef] = []
     held = 0
     for item in itertools.islice(items, most):
         taken.append(item)

@@ -18,9 +18,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Any
 
-from batch.errors import SourceError, shown
-from batch.sources.bytes import Content, HeldContent, NoContent, SliceContent, ZipContent, zip_time
-from batch.sources.image_ref import Item, SourceReport, below, suffix_of
+from batch.errors import SourceError, printable
+from batch.sources.bytes import ByteSource, FileSlice, HeldBytes, NoBytes, ZipMember, zip_time
+from batch.sources.file import named_path
+from batch.sources.image_ref import ImageRef, SourceReport, below, suffix_of
+from batch.sources.source import Opening
 
 ZIP_SUFFIX = ".zip"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -31,7 +33,7 @@ HEADER_FIELDS = ((124, 136), (136, 148), (148, 156))
 """Where a header has size, time of change and check sum."""
 OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
-PASSED_OVER = NoContent("It was passed over.")
+PASSED_OVER = NoBytes("It was passed over.")
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
 
 Wanted = Callable[[str], bool]
@@ -48,7 +50,7 @@ class Member:
     name: str
     bytes: int
     mtime_ns: int
-    content: Content
+    content: ByteSource
     wanted: bool
 
 
@@ -113,7 +115,7 @@ class ArchiveSource:
     def __post_init__(self) -> None:
         next(members(self.path, lambda _: False, self.opener), None)
 
-    def items(self, report: SourceReport) -> Iterator[Item]:
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""
         found = members(self.path, lambda name: _is_image(name, self.suffixes), self.opener)
         return _items(found, _Place(self.source, self.path, self.prefix, self.suffixes), report)
@@ -126,6 +128,15 @@ class ArchiveSource:
         return (member.name for member in found if member.wanted)
 
 
+def open_archive(source: str, opening: Opening) -> ArchiveSource | None:
+    """Return the zip or tar of this name."""
+    if not (is_archive(source) and os.path.lexists(source)):
+        return None
+    path = named_path(source)
+    opening.require_outside(source, os.path.dirname(path))
+    return ArchiveSource(source, path, opening.suffixes, opening.prefix(stem(path)))
+
+
 @dataclass(frozen=True)
 class StreamSource:
     """The images of a tar, compressed or not, that comes by standard input."""
@@ -134,7 +145,7 @@ class StreamSource:
     suffixes: frozenset[str]
     source: str = "-"
 
-    def items(self, report: SourceReport) -> Iterator[Item]:
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the stream is reported."""
         found = stream_members(self.stream, lambda name: _is_image(name, self.suffixes))
         return _items(found, _Place(self.source, self.source, "", self.suffixes), report)
@@ -153,18 +164,18 @@ class _Place:
     suffixes: frozenset[str]
 
 
-def _items(found: Iterator[Member], place: _Place, report: SourceReport) -> Iterator[Item]:
+def _items(found: Iterator[Member], place: _Place, report: SourceReport) -> Iterator[ImageRef]:
     try:
         for member in found:
             if member.wanted:
                 path, relative = f"{place.path}/{member.name}", place.prefix + below(member.name)
-                yield Item(path, relative, place.source, member.bytes, member.mtime_ns, member.content)
+                yield ImageRef(path, relative, place.source, member.bytes, member.mtime_ns, member.content)
             elif _is_hidden(member.name):
                 report.hidden += 1
             else:
                 report.others[suffix_of(member.name)] += 1
     except ArchiveEnd as error:
-        report.unreadable.append(f"{shown(place.path)}: {error}")
+        report.unreadable.append(f"{printable(place.path)}: {error}")
 
 
 def _is_image(name: str, suffixes: frozenset[str]) -> bool:
@@ -181,7 +192,7 @@ def _zip_members(path: str, wanted: Wanted, opener: Opener | None) -> Iterator[M
         archive.close()
     for info in archive.infolist():
         if not info.is_dir():
-            content = ZipContent(path, info, archive if opener else None)
+            content = ZipMember(path, info, archive if opener else None)
             yield Member(info.filename, info.file_size, zip_time(info), content, wanted(info.filename))
 
 
@@ -190,7 +201,7 @@ def _opened_zip(path: str, opener: Opener | None) -> zipfile.ZipFile:
         return zipfile.ZipFile(opener() if opener else path)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise SourceError(
-            f"{shown(path)} cannot be read as a zip ({error}); expected a whole one. Get the archive again."
+            f"{printable(path)} cannot be read as a zip ({error}); expected a whole one. Get the archive again."
         ) from error
 
 
@@ -215,7 +226,9 @@ def _remote_tar_members(path: str, wanted: Wanted, opener: Opener) -> Iterator[M
 
 
 def _no_tar(path: str, error: Exception) -> SourceError:
-    return SourceError(f"{shown(path)} cannot be read as a tar ({error}); expected a whole one. Get the archive again.")
+    return SourceError(
+        f"{printable(path)} cannot be read as a tar ({error}); expected a whole one. Get the archive again."
+    )
 
 
 def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterator[Member]:
@@ -236,13 +249,13 @@ def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterat
         raise ArchiveEnd(f"without its end mark after {found} entries: it may be incomplete")
 
 
-def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, mtime_ns: int, plain: str | None) -> Content:
+def _content(archive: tarfile.TarFile, info: tarfile.TarInfo, mtime_ns: int, plain: str | None) -> ByteSource:
     if not info.isreg():
-        return NoContent(LINK)
+        return NoBytes(LINK)
     if plain and not info.issparse():
-        return SliceContent(plain, info.offset_data, info.size, mtime_ns)
+        return FileSlice(plain, info.offset_data, info.size, mtime_ns)
     file = archive.extractfile(info)
-    return NoContent(LINK) if file is None else HeldContent(file.read(), mtime_ns)
+    return NoBytes(LINK) if file is None else HeldBytes(file.read(), mtime_ns)
 
 
 def _header_name(buf: bytes, encoding: str, errors: str) -> str:

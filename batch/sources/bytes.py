@@ -27,8 +27,12 @@ class Read(NamedTuple):
     mtime_ns: int
 
 
-class Content(Protocol):
-    """Something that can be read once or several times, by any thread. ``held``: bytes of memory that it takes."""
+class ByteSource(Protocol):
+    """Something that can be read once or several times, by any thread. ``held``: bytes of memory that it takes.
+
+    It must be picklable, and readable in another process: the processes of a run are sent it. (Members of an archive at
+    a URL are not; such a run stays in one process, see :mod:`batch.executors.placement`.)
+    """
 
     @property
     def held(self) -> int:
@@ -39,7 +43,7 @@ class Content(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class FileContent:
+class FileBytes:
     """A file by its path."""
 
     path: str
@@ -67,7 +71,7 @@ class FileContent:
 
 
 @dataclass(frozen=True, slots=True)
-class ZipContent:
+class ZipMember:
     """A member of a zip at ``path``; any thread or process may read at the same time.
 
     ``archive``: the open zip to read from, where it is no file of this machine.
@@ -103,7 +107,7 @@ class ZipContent:
 
 
 @dataclass(frozen=True, slots=True)
-class SliceContent:
+class FileSlice:
     """Bytes inside a file: a member of an uncompressed tar."""
 
     path: str
@@ -129,7 +133,7 @@ class SliceContent:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldContent:
+class HeldBytes:
     """Bytes that came out of a stream."""
 
     data: bytes
@@ -146,7 +150,7 @@ class HeldContent:
 
 
 @dataclass(frozen=True, slots=True)
-class NoContent:
+class NoBytes:
     """What a source names and cannot be read; ``reason`` says why."""
 
     reason: str

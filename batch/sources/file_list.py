@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from batch.sources.image_ref import Item, SourceReport, below, file_item
+from batch.sources.image_ref import ImageRef, SourceReport, below, file_ref
 
 CHUNK = 1 << 16
 
@@ -23,10 +23,10 @@ class ListSource:
     source: str
     stream: IO[bytes] | None = None
 
-    def items(self, _report: SourceReport) -> Iterator[Item]:
+    def items(self, _report: SourceReport) -> Iterator[ImageRef]:
         """Yield the files, looked at."""
         for name in self._lines():
-            yield file_item(os.path.abspath(name), below(name), self.source)
+            yield file_ref(os.path.abspath(name), below(name), self.source)
 
     def names(self) -> Iterator[str] | None:
         """Yield the paths; None for what can be read only once."""

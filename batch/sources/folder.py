@@ -5,14 +5,16 @@ Hidden files and files without an image's suffix are passed over and counted, so
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import shown
+from batch.errors import SourceError, printable
 from batch.sources.glob import Pattern
-from batch.sources.image_ref import Item, SourceReport, file_item, suffix_of
+from batch.sources.image_ref import ImageRef, SourceReport, file_ref, suffix_of
+from batch.sources.source import Opening
 
 LEDGER_NAME = "ledger.sqlite"
 """A folder that holds a file of this name is an output folder of a run: its masks are no images."""
@@ -39,10 +41,10 @@ class FolderSource:
     prefix: str = ""
     pattern: Pattern | None = None
 
-    def items(self, report: SourceReport) -> Iterator[Item]:
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, looked at."""
         for path, relative in self._files(report):
-            yield file_item(path, relative, self.source)
+            yield file_ref(path, relative, self.source)
 
     def names(self) -> Iterator[str]:
         """Yield the images' paths, without looking at any."""
@@ -73,7 +75,7 @@ class FolderSource:
             try:
                 listing = _Listing.of(folder.path)
             except OSError as error:
-                report.unreadable.append(f"{shown(folder.path)}: {error.strerror}")
+                report.unreadable.append(f"{printable(folder.path)}: {error.strerror}")
                 continue
             by_link = folder.by_link or os.path.islink(folder.path)
             if by_link and listing.id in seen:
@@ -92,6 +94,30 @@ class FolderSource:
 
     def _is_output(self, folder: _Folder, listing: _Listing) -> bool:
         return LEDGER_NAME in listing.files or Path(os.path.realpath(folder.path)) in self.excluded
+
+
+def open_folder(source: str, opening: Opening) -> FolderSource | None:
+    """Return the folder of this name."""
+    if not os.path.isdir(source):
+        return None
+    name = os.path.basename(os.path.abspath(source))
+    return _opened(source, os.path.realpath(source), opening, opening.prefix(name))
+
+
+def open_pattern(source: str, opening: Opening) -> FolderSource | None:
+    """Return what matches a pattern like ``data/**/*.jpg``."""
+    if not glob.has_magic(source):
+        return None
+    pattern = Pattern.of(source)
+    folder = _opened(source, os.path.realpath(pattern.folder), opening, pattern=pattern)
+    if next(folder.names(), None) is None:
+        raise SourceError(f"No image matches {printable(source)}; expected at least one. Check the pattern.")
+    return folder
+
+
+def _opened(source: str, path: str, opening: Opening, prefix: str = "", pattern: Pattern | None = None) -> FolderSource:
+    opening.require_outside(source, path)
+    return FolderSource(source, path, opening.suffixes, opening.excluded, prefix, pattern)
 
 
 @dataclass(frozen=True)

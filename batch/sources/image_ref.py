@@ -7,13 +7,13 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batch.sources.bytes import Content, FileContent
+from batch.sources.bytes import ByteSource, FileBytes
 
 UNKNOWN = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ImageRef:
     """One image on its way.
 
     ``path``: absolute; inside an archive the archive's path and the member's name. ``relative``: path below the source
@@ -26,7 +26,7 @@ class Item:
     source: str
     bytes: int
     mtime_ns: int
-    content: Content
+    content: ByteSource
 
 
 @dataclass
@@ -40,16 +40,16 @@ class SourceReport:
     unreadable: list[str] = field(default_factory=list)
 
 
-def file_item(path: str, relative: str, source: str) -> Item:
+def file_ref(path: str, relative: str, source: str) -> ImageRef:
     """Return the item for a file, looked at."""
-    content = FileContent(path)
+    content = FileBytes(path)
     try:
         state = os.stat(path)
     except (OSError, ValueError):  # gone meanwhile, a link to nothing, no possible name: decoding will say so
-        return Item(path, relative, source, UNKNOWN, 0, content)
+        return ImageRef(path, relative, source, UNKNOWN, 0, content)
     if not stat.S_ISREG(state.st_mode):
-        return Item(path, relative, source, UNKNOWN, 0, content)
-    return Item(path, relative, source, state.st_size, state.st_mtime_ns, content)
+        return ImageRef(path, relative, source, UNKNOWN, 0, content)
+    return ImageRef(path, relative, source, state.st_size, state.st_mtime_ns, content)
 
 
 def suffix_of(name: str) -> str:

@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from batch.errors import SourceError, shown
-from batch.sources.archive import ZIP_SUFFIX, ArchiveSource
+from batch.errors import SourceError, printable
+from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, is_archive, stem
 from batch.sources.bytes import Read, require_bounded
-from batch.sources.image_ref import UNKNOWN, Item, SourceReport, suffix_of
-from batch.storage import NOT_THERE, brief, connect, mapped_errors
+from batch.sources.image_ref import UNKNOWN, ImageRef, SourceReport, suffix_of
+from batch.sources.source import Opening, Source
+from batch.storage import NOT_THERE, brief, connect, is_url, mapped_errors
 from seglab.errors import ImageError
 
 CHANGE_TIMES = ("LastModified", "last_modified", "mtime", "updated")
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteContent:
+class RemoteBytes:
     """A file of a file system of fsspec's."""
 
     files: Any
@@ -49,9 +50,9 @@ class RemoteSource:
 
     def __post_init__(self) -> None:
         if self._single() is None and next(self._below(), None) is None:
-            raise SourceError(f"Nothing is at {shown(self.source)}; {NOT_THERE}")
+            raise SourceError(f"Nothing is at {printable(self.source)}; {NOT_THERE}")
 
-    def items(self, report: SourceReport) -> Iterator[Item]:
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, as the storage lists them."""
         files, root = connect(self.source)
         single = self._single()
@@ -95,23 +96,32 @@ class RemoteSource:
             stack += [entry["name"] for entry in reversed(listing) if entry["type"] == "directory"]
 
 
-def remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
+def open_url(source: str, opening: Opening) -> Source | None:
+    """Return the images at a URL, or those of the archive there."""
+    if not is_url(source):
+        return None
+    if is_archive(source):
+        return _remote_archive(source, opening.suffixes, opening.prefix(stem(source)))
+    return RemoteSource(source, opening.suffixes)
+
+
+def _remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
     """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
     files, path = connect(source)
     with mapped_errors(source):
         if not files.exists(path):
-            raise SourceError(f"Nothing is at {shown(source)}; {NOT_THERE}")
+            raise SourceError(f"Nothing is at {printable(source)}; {NOT_THERE}")
     streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)
     options = {"block_size": 0} if streamed else {}  # many web servers cannot give a part of a file
     return ArchiveSource(source, source, suffixes, prefix, opener=lambda: files.open(path, "rb", **options))
 
 
-def _item(files: Any, details: dict[str, Any], path: str, source: str, relative: str) -> Item:
+def _item(files: Any, details: dict[str, Any], path: str, source: str, relative: str) -> ImageRef:
     size = details.get("size")
     mtime_ns = _change_time(details)
     size = UNKNOWN if size is None else int(size)
-    return Item(
-        files.unstrip_protocol(path), relative, source, size, mtime_ns, RemoteContent(files, path, size, mtime_ns)
+    return ImageRef(
+        files.unstrip_protocol(path), relative, source, size, mtime_ns, RemoteBytes(files, path, size, mtime_ns)
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batch.errors import cannot_write
 from batch.figures import Figures
 from batch.outputs.base import MaskFiles
-from batch.sources.bytes import Content, NoContent
+from batch.sources.bytes import ByteSource, NoBytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ NAME_ERRORS = frozenset(
 """Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
 
 
-NOTHING = NoContent("There is nothing to read.")
+NOTHING = NoBytes("There is nothing to read.")
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Job:
     mask: str
     bytes: int
     mtime_ns: int
-    content: Content = NOTHING
+    content: ByteSource = NOTHING
     redraw: bool = False
     size: tuple[int, int] = (0, 0)
     pixels: NDArray[np.uint8] | None = None

@@ -5,7 +5,7 @@
 
 - the possible rate, ``1 / (t_infer + t_host / cores)``: the model alone with all cores, decoding and writing alone in
   one thread; beside it the engine's rate, in one process and in one per core;
-- the engine's own cost: its processor time an image less that of plain loops over the same stages in as many processes,
+- the engine's own cost: its CPU time an image less that of plain loops over the same stages in as many processes,
   with a network that computes next to nothing;
 - the time from the command to the first mask, the first time and once more.
 """
@@ -103,7 +103,7 @@ def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) ->
 
 
 def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
-    """Return milliseconds of processor time an image, for one process and one a core: of plain loops in as many
+    """Return milliseconds of CPU time an image, for one process and one a core: of plain loops in as many
     processes at once, for two cores at work share what is not theirs alone, and of the engine.
     """
     path = null_model(root / "null.onnx")
@@ -127,7 +127,7 @@ def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
 
 
 def _beyond_opening(work: Callable[[int], object], count: int, processes: int) -> float:
-    """Return the processor time of work on all images, less that of opening and working on one in each process."""
+    """Return the CPU time of work on all images, less that of opening and working on one in each process."""
     return _processor_seconds(partial(work, count)) - _processor_seconds(partial(work, processes))
 
 

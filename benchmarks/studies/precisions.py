@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from batch.outputs.png import encode_mask
 from benchmarks.support.places import RESULTS, machine
 from docs.tools.sections import EXPORT_PAGE, put
-from export.conversion.checkpoint import PRECISIONS, convert
+from export.conversion.checkpoint import convert
 from export.errors import DeviceError, ParityError
 from export.precision.calibration import calibration_set
 from export.proof.gate import ParityReport, check
@@ -34,6 +34,7 @@ from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.probes import probe_images
 from export.samples import SampleSet, sample_set
+from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor
 from seglab.files import write_text
 from seglab.images.reader import read_mask

@@ -30,12 +30,13 @@ from benchmarks.support.archives import Archive, originals, photos
 from benchmarks.support.original import OriginalLoop
 from benchmarks.support.parts import command_rate, host_seconds, infer_seconds, possible_rate, run_rate, timed
 from benchmarks.support.places import RESULTS, machine
-from export.conversion.checkpoint import PRECISIONS, convert
+from export.conversion.checkpoint import convert
 from export.errors import DeviceError, ParityError
 from export.precision.calibration import calibration_set
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import sample_set
+from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor
 from seglab.files import write_text
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint

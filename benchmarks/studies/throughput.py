@@ -1,4 +1,4 @@
-"""Images a second over an archive of any length, by the command, on any device: for a GPU, and for a processor.
+"""Images a second over an archive of any length, by the command, on any device: for a GPU, and for a CPU.
 
 ``python -m benchmarks.studies.throughput --name h200 --count 50000 --model lesion-fp16.onnx --device cuda`` makes a tar
 of 600x450 photographs (some hundreds of different ones, over and over), runs ``seg-batch`` into a tar with each number

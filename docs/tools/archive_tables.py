@@ -89,7 +89,7 @@ def _engine(figures: dict[str, Any]) -> Iterator[str]:
         f"(as many plain loops at once: {row['plain_loop_ms']} ms)"
         for row in figures["own_cost"]
     )
-    yield f"\nThe engine's own processor time an image, with a network that computes nothing: {'; '.join(parts)}."
+    yield f"\nThe engine's own CPU time an image, with a network that computes nothing: {'; '.join(parts)}."
     starts = (f"{row['device']} {row['fresh']} s, later {row['again']} s" for row in figures["first_mask"])
     yield f"From the command to the first mask: {'; '.join(starts)}.\n"
 

@@ -21,6 +21,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors
 
 if TYPE_CHECKING:
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
     from export.runtime.model import Model
     from seglab.evaluation.original import Predictor
 
-PRECISIONS = (
-    "fp32",
-    "fp16",
-    "fp16-weights",
-    "int8",
-)  # conversion.checkpoint.PRECISIONS, not imported for --help
 DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, likewise
 
 
@@ -44,8 +39,8 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, likewis
     "--precision",
     type=click.Choice(PRECISIONS),
     default="fp32",
-    help="fp16: computed in it, for GPUs. fp16-weights: half the file, computed in fp32. int8: for processors with "
-    "VNNI or AMX; layers that lose too much stay in float. (bf16 is no file: processors that have it are told so.)",
+    help="fp16: computed in it, for GPUs. fp16-weights: half the file, computed in fp32. int8: for CPUs with "
+    "VNNI or AMX; layers that lose too much stay in float. (bf16 is chosen when the model runs, not here.)",
 )
 @click.option(
     "--calibrate",
@@ -124,7 +119,7 @@ def onnx(
     size = loaded[0].size
     calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
 
-    def look(model: Model, original: Predictor, report: ParityReport) -> None:
+    def on_measured(model: Model, original: Predictor, report: ParityReport) -> None:
         # The figures and the picture of a model that is not written are kept where somebody asked for them.
         path = picture or (target.with_suffix(".parity.jpg") if report.passed else None)
         if path:
@@ -143,7 +138,7 @@ def onnx(
                 calibration=calibration,
                 licence=licence,
                 track=parity_bar(len(samples)),
-                look=look,
+                on_measured=on_measured,
             )
     except ParityError as error:
         if error.report and json_file:

@@ -27,8 +27,6 @@ from seglab.networks.checkpoints import Checkpoint
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
-
 
 SCREENED = 12
 """Images that an fp16 model with layers in fp32 has to pass before it is shown all."""
@@ -56,12 +54,12 @@ def convert(
     licence: str = "not stated",
     fused_model: ModelProto | None = None,
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
-    look: Callable[[Model, Predictor, ParityReport], None] = lambda *_: None,
+    on_measured: Callable[[Model, Predictor, ParityReport], None] = lambda *_: None,
 ) -> ParityReport:
     """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
     ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. In int8 and fp16 layers are put back into
-    fp32 until the gate passes. The report's figures are in the model's contract, too. ``look`` is given what was
+    fp32 until the gate passes. The report's figures are in the model's contract, too. ``on_measured`` is given what was
     measured, passed or not, while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test
     of the gate hands in wrong ones). Raises :class:`ContractError` for what cannot be exported,
     :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out`` then, and what
@@ -92,7 +90,7 @@ def convert(
         if tried is None:  # not reached: there is always a version
             raise ContractError(f"There is no {precision} model to try; expected one. Export with --precision fp32.")
         contract, model, report = tried
-        look(model, original, report)
+        on_measured(model, original, report)
         report.require_passed()
         write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
         about = {**report.about, "model_sha256": sha256(temporary)}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from seglab.errors import ConfigError
+from seglab.losses import LOSSES
 
 SMP_ARCHITECTURES = (
     "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
@@ -22,7 +23,7 @@ SMP_ARCHITECTURES = (
 CHOICES = {
     "arch": (*SMP_ARCHITECTURES, "unet-scratch"),
     "optimiser": ("adam", "adamw", "sgd"),
-    "loss": ("bce", "dice", "bce+dice"),
+    "loss": tuple(LOSSES),
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "normalise": ("imagenet", "unit"),
     "augment": ("none", "flips", "full"),

@@ -18,6 +18,7 @@ from seglab.data.augmentation import augmentation_of
 from seglab.data.examples import Examples
 from seglab.data.pairs import Pair
 from seglab.errors import CheckpointError, ConfigError
+from seglab.losses import LOSSES
 from seglab.metrics.overlap import Confusion
 from seglab.networks.build import build_network, require_size_fits
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
@@ -27,7 +28,6 @@ from seglab.training import run_folder
 from seglab.training.determinism import order_of, repeatable, seed_draws
 from seglab.training.device import require_compiler
 from seglab.training.distributed import leave_out_idle, normalise_globally, shards, share_of
-from seglab.training.losses import LOSSES
 from seglab.training.optimizers import Schedule, average_of, make_optimiser
 from seglab.training.run_folder import Epoch, Timing, best_epoch, plain, stops_early
 

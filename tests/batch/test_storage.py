@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import subprocess
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import fsspec
 import pytest
+from fsspec import AbstractFileSystem
 
 from batch.commands.verify import verify
 from batch.errors import OutputError, SourceError
@@ -20,51 +16,10 @@ from batch.storage import connect
 from seglab.errors import ConfigError
 from tests.support.archive import command, masks_below, run_all, run_with_report, save, save_many, spot
 from tests.support.artefact import tiny_model
-
-pytest.importorskip("s3fs")
-server = pytest.importorskip("moto.server")
+from tests.support.storage import stored, upload
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
-
-
-@pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[fsspec.AbstractFileSystem]:
-    """An empty store, which ``s3://`` means for the test and for processes that it starts."""
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "k"),
-        ("AWS_SECRET_ACCESS_KEY", "s"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    files = fsspec.filesystem("s3")
-    for bucket in ("photos", "masks"):
-        files.mkdir(bucket)
-    yield files
-    for bucket in ("photos", "masks"):
-        files.rm(bucket, recursive=True)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-
-def upload(s3: fsspec.AbstractFileSystem, folder: Path, place: str) -> None:
-    for path in folder.rglob("*.*"):
-        s3.pipe_file(f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes())
-
-
-def stored(s3: fsspec.AbstractFileSystem, place: str) -> dict[str, bytes]:
-    s3.invalidate_cache()
-    return {path.removeprefix(place + "/"): s3.cat_file(path) for path in sorted(s3.find(place))}
-
-
-def test_from_a_bucket_to_a_bucket(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_from_a_bucket_to_a_bucket(s3: AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in" / "a", 5)
     save_many(tmp_path / "in" / "b", 6)
     (tmp_path / "in" / "notes.txt").write_text("no image")
@@ -81,7 +36,7 @@ def test_from_a_bucket_to_a_bucket(s3: fsspec.AbstractFileSystem, tmp_path: Path
     assert (again.report.skipped, again.report.done) == (11, 0)
 
 
-def test_what_changed_or_went_is_done_again(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_what_changed_or_went_is_done_again(s3: AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 4)
     upload(s3, tmp_path / "in", "photos")
     place = ("s3://photos", "s3://masks/m")
@@ -97,7 +52,7 @@ def test_what_changed_or_went_is_done_again(s3: fsspec.AbstractFileSystem, tmp_p
     assert (report.matching, report.failed, report.strays) == (3, 1, [])
 
 
-def test_a_zip_and_a_tar_in_a_bucket_are_read_there(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_a_zip_and_a_tar_in_a_bucket_are_read_there(s3: AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 5)
     run_all(tmp_path / "in", tmp_path / "folder")
     for kind, arguments in (("zip", ["zip", "-qr"]), ("tar", ["tar", "cf"]), ("tar.gz", ["tar", "czf"])):
@@ -115,7 +70,7 @@ def test_a_zip_and_a_tar_in_a_bucket_are_read_there(s3: fsspec.AbstractFileSyste
 
 
 def test_an_image_that_goes_between_listing_and_reading_is_a_row(
-    s3: fsspec.AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: AbstractFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_many(tmp_path / "in", 3)
     upload(s3, tmp_path / "in", "photos")
@@ -133,7 +88,7 @@ def test_an_image_that_goes_between_listing_and_reading_is_a_row(
     assert "It cannot be fetched" in (results[1].error or "")
 
 
-def test_what_is_not_there_is_said_at_once(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said_at_once(s3: AbstractFileSystem, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none; expected"):
         run_all(["s3://photos/none"], tmp_path / "out")
     with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none\.zip; expected"):
@@ -151,15 +106,13 @@ def test_what_is_not_there_is_said_at_once(s3: fsspec.AbstractFileSystem, tmp_pa
 
 
 @pytest.mark.parametrize(("source", "out"), [("photos", "photos/masks"), ("photos/a", "photos"), ("photos/", "photos")])
-def test_masks_among_their_images_are_refused(
-    s3: fsspec.AbstractFileSystem, tmp_path: Path, source: str, out: str
-) -> None:
+def test_masks_among_their_images_are_refused(s3: AbstractFileSystem, tmp_path: Path, source: str, out: str) -> None:
     s3.pipe_file("photos/a/b.png", save(tmp_path / "b.png").read_bytes())
     with pytest.raises(SourceError, match="lie one in the other"):
         run_all([f"s3://{source}"], f"s3://{out}", ledger=tmp_path / "book")
 
 
-def test_the_command_takes_urls(s3: fsspec.AbstractFileSystem, tmp_path: Path) -> None:
+def test_the_command_takes_urls(s3: AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 3)
     upload(s3, tmp_path / "in", "photos")
     model = tiny_model(tmp_path / "tiny.onnx")
@@ -170,26 +123,10 @@ def test_the_command_takes_urls(s3: fsspec.AbstractFileSystem, tmp_path: Path) -
     assert len(stored(s3, "masks")) == 3
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "www").mkdir()
-    handler = functools.partial(Quiet, directory=str(tmp_path / "www"))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        running.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that goes away is no error
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-
-
-def test_images_from_the_web(web: str, tmp_path: Path) -> None:
-    save(tmp_path / "www" / "a.png", spot(60, 80))
-    with tarfile.open(tmp_path / "www" / "set.tar.gz", "w:gz") as tar:
-        tar.add(tmp_path / "www" / "a.png", "b.png")
+def test_images_from_the_web(web_folder: Path, web: str, tmp_path: Path) -> None:
+    save(web_folder / "a.png", spot(60, 80))
+    with tarfile.open(web_folder / "set.tar.gz", "w:gz") as tar:
+        tar.add(web_folder / "a.png", "b.png")
     results = run_all([f"{web}/a.png", f"{web}/set.tar.gz"], tmp_path / "out")
     assert [result.status.value for result in results] == ["done", "done"]
     masks = masks_below(tmp_path / "out")

@@ -24,7 +24,7 @@ from batch.ledger.schema import ledger_path
 from batch.outputs import base as stores
 from batch.running.runner import Runner
 from batch.settings import RunSettings
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 from batch.steps import stages
 from batch.steps.task import Job
 from export.errors import DeviceError
@@ -47,7 +47,7 @@ class CountingSources:
         self.read = 0
         self._sources = runner.sources
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[ImageRef]:
         for item in self._sources:
             self.read += 1
             yield item

@@ -16,8 +16,8 @@ from batch.ledger.reservations import LONG, SHORT, Claims, Rows
 from batch.ledger.schema import ledger_path, open_for_writing
 from batch.ledger.writer import Finish, Ledger
 from batch.naming import NameTemplate, clash_key
-from batch.sources.bytes import FileContent
-from batch.sources.image_ref import Item
+from batch.sources.bytes import FileBytes
+from batch.sources.image_ref import ImageRef
 
 NAMES = ["a.jpg", "a.png", "A.jpg", "b.jpg", "d/a.jpg", "d/b.png", "ä.jpg", "a\u0308.jpg", "c.jpg", "a.jpg.jpg"]
 FIGURES = Figures(4, 5, 3, (0, 0, 1, 3), 0.9)
@@ -32,8 +32,8 @@ class Known:
     taken_by: int = -1
 
 
-def item(name: str, size: int) -> Item:
-    return Item(f"/src/{name}", name, "/src", size, 1, FileContent(f"/src/{name}"))
+def item(name: str, size: int) -> ImageRef:
+    return ImageRef(f"/src/{name}", name, "/src", size, 1, FileBytes(f"/src/{name}"))
 
 
 def record(key: str) -> RunRecord:

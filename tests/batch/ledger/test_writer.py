@@ -18,8 +18,8 @@ from batch.ledger.schema import FORMAT_VERSION, ledger_path
 from batch.ledger.writer import Finish, Ledger, locked
 from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
-from batch.sources.bytes import FileContent
-from batch.sources.image_ref import Item
+from batch.sources.bytes import FileBytes
+from batch.sources.image_ref import ImageRef
 
 FIGURES = Figures(40, 60, 35, (1, 2, 6, 9), 0.9)
 
@@ -33,11 +33,11 @@ def open_ledger(out: Path, key: str = "k1", template: str = "{stem}.png") -> Led
     return Ledger(out, NameTemplate(template), record(key), FolderStore(out).present)
 
 
-def item(name: str, size: int = 10, mtime: int = 20) -> Item:
-    return Item(f"/src/{name}", name, "/src", size, mtime, FileContent(f"/src/{name}"))
+def item(name: str, size: int = 10, mtime: int = 20) -> ImageRef:
+    return ImageRef(f"/src/{name}", name, "/src", size, mtime, FileBytes(f"/src/{name}"))
 
 
-def finish(ledger: Ledger, out: Path, *items: Item, content: bytes = b"x") -> None:
+def finish(ledger: Ledger, out: Path, *items: ImageRef, content: bytes = b"x") -> None:
     """Claim, write and finish."""
     for claimed in ledger.claim(items):
         (out / claimed.mask).parent.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ def finish(ledger: Ledger, out: Path, *items: Item, content: bytes = b"x") -> No
     ledger.commit()
 
 
-def claims(ledger: Ledger, *items: Item) -> list[tuple[str, Claim]]:
+def claims(ledger: Ledger, *items: ImageRef) -> list[tuple[str, Claim]]:
     return [(claimed.mask, claimed.claim) for claimed in ledger.claim(items)]
 
 
@@ -70,7 +70,9 @@ def test_names_that_clash_are_told_apart_and_stay(out: Path) -> None:
 
 
 def test_three_sources_with_one_name(out: Path) -> None:
-    items = [Item(f"/{source}/a.jpg", "a.jpg", f"/{source}", 1, 1, FileContent(f"/{source}/a.jpg")) for source in "xyz"]
+    items = [
+        ImageRef(f"/{source}/a.jpg", "a.jpg", f"/{source}", 1, 1, FileBytes(f"/{source}/a.jpg")) for source in "xyz"
+    ]
     with open_ledger(out) as ledger:
         assert [mask for mask, _ in claims(ledger, *items)] == ["a.png", "a.jpg.png", "a.jpg.2.png"]
 

@@ -19,8 +19,8 @@ from PIL import Image
 from batch.running import runner
 from batch.running.runner import Runner
 from batch.settings import RunSettings
-from batch.sources.bytes import HeldContent
-from batch.sources.image_ref import Item, SourceReport
+from batch.sources.bytes import HeldBytes
+from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps import stages
 from batch.steps.large_image_lock import passing
 from benchmarks.support.parts import jobs_of
@@ -171,10 +171,10 @@ class Held:
         Image.fromarray(spot(48, 64)).save(buffer, "BMP")
         self._data = buffer.getvalue() + bytes(size)  # what follows the image is no concern of the decoder's
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[ImageRef]:
         for number in range(self._count):
             self.read += 1
-            yield Item(f"-/{number}", f"{number}.bmp", "-", len(self._data), 1, HeldContent(self._data, 1))
+            yield ImageRef(f"-/{number}", f"{number}.bmp", "-", len(self._data), 1, HeldBytes(self._data, 1))
 
 
 @pytest.mark.parametrize("limit", [500_000, 10**9])

@@ -17,7 +17,7 @@ from batch.ledger.records import Status
 from batch.sources.archive import is_archive, looks_like_tar, stem
 from batch.sources.archive import members as archive_members
 from batch.sources.collect import Sources
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 from seglab.errors import ImageError
 from tests.support.archive import StandIn, command, masks_below, run_all, run_with_report, save_many
 
@@ -51,7 +51,7 @@ def packed(path: Path, root: Path) -> Path:
     return path
 
 
-def items(*sources: Path | str) -> list[Item]:
+def items(*sources: Path | str) -> list[ImageRef]:
     return list(Sources([str(source) for source in sources], SUFFIXES))
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from batch.errors import SourceError
-from batch.sources.bytes import FileContent
+from batch.sources.bytes import FileBytes
 from batch.sources.collect import Sources
 from batch.sources.folder import LEDGER_NAME
-from batch.sources.image_ref import Item
+from batch.sources.image_ref import ImageRef
 
 SUFFIXES = frozenset({".jpg", ".png"})
 
@@ -43,7 +43,7 @@ def test_an_item_says_what_it_is(tmp_path: Path) -> None:
     os.utime(path, ns=(5, 1_234_567_891_234_567_891))
     source = str(tmp_path)
     assert list(Sources([source], SUFFIXES)) == [
-        Item(str(path), "a/x.jpg", source, 7, 1_234_567_891_234_567_891, FileContent(str(path)))
+        ImageRef(str(path), "a/x.jpg", source, 7, 1_234_567_891_234_567_891, FileBytes(str(path)))
     ]
 
 

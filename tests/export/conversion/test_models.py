@@ -16,10 +16,9 @@ from click.testing import CliRunner, Result
 from onnx import numpy_helper
 
 from export.cli import main
-from export.commands import onnx as onnx_command
 from export.contract import read_contract
 from export.conversion.build import contract_for, segmenter
-from export.conversion.checkpoint import PRECISIONS, convert
+from export.conversion.checkpoint import convert
 from export.errors import ContractError, ParityError
 from export.graph.stages import Member, Stages, fuse
 from export.graph.trace import trace
@@ -279,10 +278,6 @@ def test_the_command_exports_and_checks_an_ensemble(folder: Path, other: Checkpo
     wrong = run("check", out, b, "--images", _image_folder(folder), "--device", "cpu")
     assert wrong.exit_code == 1
     assert "was exported from another file" in wrong.stderr
-
-
-def test_the_precisions_in_the_help_are_those_that_there_are() -> None:
-    assert onnx_command.PRECISIONS == PRECISIONS
 
 
 def test_fp32_networks_are_left_as_they_are(checkpoint: Checkpoint) -> None:

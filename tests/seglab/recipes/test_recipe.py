@@ -28,7 +28,7 @@ def test_changes_are_typed() -> None:
         ("epochs", "no '='"),
         ("epochs=many", "whole number"),
         ("epochs=0", "more than 0"),
-        ("loss=focal", "bce, dice"),
+        ("loss=no-such-loss", "bce, dice"),
         ("ema=1", "decay below 1"),
         ("val_share=1.0", "between 0 and 1"),
         ("compile=1", "true or false"),

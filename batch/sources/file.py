@@ -1,0 +1,40 @@
+"""Files that are named one by one: taken whatever their suffix."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from batch.sources.image_ref import ImageRef, SourceReport, file_ref
+from batch.sources.source import Opening
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """One file."""
+
+    source: str
+    path: str
+
+    def items(self, _report: SourceReport) -> Iterator[ImageRef]:
+        """Yield it."""
+        yield file_ref(self.path, os.path.basename(self.path), self.source)
+
+    def names(self) -> Iterator[str]:
+        """Yield its path."""
+        yield self.path
+
+
+def open_file(source: str, opening: Opening) -> FileSource | None:
+    """Return the file of this name."""
+    if not os.path.lexists(source):
+        return None
+    opening.require_outside(source, os.path.dirname(named_path(source)))
+    return FileSource(source, named_path(source))
+
+
+def named_path(source: str) -> str:
+    """Return the path of a file with the links of its folders resolved, but under the name it was given."""
+    folder, name = os.path.split(os.path.abspath(source))
+    return os.path.join(os.path.realpath(folder), name)

@@ -1,0 +1,62 @@
+"""What a source is, and what is known when one is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from batch.errors import SourceError, printable
+from batch.sources.image_ref import ImageRef, SourceReport
+
+
+class Source(Protocol):
+    """One source, as it was named."""
+
+    @property
+    def source(self) -> str:
+        """Its name."""
+
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
+        """Yield its images, and note what was passed over."""
+
+    def names(self) -> Iterator[str] | None:
+        """Yield their paths, for counting; None where that would take as long as reading them."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What an opener goes by.
+
+    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go. ``several``: are several folders or
+    archives named, so that each needs a prefix before its images' relative paths?
+    """
+
+    suffixes: frozenset[str]
+    excluded: Sequence[Path] = ()
+    several: bool = False
+
+    def prefix(self, name: str) -> str:
+        """Return what stands before the relative paths of a source of this name."""
+        return f"{name}/" if self.several and name else ""
+
+    def require_outside(self, source: str, folder: str) -> None:
+        """Masks that land among their images would be taken for images next time, or overwrite them.
+
+        Raises :class:`SourceError`.
+        """
+        path = Path(folder)
+        for excluded in self.excluded:
+            if path == excluded or excluded in path.parents:
+                raise SourceError(
+                    f"{printable(source)} lies in the output folder {printable(str(excluded))}; expected masks and "
+                    "images in different folders. Choose another output folder."
+                )
+
+
+Opener = Callable[[str, Opening], Source | None]
+"""Returns the source that a name means, or None where it is of another kind.
+
+Raises :class:`SourceError` at once for a source that is of its kind and cannot be read.
+"""

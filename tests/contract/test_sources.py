@@ -1,0 +1,191 @@
+"""What holds for every kind of source: the same photographs, the same masks, and nothing lost.
+
+A new kind of source gets a line in ``KINDS``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.archive import command, masks_below, save_many
+from tests.support.artefact import tiny_model
+from tests.support.storage import upload
+
+BROKEN = "sub/broken.png"
+
+
+@dataclass(frozen=True)
+class Named:
+    """The arguments that name a source, and what comes by standard input."""
+
+    arguments: list[str]
+    stdin: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a kind of source can put photographs: a working folder, and storage if it asks for it."""
+
+    folder: Path
+    fixture: Callable[[str], Any]
+
+
+def a_folder(photos: Path, _place: Place) -> Named:
+    return Named([str(photos)])
+
+
+def a_pattern(photos: Path, _place: Place) -> Named:
+    return Named([str(photos / "**" / "*.png")])
+
+
+def files_by_name(photos: Path, place: Place) -> Named:
+    return files_of_a_list(photos, place, b"\n", stdin=False)
+
+
+def files_of_a_list(photos: Path, place: Place, end: bytes, *, stdin: bool) -> Named:
+    names = [str(path.relative_to(photos)).encode() for path in sorted(photos.rglob("*.png"))]
+    text = b"".join(name + end for name in names)
+    if stdin:
+        return Named(["-"], text)
+    path = place.folder / "list"
+    path.write_bytes(text)
+    return Named(["--files-from", str(path)])
+
+
+def a_list_by_stdin(photos: Path, place: Place) -> Named:
+    return files_of_a_list(photos, place, b"\0", stdin=True)
+
+
+def a_zip(photos: Path, place: Place) -> Named:
+    return Named([str(packed(photos, place.folder / "photos.zip"))])
+
+
+def a_tar(photos: Path, place: Place) -> Named:
+    return Named([str(packed(photos, place.folder / "photos.tar"))])
+
+
+def a_compressed_tar(photos: Path, place: Place) -> Named:
+    return Named([str(packed(photos, place.folder / "photos.tar.gz"))])
+
+
+def a_tar_by_stdin(photos: Path, place: Place) -> Named:
+    return Named(["-"], packed(photos, place.folder / "photos.tar.gz").read_bytes())
+
+
+def a_bucket(photos: Path, place: Place) -> Named:
+    upload(place.fixture("s3"), photos, "photos/set")
+    return Named(["s3://photos/set"])
+
+
+def a_zip_in_a_bucket(photos: Path, place: Place) -> Named:
+    place.fixture("s3").pipe_file("photos/set.zip", packed(photos, place.folder / "photos.zip").read_bytes())
+    return Named(["s3://photos/set.zip"])
+
+
+def a_tar_on_the_web(photos: Path, place: Place) -> Named:
+    packed(photos, place.fixture("web_folder") / "photos.tar")
+    return Named([f"{place.fixture('web')}/photos.tar"])
+
+
+KINDS = (
+    a_folder, a_pattern, files_by_name, a_list_by_stdin, a_zip, a_tar, a_compressed_tar, a_tar_by_stdin, a_bucket,
+    a_zip_in_a_bucket, a_tar_on_the_web,
+)  # fmt: skip
+
+
+def packed(photos: Path, archive: Path) -> Path:
+    """Pack everything below a folder."""
+    files = sorted(path for path in photos.rglob("*") if path.is_file())
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as zipped:
+            for path in files:
+                zipped.write(path, path.relative_to(photos))
+        return archive
+    with tarfile.open(archive, "w:gz" if archive.suffix == ".gz" else "w") as tar:
+        for path in files:
+            tar.add(path, path.relative_to(photos).as_posix())
+    return archive
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough for several processes, in two folders, one of them broken; and what is no image."""
+    root = tmp_path_factory.mktemp("photos")
+    save_many(root, 12)
+    save_many(root / "sub", 11)
+    (root / BROKEN).write_bytes(b"\x89PNG\r\n\x1a\nno more")
+    (root / "notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def expected(photos: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The masks, made in one process from files."""
+    out = tmp_path_factory.mktemp("expected")
+    run(Named([str(photos)]), photos, out, model, "--processes", "1")
+    return masks_below(out)
+
+
+def run(named: Named, cwd: Path, out: Path, model: Path, *options: str) -> tuple[int, list[dict[str, Any]], str]:
+    """Run over a source; return the exit code, the table's rows and what was said."""
+    table = out.with_name(f"{out.name}.jsonl")
+    arguments: list[str | Path | bytes] = [
+        "run",
+        *named.arguments,
+        "--out",
+        out,
+        "--model",
+        model,
+        "--device",
+        "cpu",
+        "--table",
+        table,
+    ]
+    ended = subprocess.run(
+        command(*arguments, *options), input=named.stdin or b"", capture_output=True, cwd=cwd, check=False
+    )
+    said = ended.stderr.decode(errors="replace")
+    assert "Traceback" not in said, said
+    return ended.returncode, [json.loads(line) for line in table.read_text().splitlines()], said
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
+    kind: Callable[[Path, Place], Named],
+    photos: Path,
+    model: Path,
+    expected: dict[str, bytes],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> None:
+    named, out = kind(photos, Place(tmp_path, request.getfixturevalue)), tmp_path / "masks"
+    code, rows, said = run(named, photos, out, model)
+    assert code == 3, said  # finished, and one failed
+    assert len(expected) == 23
+    assert masks_below(out) == expected
+    assert len({row["path"] for row in rows}) == len(rows) == 24
+    (failed,) = [row for row in rows if row["status"] == "failed"]
+    assert failed["path"].endswith(BROKEN)
+    assert failed["error"]
+    assert {row["mask"] for row in rows if row["status"] == "done"} == set(expected)
+    code, again, said = run(named, photos, out, model)
+    assert (code, "23 already done" in said) == (3, True), said
+    assert [row["finished_at"] for row in again if row["status"] == "done"] == [
+        row["finished_at"] for row in rows if row["status"] == "done"
+    ]
+    shutil.rmtree(out)
