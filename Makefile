@@ -1,18 +1,26 @@
 # `make` lists the targets. Environments are made with $(PYTHON) and reused until pyproject.toml changes.
 
+SHELL := bash
+.SHELLFLAGS := -eo pipefail -c
 PYTHON ?= python3
 DEMO_ENV ?= .venv-demo
 TEST_ENV ?= .venv-test
 
 DEMO_BIN := $(DEMO_ENV)/bin
 TEST_BIN := $(TEST_ENV)/bin
+# Tests side by side, and the twenty that take longest. `make test SIDE_BY_SIDE=` runs them one after the other.
+SIDE_BY_SIDE ?= -n auto --dist worksteal --durations=20 --durations-min=1
 SOURCES := $(shell find seglab export batch -type f -not -name '*.pyc')
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
+# What pip does, a line for each package that takes a while.
+PROGRESS := awk '/^ *(Downloading|Using cached) .*[0-9] (MB|GB)/ { print "  " $$0; fflush() } \
+	/^Installing collected/ { print "  Unpacking " NF - 3 " packages"; fflush() }'
+
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types docs bench bench-quick clean
+.PHONY: help demo test check slow lint types docs bench bench-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,8 +33,15 @@ demo: $(DEMO_ENV)/.installed ## masks of synthetic images with the bundled model
 	@echo "masks     demo/masks"
 	@echo "overlays  demo/overlays   (open these)"
 
-test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything
-	$(TEST_BIN)/python -m pytest
+test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything (7.2 GB)
+	$(TEST_BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+check: lint types ## lint, types, and the tests of what you changed
+	@tests="$$($(TEST_BIN)/python -m tests.support.changed)"; \
+	if [ -n "$$tests" ]; then $(TEST_BIN)/python -m pytest $(SIDE_BY_SIDE) $$tests; else echo "No change, no tests."; fi
+
+slow: $(TEST_ENV)/.installed ## the slow tests; what they need and is not there is skipped, with the reason
+	$(TEST_BIN)/python -m pytest $(SIDE_BY_SIDE) -m 'slow and not gpu'
 
 lint: $(TEST_ENV)/.installed ## ruff: rules and format; import-linter: the order of packages and rooms
 	$(TEST_BIN)/ruff check .
@@ -53,10 +68,13 @@ clean: ## remove the environments and the demo
 # A plain install copies the sources, so it is repeated when one of them changes; that takes seconds.
 $(DEMO_ENV)/.installed: pyproject.toml README.md $(SOURCES)
 	test -x $(DEMO_BIN)/python || $(PYTHON) -m venv $(DEMO_ENV)
-	$(DEMO_BIN)/python -m pip install --quiet .
+	@echo "Installing into $(DEMO_ENV): about 0.8 GB."
+	$(DEMO_BIN)/python -m pip install . | $(PROGRESS)
 	@touch $@
 
 $(TEST_ENV)/.installed: pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
-	$(TEST_BIN)/python -m pip install --quiet --editable '.[train,dicom,outputs,remote,dev]'
+	@echo "Installing into $(TEST_ENV): on Linux about 7.2 GB, most of it CUDA libraries that torch and torchvision ask"
+	@echo "for: builds without them are not on PyPI."
+	$(TEST_BIN)/python -m pip install --editable '.[train,dicom,outputs,remote,dev]' | $(PROGRESS)
 	@touch $@

@@ -7,46 +7,26 @@ and as a table to standard output.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import resource
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 from PIL import Image
 
 from batch.ledger.schema import TABLES, ledger_path
-from batch.outputs.framing import TarFraming
 from batch.outputs.spec import LEDGER_SUFFIX
+from benchmarks.support.archives import write_tar
+from benchmarks.support.command import run_arguments, start, wait_until, watched
 from benchmarks.support.null_network import null_model
 from benchmarks.support.places import RESULTS, machine
 from seglab.files import write_text
-from seglab.synth import synthesise
-
-KINDS = 16
-SIDE = 40
-PATIENCE = 600.0
-POLL, MEMORY_POLL = 0.005, 0.05
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command: seconds, peak memory in MB of all its processes together, what it said."""
-
-    seconds: float
-    megabytes: float
-    said: str
 
 
 @click.command()
@@ -73,64 +53,11 @@ def main(images: int, rows: int, large: int, name: str) -> None:
         click.echo(f"{key:<44} {value}")
 
 
-def write_tar(path: Path, count: int) -> Path:
-    """Write a tar of ``count`` photographs of a few kilobytes, some of them the same."""
-    photographs = [_jpeg(synthesise(SIDE, SIDE + kind, seed=kind).image) for kind in range(KINDS)]
-    framing, end = TarFraming(), 0
-    with path.open("wb") as file:
-        for number in range(count):
-            data = photographs[number % KINDS]
-            head, tail = framing.around(f"{number // 1000:04}/{number:07}.jpg", len(data), 0, 1_700_000_000)
-            end += file.write(head + data + tail)
-        file.writelines(framing.ending((), end))
-    return path
-
-
-def _jpeg(image: Any) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
-
-
-def _command(source: Path, out: Path, model: Path) -> list[str]:
-    code = "from batch.cli import main; main()"
-    options = ["--model", str(model), "--device", "cpu"]
-    return [sys.executable, "-c", code, "run", str(source), "--out", str(out), *options]
-
-
-def _run(source: Path, out: Path, model: Path) -> Ended:
-    start = time.perf_counter()
-    peaks: dict[int, float] = {}
-    with subprocess.Popen(_command(source, out, model), stderr=subprocess.PIPE, text=True) as process:
-        while process.poll() is None:
-            for pid, peak in _peaks(process.pid).items():  # of one that has ended it is 0
-                peaks[pid] = max(peak, peaks.get(pid, 0.0))
-            time.sleep(MEMORY_POLL)
-        said = process.stderr.read() if process.stderr else ""
-    if process.returncode:
-        raise RuntimeError(said)
-    return Ended(time.perf_counter() - start, sum(peaks.values()), said)
-
-
-def _peaks(pid: int) -> dict[int, float]:
-    """Return the peak memory in MB of a process and those that it started (``VmHWM``), as far as they are there.
-
-    What ``wait4`` says would include this process, which the new one is for a moment.
-    """
-    found = {}
-    with contextlib.suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for number in (pid, *map(int, children)):
-            lines = Path(f"/proc/{number}/status").read_text().splitlines()
-            found[number] = sum(int(line.split()[1]) / 1000 for line in lines if line.startswith("VmHWM"))
-    return found
-
-
 def _flat_memory(few: Path, many: Path, root: Path, model: Path, images: int) -> dict[str, Any]:
-    small = _run(few, root / "few-masks.tar", model)
-    large = _run(many, root / "masks.tar", model)
+    small = watched(run_arguments(few, root / "few-masks.tar", model, "cpu"))
+    large = watched(run_arguments(many, root / "masks.tar", model, "cpu"))
     ledger = ledger_path(root / f"masks.tar{LEDGER_SUFFIX}")
-    again = _run(many, root / "masks.tar", model)
+    again = watched(run_arguments(many, root / "masks.tar", model, "cpu"))
     return {
         "images_per_second": round(images / large.seconds, 1),
         "peak_megabytes_of_few": round(small.megabytes, 1),
@@ -148,16 +75,16 @@ def _resumed(source: Path, root: Path, model: Path, images: int) -> dict[str, An
     out = root / "killed.tar"
     part = root / "killed.tar.part"
     whole = (root / "masks.tar").stat().st_size
-    process = subprocess.Popen(_command(source, out, model), stderr=subprocess.DEVNULL)
-    _wait_until(lambda: part.exists() and part.stat().st_size > whole / 2)
+    process = start(run_arguments(source, out, model, "cpu"))
+    wait_until(lambda: part.exists() and part.stat().st_size > whole / 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
     before = _done(out)
     size = part.stat().st_size
-    start = time.perf_counter()
-    process = subprocess.Popen(_command(source, out, model), stderr=subprocess.DEVNULL)
-    _wait_until(lambda: part.stat().st_size > size)
-    first = time.perf_counter() - start
+    begin = time.perf_counter()
+    process = start(run_arguments(source, out, model, "cpu"))
+    wait_until(lambda: part.stat().st_size > size)
+    first = time.perf_counter() - begin
     if process.wait() or _done(out) != images:
         raise RuntimeError(f"{_done(out)} of {images} images done, exit {process.returncode}")
     return {"killed_after_images": before, "seconds_to_first_new_mask_after_kill": round(first, 2)}
@@ -183,7 +110,7 @@ def _large_image(root: Path, model: Path, side: int) -> dict[str, Any]:
     """One image of as many pixels as are allowed, of a kind that cannot be decoded scaled."""
     (root / "large").mkdir()
     Image.new("RGB", (side, side), (200, 160, 140)).save(root / "large" / "large.png", compress_level=1)
-    ended = _run(root / "large", root / "large-masks", model)
+    ended = watched(run_arguments(root / "large", root / "large-masks", model, "cpu"))
     return {
         "megapixels_of_large_image": side * side // 10**6,
         "seconds_of_large_image": round(ended.seconds, 1),
@@ -192,11 +119,11 @@ def _large_image(root: Path, model: Path, side: int) -> dict[str, Any]:
 
 
 def _first_mask(source: Path, out: Path, model: Path) -> float:
-    start = time.perf_counter()
-    process = subprocess.Popen(_command(source, out, model), stderr=subprocess.DEVNULL)
+    begin = time.perf_counter()
+    process = start(run_arguments(source, out, model, "cpu"))
     mask = out / "0000" / "0000000.png"
-    _wait_until(mask.exists)
-    first = time.perf_counter() - start
+    wait_until(mask.exists)
+    first = time.perf_counter() - begin
     if process.wait():
         raise RuntimeError(f"exit {process.returncode}")
     return first
@@ -224,14 +151,6 @@ def _write_ledger(like: Path, out: Path, rows: int) -> None:
 def _done(out: Path) -> int:
     with closing(sqlite3.connect(ledger_path(out.with_name(out.name + LEDGER_SUFFIX)))) as connection:
         return int(connection.execute("SELECT count(*) FROM items WHERE status = 'done'").fetchone()[0])
-
-
-def _wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("nothing happened")
-        time.sleep(POLL)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
+from batch.outputs.framing import TarFraming
 from seglab.data.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.evaluation.original import Predictor
 from seglab.images.reader import read_image, read_mask
 from seglab.metrics.overlap import confusion
-from seglab.synth import write_set
+from seglab.synth import synthesise, write_set
 
 SEED = 2026
+TINY_KINDS, TINY_SIDE = 16, 40
 
 
 @dataclass(frozen=True)
@@ -66,10 +71,27 @@ def originals(data: Path, root: Path, count: int, predictor: Predictor) -> Archi
     return _with_reference("originals", chosen, root / "reference", predictor)
 
 
-def _with_reference(name: str, pairs: Sequence[FilePair], folder: Path, predictor: Predictor) -> Archive:
-    from PIL import Image
+def write_tar(path: Path, count: int) -> Path:
+    """Write a tar of ``count`` photographs of a few kilobytes, some of them the same."""
+    photographs = [_jpeg(synthesise(TINY_SIDE, TINY_SIDE + kind, seed=kind).image) for kind in range(TINY_KINDS)]
+    framing, end = TarFraming(), 0
+    with path.open("wb") as file:
+        for number in range(count):
+            data = photographs[number % TINY_KINDS]
+            head, tail = framing.around(f"{number // 1000:04}/{number:07}.jpg", len(data), 0, 1_700_000_000)
+            end += file.write(head + data + tail)
+        file.writelines(framing.ending((), end))
+    return path
 
+
+def _with_reference(name: str, pairs: Sequence[FilePair], folder: Path, predictor: Predictor) -> Archive:
     folder.mkdir(parents=True)
     for pair in pairs:
         Image.fromarray(predictor.mask(read_image(pair.image))).save(folder / f"{pair.image.stem}.png")
     return Archive(name, pairs, folder)
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()

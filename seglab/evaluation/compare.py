@@ -13,6 +13,7 @@ import numpy as np
 from seglab.data.splits import read_split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.files import replacing
+from seglab.recipes.recipe import OWN_ARCHITECTURES
 from seglab.training.run_folder import SPLIT, Run, plain, read_run
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
@@ -152,7 +153,7 @@ def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
     return {
         "run": name,
         "arch": run.recipe.arch,
-        "encoder": run.recipe.encoder if run.recipe.arch != "unet-scratch" else "-",
+        "encoder": run.recipe.encoder if run.recipe.arch not in OWN_ARCHITECTURES else "-",
         "S": run.recipe.size,
         "weights": run.about.get("parameters"),
         "epochs": f"{len(run.history)}/{run.recipe.epochs}",

@@ -13,9 +13,10 @@ from torch import nn
 from seglab.errors import CheckpointError, ConfigError
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.networks.unet import UNet
-from seglab.recipes.recipe import SMP_ARCHITECTURES
+from seglab.recipes.recipe import ARCHITECTURES, SMP_ARCHITECTURES
 
-ARCHITECTURES = (*SMP_ARCHITECTURES, "unet-scratch")
+OWN: dict[str, type[nn.Module]] = {"unet-scratch": UNet}
+"""The classes of ``OWN_ARCHITECTURES``; their arguments are ``classes`` and ``widths``."""
 
 
 def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
@@ -25,10 +26,10 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
     or smp's key names), or the name of a set that smp can download, such as ``imagenet``.
     Raises :class:`ConfigError` for unknown names and options, :class:`CheckpointError` for weights that do not load.
     """
-    if spec.arch == "unet-scratch":
+    if spec.arch in OWN:
         if weights:
-            raise ConfigError("unet-scratch has no encoder to put weights into. Set encoder_weights to nothing.")
-        return _construct(UNet, spec, {"classes": spec.classes, **spec.options})
+            raise ConfigError(f"{spec.arch} has no encoder to put weights into. Set encoder_weights to nothing.")
+        return _construct(OWN[spec.arch], spec, {"classes": spec.classes, **spec.options})
     if spec.arch in SMP_ARCHITECTURES:
         return _build_smp(spec, weights)
     raise ConfigError(f"arch is {spec.arch!r}; expected one of {', '.join(ARCHITECTURES)}.")

@@ -19,9 +19,12 @@ SMP_ARCHITECTURES = (
     "segformer", "dpt",
 )  # fmt: skip
 """What segmentation-models-pytorch builds by name."""
+OWN_ARCHITECTURES = ("unet-scratch",)
+"""What ``seglab.networks.build.OWN`` builds: without an encoder, as wide as ``widths`` says."""
+ARCHITECTURES = (*SMP_ARCHITECTURES, *OWN_ARCHITECTURES)
 
 CHOICES = {
-    "arch": (*SMP_ARCHITECTURES, "unet-scratch"),
+    "arch": ARCHITECTURES,
     "optimiser": ("adam", "adamw", "sgd"),
     "loss": tuple(LOSSES),
     "precision": ("auto", "fp32", "bf16", "fp16"),

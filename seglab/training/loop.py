@@ -23,7 +23,7 @@ from seglab.metrics.overlap import Confusion
 from seglab.networks.build import build_network, require_size_fits
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import NORMALISATION
-from seglab.recipes.recipe import Recipe
+from seglab.recipes.recipe import OWN_ARCHITECTURES, Recipe
 from seglab.training import run_folder
 from seglab.training.determinism import order_of, repeatable, seed_draws
 from seglab.training.device import require_compiler
@@ -262,8 +262,8 @@ class Trainer:
 
 def network_spec(recipe: Recipe) -> NetworkSpec:
     """Return the network that a recipe names. Raises :class:`ConfigError` for settings its kind does not take."""
-    if recipe.arch == "unet-scratch":
-        return NetworkSpec("unet-scratch", options={"widths": list(recipe.widths)})
+    if recipe.arch in OWN_ARCHITECTURES:
+        return NetworkSpec(recipe.arch, options={"widths": list(recipe.widths)})
     if not recipe.decoder_channels:
         return NetworkSpec(recipe.arch, recipe.encoder)
     if recipe.arch not in DECODER_CHANNELS:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ PATIENCE = 5.0
 """Seconds that a process may take to end when it is told to."""
 MOMENT = 0.5
 """Seconds within which a process that was killed is known to have ended."""
+GRACE = 30.0
+"""Seconds that this process has to notice that another one failed."""
 
 
 @contextlib.contextmanager
@@ -37,14 +40,20 @@ def together(fabric: Fabric) -> Iterator[None]:
     if fabric.world_size == 1:
         yield
         return
+    children: list[subprocess.Popen[bytes]] = []
+    noticed = threading.Event()
     try:
         _launch(fabric)
+        children += _taken_over(fabric)
+        threading.Thread(target=_watch, args=(children, noticed), daemon=True).start()
         yield
     except (Exception, KeyboardInterrupt) as error:
+        noticed.set()
+        children += _taken_over(fabric)  # what was started before starting failed
         with contextlib.suppress(ValueError):  # not in the main thread
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
         first = _is_first_to_fail(fabric, error)
-        killed = _end_others(fabric, MOMENT if first else PATIENCE)
+        killed = _end_others(children, MOMENT if first else PATIENCE)
         if not first:
             raise SystemExit(_exit_code()) from error
         if killed and isinstance(error, RuntimeError):
@@ -53,6 +62,8 @@ def together(fabric: Fabric) -> Iterator[None]:
                 "It may have run out of memory: lower batch or workers, then go on with --resume."
             ) from error
         raise
+    finally:
+        noticed.set()
 
 
 def require_meeting_place(fabric: Fabric) -> None:
@@ -82,6 +93,29 @@ def _launch(fabric: Fabric) -> None:
         ) from error
 
 
+def _taken_over(fabric: Fabric) -> list[subprocess.Popen[bytes]]:
+    """Return the processes that this one started, the first time that they are asked for.
+
+    Fabric watches them, and kills this process within five seconds of the end of one, often before it can say why.
+    """
+    launcher: Any = getattr(fabric.strategy, "launcher", None)
+    procs: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
+    children = list(procs)
+    procs.clear()  # an empty list ends Fabric's watching
+    return children
+
+
+def _watch(children: list[subprocess.Popen[bytes]], noticed: threading.Event) -> None:
+    """Kill this process and the others where one has ended and this one does not notice: it hangs in an exchange."""
+    while not any(child.poll() for child in children):
+        if noticed.wait(MOMENT):
+            return
+    if not noticed.wait(GRACE):
+        for child in children:
+            child.kill()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _is_first_to_fail(fabric: Fabric, error: BaseException) -> bool:
     if not dist.is_initialized():
         return fabric.local_rank == 0 or not isinstance(error, KeyboardInterrupt)
@@ -106,7 +140,7 @@ def _code_of(error: BaseException) -> int:
     return INTERRUPTED if isinstance(error, KeyboardInterrupt) else getattr(error, "exit_code", 1)
 
 
-def _end_others(fabric: Fabric, seconds: float) -> list[int]:
+def _end_others(children: list[subprocess.Popen[bytes]], seconds: float) -> list[int]:
     """End what this process started, or tell the one that started it. Return codes of those that failed by themselves.
 
     ``seconds``: how long to wait for one that did.
@@ -117,10 +151,6 @@ def _end_others(fabric: Fabric, seconds: float) -> list[int]:
         if os.getppid() == starter:
             os.kill(starter, signal.SIGTERM)
         return []
-    launcher: Any = getattr(fabric.strategy, "launcher", None)
-    children: list[subprocess.Popen[bytes]] = list(getattr(launcher, "procs", ()))
-    if children:
-        launcher.procs.clear()  # Fabric watches them, and would kill this process as well
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and all(child.poll() is None for child in children):
         time.sleep(0.02)

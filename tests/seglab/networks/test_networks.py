@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from torch.nn import functional
 
 from seglab.errors import CheckpointError, ConfigError
 from seglab.evaluation.original import Predictor
-from seglab.networks.build import ARCHITECTURES, build_network, parameter_count, require_size_fits, restore_network
+from seglab.networks.build import OWN, build_network, parameter_count, require_size_fits, restore_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.unet import UNet
+from seglab.recipes.recipe import OWN_ARCHITECTURES, SMP_ARCHITECTURES, make_recipe
+from seglab.training.loop import network_spec
 
 SCRATCH = NetworkSpec("unet-scratch", options={"widths": [4, 8, 16]})
 SMP = NetworkSpec("unet", "resnet18", options={"decoder_channels": [16, 8, 8]})
@@ -146,14 +149,24 @@ def test_the_predictor_normalises_resizes_and_thresholds() -> None:
     assert np.array_equal(predictor.mask(image), np.where(full >= 0.6, 255, 0))
 
 
-@pytest.mark.parametrize("arch", [name for name in ARCHITECTURES if name not in ("dpt", "unet-scratch")])
-def test_every_architecture_gives_logits_of_the_images_size(arch: str) -> None:
+@pytest.mark.parametrize("arch", [name for name in SMP_ARCHITECTURES if name != "dpt"])
+def test_every_architecture_of_smp_gives_logits_of_the_images_size(arch: str) -> None:
     encoder = "mit_b0" if arch == "segformer" else "mobilenet_v2"
     spec = NetworkSpec(arch, encoder)
     network = build_network(spec)
     require_size_fits(network, spec, 128)
     assert network.training
     assert parameter_count(network) > 1e6
+
+
+@pytest.mark.parametrize("arch", OWN_ARCHITECTURES)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_every_architecture_of_our_own_is_built_at_the_widths_of_a_recipe(arch: str, classes: int) -> None:
+    spec = network_spec(make_recipe({"arch": arch, "widths": [4, 8, 16]}))
+    network = build_network(dataclasses.replace(spec, classes=classes))
+    require_size_fits(network, spec, 32)
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, classes, 32, 32)
+    assert set(OWN) == set(OWN_ARCHITECTURES)
 
 
 def test_dpt_takes_a_transformer_of_timm() -> None:

@@ -220,3 +220,20 @@ def test_two_machines_have_the_curve_of_one(archive: Path, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     for mine, shared in zip(curve(tmp_path / "one"), curve(runs[0]), strict=True):
         assert mine == pytest.approx(shared, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(("notices", "code"), [(True, 0), (False, -signal.SIGKILL)])
+def test_a_process_that_hangs_while_another_failed_is_ended(notices: bool, code: int) -> None:
+    script = f"""
+import subprocess, sys, threading, time
+from seglab.training import processes
+processes.GRACE = 1.0
+noticed = threading.Event()
+child = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+threading.Thread(target=processes._watch, args=([child], noticed), daemon=True).start()
+child.wait()
+if {notices}: noticed.set()
+time.sleep(3 if {notices} else 60)
+"""
+    ended = subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=False, timeout=50)
+    assert ended.returncode == code

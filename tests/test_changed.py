@@ -1,0 +1,35 @@
+"""``make check`` runs the tests that belong to what changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.changed import PACKAGES, names_of
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (["batch/sources/archive.py"], ["tests/batch/sources"]),
+        (["export/runtime/engines/openvino.py"], ["tests/export/runtime"]),
+        (["batch/naming.py"], ["tests/batch/test_naming.py"]),
+        (["seglab/errors.py"], ["tests/seglab"]),
+        (["tests/seglab/test_cli.py", "batch/steps/masks.py"], ["tests/batch/steps", "tests/seglab/test_cli.py"]),
+        (["README.md"], ["tests/test_docs.py"]),
+        (["tests/seglab/test_that_was_removed.py"], []),
+        ([".gitignore"], []),
+    ],
+)  # fmt: skip
+def test_what_changed_names_its_tests(repo_root: Path, changed: list[str], expected: list[str]) -> None:
+    found = names_of(changed, repo_root)
+    assert found == sorted([*expected, "tests/test_layers.py"]) if expected else not found
+
+
+def test_every_file_of_the_packages_has_tests(repo_root: Path) -> None:
+    for package in PACKAGES:
+        for path in (repo_root / package).rglob("*.py"):
+            found = names_of([path.relative_to(repo_root).as_posix()], repo_root)
+            assert len(found) == 2, path
+            assert all((repo_root / name).exists() for name in found)
