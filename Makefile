@@ -20,7 +20,7 @@ PROGRESS := awk '/^ *(Downloading|Using cached) .*[0-9] (MB|GB)/ { print "  " $$
 	/^Installing collected/ { print "  Unpacking " NF - 3 " packages"; fflush() }'
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check slow lint types docs bench bench-quick clean
+.PHONY: help demo test check slow lint types docs bench bench-quick track-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
 
 bench-quick: $(TEST_ENV)/.installed ## each benchmark once, small
 	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --quick
+
+track-quick: $(TEST_ENV)/.installed ## this version beside the one before, small
+	$(TEST_BIN)/python -m benchmarks.track --quick --history .benchmarks/history.jsonl --plot .benchmarks/track.png
 
 clean: ## remove the environments and the demo
 	rm -rf $(DEMO_ENV) $(TEST_ENV) demo

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.archives import Archive, originals, photos
-from benchmarks.support.places import CHECKPOINT, DATA
+from benchmarks.support.places import CHECKPOINT, DATA, INT8_MODEL
 from seglab.evaluation.original import Predictor
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
-CALIBRATION_IMAGES = 64
 QUICK_IMAGES, FULL_IMAGES = 24, 256
 QUICK_ORIGINALS, FULL_ORIGINALS = 4, 36
 
@@ -49,20 +48,9 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def int8_model(quick: bool, checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same network in int8, made by the gated export; calibrated on real images where there are any."""
-    if quick:
-        pytest.skip("the int8 export takes minutes: full mode only")
-    from export.conversion.checkpoint import convert
-    from export.precision.calibration import calibration_set
-    from export.samples import sample_set
-
-    real = DATA / "isic2018"
-    calibration = calibration_set(real if real.is_dir() else None, CALIBRATION_IMAGES, checkpoint.size)
-    path = tmp_path_factory.mktemp("int8") / "lesion-int8.onnx"
-    samples = sample_set(DATA / "originals" if real.is_dir() else None, 30)
-    convert([checkpoint], path, samples, precision="int8", calibration=calibration)
-    return path
+def int8_model() -> Path:
+    """The same network in int8, as ``seg-export onnx CHECKPOINT --precision int8 --calibrate isic2018`` made it."""
+    return INT8_MODEL
 
 
 @pytest.fixture(scope="session")

@@ -100,7 +100,7 @@ def main(
         root = Path(folder)
         before = unpacked(base or default_base(), root / "base")
         after = unpacked(head, root / "head") if head else working_tree()
-        click.echo(f"{after.commit} against {before.commit}, {plan.pairs} pairs", err=True)
+        click.echo(f"{after.commit} against {before.commit}, runs in turn: {plan.pairs}", err=True)
         entry = measured(before, after, plan, root, DATA if DATA.is_dir() else None)
     append(history, entry)
     plot(read(history), picture)
@@ -160,7 +160,7 @@ def failures(entry: Entry) -> Iterator[str]:
 def table(entry: Entry) -> Iterator[str]:
     """Yield the entry as a Markdown table."""
     pairs, images, loop = entry["pairs"], entry["images"], entry["loop_images_per_second"]
-    yield f"{entry['commit']} against {entry['base']}; {entry['machine']}; medians of {pairs} pairs, {images} images of"
+    yield f"{entry['commit']} against {entry['base']}; {entry['machine']}; pairs of runs: {pairs}; {images} images of"
     yield f"600x450, the PyTorch loop {loop} images/s; Dice on {entry['judged_on']}.\n"
     yield "| device | precision | images/s | base | ratio | x loop | Dice | IoU | to original | worst | first, s | MB |"
     yield "|" + " --- |" * 12

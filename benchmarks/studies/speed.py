@@ -13,8 +13,6 @@ import dataclasses
 import json
 import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +26,7 @@ from batch.executors.factory import CPU_BATCH
 from batch.settings import RunSettings
 from benchmarks.support.archives import Archive, originals, photos
 from benchmarks.support.original import OriginalLoop
-from benchmarks.support.parts import command_rate, host_seconds, infer_seconds, possible_rate, run_rate, timed
+from benchmarks.support.parts import host_seconds, infer_seconds, possible_rate, run_rate, timed
 from benchmarks.support.places import RESULTS, machine
 from export.conversion.checkpoint import convert
 from export.errors import DeviceError, ParityError
@@ -52,8 +50,6 @@ class Way:
     model: Model
     seconds: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
-    commands: list[float] = field(default_factory=list)
-    before: list[float] = field(default_factory=list)
 
 
 @click.command()
@@ -65,8 +61,6 @@ class Way:
 @click.option("--images", default=192, show_default=True, help="Photographs of 600x450.")
 @click.option("--originals", "large", default=36, show_default=True, help="Camera originals.")
 @click.option("--rounds", default=3, show_default=True, help="Medians count.")
-@click.option("--before", type=FILE, help="Python of an earlier installation: the whole command is timed in turn.")
-@click.option("--after", type=FILE, default=sys.executable, help="Python of the one beside it.  [default: this one]")
 def main(
     path: Path,
     data: Path,
@@ -76,8 +70,6 @@ def main(
     images: int,
     large: int,
     rounds: int,
-    before: Path | None,
-    after: Path,
 ) -> None:
     """Measure, print, write the figures."""
     checkpoint = load_checkpoint(path)
@@ -88,8 +80,7 @@ def main(
         predictor = Predictor(checkpoint)
         archives = [photos(root / "photos", images, predictor), originals(data, root / "originals", large, predictor)]
         ways = [way for model in models if model is not None for way in _opened(model, devices)]
-        both = (before, after) if before else None
-        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds, both)]
+        rows = [row for archive in archives for row in _measured(checkpoint, archive, ways, root, rounds)]
     figures = {"machine": machine(), "network": network, "rounds": rounds, "rows": rows}
     write_text(RESULTS / f"{name}-speed-{network}.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
@@ -124,7 +115,6 @@ def _measured(
     ways: Sequence[Way],
     root: Path,
     rounds: int,
-    installations: tuple[Path, Path] | None,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for the loop, and one for each way, of one archive."""
     torch_device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -141,8 +131,6 @@ def _measured(
         for way, folder in zip(ways, folders, strict=False):
             way.seconds.append(infer_seconds(way.model, CPU_BATCH))
             way.rates.append(run_rate(_settings(way.model, archive, folder)))
-            if installations is not None:
-                _in_turn(way, archive, installations, root)
             click.echo(f"{archive.name}: {way.model.path.stem} {way.model.device.name} {way.rates[-1]:.1f}", err=True)
     truth = archive.judge(archive.reference).dice
     shared = {"archive": archive.name, "images": len(archive.pairs)}
@@ -166,35 +154,8 @@ def _measured(
             "infer_ms": round(1000 * statistics.median(way.seconds), 2),
             "host_ms": round(1000 * statistics.median(host), 2),
             "share_of_possible": round(statistics.median(way.rates) / possible, 3),
-            **_whole_commands(way),
             **_quality(archive, folder, truth),
         }
-
-
-def _in_turn(way: Way, archive: Archive, installations: tuple[Path, Path], root: Path) -> None:
-    """Time the whole command by both installations; the earlier one's figure is 0 where it cannot do it."""
-    images = archive.images[0].parent
-    before, after = installations
-    for python, rates in ((before, way.before), (after, way.commands)):
-        settings = dataclasses.replace(_settings(way.model, archive, root / "command"), sources=(str(images),))
-        try:
-            rates.append(command_rate(python, settings))
-        except subprocess.CalledProcessError:
-            if python != before:
-                raise
-            rates.append(0.0)
-        shutil.rmtree(root / "command", ignore_errors=True)
-
-
-def _whole_commands(way: Way) -> dict[str, float]:
-    if not way.commands:
-        return {}
-    ratios = [after / before for before, after in zip(way.before, way.commands, strict=True) if before]
-    return {
-        "command_images_per_second": round(statistics.median(way.commands), 2),
-        "command_before": round(statistics.median(way.before), 2),
-        **({"command_ratio_to_before": round(statistics.median(ratios), 3)} if ratios else {}),
-    }
 
 
 def _settings(model: Model, archive: Archive, out: Path) -> RunSettings:

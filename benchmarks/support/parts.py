@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,19 +66,6 @@ def run_rate(settings: RunSettings) -> float:
     if failed:
         raise RuntimeError(failed[0].error)
     return runner.report.rate
-
-
-def command_rate(python: Path, settings: RunSettings) -> float:
-    """Return the images a second of the whole command, from its start to its end, by the package of one interpreter.
-
-    Raises :class:`subprocess.CalledProcessError` where it fails.
-    """
-    code = "from batch.cli import main; main()"
-    options = ["--out", str(settings.out), "--model", str(settings.model), "--device", settings.device]
-    command = [str(python), "-P", "-c", code, "run", *settings.sources, *options]
-    start = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True, cwd=settings.sources[0])
-    return len(jobs_of([Path(source) for source in settings.sources])) / (time.perf_counter() - start)
 
 
 def timed(work: Callable[[], object]) -> float:

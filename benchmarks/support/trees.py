@@ -40,11 +40,10 @@ def unpacked(reference: str, folder: Path) -> Tree:
 
 
 def default_base() -> str:
-    """Return the last release tag; without one the commit before, or the last one where there are changes since."""
-    try:
-        return _git("describe", "--tags", "--abbrev=0")
-    except click.ClickException:
-        return "HEAD" if working_tree().commit.endswith(CHANGED) else "HEAD~1"
+    """Return the last release tag; else the commit before, or HEAD where there are changes since, or no other."""
+    candidates = _git("tag", "--merged", "HEAD", "--sort=-creatordate").splitlines()
+    parents = [] if working_tree().commit.endswith(CHANGED) else _git("rev-list", "--skip=1", "-1", "HEAD").split()
+    return next(iter([*candidates, *parents]), "HEAD")
 
 
 def _commit(reference: str) -> str:
