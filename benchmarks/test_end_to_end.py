@@ -119,6 +119,7 @@ def measure_seg_batch(
 
     name = model.device.name
     if exact:
-        name += " --exact" if model.whole_on == name else f" --exact (runs on {model.whole_on})"
+        whole = model.whole_device.name
+        name += " --exact" if whole == name else f" --exact (runs on {whole})"
     benchmark.extra_info.update(label=f"seg-batch {name}", precision=model.device.precision)
     measure(benchmark, archive, run, tmp_path, rounds)

@@ -15,7 +15,8 @@ from batch.running.tools import tool_versions
 if TYPE_CHECKING:
     from export.runtime.inspection import DeviceReport
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: ``cpu``, which 1 called ``processor``."""
 CPU_INFO = Path("/proc/cpuinfo")
 X86_FEATURES = {
     "avx2": ("avx2",),

@@ -74,13 +74,13 @@ class Opened:
     sha256: str
     contract: Contract
     device: Device
-    whole_on: str
+    whole_device: Device
     batch: int | None
 
     @classmethod
     def of(cls, model: Model) -> Opened:
         """Take it from the model."""
-        return cls(model.path, model.sha256, model.contract, model.device, model.whole_on, model.batch)
+        return cls(model.path, model.sha256, model.contract, model.device, model.whole_device, model.batch)
 
 
 @dataclass(frozen=True)

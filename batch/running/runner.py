@@ -27,7 +27,6 @@ from batch.settings import RunSettings
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
 from batch.steps.task import Job
-from export.runtime.plan import REFERENCE
 from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ class Runner:
                 tools = tool_versions()  # while other processes open the model
                 opened = engine.opened
                 self.report.device = describe(opened)
-                if device_of_masks(self.settings, opened) is not opened.device:
+                if device_of_masks(self.settings, opened) != opened.device:
                     self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
                 self.report.masks, self.report.ledger = self.output.name, str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
@@ -270,12 +269,8 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:
-    """Return the device that masks are made on: the model's, or ``cpu`` for exact ones where that cannot resize."""
-    if settings.exact and model.whole_on == "cpu" != model.device.name:
-        return replace(
-            model.device, name="cpu", engine="onnxruntime", provider=REFERENCE, precision=model.contract.precision
-        )
-    return model.device
+    """Return the device that masks are made on."""
+    return model.whole_device if settings.exact else model.device
 
 
 def describe(model: Opened) -> str:

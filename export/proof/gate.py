@@ -162,21 +162,16 @@ def check(
     if not rows:
         raise ParityError("There is no image to measure parity on; expected at least one. Name a folder with images.")
     figures = _figures(rows)
-    device, whole = model.device, whole_precision(model)
+    device, whole = model.device, model.whole_device
     failures = (
-        *_beyond(figures, rows, "whole", tolerance_for(whole)),
+        *_beyond(figures, rows, "whole", tolerance_for(whole.precision)),
         *_beyond(figures, rows, "batch", tolerance_for(device.precision)),
         *_beyond_truth(figures, rows, tolerance_for(device.precision)),
     )
     about = {"model_sha256": model.sha256, "checkpoint_sha256": model.contract.checkpoint_sha256}
-    return ParityReport(device.name, device.precision, model.whole_on, whole, source, figures, failures, rows, about)
-
-
-def whole_precision(model: Model) -> str:
-    """Return what whole images are computed in: the device's precision, or the file's where the CPU provider stands in
-    for it.
-    """
-    return model.contract.precision if model.whole_on == "cpu" else model.device.precision
+    return ParityReport(
+        device.name, device.precision, whole.name, whole.precision, source, figures, failures, rows, about
+    )
 
 
 def difference(prob: Probs, mask: Images, expected_prob: Probs, expected_mask: Images) -> Difference:

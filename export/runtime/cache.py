@@ -139,4 +139,4 @@ def _cpu() -> str:
         wanted = ("model name", "flags", "Features", "CPU part")
         lines = [line for line in cpuinfo.read_text().splitlines() if line.startswith(wanted)]
         return "|".join(dict.fromkeys(lines))
-    return f"{platform.machine()} {platform.platform()}"
+    return platform.machine()

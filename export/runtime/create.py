@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from export.runtime.device import Device
 from export.runtime.devices.cpu import reference
@@ -50,7 +50,11 @@ def open_on(request: Request, plan: Plan, rejected: dict[str, str] | None = None
     """Open a model by a plan and verify it. ``rejected``: for :class:`Device`. Raises :class:`DeviceError`."""
     opener = PlannedOpener(request, plan)
     session = opener.fitted(request.batch)
-    device = Device(
-        plan.device, f"{plan.engine} {plan.version}", plan.provider, plan.precision, plan.detail, rejected or {}
-    )
-    return Model(request, device, plan.device if plan.antialias else "cpu", session, opener)
+    device = _device_of(plan, rejected)
+    whole = device if plan.antialias else _device_of(replace(reference(), precision=request.contract.precision))
+    return Model(request, device, whole, session, opener)
+
+
+def _device_of(plan: Plan, rejected: dict[str, str] | None = None) -> Device:
+    engine = f"{plan.engine} {plan.version}"
+    return Device(plan.device, engine, plan.provider, plan.precision, plan.detail, rejected or {})

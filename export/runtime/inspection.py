@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from export.contract import read_contract
 from export.errors import DeviceError
 from export.runtime.choosing import images_per_second
 from export.runtime.create import open_on
 from export.runtime.devices.find import FAMILIES, plans_for
-from export.runtime.forks import require_own_process
 from export.runtime.model import Model
+from export.runtime.opening import request_for
 from export.runtime.plan import Request
-from seglab.files import sha256
 
 BATCH, SECONDS = 4, 1.0
 
@@ -39,10 +37,9 @@ def inspect_devices(path: Path) -> list[DeviceReport]:
     """Try every device on a model: which are there, which verify, how fast they are, what to do for the others.
 
     A device that computes in two precisions has two reports. Raises :class:`export.errors.ContractError` for a file
-    that is no model.
+    that is no model, :class:`DeviceError` where onnxruntime cannot be loaded.
     """
-    require_own_process("auto")
-    request = Request(path, read_contract(path), sha256(path), batch=BATCH)
+    request = request_for(path, "auto", batch=BATCH)
     found = [entry for device in FAMILIES for entry in _opened(request, device)]
     models = [entry for entry in found if isinstance(entry, Model)]
     rates = iter(images_per_second(models, SECONDS))

@@ -17,17 +17,19 @@ from export.runtime.session import FittedSession, Images, Opener, Probs, WholeSe
 class Model:
     """An opened model on a verified device.
 
-    Several threads may call it; they take turns. ``whole_on`` names the device that :meth:`mask` uses: the same one, or
-    ``cpu`` where the device cannot resize with antialiasing. ``batch``: the length that batches are brought to.
+    Several threads may call it; they take turns. ``device``: of :meth:`prob`. ``whole_device``: of :meth:`mask`, the
+    same one, or ``cpu`` where that cannot resize with antialiasing. ``batch``: the length that batches are brought to.
     """
 
-    def __init__(self, request: Request, device: Device, whole_on: str, session: FittedSession, opener: Opener) -> None:
+    def __init__(
+        self, request: Request, device: Device, whole_device: Device, session: FittedSession, opener: Opener
+    ) -> None:
         self.path = request.path
         self.contract: Contract = request.contract
         self.sha256 = request.sha256
         self.batch = request.batch
         self.device = device
-        self.whole_on = whole_on
+        self.whole_device = whole_device
         self._opener = opener
         self._session: FittedSession | None = session
         self._whole: WholeSession | None = None

@@ -39,7 +39,19 @@ def open_model(
     :class:`seglab.errors.ConfigError` for an unknown name.
     """
     check_asked(device, compute)
+    return open_fastest(request_for(path, device, threads=threads, batch=batch, compute=compute, shared=shared), device)
+
+
+def request_for(
+    path: Path,
+    device: str,
+    *,
+    threads: int | None = None,
+    batch: int | None = None,
+    compute: str | None = None,
+    shared: bool = False,
+) -> Request:
+    """Read what a file is, for opening it: arguments and errors as :func:`open_model`."""
     require_own_process(device)
     load()  # which everything needs, the contract too
-    request = Request(path, read_contract(path), sha256(path), threads, batch, compute, shared)
-    return open_fastest(request, device)
+    return Request(path, read_contract(path), sha256(path), threads, batch, compute, shared)

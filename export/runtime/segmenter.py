@@ -61,7 +61,7 @@ class Segmenter:
     @property
     def device(self) -> Device:
         """Where it runs, in what precision, and what ``auto`` passed over."""
-        return self._model.device
+        return self._model.whole_device if self._exact else self._model.device
 
     def __call__(self, images: Image | str | Path | Iterable[Image | str | Path]) -> list[Mask]:
         """Return the masks of images, each of its image's size; of a single image a list of one.

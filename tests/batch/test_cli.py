@@ -159,7 +159,7 @@ def test_doctor(model: Path) -> None:
     assert re.search(r"cpu +works, \d", done.stdout)
     assert re.search(r"fastest: (cpu|openvino|cuda:0), \w+\n$", done.stdout)
     found = json.loads(invoke("doctor", "--model", model, "--json").stdout)
-    assert found["format_version"] == 1
+    assert found["format_version"] == 2
     assert {device["name"] for device in found["devices"]} >= {"cpu", "openvino"}
     assert "numpy" in found["tools"]
 

@@ -40,6 +40,12 @@ def test_masks_are_those_of_the_original(model: Path, tmp_path: Path, exact: boo
         assert differs <= (2 if exact else 0.02 * mask.size)
 
 
+def test_the_device_is_the_one_that_makes_the_masks(model: Path) -> None:
+    assert Segmenter(model, "openvino").device.name == "openvino"
+    exact = Segmenter(model, "openvino", exact=True)
+    assert (exact.device.name, exact.device.precision) == ("cpu", "fp32")
+
+
 def test_an_array_or_a_file_are_the_same(model: Path, tmp_path: Path) -> None:
     image = pictures()[0]
     assert cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])

@@ -38,7 +38,7 @@ class StandIn:
         self.path = Path("stand-in.onnx")
         self.sha256 = sha256
         self.batch = batch
-        self.whole_on = "cpu"
+        self.whole_device = self.device
         self.before: Callable[[NDArray[np.uint8]], None] = lambda images: None
 
     def use_batch(self, batch: int) -> None:

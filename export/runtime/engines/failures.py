@@ -16,36 +16,24 @@ NO_MEMORY = re.compile(
 """What onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++ say when memory runs out."""
 
 LESS, OTHER = "Use smaller batches, or another device.", "Use another device."
+OPENING = "opening the model on it"
 PLACE = re.compile(r"(Exception from|Check '.*' failed at) \S+?:\d+:\s*")
 """How OpenVINO begins: one line for each place that an error came through, what happened behind the last."""
 
 
 @contextlib.contextmanager
-def opening(device: str, hint: str) -> Iterator[None]:
-    """Raise :class:`DeviceError` for whatever an engine raises while it opens a model."""
+def mapped(device: str, doing: str, hint: str = OTHER) -> Iterator[None]:
+    """Raise :class:`DeviceError` for whatever an engine raises while it does something; ``hint``: what to do then."""
     try:
         yield
     except DeviceError:
         raise
     except Exception as error:
-        reason = f"opening the model on it failed: {brief(error)}"
         less = is_out_of_memory(error)
-        hint = LESS if less else hint
-        raise DeviceError(device, reason, hint, available=True, out_of_memory=less, passing=True) from error
-
-
-@contextlib.contextmanager
-def running(device: str, shape: tuple[int, ...]) -> Iterator[None]:
-    """Raise :class:`DeviceError` for whatever an engine raises while it runs a model on images of this shape."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except Exception as error:
-        reason = f"running the model on {shape} failed: {brief(error)}"
-        less = is_out_of_memory(error)
-        hint = LESS if less else OTHER
-        raise DeviceError(device, reason, hint, available=True, out_of_memory=less, passing=True) from error
+        reason = f"{doing} failed: {brief(error)}"
+        raise DeviceError(
+            device, reason, LESS if less else hint, available=True, out_of_memory=less, passing=True
+        ) from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import DeviceError
-from export.runtime.engines.failures import brief, opening, running
+from export.runtime.engines.failures import OPENING, brief, mapped
 from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, spans
 
@@ -50,7 +50,7 @@ class OrtSession:
         self._device, self._batch = plan.device, fixed and fixed[0]
         self._only_what_is_asked_for = onnxruntime.RunOptions()
         self._only_what_is_asked_for.only_execute_path_to_fetches = True
-        with opening(plan.device, plan.hint), _quiet():
+        with mapped(plan.device, OPENING, plan.hint), _quiet():
             self._session = onnxruntime.InferenceSession(
                 str(path),
                 _options(threads, fixed, shared),
@@ -61,7 +61,7 @@ class OrtSession:
 
     def prob(self, images: Images) -> Probs:
         """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``, N at least 1."""
-        with running(self._device, images.shape):
+        with mapped(self._device, f"running the model on {images.shape}"):
             probs: Probs | None = None
             for span in spans(len(images), self._batch):
                 (prob,) = self._run([PROB], self._padded(images[span]))
@@ -72,7 +72,7 @@ class OrtSession:
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
         """Return probabilities ``(N, C, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
-        with running(self._device, images.shape):
+        with mapped(self._device, f"running the model on {images.shape}"):
             prob, mask = self._run([PROB, MASK], images)
         return np.asarray(prob, np.float32), np.asarray(mask, np.uint8)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from export.contract import INPUT, PROB
 from export.errors import DeviceError
-from export.runtime.engines.failures import brief, opening, running
+from export.runtime.engines.failures import OPENING, brief, mapped
 from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, spans
 
@@ -34,13 +34,13 @@ class OpenVinoSession:
     def __init__(self, path: Path, plan: Plan, *, size: int, batch: int | None, threads: int | None) -> None:
         """Compile for batches of one length (None: any, which is slower). Raises :class:`DeviceError`."""
         self._device, self._batch = plan.device, batch
-        with opening(plan.device, plan.hint):
+        with mapped(plan.device, OPENING, plan.hint):
             self._request = _compile(path, plan, [batch or -1, size, size, 3], threads).create_infer_request()
 
     def prob(self, images: Images) -> Probs:
         """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
         # Into OpenVINO's own memory and out of it: a request that was given an array once may write into it later.
-        with running(self._device, images.shape):
+        with mapped(self._device, f"running the model on {images.shape}"):
             _, classes, *plane = self._request.model_outputs[0].get_partial_shape()
             shape = (len(images), *(side.get_length() for side in (classes, *plane)))
             probs = np.empty(shape, np.float32)

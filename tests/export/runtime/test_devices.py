@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,31 +16,15 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from export.contract import read_contract
 from export.errors import ContractError, DeviceError
 from export.runtime import bundled
-from export.runtime.devices import cpu, nvidia
-from export.runtime.devices.find import plans_for
-from export.runtime.devices.nvidia_driver import Gpu, NoGpuError, list_gpus
 from export.runtime.engines import openvino as engine
 from export.runtime.engines.failures import brief
-from export.runtime.engines.onnxruntime import OrtSession
 from export.runtime.inspection import inspect_devices
 from export.runtime.opening import open_model
-from export.runtime.plan import Request
 from seglab.errors import ConfigError
 from seglab.files import sha256
 from tests.support.artefact import TINY_SIZE, blobs, tiny_model
-
-
-def has_gpu() -> bool:
-    try:
-        return bool(list_gpus())
-    except NoGpuError:
-        return False
-
-
-without_gpu = pytest.mark.skipif(has_gpu(), reason="this machine has an NVIDIA GPU")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +71,7 @@ def test_whole_images_are_masked_exactly_on_every_device(model_file: Path, devic
     np.testing.assert_allclose(prob, expected_prob[:, 0], atol=1e-5)
     np.testing.assert_array_equal(mask, expected_mask)
     np.testing.assert_array_equal(model.mask(images), mask)
-    assert model.whole_on == "cpu"
+    assert (model.whole_device.name, model.whole_device.engine.split()[0]) == ("cpu", "onnxruntime")
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
@@ -132,16 +114,6 @@ def test_the_model_knows_itself(model_file: Path) -> None:
     assert (device.name, device.provider) == ("cpu", "CPUExecutionProvider")
     assert device.engine == f"onnxruntime {onnxruntime.__version__}"
     assert device.rejected == {}
-
-
-@without_gpu
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "tensorrt"])
-def test_a_gpu_that_is_not_there_is_an_error_with_a_way_out(model_file: Path, device: str) -> None:
-    with pytest.raises(DeviceError, match=rf"Device '{device}' cannot be used: .*Use --device auto") as raised:
-        open_model(model_file, device)
-    assert not raised.value.available
-    assert "pip install" not in str(raised.value)  # what is missing is a GPU
-    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("device", ["gpu", "CUDA", "cuda:", "cuda:-1", "openvino:0", ""])
@@ -196,13 +168,15 @@ def test_whatever_a_broken_package_raises_is_the_reason(monkeypatch: pytest.Monk
         open_model(model_file, "openvino")
 
 
-def test_onnxruntime_that_is_broken_is_the_reason(tmp_path: Path, model_file: Path) -> None:
+@pytest.mark.parametrize("command", ["run", "doctor"])
+def test_onnxruntime_that_is_broken_is_the_reason(tmp_path: Path, model_file: Path, command: str) -> None:
     broken = tmp_path / "onnxruntime" / "__init__.py"
     broken.parent.mkdir()
     broken.write_text("raise ImportError('DLL load failed while importing onnxruntime_pybind11_state')")
     code = "from batch.cli import main; main()"
+    others = [str(tmp_path), "--out", str(tmp_path / "out")] if command == "run" else []
     done = subprocess.run(
-        [sys.executable, "-c", code, "run", str(tmp_path), "--out", str(tmp_path / "out"), "--model", str(model_file)],
+        [sys.executable, "-c", code, command, *others, "--model", str(model_file)],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,
         text=True,
@@ -228,26 +202,6 @@ def test_a_cpu_that_openvino_does_not_support_is_the_reason(model_file: Path, mo
     monkeypatch.setattr(engine.load(), "Core", lambda: type("Core", (), {"get_property": refuse})())
     with pytest.raises(DeviceError, match=r"does not work on this machine: Device .*not registered\. Use --device cpu"):
         open_model(model_file, "openvino")
-
-
-def test_a_session_that_did_not_take_the_provider_is_refused(model_file: Path) -> None:
-    plan = dataclasses.replace(cpu.reference(), provider=nvidia.CUDA, device="cuda:0")
-    with pytest.raises(
-        DeviceError, match=r"CUDAExecutionProvider did not load \(onnxruntime gave no reason\)"
-    ) as raised:
-        OrtSession(model_file, plan)
-    assert not raised.value.available
-
-
-def test_a_session_whose_work_was_placed_elsewhere_is_refused(
-    model_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A provider may be in a session's list and get none of the work: here CUDA's, by its list."""
-    plan = dataclasses.replace(cpu.reference(), provider=nvidia.CUDA, device="cuda:0")
-    monkeypatch.setattr(onnxruntime.InferenceSession, "get_providers", lambda _: [nvidia.CUDA, "CPUExecutionProvider"])
-    with pytest.raises(DeviceError, match=r"not all of the network .* but Conv on CPUExecutionProvider") as raised:
-        OrtSession(model_file, plan)
-    assert raised.value.available
 
 
 def test_a_run_that_fails_names_the_device(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,77 +265,10 @@ assert "torch" not in sys.modules and "onnx" not in sys.modules
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@without_gpu
-def test_cuda_libraries_that_do_not_load_are_the_reason(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver but no CUDA libraries: onnxruntime hands out a CPU session without an error."""
-    monkeypatch.setattr(nvidia, "list_gpus", lambda: [Gpu("Pretended")])
-    with pytest.raises(DeviceError, match="CUDAExecutionProvider did not load") as raised:
-        open_model(model_file, "cuda")
-    assert raised.value.device == "cuda:0"
-    with pytest.raises(DeviceError, match=r"there are 1 GPU\(s\), numbered from 0"):
-        open_model(model_file, "cuda:3")
-
-
-@pytest.mark.parametrize(
-    ("installed", "said"), [(False, 'pip install "onnxruntime-gpu[cuda,cudnn]"'), (True, "update the driver")]
-)
-def test_what_is_installed_is_not_to_be_installed(
-    monkeypatch: pytest.MonkeyPatch, installed: bool, said: str, model_file: Path
-) -> None:
-    def version(package: str) -> str:
-        if installed:
-            return "9.1"
-        raise metadata.PackageNotFoundError(package)
-
-    monkeypatch.setattr(nvidia, "list_gpus", lambda: [Gpu("Pretended")])
-    monkeypatch.setattr(metadata, "version", version)
-    request = Request(model_file, read_contract(model_file), "")
-    (plan,) = plans_for("cuda", request)
-    assert said in plan.hint
-
-
 def test_the_bundled_model_is_found_or_missed_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled, "NAME", "absent.onnx")
     with pytest.raises(ContractError, match=r"absent\.onnx.*Install seglab again"):
         bundled.bundled_model()
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("batch", [None, 4])
-def test_cuda_gives_the_same_probabilities(
-    model_file: Path, pictures: NDArray[np.uint8], expected: NDArray[np.float32], batch: int | None
-) -> None:
-    model = open_model(model_file, "cuda", batch=batch)
-    assert model.device.provider == "CUDAExecutionProvider"
-    np.testing.assert_allclose(model.prob(pictures), expected, atol=1e-4)
-    images = blobs(np.random.default_rng(3), 301, 222)[0][None]
-    mask = open_model(model_file, "cpu").mask(images)
-    assert np.mean(model.mask(images) != mask) < 1e-4
-
-
-def test_tensorrt_is_told_to_keep_engines_of_one_model_and_shape(
-    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What it then does has to be seen on a GPU."""
-    monkeypatch.setenv("SEGLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(nvidia, "list_gpus", lambda: [Gpu("H200")])
-    (plan,) = plans_for("tensorrt", Request(model_file, read_contract(model_file), ""))
-    told = nvidia.keeping_engines(plan, "a" * 64, (8, 64, 64))
-    name, options = told.providers[0]
-    folder = Path(options["trt_engine_cache_path"])
-    assert (name, options["device_id"], options["trt_engine_cache_enable"]) == (nvidia.TENSORRT, "0", "1")
-    assert told.providers[1:] == plan.providers[1:]
-    assert folder.is_dir()
-    others = [
-        nvidia.keeping_engines(plan, "a" * 64, (4, 64, 64)),
-        nvidia.keeping_engines(plan, "b" * 64, (8, 64, 64)),
-        nvidia.keeping_engines(dataclasses.replace(plan, detail="L4"), "a" * 64, (8, 64, 64)),
-    ]
-    assert len({str(folder), *(entry.providers[0][1]["trt_engine_cache_path"] for entry in others)}) == 4
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("SEGLAB_CACHE", str(tmp_path / "file"))
-    assert nvidia.keeping_engines(plan, "a" * 64, None) is plan
-    assert nvidia.keeping_engines(cpu.reference(), "a" * 64, None) == cpu.reference()
 
 
 @pytest.mark.parametrize(
