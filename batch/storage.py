@@ -37,13 +37,13 @@ def connect(url: str) -> tuple[Any, str]:
 
 
 @contextlib.contextmanager
-def mapped_errors(source: str) -> Iterator[None]:
+def storage_errors(source: str) -> Iterator[None]:
     try:
         yield
     except (SourceError, FileNotFoundError):
         raise
     except Exception as error:  # each storage has errors of its own
-        raise SourceError(f"{printable(source)} cannot be read: {brief(error)}; {NOT_THERE}") from error
+        raise SourceError(f"{printable(source)} cannot be read: {first_line(error)}; {NOT_THERE}") from error
 
 
 @contextlib.contextmanager
@@ -53,9 +53,9 @@ def as_os_error(place: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise FileNotFoundError(2, "nothing is there", place) from error
     except Exception as error:  # each storage has errors of its own
-        raise OSError(5, brief(error), place) from error
+        raise OSError(5, first_line(error), place) from error
 
 
-def brief(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

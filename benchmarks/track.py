@@ -1,6 +1,6 @@
 """Is this version as fast and as right as an earlier one? ``python -m benchmarks.track --base COMMIT``.
 
-Unpacks the base beside the checkout and runs both, command by command in turn, in one job and with the same libraries:
+Unpacks the base beside the checkout and runs both, command by command in turn, in one task and with the same libraries:
 the package's network in fp32 and int8 on each device, and a network that computes nothing, which shows what the rest
 costs. Appends one line to ``benchmarks/history.jsonl``, draws ``docs/track.png``, and ends with exit code 1 where
 
@@ -47,7 +47,7 @@ DEVICES = ("cpu", "openvino")
 
 
 @dataclass(frozen=True)
-class Plan:
+class Amount:
     """How much is measured: images of 600x450, camera originals, tiny images, and pairs of runs."""
 
     images: int = 384
@@ -57,7 +57,7 @@ class Plan:
     devices: Sequence[str] = DEVICES
 
 
-QUICK = Plan(images=24, originals=4, tiny=300, pairs=1)
+QUICK = Amount(images=24, originals=4, tiny=300, pairs=1)
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Way:
 @click.command()
 @click.option("--base", help="Commit or tag to compare with.  [default: the last release tag, or the commit before]")
 @click.option("--head", help="Commit to measure.  [default: this checkout]")
-@click.option("--pairs", type=click.IntRange(min=1), help=f"Pairs of runs.  [default: {Plan.pairs}]")
+@click.option("--pairs", type=click.IntRange(min=1), help=f"Pairs of runs.  [default: {Amount.pairs}]")
 @click.option("--device", "devices", multiple=True, default=DEVICES, show_default=True)
 @click.option("--quick", is_flag=True, help="Little of everything: does it work, and is Dice the same?")
 @click.option("--history", type=click.Path(path_type=Path), default=HISTORY, help="File to append to.")
@@ -94,14 +94,14 @@ def main(
     picture: Path,
 ) -> None:
     """Measure two versions in turn, keep what came of it, and fail where this one is slower or less right."""
-    about = QUICK if quick else Plan()
-    plan = Plan(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
+    about = QUICK if quick else Amount()
+    amount = Amount(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         before = unpacked(base or default_base(), root / "base")
         after = unpacked(head, root / "head") if head else working_tree()
-        click.echo(f"{after.commit} against {before.commit}, runs in turn: {plan.pairs}", err=True)
-        entry = measured(before, after, plan, root, DATA if DATA.is_dir() else None)
+        click.echo(f"{after.commit} against {before.commit}, runs in turn: {amount.pairs}", err=True)
+        entry = measured(before, after, amount, root, DATA if DATA.is_dir() else None)
     append(history, entry)
     plot(read(history), picture)
     for line in table(entry):
@@ -110,33 +110,33 @@ def main(
         raise click.ClickException("; ".join(entry["failures"]))
 
 
-def measured(before: Tree, after: Tree, plan: Plan, root: Path, data: Path | None) -> Entry:
+def measured(before: Tree, after: Tree, amount: Amount, root: Path, data: Path | None) -> Entry:
     """Return the entry of two versions; ``data``: real images with truth, synthetic ones are judged without."""
     predictor = Predictor(load_checkpoint(CHECKPOINT))
-    archive = photos(root / "photos", plan.images, predictor)
-    judged = originals(data, root / "originals", plan.originals, predictor) if data else archive
-    tiny = write_tar(root / "tiny.tar", plan.tiny)
+    archive = photos(root / "photos", amount.images, predictor)
+    judged = originals(data, root / "originals", amount.originals, predictor) if data else archive
+    tiny = write_tar(root / "tiny.tar", amount.tiny)
     images = archive.images[0].parent
-    ways = [Way(device, model, images) for device in plan.devices for model in (None, INT8_MODEL)]
+    ways = [Way(device, model, images) for device in amount.devices for model in (None, INT8_MODEL)]
     nothing = Way("cpu", null_model(root / "null.onnx"), tiny)
     loop: list[float] = []
     original = OriginalLoop(predictor.checkpoint, "cpu")
-    for number in range(plan.pairs):
+    for number in range(amount.pairs):
         loop.append(timed(lambda: original.run(archive.images, root / "loop")))
         shutil.rmtree(root / "loop")
         for way in (*ways, nothing):
             _run_pair(way, before, after, root, turned=bool(number % 2))
-    rows = [_row(way, plan.images, loop) | _quality(way, judged, before, after, root) for way in ways]
-    rows.append(_row(nothing, plan.tiny, []) | {"precision": "no network"})
+    rows = [_row(way, amount.images, loop) | _quality(way, judged, before, after, root) for way in ways]
+    rows.append(_row(nothing, amount.tiny, []) | {"precision": "no network"})
     entry = {
         "when": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": after.commit,
         "base": before.commit,
         "machine": machine(),
-        "pairs": plan.pairs,
-        "images": plan.images,
+        "pairs": amount.pairs,
+        "images": amount.images,
         "judged_on": f"{len(judged.pairs)} {judged.name}",
-        "loop_images_per_second": round(plan.images / statistics.median(loop), 2),
+        "loop_images_per_second": round(amount.images / statistics.median(loop), 2),
         "rows": rows,
     }
     return entry | {"failures": list(failures(entry))}

@@ -11,7 +11,7 @@ from batch.executors.timing import Clock
 from batch.executors.trace import Trace
 from batch.outputs.base import Store
 from batch.outputs.probabilities import ProbFiles
-from batch.steps.task import Job
+from batch.steps.task import Task
 
 if TYPE_CHECKING:
     from export.contract import Contract
@@ -27,9 +27,9 @@ WHOLE_IMAGES_IN_FLIGHT = 6
 
 
 class Pipe(Protocol):
-    """Takes jobs and gives them back finished: threads, a loop, or processes. A context manager.
+    """Takes tasks and gives them back finished: threads, a loop, or processes. A context manager.
 
-    ``in_flight``: jobs handed in and not yet taken out. ``wants``: so many are worth waiting for before work begins.
+    ``in_flight``: tasks handed in and not yet taken out. ``wants``: so many are worth waiting for before work begins.
     """
 
     in_flight: int
@@ -41,13 +41,13 @@ class Pipe(Protocol):
     def __exit__(self, *_: object) -> None:
         """Stop."""
 
-    def submit(self, job: Job) -> None:
-        """Hand in a job."""
+    def submit(self, task: Task) -> None:
+        """Hand in a task."""
 
     def end_of_input(self) -> None:
-        """Say that no job will follow."""
+        """Say that no task will follow."""
 
-    def results(self, *, wait: bool) -> Iterator[Job]:
+    def results(self, *, wait: bool) -> Iterator[Task]:
         """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
 
     def wake(self) -> None:

@@ -11,10 +11,10 @@ from batch.executors.timing import Clock
 from batch.figures import Figures
 from batch.settings import RunSettings
 from batch.sources.bytes import ByteSource
-from batch.steps.task import Job
+from batch.steps.task import Task
 
 HANDFUL = 16
-"""Jobs that are sent together, either way, so that small images do not cost a message each."""
+"""Tasks that are sent together, either way, so that small images do not cost a message each."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Failed:
 
 
 class Order(NamedTuple):
-    """A job as it is sent: see :class:`batch.steps.task.Job`."""
+    """A task as it is sent: see :class:`batch.steps.task.Task`."""
 
     row: int
     path: str
@@ -54,7 +54,7 @@ class Order(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a job: see :class:`batch.steps.task.Job`.
+    """What became of a task: see :class:`batch.steps.task.Task`.
 
     ``size``: of the image file in bytes. ``mask``: the mask's file, where it is sent back.
     """
@@ -67,10 +67,10 @@ class Outcome(NamedTuple):
     error: str | None
     mask: bytes | None
 
-    def onto(self, job: Job) -> None:
-        """Note it in the job that is waiting for it."""
-        job.bytes, job.mtime_ns, job.seconds = self.size, self.mtime_ns, self.seconds
-        job.figures, job.error = self.figures, self.error
+    def onto(self, task: Task) -> None:
+        """Note it in the task that is waiting for it."""
+        task.bytes, task.mtime_ns, task.seconds = self.size, self.mtime_ns, self.seconds
+        task.figures, task.error = self.figures, self.error
 
 
 @dataclass(frozen=True)

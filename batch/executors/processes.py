@@ -1,6 +1,6 @@
 """Several processes with a pipeline each, behind the face of one; the ledger, and an archive of masks, stay here.
 
-Each process is spoken to over a socket pair: jobs go out, results come back. Where one ends by itself, the run ends
+Each process is spoken to over a socket pair: tasks go out, results come back. Where one ends by itself, the run ends
 with an error, and what it had under way stays pending.
 """
 
@@ -29,7 +29,7 @@ from batch.outputs.base import Store
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.spec import Output
 from batch.settings import RunSettings
-from batch.steps.task import NOTHING, Job, blame
+from batch.steps.task import NOTHING, Task, blame
 
 
 @dataclass
@@ -85,7 +85,7 @@ class CrewEngine:
 
 
 class Crew:
-    """Takes jobs, gives them back finished, in any order: see :class:`~batch.executors.base.Pipe`. For one thread."""
+    """Takes tasks, gives them back finished, in any order: see :class:`~batch.executors.base.Pipe`. For one thread."""
 
     wants = 1
 
@@ -100,8 +100,8 @@ class Crew:
         self.in_flight = 0
         self._members, self._opened = members, opened
         self._settings, self._store, self._trace = settings, store, trace
-        self._jobs: dict[int, Job] = {}
-        self._finished: deque[Job] = deque()
+        self._tasks: dict[int, Task] = {}
+        self._finished: deque[Task] = deque()
         self._woken, self._waker = socket_pair(duplex=False)
         self._over = False
 
@@ -137,23 +137,23 @@ class Crew:
         """Is anything finished and not yet taken?"""
         return bool(self._finished)
 
-    def submit(self, job: Job) -> None:
-        """Hand in a job, to the process that has least to do; a redraw is done here."""
+    def submit(self, task: Task) -> None:
+        """Hand in a task, to the process that has least to do; a redraw is done here."""
         self.in_flight += 1
-        if job.redraw:
-            self._redraw(job)
-            self._finished.append(job)
+        if task.redraw:
+            self._redraw(task)
+            self._finished.append(task)
             return
-        self._jobs[job.row] = job
+        self._tasks[task.row] = task
         member = min(self._members, key=lambda member: member.under_way)
         member.under_way += 1
-        member.waiting.append(Order(job.row, job.path, job.mask, job.bytes, job.mtime_ns, job.content))
-        job.content = NOTHING  # it may be all of an image, which is the other process's now
+        member.waiting.append(Order(task.row, task.path, task.mask, task.bytes, task.mtime_ns, task.content))
+        task.content = NOTHING  # it may be all of an image, which is the other process's now
         if len(member.waiting) >= HANDFUL:
             self._send(member)
 
     def end_of_input(self) -> None:
-        """Say that no job will follow."""
+        """Say that no task will follow."""
         self._tell_all("end")
 
     def wake(self) -> None:
@@ -161,7 +161,7 @@ class Crew:
         with contextlib.suppress(OSError):  # it is over
             self._waker.send(None)
 
-    def results(self, *, wait: bool) -> Iterator[Job]:
+    def results(self, *, wait: bool) -> Iterator[Task]:
         """Yield what is finished; see :class:`~batch.executors.base.Pipe`.
 
         Raises :class:`ProcessError` for what a process raises, or if it ends by itself.
@@ -175,7 +175,7 @@ class Crew:
             yield self._finished.popleft()
 
     @functools.cached_property
-    def _redraw(self) -> Callable[[Job], None]:
+    def _redraw(self) -> Callable[[Task], None]:
         from batch.steps.stages import Sink
 
         threshold = self._opened.contract.threshold
@@ -215,15 +215,15 @@ class Crew:
                 self._take_in(member, outcome)
 
     def _take_in(self, member: _Member, outcome: Outcome) -> None:
-        job = self._jobs.pop(outcome.row)
-        outcome.onto(job)
-        if outcome.mask is not None and job.error is None:
+        task = self._tasks.pop(outcome.row)
+        outcome.onto(task)
+        if outcome.mask is not None and task.error is None:
             try:
-                self._store.write(job.mask, outcome.mask)
+                self._store.write(task.mask, outcome.mask)
             except OSError as error:
-                blame(job, self._store, error)
+                blame(task, self._store, error)
         member.under_way -= 1
-        self._finished.append(job)
+        self._finished.append(task)
 
 
 def part_of(profile: Path, index: int) -> Path:

@@ -1,6 +1,6 @@
 """The stages side by side: decoding threads, one thread that runs the model, writing threads, and one bound on it all.
 
-The queues have no limits of their own: what is in flight is counted where jobs are handed in and results taken out,
+The queues have no limits of their own: what is in flight is counted where tasks are handed in and results taken out,
 by one thread, so that nothing can overtake the bound and nothing can wait in a circle.
 """
 
@@ -18,15 +18,15 @@ import cv2
 from batch.executors.timing import Clock
 from batch.executors.trace import Trace
 from batch.steps.stages import Workshop
-from batch.steps.task import Job
+from batch.steps.task import Task
 
 JOIN_SECONDS = 60.0
 
-JobQueue = queue.SimpleQueue[Job | None]
+TaskQueue = queue.SimpleQueue[Task | None]
 
 
 class Pipeline:
-    """Takes jobs, gives them back finished, in any order: see :class:`~batch.executors.base.Pipe`. For one thread.
+    """Takes tasks, gives them back finished, in any order: see :class:`~batch.executors.base.Pipe`. For one thread.
 
     ``decoders``, ``sinks``: threads that read and decode, and that write.
     """
@@ -36,11 +36,11 @@ class Pipeline:
     def __init__(self, workshop: Workshop, decoders: int, sinks: int, trace: Trace | None = None) -> None:
         self.in_flight = 0
         self.clocks: list[Clock] = []
-        self._finished = JobQueue()
+        self._finished = TaskQueue()
         self._sinks = sinks
         self._workshop = workshop
         self._trace = trace
-        self._to_decode, self._to_infer, self._to_sink = (JobQueue() for _ in range(3))
+        self._to_decode, self._to_infer, self._to_sink = (TaskQueue() for _ in range(3))
         self._stopped = False
         self._decoders = self._decoding = decoders
         self._lock = threading.Lock()
@@ -61,29 +61,29 @@ class Pipeline:
         self.stop()
         cv2.setNumThreads(self._cv_threads)
 
-    def submit(self, job: Job) -> None:
-        """Hand in a job; a redraw goes straight to the sinks."""
+    def submit(self, task: Task) -> None:
+        """Hand in a task; a redraw goes straight to the sinks."""
         self.in_flight += 1
-        (self._to_sink if job.redraw else self._to_decode).put(job)
+        (self._to_sink if task.redraw else self._to_decode).put(task)
 
     def end_of_input(self) -> None:
-        """Say that no job will follow, so that the last batch is run though it is not full."""
+        """Say that no task will follow, so that the last batch is run though it is not full."""
         for _ in range(self._decoders):
             self._to_decode.put(None)
 
-    def results(self, *, wait: bool) -> Iterator[Job]:
+    def results(self, *, wait: bool) -> Iterator[Task]:
         """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
         wait = wait and self.in_flight > 0
         while True:
             try:
-                job = self._finished.get(block=wait)
+                task = self._finished.get(block=wait)
             except queue.Empty:
                 return
-            if job is None:
+            if task is None:
                 return
             wait = False
             self.in_flight -= 1
-            yield job
+            yield task
 
     @property
     def has_results(self) -> bool:
@@ -118,33 +118,33 @@ class Pipeline:
         try:
             body(clock)
         except BaseException as error:  # a thread must not die in silence: the run would wait for ever
-            self._finished.put(Job(0, "", "", 0, 0, fatal=error))
+            self._finished.put(Task(0, "", "", 0, 0, fatal=error))
 
-    def _take(self, waiting: JobQueue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Job]:
-        """Yield jobs until the end of input, or (if not ``to_the_end``) a stop."""
+    def _take(self, waiting: TaskQueue, clock: Clock, *, to_the_end: bool = False) -> Iterator[Task]:
+        """Yield tasks until the end of input, or (if not ``to_the_end``) a stop."""
         while True:
             queued, start = waiting.qsize(), time.perf_counter()
-            job = waiting.get()
+            task = waiting.get()
             clock.waited(start, queued)
-            if job is None or (self._stopped and not to_the_end):
+            if task is None or (self._stopped and not to_the_end):
                 return
-            yield job
+            yield task
 
     def _decode(self, clock: Clock) -> None:
-        for job in self._take(self._to_decode, clock):
+        for task in self._take(self._to_decode, clock):
             start = time.perf_counter()
-            self._workshop.decoder(job)
-            clock.worked(start, image=job.path)
-            (self._finished if job.error else self._to_infer).put(job)
+            self._workshop.decoder(task)
+            clock.worked(start, image=task.path)
+            (self._finished if task.error else self._to_infer).put(task)
         with self._lock:
             self._decoding -= 1
             if self._decoding == 0:
                 self._to_infer.put(None)
 
     def _infer(self, clock: Clock) -> None:
-        group: list[Job] = []
-        for job in self._take(self._to_infer, clock):
-            group.append(job)
+        group: list[Task] = []
+        for task in self._take(self._to_infer, clock):
+            group.append(task)
             if len(group) == self._workshop.batch:
                 self._infer_group(group, clock)
                 group = []
@@ -153,16 +153,16 @@ class Pipeline:
         for _ in range(self._sinks):
             self._to_sink.put(None)
 
-    def _infer_group(self, group: list[Job], clock: Clock) -> None:
+    def _infer_group(self, group: list[Task], clock: Clock) -> None:
         start = time.perf_counter()
         self._workshop.inference(group)
         clock.worked(start, len(group), batch=len(group))
-        for job in group:
-            (self._finished if job.error else self._to_sink).put(job)
+        for task in group:
+            (self._finished if task.error else self._to_sink).put(task)
 
     def _write(self, clock: Clock) -> None:
-        for job in self._take(self._to_sink, clock, to_the_end=True):
+        for task in self._take(self._to_sink, clock, to_the_end=True):
             start = time.perf_counter()
-            self._workshop.sink(job)
-            clock.worked(start, image=job.path)
-            self._finished.put(job)
+            self._workshop.sink(task)
+            clock.worked(start, image=task.path)
+            self._finished.put(task)

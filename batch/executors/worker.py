@@ -1,4 +1,4 @@
-"""A process of a crew: it opens the model on its share, and runs jobs through a pipeline of its own."""
+"""A process of a crew: it opens the model on its share, and runs tasks through a pipeline of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from batch.executors.trace import tracing
 from batch.outputs.base import MaskFiles
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.spec import Output
-from batch.steps.task import Job
+from batch.steps.task import Task
 from seglab.errors import SeglabError
 
 PARTIAL_BATCH_SECONDS = 0.05
@@ -66,13 +66,13 @@ class Reports:
         """Are there many, or did they wait for long?"""
         return len(self._outcomes) >= HANDFUL or time.monotonic() - self._sent > REPORT_SECONDS
 
-    def add(self, jobs: Iterable[Job]) -> None:
-        """Take what became of jobs. Raises what must end the run."""
-        for job in jobs:
-            if job.fatal is not None:
-                raise job.fatal
-            mask = self._relay.take(job.mask) if self._relay is not None else None
-            found = (job.row, job.bytes, job.mtime_ns, job.figures, job.seconds, job.error, mask)
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Take what became of tasks. Raises what must end the run."""
+        for task in tasks:
+            if task.fatal is not None:
+                raise task.fatal
+            mask = self._relay.take(task.mask) if self._relay is not None else None
+            found = (task.row, task.bytes, task.mtime_ns, task.figures, task.seconds, task.error, mask)
             self._outcomes.append(Outcome(*found))
 
     def send(self) -> None:
@@ -173,4 +173,4 @@ def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipe, words: set[str],
                 pipeline.end_of_input()
             return
         for order in message:
-            pipeline.submit(Job(*order))
+            pipeline.submit(Task(*order))

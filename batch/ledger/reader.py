@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from batch.ledger.records import RunRecord
-from batch.ledger.schema import MASKS, encode, ledger_path, mapped_errors, open_for_reading
+from batch.ledger.schema import MASKS, encode, ledger_path, open_for_reading, sqlite_errors
 from batch.naming import clash_key
 
 STATUSES = ("done", "failed", "pending")
@@ -81,7 +81,7 @@ class LedgerReader:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`."""
-        with mapped_errors(self._path), closing(self._connection.cursor()) as cursor:
+        with sqlite_errors(self._path), closing(self._connection.cursor()) as cursor:
             cursor.row_factory = sqlite3.Row
             for row in cursor.execute("SELECT * FROM items ORDER BY id"):
                 yield dict(row)
@@ -105,7 +105,7 @@ class LedgerReader:
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""
-        with mapped_errors(self._path), closing(self._connection.cursor()) as cursor:
+        with sqlite_errors(self._path), closing(self._connection.cursor()) as cursor:
             cursor.row_factory = sqlite3.Row
             row = cursor.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         if row is None:
@@ -116,5 +116,5 @@ class LedgerReader:
         return RunRecord(**values)
 
     def _query(self, sql: str, parameters: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             yield from self._connection.execute(sql, parameters)

@@ -68,7 +68,7 @@ def ledger_path(out: Path) -> Path:
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
     """Open or make a ledger, in WAL mode. Raises :class:`OutputError`."""
-    with mapped_errors(path):
+    with sqlite_errors(path):
         connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
         try:
             _require_ours(connection, path, may_be_empty=True)
@@ -91,7 +91,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
             f"No ledger in {path.parent} (no {LEDGER_NAME}); expected the output folder of a run. "
             "Check the path, or run `seg-batch run` first."
         )
-    with mapped_errors(path):
+    with sqlite_errors(path):
         connection = _connect_readonly(path)
         try:
             _require_ours(connection, path, may_be_empty=False)
@@ -103,7 +103,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 @contextlib.contextmanager
-def mapped_errors(path: Path) -> Iterator[None]:
+def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into :class:`OutputError`."""
     try:
         yield

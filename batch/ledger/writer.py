@@ -17,9 +17,9 @@ from typing import Any
 
 from batch.errors import OutputError
 from batch.figures import Figures
+from batch.ledger.claims import Claims, Present
 from batch.ledger.records import Claim, Claimed, RunRecord, now
-from batch.ledger.reservations import Claims, Present
-from batch.ledger.schema import MASKS, encode, ledger_path, mapped_errors, open_for_writing
+from batch.ledger.schema import MASKS, encode, ledger_path, open_for_writing, sqlite_errors
 from batch.naming import NameTemplate
 from batch.sources.image_ref import ImageRef
 
@@ -80,14 +80,14 @@ def locked(out: Path) -> Iterator[None]:
 def reopen(out: Path, masks: Iterable[str]) -> None:
     """Let the next run do images again, named by their masks. To be called while the output folder is held."""
     path = ledger_path(out)
-    with mapped_errors(path), contextlib.closing(open_for_writing(path)) as connection, connection:
+    with sqlite_errors(path), contextlib.closing(open_for_writing(path)) as connection, connection:
         connection.executemany(REOPEN_ITEM, ((encode(mask),) for mask in masks))
 
 
 class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
-    ``present``: see :data:`batch.ledger.reservations.Present`. ``masks``: where they go, unless in the folder itself.
+    ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where they go, unless in the folder itself.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Ledger:
         self._last_commit = time.monotonic()
         self._noted: list[Finish] = []
         try:
-            with mapped_errors(self._path):
+            with sqlite_errors(self._path):
                 self._require_template()
                 self._require_masks()
                 self._run = self._begin(record)
@@ -124,13 +124,13 @@ class Ledger:
 
     def unfinished(self) -> list[str]:
         """Return the mask names of items that a run took on and did not finish."""
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in order, and commit: nothing may be written before."""
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             claimed = self._claims.claim(items)
             if any(entry.claim is Claim.TODO for entry in claimed):
                 self.commit()
@@ -147,13 +147,13 @@ class Ledger:
     def commit(self) -> None:
         """Put what was noted on record."""
         self._put_down()
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             self._connection.commit()
         self._last_commit = time.monotonic()
 
     def _put_down(self) -> None:
         at = now()
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             self._connection.executemany(FINISH_ITEM, [self._finished(finish, at) for finish in self._noted])
         self._noted.clear()
 
@@ -169,7 +169,7 @@ class Ledger:
 
     def end_run(self, summary: dict[str, Any]) -> None:
         """Note the run's end, with its counts and rate."""
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             self._connection.execute(
                 "UPDATE runs SET finished_at = ?, summary = ? WHERE id = ?", (now(), json.dumps(summary), self._run)
             )

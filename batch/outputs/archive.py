@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import OutputError, printable
-from batch.ledger.schema import decode, encode, mapped_errors
+from batch.ledger.schema import decode, encode, sqlite_errors
 from batch.naming import SUFFIX
 from batch.outputs.framing import Frame, Framing
 
@@ -47,7 +47,7 @@ class _Index:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._last_commit = time.monotonic()
-        with mapped_errors(path):
+        with sqlite_errors(path):
             self._connection = sqlite3.connect(path, check_same_thread=False)
             self._connection.text_factory = decode
             self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {TABLES}")
@@ -90,7 +90,7 @@ class _Index:
     def commit(self) -> None:
         self._execute("DELETE FROM state")
         self._execute("INSERT INTO state VALUES (?, ?)", self.end, self.complete_size)
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             self._connection.commit()
         self._last_commit = time.monotonic()
 
@@ -98,7 +98,7 @@ class _Index:
         self._connection.close()
 
     def _execute(self, sql: str, *values: object) -> sqlite3.Cursor:
-        with mapped_errors(self._path):
+        with sqlite_errors(self._path):
             return self._connection.execute(sql, values)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from batch.errors import OutputError, SourceError, printable
 from batch.naming import SUFFIX
-from batch.storage import as_os_error, brief, connect, is_url
+from batch.storage import as_os_error, connect, first_line, is_url
 
 RIGHTS = "Expected a bucket that is there, and rights to list, read and write it. Correct one of them, then run again."
 
@@ -65,7 +65,7 @@ class RemoteStore:
             try:
                 self._listed = {folder: set(self._list(self._path(folder)))}
             except Exception as error:  # each storage has errors of its own
-                raise OutputError(f"{self.where(folder)} cannot be listed: {brief(error)}. {RIGHTS}") from error
+                raise OutputError(f"{self.where(folder)} cannot be listed: {first_line(error)}. {RIGHTS}") from error
         return self._path(mask) in self._listed[folder]
 
     def remove(self, mask: str) -> None:
@@ -78,7 +78,7 @@ class RemoteStore:
         try:
             found = self._files.find(self._root)
         except Exception as error:  # each storage has errors of its own
-            raise OutputError(f"{self._url} cannot be listed: {brief(error)}. {RIGHTS}") from error
+            raise OutputError(f"{self._url} cannot be listed: {first_line(error)}. {RIGHTS}") from error
         for path in sorted(found):
             if path.lower().endswith(SUFFIX):
                 yield path.removeprefix(self._root).lstrip("/")

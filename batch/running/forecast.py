@@ -23,7 +23,7 @@ from batch.running.runner import describe, device_of_masks, sources_of
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef, SourceReport
-from batch.steps.task import Job
+from batch.steps.task import Task
 from export.runtime.model import Model
 
 FORMAT_VERSION = 1
@@ -151,7 +151,7 @@ def _sampled(items: Iterator[ImageRef], limit: int | None) -> list[ImageRef]:
 def _measure(sample: Sequence[ImageRef], settings: RunSettings, model: Model, found: Forecast) -> None:
     store = _Nowhere()
     pipeline, bound = set_up(replace(settings, overlays=None), model, store)
-    waiting = [Job(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]
+    waiting = [Task(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]
     start = time.perf_counter()
     with pipeline:
         while waiting or pipeline.in_flight:
@@ -159,13 +159,13 @@ def _measure(sample: Sequence[ImageRef], settings: RunSettings, model: Model, fo
                 pipeline.submit(waiting.pop())
                 if not waiting:
                     pipeline.end_of_input()
-            for job in pipeline.results(wait=True):
-                if job.fatal is not None:
-                    raise job.fatal
-                if job.error is not None:
-                    found.failed[job.path] = job.error
+            for task in pipeline.results(wait=True):
+                if task.fatal is not None:
+                    raise task.fatal
+                if task.error is not None:
+                    found.failed[task.path] = task.error
                 else:
-                    found.sizes.append(job.size)
+                    found.sizes.append(task.size)
     found.seconds = time.perf_counter() - start
     found.sampled = len(sample)
     found.mask_bytes = store.bytes

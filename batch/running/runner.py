@@ -26,7 +26,7 @@ from batch.running.tools import tool_versions
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
-from batch.steps.task import Job
+from batch.steps.task import Task
 from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ class Runner:
     def _wind_up(self, pipeline: Pipe, ledger: Ledger) -> Iterator[Result]:
         """Settle what was under way when the run was stopped, and end it."""
         while pipeline.has_results:
-            for job in pipeline.results(wait=False):
-                if job.fatal is None:
-                    yield self._finish(job, ledger)
+            for task in pipeline.results(wait=False):
+                if task.fatal is None:
+                    yield self._finish(task, ledger)
         with _storing(self.output.name):
             self._store.close()
         self.report.notes = pipeline.notes
@@ -152,9 +152,9 @@ class Runner:
                 at_end = not chunk
                 if at_end:
                     pipeline.end_of_input()
-            for job in pipeline.results(wait=not has_room):
+            for task in pipeline.results(wait=not has_room):
                 start = time.perf_counter()
-                result = self._finish(job, ledger)
+                result = self._finish(task, ledger)
                 self._booking.worked(start)
                 yield result
             if self._most_failures is not None:
@@ -173,9 +173,9 @@ class Runner:
                 self._accepted += 1
                 if entry.item.content.held:
                     self._holding[entry.row] = entry.item.content.held
-                pipeline.submit(_job(entry))
+                pipeline.submit(_task(entry))
             elif self._lacks_overlay(entry.mask):
-                pipeline.submit(_job(entry, redraw=True))
+                pipeline.submit(_task(entry, redraw=True))
             else:
                 yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
 
@@ -190,19 +190,19 @@ class Runner:
 
         return not overlay_path(self.settings.overlays, mask).exists()
 
-    def _finish(self, job: Job, ledger: Ledger) -> Result:
-        if job.fatal is not None:
-            raise job.fatal
-        self._holding.pop(job.row, None)
-        if job.redraw and job.error is None:
-            return self._result(job.path, job.mask, Status.SKIPPED, seconds=job.seconds)
-        figures = job.figures if job.error is None else None
-        if job.error is not None:
+    def _finish(self, task: Task, ledger: Ledger) -> Result:
+        if task.fatal is not None:
+            raise task.fatal
+        self._holding.pop(task.row, None)
+        if task.redraw and task.error is None:
+            return self._result(task.path, task.mask, Status.SKIPPED, seconds=task.seconds)
+        figures = task.figures if task.error is None else None
+        if task.error is not None:
             with _storing(self.output.name):
-                self._store.remove(job.mask)  # of an earlier state of the image
-        ledger.finish(Finish(job.row, job.bytes, job.mtime_ns, job.seconds, figures, job.error))
-        status = Status.DONE if job.error is None else Status.FAILED
-        return self._result(job.path, job.mask, status, figures=figures, seconds=job.seconds, error=job.error)
+                self._store.remove(task.mask)  # of an earlier state of the image
+        ledger.finish(Finish(task.row, task.bytes, task.mtime_ns, task.seconds, figures, task.error))
+        status = Status.DONE if task.error is None else Status.FAILED
+        return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
 
     def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
         self.report.add(status)
@@ -256,9 +256,9 @@ def _take(items: Iterator[ImageRef], most: int) -> list[ImageRef]:
     return taken
 
 
-def _job(entry: Claimed, *, redraw: bool = False) -> Job:
+def _task(entry: Claimed, *, redraw: bool = False) -> Task:
     item = entry.item
-    return Job(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
+    return Task(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
 
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:

@@ -12,7 +12,7 @@ from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, is_archive, stem
 from batch.sources.bytes import Read, require_bounded
 from batch.sources.image_ref import UNKNOWN, ImageRef, SourceReport, suffix_of
 from batch.sources.source import Opening, Source
-from batch.storage import NOT_THERE, brief, connect, is_url, mapped_errors
+from batch.storage import NOT_THERE, connect, first_line, is_url, storage_errors
 from seglab.errors import ImageError
 
 CHANGE_TIMES = ("LastModified", "last_modified", "mtime", "updated")
@@ -34,7 +34,7 @@ class RemoteBytes:
         try:
             data: bytes = self.files.cat_file(self.path)
         except Exception as error:  # each storage has errors of its own
-            raise ImageError(f"It cannot be fetched: {brief(error)}. Run again to try again.") from error
+            raise ImageError(f"It cannot be fetched: {first_line(error)}. Run again to try again.") from error
         if self.bytes not in (UNKNOWN, len(data)):
             raise ImageError(f"It has {len(data)} bytes; the listing said {self.bytes}. Run again to try again.")
         return Read(data, len(data) if self.bytes == UNKNOWN else self.bytes, self.mtime_ns)
@@ -74,7 +74,7 @@ class RemoteSource:
     def _single(self) -> dict[str, Any] | None:
         """Return the details of what the URL names, if that is one file."""
         files, root = connect(self.source)
-        with mapped_errors(self.source):
+        with storage_errors(self.source):
             try:
                 details: dict[str, Any] = files.info(root)
             except FileNotFoundError:
@@ -87,7 +87,7 @@ class RemoteSource:
         files, root = connect(self.source)
         stack = [root]
         while stack:
-            with mapped_errors(self.source):
+            with storage_errors(self.source):
                 try:
                     listing = sorted(files.ls(stack.pop(), detail=True), key=lambda entry: str(entry["name"]))
                 except FileNotFoundError:
@@ -108,7 +108,7 @@ def open_url(source: str, opening: Opening) -> Source | None:
 def _remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
     """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
     files, path = connect(source)
-    with mapped_errors(source):
+    with storage_errors(source):
         if not files.exists(path):
             raise SourceError(f"Nothing is at {printable(source)}; {NOT_THERE}")
     streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)

@@ -1,4 +1,4 @@
-"""What is done to one image: decode, infer, write. Each stage takes a job and leaves its work, or its reason, in it."""
+"""What is done to one image: decode, infer, write. Each stage takes a task and leaves its work, or a reason, in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch.outputs.probabilities import ProbFiles
 from batch.steps.large_image_lock import passing
 from batch.steps.masks import figures_of, mask_of
 from batch.steps.postprocess import postprocess
-from batch.steps.task import Job, blame
+from batch.steps.task import Task, blame
 from export.errors import DeviceError
 from seglab.errors import SeglabError, TooLargeError
 from seglab.images.reader import Photo, read_fitted, read_mask, read_photo
@@ -57,16 +57,16 @@ class Decoder:
     max_pixels: int
     gate: Path | None = None
 
-    def __call__(self, job: Job) -> None:
+    def __call__(self, task: Task) -> None:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
-            data, job.bytes, job.mtime_ns = job.content.read()
+            data, task.bytes, task.mtime_ns = task.content.read()
             photo = self._decode(data)
-            job.size, job.pixels = photo.size, photo.pixels
+            task.size, task.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
-            job.error = _reason(error)
-        job.seconds += time.perf_counter() - start
+            task.error = _reason(error)
+        task.seconds += time.perf_counter() - start
 
     def _decode(self, data: bytes) -> Photo:
         try:
@@ -92,63 +92,63 @@ class Inference:
         self._model, self._device, self._exact = model, device, exact
         self._has_worked, self._failed_in_a_row = False, 0
 
-    def __call__(self, jobs: Sequence[Job]) -> None:
-        """Fill ``prob`` (and ``whole``) of each job, or ``error`` of those that fail alone as well.
+    def __call__(self, tasks: Sequence[Task]) -> None:
+        """Fill ``prob`` (and ``whole``) of each task, or ``error`` of those that fail alone as well.
 
         Raises :class:`DeviceError` where it is the device and not the images.
         """
         start = time.perf_counter()
         try:
-            self._run_or_halve(jobs)
+            self._run_or_halve(tasks)
             self._has_worked, self._failed_in_a_row = True, 0
         except Exception as error:  # a provider may raise anything
-            self._one_by_one(jobs, error)
-        share = (time.perf_counter() - start) / len(jobs)
-        for job in jobs:
-            job.seconds += share
-            job.pixels = None
+            self._one_by_one(tasks, error)
+        share = (time.perf_counter() - start) / len(tasks)
+        for task in tasks:
+            task.seconds += share
+            task.pixels = None
 
-    def _run_or_halve(self, jobs: Sequence[Job]) -> None:
-        while not self._has_run(jobs):
+    def _run_or_halve(self, tasks: Sequence[Task]) -> None:
+        while not self._has_run(tasks):
             batch = (self._model.batch or 1) // 2
             self._model.use_batch(batch)
             self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
 
-    def _has_run(self, jobs: Sequence[Job]) -> bool:
-        """Run jobs; return False where memory ran out and less may do.
+    def _has_run(self, tasks: Sequence[Task]) -> bool:
+        """Run tasks; return False where memory ran out and less may do.
 
         By then the error is gone, and with its traceback all that held on to the memory.
         """
         try:
-            self._run(jobs)
+            self._run(tasks)
         except DeviceError as error:
             if not error.out_of_memory or self._exact or (self._model.batch or 1) == 1:
                 raise
             return False
         return True
 
-    def _run(self, jobs: Sequence[Job]) -> None:
-        batch = np.stack([_present(job.pixels) for job in jobs])  # (N, S, S, 3)
+    def _run(self, tasks: Sequence[Task]) -> None:
+        batch = np.stack([_present(task.pixels) for task in tasks])  # (N, S, S, 3)
         if self._exact:
             probs, wholes = self._model.prob_and_mask(batch)
-            for job, whole in zip(jobs, wholes, strict=True):
-                job.whole = whole
+            for task, whole in zip(tasks, wholes, strict=True):
+                task.whole = whole
         else:
             probs = self._model.prob(batch)
-        for job, prob in zip(jobs, probs, strict=True):
-            job.prob = prob
+        for task, prob in zip(tasks, probs, strict=True):
+            task.prob = prob
 
-    def _one_by_one(self, jobs: Sequence[Job], error: Exception) -> None:
-        for job in jobs:
+    def _one_by_one(self, tasks: Sequence[Task], error: Exception) -> None:
+        for task in tasks:
             try:
-                if len(jobs) == 1:
+                if len(tasks) == 1:
                     raise error
-                self._run([job])
+                self._run([task])
                 self._has_worked, self._failed_in_a_row = True, 0
             except Exception as reason:  # as above
                 self._failed_in_a_row += 1
-                job.error = f"The model failed on this image: {_reason(reason)}"
-        if all(job.error for job in jobs) and self._is_hopeless(len(jobs)):
+                task.error = f"The model failed on this image: {_reason(reason)}"
+        if all(task.error for task in tasks) and self._is_hopeless(len(tasks)):
             hint = "Try a smaller --batch, or another --device; run again to go on."
             raise DeviceError(self._device, f"it failed while running: {_reason(error)}", hint) from error
 
@@ -167,29 +167,29 @@ class Sink:
     postprocess: Sequence[str] = ()
     probs: ProbFiles | None = None
 
-    def __call__(self, job: Job) -> None:
+    def __call__(self, task: Task) -> None:
         """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
         start = time.perf_counter()
         try:
-            mask = read_mask(self.store.read(job.mask)) if job.redraw else self._write_mask(job)
+            mask = read_mask(self.store.read(task.mask)) if task.redraw else self._write_mask(task)
             if self.overlays is not None:
-                draw_overlay(job.content.read().data, mask, overlay_path(self.overlays, job.mask))
+                draw_overlay(task.content.read().data, mask, overlay_path(self.overlays, task.mask))
         except OSError as error:
-            blame(job, self.store, error)
+            blame(task, self.store, error)
         except Exception as error:  # as in the decoder
-            job.error = _reason(error)
-        job.prob = job.whole = None
-        job.seconds += time.perf_counter() - start
+            task.error = _reason(error)
+        task.prob = task.whole = None
+        task.seconds += time.perf_counter() - start
 
-    def _write_mask(self, job: Job) -> NDArray[np.uint8]:
-        prob = _present(job.prob)
-        mask = mask_of(prob, self.threshold, job.size) if job.whole is None else job.whole
+    def _write_mask(self, task: Task) -> NDArray[np.uint8]:
+        prob = _present(task.prob)
+        mask = mask_of(prob, self.threshold, task.size) if task.whole is None else task.whole
         mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
         if self.probs is not None:
-            self.probs.write(job.mask, prob, job.size)
-        self.store.write(job.mask, encode_mask(mask, self.mask_bits))
-        job.figures = figures
+            self.probs.write(task.mask, prob, task.size)
+        self.store.write(task.mask, encode_mask(mask, self.mask_bits))
+        task.figures = figures
         return mask
 
 

@@ -25,7 +25,7 @@ NOTHING = NoBytes("There is nothing to read.")
 
 
 @dataclass(slots=True)
-class Job:
+class Task:
     """One image on its way through the stages.
 
     ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
@@ -51,11 +51,11 @@ class Job:
     fatal: BaseException | None = None
 
 
-def blame(job: Job, store: MaskFiles, error: OSError) -> None:
+def blame(task: Task, store: MaskFiles, error: OSError) -> None:
     """Note why a mask was not written: its own name, or what would meet the next one as well."""
     if error.errno in NAME_ERRORS:
         said = error.strerror or str(error)
-        job.error = f"The mask {job.mask} cannot be written: {said}. Rename the image, or change --name."
+        task.error = f"The mask {task.mask} cannot be written: {said}. Rename the image, or change --name."
         return
-    job.fatal = cannot_write(store.where(job.mask), error)
-    job.fatal.__cause__ = error
+    task.fatal = cannot_write(store.where(task.mask), error)
+    task.fatal.__cause__ = error

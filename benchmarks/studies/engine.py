@@ -32,7 +32,7 @@ from batch.cores import cores
 from batch.executors.factory import CPU_BATCH
 from batch.settings import RunSettings
 from benchmarks.support.null_network import null_model
-from benchmarks.support.parts import host_seconds, infer_seconds, jobs_of, possible_rate, run_rate
+from benchmarks.support.parts import host_seconds, infer_seconds, possible_rate, run_rate, tasks_of
 from benchmarks.support.places import RESULTS, machine
 from benchmarks.support.plain_loop import plain_loops
 from export.errors import DeviceError
@@ -107,7 +107,7 @@ def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
     processes at once, for two cores at work share what is not theirs alone, and of the engine.
     """
     path = null_model(root / "null.onnx")
-    count = len(jobs_of([images]))
+    count = len(tasks_of([images]))
     found: dict[int, tuple[list[float], list[float]]] = {processes: ([], []) for processes in (1, cores())}
     for _ in range(rounds):
         for processes, (loops, engine) in found.items():

@@ -16,7 +16,7 @@ from batch.running.runner import Runner
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
 from batch.steps.stages import Decoder, Sink
-from batch.steps.task import Job
+from batch.steps.task import Task
 from export.runtime.model import Model
 from export.runtime.probes import probe_images
 from seglab.images.formats import IMAGE_SUFFIXES, MAX_PIXELS
@@ -25,11 +25,11 @@ INFER_RUNS = 9
 HOST_IMAGES = 64
 
 
-def jobs_of(sources: Sequence[Path]) -> list[Job]:
-    """Return a job for each image of the sources; masks are called by numbers."""
+def tasks_of(sources: Sequence[Path]) -> list[Task]:
+    """Return a task for each image of the sources; masks are called by numbers."""
     items = Sources([str(source) for source in sources], IMAGE_SUFFIXES)
     return [
-        Job(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
+        Task(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
     ]
 
 
@@ -42,16 +42,16 @@ def infer_seconds(model: Model, batch: int) -> float:
 def host_seconds(sources: Sequence[Path], size: int, out: Path) -> float:
     """Return the seconds of decoding and writing an image, in one thread; a grey map is taken for the network's."""
     decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
-    jobs = jobs_of(sources)[:HOST_IMAGES]
+    tasks = tasks_of(sources)[:HOST_IMAGES]
     start = time.perf_counter()
-    for job in jobs:
-        decoder(job)
-        if job.pixels is not None:
-            job.prob = job.pixels[..., 0].astype(np.float32) / np.float32(255)
-        sink(job)
+    for task in tasks:
+        decoder(task)
+        if task.pixels is not None:
+            task.prob = task.pixels[..., 0].astype(np.float32) / np.float32(255)
+        sink(task)
     seconds = time.perf_counter() - start
     shutil.rmtree(out)
-    return seconds / len(jobs)
+    return seconds / len(tasks)
 
 
 def possible_rate(infer: Sequence[float], host: Sequence[float]) -> float:

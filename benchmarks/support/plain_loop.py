@@ -17,7 +17,7 @@ from batch.executors.factory import ONE_CORE_BATCH
 from batch.executors.placement import CAN_BIND
 from batch.outputs.base import FolderStore
 from batch.steps.stages import Decoder, Inference, Sink
-from benchmarks.support.parts import jobs_of
+from benchmarks.support.parts import tasks_of
 from export.runtime.opening import open_model
 from seglab.images.formats import MAX_PIXELS
 
@@ -57,14 +57,14 @@ def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int)
     model = open_model(path, "cpu", batch=ONE_CORE_BATCH, threads=1)
     decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     inference = Inference(model, device="cpu", exact=False)
-    jobs = jobs_of([images])[:count][part::parts]
-    for start in range(0, len(jobs), ONE_CORE_BATCH):
-        group = jobs[start : start + ONE_CORE_BATCH]
-        for job in group:
-            decoder(job)
+    tasks = tasks_of([images])[:count][part::parts]
+    for start in range(0, len(tasks), ONE_CORE_BATCH):
+        group = tasks[start : start + ONE_CORE_BATCH]
+        for task in group:
+            decoder(task)
         inference(group)
-        for job in group:
-            sink(job)
+        for task in group:
+            sink(task)
 
 
 if __name__ == "__main__":

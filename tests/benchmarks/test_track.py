@@ -32,8 +32,8 @@ def planted(root: Path, folder: Path, fault: str = "") -> Tree:
 def test_a_sleep_of_two_milliseconds_an_image_fails(repo_root: Path, tmp_path: Path) -> None:
     before = planted(repo_root, tmp_path / "before")
     after = planted(repo_root, tmp_path / "after", "__import__('time').sleep(0.002)")
-    plan = track.Plan(images=4, tiny=1200, pairs=5, devices=())
-    entry = track.measured(before, after, plan, tmp_path / "work", None)
+    amount = track.Amount(images=4, tiny=1200, pairs=5, devices=())
+    entry = track.measured(before, after, amount, tmp_path / "work", None)
     (row,) = entry["rows"]
     assert row["ratio"] < 0.9
     assert any("times as fast as as it is" in failure for failure in entry["failures"])
@@ -43,8 +43,8 @@ def test_a_sleep_of_two_milliseconds_an_image_fails(repo_root: Path, tmp_path: P
 def test_a_threshold_that_moved_fails(repo_root: Path, tmp_path: Path) -> None:
     before = planted(repo_root, tmp_path / "before")
     after = planted(repo_root, tmp_path / "after", "threshold += 0.2")
-    plan = track.Plan(images=24, tiny=20, pairs=1, devices=("cpu",))
-    entry = track.measured(before, after, plan, tmp_path / "work", None)
+    amount = track.Amount(images=24, tiny=20, pairs=1, devices=("cpu",))
+    entry = track.measured(before, after, amount, tmp_path / "work", None)
     assert {failure.split(":")[0] for failure in entry["failures"]} == {"cpu fp32", "cpu int8"}
     assert all("Dice against" in failure for failure in entry["failures"])
 
@@ -52,8 +52,8 @@ def test_a_threshold_that_moved_fails(repo_root: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_version_against_itself_has_the_same_masks(repo_root: Path, tmp_path: Path) -> None:
     same = planted(repo_root, tmp_path / "same")
-    plan = track.Plan(images=6, tiny=20, pairs=1, devices=("cpu", "openvino"))
-    entry = track.measured(same, same, plan, tmp_path / "work", None)
+    amount = track.Amount(images=6, tiny=20, pairs=1, devices=("cpu", "openvino"))
+    entry = track.measured(same, same, amount, tmp_path / "work", None)
     assert entry["failures"] == []
     assert [(row["device"], row["precision"]) for row in entry["rows"]] == [
         ("cpu", "fp32"), ("cpu", "int8"), ("openvino", "fp32"), ("openvino", "int8"), ("cpu", "no network"),

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("seglab", "export", "batch")
-EVERYWHERE = ("tests/test_layers.py",)
+EVERYWHERE = ("tests/test_light_imports.py", "tests/test_rooms.py")
 
 
 def changed_files() -> list[str]:

@@ -17,8 +17,8 @@ from batch.executors.serial import SerialPipeline
 from batch.outputs.base import FolderStore
 from batch.settings import RunSettings
 from batch.steps.stages import Decoder, Inference, Sink, Workshop
-from batch.steps.task import Job
-from benchmarks.support.parts import jobs_of
+from batch.steps.task import Task
+from benchmarks.support.parts import tasks_of
 from export.errors import DeviceError
 from seglab.images.formats import MAX_PIXELS
 from tests.support.archive import SIZE, StandIn, as_model, masks_below, run_with_report, save, save_many
@@ -32,21 +32,21 @@ def pipeline(out: Path, stand_in: StandIn) -> Iterator[SerialPipeline]:
         yield serial
 
 
-def names(jobs: Iterator[Job]) -> list[str]:
-    return [Path(job.path).name for job in jobs]
+def names(tasks: Iterator[Task]) -> list[str]:
+    return [Path(task.path).name for task in tasks]
 
 
 def test_it_waits_for_a_full_batch_unless_told_otherwise(tmp_path: Path) -> None:
-    jobs = jobs_of(save_many(tmp_path / "in", 7))
+    tasks = tasks_of(save_many(tmp_path / "in", 7))
     with pipeline(tmp_path / "out", StandIn()) as serial:
-        for job in jobs[:3]:
-            serial.submit(job)
+        for task in tasks[:3]:
+            serial.submit(task)
         assert names(serial.results(wait=False)) == []
-        serial.submit(jobs[3])
+        serial.submit(tasks[3])
         assert len(names(serial.results(wait=False))) == 4
-        serial.submit(jobs[4])
+        serial.submit(tasks[4])
         assert len(names(serial.results(wait=True))) == 1
-        serial.submit(jobs[5])
+        serial.submit(tasks[5])
         serial.end_of_input()
         assert len(names(serial.results(wait=False))) == 1
         assert (serial.in_flight, serial.has_results) == (0, False)
@@ -54,10 +54,10 @@ def test_it_waits_for_a_full_batch_unless_told_otherwise(tmp_path: Path) -> None
 
 
 def test_what_the_model_has_seen_is_written_after_a_stop_and_the_rest_is_not(tmp_path: Path) -> None:
-    jobs = jobs_of(save_many(tmp_path / "in", 8))
+    tasks = tasks_of(save_many(tmp_path / "in", 8))
     with pipeline(tmp_path / "out", StandIn()) as serial:
-        for job in jobs:
-            serial.submit(job)
+        for task in tasks:
+            serial.submit(task)
         taken = [next(serial.results(wait=True))]  # and the loop is left here
     while serial.has_results:
         taken += serial.results(wait=False)
@@ -77,18 +77,18 @@ def test_broken_images_come_back_although_the_device_dies(tmp_path: Path) -> Non
 
     stand_in.before = dies
     with pipeline(tmp_path / "out", stand_in) as serial:
-        for job in jobs_of(paths):
-            serial.submit(job)
+        for task in tasks_of(paths):
+            serial.submit(task)
         with pytest.raises(DeviceError, match="it is gone"):
             list(serial.results(wait=True))
-    assert [Path(job.path).name for job in serial.results(wait=False)] == ["zz.png"]
+    assert [Path(task.path).name for task in serial.results(wait=False)] == ["zz.png"]
 
 
 def test_the_clocks_tell_of_each_stage_and_of_waiting(tmp_path: Path) -> None:
-    jobs = jobs_of(save_many(tmp_path / "in", 4))
+    tasks = tasks_of(save_many(tmp_path / "in", 4))
     with pipeline(tmp_path / "out", StandIn()) as serial:
-        for job in jobs:
-            serial.submit(job)
+        for task in tasks:
+            serial.submit(task)
         assert len(list(serial.results(wait=True))) == 4
     clocks = {clock.stage: clock for clock in serial.clocks}
     assert {name: clock.count for name, clock in clocks.items()} == {"decode": 4, "infer": 4, "write": 4}

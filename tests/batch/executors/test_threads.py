@@ -26,7 +26,7 @@ from batch.running.runner import Runner
 from batch.settings import RunSettings
 from batch.sources.image_ref import ImageRef
 from batch.steps import stages
-from batch.steps.task import Job
+from batch.steps.task import Task
 from export.errors import DeviceError
 from seglab.files import write_bytes
 from tests.support.archive import LESION, SIZE, StandIn, as_model, run_all, run_with_report, save, save_many
@@ -162,7 +162,7 @@ def test_a_mask_whose_name_cannot_be_is_a_row(tmp_path: Path) -> None:
 def test_a_stage_that_has_a_bug_ends_the_run_and_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_many(tmp_path / "in", 10)
 
-    def bug(self: stages.Sink, job: Job) -> None:
+    def bug(self: stages.Sink, task: Task) -> None:
         raise LookupError("a bug")
 
     monkeypatch.setattr(stages.Sink, "__call__", bug)

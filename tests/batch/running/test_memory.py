@@ -23,7 +23,7 @@ from batch.sources.bytes import HeldBytes
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps import stages
 from batch.steps.large_image_lock import passing
-from benchmarks.support.parts import jobs_of
+from benchmarks.support.parts import tasks_of
 from export.errors import DeviceError
 from export.runtime.engines.failures import is_out_of_memory
 from seglab.images.reader import Photo, read_fitted
@@ -34,7 +34,7 @@ OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from batch.steps.task import Job
+from batch.steps.task import Task
 from batch.steps.stages import Inference
 from export.runtime.opening import open_model
 
@@ -45,14 +45,14 @@ expected = [model.prob(pixels[:8]), model.prob(pixels[-8:])]
 model.use_batch(256)  # gives back what the calls took
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20), resource.RLIM_INFINITY))
-jobs = [Job(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
+tasks = [Task(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
 inference = Inference(model, device="cpu", exact=False)
-inference(jobs)
+inference(tasks)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 print(*inference.notes, sep="\\n")
-assert not any(job.error for job in jobs)
-np.testing.assert_allclose([job.prob for job in jobs[:8]], expected[0], atol=1e-5)
-np.testing.assert_allclose([job.prob for job in jobs[-8:]], expected[1], atol=1e-5)
+assert not any(task.error for task in tasks)
+np.testing.assert_allclose([task.prob for task in tasks[:8]], expected[0], atol=1e-5)
+np.testing.assert_allclose([task.prob for task in tasks[-8:]], expected[1], atol=1e-5)
 assert model.batch < 256
 """
 
@@ -136,11 +136,11 @@ def test_large_images_are_decoded_one_at_a_time(
 
     monkeypatch.setattr(stages, "read_fitted", slowly)
     decoder = stages.Decoder(SIZE, False, 10_000, tmp_path)
-    jobs = [*jobs_of([small] * 4), *jobs_of([large] * 4)]
+    tasks = [*tasks_of([small] * 4), *tasks_of([large] * 4)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(decoder, jobs))
+        list(pool.map(decoder, tasks))
     assert most == 1
-    assert [job.error for job in jobs] == [None] * 8
+    assert [task.error for task in tasks] == [None] * 8
 
     code = "from batch.steps.large_image_lock import passing\nfrom pathlib import Path\n"
     code += f"with passing(Path({str(tmp_path)!r})): print('in')"
@@ -155,9 +155,9 @@ def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> 
     large = save(tmp_path / "in" / "l.png", spot(60, 64))
     with passing(tmp_path):
         for limit in (1000, 3839):
-            (job,) = jobs_of([large])
-            stages.Decoder(SIZE, False, limit, tmp_path)(job)
-            assert "64 x 60" in (job.error or "")
+            (task,) = tasks_of([large])
+            stages.Decoder(SIZE, False, limit, tmp_path)(task)
+            assert "64 x 60" in (task.error or "")
 
 
 class Held:

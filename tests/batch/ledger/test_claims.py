@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.figures import Figures
+from batch.ledger.claims import LONG, SHORT, Claims, Rows
 from batch.ledger.records import Claim, RunRecord
-from batch.ledger.reservations import LONG, SHORT, Claims, Rows
 from batch.ledger.schema import ledger_path, open_for_writing
 from batch.ledger.writer import Finish, Ledger
 from batch.naming import NameTemplate, clash_key
