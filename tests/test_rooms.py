@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -53,3 +54,13 @@ def test_an_import_against_it_is_noticed_even_inside_a_function(
 def test_a_room_that_nobody_placed_is_noticed(copied: Path) -> None:
     (copied / "batch" / "attic.py").write_text("")
     assert "batch.attic" in lint(copied).stdout
+
+
+def test_contract_tests_know_the_commands_and_the_public_api_only(repo_root: Path) -> None:
+    public = {*PACKAGES, *(f"{package}.{name}" for package in PACKAGES for name in ("cli", "errors"))}
+    for path in (repo_root / "tests" / "contract").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            ours = {name for name in names if name and name.split(".")[0] in PACKAGES}
+            assert ours <= public, path.name

@@ -18,11 +18,18 @@ from batch.sources.file_list import ListSource
 from batch.sources.folder import open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.sources.remote import open_url
-from batch.sources.source import Opener, Opening, Source
+from batch.sources.source import Kind, Opening, Source
 from batch.sources.stdin import STDIN, open_stdin
 
-OPENERS: tuple[Opener, ...] = (open_stdin, open_url, open_folder, open_archive, open_file, open_pattern)
-"""Every kind of source; the first that knows a name opens it."""
+KINDS = (
+    Kind(open_stdin),
+    Kind(open_url, is_archive),
+    Kind(open_folder, os.path.isdir),
+    Kind(open_archive, is_archive),
+    Kind(open_file),
+    Kind(open_pattern),
+)
+"""Every kind of source; the first that knows a name opens it. What looks like a file has to come before files."""
 
 
 class Sources:
@@ -43,7 +50,7 @@ class Sources:
         self.report = SourceReport()
         if [*sources, *files_from].count(STDIN) > 1:
             raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
-        several = sum(os.path.isdir(source) or is_archive(source) for source in sources) > 1
+        several = sum(any(kind.holds_many(source) for kind in KINDS) for source in sources) > 1
         opening = Opening(suffixes, [path.resolve() for path in excluded], several)
         self._sources: list[Source] = [_open(source, opening) for source in sources]
         self._sources += [_list(path) for path in files_from]
@@ -70,8 +77,8 @@ class Sources:
 
 
 def _open(source: str, opening: Opening) -> Source:
-    for opener in OPENERS:
-        if (opened := opener(source, opening)) is not None:
+    for kind in KINDS:
+        if (opened := kind.open(source, opening)) is not None:
             return opened
     raise SourceError(
         f"{printable(source)} is not there; expected a folder, an image file, an archive (.zip, .tar, .tar.gz), a "

@@ -16,6 +16,9 @@ UNKNOWN = -1
 class ImageRef:
     """One image on its way.
 
+    An image is done if its ``path`` is in the ledger with the same ``bytes`` and ``mtime_ns``; so paths are unique over
+    all sources, and what has no time of its own takes that of its container.
+
     ``path``: absolute; inside an archive the archive's path and the member's name. ``relative``: path below the source
     with ``/``, which the mask's name follows. ``source``: as it was named. ``bytes`` and ``mtime_ns``: as found on the
     walk, -1 where the file could not be looked at. ``content``: where it is read from.

@@ -55,8 +55,14 @@ class Opening:
                 )
 
 
-Opener = Callable[[str, Opening], Source | None]
-"""Returns the source that a name means, or None where it is of another kind.
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source.
 
-Raises :class:`SourceError` at once for a source that is of its kind and cannot be read.
-"""
+    ``open``: returns the source that a name means, or None where it is of another kind; raises :class:`SourceError` at
+    once for one that is of its kind and cannot be read. ``holds_many``: does this name mean a folder, an archive or the
+    like? Where several of these are named, each puts a prefix before its images' relative paths.
+    """
+
+    open: Callable[[str, Opening], Source | None]
+    holds_many: Callable[[str], bool] = lambda _: False

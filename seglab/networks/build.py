@@ -63,8 +63,8 @@ def require_size_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
         network.train()
     if shape != (1, spec.classes, size, size):
         raise ConfigError(
-            f"{spec.arch} with encoder {spec.encoder} turns {size} x {size} into {shape[2]} x {shape[3]}; expected the "
-            "same size. Set another size (a multiple of 32 suits nearly all)."
+            f"{spec.arch} with encoder {spec.encoder} gives {tuple(shape)} for {size} x {size}; expected "
+            f"{(1, spec.classes, size, size)}. Set another size (a multiple of 32 suits nearly all)."
         )
 
 

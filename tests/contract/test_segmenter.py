@@ -12,10 +12,8 @@ from torch import Tensor, nn
 import export
 from export import Segmenter
 from export.errors import ContractError
-from export.graph.stages import Stages
 from seglab.errors import ImageError
-from seglab.evaluation.original import Predictor
-from tests.support.artefact import TINY_SIZE, blobs, fused_model, tiny_checkpoint, tiny_model
+from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_model, tiny_original
 
 SHAPES = [(90, 70), (TINY_SIZE, TINY_SIZE), (201, 133), (33, 300)]
 
@@ -31,7 +29,7 @@ def pictures() -> list[np.ndarray]:
 
 @pytest.mark.parametrize("exact", [False, True])
 def test_masks_are_those_of_the_original(model: Path, tmp_path: Path, exact: bool) -> None:
-    original = Predictor(tiny_checkpoint(tmp_path / "c.pt"))
+    original = tiny_original(tmp_path / "c.pt")
     masks = Segmenter(model, "cpu", exact=exact)(pictures())
     assert [mask.shape for mask in masks] == SHAPES
     for mask, image in zip(masks, pictures(), strict=True):
@@ -84,7 +82,7 @@ def test_several_classes_give_label_maps(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return 9 * x
 
-    path = fused_model(tmp_path / "rgb.onnx", Colours(), Stages(16, classes=3), (0, 0, 0), (1, 1, 1))
+    path = label_model(tmp_path / "rgb.onnx", Colours(), 16, classes=3)
     image = np.zeros((40, 60, 3), np.uint8)
     for channel in range(3):
         image[:, 20 * channel : 20 * channel + 20, channel] = 255

@@ -189,3 +189,22 @@ def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
         row["finished_at"] for row in rows if row["status"] == "done"
     ]
     shutil.rmtree(out)
+
+
+@pytest.mark.parametrize("kind", [a_folder, a_zip, a_compressed_tar], ids=lambda kind: kind.__name__)
+def test_several_of_a_kind_do_not_share_masks(
+    kind: Callable[[Path, Place], Named], photos: Path, model: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    arguments = []
+    for name in ("one", "two"):
+        copy = shutil.copytree(photos, tmp_path / name)
+        (tmp_path / f"at-{name}").mkdir()
+        (argument,) = kind(copy, Place(tmp_path / f"at-{name}", request.getfixturevalue)).arguments
+        if kind is not a_folder:  # archives are called photos: give each the name of its set
+            argument = shutil.move(argument, tmp_path / f"{name}{''.join(Path(argument).suffixes)}")
+        arguments.append(str(argument))
+    code, rows, said = run(Named(arguments), tmp_path, tmp_path / "masks", model)
+    assert code == 3, said
+    assert len({row["path"] for row in rows}) == len({row["mask"] for row in rows}) == len(rows) == 48
+    assert len(masks_below(tmp_path / "masks")) == 46
+    assert {row["mask"].split("/")[0] for row in rows} == {"one", "two"}

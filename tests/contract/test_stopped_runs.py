@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from batch.ledger.schema import ledger_path
 from tests.support.archive import archived_masks, command, masks_below, save, seg_batch
 from tests.support.artefact import blobs, tiny_model
 
@@ -67,7 +66,7 @@ def start(archive: Path, model: Path, out: Path, masks: int) -> subprocess.Popen
 
 
 def done_masks(out: Path) -> set[str]:
-    with closing(sqlite3.connect(ledger_path(out))) as connection:
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as connection:
         return {mask for (mask,) in connection.execute("SELECT mask FROM items WHERE status = 'done'")}
 
 

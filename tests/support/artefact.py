@@ -23,6 +23,7 @@ from export.conversion.build import contract_for, segmenter
 from export.graph.stages import Member, Stages, Triple, fuse
 from export.graph.trace import trace
 from export.graph.writing import write_model
+from seglab.evaluation.original import Predictor
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
@@ -38,6 +39,11 @@ def tiny_checkpoint(path: Path, seed: int = 0) -> Checkpoint:
     return load_checkpoint(path)
 
 
+def tiny_original(path: Path, seed: int = 0) -> Predictor:
+    """Write the same checkpoint and return it as PyTorch runs it: the independent reference."""
+    return Predictor(tiny_checkpoint(path, seed))
+
+
 def tiny_model(path: Path, seed: int = 0) -> Path:
     """Write that network's model file (with contract) and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +57,11 @@ def fused_model(path: Path, network: nn.Module, stages: Stages, mean: Triple, st
     checkpoint = Checkpoint(NetworkSpec("unet-scratch", classes=stages.classes), stages.size, {}, mean, std)
     write_model(model, contract_for([dataclasses.replace(checkpoint, threshold=stages.threshold)]), path)
     return path
+
+
+def label_model(path: Path, network: nn.Module, size: int, classes: int) -> Path:
+    """Write the model file of a network of several classes on plain 0-1 pixels, and return its path."""
+    return fused_model(path, network, Stages(size, classes=classes), (0, 0, 0), (1, 1, 1))
 
 
 def blobs(rng: np.random.Generator, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

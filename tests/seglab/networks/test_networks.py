@@ -162,8 +162,9 @@ def test_every_architecture_of_smp_gives_logits_of_the_images_size(arch: str) ->
 @pytest.mark.parametrize("arch", OWN_ARCHITECTURES)
 @pytest.mark.parametrize("classes", [1, 3])
 def test_every_architecture_of_our_own_is_built_at_the_widths_of_a_recipe(arch: str, classes: int) -> None:
-    spec = network_spec(make_recipe({"arch": arch, "widths": [4, 8, 16]}))
-    network = build_network(dataclasses.replace(spec, classes=classes))
+    recipe = make_recipe({"arch": arch, "widths": [4, 8, 16]})
+    spec = dataclasses.replace(network_spec(recipe), classes=classes)
+    network = build_network(spec)
     require_size_fits(network, spec, 32)
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, classes, 32, 32)
     assert set(OWN) == set(OWN_ARCHITECTURES)
