@@ -201,7 +201,7 @@ def test_several_of_a_kind_do_not_share_masks(
         (tmp_path / f"at-{name}").mkdir()
         (argument,) = kind(copy, Place(tmp_path / f"at-{name}", request.getfixturevalue)).arguments
         if kind is not a_folder:  # archives are called photos: give each the name of its set
-            argument = shutil.move(argument, tmp_path / f"{name}{''.join(Path(argument).suffixes)}")
+            argument = shutil.move(argument, str(tmp_path / f"{name}{''.join(Path(argument).suffixes)}"))
         arguments.append(str(argument))
     code, rows, said = run(Named(arguments), tmp_path, tmp_path / "masks", model)
     assert code == 3, said
