@@ -169,15 +169,21 @@ def table(entry: Entry) -> Iterator[str]:
             "device", "precision", "images_per_second", "base_images_per_second", "ratio", "times_loop", "dice", "iou",
             "dice_to_original", "worst_dice_to_original", "first_mask_seconds", "peak_megabytes",
         )  # fmt: skip
-        yield f"| {' | '.join(str(row.get(cell, '')) for cell in cells)} |"
+        yield f"| {' | '.join('' if row.get(cell) is None else str(row[cell]) for cell in cells)} |"
 
 
 def _run_pair(way: Way, before: Tree, after: Tree, root: Path, *, turned: bool) -> None:
     """Run both versions, the base first, or ``turned``."""
-    both = [(before, way.base), (after, way.head)]
+    out, both = root / "out", [(before, way.base), (after, way.head)]
     for tree, ended in both[::-1] if turned else both:
-        out = root / "out"
-        ended.append(watched(_arguments(way, way.source, out), lambda: _has_mask(out), tree=tree.root))  # noqa: B023
+        try:
+            ended.append(watched(_arguments(way, way.source, out), lambda: _has_mask(out), tree=tree.root))
+        except RuntimeError as error:
+            said = str(error).strip().splitlines() or ["it said nothing"]
+            raise click.ClickException(
+                f"seg-batch of {tree.commit} failed on {way.device}: {said[-1]} Measure another commit, or other "
+                "devices (--device)."
+            ) from error
         way.precision = _precision(out)
         shutil.rmtree(out)
 

@@ -11,7 +11,8 @@ import pytest
 from docs.tools.cli_page import COMMAND, TARGET, reference
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("export/models/*.md")})
+PLACES = ("*.md", "docs/**/*.md", "export/models/*.md", "benchmarks/**/*.md")
+DOCUMENTS = sorted({path for place in PLACES for path in ROOT.glob(place)})
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)#\s]+)[^)]*\)")
 
 

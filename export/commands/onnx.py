@@ -25,11 +25,15 @@ from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from export.proof.gate import ParityReport
     from export.runtime.model import Model
+    from export.samples import SampleSet
     from seglab.evaluation.original import Predictor
+    from seglab.networks.checkpoints import Checkpoint
 
-DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, likewise
+DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imported for --help
 
 
 @click.command()
@@ -104,27 +108,14 @@ def onnx(
     from export.conversion.checkpoint import convert
     from export.errors import ParityError
     from export.precision.calibration import calibration_set
-    from export.proof.picture import draw_worst
     from export.proof.text import parity_text
     from export.samples import sample_set
-    from seglab.networks.checkpoints import load_checkpoint
 
     target = out or checkpoints[0].with_suffix(".onnx")
     samples = sample_set(folder, limit)
-    loaded = [load_checkpoint(path) for path in checkpoints]
-    loaded = [
-        dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
-        for checkpoint in loaded
-    ]
+    loaded = [_loaded(path, tta, hair) for path in checkpoints]
     size = loaded[0].size
     calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
-
-    def on_measured(model: Model, original: Predictor, report: ParityReport) -> None:
-        # The figures and the picture of a model that is not written are kept where somebody asked for them.
-        path = picture or (target.with_suffix(".parity.jpg") if report.passed else None)
-        if path:
-            with writing(path):
-                draw_worst(path, model, original, samples, report)
 
     names = ", ".join(map(str, checkpoints))
     click.echo(f"Exporting {names} ({precision}), then comparing on {samples.source} ...", err=True)
@@ -138,7 +129,7 @@ def onnx(
                 calibration=calibration,
                 licence=licence,
                 track=parity_bar(len(samples)),
-                on_measured=on_measured,
+                on_measured=_drawing(samples, target, picture),
             )
     except ParityError as error:
         if error.report and json_file:
@@ -147,3 +138,26 @@ def onnx(
     write_report(json_file or target.with_suffix(".parity.json"), report)
     click.echo(parity_text(report), err=True)
     click.echo(str(target))
+
+
+def _loaded(path: Path, tta: str | None, hair: str | None) -> Checkpoint:
+    """Return a checkpoint with what the command says of test-time flips and hair removal."""
+    from seglab.networks.checkpoints import load_checkpoint
+
+    checkpoint = load_checkpoint(path)
+    return dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
+
+
+def _drawing(
+    samples: SampleSet, target: Path, picture: Path | None
+) -> Callable[[Model, Predictor, ParityReport], None]:
+    """Return what draws the images that agree least; of a model that fails only where somebody asked for it."""
+    from export.proof.picture import draw_worst
+
+    def draw(model: Model, original: Predictor, report: ParityReport) -> None:
+        path = picture or (target.with_suffix(".parity.jpg") if report.passed else None)
+        if path:
+            with writing(path):
+                draw_worst(path, model, original, samples, report)
+
+    return draw

@@ -73,28 +73,40 @@ def convert(
     original = Predictor(*checkpoints)
     contract = contract_for(checkpoints, licence)
     with replacing(out) as temporary:
-        tried: tuple[Contract, Model, ParityReport] | None = None
-        for version in _versions(checkpoints, contract, precision, calibration, fused_model):
-            if tried and not version.promising:
-                continue
-            write_model(version.model, version.contract, temporary)
-            model = open_model(temporary, "cpu", batch=CHUNK)
-            if version.screen and not check(model, original, samples.some(SCREENED)).passed:
-                continue
-            report = check(model, original, samples, source=samples.source, track=track)
-            if version.contract.quantisation:
-                report.about["quantisation"] = version.contract.quantisation
-            tried = version.contract, model, report
-            if report.passed:
-                break
-        if tried is None:  # not reached: there is always a version
-            raise ContractError(f"There is no {precision} model to try; expected one. Export with --precision fp32.")
-        contract, model, report = tried
+        versions = _versions(checkpoints, contract, precision, calibration, fused_model)
+        contract, model, report = _first_that_passes(versions, temporary, original, samples, track)
         on_measured(model, original, report)
         report.require_passed()
         write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
         about = {**report.about, "model_sha256": sha256(temporary)}
         return dataclasses.replace(report, about=about)
+
+
+def _first_that_passes(
+    versions: Iterable[_Version],
+    file: Path,
+    original: Predictor,
+    samples: SampleSet,
+    track: Callable[[Iterable[Sample]], Iterable[Sample]],
+) -> tuple[Contract, Model, ParityReport]:
+    """Write one version after the other into the file until one passes; return that, or the last that was measured."""
+    tried: tuple[Contract, Model, ParityReport] | None = None
+    for version in versions:
+        if tried and not version.promising:
+            continue
+        write_model(version.model, version.contract, file)
+        model = open_model(file, "cpu", batch=CHUNK)
+        if version.screen and not check(model, original, samples.some(SCREENED)).passed:
+            continue
+        report = check(model, original, samples, source=samples.source, track=track)
+        if version.contract.quantisation:
+            report.about["quantisation"] = version.contract.quantisation
+        tried = version.contract, model, report
+        if report.passed:
+            break
+    if tried is None:  # not reached: there is always a version
+        raise ContractError("There is no model to try; expected one. Export with --precision fp32.")
+    return tried
 
 
 def _versions(

@@ -54,7 +54,6 @@ def validate(
     from seglab.evaluation.gallery import draw_examples
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.validate import Verdict, choose_part, judge
-    from seglab.files import write_text
     from seglab.images.outlines import overlay, write_image
     from seglab.networks.checkpoints import load_checkpoint
     from seglab.training.device import choose_device
@@ -78,6 +77,8 @@ def validate(
     if figures:
         dice = [counts.dice for counts in verdict.scores.counts]
         draw_examples(figures / "best_median_worst.jpg", predictor, pairs, dice)
+    if csv_file:
+        write_csv(csv_file, verdict.rows())
     report = {
         "format_version": 1,
         "checkpoint": {"file": checkpoint.name, "sha256": predictor.checkpoint.sha256},
@@ -88,11 +89,16 @@ def validate(
         "scores": verdict.summary(),
         "intervals": verdict.intervals(),
     }
-    if csv_file:
-        write_csv(csv_file, verdict.rows())
+    _say(json.dumps(report, indent=2), verdict, json_file)
+
+
+def _say(report: str, verdict: Verdict, json_file: Path | None) -> None:
+    """Print the scores: a table, or with ``--json -`` the report, which otherwise goes to the file."""
+    from seglab.files import write_text
+
     if json_file and str(json_file) != "-":
-        write_text(json_file, json.dumps(report, indent=2) + "\n")
-    click.echo(json.dumps(report, indent=2) if str(json_file) == "-" else _score_table(verdict))
+        write_text(json_file, report + "\n")
+    click.echo(report if str(json_file) == "-" else _score_table(verdict))
 
 
 def _score_table(verdict: Verdict) -> str:

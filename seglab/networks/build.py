@@ -13,10 +13,27 @@ from torch import nn
 from seglab.errors import CheckpointError, ConfigError
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.networks.unet import UNet
-from seglab.recipes.recipe import ARCHITECTURES, SMP_ARCHITECTURES
+from seglab.recipes.recipe import ARCHITECTURES, OWN_ARCHITECTURES, SMP_ARCHITECTURES, Recipe
 
 OWN: dict[str, type[nn.Module]] = {"unet-scratch": UNet}
 """The classes of ``OWN_ARCHITECTURES``; their arguments are ``classes`` and ``widths``."""
+
+
+DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
+
+
+def network_spec(recipe: Recipe) -> NetworkSpec:
+    """Return the network that a recipe names. Raises :class:`ConfigError` for settings its kind does not take."""
+    if recipe.arch in OWN_ARCHITECTURES:
+        return NetworkSpec(recipe.arch, options={"widths": list(recipe.widths)})
+    if not recipe.decoder_channels:
+        return NetworkSpec(recipe.arch, recipe.encoder)
+    if recipe.arch not in DECODER_CHANNELS:
+        raise ConfigError(
+            f"arch {recipe.arch} takes no decoder_channels (they are {list(recipe.decoder_channels)}); expected none. "
+            "Add --set decoder_channels=[]"
+        )
+    return NetworkSpec(recipe.arch, recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
 
 
 def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:

@@ -20,10 +20,10 @@ from seglab.data.pairs import Pair
 from seglab.errors import CheckpointError, ConfigError
 from seglab.losses import LOSSES
 from seglab.metrics.overlap import Confusion
-from seglab.networks.build import build_network, require_size_fits
-from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from seglab.networks.build import build_network, network_spec, require_size_fits
+from seglab.networks.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import NORMALISATION
-from seglab.recipes.recipe import OWN_ARCHITECTURES, Recipe
+from seglab.recipes.recipe import Recipe
 from seglab.training import run_folder
 from seglab.training.determinism import order_of, repeatable, seed_draws
 from seglab.training.device import require_compiler
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps the batches of a phase in a progress bar: ``(batches, description)``."""
-
-DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 
 
 class Trainer:
@@ -258,20 +256,6 @@ class Trainer:
                 "tools": {"torch": str(torch.__version__)},
             },
         )
-
-
-def network_spec(recipe: Recipe) -> NetworkSpec:
-    """Return the network that a recipe names. Raises :class:`ConfigError` for settings its kind does not take."""
-    if recipe.arch in OWN_ARCHITECTURES:
-        return NetworkSpec(recipe.arch, options={"widths": list(recipe.widths)})
-    if not recipe.decoder_channels:
-        return NetworkSpec(recipe.arch, recipe.encoder)
-    if recipe.arch not in DECODER_CHANNELS:
-        raise ConfigError(
-            f"arch {recipe.arch} takes no decoder_channels (they are {list(recipe.decoder_channels)}); expected none. "
-            "Add --set decoder_channels=[]"
-        )
-    return NetworkSpec(recipe.arch, recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
 
 
 def worker_count(asked: int, processes: int = 1) -> int:

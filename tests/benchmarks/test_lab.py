@@ -7,8 +7,8 @@ import pytest
 from benchmarks.studies.lab import SCALES, SUITES, run_folder
 from benchmarks.support.places import ROOT
 from docs.tools.lab_pages import recipes_page, results_page
+from seglab.networks.build import network_spec
 from seglab.recipes.recipe import load_recipe
-from seglab.training.loop import network_spec
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks import track
-from benchmarks.support.history import append, plot, read
+from benchmarks.support.history import append, plot, read, speeds
 from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 
 
@@ -122,3 +122,12 @@ def test_the_history_that_is_kept_can_be_read_and_drawn(tmp_path: Path) -> None:
     assert all(json.dumps(entry) for entry in entries)
     assert track.PLOT.is_file()
     plot(entries, tmp_path / "plot.png")
+
+
+def test_speeds_are_chained_by_ratios_of_pairs() -> None:
+    def line(commit: str, base: str, ratio: float, times_loop: float) -> dict[str, object]:
+        row = {"device": "cpu", "precision": "fp32", "ratio": ratio, "times_loop": times_loop}
+        return {"commit": commit, "base": base, "rows": [row, {**row, "precision": "no network", "times_loop": None}]}
+
+    lines = [line("b", "a", 0.9, 3.0), line("c", "b", 1.1, 9.9), line("d", "b", 0.5, 9.9), line("e", "x", 2.0, 4.0)]
+    assert speeds(lines) == [{"cpu fp32": value} for value in (3.0, pytest.approx(3.3), 1.5, 4.0)]

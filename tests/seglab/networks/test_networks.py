@@ -14,11 +14,10 @@ from torch.nn import functional
 
 from seglab.errors import CheckpointError, ConfigError
 from seglab.evaluation.original import Predictor
-from seglab.networks.build import OWN, build_network, parameter_count, require_size_fits, restore_network
+from seglab.networks.build import OWN, build_network, network_spec, parameter_count, require_size_fits, restore_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.unet import UNet
 from seglab.recipes.recipe import OWN_ARCHITECTURES, SMP_ARCHITECTURES, make_recipe
-from seglab.training.loop import network_spec
 
 SCRATCH = NetworkSpec("unet-scratch", options={"widths": [4, 8, 16]})
 SMP = NetworkSpec("unet", "resnet18", options={"decoder_channels": [16, 8, 8]})

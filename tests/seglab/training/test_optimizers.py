@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from seglab.errors import ConfigError
+from seglab.networks.build import network_spec
 from seglab.recipes.recipe import make_recipe
-from seglab.training.loop import network_spec
 from seglab.training.optimizers import Schedule, average_of, cosine, make_optimiser
 from seglab.training.run_folder import Epoch, best_epoch, stops_early
 
