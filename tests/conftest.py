@@ -50,3 +50,11 @@ def synth_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("synth")
     write_set(root, 4, [(90, 120), (120, 90), (96, 96), (64, 160)], seed=20)
     return root
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file of a tiny network that finds brown blobs; read-only by agreement."""
+    from tests.support.artefact import tiny_model  # which loads torch
+
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")

@@ -19,21 +19,16 @@ from batch.executors.factory import CPU_BATCH, GPU_BATCH
 from export.errors import ContractError
 from export.runtime.inspection import inspect_devices
 from tests.support.archive import StandIn, as_model, read_grey, run_all, save, save_many, seg_batch
-from tests.support.artefact import blobs, tiny_model
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
+from tests.support.artefact import blobs
 
 
 def invoke(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-def test_a_run_says_nothing_on_stdout(tmp_path: Path, model: Path) -> None:
+def test_a_run_says_nothing_on_stdout(tmp_path: Path, model_file: Path) -> None:
     save_many(tmp_path / "in", 3)
-    done = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", "cpu")
+    done = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert re.search(r"3 done, 0 failed, 0 already done; .* images/s", done.stderr)
@@ -42,25 +37,25 @@ def test_a_run_says_nothing_on_stdout(tmp_path: Path, model: Path) -> None:
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
-def test_real_devices_agree(tmp_path: Path, model: Path) -> None:
+def test_real_devices_agree(tmp_path: Path, model_file: Path) -> None:
     paths = save_many(tmp_path / "in", 5)
     masks = []
-    for report in inspect_devices(model):
+    for report in inspect_devices(model_file):
         if report.verified:
             out = tmp_path / report.name
-            done = invoke("run", tmp_path / "in", "--out", out, "--model", model, "--device", report.name)
+            done = invoke("run", tmp_path / "in", "--out", out, "--model", model_file, "--device", report.name)
             assert done.exit_code == 0, done.stderr
             masks.append([(out / path.name).read_bytes() for path in paths])
     assert masks
     assert sum(one != other for one, other in zip(masks[0], masks[-1], strict=True)) <= 2
 
 
-def test_fast_masks_are_close_to_exact_ones(tmp_path: Path, model: Path) -> None:
+def test_fast_masks_are_close_to_exact_ones(tmp_path: Path, model_file: Path) -> None:
     rng = np.random.default_rng(1)
     for number in range(6):
         image, _ = blobs(rng, 300 + 40 * number, 500)
         save(tmp_path / "in" / f"{number}.jpg", image, quality=90)
-    arguments = ("run", tmp_path / "in", "--model", model, "--device", "cpu", "--out")
+    arguments = ("run", tmp_path / "in", "--model", model_file, "--device", "cpu", "--out")
     assert invoke(*arguments, tmp_path / "fast").exit_code == 0
     assert invoke(*arguments, tmp_path / "exact", "--exact").exit_code == 0
     for number in range(6):
@@ -69,7 +64,7 @@ def test_fast_masks_are_close_to_exact_ones(tmp_path: Path, model: Path) -> None
         assert f1_score(exact.ravel(), fast.ravel()) > 0.97
 
 
-def test_options_reach_the_run(tmp_path: Path, model: Path) -> None:
+def test_options_reach_the_run(tmp_path: Path, model_file: Path) -> None:
     save_many(tmp_path / "in", 5)
     options = (
         "--name",
@@ -84,7 +79,7 @@ def test_options_reach_the_run(tmp_path: Path, model: Path) -> None:
         "1",
     )
     more = ("--overlays", tmp_path / "pictures", "--device", "cpu")
-    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, *options, *more)
+    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, *options, *more)
     assert done.exit_code == 0, done.stderr
     assert len(list((tmp_path / "out").glob("*_segmentation.png"))) == 4
     assert len(list((tmp_path / "pictures").glob("*.jpg"))) == 4
@@ -110,10 +105,10 @@ def test_options_reach_the_run(tmp_path: Path, model: Path) -> None:
     ],
 )
 def test_errors_end_with_a_message_and_a_code(
-    tmp_path: Path, model: Path, arguments: tuple[str, ...], code: int, message: str
+    tmp_path: Path, model_file: Path, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     save_many(tmp_path / "in", 1)
-    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out"), "MODEL": str(model)}
+    places = {"IN": str(tmp_path / "in"), "OUT": str(tmp_path / "out"), "MODEL": str(model_file)}
     filled = [re.sub("IN|OUT|MODEL", lambda found: places[found[0]], argument) for argument in arguments]
     done = invoke(*filled)
     assert done.exit_code == code, done.output
@@ -121,20 +116,20 @@ def test_errors_end_with_a_message_and_a_code(
     assert done.stdout == ""
 
 
-def test_a_device_that_is_not_there(tmp_path: Path, model: Path) -> None:
-    if any(report.name.startswith("cuda") and report.available for report in inspect_devices(model)):
+def test_a_device_that_is_not_there(tmp_path: Path, model_file: Path) -> None:
+    if any(report.name.startswith("cuda") and report.available for report in inspect_devices(model_file)):
         pytest.skip("this machine has a GPU")
     save_many(tmp_path / "in", 1)
-    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", "cuda")
+    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", "cuda")
     assert done.exit_code == 1
     assert "cuda" in done.stderr
     assert "Use --device auto." in done.stderr
 
 
-def test_an_empty_folder_says_so(tmp_path: Path, model: Path) -> None:
+def test_an_empty_folder_says_so(tmp_path: Path, model_file: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").touch()
-    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", "cpu")
+    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", "cpu")
     assert done.exit_code == 0
     assert "No images found." in done.stderr
     assert "1 files that are no images" in done.stderr
@@ -153,12 +148,12 @@ def test_status_shows_the_first_failures_and_all(tmp_path: Path) -> None:
     assert "stand-in" in short.stdout
 
 
-def test_doctor(model: Path) -> None:
-    done = invoke("doctor", "--model", model)
+def test_doctor(model_file: Path) -> None:
+    done = invoke("doctor", "--model", model_file)
     assert done.exit_code == 0, done.output
     assert re.search(r"cpu +works, \d", done.stdout)
     assert re.search(r"fastest: (cpu|openvino|cuda:0), \w+\n$", done.stdout)
-    found = json.loads(invoke("doctor", "--model", model, "--json").stdout)
+    found = json.loads(invoke("doctor", "--model", model_file, "--json").stdout)
     assert found["format_version"] == 2
     assert {device["name"] for device in found["devices"]} >= {"cpu", "openvino"}
     assert "numpy" in found["tools"]
@@ -169,19 +164,21 @@ def test_every_command_has_an_example() -> None:
         assert f"Example: seg-batch {name}" in (command.help or ""), name
 
 
-def test_a_model_of_several_classes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+def test_a_model_of_several_classes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_file: Path
+) -> None:
     stand_in = StandIn()
     stand_in.contract = replace(stand_in.contract, class_names=("skin", "nail", "lesion"))
     monkeypatch.setattr(factory, "open_model", lambda *_, **__: as_model(stand_in))
     save_many(tmp_path / "in", 1)
-    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model)
+    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file)
     assert done.exit_code == ContractError.exit_code
     assert "tells 3 classes apart (skin, nail, lesion); expected one" in done.stderr
 
 
 @pytest.mark.parametrize(("device", "batch"), [("cpu", CPU_BATCH), ("openvino", CPU_BATCH), ("cuda:1", GPU_BATCH)])
 def test_the_batch_is_chosen_by_the_device(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, batch: int, model: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, batch: int, model_file: Path
 ) -> None:
     asked: list[int] = []
 
@@ -191,6 +188,6 @@ def test_the_batch_is_chosen_by_the_device(
 
     monkeypatch.setattr(factory, "open_model", open_it)
     save_many(tmp_path / "in", 1)
-    arguments = ("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", device)
+    arguments = ("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", device)
     assert invoke(*arguments).exit_code == 0
     assert asked == [batch]

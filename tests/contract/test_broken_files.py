@@ -15,14 +15,9 @@ import pytest
 from PIL import Image
 
 from tests.support.archive import read_grey, run_all, save, seg_batch
-from tests.support.artefact import blobs, tiny_model
+from tests.support.artefact import blobs
 
 LATIN = os.fsdecode(b"caf\xe9.jpg")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -64,9 +59,9 @@ EXPECTED = {
 FAILED = {"empty.jpg": "empty", "text.jpg": "Not an image", "truncated.jpg": "Damaged image"}
 
 
-def test_every_image_gets_a_mask_or_a_reason(folder: Path, model: Path, tmp_path: Path) -> None:
+def test_every_image_gets_a_mask_or_a_reason(folder: Path, model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = seg_batch("run", folder, "--out", out, "--model", model, "--device", "cpu")
+    done = seg_batch("run", folder, "--out", out, "--model", model_file, "--device", "cpu")
     assert done.returncode == 3, done.stderr
     assert done.stdout == ""
     assert "8 done, 3 failed, 0 already done" in done.stderr
@@ -85,38 +80,38 @@ def test_every_image_gets_a_mask_or_a_reason(folder: Path, model: Path, tmp_path
     assert not list(out.rglob("*.tmp*"))
 
 
-def test_the_turned_image_gives_the_turned_mask(folder: Path, model: Path, tmp_path: Path) -> None:
+def test_the_turned_image_gives_the_turned_mask(folder: Path, model_file: Path, tmp_path: Path) -> None:
     names = [folder / "a.jpg", folder / "turned.jpg"]
-    seg_batch("run", *names, "--out", tmp_path, "--model", model, "--exact", "--device", "cpu")
+    seg_batch("run", *names, "--out", tmp_path, "--model", model_file, "--exact", "--device", "cpu")
     plain, turned = read_grey(tmp_path / "a.png") > 0, read_grey(tmp_path / "turned.png") > 0
     back = np.rot90(turned)  # orientation 6: the camera lay on its side, clockwise
     assert 2 * (plain & back).sum() / (plain.sum() + back.sum()) > 0.9
 
 
-def test_running_again_tries_the_failed_ones_only(folder: Path, model: Path, tmp_path: Path) -> None:
-    arguments = ("run", folder, "--out", tmp_path, "--model", model, "--device", "cpu")
+def test_running_again_tries_the_failed_ones_only(folder: Path, model_file: Path, tmp_path: Path) -> None:
+    arguments = ("run", folder, "--out", tmp_path, "--model", model_file, "--device", "cpu")
     seg_batch(*arguments)
     again = seg_batch(*arguments)
     assert again.returncode == 3
     assert "0 done, 3 failed, 8 already done" in again.stderr
 
 
-def test_the_names_are_the_same_whatever_comes_first(folder: Path, model: Path, tmp_path: Path) -> None:
-    seg_batch("run", folder / "a.png", "--out", tmp_path, "--model", model, "--device", "cpu")
-    seg_batch("run", folder, "--out", tmp_path, "--model", model, "--device", "cpu")
+def test_the_names_are_the_same_whatever_comes_first(folder: Path, model_file: Path, tmp_path: Path) -> None:
+    seg_batch("run", folder / "a.png", "--out", tmp_path, "--model", model_file, "--device", "cpu")
+    seg_batch("run", folder, "--out", tmp_path, "--model", model_file, "--device", "cpu")
     assert {"a.png", "a.jpg.png"} <= {path.name for path in tmp_path.glob("*.png")}
     assert not (tmp_path / "a.png.png").exists()
 
 
-def test_bytes_that_are_not_utf8_on_the_command_line(folder: Path, model: Path, tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf8_on_the_command_line(folder: Path, model_file: Path, tmp_path: Path) -> None:
     name = os.fsencode(folder / LATIN)
-    done = seg_batch("run", name, "--out", tmp_path, "--model", model, "--device", "cpu")
+    done = seg_batch("run", name, "--out", tmp_path, "--model", model_file, "--device", "cpu")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / os.fsdecode(b"caf\xe9.png")).is_file()
     assert seg_batch("status", tmp_path).returncode == 0
 
 
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(model: Path, tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(model_file: Path, tmp_path: Path) -> None:
     """A PNG of a few hundred bytes that says it has 900 million pixels, and a zip member of 5 GiB of zeros."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(bytes(1000)))
@@ -131,7 +126,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(model: Path, tmp_p
     claimed = data.replace(struct.pack("<I", 1000), struct.pack("<I", 0xFFFFFFF0))
     assert claimed != data
     (tmp_path / "bomb.zip").write_bytes(claimed)
-    options = ("--model", model, "--device", "cpu", "--max-pixels", "9000")
+    options = ("--model", model_file, "--device", "cpu", "--max-pixels", "9000")
     done = seg_batch("run", tmp_path / "in", tmp_path / "bomb.zip", "--out", tmp_path / "out", *options)
     assert done.returncode == 3
     assert "bomb.png: The image has 30000 x 30000 = 900 million pixels; at most 0 million" in done.stderr
@@ -165,17 +160,17 @@ def test_a_file_that_changes_while_it_is_read_is_a_row(tmp_path: Path, monkeypat
 
 
 @pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a place that nobody may write to")
-def test_an_output_that_cannot_be_written_is_said_at_once(model: Path, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_said_at_once(model_file: Path, tmp_path: Path) -> None:
     save(tmp_path / "in" / "a.png")
     for out in ("/sys/kernel/masks", "/sys/kernel/masks.zip", tmp_path / "in" / "a.png" / "masks"):
-        done = seg_batch("run", tmp_path / "in", "--out", out, "--model", model, "--device", "cpu")
+        done = seg_batch("run", tmp_path / "in", "--out", out, "--model", model_file, "--device", "cpu")
         assert (done.returncode, done.stdout) == (1, "")
         assert "cannot be written" in done.stderr
         assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_files_with_flipped_and_missing_bytes(model: Path, tmp_path: Path, seed: int) -> None:
+def test_files_with_flipped_and_missing_bytes(model_file: Path, tmp_path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, _ = blobs(rng, 64, 80)
     for number, suffix in enumerate((".jpg", ".png", ".tif", ".bmp", ".webp") * 12):
@@ -184,7 +179,7 @@ def test_files_with_flipped_and_missing_bytes(model: Path, tmp_path: Path, seed:
         for place in rng.integers(0, len(data), int(rng.integers(1, 9))):
             data[place] = int(rng.integers(0, 256))
         path.write_bytes(data[: int(rng.integers(1, len(data) + 1))] if number % 3 == 0 else data)
-    done = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model, "--device", "cpu")
+    done = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", "cpu")
     assert done.returncode in (0, 3), done.stderr
     counts = json.loads(seg_batch("status", tmp_path / "out", "--json").stdout)["counts"]
     assert counts["pending"] == 0

@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 
 from tests.support.archive import read_grey, save_many, seg_batch
-from tests.support.artefact import tiny_model
 
 ONE_IN = 100_000
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +20,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def devices_of(model: Path) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = json.loads(seg_batch("doctor", "--model", model, "--json").stdout)["devices"]
+def devices_of(model_file: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(seg_batch("doctor", "--model", model_file, "--json").stdout)["devices"]
     return found
 
 
@@ -39,8 +33,8 @@ def differing(masks: Path, others: Path) -> tuple[int, int, int]:
     return len(pairs), sum(one.size for one, _ in pairs), sum(int(np.sum(one != other)) for one, other in pairs)
 
 
-def test_doctor_shows_every_device_with_a_figure_or_a_reason(model: Path) -> None:
-    devices = devices_of(model)
+def test_doctor_shows_every_device_with_a_figure_or_a_reason(model_file: Path) -> None:
+    devices = devices_of(model_file)
     assert {"cpu", "openvino", "cuda", "tensorrt"} <= {str(device["name"]).partition(":")[0] for device in devices}
     exact = {device["name"]: device for device in devices if device["precision"] == "fp32"}
     for name in ("cpu", "openvino"):  # every device whose wheels are installed is there, whoever made the CPU
@@ -51,9 +45,9 @@ def test_doctor_shows_every_device_with_a_figure_or_a_reason(model: Path) -> Non
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_masks_are_the_same_on_every_device(tmp_path: Path, model: Path, images: Path, processes: int) -> None:
+def test_masks_are_the_same_on_every_device(tmp_path: Path, model_file: Path, images: Path, processes: int) -> None:
     for device in ("cpu", "openvino"):
-        options = ("--model", model, "--device", device, "--compute", "fp32", "--processes", str(processes))
+        options = ("--model", model_file, "--device", device, "--compute", "fp32", "--processes", str(processes))
         done = seg_batch("run", images, "--out", tmp_path / device, *options)
         assert done.returncode == 0, done.stderr
         assert f"device: {device} (" in done.stderr
@@ -63,8 +57,10 @@ def test_masks_are_the_same_on_every_device(tmp_path: Path, model: Path, images:
     assert wrong * ONE_IN <= pixels
 
 
-def test_another_device_goes_on_and_another_precision_does_it_again(tmp_path: Path, model: Path, images: Path) -> None:
-    options = ("--out", tmp_path / "out", "--model", model, "--compute", "fp32")
+def test_another_device_goes_on_and_another_precision_does_it_again(
+    tmp_path: Path, model_file: Path, images: Path
+) -> None:
+    options = ("--out", tmp_path / "out", "--model", model_file, "--compute", "fp32")
     assert "40 done" in seg_batch("run", images, *options, "--device", "cpu").stderr
     assert "0 done, 0 failed, 40 already done" in seg_batch("run", images, *options, "--device", "openvino").stderr
     status = json.loads(seg_batch("status", tmp_path / "out", "--json").stdout)
@@ -72,8 +68,8 @@ def test_another_device_goes_on_and_another_precision_does_it_again(tmp_path: Pa
     assert "fp32" in json.dumps(status)
 
 
-def test_an_arithmetic_that_cannot_be_had_is_one_line(tmp_path: Path, model: Path, images: Path) -> None:
-    options = ("--model", model, "--device", "cpu", "--compute", "bf16")
+def test_an_arithmetic_that_cannot_be_had_is_one_line(tmp_path: Path, model_file: Path, images: Path) -> None:
+    options = ("--model", model_file, "--device", "cpu", "--compute", "bf16")
     done = seg_batch("run", images, "--out", tmp_path / "out", *options)
     assert done.returncode == 1
     assert done.stderr == (
@@ -85,11 +81,11 @@ def test_an_arithmetic_that_cannot_be_had_is_one_line(tmp_path: Path, model: Pat
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "tensorrt"])
 def test_a_device_that_is_not_there_is_one_line_and_says_nothing_untrue(
-    tmp_path: Path, model: Path, images: Path, device: str
+    tmp_path: Path, model_file: Path, images: Path, device: str
 ) -> None:
-    if any(str(entry["name"]).startswith(device) and entry["available"] for entry in devices_of(model)):
+    if any(str(entry["name"]).startswith(device) and entry["available"] for entry in devices_of(model_file)):
         pytest.skip("this machine has that device")
-    done = seg_batch("run", images, "--out", tmp_path / "out", "--model", model, "--device", device)
+    done = seg_batch("run", images, "--out", tmp_path / "out", "--model", model_file, "--device", device)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: Device '{device}' cannot be used: ")
     assert done.stderr.count("\n") == 1

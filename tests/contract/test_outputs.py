@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.support.archive import archived_masks, masks_below, save_many, seg_batch
-from tests.support.artefact import tiny_model
 from tests.support.storage import stored
 
 COUNT = 20
@@ -59,11 +58,6 @@ KINDS = (a_folder, a_folder_with_its_ledger_elsewhere, a_zip, a_tar, a_bucket)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("photos")
     save_many(root / "a", COUNT // 2)
@@ -72,16 +66,16 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(photos: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected(photos: Path, model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The masks, made in one process, into a folder."""
     out = tmp_path_factory.mktemp("expected")
-    run(photos, [str(out)], model, "--processes", "1")
+    run(photos, [str(out)], model_file, "--processes", "1")
     return masks_below(out)
 
 
-def run(photos: Path, out: list[str], model: Path, *options: str) -> str:
+def run(photos: Path, out: list[str], model_file: Path, *options: str) -> str:
     """Run, and return what was said."""
-    ended = seg_batch("run", photos, "--out", *out, "--model", model, "--device", "cpu", *options)
+    ended = seg_batch("run", photos, "--out", *out, "--model", model_file, "--device", "cpu", *options)
     assert ended.returncode == 0, ended.stderr
     return ended.stderr
 
@@ -90,20 +84,20 @@ def run(photos: Path, out: list[str], model: Path, *options: str) -> str:
 def test_every_output_holds_the_same_masks_and_goes_on(
     kind: Callable[[Path, Callable[[str], Any]], Output],
     photos: Path,
-    model: Path,
+    model_file: Path,
     expected: dict[str, bytes],
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
     output = kind(tmp_path, request.getfixturevalue)
-    run(photos, output.out, model, "--limit", "7")
+    run(photos, output.out, model_file, "--limit", "7")
     some = output.masks()
     assert len(some) == 7
     assert some.items() < expected.items()
-    run(photos, output.out, model)
+    run(photos, output.out, model_file)
     assert len(expected) == COUNT
     assert output.masks() == expected
-    assert f"{COUNT} already done" in run(photos, output.out, model)
+    assert f"{COUNT} already done" in run(photos, output.out, model_file)
     assert output.masks() == expected
     verified = seg_batch("verify", output.named)
     assert verified.returncode == 0, verified.stderr

@@ -13,14 +13,9 @@ import export
 from export import Segmenter
 from export.errors import ContractError
 from seglab.errors import ImageError
-from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_model, tiny_original
+from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_original
 
 SHAPES = [(90, 70), (TINY_SIZE, TINY_SIZE), (201, 133), (33, 300)]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("segmenter") / "m.onnx")
 
 
 def pictures() -> list[np.ndarray]:
@@ -28,9 +23,9 @@ def pictures() -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("exact", [False, True])
-def test_masks_are_those_of_the_original(model: Path, tmp_path: Path, exact: bool) -> None:
+def test_masks_are_those_of_the_original(model_file: Path, tmp_path: Path, exact: bool) -> None:
     original = tiny_original(tmp_path / "c.pt")
-    masks = Segmenter(model, "cpu", exact=exact)(pictures())
+    masks = Segmenter(model_file, "cpu", exact=exact)(pictures())
     assert [mask.shape for mask in masks] == SHAPES
     for mask, image in zip(masks, pictures(), strict=True):
         assert set(np.unique(mask)) <= {0, 255}
@@ -38,16 +33,16 @@ def test_masks_are_those_of_the_original(model: Path, tmp_path: Path, exact: boo
         assert differs <= (2 if exact else 0.02 * mask.size)
 
 
-def test_the_device_is_the_one_that_makes_the_masks(model: Path) -> None:
-    assert Segmenter(model, "openvino").device.name == "openvino"
-    exact = Segmenter(model, "openvino", exact=True)
+def test_the_device_is_the_one_that_makes_the_masks(model_file: Path) -> None:
+    assert Segmenter(model_file, "openvino").device.name == "openvino"
+    exact = Segmenter(model_file, "openvino", exact=True)
     assert (exact.device.name, exact.device.precision) == ("cpu", "fp32")
 
 
-def test_an_array_or_a_file_are_the_same(model: Path, tmp_path: Path) -> None:
+def test_an_array_or_a_file_are_the_same(model_file: Path, tmp_path: Path) -> None:
     image = pictures()[0]
     assert cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    segmenter = Segmenter(str(model), "cpu")
+    segmenter = Segmenter(str(model_file), "cpu")
     (mask,) = segmenter(image)
     assert mask.shape == image.shape[:2]
     for way in (tmp_path / "a.png", str(tmp_path / "a.png")):
@@ -55,23 +50,23 @@ def test_an_array_or_a_file_are_the_same(model: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(segmenter([tmp_path / "a.png", image])[1], mask)
 
 
-def test_a_batch_of_arrays_gives_a_list(model: Path) -> None:
+def test_a_batch_of_arrays_gives_a_list(model_file: Path) -> None:
     images = np.stack([pictures()[0]] * 11)  # more than run at a time
-    masks = Segmenter(model, "cpu")(images)
+    masks = Segmenter(model_file, "cpu")(images)
     assert len(masks) == 11
     assert all(np.array_equal(mask, masks[0]) for mask in masks)
 
 
-def test_nothing_gives_nothing(model: Path) -> None:
-    assert Segmenter(model, "cpu")([]) == []
+def test_nothing_gives_nothing(model_file: Path) -> None:
+    assert Segmenter(model_file, "cpu")([]) == []
 
 
-def test_images_are_read_as_they_are_asked_for(model: Path) -> None:
+def test_images_are_read_as_they_are_asked_for(model_file: Path) -> None:
     def endless() -> object:
         while True:
             yield pictures()[0]
 
-    mask, prob = next(Segmenter(model, "cpu").stream(endless()))  # type: ignore[arg-type]
+    mask, prob = next(Segmenter(model_file, "cpu").stream(endless()))  # type: ignore[arg-type]
     assert (mask.shape, prob.shape) == (SHAPES[0], (TINY_SIZE, TINY_SIZE))
 
 
@@ -110,15 +105,15 @@ def test_the_bundled_model_is_the_default() -> None:
         (7, "int; expected"),
     ],
 )
-def test_other_things_are_refused(model: Path, image: object, message: str) -> None:
+def test_other_things_are_refused(model_file: Path, image: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Segmenter(model, "cpu")([image])  # type: ignore[list-item]
+        Segmenter(model_file, "cpu")([image])  # type: ignore[list-item]
 
 
-def test_files_that_are_no_images_or_models_are_named(model: Path, tmp_path: Path) -> None:
+def test_files_that_are_no_images_or_models_are_named(model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no image")
     with pytest.raises(ImageError, match=r"no\.png"):
-        Segmenter(model, "cpu")(tmp_path / "no.png")
+        Segmenter(model_file, "cpu")(tmp_path / "no.png")
     with pytest.raises(ContractError, match="does not exist"):
         Segmenter(tmp_path / "absent.onnx")
 

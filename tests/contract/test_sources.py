@@ -18,7 +18,6 @@ from typing import Any
 import pytest
 
 from tests.support.archive import command, masks_below, save_many
-from tests.support.artefact import tiny_model
 from tests.support.storage import upload
 
 BROKEN = "sub/broken.png"
@@ -118,11 +117,6 @@ def packed(photos: Path, archive: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Enough for several processes, in two folders, one of them broken; and what is no image."""
     root = tmp_path_factory.mktemp("photos")
@@ -134,14 +128,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def expected(photos: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def expected(photos: Path, model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The masks, made in one process from files."""
     out = tmp_path_factory.mktemp("expected")
-    run(Named([str(photos)]), photos, out, model, "--processes", "1")
+    run(Named([str(photos)]), photos, out, model_file, "--processes", "1")
     return masks_below(out)
 
 
-def run(named: Named, cwd: Path, out: Path, model: Path, *options: str) -> tuple[int, list[dict[str, Any]], str]:
+def run(named: Named, cwd: Path, out: Path, model_file: Path, *options: str) -> tuple[int, list[dict[str, Any]], str]:
     """Run over a source; return the exit code, the table's rows and what was said."""
     table = out.with_name(f"{out.name}.jsonl")
     arguments: list[str | Path | bytes] = [
@@ -150,7 +144,7 @@ def run(named: Named, cwd: Path, out: Path, model: Path, *options: str) -> tuple
         "--out",
         out,
         "--model",
-        model,
+        model_file,
         "--device",
         "cpu",
         "--table",
@@ -168,13 +162,13 @@ def run(named: Named, cwd: Path, out: Path, model: Path, *options: str) -> tuple
 def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
     kind: Callable[[Path, Place], Named],
     photos: Path,
-    model: Path,
+    model_file: Path,
     expected: dict[str, bytes],
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
     named, out = kind(photos, Place(tmp_path, request.getfixturevalue)), tmp_path / "masks"
-    code, rows, said = run(named, photos, out, model)
+    code, rows, said = run(named, photos, out, model_file)
     assert code == 3, said  # finished, and one failed
     assert len(expected) == 23
     assert masks_below(out) == expected
@@ -183,7 +177,7 @@ def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
     assert failed["path"].endswith(BROKEN)
     assert failed["error"]
     assert {row["mask"] for row in rows if row["status"] == "done"} == set(expected)
-    code, again, said = run(named, photos, out, model)
+    code, again, said = run(named, photos, out, model_file)
     assert (code, "23 already done" in said) == (3, True), said
     assert [row["finished_at"] for row in again if row["status"] == "done"] == [
         row["finished_at"] for row in rows if row["status"] == "done"
@@ -193,7 +187,7 @@ def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
 
 @pytest.mark.parametrize("kind", [a_folder, a_zip, a_compressed_tar], ids=lambda kind: kind.__name__)
 def test_several_of_a_kind_do_not_share_masks(
-    kind: Callable[[Path, Place], Named], photos: Path, model: Path, tmp_path: Path, request: pytest.FixtureRequest
+    kind: Callable[[Path, Place], Named], photos: Path, model_file: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     arguments = []
     for name in ("one", "two"):
@@ -203,7 +197,7 @@ def test_several_of_a_kind_do_not_share_masks(
         if kind is not a_folder:  # archives are called photos: give each the name of its set
             argument = shutil.move(argument, str(tmp_path / f"{name}{''.join(Path(argument).suffixes)}"))
         arguments.append(str(argument))
-    code, rows, said = run(Named(arguments), tmp_path, tmp_path / "masks", model)
+    code, rows, said = run(Named(arguments), tmp_path, tmp_path / "masks", model_file)
     assert code == 3, said
     assert len({row["path"] for row in rows}) == len({row["mask"] for row in rows}) == len(rows) == 48
     assert len(masks_below(tmp_path / "masks")) == 46

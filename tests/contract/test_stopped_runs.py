@@ -15,17 +15,12 @@ import numpy as np
 import pytest
 
 from tests.support.archive import archived_masks, command, masks_below, save, seg_batch
-from tests.support.artefact import blobs, tiny_model
+from tests.support.artefact import blobs
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 COUNT = 40
 PATIENCE = 60.0
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -43,20 +38,20 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def uninterrupted(archive: Path, model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("whole") / "out"
-    done = seg_batch(*arguments(archive, model, out))
+    done = seg_batch(*arguments(archive, model_file, out))
     assert done.returncode == 0, done.stderr
     return masks_below(out)
 
 
-def arguments(archive: Path, model: Path, out: Path) -> tuple[str | Path, ...]:
-    return ("run", archive, "--out", out, "--model", model, "--device", "cpu", "--workers", "1", "--batch", "2")
+def arguments(archive: Path, model_file: Path, out: Path) -> tuple[str | Path, ...]:
+    return ("run", archive, "--out", out, "--model", model_file, "--device", "cpu", "--workers", "1", "--batch", "2")
 
 
-def start(archive: Path, model: Path, out: Path, masks: int) -> subprocess.Popen[str]:
+def start(archive: Path, model_file: Path, out: Path, masks: int) -> subprocess.Popen[str]:
     """Start a run and return when it has written some masks."""
-    process = subprocess.Popen(command(*arguments(archive, model, out)), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command(*arguments(archive, model_file, out)), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + PATIENCE
     while len(list(out.rglob("[!.]*.png"))) < masks:
         assert process.poll() is None, "the run ended before it could be stopped"
@@ -71,11 +66,11 @@ def done_masks(out: Path) -> set[str]:
 
 
 def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
-    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path
+    archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     for masks in (1, 7, 17):
-        process = start(archive, model, out, masks)
+        process = start(archive, model_file, out, masks)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
         process.communicate()
@@ -83,7 +78,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
         assert all(uninterrupted[name] == data for name, data in there.items())  # whole, every one
         assert done_masks(out) <= set(there)
     (out / ".000.99-99.tmp.png").write_bytes(b"torn")
-    last = seg_batch(*arguments(archive, model, out))
+    last = seg_batch(*arguments(archive, model_file, out))
     assert last.returncode == 0, last.stderr
     assert masks_below(out) == uninterrupted
     assert done_masks(out) == set(uninterrupted)
@@ -92,12 +87,12 @@ def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
 
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
-    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path, kind: str
+    archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path, kind: str
 ) -> None:
     out = tmp_path / f"masks.{kind}"
     part = tmp_path / f"masks.{kind}.part"
     for kilobytes in (2, 16, 32):
-        process = subprocess.Popen(command(*arguments(archive, model, out)), stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command(*arguments(archive, model_file, out)), stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + PATIENCE
         while not part.exists() or part.stat().st_size < kilobytes * 1024:
             assert process.poll() is None, "the run ended before it could be killed"
@@ -107,7 +102,7 @@ def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
         assert process.wait() == -signal.SIGKILL
         process.communicate()
         assert not out.exists()
-    last = seg_batch(*arguments(archive, model, out))
+    last = seg_batch(*arguments(archive, model_file, out))
     assert last.returncode == 0, last.stderr
     assert archived_masks(out) == uninterrupted
     assert not part.exists()
@@ -116,10 +111,10 @@ def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_ends_in_order(
-    archive: Path, model: Path, uninterrupted: dict[str, bytes], tmp_path: Path, number: signal.Signals
+    archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    process = start(archive, model, out, 5)
+    process = start(archive, model_file, out, 5)
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
@@ -128,16 +123,16 @@ def test_a_stopped_run_ends_in_order(
     assert 0 < len(done_masks(out)) < COUNT
     status = seg_batch("status", out)
     assert "stopped early" in status.stdout
-    again = seg_batch(*arguments(archive, model, out))
+    again = seg_batch(*arguments(archive, model_file, out))
     assert again.returncode == 0, again.stderr
     assert masks_below(out) == uninterrupted
 
 
-def test_a_second_run_at_the_same_time_is_refused(archive: Path, model: Path, tmp_path: Path) -> None:
+def test_a_second_run_at_the_same_time_is_refused(archive: Path, model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    process = start(archive, model, out, 1)
+    process = start(archive, model_file, out, 1)
     process.send_signal(signal.SIGSTOP)  # it must not come to its end meanwhile
-    second = seg_batch(*arguments(archive, model, out))
+    second = seg_batch(*arguments(archive, model_file, out))
     status = seg_batch("status", out)  # reading is allowed
     process.kill()
     process.communicate()

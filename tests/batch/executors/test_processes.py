@@ -36,11 +36,6 @@ COUNT = 50
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
-
-
-@pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("archive") / "in"
     save_many(folder, COUNT)
@@ -50,25 +45,25 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def alone(archive: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def alone(archive: Path, model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("alone")
-    assert {result.status.value for result in run(archive, out, model, processes=1)} == {"done", "failed"}
+    assert {result.status.value for result in run(archive, out, model_file, processes=1)} == {"done", "failed"}
     return masks_below(out)
 
 
-def settings(archive: Path, out: Path, model: Path, **more: object) -> RunSettings:
-    return RunSettings((str(archive),), out, model, "cpu", **more)  # type: ignore[arg-type]
+def settings(archive: Path, out: Path, model_file: Path, **more: object) -> RunSettings:
+    return RunSettings((str(archive),), out, model_file, "cpu", **more)  # type: ignore[arg-type]
 
 
-def run(archive: Path, out: Path, model: Path, **more: object) -> Iterator[Result]:
-    return iter(Runner(settings(archive, out, model, **more)))
+def run(archive: Path, out: Path, model_file: Path, **more: object) -> Iterator[Result]:
+    return iter(Runner(settings(archive, out, model_file, **more)))
 
 
 @pytest.mark.parametrize("name", ["folder", "masks.zip", "masks.tar"])
 def test_three_processes_make_the_masks_of_one(
-    archive: Path, model: Path, alone: dict[str, bytes], tmp_path: Path, name: str
+    archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path, name: str
 ) -> None:
-    runner = Runner(settings(archive, tmp_path / name, model, processes=3, profile=tmp_path / "trace.json"))
+    runner = Runner(settings(archive, tmp_path / name, model_file, processes=3, profile=tmp_path / "trace.json"))
     results = list(runner)
     assert len(results) == COUNT + 2
     assert (masks_below if name == "folder" else archived_masks)(tmp_path / name) == alone
@@ -87,8 +82,8 @@ def test_three_processes_make_the_masks_of_one(
     assert not list(tmp_path.glob("trace.json.*"))
 
 
-def test_whole_images_are_few_in_every_process(archive: Path, model: Path, tmp_path: Path) -> None:
-    exact = settings(archive, tmp_path / "out", model, exact=True, processes=2)
+def test_whole_images_are_few_in_every_process(archive: Path, model_file: Path, tmp_path: Path) -> None:
+    exact = settings(archive, tmp_path / "out", model_file, exact=True, processes=2)
     engine = CrewEngine(exact, [Share("cpu"), Share("cpu")], start_processes(2))
     try:
         _, bound = engine.start(FolderStore(tmp_path / "out"), None, None)
@@ -98,32 +93,32 @@ def test_whole_images_are_few_in_every_process(archive: Path, model: Path, tmp_p
 
 
 def test_archives_and_streams_feed_processes_too(
-    archive: Path, model: Path, alone: dict[str, bytes], tmp_path: Path
+    archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as file:
         for path in sorted(archive.rglob("*.*")):
             file.write(path, path.relative_to(archive))
     subprocess.run(["tar", "czf", tmp_path / "in.tar.gz", "-C", archive, *os.listdir(archive)], check=True)
     for name in ("in.zip", "in.tar.gz"):
-        list(run(tmp_path / name, tmp_path / f"{name}-masks", model, processes=2))
+        list(run(tmp_path / name, tmp_path / f"{name}-masks", model_file, processes=2))
         assert masks_below(tmp_path / f"{name}-masks") == alone
 
 
-def test_overlays_and_maps_come_from_processes_and_later(archive: Path, model: Path, tmp_path: Path) -> None:
+def test_overlays_and_maps_come_from_processes_and_later(archive: Path, model_file: Path, tmp_path: Path) -> None:
     more = {"overlays": tmp_path / "pictures", "probs": tmp_path / "probs", "processes": 2}
-    list(run(archive, tmp_path / "masks.zip", model, **more))
+    list(run(archive, tmp_path / "masks.zip", model_file, **more))
     assert len(list((tmp_path / "pictures").rglob("*.jpg"))) == COUNT + 1
     assert len(masks_below(tmp_path / "probs")) == COUNT + 1
     (tmp_path / "pictures" / "000.jpg").unlink()
-    list(run(archive, tmp_path / "masks.zip", model, **more))  # drawn again from the mask in the archive
+    list(run(archive, tmp_path / "masks.zip", model_file, **more))  # drawn again from the mask in the archive
     assert (tmp_path / "pictures" / "000.jpg").stat().st_size > 0
 
 
 def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(
-    archive: Path, model: Path, alone: dict[str, bytes], tmp_path: Path
+    archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    runner = Runner(settings(archive, out, model, processes=2, batch=1, workers=1))
+    runner = Runner(settings(archive, out, model_file, processes=2, batch=1, workers=1))
     done = 0
 
     def until_killed() -> None:
@@ -142,7 +137,7 @@ def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(
     counts = status_of(out).counts
     assert counts["done"] >= 5
     assert counts["pending"] > 0
-    list(run(archive, out, model, processes=2))
+    list(run(archive, out, model_file, processes=2))
     assert masks_below(out) == alone
 
 
@@ -157,13 +152,13 @@ def children() -> list[int]:
     ]
 
 
-def test_processes_end_with_the_one_that_started_them(archive: Path, model: Path, tmp_path: Path) -> None:
+def test_processes_end_with_the_one_that_started_them(archive: Path, model_file: Path, tmp_path: Path) -> None:
     """Killed as it never expects: nobody may go on writing to an output that is no longer held."""
     big = tmp_path / "in"
     big.mkdir()
     for number in range(200):
         os.link(archive / f"{number % COUNT:03}.png", big / f"{number:03}.png")
-    options = ("--model", model, "--device", "cpu", "--processes", "2", "--batch", "1")
+    options = ("--model", model_file, "--device", "cpu", "--processes", "2", "--batch", "1")
     process = subprocess.Popen(command("run", big, "--out", tmp_path / "out", *options), stderr=subprocess.DEVNULL)
     while not list((tmp_path / "out").glob("[!.]*.png")):
         assert process.poll() is None
@@ -186,14 +181,14 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_crew_ends_in_order(archive: Path, model: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_stopped_crew_ends_in_order(archive: Path, model_file: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The whole group gets the signal, as from a terminal."""
     big = tmp_path / "in"
     big.mkdir()
     for index in range(4000):
         os.link(archive / f"{index % COUNT:03}.png", big / f"{index:04}.png")
     out = tmp_path / "masks.zip"
-    options = ("--model", model, "--device", "cpu", "--processes", "2", "--batch", "2")
+    options = ("--model", model_file, "--device", "cpu", "--processes", "2", "--batch", "2")
     process = subprocess.Popen(
         command("run", big, "--out", out, *options), stderr=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -216,21 +211,21 @@ def test_an_error_in_a_process_is_told_as_if_it_were_here(archive: Path, tmp_pat
     assert ended.returncode == 1
     assert "no.onnx" in ended.stderr
     assert "Traceback" not in ended.stderr
-    model = tiny_model(tmp_path / "tiny.onnx")
-    options = ("--model", model, "--device", "cuda:0,cuda:1")
+    model_file = tiny_model(tmp_path / "tiny.onnx")
+    options = ("--model", model_file, "--device", "cuda:0,cuda:1")
     ended = seg_batch("run", archive, "--out", tmp_path / "out", *options)
     assert ended.returncode == 1, ended.stderr
     assert "Device 'cuda:0' cannot be used" in ended.stderr
-    ended = seg_batch("run", archive, "--out", tmp_path / "out", "--model", model, "--device", "cuda:0,nonsense")
+    ended = seg_batch("run", archive, "--out", tmp_path / "out", "--model", model_file, "--device", "cuda:0,nonsense")
     assert (ended.returncode, "nonsense" in ended.stderr) == (2, True)
 
 
 def test_a_disk_that_is_full_for_a_process_ends_the_run(
-    archive: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The output becomes a file while the processes are at work: masks cannot be written any more."""
     out = tmp_path / "out"
-    ordered = settings(archive, out / "below", model, ledger=tmp_path / "book")
+    ordered = settings(archive, out / "below", model_file, ledger=tmp_path / "book")
     engine = CrewEngine(ordered, [Share("cpu"), Share("cpu")], start_processes(2))
     try:
         out.write_text("not a folder")
@@ -238,7 +233,7 @@ def test_a_disk_that_is_full_for_a_process_ends_the_run(
     finally:
         engine.close()
     assert children() == []
-    options = ("--ledger", tmp_path / "book", "--model", model, "--device", "cpu", "--processes", "2")
+    options = ("--ledger", tmp_path / "book", "--model", model_file, "--device", "cpu", "--processes", "2")
     ended = seg_batch("run", archive, "--out", out / "below", *options)
     assert ended.returncode in (1, 3)
     assert "cannot be written" in ended.stderr
@@ -269,11 +264,11 @@ def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytes
         share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu", processes=2), few=False)
 
 
-def test_few_images_are_done_here(archive: Path, model: Path, tmp_path: Path) -> None:
+def test_few_images_are_done_here(archive: Path, model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(FEW):
         os.link(archive / f"{number:03}.png", tmp_path / "in" / f"{number}.png")
-    runner = Runner(settings(tmp_path / "in", tmp_path / "out", model))
+    runner = Runner(settings(tmp_path / "in", tmp_path / "out", model_file))
     for _ in runner:
         assert children() == []
     assert runner.report.done == FEW

@@ -12,16 +12,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from benchmarks.support.places import CHECKPOINT
 from export.conversion.build import segmenter
 from export.conversion.checkpoint import convert
 from export.errors import ParityError
 from export.proof.gate import CHUNK, ParityReport, check
+from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model
 from export.samples import EDGES, Sample, SampleSet, edge_samples, sample_set
 from export.tolerances import TOLERANCES, tolerance_for
 from seglab.errors import DataError, ImageError
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
+from seglab.networks.checkpoints import load_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
 from tests.support.planted_faults import FAULTS, Fault, no_antialias, planted
 
@@ -81,6 +84,16 @@ def test_a_planted_fault_fails_the_gate(folder: Path, original: Predictor, fault
     with pytest.raises(ParityError, match=r"whole\.flipped|whole\.max_prob") as raised:
         report.require_passed()
     assert raised.value.report is report
+
+
+@pytest.mark.slow
+@pytest.mark.real
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_fault_planted_in_the_packages_model_fails_the_gate(data_dir: Path, tmp_path: Path, fault: Fault) -> None:
+    original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(data_dir / "originals", 12)
+    path = planted(fault, bundled_model(), tmp_path / "faulty.onnx")
+    report = check(open_model(path, "cpu", batch=CHUNK), original, samples)
+    assert {failure.figure for failure in report.failures} & FAULTS[fault]
 
 
 def test_faults_before_the_network_do_not_show_where_the_host_resizes(folder: Path, original: Predictor) -> None:

@@ -29,11 +29,6 @@ from export.runtime.probes import require_same
 from tests.support.artefact import TINY_SIZE, tiny_model
 
 
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("choice") / "tiny.onnx")
-
-
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of the test's own, and no GPU."""

@@ -24,12 +24,7 @@ from export.runtime.inspection import inspect_devices
 from export.runtime.opening import open_model
 from seglab.errors import ConfigError
 from seglab.files import sha256
-from tests.support.artefact import TINY_SIZE, blobs, tiny_model
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("runtime") / "tiny.onnx")
+from tests.support.artefact import TINY_SIZE, blobs
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from export.runtime.devices.nvidia_driver import Gpu, NoGpuError, list_gpus
 from export.runtime.engines.onnxruntime import OrtSession
 from export.runtime.opening import open_model
 from export.runtime.plan import Request
-from tests.support.artefact import TINY_SIZE, blobs, tiny_model
+from tests.support.artefact import TINY_SIZE, blobs
 
 
 def has_gpu() -> bool:
@@ -29,11 +29,6 @@ def has_gpu() -> bool:
 
 
 without_gpu = pytest.mark.skipif(has_gpu(), reason="this machine has an NVIDIA GPU")
-
-
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("runtime") / "tiny.onnx")
 
 
 @without_gpu

@@ -26,11 +26,6 @@ from tests.support.artefact import TINY_SIZE, tiny_model
 MEGABYTE = 2**20
 
 
-@pytest.fixture(scope="module")
-def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("openvino") / "tiny.onnx")
-
-
 def pictures(count: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.random.default_rng(seed).integers(0, 256, (count, TINY_SIZE, TINY_SIZE, 3), np.uint8)
 
