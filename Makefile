@@ -9,7 +9,7 @@ TEST_ENV ?= .venv-test
 DEMO_BIN := $(DEMO_ENV)/bin
 TEST_BIN := $(TEST_ENV)/bin
 # Tests side by side, and the twenty that take longest. `make test SIDE_BY_SIDE=` runs them one after the other.
-SIDE_BY_SIDE ?= -n auto --dist worksteal --durations=20 --durations-min=1
+SIDE_BY_SIDE ?= -n auto --maxprocesses 8 --dist worksteal --durations=20 --durations-min=1
 SOURCES := $(shell find seglab export batch -type f -not -name '*.pyc')
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
