@@ -90,7 +90,7 @@ def cut_to_prob(path: Path, shape: list[int]) -> Any:
 def _compile(path: Path, plan: Plan, shape: list[int], threads: int | None) -> Any:
     openvino = load()
     cut = cut_to_prob(path, shape)
-    # Left to itself it computes in bf16, or on ARM in fp16, wherever the CPU can, and does not say so.
+    # Left to itself it computes in bf16 wherever the CPU can, and does not say so.
     how = {"INFERENCE_PRECISION_HINT": HINTS[plan.compute], "NUM_STREAMS": 1}
     if threads:
         how["INFERENCE_NUM_THREADS"] = threads
