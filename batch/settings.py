@@ -66,6 +66,8 @@ class RunSettings:
     processes: int | None = None
 
     def __post_init__(self) -> None:
+        _require_tuple("sources", self.sources)
+        _require_tuple("files_from", self.files_from)
         NameTemplate(self.name)
         for device in self.devices:
             check_asked(device, self.compute)
@@ -106,3 +108,9 @@ class RunSettings:
     def to_json(self) -> dict[str, Any]:
         """Return the settings as the ledger keeps them."""
         return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+
+
+def _require_tuple(name: str, value: object) -> None:
+    """Raise :class:`ConfigError` for a text, which is a sequence, too: of letters."""
+    if isinstance(value, str):
+        raise ConfigError(f"{name} is the text {value!r}; expected a tuple of texts. Write ({value!r},).")

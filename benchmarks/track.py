@@ -12,6 +12,7 @@ costs. Appends one line to ``benchmarks/history.jsonl``, draws ``docs/track.png`
 from __future__ import annotations
 
 import datetime
+import os
 import shutil
 import sqlite3
 import statistics
@@ -35,6 +36,7 @@ from benchmarks.support.parts import timed
 from benchmarks.support.places import CHECKPOINT, DATA, INT8_MODEL, ROOT, machine
 from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 from export.tolerances import TOLERANCES
+from seglab.cli_support import stop_on_sigterm
 from seglab.evaluation.original import Predictor
 from seglab.images.reader import read_mask
 from seglab.metrics.bootstrap import interval
@@ -96,6 +98,8 @@ def main(
     """Measure two versions in turn, keep what came of it, and fail where this one is slower or less right."""
     about = QUICK if quick else Amount()
     amount = Amount(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
+    entries = _checked(history, picture)
+    stop_on_sigterm()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         before = unpacked(base or default_base(), root / "base")
@@ -103,11 +107,23 @@ def main(
         click.echo(f"{after.commit} against {before.commit}, runs in turn: {amount.pairs}", err=True)
         entry = measured(before, after, amount, root, DATA if DATA.is_dir() else None)
     append(history, entry)
-    plot(read(history), picture)
     for line in table(entry):
         click.echo(line)
+    plot([*entries, entry], picture)
     if entry["failures"]:
         raise click.ClickException("; ".join(entry["failures"]))
+
+
+def _checked(history: Path, picture: Path) -> list[Entry]:
+    """Return what is kept so far. Raises ClickException, before anything is measured, where no more can be kept."""
+    try:
+        for path in (history, picture):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+                raise click.ClickException(f"{path} cannot be written; expected a file. Name another one.")
+        return read(history)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def measured(before: Tree, after: Tree, amount: Amount, root: Path, data: Path | None) -> Entry:

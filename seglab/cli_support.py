@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -10,7 +11,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from seglab.errors import INTERRUPTED, SeglabError
+from seglab.errors import INTERRUPTED, MissingDependencyError, SeglabError
 
 SOME_FAILED = 3
 """Exit code of what was finished, though not for all images."""
@@ -22,6 +23,15 @@ CONTEXT: dict[str, Any] = {
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def require_packages(names: Iterable[str], what: str) -> None:
+    """Raise :class:`MissingDependencyError` where packages are missing; ``what`` says what they are for."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingDependencyError(
+            f"{what}; missing: {', '.join(missing)}. Install them: pip install 'seglab[train]'."
+        )
 
 
 def command_errors(function: Callable[P, R]) -> Callable[P, R]:

@@ -38,7 +38,7 @@ def repo_root() -> Path:
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data sets; the test is skipped where there is none."""
-    folder = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
+    folder = Path(os.environ.get("SEGLAB_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip(f"no real images at {folder}; set SEGLAB_DATA to the folder that holds isic2018/ and originals/")
     return folder.resolve()

@@ -17,14 +17,19 @@ from tests.support.changed import EVERYWHERE, PACKAGES, names_of
         (["batch/naming.py"], ["tests/batch/test_naming.py"]),
         (["seglab/errors.py"], ["tests/seglab"]),
         (["tests/seglab/test_cli.py", "batch/steps/masks.py"], ["tests/batch/steps", "tests/seglab/test_cli.py"]),
-        (["README.md"], ["tests/test_docs.py"]),
-        (["tests/seglab/test_that_was_removed.py"], []),
-        ([".gitignore"], []),
+        (["README.md"], []),
+        (["seglab/recipes/quick.toml"], ["tests/seglab/recipes"]),
+        (["benchmarks/studies/speed.py"], ["tests/benchmarks"]),
+        (["tests/support/spoiled.py"], ["tests/contract/test_spoiled_files.py"]),
     ],
 )  # fmt: skip
 def test_what_changed_names_its_tests(repo_root: Path, changed: list[str], expected: list[str]) -> None:
-    found = names_of(changed, repo_root)
-    assert found == sorted([*expected, *EVERYWHERE]) if expected else not found
+    assert names_of(changed, repo_root) == sorted({*expected, *EVERYWHERE})
+
+
+@pytest.mark.parametrize("changed", ["tests/seglab/test_that_was_removed.py", ".gitignore", "Makefile"])
+def test_what_has_no_tests_names_none(repo_root: Path, changed: str) -> None:
+    assert names_of([changed], repo_root) == []
 
 
 def test_every_file_of_the_packages_has_tests(repo_root: Path) -> None:

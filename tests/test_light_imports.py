@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -107,15 +108,22 @@ def test_help_answers_without_heavy_imports(repo_root: Path, command: str, flag:
     assert loaded.isdisjoint({*HEAVY, "onnxruntime"})
 
 
-@pytest.mark.parametrize(
-    ("command", "subcommand"),
-    [
-        *(("seglab", name) for name in ("synth", "inspect", "prepare", "train", "validate", "compare")),
-        *(("seg-export", name) for name in ("onnx", "check", "info")),
-        *(("seg-batch", name) for name in ("run", "score", "status", "doctor")),
-    ],
-)
-def test_every_named_command_is_there(repo_root: Path, command: str, subcommand: str) -> None:
+SUBCOMMANDS = [
+    (command, name)
+    for command, module in COMMANDS.items()
+    for name in sorted(importlib.import_module(module).main.commands)
+]
+
+
+@pytest.mark.parametrize(("command", "subcommand"), SUBCOMMANDS)
+def test_every_subcommand_helps_without_heavy_imports(repo_root: Path, command: str, subcommand: str) -> None:
     stdout, loaded = python(repo_root, HELP, COMMANDS[command], command, subcommand, "--help")
     assert stdout.startswith(f"Usage: {command} {subcommand} ")
     assert loaded.isdisjoint({*HEAVY, "onnxruntime"})
+
+
+@pytest.mark.parametrize("package", ["seglab", "export", "batch"])
+def test_every_file_of_a_subcommand_is_in_use(repo_root: Path, package: str) -> None:
+    commands = importlib.import_module(f"{package}.cli").main.commands
+    files = {path.stem for path in (repo_root / package / "commands").glob("*.py")} - {"__init__", "common"}
+    assert files == set(commands)

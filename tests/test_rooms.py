@@ -39,6 +39,9 @@ def test_the_order_holds(copied: Path) -> None:
         ("seglab/images/reader.py", "seglab.data.pairs", "rooms of seglab BROKEN"),
         ("batch/sources/bytes.py", "batch.outputs.base", "rooms of batch BROKEN"),
         ("batch/steps/masks.py", "batch.ledger.schema", "knows no ledger BROKEN"),
+        ("batch/steps/masks.py", "torch", "batch runs without torch BROKEN"),
+        ("export/runtime/model.py", "torch", "batch runs without torch BROKEN"),
+        ("seglab/files.py", "benchmarks.track", "nothing beside it BROKEN"),
     ],
 )
 def test_an_import_against_it_is_noticed_even_inside_a_function(

@@ -19,9 +19,12 @@ def read(path: Path) -> list[Entry]:
     entries = []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
         try:
-            entries.append(json.loads(line))
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}, is no JSON ({error}). Remove that line.") from error
+            entry = json.loads(line)
+        except ValueError:
+            entry = None
+        if not isinstance(entry, dict) or not {"commit", "base", "rows"} <= entry.keys():
+            raise ValueError(f"{path}, line {number}, is no entry; expected a JSON object. Remove that line.")
+        entries.append(entry)
     return entries
 
 

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 CHECKPOINT = ROOT / "benchmarks" / "models" / "lesion.pt"
 INT8_MODEL = ROOT / "benchmarks" / "models" / "lesion-int8.onnx"
-DATA = Path(os.environ.get("SEGLAB_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("SEGLAB_DATA") or ROOT.parent / "shared" / "data")
 
 
 def machine() -> str:

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import click
+
 from benchmarks.support.places import RESULTS, ROOT
 from docs.tools.sections import put
 
@@ -30,6 +32,7 @@ LINES = {
 }
 
 
+@click.command()
 def main() -> None:
     """Write the section."""
     put(PAGE, "archives", "\n".join(_text()))

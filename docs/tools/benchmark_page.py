@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import click
 
 from seglab.files import write_text
 
@@ -60,6 +61,13 @@ def _machine(info: dict[str, Any]) -> str:
     )
 
 
-if __name__ == "__main__":
-    source, target = map(Path, sys.argv[1:3])
+@click.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+def main(source: Path, target: Path) -> None:
+    """Write the page TARGET from pytest-benchmark's JSON, SOURCE."""
     write_text(target, render(json.loads(source.read_text())))
+
+
+if __name__ == "__main__":
+    main()

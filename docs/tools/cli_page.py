@@ -51,5 +51,11 @@ def _walk(command: click.Command, name: str, parent: click.Context | None) -> It
                 yield from _walk(child, child_name, context)
 
 
-if __name__ == "__main__":
+@click.command()
+def main() -> None:
+    """Write docs/cli.md."""
     TARGET.write_text(reference(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import cv2
 import numpy as np
 
@@ -24,6 +25,7 @@ def tile(path: Path) -> np.ndarray:
     return np.asarray(resized[top : top + HEIGHT, left : left + WIDTH])
 
 
+@click.command()
 def main() -> None:
     """Write ``docs/demo.jpg``."""
     tiles = [tile(path) for path in sorted((ROOT / "demo" / "overlays").glob("*.jpg"))]

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import click
+
 from benchmarks.support.places import RESULTS, ROOT
 from docs.tools.sections import put
 
@@ -17,6 +19,7 @@ USED = "2"
 """The batch of a process with a core to itself: ``batch.executors.factory.ONE_CORE_BATCH``."""
 
 
+@click.command()
 def main() -> None:
     """Write the section."""
     found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*-bound.json"))]

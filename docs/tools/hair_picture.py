@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
+
+import click
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "docs" / "hair_removal.jpg"
@@ -14,6 +15,8 @@ PLACES = (3, 12, 40)
 """The images shown, by their rank in the share of hair: very hairy, hairy, some."""
 
 
+@click.command()
+@click.argument("data", type=click.Path(exists=True, path_type=Path))
 def main(data: Path) -> None:
     """Write the picture from a data set of CC-0 images."""
     from seglab.data.layouts import find_pairs
@@ -26,4 +29,4 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

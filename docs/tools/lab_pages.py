@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
+
 from benchmarks.studies.lab import SCALES
 from benchmarks.support.places import RESULTS, ROOT
 from seglab.files import write_text
@@ -74,6 +76,7 @@ Scored at the images' own sizes.
 """
 
 
+@click.command()
 def main() -> None:
     """Write both pages."""
     write_text(ROOT / "docs" / "recipes.md", recipes_page())

@@ -15,11 +15,10 @@ from export.commands.common import (
     limit_option,
     parity_bar,
     parity_option,
-    require_packages,
     write_report,
     writing,
 )
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, require_packages
 
 IMAGENET = "imagenet"
 

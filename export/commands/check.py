@@ -13,11 +13,10 @@ from export.commands.common import (
     json_option,
     limit_option,
     parity_bar,
-    require_packages,
     write_report,
     writing,
 )
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, require_packages
 
 
 @click.command()

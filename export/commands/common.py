@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,15 +10,15 @@ from typing import TYPE_CHECKING
 import click
 
 from seglab.cli_support import progress
-from seglab.errors import MissingDependencyError, SeglabError
+from seglab.errors import SeglabError
 
 if TYPE_CHECKING:
     from export.proof.gate import ParityReport
     from export.samples import Sample
 
+TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "segmentation_models_pytorch")
 FILE = click.Path(path_type=Path)
 WRITING_PACKAGES = ("onnx",)
-TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "segmentation_models_pytorch")
 DEFAULT_IMAGES = 48  # export.samples.DEFAULT_LIMIT, which is not imported for --help
 json_option = click.option(
     "--json", "json_file", type=FILE, help="Write all figures, image by image, to this file ('-': stdout)."
@@ -47,15 +46,6 @@ def hair_option(default: str) -> Callable[[Callable[..., None]], Callable[..., N
         type=click.Choice(["none", "dullrazor"]),
         help=f"dullrazor: a stage of the graph removes hairs, for networks that learned without.  [default: {default}]",
     )
-
-
-def require_packages(names: Iterable[str], what: str) -> None:
-    """Raise :class:`MissingDependencyError` where packages are missing; ``what`` says what they are for."""
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingDependencyError(
-            f"{what}; missing: {', '.join(missing)}. Install them: pip install 'seglab[train]'."
-        )
 
 
 def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:

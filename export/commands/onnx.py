@@ -17,12 +17,11 @@ from export.commands.common import (
     limit_option,
     parity_bar,
     parity_option,
-    require_packages,
     write_report,
     writing,
 )
 from export.tolerances import PRECISIONS
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,3 +37,10 @@ def test_what_changes_masks_changes_the_key(change: dict[str, Any]) -> None:
 )
 def test_what_does_not_change_masks_does_not_change_the_key(change: dict[str, Any]) -> None:
     assert replace(PLAIN, **change).key(MODEL, "fp32") == PLAIN.key(MODEL, "fp32")
+
+
+@pytest.mark.parametrize("name", ["sources", "files_from"])
+def test_a_text_is_no_tuple_of_sources(name: str) -> None:
+    values: dict[str, Any] = {"sources": ("photos",), name: "./a"}
+    with pytest.raises(ConfigError, match=rf"{name} is the text './a'; expected a tuple"):
+        RunSettings(out=Path("masks"), **values)

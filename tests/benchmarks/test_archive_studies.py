@@ -42,7 +42,7 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
     figures = json.loads((results / "t-engine.json").read_text())
     assert figures["rates"][0]["processes"] == 1
     assert all(row["images_per_second"] > 0 for row in figures["rates"])
-    archive_tables.main()
+    archive_tables.main([], standalone_mode=False)
     page = (results / "archives.md").read_text()
     assert page.startswith("before\n")
     assert "## 1,500 tiny images in a tar" in page
@@ -64,7 +64,7 @@ def test_speed_and_its_page(results: Path, data_dir: Path) -> None:
     ]
     assert all(row["images_per_second"] > 0 for row in rows)
     assert all(row["dice_to_original"] > 0.99 for row in rows[1::2])
-    archive_tables.main()
+    archive_tables.main([], standalone_mode=False)
     assert "## From files to files: unet-mobilenet_v2-192" in (results / "archives.md").read_text()
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks import track
 from benchmarks.support.history import append, plot, read, speeds
+from benchmarks.support.places import ROOT
 from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 
 
@@ -99,6 +100,7 @@ def test_what_is_a_failure(found: dict[str, object], count: int) -> None:
     assert len(list(track.failures(found))) == count
 
 
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a checkout")
 def test_a_commit_is_unpacked_beside_the_checkout(tmp_path: Path) -> None:
     tree = unpacked("HEAD", tmp_path / "base")
     assert (tree.root / "batch" / "cli.py").is_file()
@@ -114,6 +116,26 @@ def test_an_unknown_base_ends_with_one_line_and_no_history(tmp_path: Path) -> No
     assert ended.exit_code == 1
     assert ended.output.count("\n") == 1
     assert not history.exists()
+
+
+@pytest.mark.parametrize(
+    ("history", "plot_to", "message"),
+    [
+        ("folder", "p.png", "cannot be written; expected a file"),
+        ("h.jsonl", "folder", "cannot be written; expected a file"),
+        ("damaged.jsonl", "p.png", "line 2, is no entry"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, history: str, plot_to: str, message: str
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "damaged.jsonl").write_text('{"commit": "a", "base": "b", "rows": []}\n3\n')
+    monkeypatch.setattr(track, "measured", None)
+    arguments = ["--history", str(tmp_path / history), "--plot", str(tmp_path / plot_to)]
+    ended = CliRunner().invoke(track.main, arguments)
+    assert (ended.exit_code, message in ended.output) == (1, True), ended.output
+    assert ended.output.count("\n") == 1
 
 
 def test_the_history_that_is_kept_can_be_read_and_drawn(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,14 @@ def test_names_as_long_as_a_file_system_takes_can_be_written(tmp_path: Path) -> 
     path = tmp_path / ("皮" * 83 + ".png")  # 253 bytes
     write_text(path, "mask")
     assert path.read_text() == "mask"
+
+
+@pytest.mark.parametrize("command", [["train", "--recipe", "quick", "--out"], ["validate"]])
+def test_what_is_not_installed_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("torch", "lightning") else name)
+    result = CliRunner().invoke(main, [*command, str(tmp_path / "x"), "--data", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "missing: torch, lightning. Install them: pip install 'seglab[train]'." in result.output
+    assert "Traceback" not in result.output
