@@ -71,12 +71,12 @@ clean: ## remove the environments and the demo
 $(DEMO_ENV)/.installed: pyproject.toml README.md $(SOURCES)
 	test -x $(DEMO_BIN)/python || $(PYTHON) -m venv $(DEMO_ENV)
 	@echo "Installing into $(DEMO_ENV): about 0.8 GB."
-	$(DEMO_BIN)/python -m pip install . | $(PROGRESS)
+	@$(DEMO_BIN)/python -m pip install . | $(PROGRESS)
 	@touch $@
 
 $(TEST_ENV)/.installed: pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
 	@echo "Installing into $(TEST_ENV): on Linux about 7.2 GB, most of it CUDA libraries that torch and torchvision ask"
 	@echo "for: builds without them are not on PyPI."
-	$(TEST_BIN)/python -m pip install --editable '.[train,dicom,outputs,remote,dev]' | $(PROGRESS)
+	@$(TEST_BIN)/python -m pip install --editable '.[train,dicom,outputs,remote,dev]' | $(PROGRESS)
 	@touch $@

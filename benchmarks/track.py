@@ -1,6 +1,6 @@
 """Is this version as fast and as right as an earlier one? ``python -m benchmarks.track --base COMMIT``.
 
-Unpacks the base beside the checkout and runs both, command by command in turn, in one task and with the same libraries:
+Unpacks the base beside the checkout and runs both, command by command in turn, in one job and with the same libraries:
 the package's network in fp32 and int8 on each device, and a network that computes nothing, which shows what the rest
 costs. Appends one line to ``benchmarks/history.jsonl``, draws ``docs/track.png``, and ends with exit code 1 where
 
@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -192,16 +192,21 @@ def _run_pair(way: Way, before: Tree, after: Tree, root: Path, *, turned: bool) 
     """Run both versions, the base first, or ``turned``."""
     out, both = root / "out", [(before, way.base), (after, way.head)]
     for tree, ended in both[::-1] if turned else both:
-        try:
-            ended.append(watched(_arguments(way, way.source, out), lambda: _has_mask(out), tree=tree.root))
-        except RuntimeError as error:
-            said = str(error).strip().splitlines() or ["it said nothing"]
-            raise click.ClickException(
-                f"seg-batch of {tree.commit} failed on {way.device}: {said[-1]} Measure another commit, or other "
-                "devices (--device)."
-            ) from error
+        ended.append(_watched(way, tree, _arguments(way, way.source, out), lambda: _has_mask(out)))
         way.precision = _precision(out)
         shutil.rmtree(out)
+
+
+def _watched(way: Way, tree: Tree, arguments: list[str], is_begun: Callable[[], bool] = lambda: True) -> Ended:
+    """Run one version to its end. Raises ClickException where it fails, or an image does."""
+    try:
+        return watched(arguments, is_begun, tree=tree.root)
+    except RuntimeError as error:
+        said = str(error).strip().splitlines() or ["it said nothing"]
+        raise click.ClickException(
+            f"seg-batch of {tree.commit} failed on {way.device}: {said[-1]} Measure another commit, or other devices "
+            "(--device)."
+        ) from error
 
 
 def _arguments(way: Way, source: Path, out: Path) -> list[str]:
@@ -258,7 +263,7 @@ def _scores(way: Way, archive: Archive, tree: Tree, out: Path) -> np.ndarray:
     """Return for each image its Dice against the truth and the original, and its IoU against both: ``(N, 4)``."""
     listed = out.with_suffix(".txt")
     listed.write_text("".join(f"{path}\n" for path in archive.images))
-    watched(["run", "--files-from", str(listed), *_arguments(way, listed, out)[2:]], tree=tree.root)
+    _watched(way, tree, ["run", "--files-from", str(listed), *_arguments(way, listed, out)[2:]])
     with closing(sqlite3.connect(ledger_path(out))) as ledger:
         masks = {Path(path).stem: out / mask for path, mask in ledger.execute("SELECT path, mask FROM items")}
     rows = []

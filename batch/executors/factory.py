@@ -51,15 +51,15 @@ def set_up(
     store: MaskFiles,
     probs: ProbFiles | None = None,
     trace: Trace | None = None,
-    gate: Path | None = None,
+    lock_folder: Path | None = None,
 ) -> tuple[Pipeline | SerialPipeline, Bound]:
     """Return the pipeline for a run whose masks go to ``store``, and how much may be in flight.
 
-    ``gate``: see :class:`batch.steps.stages.Decoder`.
+    ``lock_folder``: see :class:`batch.steps.stages.Decoder`.
     """
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     workshop = Workshop(
-        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, gate),
+        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, lock_folder),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,

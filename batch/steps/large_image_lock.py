@@ -1,14 +1,14 @@
-"""One at a time, over all threads and processes of a run: for what several of would not fit into memory."""
+"""A lock of the whole run, for images too large to decode two at once."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-GATE_NAME = ".seg-batch-large.lock"
+LOCK_NAME = ".seg-batch-large.lock"
 
 
-def passing(folder: Path | None) -> AbstractContextManager[object]:
+def one_at_a_time(folder: Path | None) -> AbstractContextManager[object]:
     """Return a context that one thread of one process is in at a time, among those who name the same ``folder``.
 
     None: there are no others.
@@ -17,4 +17,4 @@ def passing(folder: Path | None) -> AbstractContextManager[object]:
         return nullcontext()
     from filelock import FileLock
 
-    return FileLock(folder / GATE_NAME)
+    return FileLock(folder / LOCK_NAME)

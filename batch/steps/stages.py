@@ -15,7 +15,7 @@ from batch.outputs.base import MaskFiles
 from batch.outputs.overlays import draw_overlay, overlay_path
 from batch.outputs.png import encode_mask
 from batch.outputs.probabilities import ProbFiles
-from batch.steps.large_image_lock import passing
+from batch.steps.large_image_lock import one_at_a_time
 from batch.steps.masks import figures_of, mask_of
 from batch.steps.postprocess import postprocess
 from batch.steps.task import Task, blame
@@ -49,13 +49,13 @@ class Decoder:
     """Reads a file and brings its pixels to what the model takes: ``size`` (S), or whole in exact mode.
 
     Images of more than ``max_pixels`` fail before they are decoded. Those of more than :data:`LARGE_PIXELS` are decoded
-    one at a time, over all processes that share the folder ``gate``.
+    one at a time, over all processes that share the ``lock_folder``.
     """
 
     size: int
     exact: bool
     max_pixels: int
-    gate: Path | None = None
+    lock_folder: Path | None = None
 
     def __call__(self, task: Task) -> None:
         """Fill ``pixels`` and ``size``, or ``error``."""
@@ -74,7 +74,7 @@ class Decoder:
         except TooLargeError:
             if self.max_pixels <= LARGE_PIXELS:
                 raise
-        with passing(self.gate):
+        with one_at_a_time(self.lock_folder):
             return self._read(data, self.max_pixels)
 
     def _read(self, data: bytes, most: int) -> Photo:

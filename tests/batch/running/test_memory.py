@@ -22,7 +22,7 @@ from batch.settings import RunSettings
 from batch.sources.bytes import HeldBytes
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps import stages
-from batch.steps.large_image_lock import passing
+from batch.steps.large_image_lock import one_at_a_time
 from benchmarks.support.parts import tasks_of
 from export.errors import DeviceError
 from export.runtime.engines.failures import is_out_of_memory
@@ -142,9 +142,9 @@ def test_large_images_are_decoded_one_at_a_time(
     assert most == 1
     assert [task.error for task in tasks] == [None] * 8
 
-    code = "from batch.steps.large_image_lock import passing\nfrom pathlib import Path\n"
-    code += f"with passing(Path({str(tmp_path)!r})): print('in')"
-    with passing(tmp_path):
+    code = "from batch.steps.large_image_lock import one_at_a_time\nfrom pathlib import Path\n"
+    code += f"with one_at_a_time(Path({str(tmp_path)!r})): print('in')"
+    with one_at_a_time(tmp_path):
         other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=repo_root)
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(1.0)
@@ -153,7 +153,7 @@ def test_large_images_are_decoded_one_at_a_time(
 
 def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> None:
     large = save(tmp_path / "in" / "l.png", spot(60, 64))
-    with passing(tmp_path):
+    with one_at_a_time(tmp_path):
         for limit in (1000, 3839):
             (task,) = tasks_of([large])
             stages.Decoder(SIZE, False, limit, tmp_path)(task)
