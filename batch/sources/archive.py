@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from batch.errors import SourceError, printable
-from batch.sources.bytes import ByteSource, FileSlice, HeldBytes, NoBytes, ZipMember, zip_time
+from batch.sources.bytes import ByteSource, FileSlice, HeldBytes, NoBytes, ZipMember, nanoseconds, zip_time
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, SourceReport, below, suffix_of
 from batch.sources.source import Opening
@@ -237,7 +237,7 @@ def _walk(archive: tarfile.TarFile, wanted: Wanted, plain: str | None) -> Iterat
         while (info := archive.next()) is not None:
             found += 1
             if not info.isdir():
-                mtime_ns, want = int(info.mtime) * 10**9, wanted(info.name)
+                mtime_ns, want = nanoseconds(info.mtime // 1), wanted(info.name)
                 content = _content(archive, info, mtime_ns, plain) if want else PASSED_OVER
                 yield Member(info.name, info.size, mtime_ns, content, want)
             archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all, for random access

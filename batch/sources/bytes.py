@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import math
 import os
 import stat
 import struct
@@ -15,6 +16,7 @@ from typing import ClassVar, NamedTuple, Protocol
 from seglab.errors import ImageError
 
 MAX_FILE_BYTES = 4 * 2**30
+MOST_TIME_NS = 2**63 - 1
 ENCRYPTED = 0x1
 LOCAL_MAGIC, LOCAL_HEADER_BYTES = b"PK\x03\x04", 30
 
@@ -67,7 +69,7 @@ class FileBytes:
             ) from error
         if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
             raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
-        return Read(data, state.st_size, state.st_mtime_ns)
+        return Read(data, state.st_size, in_range(state.st_mtime_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,16 @@ class NoBytes:
     def read(self) -> Read:
         """Raise :class:`ImageError`."""
         raise ImageError(self.reason)
+
+
+def in_range(time_ns: int) -> int:
+    """Return a time of change as the ledger can hold it: before 1677 and after 2262 the end of that range."""
+    return max(-MOST_TIME_NS, min(time_ns, MOST_TIME_NS))
+
+
+def nanoseconds(seconds: float) -> int:
+    """Return a time of change that somebody wrote down, as :func:`in_range`; 0 for what is no time."""
+    return in_range(int(seconds * 10**9)) if math.isfinite(seconds) else 0
 
 
 def require_bounded(size: int) -> None:

@@ -7,7 +7,7 @@ import stat
 from collections import Counter
 from dataclasses import dataclass, field
 
-from batch.sources.bytes import ByteSource, FileBytes
+from batch.sources.bytes import ByteSource, FileBytes, in_range
 
 UNKNOWN = -1
 
@@ -52,7 +52,7 @@ def file_ref(path: str, relative: str, source: str) -> ImageRef:
         return ImageRef(path, relative, source, UNKNOWN, 0, content)
     if not stat.S_ISREG(state.st_mode):
         return ImageRef(path, relative, source, UNKNOWN, 0, content)
-    return ImageRef(path, relative, source, state.st_size, state.st_mtime_ns, content)
+    return ImageRef(path, relative, source, state.st_size, in_range(state.st_mtime_ns), content)
 
 
 def suffix_of(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from batch.errors import SourceError, printable
 from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, is_archive, stem
-from batch.sources.bytes import Read, require_bounded
+from batch.sources.bytes import Read, nanoseconds, require_bounded
 from batch.sources.image_ref import UNKNOWN, ImageRef, SourceReport, suffix_of
 from batch.sources.source import Opening, Source
 from batch.storage import NOT_THERE, connect, first_line, is_url, storage_errors
@@ -130,7 +130,7 @@ def _change_time(details: dict[str, Any]) -> int:
     for name in CHANGE_TIMES:
         value = details.get(name)
         if isinstance(value, datetime):
-            return int(value.timestamp()) * 10**9
+            return nanoseconds(value.timestamp())
         if isinstance(value, (int, float)):
-            return int(value * 10**9)
+            return nanoseconds(value)
     return 0

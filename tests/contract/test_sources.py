@@ -6,6 +6,7 @@ A new kind of source gets a line in ``KINDS``.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -202,3 +203,30 @@ def test_several_of_a_kind_do_not_share_masks(
     assert len({row["path"] for row in rows}) == len({row["mask"] for row in rows}) == len(rows) == 48
     assert len(masks_below(tmp_path / "masks")) == 46
     assert {row["mask"].split("/")[0] for row in rows} == {"one", "two"}
+
+
+@pytest.mark.parametrize("when", ["1700000000000", "-11644473600", "nan", "inf", "-inf", "1e30"])
+def test_a_time_that_cannot_be_stops_no_run(model_file: Path, tmp_path: Path, when: str) -> None:
+    save_many(tmp_path / "in", 3)
+    with tarfile.open(tmp_path / "photos.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in sorted((tmp_path / "in").iterdir()):
+            info = tar.gettarinfo(path, path.name)
+            if path.name == "001.png":
+                info.pax_headers = {"mtime": when}
+            with path.open("rb") as file:
+                tar.addfile(info, file)
+    named = Named([str(tmp_path / "photos.tar")])
+    code, rows, said = run(named, tmp_path, tmp_path / "masks", model_file)
+    assert (code, [row["status"] for row in rows]) == (0, ["done"] * 3), said
+    code, _, said = run(named, tmp_path, tmp_path / "masks", model_file)
+    assert (code, "3 already done" in said) == (0, True), said
+
+
+def test_a_file_of_the_year_2446_stops_no_run(model_file: Path, tmp_path: Path) -> None:
+    paths = save_many(tmp_path / "in", 3)
+    os.utime(paths[1], (15032385535, 15032385535))
+    if paths[1].stat().st_mtime_ns < 2**63:
+        pytest.skip("this file system does not hold such a time")
+    for already in (0, 3):
+        code, _, said = run(Named([str(tmp_path / "in")]), tmp_path, tmp_path / "masks", model_file)
+        assert (code, f"{already} already done" in said) == (0, True), said
