@@ -52,6 +52,7 @@ def check(
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
     """
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
+    from export.errors import ContractError
     from export.proof.gate import CHUNK
     from export.proof.gate import check as compare
     from export.proof.picture import draw_worst
@@ -64,6 +65,13 @@ def check(
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
     loaded = [load_checkpoint(path) for path in checkpoints]
+    sizes = {checkpoint.size for checkpoint in loaded}
+    if sizes != {opened.contract.size}:
+        theirs = " and ".join(f"{size} x {size}" for size in sorted(sizes))
+        raise ContractError(
+            f"{model} takes {opened.contract.size} x {opened.contract.size} pixels, and the checkpoint {theirs}; expected "
+            "the same size. Name the checkpoint that the model was exported from."
+        )
     if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():

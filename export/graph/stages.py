@@ -47,10 +47,10 @@ NORMALISE = """
     normalised{k} = Mul (centred{k}, scale{k})
 """
 MIRROR = """
-    left{k} = Slice (normalised{k}, last, before_first, width_axis, backwards)
+    mirrored{k} = Slice (normalised{k}, last, before_first, width_axis, backwards)
     up{k} = Slice (normalised{k}, last, before_first, height_axis, backwards)
     turned{k} = Slice (up{k}, last, before_first, width_axis, backwards)
-    views{k} = Concat <axis = 0> (normalised{k}, left{k}, up{k}, turned{k})
+    views{k} = Concat <axis = 0> (normalised{k}, mirrored{k}, up{k}, turned{k})
 """
 TO_HALF = """
     halved{k} = Cast <to = 10> ({source})

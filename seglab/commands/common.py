@@ -11,8 +11,6 @@ import click
 if TYPE_CHECKING:
     from seglab.data.pairs import Pair
 
-LAB_PACKAGES = ("torch", "torchvision", "lightning", "segmentation_models_pytorch", "matplotlib")
-"""What training and validating need beyond `pip install seglab`."""
 FOLDER = click.Path(path_type=Path)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seglab.cli_support import command_errors, progress, require_packages
-from seglab.commands.common import FOLDER, LAB_PACKAGES, find_all_pairs
+from seglab.commands.common import FOLDER, find_all_pairs
 from seglab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def train(
     """
     from seglab.recipes.recipe import load_recipe
 
-    require_packages(LAB_PACKAGES, "This command trains in PyTorch")
+    require_packages(("torch", "torchvision", "lightning", "matplotlib"), "This command trains in PyTorch")
     settings = load_recipe(recipe, changes)
     last = out / "last.pt"
     if last.exists() and not resume:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from seglab.cli_support import command_errors, progress, require_packages
-from seglab.commands.common import FOLDER, LAB_PACKAGES, find_all_pairs
+from seglab.commands.common import FOLDER, find_all_pairs
 
 if TYPE_CHECKING:
     from seglab.evaluation.validate import Verdict
@@ -51,7 +51,7 @@ def validate(
 
     Example: seglab validate runs/quick/best.pt --data isic2018 --csv scores.csv --figures pictures
     """
-    require_packages(LAB_PACKAGES, "This command runs the network in PyTorch")
+    require_packages(("torch",), "This command runs the network in PyTorch")
     from seglab.evaluation.gallery import draw_examples
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.validate import Verdict, choose_part, judge

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from seglab.errors import CheckpointError, ConfigError
+from seglab.errors import CheckpointError, ConfigError, MissingDependencyError
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.networks.unet import UNet
 from seglab.recipes.recipe import ARCHITECTURES, OWN_ARCHITECTURES, SMP_ARCHITECTURES, Recipe
@@ -91,7 +91,13 @@ def parameter_count(network: nn.Module) -> int:
 
 
 def _build_smp(spec: NetworkSpec, weights: str | None) -> nn.Module:
-    import segmentation_models_pytorch as smp
+    try:
+        import segmentation_models_pytorch as smp
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"The architecture {spec.arch} is built by segmentation-models-pytorch; missing: {error.name}. Install it: "
+            "pip install 'seglab[train]'."
+        ) from error
 
     _require_encoder(spec.encoder)
     from_file = weights if weights and Path(weights).suffix in (".pt", ".pth") else None

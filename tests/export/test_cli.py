@@ -80,6 +80,16 @@ def test_check_passes_and_writes_its_figures(tmp_path: Path, pictures: Path) -> 
     assert [row["image"] for row in values["rows"]][-3:] == ["p0.png", "p1.png", "p2.png"]
 
 
+def test_check_of_a_checkpoint_of_another_size_is_one_line(tmp_path: Path, pictures: Path) -> None:
+    other = dataclasses.replace(tiny_checkpoint(tmp_path / "best.pt"), size=32)
+    save_checkpoint(other, tmp_path / "other.pt")
+    model = tiny_model(tmp_path / "m.onnx")
+    result = run("check", model, tmp_path / "other.pt", "--images", pictures, "--device", "cpu")
+    assert result.exit_code == 1
+    assert "m.onnx takes 64 x 64 pixels, and the checkpoint 32 x 32; expected the same size" in result.stderr
+    assert isinstance(result.exception, SystemExit)
+
+
 def test_check_of_another_checkpoint_fails(tmp_path: Path, pictures: Path) -> None:
     other = tiny_checkpoint(tmp_path / "best.pt")
     other.state["head.bias"] += 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from seglab.cli import main
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, MissingDependencyError
 from seglab.files import replacing, write_text
 from seglab.images.outlines import PREDICTION, TRUTH, overlay, write_image
 from seglab.images.reader import read_image
@@ -87,8 +88,18 @@ def test_names_as_long_as_a_file_system_takes_can_be_written(tmp_path: Path) -> 
 def test_what_is_not_installed_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("torch", "lightning") else name)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else name)
     result = CliRunner().invoke(main, [*command, str(tmp_path / "x"), "--data", str(tmp_path)])
     assert result.exit_code == 1
-    assert "missing: torch, lightning. Install them: pip install 'seglab[train]'." in result.output
-    assert "Traceback" not in result.output
+    assert "missing: torch. Install them: pip install 'seglab[train]'." in result.output
+    assert isinstance(result.exception, SystemExit)
+
+
+def test_only_networks_of_smp_need_smp(monkeypatch: pytest.MonkeyPatch) -> None:
+    from seglab.networks.build import build_network
+    from seglab.networks.checkpoints import NetworkSpec
+
+    monkeypatch.setitem(sys.modules, "segmentation_models_pytorch", None)
+    build_network(NetworkSpec("unet-scratch", options={"widths": [4, 8]}))
+    with pytest.raises(MissingDependencyError, match=r"built by segmentation-models-pytorch; missing: .* pip install"):
+        build_network(NetworkSpec("unet", "resnet18"))

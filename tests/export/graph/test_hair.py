@@ -131,9 +131,10 @@ def test_a_network_that_learned_without_hairs_gets_none(tmp_path: Path, photogra
         assert result.exit_code == 0, result.output
 
 
-def test_it_can_be_asked_for(tmp_path: Path, photographs: Path) -> None:
+@pytest.mark.parametrize("tta", ["none", "flips"])
+def test_it_can_be_asked_for(tmp_path: Path, photographs: Path, tta: str) -> None:
     tiny_checkpoint(tmp_path / "c.pt")
-    words = ["onnx", str(tmp_path / "c.pt"), "--hair", "dullrazor", "--parity", str(photographs)]
+    words = ["onnx", str(tmp_path / "c.pt"), "--hair", "dullrazor", "--tta", tta, "--parity", str(photographs)]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
     assert read_contract(tmp_path / "c.onnx").hair_removal
