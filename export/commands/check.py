@@ -69,7 +69,7 @@ def check(
     if sizes != {opened.contract.size}:
         theirs = " and ".join(f"{size} x {size}" for size in sorted(sizes))
         raise ContractError(
-            f"{model} takes {opened.contract.size} x {opened.contract.size} pixels, and the checkpoint {theirs}; expected "
+            f"{model} takes {opened.contract.size} x {opened.contract.size} pixels, the checkpoint {theirs}; expected "
             "the same size. Name the checkpoint that the model was exported from."
         )
     if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):

@@ -86,7 +86,7 @@ def test_check_of_a_checkpoint_of_another_size_is_one_line(tmp_path: Path, pictu
     model = tiny_model(tmp_path / "m.onnx")
     result = run("check", model, tmp_path / "other.pt", "--images", pictures, "--device", "cpu")
     assert result.exit_code == 1
-    assert "m.onnx takes 64 x 64 pixels, and the checkpoint 32 x 32; expected the same size" in result.stderr
+    assert "m.onnx takes 64 x 64 pixels, the checkpoint 32 x 32; expected the same size" in result.stderr
     assert isinstance(result.exception, SystemExit)
 
 
