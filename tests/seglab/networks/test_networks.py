@@ -77,10 +77,10 @@ def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
 def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     import segmentation_models_pytorch as smp
 
-    def offline(**_options: object) -> nn.Module:
+    def offline(*_arguments: object, **_options: object) -> nn.Module:
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(smp, "Unet", offline)
+    monkeypatch.setattr(smp, "create_model", offline)  # or it would be tried in earnest, again and again
     with pytest.raises(CheckpointError, match=r"could not be fetched .*from scratch"):
         build_network(SMP, "imagenet")
 
