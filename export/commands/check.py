@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,9 @@ from export.commands.common import (
     writing,
 )
 from seglab.cli_support import command_errors, require_packages
+
+if TYPE_CHECKING:
+    from seglab.networks.checkpoints import Checkpoint
 
 
 @click.command()
@@ -52,7 +56,6 @@ def check(
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
     """
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
-    from export.errors import ContractError
     from export.proof.gate import CHUNK
     from export.proof.gate import check as compare
     from export.proof.picture import draw_worst
@@ -65,13 +68,7 @@ def check(
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
     loaded = [load_checkpoint(path) for path in checkpoints]
-    sizes = {checkpoint.size for checkpoint in loaded}
-    if sizes != {opened.contract.size}:
-        theirs = " and ".join(f"{size} x {size}" for size in sorted(sizes))
-        raise ContractError(
-            f"{model} takes {opened.contract.size} x {opened.contract.size} pixels, the checkpoint {theirs}; expected "
-            "the same size. Name the checkpoint that the model was exported from."
-        )
+    _require_size(model, opened.contract.size, loaded)
     if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():
@@ -89,3 +86,16 @@ def check(
         with writing(picture):
             draw_worst(picture, opened, original, samples, report)
     report.require_passed()
+
+
+def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:
+    """Raise :class:`ContractError` for checkpoints of another input size than the model's."""
+    from export.errors import ContractError
+
+    sizes = sorted({checkpoint.size for checkpoint in checkpoints})
+    if sizes != [size]:
+        theirs = " and ".join(f"{other} x {other}" for other in sizes)
+        raise ContractError(
+            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the checkpoint "
+            "that the model was exported from."
+        )
