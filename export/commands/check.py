@@ -96,6 +96,6 @@ def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None
     if sizes != [size]:
         theirs = " and ".join(f"{other} x {other}" for other in sizes)
         raise ContractError(
-            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the checkpoint "
+            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the one "
             "that the model was exported from."
         )
