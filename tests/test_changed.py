@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +41,26 @@ def test_every_file_of_the_packages_has_tests(repo_root: Path) -> None:
             found = names_of([path.relative_to(repo_root).as_posix()], repo_root)
             assert len(found) == 1 + len(EVERYWHERE), path
             assert all((repo_root / name).exists() for name in found)
+
+
+def test_they_are_run_whatever_the_changed_files_are_called(repo_root: Path, tmp_path: Path) -> None:
+    if not (repo_root / ".git").exists():
+        pytest.skip("needs a checkout")
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", repo_root, clone], check=True)
+
+    def check() -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "tests.support.changed", "-q", "-k", "naming or planted_by_this"]
+        environment = {**os.environ, "PYTHONPATH": str(clone)}
+        return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
+
+    assert check().stdout == "No test belongs to what changed (make test runs all).\n"
+    with (clone / "batch" / "naming.py").open("a") as file:
+        file.write("# changed\n")
+    ended = check()
+    assert (ended.returncode, " passed" in ended.stdout) == (0, True), ended.stdout + ended.stderr
+    (clone / "tests" / "batch" / "test_mit leer.py").write_text(
+        "def test_planted_by_this() -> None:\n    assert not 1\n"
+    )
+    ended = check()
+    assert (ended.returncode, "1 failed" in ended.stdout) == (1, True), ended.stdout + ended.stderr

@@ -169,7 +169,7 @@ def in_range(time_ns: int) -> int:
 
 
 def nanoseconds(seconds: float) -> int:
-    """Return a time of change that somebody wrote down, as :func:`in_range`; 0 for what is no time."""
+    """Return a time of change that somebody wrote down, as :func:`in_range`; 0 for nan and infinity."""
     return in_range(int(seconds * 10**9)) if math.isfinite(seconds) else 0
 
 

@@ -29,7 +29,7 @@ HEAD = (
 
 @click.command()
 @click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
-@click.option("--limit", default=12, show_default=True, help="At most so many images.")
+@click.option("--limit", default=12, show_default=True, help="Most images to compare.")
 def main(images: Path, limit: int) -> None:
     """Print what the gate says of each fault, and put it into docs/export.md."""
     original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(images, limit)
