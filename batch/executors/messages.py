@@ -66,11 +66,14 @@ class Outcome(NamedTuple):
     seconds: float
     error: str | None
     mask: bytes | None
+    version: str
+    sha256: str
 
     def onto(self, task: Task) -> None:
         """Note it in the task that is waiting for it."""
         task.bytes, task.mtime_ns, task.seconds = self.size, self.mtime_ns, self.seconds
         task.figures, task.error = self.figures, self.error
+        task.version, task.sha256 = self.version, self.sha256
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,10 @@ class Reports:
             if task.fatal is not None:
                 raise task.fatal
             mask = self._relay.take(task.mask) if self._relay is not None else None
-            found = (task.row, task.bytes, task.mtime_ns, task.figures, task.seconds, task.error, mask)
-            self._outcomes.append(Outcome(*found))
+            read = (task.row, task.bytes, task.mtime_ns)
+            self._outcomes.append(
+                Outcome(*read, task.figures, task.seconds, task.error, mask, task.version, task.sha256)
+            )
 
     def send(self) -> None:
         """Send what there is."""

@@ -11,17 +11,18 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from batch.ledger.origins import Origins
 from batch.ledger.records import Claim, Claimed
 from batch.ledger.schema import encode
 from batch.naming import NameTemplate, clash_key
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin
 
 INSERT_ITEM = """
 INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mtime_ns, run)
 VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
 """
 RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
-SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run FROM items WHERE"
+SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256 FROM items WHERE"
 SHORT, LONG = 32, 1024
 """Rows that are read at a time: few after something did not fit, then more and more."""
 
@@ -41,6 +42,8 @@ class Row:
     mtime_ns: int
     key: str | None
     run: int
+    version: str | None = None
+    sha256: str | None = None
 
 
 class Rows:
@@ -79,14 +82,23 @@ class Claims:
     """Claims of one run, on an open ledger; nothing is committed here. ``key``: of the run's masks."""
 
     def __init__(
-        self, connection: sqlite3.Connection, template: NameTemplate, present: Present, key: str, run: int
+        self,
+        connection: sqlite3.Connection,
+        template: NameTemplate,
+        present: Present,
+        key: str,
+        run: int,
+        origins: Iterable[Origin] = (),
     ) -> None:
+        self._origins = Origins(connection, origins)
         self._connection, self._template, self._present, self._key, self._run = connection, template, present, key, run
         last = connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0]
         self._known, self._next = Rows(connection, last), last + 1
 
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in their order."""
+        if self._origins.settle(items):
+            self._known.leap(0)
         rows = self._take(items)
         claimed = self._claim_again((item, row) for item, row in zip(items, rows, strict=True) if row is not None)
         others = [item for item, row in zip(items, rows, strict=True) if row is None]
@@ -119,7 +131,7 @@ class Claims:
             elif row.mask in present and self._is_same(item, row):
                 claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))
             else:
-                self._connection.execute(RECLAIM_ITEM, (encode(item.source), self._run, row.id))
+                self._connection.execute(RECLAIM_ITEM, (encode(item.origin.named), self._run, row.id))
                 claims.append(Claimed(item, row.id, row.mask, Claim.TODO))
         return claims
 
@@ -129,7 +141,7 @@ class Claims:
     def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
         """Make rows for items under the best names; return the claims, and what is there already or clashes."""
         first = self._next
-        named = [(item, self._template.best(item.relative)) for item in items]
+        named = [(item, self._template.best(self._origins.relative(item))) for item in items]
         self._next += len(named)
         values = [self._values(first + number, item, mask) for number, (item, mask) in enumerate(named)]
         cursor = self._connection.executemany(INSERT_ITEM, values)
@@ -142,7 +154,7 @@ class Claims:
         return claims, [item for row, (item, _) in numbered if row not in made]
 
     def _values(self, row: int, item: ImageRef, mask: str) -> tuple[int | bytes, ...]:
-        texts = (encode(item.path), encode(item.source), encode(mask), encode(clash_key(mask)))
+        texts = (encode(item.path), encode(item.origin.named), encode(mask), encode(clash_key(mask)))
         return (row, *texts, item.bytes, item.mtime_ns, self._run)
 
     def _look_up(self, items: Sequence[ImageRef]) -> list[Claimed]:
@@ -162,7 +174,7 @@ class Claims:
         return claims
 
     def _claim_new(self, item: ImageRef) -> Claimed:
-        for mask in self._template.candidates(item.relative):
+        for mask in self._template.candidates(self._origins.relative(item)):
             row = self._next
             if self._connection.execute(INSERT_ITEM, self._values(row, item, mask)).rowcount == 1:
                 self._next += 1

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch.errors import OutputError
-from batch.sources.folder import LEDGER_NAME
+from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
-APPLICATION_ID = 0x5E61AB01
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""2: sources, and of each mask its SHA-256; an image's version; checkpoints."""
 BUSY_SECONDS = 30.0
 MASKS = "masks"
 """Key in ``meta``: where the masks are, if not beside the ledger."""
@@ -31,6 +31,11 @@ CREATE TABLE runs (
     settings TEXT NOT NULL,     -- JSON
     tools TEXT NOT NULL,        -- JSON: name -> version
     summary TEXT                -- JSON
+);
+CREATE TABLE sources (          -- that hold many images; files named one by one have none
+    id INTEGER PRIMARY KEY,
+    root TEXT NOT NULL UNIQUE,  -- folder, archive or URL, absolute: paths of items start with it
+    label TEXT NOT NULL         -- folder of its masks below the output; empty: at the top
 );
 CREATE TABLE items (
     id INTEGER PRIMARY KEY,
@@ -54,11 +59,25 @@ CREATE TABLE items (
     error TEXT,
     key TEXT,                       -- as in runs, of the run that finished the item
     run INTEGER NOT NULL,           -- the last run that took the item on
-    finished_at TEXT
+    finished_at TEXT,
+    sha256 TEXT,                    -- of the mask's file; kept while that is there, NULL before format 2
+    version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns
+    epoch INTEGER                   -- number of the stretch between checkpoints in which it was finished
 );
 -- A query finds it only if it says status <> 'done' in these words.
 CREATE INDEX unfinished ON items (status, path) WHERE status <> 'done';
 """
+
+
+MIGRATION = """
+CREATE TABLE sources (id INTEGER PRIMARY KEY, root TEXT NOT NULL UNIQUE, label TEXT NOT NULL);
+ALTER TABLE items ADD COLUMN sha256 TEXT;
+ALTER TABLE items ADD COLUMN version TEXT;
+ALTER TABLE items ADD COLUMN epoch INTEGER;
+UPDATE meta SET value = '2' WHERE key = 'format_version';
+PRAGMA user_version = 2;
+"""
+"""From format 1 to 2. The sources of its rows are added as runs name them."""
 
 
 def ledger_path(out: Path) -> Path:
@@ -78,6 +97,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
             if _version(connection) == 0:
                 _create(connection)
+            elif _version(connection) == 1:
+                connection.executescript(f"BEGIN IMMEDIATE; {MIGRATION} COMMIT;")
         except BaseException:
             connection.close()
             raise

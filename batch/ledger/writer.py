@@ -21,7 +21,7 @@ from batch.ledger.claims import Claims, Present
 from batch.ledger.records import Claim, Claimed, RunRecord, now
 from batch.ledger.schema import MASKS, encode, ledger_path, open_for_writing, sqlite_errors
 from batch.naming import NameTemplate
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin
 
 LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
@@ -31,9 +31,9 @@ NOTED_TOGETHER = 64
 NAME_TEMPLATE = "name_template"
 
 FINISH_ITEM = """
-UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, height = ?, width = ?, lesion_area = ?, lesion_fraction = ?,
-    bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?, seconds = ?, error = CAST(? AS TEXT), key = ?,
-    finished_at = ?
+UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, height = ?, width = ?,
+    lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
+    seconds = ?, error = CAST(? AS TEXT), key = ?, finished_at = ?
 WHERE id = ?
 """
 REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
@@ -42,7 +42,10 @@ NO_BBOX = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read."""
+    """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read.
+
+    ``sha256``: of the mask's file.
+    """
 
     row: int
     bytes: int
@@ -50,6 +53,8 @@ class Finish:
     seconds: float
     figures: Figures | None = None
     error: str | None = None
+    version: str = ""
+    sha256: str = ""
 
 
 @contextlib.contextmanager
@@ -88,6 +93,7 @@ class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
     ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where they go, unless in the folder itself.
+    ``origins``: the sources of the run.
     """
 
     def __init__(
@@ -97,6 +103,7 @@ class Ledger:
         record: RunRecord,
         present: Present,
         masks: str | None = None,
+        origins: Iterable[Origin] = (),
     ) -> None:
         self._folder = folder
         self._path = ledger_path(folder)
@@ -111,7 +118,7 @@ class Ledger:
                 self._require_template()
                 self._require_masks()
                 self._run = self._begin(record)
-                self._claims = Claims(self._connection, template, present, record.key, self._run)
+                self._claims = Claims(self._connection, template, present, record.key, self._run, origins)
         except BaseException:
             self._connection.close()
             raise
@@ -165,7 +172,8 @@ class Ledger:
             measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence)
         status = "done" if found is not None else "failed"
         error = None if finish.error is None else encode(finish.error)
-        return (status, finish.bytes, finish.mtime_ns, *measured, finish.seconds, error, self._key, at, finish.row)
+        state = (finish.bytes, finish.mtime_ns, finish.version or None, finish.sha256 or None)
+        return (status, *state, *measured, finish.seconds, error, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
         """Note the run's end, with its counts and rate."""

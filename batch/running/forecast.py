@@ -18,7 +18,7 @@ from batch.executors.factory import open_for, set_up
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
-from batch.running.report import passed_over
+from batch.running.report import left_out, passed_over
 from batch.running.runner import describe, device_of_masks, sources_of
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
@@ -85,6 +85,7 @@ class Forecast:
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
         yield f"{self.images} images, {in_bytes(self.bytes)}; {self.done} already done, {self.to_do} to do"
+        yield from left_out(self.sources)
         yield from passed_over(self.sources)
         if not self.sampled:
             return

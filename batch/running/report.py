@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from batch.errors import printable
 from batch.executors.timing import Clock, StageTimes, stage_table
 from batch.ledger.records import Status
 from batch.sources.image_ref import SourceReport
+
+SHOWN = 20
+"""So many lines of a kind are shown to a person; the ledger has all."""
 
 
 @dataclass
@@ -51,7 +55,7 @@ class RunReport:
     @property
     def is_complete(self) -> bool:
         """Did every image that the sources named get its mask?"""
-        return self.failed == 0 and not self.sources.unreadable
+        return self.failed == 0 and self.sources.is_complete
 
     def begin_clock(self) -> None:
         """Start the time that the rate is measured by."""
@@ -71,7 +75,11 @@ class RunReport:
         passed_over = {
             "other_files": sum(self.sources.others.values()),
             "hidden_files": self.sources.hidden,
-            "unreadable_folders": [printable(entry) for entry in self.sources.unreadable],
+            "unmatched_files": sum(self.sources.unmatched.values()),
+            "set_aside": dict(self.sources.set_aside),
+            "left_out": dict(self.sources.left_out),
+            "unreadable": [printable(entry) for entry in self.sources.unreadable],
+            "without_images": [printable(entry) for entry in self.sources.without_images],
         }
         return {
             **numbers,
@@ -86,6 +94,7 @@ class RunReport:
         """Return the summary that a person reads at the end."""
         counts = f"{self.done} done, {self.failed} failed, {self.skipped} already done"
         return [
+            *left_out(self.sources),
             f"{counts}; {self.seconds:.1f} s, {self.rate:.1f} images/s",
             *([f"device: {self.device}"] if self.device else []),
             *(stage_table(self.stages) if self.done + self.failed else []),
@@ -106,17 +115,36 @@ class RunReport:
         return [*passed_over(self.sources), *repeated]
 
 
+def left_out(found: SourceReport) -> list[str]:
+    """Return what has no row against the user's will, as a person reads it."""
+    lines = [f"not readable: {line}" for line in found.unreadable[:SHOWN]]
+    if len(found.unreadable) > SHOWN:
+        lines.append(f"not readable: and {len(found.unreadable) - SHOWN} more")
+    lines += [f"no images: {printable(source)}" for source in found.without_images[:SHOWN]]
+    for reason, count in found.left_out.most_common():
+        examples = [printable(path) for path in found.examples.get(reason, [])]
+        more = ", ..." if count > len(examples) else ""
+        lines.append(f"not opened: {count} {reason} ({', '.join(examples)}{more})")
+    return lines
+
+
 def passed_over(found: SourceReport) -> list[str]:
-    """Return what a walk passed over or could not read, as a person reads it."""
+    """Return what a walk passed over, as a person reads it."""
     lines = []
     if found.others:
-        kinds = ", ".join(
-            f"{count} {printable(suffix) or 'without suffix'}" for suffix, count in found.others.most_common(5)
+        lines.append(f"passed over: {sum(found.others.values())} files that are no images ({_by_suffix(found.others)})")
+    if found.unmatched:
+        lines.append(
+            f"passed over: {sum(found.unmatched.values())} images that do not match the pattern "
+            f"({_by_suffix(found.unmatched)})"
         )
-        lines.append(f"passed over: {sum(found.others.values())} files that are no images ({kinds})")
+    lines += [f"passed over: {count} {kind}" for kind, count in found.set_aside.items()]
     if found.hidden:
         lines.append(f"passed over: {found.hidden} hidden files and folders")
     lines += [f"passed over: output folder {printable(path)}" for path in found.outputs]
     lines += [f"passed over: folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
-    lines += [f"not readable: {line}" for line in found.unreadable[:20]]
     return lines
+
+
+def _by_suffix(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {printable(suffix) or 'without suffix'}" for suffix, count in counts.most_common(5))

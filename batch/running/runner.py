@@ -55,6 +55,7 @@ class Runner:
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
         self.sources = sources_of(settings, self.output)
+        self._origins = self.sources.origins
         self.report.sources = self.sources.report
         self._model = model
         self._pipeline: Pipe | None = None
@@ -92,7 +93,7 @@ class Runner:
                 self.report.masks, self.report.ledger = self.output.name, str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
                 with (
-                    Ledger(state, template, self._record(opened, tools), self._present, masks) as ledger,
+                    Ledger(state, template, self._record(opened, tools), self._present, masks, self._origins) as ledger,
                     tracing(self.settings.profile) as trace,
                 ):
                     self._clear_up(ledger.unfinished())
@@ -200,7 +201,9 @@ class Runner:
         if task.error is not None:
             with _storing(self.output.name):
                 self._store.remove(task.mask)  # of an earlier state of the image
-        ledger.finish(Finish(task.row, task.bytes, task.mtime_ns, task.seconds, figures, task.error))
+        ledger.finish(
+            Finish(task.row, task.bytes, task.mtime_ns, task.seconds, figures, task.error, task.version, task.sha256)
+        )
         status = Status.DONE if task.error is None else Status.FAILED
         return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
 

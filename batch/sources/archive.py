@@ -21,7 +21,7 @@ from typing import IO, Any
 from batch.errors import SourceError, printable
 from batch.sources.bytes import ByteSource, FileSlice, HeldBytes, NoBytes, ZipMember, nanoseconds, zip_time
 from batch.sources.file import named_path
-from batch.sources.image_ref import ImageRef, SourceReport, below, suffix_of
+from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
 from batch.sources.source import Opening
 
 ZIP_SUFFIX = ".zip"
@@ -35,6 +35,9 @@ OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
 PASSED_OVER = NoBytes("It was passed over.")
 DAMAGED = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError)
+
+STDIN_ORIGIN = Origin("-", "-")
+"""Of a tar by standard input. Its members' paths begin with ``-/``: two of them are told apart by what they hold."""
 
 Wanted = Callable[[str], bool]
 Opener = Callable[[], IO[bytes]]
@@ -100,31 +103,28 @@ def stream_members(stream: IO[bytes], wanted: Wanted) -> Iterator[Member]:
 
 @dataclass(frozen=True)
 class ArchiveSource:
-    """The images of a zip or tar, at ``path``; ``prefix`` stands before their relative paths. ``opener``: see
-    :func:`members`.
+    """The images of the zip or tar at ``origin.root``. ``opener``: see :func:`members`.
 
     Raises :class:`SourceError` at once for a file that is no archive.
     """
 
-    source: str
-    path: str
+    origin: Origin
     suffixes: frozenset[str]
-    prefix: str = ""
     opener: Opener | None = None
 
     def __post_init__(self) -> None:
-        next(members(self.path, lambda _: False, self.opener), None)
+        next(members(self.origin.root, lambda _: False, self.opener), None)
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""
-        found = members(self.path, lambda name: _is_image(name, self.suffixes), self.opener)
-        return _items(found, _Place(self.source, self.path, self.prefix, self.suffixes), report)
+        found = members(self.origin.root, lambda name: _is_image(name, self.suffixes), self.opener)
+        return _items(found, self.origin, report)
 
     def names(self) -> Iterator[str] | None:
         """Yield the images' names; None for a tar, which has no directory."""
-        if not self.path.lower().endswith(ZIP_SUFFIX):
+        if not self.origin.root.lower().endswith(ZIP_SUFFIX):
             return None
-        found = _zip_members(self.path, lambda name: _is_image(name, self.suffixes), self.opener)
+        found = _zip_members(self.origin.root, lambda name: _is_image(name, self.suffixes), self.opener)
         return (member.name for member in found if member.wanted)
 
 
@@ -134,7 +134,7 @@ def open_archive(source: str, opening: Opening) -> ArchiveSource | None:
         return None
     path = named_path(source)
     opening.require_outside(source, os.path.dirname(path))
-    return ArchiveSource(source, path, opening.suffixes, opening.prefix(stem(path)))
+    return ArchiveSource(Origin(source, path, stem(path)), opening.suffixes)
 
 
 @dataclass(frozen=True)
@@ -143,39 +143,29 @@ class StreamSource:
 
     stream: IO[bytes]
     suffixes: frozenset[str]
-    source: str = "-"
+    origin: Origin = STDIN_ORIGIN
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the stream is reported."""
         found = stream_members(self.stream, lambda name: _is_image(name, self.suffixes))
-        return _items(found, _Place(self.source, self.source, "", self.suffixes), report)
+        return _items(found, self.origin, report)
 
     def names(self) -> None:
         """Return None: a stream can be read once."""
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Of an archive: its source's name, its path, what stands before its members' relative paths, image suffixes."""
-
-    source: str
-    path: str
-    prefix: str
-    suffixes: frozenset[str]
-
-
-def _items(found: Iterator[Member], place: _Place, report: SourceReport) -> Iterator[ImageRef]:
+def _items(found: Iterator[Member], origin: Origin, report: SourceReport) -> Iterator[ImageRef]:
     try:
         for member in found:
             if member.wanted:
-                path, relative = f"{place.path}/{member.name}", place.prefix + below(member.name)
-                yield ImageRef(path, relative, place.source, member.bytes, member.mtime_ns, member.content)
+                path = f"{origin.root}/{member.name}"
+                yield ImageRef(path, below(member.name), origin, member.bytes, member.mtime_ns, member.content)
             elif _is_hidden(member.name):
                 report.hidden += 1
             else:
                 report.others[suffix_of(member.name)] += 1
     except ArchiveEnd as error:
-        report.unreadable.append(f"{printable(place.path)}: {error}")
+        report.unreadable.append(f"{printable(origin.root)}: {error}")
 
 
 def _is_image(name: str, suffixes: frozenset[str]) -> bool:

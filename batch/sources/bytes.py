@@ -22,11 +22,15 @@ LOCAL_MAGIC, LOCAL_HEADER_BYTES = b"PK\x03\x04", 30
 
 
 class Read(NamedTuple):
-    """What was read, with the state it was read in: size in bytes, time of change in nanoseconds."""
+    """What was read, with the state it was read in: size in bytes, time of change in nanoseconds.
+
+    ``version``: see :class:`batch.sources.image_ref.ImageRef`.
+    """
 
     data: bytes
     bytes: int
     mtime_ns: int
+    version: str = ""
 
 
 class ByteSource(Protocol):

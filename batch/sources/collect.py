@@ -12,20 +12,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import SourceError, printable
-from batch.sources.archive import is_archive, open_archive
+from batch.sources.archive import open_archive
 from batch.sources.file import open_file
 from batch.sources.file_list import ListSource
 from batch.sources.folder import open_folder, open_pattern
-from batch.sources.image_ref import ImageRef, SourceReport
+from batch.sources.image_ref import ImageRef, Origin, SourceReport
 from batch.sources.remote import open_url
 from batch.sources.source import Kind, Opening, Source
 from batch.sources.stdin import STDIN, open_stdin
 
 KINDS = (
     Kind(open_stdin),
-    Kind(open_url, is_archive),
-    Kind(open_folder, os.path.isdir),
-    Kind(open_archive, is_archive),
+    Kind(open_url),
+    Kind(open_folder),
+    Kind(open_archive),
     Kind(open_file),
     Kind(open_pattern),
 )
@@ -37,7 +37,8 @@ class Sources:
 
     ``files_from``: lists of files, ``-`` for standard input; a source ``-`` is a tar or a list that comes there.
     ``out`` and the other ``excluded`` folders are never walked into. Raises :class:`SourceError` at once for a source
-    that is not there, or that lies inside a folder where masks will go.
+    that is not there, or that lies inside a folder where masks will go, if no other source can be opened: else it is
+    in the report, and the others are done.
     """
 
     def __init__(
@@ -50,15 +51,39 @@ class Sources:
         self.report = SourceReport()
         if [*sources, *files_from].count(STDIN) > 1:
             raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
-        several = sum(any(kind.holds_many(source) for kind in KINDS) for source in sources) > 1
-        opening = Opening(suffixes, [path.resolve() for path in excluded], several)
-        self._sources: list[Source] = [_open(source, opening) for source in sources]
-        self._sources += [_list(path) for path in files_from]
+        opening = Opening(suffixes, [path.resolve() for path in excluded])
+        self._sources: list[Source] = []
+        refused: list[SourceError] = []
+        for open_one, name in [(_open, name) for name in sources] + [(_list, name) for name in files_from]:
+            try:
+                self._sources.append(open_one(name, opening))
+            except SourceError as error:
+                refused.append(error)
+        if not self._sources and refused:
+            raise refused[0]
+        self.report.unreadable += map(str, refused)
+
+    @property
+    def origins(self) -> list[Origin]:
+        """The sources, as the ledger knows them."""
+        return [source.origin for source in self._sources]
 
     def __iter__(self) -> Iterator[ImageRef]:
-        """Yield the items; files that are named by several sources come several times."""
+        """Yield the items; files that are named by several sources come several times.
+
+        A source that cannot be read to its end is reported; the others follow.
+        """
         for source in self._sources:
-            yield from source.items(self.report)
+            found = False
+            try:
+                for item in source.items(self.report):
+                    found = True
+                    yield item
+            except SourceError as error:
+                self.report.unreadable.append(str(error))
+            else:
+                if not found:
+                    self.report.without_images.append(source.origin.named)
 
     def count(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
         """Return how many items there are, without looking at any; None if ``stopped`` said so on the way, or where it
@@ -86,7 +111,7 @@ def _open(source: str, opening: Opening) -> Source:
     )
 
 
-def _list(path: str) -> ListSource:
+def _list(path: str, _opening: Opening) -> ListSource:
     if path != STDIN and not os.path.isfile(path):
         raise SourceError(f"{printable(path)} is not there; expected a list of files, or - for standard input.")
     return ListSource(path, sys.stdin.buffer if path == STDIN else None)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from batch.sources.image_ref import ImageRef, SourceReport, file_ref
+from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref
 from batch.sources.source import Opening
 
 
@@ -14,12 +14,12 @@ from batch.sources.source import Opening
 class FileSource:
     """One file."""
 
-    source: str
+    origin: Origin
     path: str
 
     def items(self, _report: SourceReport) -> Iterator[ImageRef]:
         """Yield it."""
-        yield file_ref(self.path, os.path.basename(self.path), self.source)
+        yield file_ref(self.path, os.path.basename(self.path), self.origin)
 
     def names(self) -> Iterator[str]:
         """Yield its path."""
@@ -31,7 +31,7 @@ def open_file(source: str, opening: Opening) -> FileSource | None:
     if not os.path.lexists(source):
         return None
     opening.require_outside(source, os.path.dirname(named_path(source)))
-    return FileSource(source, named_path(source))
+    return FileSource(Origin(source), named_path(source))
 
 
 def named_path(source: str) -> str:

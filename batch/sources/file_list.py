@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO
 
-from batch.sources.image_ref import ImageRef, SourceReport, below, file_ref
+from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, file_ref
 
 CHUNK = 1 << 16
 
@@ -23,10 +23,15 @@ class ListSource:
     source: str
     stream: IO[bytes] | None = None
 
+    @property
+    def origin(self) -> Origin:
+        """The list; its files are named one by one."""
+        return Origin(self.source)
+
     def items(self, _report: SourceReport) -> Iterator[ImageRef]:
         """Yield the files, looked at."""
         for name in self._lines():
-            yield file_ref(os.path.abspath(name), below(name), self.source)
+            yield file_ref(os.path.abspath(name), below(name), self.origin)
 
     def names(self) -> Iterator[str] | None:
         """Yield the paths; None for what can be read only once."""

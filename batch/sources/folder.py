@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import SourceError, printable
+from batch.output_mark import LEDGER_NAME, MARK_NAME, is_output
 from batch.sources.glob import Pattern
-from batch.sources.image_ref import ImageRef, SourceReport, file_ref, suffix_of
+from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
 from batch.sources.source import Opening
-
-LEDGER_NAME = "ledger.sqlite"
-"""A folder that holds a file of this name is an output folder of a run: its masks are no images."""
 
 
 @dataclass(frozen=True)
@@ -29,22 +27,20 @@ class _Folder:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """All images below a folder, or those that a ``pattern`` names; ``prefix`` stands before their relative paths.
+    """All images below the folder ``origin.root``, or those that a ``pattern`` names.
 
     ``excluded`` folders, and output folders of other runs, are not walked into.
     """
 
-    source: str
-    path: str
+    origin: Origin
     suffixes: frozenset[str]
     excluded: Collection[Path] = ()
-    prefix: str = ""
     pattern: Pattern | None = None
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, looked at."""
         for path, relative in self._files(report):
-            yield file_ref(path, relative, self.source)
+            yield file_ref(path, relative, self.origin)
 
     def names(self) -> Iterator[str]:
         """Yield the images' paths, without looking at any."""
@@ -55,7 +51,7 @@ class FolderSource:
         for folder, names in self._walk(report):
             for name in names:
                 if self._wanted((*folder.parts, name)):
-                    yield os.path.join(folder.path, name), self.prefix + "/".join((*folder.parts, name))
+                    yield os.path.join(folder.path, name), "/".join((*folder.parts, name))
                 else:
                     report.others[suffix_of(name)] += 1
 
@@ -69,7 +65,7 @@ class FolderSource:
         So loops end.
         """
         seen: set[tuple[int, int]] = set()
-        stack = [_Folder(self.path, ())]
+        stack = [_Folder(self.origin.root, ())]
         while stack:
             folder = stack.pop()
             try:
@@ -93,15 +89,15 @@ class FolderSource:
                     stack.append(_Folder(os.path.join(folder.path, name), parts, by_link))
 
     def _is_output(self, folder: _Folder, listing: _Listing) -> bool:
-        return LEDGER_NAME in listing.files or Path(os.path.realpath(folder.path)) in self.excluded
+        may_be = listing.is_marked or LEDGER_NAME in listing.files
+        return (may_be and is_output(folder.path)) or Path(os.path.realpath(folder.path)) in self.excluded
 
 
 def open_folder(source: str, opening: Opening) -> FolderSource | None:
     """Return the folder of this name."""
     if not os.path.isdir(source):
         return None
-    name = os.path.basename(os.path.abspath(source))
-    return _opened(source, os.path.realpath(source), opening, opening.prefix(name))
+    return _opened(source, source, opening)
 
 
 def open_pattern(source: str, opening: Opening) -> FolderSource | None:
@@ -109,15 +105,17 @@ def open_pattern(source: str, opening: Opening) -> FolderSource | None:
     if not glob.has_magic(source):
         return None
     pattern = Pattern.of(source)
-    folder = _opened(source, os.path.realpath(pattern.folder), opening, pattern=pattern)
+    folder = _opened(source, pattern.folder, opening, pattern)
     if next(folder.names(), None) is None:
         raise SourceError(f"No image matches {printable(source)}; expected at least one. Check the pattern.")
     return folder
 
 
-def _opened(source: str, path: str, opening: Opening, prefix: str = "", pattern: Pattern | None = None) -> FolderSource:
-    opening.require_outside(source, path)
-    return FolderSource(source, path, opening.suffixes, opening.excluded, prefix, pattern)
+def _opened(source: str, folder: str, opening: Opening, pattern: Pattern | None = None) -> FolderSource:
+    root = os.path.realpath(folder)
+    opening.require_outside(source, root)
+    origin = Origin(source, root, os.path.basename(os.path.abspath(folder)))
+    return FolderSource(origin, opening.suffixes, opening.excluded, pattern)
 
 
 @dataclass(frozen=True)
@@ -128,22 +126,24 @@ class _Listing:
     files: list[str]
     folders: list[str]
     hidden: int
+    is_marked: bool
 
     @classmethod
     def of(cls, path: str) -> _Listing:
         state = os.stat(path)
         files: list[str] = []
         folders: list[str] = []
-        hidden = 0
+        hidden, is_marked = 0, False
         with os.scandir(path) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     hidden += 1
+                    is_marked |= entry.name == MARK_NAME
                 else:
                     (folders if _is_folder(entry) else files).append(entry.name)
         files.sort()
         folders.sort(reverse=True)
-        return cls((state.st_dev, state.st_ino), files, folders, hidden)
+        return cls((state.st_dev, state.st_ino), files, folders, hidden, is_marked)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from batch.errors import SourceError, printable
 from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, is_archive, stem
 from batch.sources.bytes import Read, nanoseconds, require_bounded
-from batch.sources.image_ref import UNKNOWN, ImageRef, SourceReport, suffix_of
+from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, suffix_of
 from batch.sources.source import Opening, Source
 from batch.storage import NOT_THERE, connect, first_line, is_url, storage_errors
 from seglab.errors import ImageError
@@ -46,7 +46,14 @@ class RemoteSource:
 
     source: str
     suffixes: frozenset[str]
-    prefix: str = ""
+
+    @property
+    def origin(self) -> Origin:
+        """The folder at the URL; a file there is named by itself."""
+        files, root = connect(self.source)
+        if self._single() is not None:
+            return Origin(self.source)
+        return Origin(self.source, files.unstrip_protocol(root), root.rstrip("/").rsplit("/", 1)[-1])
 
     def __post_init__(self) -> None:
         if self._single() is None and next(self._below(), None) is None:
@@ -55,16 +62,16 @@ class RemoteSource:
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, as the storage lists them."""
         files, root = connect(self.source)
-        single = self._single()
+        single, origin = self._single(), self.origin
         if single is not None:
-            yield _item(files, single, root, self.source, root.rsplit("/", 1)[-1])
+            yield _item(files, single, root, origin, root.rsplit("/", 1)[-1])
             return
         for path, details in self._below():
             relative = path.removeprefix(root).lstrip("/")
             if any(part.startswith(".") for part in relative.split("/")):
                 report.hidden += 1
             elif suffix_of(path) in self.suffixes:
-                yield _item(files, details, path, self.source, self.prefix + relative)
+                yield _item(files, details, path, origin, relative)
             else:
                 report.others[suffix_of(path)] += 1
 
@@ -101,11 +108,11 @@ def open_url(source: str, opening: Opening) -> Source | None:
     if not is_url(source):
         return None
     if is_archive(source):
-        return _remote_archive(source, opening.suffixes, opening.prefix(stem(source)))
+        return _remote_archive(source, opening.suffixes)
     return RemoteSource(source, opening.suffixes)
 
 
-def _remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> ArchiveSource:
+def _remote_archive(source: str, suffixes: frozenset[str]) -> ArchiveSource:
     """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
     files, path = connect(source)
     with storage_errors(source):
@@ -113,15 +120,17 @@ def _remote_archive(source: str, suffixes: frozenset[str], prefix: str) -> Archi
             raise SourceError(f"Nothing is at {printable(source)}; {NOT_THERE}")
     streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)
     options = {"block_size": 0} if streamed else {}  # many web servers cannot give a part of a file
-    return ArchiveSource(source, source, suffixes, prefix, opener=lambda: files.open(path, "rb", **options))
+    return ArchiveSource(
+        Origin(source, source, stem(source)), suffixes, opener=lambda: files.open(path, "rb", **options)
+    )
 
 
-def _item(files: Any, details: dict[str, Any], path: str, source: str, relative: str) -> ImageRef:
+def _item(files: Any, details: dict[str, Any], path: str, origin: Origin, relative: str) -> ImageRef:
     size = details.get("size")
     mtime_ns = _change_time(details)
     size = UNKNOWN if size is None else int(size)
     return ImageRef(
-        files.unstrip_protocol(path), relative, source, size, mtime_ns, RemoteBytes(files, path, size, mtime_ns)
+        files.unstrip_protocol(path), relative, origin, size, mtime_ns, RemoteBytes(files, path, size, mtime_ns)
     )
 
 

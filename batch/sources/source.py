@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Protocol
 
 from batch.errors import SourceError, printable
-from batch.sources.image_ref import ImageRef, SourceReport
+from batch.sources.image_ref import ImageRef, Origin, SourceReport
 
 
 class Source(Protocol):
     """One source, as it was named."""
 
     @property
-    def source(self) -> str:
-        """Its name."""
+    def origin(self) -> Origin:
+        """What the ledger knows it by."""
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield its images, and note what was passed over."""
@@ -29,17 +29,11 @@ class Source(Protocol):
 class Opening:
     """What an opener goes by.
 
-    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go. ``several``: are several folders or
-    archives named, so that each needs a prefix before its images' relative paths?
+    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go.
     """
 
     suffixes: frozenset[str]
     excluded: Sequence[Path] = ()
-    several: bool = False
-
-    def prefix(self, name: str) -> str:
-        """Return what stands before the relative paths of a source of this name."""
-        return f"{name}/" if self.several and name else ""
 
     def require_outside(self, source: str, folder: str) -> None:
         """Masks that land among their images would be taken for images next time, or overwrite them.
@@ -60,9 +54,7 @@ class Kind:
     """A kind of source.
 
     ``open``: returns the source that a name means, or None where it is of another kind; raises :class:`SourceError` at
-    once for one that is of its kind and cannot be read. ``holds_many``: does this name mean a folder, an archive or the
-    like? Where several of these are named, each puts a prefix before its images' relative paths.
+    once for one that is of its kind and cannot be read.
     """
 
     open: Callable[[str, Opening], Source | None]
-    holds_many: Callable[[str], bool] = lambda _: False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ class Decoder:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
-            data, task.bytes, task.mtime_ns = task.content.read()
+            data, task.bytes, task.mtime_ns, task.version = task.content.read()
             photo = self._decode(data)
             task.size, task.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
@@ -188,7 +189,9 @@ class Sink:
         figures = figures_of(mask, prob)
         if self.probs is not None:
             self.probs.write(task.mask, prob, task.size)
-        self.store.write(task.mask, encode_mask(mask, self.mask_bits))
+        encoded = encode_mask(mask, self.mask_bits)
+        self.store.write(task.mask, encoded)
+        task.sha256 = hashlib.sha256(encoded).hexdigest()
         task.figures = figures
         return mask
 

@@ -31,7 +31,7 @@ class Task:
     ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
     only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
     S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
-    must stop.
+    must stop. ``version``: of the image, see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
     """
 
     row: int
@@ -49,6 +49,8 @@ class Task:
     seconds: float = 0.0
     error: str | None = None
     fatal: BaseException | None = None
+    version: str = ""
+    sha256: str = ""
 
 
 def blame(task: Task, store: MaskFiles, error: OSError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}) | DICOM_SUFFIXES
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"})
+IMAGE_SUFFIXES = JPEG_SUFFIXES | {".bmp", ".png", ".tif", ".tiff", ".webp"} | DICOM_SUFFIXES
 MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""

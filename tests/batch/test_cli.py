@@ -130,7 +130,7 @@ def test_an_empty_folder_says_so(tmp_path: Path, model_file: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.txt").touch()
     done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file, "--device", "cpu")
-    assert done.exit_code == 0
+    assert done.exit_code == 3
     assert "No images found." in done.stderr
     assert "1 files that are no images" in done.stderr
 

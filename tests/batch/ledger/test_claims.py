@@ -17,7 +17,7 @@ from batch.ledger.schema import ledger_path, open_for_writing
 from batch.ledger.writer import Finish, Ledger
 from batch.naming import NameTemplate, clash_key
 from batch.sources.bytes import FileBytes
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin
 
 NAMES = ["a.jpg", "a.png", "A.jpg", "b.jpg", "d/a.jpg", "d/b.png", "ä.jpg", "a\u0308.jpg", "c.jpg", "a.jpg.jpg"]
 FIGURES = Figures(4, 5, 3, (0, 0, 1, 3), 0.9)
@@ -33,7 +33,7 @@ class Known:
 
 
 def item(name: str, size: int) -> ImageRef:
-    return ImageRef(f"/src/{name}", name, "/src", size, 1, FileBytes(f"/src/{name}"))
+    return ImageRef(f"/src/{name}", name, Origin("/src"), size, 1, FileBytes(f"/src/{name}"))
 
 
 def record(key: str) -> RunRecord:

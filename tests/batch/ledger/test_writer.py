@@ -19,7 +19,7 @@ from batch.ledger.writer import Finish, Ledger, locked
 from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
 from batch.sources.bytes import FileBytes
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin
 
 FIGURES = Figures(40, 60, 35, (1, 2, 6, 9), 0.9)
 
@@ -34,7 +34,7 @@ def open_ledger(out: Path, key: str = "k1", template: str = "{stem}.png") -> Led
 
 
 def item(name: str, size: int = 10, mtime: int = 20) -> ImageRef:
-    return ImageRef(f"/src/{name}", name, "/src", size, mtime, FileBytes(f"/src/{name}"))
+    return ImageRef(f"/src/{name}", name, Origin("/src"), size, mtime, FileBytes(f"/src/{name}"))
 
 
 def finish(ledger: Ledger, out: Path, *items: ImageRef, content: bytes = b"x") -> None:
@@ -71,7 +71,8 @@ def test_names_that_clash_are_told_apart_and_stay(out: Path) -> None:
 
 def test_three_sources_with_one_name(out: Path) -> None:
     items = [
-        ImageRef(f"/{source}/a.jpg", "a.jpg", f"/{source}", 1, 1, FileBytes(f"/{source}/a.jpg")) for source in "xyz"
+        ImageRef(f"/{source}/a.jpg", "a.jpg", Origin(f"/{source}"), 1, 1, FileBytes(f"/{source}/a.jpg"))
+        for source in "xyz"
     ]
     with open_ledger(out) as ledger:
         assert [mask for mask, _ in claims(ledger, *items)] == ["a.png", "a.jpg.png", "a.jpg.2.png"]

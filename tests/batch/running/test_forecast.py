@@ -37,7 +37,7 @@ def test_it_counts_what_a_run_then_finds(tmp_path: Path) -> None:
 def test_an_empty_or_finished_source_has_no_estimate(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     found = forecast(RunSettings((str(tmp_path / "in"),), tmp_path / "out"), as_model(StandIn()))
-    assert list(found.lines()) == ["0 images, 0 bytes; 0 already done, 0 to do"]
+    assert list(found.lines()) == ["0 images, 0 bytes; 0 already done, 0 to do", f"no images: {tmp_path / 'in'}"]
 
 
 def test_the_sample_is_drawn_from_everywhere(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from batch.running import runner
 from batch.running.runner import Runner
 from batch.settings import RunSettings
 from batch.sources.bytes import HeldBytes
-from batch.sources.image_ref import ImageRef, SourceReport
+from batch.sources.image_ref import ImageRef, Origin, SourceReport
 from batch.steps import stages
 from batch.steps.large_image_lock import one_at_a_time
 from benchmarks.support.parts import tasks_of
@@ -174,7 +174,7 @@ class Held:
     def __iter__(self) -> Iterator[ImageRef]:
         for number in range(self._count):
             self.read += 1
-            yield ImageRef(f"-/{number}", f"{number}.bmp", "-", len(self._data), 1, HeldBytes(self._data, 1))
+            yield ImageRef(f"-/{number}", f"{number}.bmp", Origin("-"), len(self._data), 1, HeldBytes(self._data, 1))
 
 
 @pytest.mark.parametrize("limit", [500_000, 10**9])

@@ -276,7 +276,8 @@ def test_an_empty_folder_gives_nothing(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     results, runner = run_with_report(tmp_path / "in", tmp_path / "out")
     assert results == []
-    assert runner.report.is_complete
+    assert runner.report.sources.without_images == [str(tmp_path / "in")]
+    assert not runner.report.is_complete
 
 
 def test_the_package_offers_the_run(tmp_path: Path) -> None:

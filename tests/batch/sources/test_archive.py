@@ -82,11 +82,6 @@ def test_a_member_is_named_by_its_archive(tmp_path: Path, pictures: Path, name: 
         assert read.mtime_ns == item.mtime_ns
 
 
-def test_several_archives_keep_their_names(tmp_path: Path, pictures: Path) -> None:
-    names = [packed(tmp_path / name, pictures) for name in ("one.zip", "two.tar.gz")]
-    assert {item.relative.split("/")[0] for item in items(*names)} == {"one", "two"}
-
-
 def test_overlays_and_exact_masks(tmp_path: Path, pictures: Path) -> None:
     for name in ("a.zip", "a.tar", "a.tgz"):
         out, drawn = tmp_path / f"{name}-out", tmp_path / f"{name}-drawn"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from batch.errors import SourceError
+from batch.output_mark import mark
 from batch.sources.bytes import FileBytes
 from batch.sources.collect import Sources
-from batch.sources.folder import LEDGER_NAME
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin
 
 SUFFIXES = frozenset({".jpg", ".png"})
 
@@ -43,19 +43,20 @@ def test_an_item_says_what_it_is(tmp_path: Path) -> None:
     os.utime(path, ns=(5, 1_234_567_891_234_567_891))
     source = str(tmp_path)
     assert list(Sources([source], SUFFIXES)) == [
-        ImageRef(str(path), "a/x.jpg", source, 7, 1_234_567_891_234_567_891, FileBytes(str(path)))
+        ImageRef(
+            str(path),
+            "a/x.jpg",
+            Origin(source, source, tmp_path.name),
+            7,
+            1_234_567_891_234_567_891,
+            FileBytes(str(path)),
+        )
     ]
 
 
 def test_a_file_is_taken_by_name_whatever_its_suffix(tmp_path: Path) -> None:
     tree(tmp_path, "a/photo.dat", "b/.x.jpg")
     assert relatives(tmp_path / "a/photo.dat", tmp_path / "b/.x.jpg") == ["photo.dat", ".x.jpg"]
-
-
-def test_several_folders_keep_their_names(tmp_path: Path) -> None:
-    tree(tmp_path, "one/a.jpg", "two/a.jpg", "c.jpg")
-    found = relatives(tmp_path / "one", tmp_path / "two", tmp_path / "c.jpg")
-    assert found == ["one/a.jpg", "two/a.jpg", "c.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,8 @@ def test_a_link_to_nothing_and_a_pipe_are_items_that_will_fail(tmp_path: Path) -
 
 
 def test_output_folders_are_no_sources(tmp_path: Path) -> None:
-    tree(tmp_path, "a.jpg", "masks/a.png", "pictures/a.jpg", f"earlier/{LEDGER_NAME}", "earlier/sub/x.png")
+    tree(tmp_path, "a.jpg", "masks/a.png", "pictures/a.jpg", "earlier/sub/x.png")
+    mark(tmp_path / "earlier")
     sources = Sources([str(tmp_path)], SUFFIXES, excluded=[tmp_path / "masks", tmp_path / "pictures"])
     assert [item.relative for item in sources] == ["a.jpg"]
     assert len(sources.report.outputs) == 3
@@ -136,8 +138,14 @@ def test_a_source_in_the_output_folder_is_refused(tmp_path: Path, source: str) -
 
 def test_a_source_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="is not there") as caught:
-        Sources([str(tmp_path), str(tmp_path / "none")], SUFFIXES)
+        Sources([str(tmp_path / "none")], SUFFIXES)
     assert caught.value.exit_code == 2
+
+
+def test_a_source_that_is_not_there_leaves_the_others(tmp_path: Path) -> None:
+    sources = Sources([str(tmp_path / "none"), str(tree(tmp_path, "a.jpg"))], SUFFIXES)
+    assert [item.relative for item in sources] == ["a.jpg"]
+    assert [str(tmp_path / "none") in line for line in sources.report.unreadable] == [True]
 
 
 def test_an_unreadable_folder_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,133 @@
+"""Which folder of the output each source's masks go to: decided when a source is first met, and kept.
+
+The masks of an output's first source lie at its top, if the first run names just one; every other source gets a folder
+of its own, called by its label. A source that was moved is recognised by what it holds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from batch.ledger.schema import encode
+from batch.naming import clash_key
+from batch.sources.image_ref import ImageRef, Origin, below
+from batch.storage import is_url
+
+ENOUGH_AGREE = 0.5
+"""Of the images that are looked at, so many have to be where they were below the old root, each with its size."""
+UNNAMED = "source"
+
+
+class Origins:
+    """The sources of a ledger and their labels, on an open connection; nothing is committed here.
+
+    ``named``: those of this run.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, named: Iterable[Origin]) -> None:
+        self._connection = connection
+        self._named = {origin.root for origin in named if origin.root}
+        self._labels: dict[str, str] = dict(connection.execute("SELECT root, label FROM sources"))
+        self._is_first = not self._labels
+
+    def relative(self, item: ImageRef) -> str:
+        """Return an image's path below the output, as its mask's name follows it. Its origin must be settled."""
+        label = self._labels[item.origin.root] if item.origin.root else ""
+        return f"{label}/{item.relative}" if label else item.relative
+
+    def settle(self, items: Sequence[ImageRef]) -> bool:
+        """Give each source of these images a label; return whether paths in the ledger changed, for one was moved."""
+        moved = False
+        new = {item.origin.root: item.origin for item in items if item.origin.root and self._is_new(item.origin)}
+        for root, origin in new.items():
+            sample = [item for item in items if item.origin.root == root]
+            label = self._label_of_rows(sample)
+            if label is None and (old := self._moved_from(root, sample)) is not None:
+                self._move(old, root)
+                moved = True
+            else:
+                self._add(root, self._new_label(origin) if label is None else label)
+        return moved
+
+    def _is_new(self, origin: Origin) -> bool:
+        return origin.root not in self._labels
+
+    def _label_of_rows(self, items: Sequence[ImageRef]) -> str | None:
+        """Return what stands before the masks of images that are in the ledger already, from before it knew sources;
+        None where there are none.
+        """
+        for item in items:
+            row = self._one("SELECT mask FROM items WHERE path = CAST(? AS TEXT)", encode(item.path))
+            folder, expected = ("" if row is None else row[0]).rpartition("/")[0], item.relative.rpartition("/")[0]
+            if row is None or not f"/{folder}".endswith(f"/{expected}"):
+                continue
+            return str(folder[: len(folder) - len(expected)].strip("/"))
+        return None
+
+    def _moved_from(self, root: str, sample: Sequence[ImageRef]) -> str | None:
+        """Return the root, now gone, where the ledger has these images with these sizes."""
+        agreeing = {old: self._agreement(old, root, sample) for old in self._labels if self._is_gone(old)}
+        best = max(agreeing, key=lambda old: agreeing[old], default=None)
+        return best if best is not None and agreeing[best] >= max(1, ENOUGH_AGREE * len(sample)) else None
+
+    def _is_gone(self, root: str) -> bool:
+        return root not in self._named and os.path.isabs(root) and not is_url(root) and not os.path.lexists(root)
+
+    def _agreement(self, old: str, root: str, sample: Sequence[ImageRef]) -> int:
+        """Count the images that were below the old root; 0 if one of them has another size now."""
+        agree = 0
+        for item in sample:
+            row = self._one(
+                "SELECT bytes FROM items WHERE path = CAST(? AS TEXT)", encode(old + item.path.removeprefix(root))
+            )
+            if row is not None and row[0] != item.bytes:
+                return 0
+            agree += row is not None
+        return agree
+
+    def _move(self, old: str, root: str) -> None:
+        """Write the new root wherever the old one was: rows, and sources that lay in it."""
+        low, high, length = encode(old + "/"), encode(old + "0"), len(encode(old))
+        for table, column in (("items", "path"), ("sources", "root")):
+            self._connection.execute(
+                f"UPDATE OR IGNORE {table} SET {column} = CAST(? || substr(CAST({column} AS BLOB), ?) AS TEXT) "
+                f"WHERE {column} >= CAST(? AS TEXT) AND {column} < CAST(? AS TEXT)",
+                (encode(root), length + 1, low, high),
+            )
+        self._connection.execute(
+            "UPDATE sources SET root = CAST(? AS TEXT) WHERE root = CAST(? AS TEXT)", (encode(root), encode(old))
+        )
+        self._labels = dict(self._connection.execute("SELECT root, label FROM sources"))
+
+    def _new_label(self, origin: Origin) -> str:
+        if not origin.label or (self._is_first and len(self._named) == 1):
+            return ""
+        return next(label for label in _candidates(below(origin.label)) if not self._is_taken(label))
+
+    def _is_taken(self, label: str) -> bool:
+        key = clash_key(label)
+        if key in map(clash_key, self._labels.values()):
+            return True
+        bounds = (encode(key + "/"), encode(key + "0"))
+        return None is not self._one(
+            "SELECT 1 FROM items WHERE mask_key >= CAST(? AS TEXT) AND mask_key < CAST(? AS TEXT) LIMIT 1", *bounds
+        )
+
+    def _add(self, root: str, label: str) -> None:
+        self._connection.execute(
+            "INSERT INTO sources (root, label) VALUES (CAST(? AS TEXT), CAST(? AS TEXT))", (encode(root), encode(label))
+        )
+        self._labels[root] = label
+
+    def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return found
+
+
+def _candidates(label: str) -> Iterator[str]:
+    yield label
+    yield from (f"{label}-{number}" for number in itertools.count(2))

@@ -1,0 +1,57 @@
+"""How a folder that a run writes to is told from one with photographs: by a mark in it, or a ledger of ours.
+
+Masks, overlays and probability maps are pictures, too: a later run that names the folder above them must not take them
+for photographs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+MARK_NAME = ".seg-batch"
+MARK_TEXT = "seg-batch wrote the pictures in this folder and below it; it does not take them for photographs.\n"
+LEDGER_NAME = "ledger.sqlite"
+APPLICATION_ID = 0x5E61AB01
+APPLICATION_ID_AT = 68
+"""Of SQLite's file format, section 1.3: four bytes, the highest first."""
+
+
+def mark(folder: Path) -> None:
+    """Mark a folder, which is made if it is not there, as one that runs write to. Raises :class:`OSError`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        handle = os.open(folder / MARK_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        with open(handle, "w", encoding="utf-8") as file:
+            file.write(MARK_TEXT)
+
+
+def is_marked(folder: str | Path) -> bool:
+    """Does a run write to this folder, as its mark says?"""
+    return os.path.isfile(os.path.join(folder, MARK_NAME))
+
+
+def is_output(folder: str | Path) -> bool:
+    """Does a run write pictures to this folder: is it marked, or does it hold a ledger whose masks lie beside it?"""
+    return is_marked(folder) or _has_masks_beside(os.path.join(folder, LEDGER_NAME))
+
+
+def _has_masks_beside(ledger: str) -> bool:
+    if not _is_ledger(ledger):
+        return False
+    try:
+        with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            return connection.execute("SELECT 1 FROM meta WHERE key = 'masks'").fetchone() is None
+    except sqlite3.Error:  # in use, or damaged: it is a ledger
+        return True
+
+
+def _is_ledger(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            header = file.read(100)
+    except OSError:
+        return False
+    return int.from_bytes(header[APPLICATION_ID_AT : APPLICATION_ID_AT + 4], "big") == APPLICATION_ID
