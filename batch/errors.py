@@ -21,6 +21,10 @@ class SourceError(ConfigError):
     """A source cannot be what was named: it is not there, or is no folder, file or pattern."""
 
 
+class SourceGoneError(SeglabError):
+    """A source that held images in earlier runs holds none any more."""
+
+
 class TooManyFailuresError(SeglabError):
     """More images failed than the run was told to put up with."""
 

@@ -8,24 +8,40 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from pathlib import Path
 
+from seglab.files import write_text
+
 MARK_NAME = ".seg-batch"
-MARK_TEXT = "seg-batch wrote the pictures in this folder and below it; it does not take them for photographs.\n"
+MARK_TEXT = """\
+seg-batch wrote the pictures in this folder and below it, and takes none of them for a photograph.
+output: {owner}
+"""
+OWNER = re.compile(r"^output: (\w+)$", re.MULTILINE)
 LEDGER_NAME = "ledger.sqlite"
 APPLICATION_ID = 0x5E61AB01
 APPLICATION_ID_AT = 68
 """Of SQLite's file format, section 1.3: four bytes, the highest first."""
 
 
-def mark(folder: Path) -> None:
-    """Mark a folder, which is made if it is not there, as one that runs write to. Raises :class:`OSError`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        handle = os.open(folder / MARK_NAME, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(MARK_TEXT)
+def mark(folder: Path, owner: str = "unknown") -> None:
+    """Mark a folder, which is made if it is not there, as one that the output ``owner`` writes to.
+
+    Raises :class:`OSError`.
+    """
+    if owner_of(folder) != owner:
+        write_text(folder / MARK_NAME, MARK_TEXT.format(owner=owner))
+
+
+def owner_of(folder: Path) -> str | None:
+    """Return which output the mark of a folder names; None where there is no mark."""
+    try:
+        found = OWNER.search((folder / MARK_NAME).read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found[1] if found else ""
 
 
 def is_marked(folder: str | Path) -> bool:

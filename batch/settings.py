@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,17 @@ PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 
 
+Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""One path or text, or several."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """Settings of one run over an archive.
 
-    ``sources``: folders, files, archives, patterns, or ``-``: a tar or a list by standard input. ``files_from``: lists
-    of files. ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
+    ``sources``: folders, files, archives, patterns, URLs, or ``-``: a tar or a list by standard input; one, or
+    several. ``files_from``: lists of files. ``checksum``: know images by SHA-256, not by size and time of change.
+    ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
     its folder, where it is not to lie in or beside ``out``. ``device``: one, or several by commas. ``compute``:
     ``fp32``, ``bf16``, or None for what passes its gate.
     ``model``: None means the one that comes with the package.
@@ -43,7 +50,7 @@ class RunSettings:
     Raises :class:`ConfigError` for values that cannot be.
     """
 
-    sources: tuple[str, ...]
+    sources: Names
     out: str | Path
     model: Path | None = None
     device: str = "auto"
@@ -55,7 +62,7 @@ class RunSettings:
     batch: int | None = None
     workers: int | None = None
     limit: int | None = None
-    files_from: tuple[str, ...] = ()
+    files_from: Names = ()
     postprocess: tuple[str, ...] = ()
     max_failures: str | None = None
     ledger: Path | None = None
@@ -64,10 +71,14 @@ class RunSettings:
     probs_format: str = "png"
     max_pixels: int = MAX_PIXELS
     processes: int | None = None
+    checksum: bool = False
 
     def __post_init__(self) -> None:
-        _require_tuple("sources", self.sources)
-        _require_tuple("files_from", self.files_from)
+        for field in ("sources", "files_from"):
+            object.__setattr__(self, field, _names(field, getattr(self, field)))
+        for field in ("model", "overlays", "ledger", "profile", "probs"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, Path(getattr(self, field)))
         NameTemplate(self.name)
         for device in self.devices:
             check_asked(device, self.compute)
@@ -92,6 +103,16 @@ class RunSettings:
                 raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name.replace('_', '-')}.")
 
     @property
+    def source_names(self) -> tuple[str, ...]:
+        """The ``sources``, each as a text."""
+        return _names("sources", self.sources)
+
+    @property
+    def list_names(self) -> tuple[str, ...]:
+        """The lists of ``files_from``, each as a text."""
+        return _names("files_from", self.files_from)
+
+    @property
     def devices(self) -> tuple[str, ...]:
         """The devices that are named."""
         return tuple(self.device.split(","))
@@ -110,7 +131,10 @@ class RunSettings:
         return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
 
 
-def _require_tuple(name: str, value: object) -> None:
-    """Raise :class:`ConfigError` for a text, which is a sequence, too: of letters."""
-    if isinstance(value, str):
-        raise ConfigError(f"{name} is the text {value!r}; expected a tuple of texts. Write ({value!r},).")
+def _names(field: str, value: object) -> tuple[str, ...]:
+    """Return what names files as texts: one of them, or a sequence. Raises :class:`ConfigError` for anything else."""
+    entries = [value] if isinstance(value, (str, bytes, os.PathLike)) or not isinstance(value, Iterable) else value
+    try:
+        return tuple(map(os.fsdecode, entries))
+    except TypeError as error:
+        raise ConfigError(f"{field} is {value!r}; expected paths or texts, one or several. Correct it.") from error

@@ -26,8 +26,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def write_bytes(path: str | Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` as a whole; missing parent folders are made.
+def write_bytes(path: str | Path, data: bytes, top: str | Path | None = None) -> None:
+    """Write ``data`` to ``path`` as a whole; missing parent folders are made, those below ``top`` if that is given.
 
     With as few calls to the system as there can be: an archive has a million masks.
     """
@@ -36,6 +36,8 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         try:
             _write(temporary, data)
         except FileNotFoundError:
+            if top is not None and not os.path.isdir(top):
+                raise
             os.makedirs(os.path.dirname(temporary), exist_ok=True)
             _write(temporary, data)
 

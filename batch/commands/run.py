@@ -56,6 +56,9 @@ POSITIVE = click.IntRange(min=1)
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
+@click.option(
+    "--checksum", is_flag=True, help="Know images by their SHA-256, not by size and time of change: reads all of them."
+)
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors

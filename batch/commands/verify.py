@@ -10,8 +10,9 @@ from typing import Any
 import cv2
 
 from batch.errors import printable
+from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
-from batch.ledger.writer import locked, reopen
+from batch.ledger.writer import reopen
 from batch.outputs.base import Store, stored_mask
 from batch.outputs.spec import Output
 from batch.sources.ahead import map_ahead

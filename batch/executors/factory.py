@@ -6,11 +6,11 @@ from pathlib import Path
 
 from batch.cores import cores
 from batch.executors.base import Bound, bound_for
-from batch.executors.mounts import is_far
 from batch.executors.placement import is_gpu, may_be_gpu
 from batch.executors.serial import SerialPipeline
 from batch.executors.threads import Pipeline
 from batch.executors.trace import Trace
+from batch.mounts import is_far
 from batch.outputs.base import MaskFiles
 from batch.outputs.probabilities import ProbFiles
 from batch.settings import RunSettings
@@ -59,13 +59,13 @@ def set_up(
     """
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     workshop = Workshop(
-        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, lock_folder),
+        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, lock_folder, settings.checksum),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
         batch=batch,
     )
     bound = bound_for(batch, exact=settings.exact)
-    from_far, to_far = any(map(is_far, settings.sources)), is_far(str(settings.out))
+    from_far, to_far = any(map(is_far, settings.source_names)), is_far(str(settings.out))
     if cores() == 1 and settings.workers is None and not (from_far or to_far or is_gpu(model.device.name)):
         return SerialPipeline(workshop, trace), bound
     decoders, sinks = (settings.workers or _threads(far=far) for far in (from_far, to_far))

@@ -51,6 +51,7 @@ class Order(NamedTuple):
     bytes: int
     mtime_ns: int
     content: ByteSource
+    is_fresh: bool
 
 
 class Outcome(NamedTuple):
@@ -68,12 +69,13 @@ class Outcome(NamedTuple):
     mask: bytes | None
     version: str
     sha256: str
+    was_read: bool
 
     def onto(self, task: Task) -> None:
         """Note it in the task that is waiting for it."""
         task.bytes, task.mtime_ns, task.seconds = self.size, self.mtime_ns, self.seconds
         task.figures, task.error = self.figures, self.error
-        task.version, task.sha256 = self.version, self.sha256
+        task.version, task.sha256, task.was_read = self.version, self.sha256, self.was_read
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
 
 def _is_bound_here(settings: RunSettings) -> bool:
     """Does a source need this process: an archive at a URL, which is open here?"""
-    return any(is_url(source) and is_archive(source) for source in settings.sources)
+    return any(is_url(source) and is_archive(source) for source in settings.source_names)
 
 
 def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:

@@ -147,7 +147,7 @@ class Crew:
         self._tasks[task.row] = task
         member = min(self._members, key=lambda member: member.under_way)
         member.under_way += 1
-        member.waiting.append(Order(task.row, task.path, task.mask, task.bytes, task.mtime_ns, task.content))
+        member.waiting.append(_order(task))
         task.content = NOTHING  # it may be all of an image, which is the other process's now
         if len(member.waiting) >= HANDFUL:
             self._send(member)
@@ -229,3 +229,7 @@ class Crew:
 def part_of(profile: Path, index: int) -> Path:
     """Return where a process writes its part of a trace."""
     return profile.with_name(f"{profile.name}.{index}")
+
+
+def _order(task: Task) -> Order:
+    return Order(task.row, task.path, task.mask, task.bytes, task.mtime_ns, task.content, task.is_fresh)

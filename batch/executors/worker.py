@@ -36,7 +36,7 @@ class Relayed:
     def __init__(self) -> None:
         self._masks: dict[str, bytes] = {}
 
-    def write(self, mask: str, data: bytes) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
         """Hold a mask."""
         self._masks[mask] = data
 
@@ -74,7 +74,7 @@ class Reports:
             mask = self._relay.take(task.mask) if self._relay is not None else None
             read = (task.row, task.bytes, task.mtime_ns)
             self._outcomes.append(
-                Outcome(*read, task.figures, task.seconds, task.error, mask, task.version, task.sha256)
+                Outcome(*read, task.figures, task.seconds, task.error, mask, task.version, task.sha256, task.was_read)
             )
 
     def send(self) -> None:
@@ -175,4 +175,4 @@ def _take_orders(inbox: queue.SimpleQueue[Any], pipeline: Pipe, words: set[str],
                 pipeline.end_of_input()
             return
         for order in message:
-            pipeline.submit(Task(*order))
+            pipeline.submit(Task(**order._asdict()))

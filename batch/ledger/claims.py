@@ -15,12 +15,13 @@ from batch.ledger.origins import Origins
 from batch.ledger.records import Claim, Claimed
 from batch.ledger.schema import encode
 from batch.naming import NameTemplate, clash_key
-from batch.sources.image_ref import ImageRef, Origin
+from batch.sources.image_ref import CHECKSUM, ImageRef, Origin
 
 INSERT_ITEM = """
 INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mtime_ns, run)
 VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
 """
+RESTORE_ITEM = "UPDATE items SET status = 'done', error = NULL WHERE id = ?"
 RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
 SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256 FROM items WHERE"
 SHORT, LONG = 32, 1024
@@ -129,14 +130,18 @@ class Claims:
             if row.run == self._run:
                 claims.append(Claimed(item, row.id, row.mask, Claim.REPEATED))
             elif row.mask in present and self._is_same(item, row):
+                if row.status == "failed":
+                    self._connection.execute(RESTORE_ITEM, (row.id,))
                 claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))
             else:
                 self._connection.execute(RECLAIM_ITEM, (encode(item.origin.named), self._run, row.id))
-                claims.append(Claimed(item, row.id, row.mask, Claim.TODO))
+                claims.append(Claimed(item, row.id, row.mask, Claim.TODO, row.status == "failed" and not row.sha256))
         return claims
 
     def _is_same(self, item: ImageRef, row: Row) -> bool:
-        return (row.status, row.key, row.bytes, row.mtime_ns) == ("done", self._key, item.bytes, item.mtime_ns)
+        """Is the mask of this content and these settings on record? Of a failed image, too, that was away meanwhile."""
+        has_mask = row.status == "done" or (row.status == "failed" and row.sha256 is not None)
+        return has_mask and row.key == self._key and _same_content(item, row)
 
     def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
         """Make rows for items under the best names; return the claims, and what is there already or clashes."""
@@ -150,7 +155,7 @@ class Claims:
         else:
             made = set(range(first, self._next))
         numbered = list(enumerate(named, first))
-        claims = [Claimed(item, row, mask, Claim.TODO) for row, (item, mask) in numbered if row in made]
+        claims = [Claimed(item, row, mask, Claim.TODO, is_fresh=True) for row, (item, mask) in numbered if row in made]
         return claims, [item for row, (item, _) in numbered if row not in made]
 
     def _values(self, row: int, item: ImageRef, mask: str) -> tuple[int | bytes, ...]:
@@ -178,5 +183,17 @@ class Claims:
             row = self._next
             if self._connection.execute(INSERT_ITEM, self._values(row, item, mask)).rowcount == 1:
                 self._next += 1
-                return Claimed(item, row, mask, Claim.TODO)
+                return Claimed(item, row, mask, Claim.TODO, is_fresh=True)
         raise AssertionError("unreachable: candidates never end")
+
+
+def _same_content(item: ImageRef, row: Row) -> bool:
+    """Has the image the state that the row was made of? A checksum decides alone, else all that both know."""
+    kind, known = item.version.partition(":")[0], row.version or ""
+    if kind and kind == known.partition(":")[0]:
+        return item.version == known and (kind == CHECKSUM or _same_state(item, row))
+    return kind != CHECKSUM and _same_state(item, row)
+
+
+def _same_state(item: ImageRef, row: Row) -> bool:
+    return (row.bytes, row.mtime_ns) == (item.bytes, item.mtime_ns)

@@ -31,12 +31,16 @@ class Claim(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """An item with its row and its mask's name, relative to the output folder."""
+    """An item with its row and its mask's name, relative to the output folder.
+
+    ``is_fresh``: did no run of this output make such a mask, so that a file of its name is somebody else's?
+    """
 
     item: ImageRef
     row: int
     mask: str
     claim: Claim
+    is_fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from batch.errors import OutputError
+from batch.errors import OutputError, printable
+from batch.ledger.lock import make_for_all, why_not
+from batch.mounts import is_far
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
 FORMAT_VERSION = 2
 """2: sources, and of each mask its SHA-256; an image's version; checkpoints."""
 BUSY_SECONDS = 30.0
-MASKS = "masks"
-"""Key in ``meta``: where the masks are, if not beside the ledger."""
+MASKS, SYNCED, BOOT, OWNER = "masks", "synced", "boot", "owner"
+"""Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are on the disk; the
+start of the system that the last run was on; what marks of folders of this output say.
+"""
 
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -86,15 +92,18 @@ def ledger_path(out: Path) -> Path:
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Open or make a ledger, in WAL mode. Raises :class:`OutputError`."""
+    """Open or make a ledger: in WAL mode, on a network file system with a journal. Raises :class:`OutputError`."""
+    require_utf8()
+    _require_own_file(path)
     with sqlite_errors(path):
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
         try:
             _require_ours(connection, path, may_be_empty=True)
             connection.text_factory = decode
             # A commit then reaches the operating system, not the disk: a kill loses nothing, a power cut at most the
-            # last seconds, and the file stays whole either way.
-            connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")
+            # last seconds, and the file stays whole either way. WAL needs memory that all share: not over a network.
+            journal = "DELETE" if is_far(str(path)) else "WAL"
+            connection.executescript(f"PRAGMA journal_mode = {journal}; PRAGMA synchronous = NORMAL;")
             if _version(connection) == 0:
                 _create(connection)
             elif _version(connection) == 1:
@@ -107,13 +116,14 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """Open a ledger read-only, also while a run writes to it. Raises :class:`OutputError`."""
+    require_utf8()
     if not path.is_file():
         raise OutputError(
             f"No ledger in {path.parent} (no {LEDGER_NAME}); expected the output folder of a run. "
             "Check the path, or run `seg-batch run` first."
         )
     with sqlite_errors(path):
-        connection = _connect_readonly(path)
+        connection = connect_readonly(path)
         try:
             _require_ours(connection, path, may_be_empty=False)
         except BaseException:
@@ -129,9 +139,55 @@ def sqlite_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        raise OutputError(f"The ledger {printable(str(path))} cannot be used: {_cause(path, str(error))}") from error
+
+
+def _cause(path: Path, said: str) -> str:
+    """Return why, what was expected and what to do, for what SQLite said."""
+    if "locked" in said:
+        return (
+            "another program has locked it (a database browser, a backup?); expected one that only seg-batch writes. "
+            "Close that program, then run again to go on."
+        )
+    if ("readonly" in said or "unable to open" in said) and not os.access(path, os.W_OK):
+        return (
+            f"{why_not(path, PermissionError(13, 'Permission denied'))}. Ask for the rights, or choose another output."
+        )
+    if "not a database" in said or "malformed" in said:
+        return (
+            f"{said}; expected a ledger of seg-batch. Choose another output folder, or restore the ledger from a copy."
+        )
+    return (
+        f"{said}. Expected a ledger on a local disk with free space and write permission. Free space or choose another "
+        "output folder, then run again to go on."
+    )
+
+
+def require_utf8() -> None:
+    """Raise :class:`OutputError` where names of files are not UTF-8: a ledger would not know them again."""
+    encoding = sys.getfilesystemencoding()
+    if encoding.replace("-", "").lower() != "utf8":
         raise OutputError(
-            f"The ledger {path} cannot be used: {error}. Expected a ledger on a local disk with free space and write "
-            "permission. Free space or choose another output folder, then run again to go on."
+            f"Python takes names of files for {encoding} here; expected UTF-8, so that they mean the same to every "
+            "run. Set PYTHONUTF8=1, or a locale like C.UTF-8, and run again."
+        )
+
+
+def _require_own_file(path: Path) -> None:
+    """Make the file if it is not there; raise :class:`OutputError` for a link, and for what is no file."""
+    if path.is_symlink():
+        raise OutputError(
+            f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a file, for a "
+            "run writes to none that it did not make. Name the folder where the ledger is, or choose another output."
+        )
+    if path.exists() and not path.is_file():
+        raise OutputError(f"The ledger {printable(str(path))} is no file; expected one. Choose another output folder.")
+    try:
+        make_for_all(path)
+    except OSError as error:
+        raise OutputError(
+            f"The ledger {printable(str(path))} cannot be written: {why_not(path, error)}. Expected one with write "
+            "permission. Ask for the rights, or choose another output."
         ) from error
 
 
@@ -145,7 +201,8 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _connect_readonly(path: Path) -> sqlite3.Connection:
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open a database, and write nothing beside it. Raises :class:`sqlite3.Error`."""
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()

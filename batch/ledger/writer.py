@@ -8,34 +8,40 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import OutputError
+from batch.errors import OutputError, printable
 from batch.figures import Figures
+from batch.ledger.checkpoints import Checkpoints, this_boot
 from batch.ledger.claims import Claims, Present
+from batch.ledger.meta import Meta
 from batch.ledger.records import Claim, Claimed, RunRecord, now
-from batch.ledger.schema import MASKS, encode, ledger_path, open_for_writing, sqlite_errors
+from batch.ledger.schema import encode, ledger_path, open_for_writing, sqlite_errors
 from batch.naming import NameTemplate
 from batch.sources.image_ref import ImageRef, Origin
 
-LOCK_NAME = ".seg-batch.lock"
 COMMIT_SECONDS = 0.5
 """Results wait for their transaction at most about this long; a kill costs that much work."""
 NOTED_TOGETHER = 64
 """Ends of items that go to the database together, for a statement each would cost more than the work."""
-NAME_TEMPLATE = "name_template"
-
 FINISH_ITEM = """
-UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, height = ?, width = ?,
+UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, epoch = ?, height = ?, width = ?,
     lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
     seconds = ?, error = CAST(? AS TEXT), key = ?, finished_at = ?
 WHERE id = ?
 """
+FINISH_UNREAD = """
+UPDATE items SET status = 'failed', error = CAST(? AS TEXT), seconds = ?,
+    finished_at = CASE WHEN sha256 IS NULL THEN ? ELSE finished_at END
+WHERE id = ?
+"""
+"""What is known of an earlier state of the image stays, as its mask does."""
 REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
 NO_BBOX = (None, None, None, None)
 
@@ -44,7 +50,8 @@ NO_BBOX = (None, None, None, None)
 class Finish:
     """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read.
 
-    ``sha256``: of the mask's file.
+    ``sha256``: of the mask's file. ``was_read``: could the image's file be read, so that an error speaks of what it
+    holds now?
     """
 
     row: int
@@ -55,31 +62,15 @@ class Finish:
     error: str | None = None
     version: str = ""
     sha256: str = ""
+    was_read: bool = True
 
 
-@contextlib.contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Make the output folder and hold it for this process. Raises :class:`OutputError` if another run has it."""
-    from filelock import FileLock, Timeout
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A mask that may not have reached the disk, and its SHA-256."""
 
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / LOCK_NAME, timeout=0)
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"Another run is writing to {out}; expected an output folder that is not in use. Wait for its end "
-            f"(`seg-batch status {out}` shows how far it is), or choose another folder."
-        ) from error
-    except OSError as error:
-        raise OutputError(
-            f"The output folder {out} cannot be written: {error.strerror or error}. Expected a folder with write "
-            "permission and free space. Choose another one."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    mask: str
+    sha256: str
 
 
 def reopen(out: Path, masks: Iterable[str]) -> None:
@@ -93,7 +84,9 @@ class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
     ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where they go, unless in the folder itself.
-    ``origins``: the sources of the run.
+    ``origins``: the sources of the run. ``sync``: see :class:`batch.ledger.checkpoints.Checkpoints`.
+
+    ``owner``: what the marks of its folders say. ``doubts``: may masks of runs before have got lost?
     """
 
     def __init__(
@@ -104,20 +97,23 @@ class Ledger:
         present: Present,
         masks: str | None = None,
         origins: Iterable[Origin] = (),
+        sync: Callable[[], None] = lambda: None,
     ) -> None:
-        self._folder = folder
         self._path = ledger_path(folder)
-        self._masks = masks
-        self._template = template
         self._key = record.key
         self._connection = open_for_writing(self._path)
+        self._file = self._identity()
         self._last_commit = time.monotonic()
         self._noted: list[Finish] = []
         try:
             with sqlite_errors(self._path):
-                self._require_template()
-                self._require_masks()
+                self._meta = Meta(self._connection, folder)
+                self._meta.require_template(template)
+                self._meta.require_masks(masks)
+                self.owner = self._meta.owner
+                self.doubts = self._meta.may_have_lost_writes(this_boot())
                 self._run = self._begin(record)
+                self._checkpoints = Checkpoints(self._run, sync)
                 self._claims = Claims(self._connection, template, present, record.key, self._run, origins)
         except BaseException:
             self._connection.close()
@@ -134,6 +130,32 @@ class Ledger:
         with sqlite_errors(self._path):
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
+
+    def doubtful(self) -> list[Doubtful]:
+        """Return the masks that were written since the last checkpoint of the runs before."""
+        with sqlite_errors(self._path):
+            rows = self._connection.execute(
+                "SELECT mask, sha256 FROM items WHERE epoch > ? AND sha256 IS NOT NULL", (self._meta.synced,)
+            )
+            return [Doubtful(*row) for row in rows]
+
+    def reopen(self, masks: Iterable[str]) -> None:
+        """Let images be done again in this run, named by their masks."""
+        with sqlite_errors(self._path):
+            self._connection.executemany(REOPEN_ITEM, ((encode(mask),) for mask in masks))
+            self.commit()
+
+    def used(self, setting: str) -> set[Any]:
+        """Return the values that a setting had in the runs before this one."""
+        with sqlite_errors(self._path):
+            return self._meta.used(setting, self._run)
+
+    def known_below(self, root: str) -> int:
+        """Return how many images are done that lie below a source's root."""
+        text = "SELECT count(*) FROM items WHERE path >= CAST(? AS TEXT) AND path < CAST(? AS TEXT) AND status = 'done'"
+        with sqlite_errors(self._path):
+            bounds = (encode(root + "/"), encode(root + "0"))
+            return int(self._connection.execute(text, bounds).fetchone()[0])
 
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in order, and commit: nothing may be written before."""
@@ -152,17 +174,41 @@ class Ledger:
             self.commit()
 
     def commit(self) -> None:
-        """Put what was noted on record."""
+        """Put what was noted on record. Raises :class:`OutputError` where the ledger's file is no longer there."""
         self._put_down()
         with sqlite_errors(self._path):
             self._connection.commit()
+            if (synced := self._checkpoints.turn()) is not None:
+                self._meta.synced = synced
         self._last_commit = time.monotonic()
+        self._require_in_place()
 
     def _put_down(self) -> None:
         at = now()
         with sqlite_errors(self._path):
-            self._connection.executemany(FINISH_ITEM, [self._finished(finish, at) for finish in self._noted])
+            unread = [finish for finish in self._noted if not finish.was_read]
+            read = [finish for finish in self._noted if finish.was_read]
+            self._connection.executemany(FINISH_ITEM, [self._finished(finish, at) for finish in read])
+            self._connection.executemany(
+                FINISH_UNREAD,
+                [(encode(finish.error or ""), finish.seconds, at, finish.row) for finish in unread],
+            )
         self._noted.clear()
+
+    def _require_in_place(self) -> None:
+        if self._identity() != self._file:
+            raise OutputError(
+                f"The ledger {printable(str(self._path))} was removed, moved or replaced while the run wrote to it; "
+                "expected that nobody touches the output meanwhile. What is on record has its masks: put the output "
+                "back and run again, or start with a new one."
+            )
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            state = os.stat(self._path)
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino
 
     def _finished(self, finish: Finish, at: str) -> tuple[Any, ...]:
         found = finish.figures
@@ -172,7 +218,8 @@ class Ledger:
             measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence)
         status = "done" if found is not None else "failed"
         error = None if finish.error is None else encode(finish.error)
-        state = (finish.bytes, finish.mtime_ns, finish.version or None, finish.sha256 or None)
+        made = (finish.sha256, self._checkpoints.epoch) if found is not None and finish.sha256 else (None, None)
+        state = (finish.bytes, finish.mtime_ns, finish.version or None, *made)
         return (status, *state, *measured, finish.seconds, error, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
@@ -186,29 +233,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file. What was noted since the last commit is lost."""
         self._connection.close()
-
-    def _require_template(self) -> None:
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (NAME_TEMPLATE,)).fetchone()
-        if row is None:
-            self._connection.execute("INSERT INTO meta VALUES (?, ?)", (NAME_TEMPLATE, self._template.text))
-        elif row[0] != self._template.text:
-            raise OutputError(
-                f"The masks of {self._folder} are called {row[0]!r}, and this run asks for {self._template.text!r}; "
-                "expected one template in one folder. Use --name as before, or another output folder."
-            )
-
-    def _require_masks(self) -> None:
-        known = self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]
-        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (MASKS,)).fetchone()
-        before = None if row is None else row[0]
-        if known and before != self._masks:
-            raise OutputError(
-                f"The masks of the ledger in {self._folder} go to {before or 'its own folder'}, and this run names "
-                f"{self._masks or 'that folder'}; expected one place for one ledger. Name it as before, or another "
-                "folder for the ledger (--ledger)."
-            )
-        if not known and self._masks is not None:
-            self._connection.execute("INSERT INTO meta VALUES (?, CAST(? AS TEXT))", (MASKS, encode(self._masks)))
 
     def _begin(self, record: RunRecord) -> int:
         values = (

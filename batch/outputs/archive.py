@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import OutputError, printable
-from batch.ledger.schema import decode, encode, sqlite_errors
+from batch.ledger.schema import connect_readonly, decode, encode, sqlite_errors
 from batch.naming import SUFFIX
 from batch.outputs.framing import Frame, Framing
 
@@ -44,12 +44,14 @@ class _Index:
     ``end``: of all that the index knows of. ``complete_size``: of the archive with its ending, None while it grows.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
         self._path = path
         self._last_commit = time.monotonic()
         with sqlite_errors(path):
-            self._connection = sqlite3.connect(path, check_same_thread=False)
+            self._connection = sqlite3.connect(":memory:" if reading else path, check_same_thread=False)
             self._connection.text_factory = decode
+            if reading and path.exists():
+                _copy(path, self._connection)
             self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {TABLES}")
             row = self._connection.execute("SELECT end, complete_size FROM state").fetchone()
         self.end: int = row[0] if row else 0
@@ -102,10 +104,20 @@ class _Index:
             return self._connection.execute(sql, values)
 
 
-class GrowingArchive:
-    """A store (see :class:`batch.outputs.base.Store`) in one archive at ``path``; ``state``: folder of the ledger."""
+def _copy(path: Path, into: sqlite3.Connection) -> None:
+    """Copy an index as it is, and leave its folder alone; what cannot be read is made again from the archive."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_readonly(path)) as found:
+        found.backup(into)
 
-    def __init__(self, path: Path, framing: Framing, state: Path) -> None:
+
+class GrowingArchive:
+    """A store (see :class:`batch.outputs.base.Store`) in one archive at ``path``; ``state``: folder of the ledger.
+
+    ``reading``: nothing will be written, the index is a copy in memory.
+    """
+
+    def __init__(self, path: Path, framing: Framing, state: Path, *, reading: bool = False) -> None:
+        self._reading = reading
         self._path, self._framing, self._state = path, framing, state
         self._part = path.with_name(f"{path.name}.part")
         self._fresh = path.with_name(f"{path.name}.new")
@@ -115,7 +127,7 @@ class GrowingArchive:
 
     def require_fresh(self) -> None:
         """Raise :class:`OutputError` where there is such an archive already."""
-        for path in (self._path, self._part):
+        for path in (self._path, self._part, self._fresh):
             if os.path.lexists(path):
                 raise OutputError(
                     f"{printable(str(path))} is there, without the ledger of a run ({printable(str(self._state))}); "
@@ -131,8 +143,8 @@ class GrowingArchive:
             if self._part.exists() and self._part.stat().st_size > self._index.end:
                 os.truncate(self._part, self._index.end)
 
-    def write(self, mask: str, data: bytes) -> None:
-        """Append a member; an earlier one of the same name is dropped when the run ends."""
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+        """Append a member; an earlier one of the same name is dropped when the run ends. All members are ours."""
         crc, stamp = zlib.crc32(data), int(time.time())
         head, tail = self._framing.around(mask, len(data), crc, stamp)
         whole = b"".join((head, data, tail))
@@ -184,10 +196,16 @@ class GrowingArchive:
         """Return the archive's path and the member's name."""
         return f"{self._path}/{mask}"
 
+    def sync(self) -> None:
+        """Put what was appended on the disk."""
+        if self._part.exists():
+            with open(self._part, "rb") as file:
+                os.fsync(file.fileno())
+
     def close(self) -> None:
         """Complete the archive, if it grew, and give it its name."""
         with self._lock:
-            if self._opened is not None and self._part.exists():
+            if self._opened is not None and self._part.exists() and not self._reading:
                 self._complete()
             if self._opened is not None:
                 self._opened.commit()
@@ -199,7 +217,7 @@ class GrowingArchive:
     def _index(self) -> _Index:
         """Open the index, and bring it up to what the archive holds."""
         if self._opened is None:
-            self._opened = _Index(self._state / INDEX_NAME)
+            self._opened = _Index(self._state / INDEX_NAME, reading=self._reading)
             self._bring_up_to_date(self._opened)
         return self._opened
 
@@ -208,9 +226,14 @@ class GrowingArchive:
         size = current.stat().st_size if current.exists() else 0
         grown = current == self._part and index.end <= size
         complete = current == self._path and index.complete_size == size
+        if current == self._path and size and index.complete_size not in (None, size):
+            raise OutputError(
+                f"{printable(str(self._path))} has {size} bytes, and the run that wrote it left {index.complete_size}; "
+                "expected the archive of this ledger. Somebody replaced it: move it away to have its masks made again."
+            )
         if not (grown or complete):
             index.clear()
-        if size and not complete:
+        if size and not (complete and index.end):
             with open(current, "rb") as file:
                 for frame in self._framing.frames(file, index.end):
                     index.put(frame)
@@ -227,9 +250,14 @@ class GrowingArchive:
                 index.commit()
                 os.replace(self._path, self._part)
                 os.truncate(self._part, index.end)
-            self._part.touch()
+            self._make_part(is_new=index.end == 0)
             self._writing = True
         return index.end
+
+    def _make_part(self, *, is_new: bool) -> None:
+        """Make the file that grows, or go on with it; a run that begins one shares it with no other."""
+        flags = os.O_CREAT | (os.O_EXCL if is_new and not self._part.exists() else 0)
+        os.close(os.open(self._part, flags | os.O_RDWR, 0o666))
 
     def _complete(self) -> None:
         end = self._index.end
@@ -251,7 +279,10 @@ class GrowingArchive:
                 old.seek(frame.start)
                 new.write(old.read(frame.end - frame.start))
             new.writelines(self._framing.ending(_closed_up(self._index.frames()), new.tell()))
+            size = new.tell()
         self._index.clear()
+        self._index.complete_size = size
+        self._index.commit()
         os.replace(self._fresh, self._path)
         self._part.unlink()
 

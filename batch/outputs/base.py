@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from batch.errors import OutputError, printable
+from batch.ledger.checkpoints import sync_folder
 from batch.outputs.leftovers import pictures, remove_leftovers
 from seglab.errors import ImageError
 from seglab.files import has_content, write_bytes
@@ -17,14 +19,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TAKEN = "a file of that name is there, and no run of this output made it"
+
+
 class MaskFiles(Protocol):
     """Masks by their names (with ``/``), written and read by any thread.
 
     What cannot be written or read raises :class:`OSError`; a mask that is not there :class:`FileNotFoundError`.
     """
 
-    def write(self, mask: str, data: bytes) -> None:
-        """Write a mask, whole or not at all; one of the same name is replaced."""
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+        """Write a mask, whole or not at all. One of the same name is replaced; if the mask ``is_fresh``, what has its
+        name is somebody else's, and :class:`FileExistsError` is raised.
+        """
 
     def read(self, mask: str) -> bytes:
         """Return a mask's file."""
@@ -50,6 +57,9 @@ class Store(MaskFiles, Protocol):
 
     def names(self) -> Iterator[str]:
         """Yield what looks like masks."""
+
+    def sync(self) -> None:
+        """Put what was written on the disk, so that it survives a power cut; by any thread. Raises OSError."""
 
     def close(self) -> None:
         """Make the store whole, after the last write of a run."""
@@ -89,9 +99,12 @@ class FolderStore:
         """Remove temporary files that a killed run left."""
         remove_leftovers(self.folder, unfinished)
 
-    def write(self, mask: str, data: bytes) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
         """Write under a temporary name and move into place."""
-        write_bytes(self._above + mask, data)
+        path = self._above + mask
+        if is_fresh and os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, TAKEN, path)
+        write_bytes(path, data, self.folder)
 
     def read(self, mask: str) -> bytes:
         """Read the file."""
@@ -115,6 +128,10 @@ class FolderStore:
     def where(self, mask: str) -> str:
         """Return the file's path."""
         return f"{self._above}{mask}"
+
+    def sync(self) -> None:
+        """Put all that was written to the folder's file system on the disk."""
+        sync_folder(self.folder)
 
     def close(self) -> None:
         """Do nothing: every file is whole by itself."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batch.naming import SUFFIX
+from batch.output_mark import is_marked
 
 TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
 """Names that :func:`seglab.files.replacing` gives to what is not complete."""
@@ -23,9 +24,12 @@ def remove_leftovers(root: Path, unfinished: Sequence[str]) -> int:
 
 
 def pictures(out: Path) -> Iterator[str]:
-    """Yield the PNG files of an output folder, by their paths below it; hidden ones are passed over."""
+    """Yield the PNG files of an output folder, by their paths below it.
+
+    Hidden ones are passed over, and folders below it that have a mark of their own: overlays, maps.
+    """
     for folder, folders, names in os.walk(out):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not (name.startswith(".") or is_marked(os.path.join(folder, name)))]
         for name in names:
             if name.lower().endswith(SUFFIX) and not name.startswith("."):
                 yield os.path.relpath(os.path.join(folder, name), out)

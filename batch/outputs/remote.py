@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Collection, Iterator, Sequence
 
 from batch.errors import OutputError, SourceError, printable
 from batch.naming import SUFFIX
+from batch.outputs.base import TAKEN
 from batch.storage import as_os_error, connect, first_line, is_url
 
 RIGHTS = "Expected a bucket that is there, and rights to list, read and write it. Correct one of them, then run again."
 
 
-def require_apart(sources: Sequence[str], out: str) -> None:
+def require_outside(sources: Sequence[str], out: str) -> None:
     """Raise :class:`SourceError` where masks at a URL would lie among images there, and be taken for some next time."""
     place = out.rstrip("/") + "/"
     for source in filter(is_url, sources):
@@ -44,8 +46,10 @@ class RemoteStore:
     def prepare(self, unfinished: Sequence[str]) -> None:
         """Do nothing: an upload is there as a whole, or not at all."""
 
-    def write(self, mask: str, data: bytes) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
         """Upload."""
+        if is_fresh and self._is_listed(mask):
+            raise FileExistsError(errno.EEXIST, TAKEN, self.where(mask))
         with as_os_error(self.where(mask)):
             self._files.pipe_file(self._path(mask), data)
 
@@ -86,6 +90,9 @@ class RemoteStore:
     def where(self, mask: str) -> str:
         """Return the mask's URL."""
         return f"{self._url}/{mask}"
+
+    def sync(self) -> None:
+        """Do nothing: what was uploaded is kept."""
 
     def close(self) -> None:
         """Do nothing: every mask is whole by itself."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import OutputError, printable
+from batch.ledger.lock import locked, unmoved
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
-from batch.ledger.writer import locked
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
@@ -55,6 +56,10 @@ class Output:
             )
         return cls(text, state)
 
+    def hold(self) -> AbstractContextManager[None]:
+        """Keep other runs from the output and its ledger. Raises :class:`OutputError` where one has it."""
+        return locked(*filter(None, (self.state, self.folder)))
+
     @property
     def folder(self) -> Path | None:
         """The folder of masks, if it is one."""
@@ -75,18 +80,18 @@ class Output:
             None if folder is not None and folder.resolve() == self.state.resolve() else str(Path(self.name).absolute())
         )
 
-    def store(self) -> Store:
-        """Return the store of its masks."""
+    def store(self, *, reading: bool = False) -> Store:
+        """Return the store of its masks. ``reading``: nothing will be written."""
         if is_url(self.name):
             return RemoteStore(self.name)
         framing = _framing_of(self.name)
         if framing is not None:
-            return GrowingArchive(Path(self.name), framing(), self.state)
+            return GrowingArchive(Path(self.name), framing(), self.state, reading=reading)
         return FolderStore(Path(self.name))
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Store]:
-        """Open the store to read from it; an archive is held meanwhile, for no run may move it.
+        """Open the store to read from it, and write nothing; no run may move an archive meanwhile.
 
         Raises :class:`OutputError` where there is no ledger, or another run has the archive.
         """
@@ -95,8 +100,8 @@ class Output:
                 f"No ledger in {printable(str(self.state))}; expected the output of a run. Check the path, or run "
                 "`seg-batch run` first."
             )
-        store = self.store()
-        with locked(self.state) if self.is_archive else contextlib.nullcontext():
+        store = self.store(reading=True)
+        with unmoved(self.state) if self.is_archive else contextlib.nullcontext():
             try:
                 yield store
             finally:
@@ -109,7 +114,8 @@ def _framing_of(name: str) -> type[Framing] | None:
 
 def _masks_of(folder: Path) -> str | None:
     """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it."""
-    if not ledger_path(folder).exists():
+    path = ledger_path(folder)
+    if not path.exists() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
         return None
     with LedgerReader(folder) as ledger:
         return ledger.masks()

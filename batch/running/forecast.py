@@ -178,7 +178,7 @@ class _Nowhere:
     def __init__(self) -> None:
         self.bytes = 0
 
-    def write(self, mask: str, data: bytes) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
         """Count."""
         self.bytes += len(data)
 

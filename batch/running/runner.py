@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import time
+import weakref
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,19 +15,24 @@ from batch.executors.timing import Clock
 from batch.executors.trace import Trace, tracing
 from batch.failure_limit import FailureLimit
 from batch.ledger.records import Claim, Claimed, Result, RunRecord, Status
-from batch.ledger.schema import ledger_path
-from batch.ledger.writer import Finish, Ledger, locked
+from batch.ledger.schema import ledger_path, require_utf8
+from batch.ledger.writer import Finish, Ledger
 from batch.naming import NameTemplate
 from batch.outputs.leftovers import remove_leftovers
 from batch.outputs.probabilities import ProbFiles
-from batch.outputs.remote import require_apart
+from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
+from batch.running.places import require_apart, take_possession
+from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
 from batch.running.tools import tool_versions
 from batch.settings import RunSettings
+from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
 from batch.steps.task import Task
+from batch.storage import is_url
+from seglab.files import has_content
 from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -50,7 +56,10 @@ class Runner:
 
     def __init__(self, settings: RunSettings, model: Model | None = None) -> None:
         self.report = RunReport()
+        self._begun = False
+        require_utf8()
         self.output = Output.of(settings.out, settings.ledger)
+        require_apart(settings, self.output)
         self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
@@ -78,10 +87,22 @@ class Runner:
         return True
 
     def __iter__(self) -> Generator[Result]:
-        """Do the run; yield a result for each image, those that are done already included, as they come."""
+        """Do the run; yield a result for each image, those that are done already included, as they come.
+
+        Any thread may take the results, one at a time. A loop that is left early ends the run, at the latest with the
+        program.
+        """
+        if self._begun:
+            raise RuntimeError("A Runner is iterated once; make another one with the same settings to go on.")
+        self._begun = True
+        results = self._results()
+        weakref.finalize(results, _close, weakref.ref(results))
+        return results
+
+    def _results(self) -> Generator[Result]:
         state, store = self.output.state, self._store
-        with locked(state):
-            if not ledger_path(state).exists():
+        with self.output.hold():
+            if not has_content(ledger_path(state)):
                 store.require_fresh()
             engine, items = self._engine()
             with contextlib.closing(engine):
@@ -93,10 +114,15 @@ class Runner:
                 self.report.masks, self.report.ledger = self.output.name, str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
                 with (
-                    Ledger(state, template, self._record(opened, tools), self._present, masks, self._origins) as ledger,
+                    Ledger(
+                        state, template, self._record(opened, tools), self._present, masks, self._origins, store.sync
+                    ) as ledger,
                     tracing(self.settings.profile) as trace,
                 ):
+                    take_possession(self.settings, self.output, ledger)
                     self._clear_up(ledger.unfinished())
+                    if not is_url(self.output.name) and (lost := reopen_lost(ledger, store)):
+                        self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
                     yield from self._run(engine, items, ledger, trace)
 
     def _present(self, masks: Collection[str]) -> set[str]:
@@ -119,6 +145,7 @@ class Runner:
             with pipeline:
                 yield from self._turn(items, pipeline, ledger, bound)
             yield from self._wind_up(pipeline, ledger)
+            require_something_there(ledger, self._origins, self.report.sources.without_images)
         except BaseException:
             self.report.interrupted = True
             with contextlib.suppress(OutputError):  # the ledger or the store may be what stopped the run
@@ -133,7 +160,7 @@ class Runner:
                     yield self._finish(task, ledger)
         with _storing(self.output.name):
             self._store.close()
-        self.report.notes = pipeline.notes
+        self.report.notes += pipeline.notes
         self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
         ledger.end_run(self.report.to_json())
 
@@ -195,17 +222,27 @@ class Runner:
         if task.fatal is not None:
             raise task.fatal
         self._holding.pop(task.row, None)
-        if task.redraw and task.error is None:
-            return self._result(task.path, task.mask, Status.SKIPPED, seconds=task.seconds)
+        if task.redraw:  # the row stays as it is: its mask is there
+            status = Status.SKIPPED if task.error is None else Status.FAILED
+            return self._result(task.path, task.mask, status, seconds=task.seconds, error=task.error)
         figures = task.figures if task.error is None else None
-        if task.error is not None:
-            with _storing(self.output.name):
-                self._store.remove(task.mask)  # of an earlier state of the image
-        ledger.finish(
-            Finish(task.row, task.bytes, task.mtime_ns, task.seconds, figures, task.error, task.version, task.sha256)
-        )
+        if task.error is not None and task.was_read and not task.is_fresh:
+            self._remove(task.mask)  # of an earlier state of the image
+        state = (task.row, task.bytes, task.mtime_ns, task.seconds)
+        ledger.finish(Finish(*state, figures, task.error, task.version, task.sha256, task.was_read))
         status = Status.DONE if task.error is None else Status.FAILED
         return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
+
+    def _remove(self, mask: str) -> None:
+        """Remove a mask that a run of this output made, and what was drawn from it."""
+        with _storing(self.output.name):
+            self._store.remove(mask)
+        if self._probs is not None:
+            self._probs.where(mask).unlink(missing_ok=True)
+        if self.settings.overlays is not None:
+            from batch.outputs.overlays import overlay_path
+
+            overlay_path(self.settings.overlays, mask).unlink(missing_ok=True)
 
     def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
         self.report.add(status)
@@ -216,6 +253,8 @@ class Runner:
         from batch.executors.open import HereEngine, open_engine
 
         items = iter(self.sources)
+        if self.settings.checksum:
+            items = with_checksums(items)
         if self._model is not None:
             return HereEngine(self.settings, self._model), items
         first = [] if self.settings.exact else _take(items, FEW + 1)
@@ -234,6 +273,13 @@ class Runner:
             settings=self.settings.to_json(),
             tools=tools,
         )
+
+
+def _close(results: weakref.ref[Generator[Result]]) -> None:
+    """End a run whose results nobody takes any more, while the program can still do so."""
+    if (generator := results()) is not None:
+        with contextlib.suppress(ValueError):  # it is running, in another thread
+            generator.close()
 
 
 def run(settings: RunSettings) -> Generator[Result]:
@@ -261,14 +307,16 @@ def _take(items: Iterator[ImageRef], most: int) -> list[ImageRef]:
 
 def _task(entry: Claimed, *, redraw: bool = False) -> Task:
     item = entry.item
-    return Task(entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw)
+    return Task(
+        entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw, is_fresh=entry.is_fresh
+    )
 
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
-    require_apart(settings.sources, output.name)
+    require_outside(settings.source_names, output.name)
     folders = [output.folder, output.state, settings.overlays, settings.probs]
-    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
+    return Sources(settings.source_names, IMAGE_SUFFIXES, filter(None, folders), settings.list_names)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from batch.sources.bytes import ByteSource, FileBytes, in_range
 
 UNKNOWN = -1
+CHECKSUM = "sha256"
+"""Kind of version of what was read and summed up (``--checksum``)."""
 EXAMPLES = 3
 """Paths that are kept for each reason why images were left out."""
 
@@ -38,7 +40,8 @@ class ImageRef:
     ``path``: absolute; inside an archive the archive's path and the member's name. ``relative``: path below the source
     with ``/``, which the mask's name follows. ``origin``: its source. ``bytes`` and ``mtime_ns``: as found on the walk,
     -1 where the file could not be looked at. ``content``: where it is read from. ``version``: what else tells one
-    content from another, as ``kind:value`` (``crc32:1c291ca3``, ``etag:...``); empty where the source has nothing.
+    content from another, as ``kind:value`` (``crc32:1c291ca3``, ``etag:...``, ``sha256:...``); empty where the source
+    has nothing.
     """
 
     path: str

@@ -16,6 +16,7 @@ from batch.outputs.base import MaskFiles
 from batch.outputs.overlays import draw_overlay, overlay_path
 from batch.outputs.png import encode_mask
 from batch.outputs.probabilities import ProbFiles
+from batch.sources.checksum import checksum_of
 from batch.steps.large_image_lock import one_at_a_time
 from batch.steps.masks import figures_of, mask_of
 from batch.steps.postprocess import postprocess
@@ -57,12 +58,16 @@ class Decoder:
     exact: bool
     max_pixels: int
     lock_folder: Path | None = None
+    checksum: bool = False
 
     def __call__(self, task: Task) -> None:
         """Fill ``pixels`` and ``size``, or ``error``."""
         start = time.perf_counter()
         try:
             data, task.bytes, task.mtime_ns, task.version = task.content.read()
+            task.was_read = True
+            if self.checksum:
+                task.version = checksum_of(data)
             photo = self._decode(data)
             task.size, task.pixels = photo.size, photo.pixels
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
@@ -190,7 +195,7 @@ class Sink:
         if self.probs is not None:
             self.probs.write(task.mask, prob, task.size)
         encoded = encode_mask(mask, self.mask_bits)
-        self.store.write(task.mask, encoded)
+        self.store.write(task.mask, encoded, is_fresh=task.is_fresh)
         task.sha256 = hashlib.sha256(encoded).hexdigest()
         task.figures = figures
         return mask

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import cannot_write
 from batch.figures import Figures
-from batch.outputs.base import MaskFiles
+from batch.outputs.base import TAKEN, MaskFiles
 from batch.sources.bytes import ByteSource, NoBytes
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Task:
     only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
     S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
     must stop. ``version``: of the image, see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
+    ``was_read``: could the image's file be read? ``is_fresh``: did no run of this output make such a mask?
     """
 
     row: int
@@ -51,13 +52,16 @@ class Task:
     fatal: BaseException | None = None
     version: str = ""
     sha256: str = ""
+    was_read: bool = False
+    is_fresh: bool = False
 
 
 def blame(task: Task, store: MaskFiles, error: OSError) -> None:
     """Note why a mask was not written: its own name, or what would meet the next one as well."""
     if error.errno in NAME_ERRORS:
         said = error.strerror or str(error)
-        task.error = f"The mask {task.mask} cannot be written: {said}. Rename the image, or change --name."
+        hint = "Move it away, and run again" if said == TAKEN else "Rename the image, or change --name"
+        task.error = f"The mask {task.mask} cannot be written: {said}. {hint}."
         return
     task.fatal = cannot_write(store.where(task.mask), error)
     task.fatal.__cause__ = error

@@ -11,7 +11,7 @@ from PIL import Image
 
 from batch.commands.verify import verify
 from batch.errors import OutputError
-from batch.ledger.writer import locked
+from batch.ledger.lock import locked
 from tests.support.archive import SIZE, StandIn, masks_below, read_grey, run_all, save, save_many, seg_batch, spot
 
 

@@ -26,6 +26,7 @@ from tests.support.archive import SIZE, StandIn, as_model, masks_below, run_with
 
 @contextmanager
 def pipeline(out: Path, stand_in: StandIn) -> Iterator[SerialPipeline]:
+    out.mkdir()
     decoder, sink = Decoder(SIZE, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     stages = Workshop(decoder, Inference(as_model(stand_in), device="cpu", exact=False), sink, stand_in.batch)
     with SerialPipeline(stages) as serial:

@@ -135,7 +135,7 @@ def test_a_full_or_closed_disk_stops_the_run(tmp_path: Path, monkeypatch: pytest
     save_many(tmp_path / "in", 30)
     written: list[Path] = []
 
-    def write_some(path: Path, data: bytes) -> None:
+    def write_some(path: Path, data: bytes, top: Path) -> None:
         if len(written) >= 7:
             raise OSError(code, "no more")
         written.append(path)

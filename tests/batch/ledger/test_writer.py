@@ -12,10 +12,11 @@ import pytest
 from batch.errors import OutputError
 from batch.figures import Figures
 from batch.ledger import writer
+from batch.ledger.lock import locked
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import Claim, RunRecord
 from batch.ledger.schema import FORMAT_VERSION, ledger_path
-from batch.ledger.writer import Finish, Ledger, locked
+from batch.ledger.writer import Finish, Ledger
 from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
 from batch.sources.bytes import FileBytes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.executors.mounts import is_far
+from batch.mounts import is_far
 
 
 @pytest.fixture

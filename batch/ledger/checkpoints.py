@@ -1,0 +1,82 @@
+"""Checkpoints: which rows can be trusted after a power cut, without a sync for each mask.
+
+Rows carry the number of the epoch in which they were finished. Once a minute the masks' storage is told to put
+everything on the disk, beside the work; when it has, all epochs up to that moment are on record as synced. After an end
+that nobody noticed, the masks of later epochs are compared with their SHA-256 before they count as done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CHECKPOINT_SECONDS = 60.0
+EPOCHS_PER_RUN = 1 << 20
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Checkpoints:
+    """The epochs of one run. ``sync``: puts the masks on the disk; it runs in a thread of its own.
+
+    ``epoch``: that rows finished now belong to.
+    """
+
+    def __init__(self, run: int, sync: Callable[[], None]) -> None:
+        self.epoch = run * EPOCHS_PER_RUN
+        self._sync = sync
+        self._begun = -CHECKPOINT_SECONDS
+        self._thread: threading.Thread | None = None
+        self._synced: int | None = None
+
+    def turn(self) -> int | None:
+        """Begin a checkpoint if it is time, after what was finished is committed; return an epoch that is newly synced,
+        with all before it.
+        """
+        if self._thread is None:
+            if time.monotonic() - self._begun >= CHECKPOINT_SECONDS:
+                self._begin()
+            return None
+        if self._thread.is_alive():
+            return None
+        self._thread = None
+        synced, self._synced = self._synced, None
+        return synced
+
+    def _begin(self) -> None:
+        closed, self.epoch = self.epoch, self.epoch + 1
+        self._begun = time.monotonic()
+        self._thread = threading.Thread(target=self._work, args=(closed,), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _work(self, closed: int) -> None:
+        with contextlib.suppress(OSError):  # not synced then: the next one is tried in a minute
+            self._sync()
+            self._synced = closed
+
+
+def sync_folder(folder: Path) -> None:
+    """Put all that was written to a folder's file system on the disk. Raises :class:`OSError`."""
+    if sys.platform != "linux":
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(handle) != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(folder))
+    finally:
+        os.close(handle)
+
+
+def this_boot() -> str:
+    """Return what tells this start of the system from others; empty where it does not say."""
+    try:
+        return BOOT_ID.read_text().strip()
+    except OSError:
+        return ""

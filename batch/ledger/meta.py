@@ -1,0 +1,83 @@
+"""What a ledger says about its output as a whole."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Any
+
+from batch.errors import OutputError, printable
+from batch.ledger.schema import BOOT, MASKS, OWNER, SYNCED, encode
+from batch.naming import NameTemplate
+
+NAME_TEMPLATE = "name_template"
+
+
+class Meta:
+    """The values of an open ledger's ``meta``; ``folder``: of the ledger. Nothing is committed here."""
+
+    def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
+        self._connection, self._folder = connection, folder
+
+    @property
+    def synced(self) -> int:
+        """The last epoch whose masks are on the disk."""
+        return int(self._get(SYNCED) or -1)
+
+    @synced.setter
+    def synced(self, epoch: int) -> None:
+        self._set(SYNCED, str(epoch))
+
+    @property
+    def owner(self) -> str:
+        """A text that tells this output from all others; it is made where there is none."""
+        if (known := self._get(OWNER)) is None:
+            known = uuid.uuid4().hex
+            self._set(OWNER, known)
+        return known
+
+    def may_have_lost_writes(self, boot: str) -> bool:
+        """Was the last run killed, or has the system started since? From now on the last run is of this ``boot``."""
+        before = self._get(BOOT)
+        self._set(BOOT, boot)
+        last = self._connection.execute("SELECT finished_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        return last is not None and (last[0] is None or not boot or boot != before)
+
+    def require_template(self, template: NameTemplate) -> None:
+        """Raise :class:`OutputError` for masks that are called otherwise."""
+        before = self._get(NAME_TEMPLATE)
+        if before is None:
+            self._set(NAME_TEMPLATE, template.text)
+        elif before != template.text:
+            raise OutputError(
+                f"The masks of {printable(str(self._folder))} are called {before!r}, and this run asks for "
+                f"{template.text!r}; expected one template in one folder. Use --name as before, or another output "
+                "folder."
+            )
+
+    def require_masks(self, masks: str | None) -> None:
+        """Raise :class:`OutputError` for masks that go elsewhere; None: beside the ledger."""
+        known = self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+        before = self._get(MASKS)
+        if known and before != masks:
+            raise OutputError(
+                f"The masks of the ledger in {printable(str(self._folder))} go to "
+                f"{printable(before or 'its own folder')}, and this run names {printable(masks or 'that folder')}; "
+                "expected one place for one ledger. Name it as before, or another folder for the ledger (--ledger)."
+            )
+        if not known and masks is not None:
+            self._set(MASKS, masks)
+
+    def used(self, setting: str, run: int) -> set[Any]:
+        """Return the values that a setting had in the runs before this one."""
+        rows = self._connection.execute("SELECT settings FROM runs WHERE id < ?", (run,))
+        return {json.loads(text).get(setting) for (text,) in rows} - {None}
+
+    def _get(self, key: str) -> str | None:
+        row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else str(row[0])
+
+    def _set(self, key: str, value: str) -> None:
+        self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, CAST(? AS TEXT))", (key, encode(value)))

@@ -1,0 +1,68 @@
+"""The folders that a run writes pictures to: apart from each other and from photographs, and marked as the output's."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from batch.errors import OutputError, cannot_write, printable
+from batch.ledger.writer import Ledger
+from batch.output_mark import mark, owner_of
+from batch.outputs.spec import Output
+from batch.settings import RunSettings
+from seglab.errors import ConfigError
+from seglab.images.formats import IMAGE_SUFFIXES
+
+PICTURES = IMAGE_SUFFIXES | {".npy"}
+
+
+def require_apart(settings: RunSettings, output: Output) -> None:
+    """Raise :class:`ConfigError` where one folder is to take pictures of two kinds."""
+    seen: dict[Path, str] = {}
+    for option, folder in _folders(settings, output):
+        if (other := seen.setdefault(folder.resolve(), option)) != option:
+            raise ConfigError(
+                f"{option} and {other} are one folder, {printable(str(folder))}; expected two, for their files have "
+                f"the same names. Choose another folder for {option}."
+            )
+
+
+def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> None:
+    """Mark the folders as those of this ledger's output, before anything is written.
+
+    Raises :class:`OutputError` for one with pictures that no run of this output made, or that cannot be written.
+    """
+    for option, folder in _folders(settings, output):
+        owner = owner_of(folder)
+        if owner == ledger.owner:
+            continue
+        if option != "--out" and str(folder) not in ledger.used(option[2:]):
+            _require_no_pictures(option, folder, owner)
+        try:
+            mark(folder, ledger.owner)
+        except OSError as error:
+            raise cannot_write(printable(str(folder)), error) from error
+
+
+def _folders(settings: RunSettings, output: Output) -> Iterator[tuple[str, Path]]:
+    for option, folder in (("--out", output.folder), ("--overlays", settings.overlays), ("--probs", settings.probs)):
+        if folder is not None:
+            yield option, folder
+
+
+def _require_no_pictures(option: str, folder: Path, owner: str | None) -> None:
+    found = next(_pictures(folder), None)
+    if found is not None:
+        whose = "no run of this output made" if owner is None else "a run of another output made"
+        raise OutputError(
+            f"{option} {printable(str(folder))} holds {printable(found)}, which {whose} and a picture might overwrite; "
+            "expected an empty folder, or the one that runs of this output wrote to. Choose another folder."
+        )
+
+
+def _pictures(folder: Path) -> Iterator[str]:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if os.path.splitext(name)[1].lower() in PICTURES:
+                yield os.path.relpath(os.path.join(parent, name), folder)

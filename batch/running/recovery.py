@@ -1,0 +1,42 @@
+"""What a run looks at before and after its work because something may have gone wrong outside of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable
+
+from batch.errors import SourceGoneError, printable
+from batch.ledger.writer import Doubtful, Ledger
+from batch.outputs.base import Store
+from batch.sources.ahead import map_ahead
+from batch.sources.image_ref import Origin
+
+
+def reopen_lost(ledger: Ledger, store: Store) -> int:
+    """After an end that nobody noticed: let images be done again whose masks are not on the disk as they were written.
+
+    Only masks written since the last checkpoint are read. Returns how many were lost.
+    """
+    if not ledger.doubts:
+        return 0
+
+    def is_as_written(entry: Doubtful) -> bool:
+        try:
+            return hashlib.sha256(store.read(entry.mask)).hexdigest() == entry.sha256
+        except OSError:
+            return False
+
+    lost = [entry.mask for entry, is_whole in map_ahead(is_as_written, ledger.doubtful()) if not is_whole]
+    if lost:
+        ledger.reopen(lost)
+    return len(lost)
+
+
+def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_images: Collection[str]) -> None:
+    """Raise :class:`SourceGoneError` for a source without images that had some in earlier runs."""
+    for origin in origins:
+        if origin.named in without_images and (known := ledger.known_below(origin.root)):
+            raise SourceGoneError(
+                f"{printable(origin.named)} holds no image now, and earlier runs had {known} of it; expected that they "
+                "are there. Is its disk mounted? Nothing was removed; run again when it is."
+            )
