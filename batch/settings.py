@@ -74,11 +74,7 @@ class RunSettings:
     checksum: bool = False
 
     def __post_init__(self) -> None:
-        for field in ("sources", "files_from"):
-            object.__setattr__(self, field, _names(field, getattr(self, field)))
-        for field in ("model", "overlays", "ledger", "profile", "probs"):
-            if getattr(self, field) is not None:
-                object.__setattr__(self, field, Path(getattr(self, field)))
+        self._take_paths_and_texts()
         NameTemplate(self.name)
         for device in self.devices:
             check_asked(device, self.compute)
@@ -101,6 +97,13 @@ class RunSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name.replace('_', '-')}.")
+
+    def _take_paths_and_texts(self) -> None:
+        for field in ("sources", "files_from"):
+            object.__setattr__(self, field, _names(field, getattr(self, field)))
+        for field in ("model", "overlays", "ledger", "profile", "probs"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, Path(getattr(self, field)))
 
     @property
     def source_names(self) -> tuple[str, ...]:

@@ -80,6 +80,11 @@ class _Index:
     def frames(self) -> Iterator[Frame]:
         return (Frame(*row) for row in self._execute(f"SELECT {FRAME} FROM members ORDER BY start"))
 
+    def last(self) -> Frame | None:
+        """Return the member that lies behind all others."""
+        row = self._execute(f"SELECT {FRAME} FROM members ORDER BY start DESC LIMIT 1").fetchone()
+        return None if row is None else Frame(*row)
+
     def bytes(self) -> int:
         """Return how many bytes the members have, headers included."""
         return int(self._execute("SELECT coalesce(sum(end - start), 0) FROM members").fetchone()[0])
@@ -226,17 +231,29 @@ class GrowingArchive:
         size = current.stat().st_size if current.exists() else 0
         grown = current == self._part and index.end <= size
         complete = current == self._path and index.complete_size == size
-        if current == self._path and size and index.complete_size not in (None, size):
-            raise OutputError(
-                f"{printable(str(self._path))} has {size} bytes, and the run that wrote it left {index.complete_size}; "
-                "expected the archive of this ledger. Somebody replaced it: move it away to have its masks made again."
-            )
+        if current == self._path and size and index.complete_size is not None:
+            self._require_ours(index, size)
         if not (grown or complete):
             index.clear()
         if size and not (complete and index.end):
             with open(current, "rb") as file:
                 for frame in self._framing.frames(file, index.end):
                     index.put(frame)
+
+    def _require_ours(self, index: _Index, size: int) -> None:
+        """Raise :class:`OutputError` where the complete archive is not the one that the index describes."""
+        last = index.last()
+        if index.complete_size == size and last is None:
+            return
+        if index.complete_size == size and last is not None:
+            with open(self._path, "rb") as file, contextlib.suppress(OutputError):
+                found = next(self._framing.frames(file, last.start), None)
+                if found is not None and (found.name, found.data, found.size) == (last.name, last.data, last.size):
+                    return
+        raise OutputError(
+            f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote; expected that one. "
+            "Somebody replaced it: move it away to have the masks made again, or choose another output."
+        )
 
     def _current(self) -> Path:
         return self._path if self._path.exists() and not self._part.exists() else self._part

@@ -115,7 +115,7 @@ def _framing_of(name: str) -> type[Framing] | None:
 def _masks_of(folder: Path) -> str | None:
     """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it."""
     path = ledger_path(folder)
-    if not path.exists() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
+    if not path.is_file() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
         return None
     with LedgerReader(folder) as ledger:
         return ledger.masks()

@@ -40,7 +40,12 @@ def test_what_does_not_change_masks_does_not_change_the_key(change: dict[str, An
 
 
 @pytest.mark.parametrize("name", ["sources", "files_from"])
-def test_a_text_is_no_tuple_of_sources(name: str) -> None:
-    values: dict[str, Any] = {"sources": ("photos",), name: "./a"}
-    with pytest.raises(ConfigError, match=rf"{name} is the text './a'; expected a tuple"):
-        RunSettings(out=Path("masks"), **values)
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("./a", ("./a",)), (Path("a"), ("a",)), (["a", Path("b")], ("a", "b")), (b"\xff", ("\udcff",))],
+)
+def test_sources_are_paths_or_texts_one_or_several(name: str, value: Any, expected: tuple[str, ...]) -> None:
+    values: dict[str, Any] = {"sources": ("photos",), name: value}
+    assert getattr(RunSettings(out=Path("masks"), **values), name) == expected
+    with pytest.raises(ConfigError, match=rf"{name} is 7; expected paths or texts"):
+        RunSettings(out=Path("masks"), **{**values, name: 7})

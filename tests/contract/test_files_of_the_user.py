@@ -1,0 +1,341 @@
+"""A run writes, replaces or removes only what its output's ledger made; and outputs are never taken for photographs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batch.output_mark import LEDGER_NAME
+from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
+
+PATIENCE = 60.0
+
+
+def run(model_file: Path, *arguments: str | Path, cwd: Path | None = None) -> tuple[int, str]:
+    """Run; return the exit code and what was said."""
+    line = command("run", *arguments, "--model", model_file, "--device", "cpu")
+    ended = subprocess.run(line, capture_output=True, text=True, check=False, cwd=cwd, errors="backslashreplace")
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Return all files of a folder that are not ours, by name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".seg-batch" not in path.name and LEDGER_NAME not in path.name
+    }
+
+
+def rows(out: Path, columns: str = "status") -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(out / LEDGER_NAME)) as connection:
+        return list(connection.execute(f"SELECT {columns} FROM items ORDER BY path"))
+
+
+def photos_of(folder: Path, count: int = 3, suffix: str = ".jpg") -> Path:
+    for number, path in enumerate(save_many(folder / "made", count)):
+        shutil.move(path, folder / f"p{number}{suffix}")
+    (folder / "made").rmdir()
+    return folder
+
+
+@pytest.mark.parametrize("option", ["--overlays", "--probs"])
+@pytest.mark.parametrize("named", ["list", "files"])
+def test_photographs_are_not_overwritten_by_pictures(model_file: Path, tmp_path: Path, option: str, named: str) -> None:
+    photos = photos_of(tmp_path / "photos", suffix=".jpg" if option == "--overlays" else ".png")
+    before = snapshot(photos)
+    (tmp_path / "list").write_text("\n".join(sorted(before)))
+    sources: list[str | Path] = ["--files-from", tmp_path / "list"] if named == "list" else list(before)
+    code, said = run(model_file, *sources, "--out", tmp_path / "m", option, ".", cwd=photos)
+    assert code in (1, 2), said
+    assert snapshot(photos) == before
+
+
+def test_photographs_are_not_overwritten_by_masks(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos", suffix=".png")
+    before = snapshot(photos)
+    (tmp_path / "list").write_text("\n".join(sorted(before)))
+    code, _ = run(model_file, "--files-from", tmp_path / "list", "--out", ".", "--name", "{name}", cwd=photos)
+    assert code != 0
+    assert snapshot(photos) == before
+
+
+def test_a_file_that_appeared_in_the_output_stays(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    (photos / "p1.jpg").write_bytes(b"broken")
+    assert run(model_file, photos, "--out", out)[0] == 3
+    (out / "p1.png").write_bytes(b"drawn by hand, since the photograph was broken")
+    save(photos / "p1.jpg", spot(50, 60))
+    save(photos / "p9.jpg", spot(50, 60))
+    (out / "p9.png").write_bytes(b"somebody else's")
+    code, said = run(model_file, photos, "--out", out)
+    assert code == 3
+    assert said.count("a file of that name is there, and no run of this output made it") == 2
+    assert (out / "p1.png").read_bytes().startswith(b"drawn by hand")
+    assert (out / "p9.png").read_bytes() == b"somebody else's"
+    for name in ("p1.png", "p9.png"):
+        (out / name).unlink()
+    assert run(model_file, photos, "--out", out)[0] == 0
+
+
+def test_a_link_in_the_output_leads_to_no_photograph(model_file: Path, tmp_path: Path) -> None:
+    photos, archive = photos_of(tmp_path / "photos", suffix=".png"), photos_of(tmp_path / "in" / "sub", suffix=".jpg")
+    before = snapshot(photos)
+    (tmp_path / "m").mkdir()
+    code, said = run(model_file, save(tmp_path / "x.jpg"), "--out", tmp_path / "m")
+    assert code == 0, said
+    (tmp_path / "m" / "sub").symlink_to(photos)
+    run(model_file, archive.parent, "--out", tmp_path / "m")
+    assert snapshot(photos) == before
+
+
+@pytest.mark.parametrize("how", ["folder", "list", "zip"])
+def test_a_source_that_is_away_costs_no_mask(model_file: Path, tmp_path: Path, how: str) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    (tmp_path / "list").write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
+    shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    named: dict[str, list[str | Path]] = {
+        "folder": [photos], "list": ["--files-from", tmp_path / "list"], "zip": [tmp_path / "photos.zip"]
+    }  # fmt: skip
+    sources = named[how]
+    assert run(model_file, *sources, "--out", out)[0] == 0
+    before = masks_below(out)
+    away = tmp_path / "away"
+    (tmp_path / "photos.zip" if how == "zip" else photos).rename(away)
+    if how == "folder":
+        photos.mkdir()  # an empty mount point
+    code, said = run(model_file, *sources, "--out", out)
+    assert code != 0, said
+    assert masks_below(out) == before
+    if how == "folder":
+        assert "holds no image now, and earlier runs had 3 of it" in said
+        photos.rmdir()
+    away.rename(tmp_path / "photos.zip" if how == "zip" else photos)
+    code, said = run(model_file, *sources, "--out", out)
+    assert (code, "3 already done" in said) == (0, True), said
+    assert {status for (status,) in rows(out)} == {"done"}
+
+
+def test_a_photograph_that_is_broken_now_loses_its_mask_and_its_pictures(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    options = ("--out", out, "--overlays", tmp_path / "drawn", "--probs", tmp_path / "maps")
+    assert run(model_file, photos, *options)[0] == 0
+    (photos / "p1.jpg").write_bytes(b"broken now")
+    assert run(model_file, photos, *options)[0] == 3
+    for folder in (out, tmp_path / "drawn", tmp_path / "maps"):
+        assert sorted(path.stem for path in folder.iterdir() if path.suffix in (".png", ".jpg")) == ["p0", "p2"]
+
+
+def test_an_overlay_that_cannot_be_drawn_costs_no_mask(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    (tmp_path / "list").write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
+    assert run(model_file, "--files-from", tmp_path / "list", "--out", out)[0] == 0
+    before = masks_below(out)
+    size, state = (photos / "p1.jpg").stat().st_size, (photos / "p1.jpg").stat()
+    (photos / "p1.jpg").write_bytes(b"x" * size)
+    os.utime(photos / "p1.jpg", ns=(state.st_atime_ns, state.st_mtime_ns))
+    code, said = run(model_file, "--files-from", tmp_path / "list", "--out", out, "--overlays", tmp_path / "drawn")
+    assert (code, "1 failed" in said) == (3, True), said
+    assert masks_below(out) == before
+
+
+def test_outputs_are_no_photographs_for_later_runs(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    places = ("--out", photos / "masks", "--ledger", tmp_path / "book", "--overlays", photos / "drawn")
+    assert run(model_file, photos, *places, "--probs", photos / "maps")[0] == 0
+    code, said = run(model_file, photos, "--out", tmp_path / "m2")
+    assert (code, "3 done" in said) == (0, True), said
+    assert said.count("passed over: output folder") == 3
+    listed = subprocess.run(["find", photos, "-type", "f", "-print0"], capture_output=True, check=True).stdout
+    line = command("run", "-", "--out", tmp_path / "m3", "--model", model_file, "--device", "cpu")
+    done = subprocess.run(line, input=listed, capture_output=True, check=False)
+    assert b" 3 done" in b" " + done.stderr, done.stderr
+
+
+def test_a_foreign_ledger_hides_nothing(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    (photos / LEDGER_NAME).write_bytes(b"of a hardware wallet")
+    code, said = run(model_file, photos, "--out", tmp_path / "m")
+    assert (code, "3 done" in said) == (0, True), said
+
+
+def test_one_folder_takes_one_kind_of_picture(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    for options in (["--probs", "m"], ["--overlays", "./m"], ["--overlays", "o", "--probs", "o"]):
+        code, said = run(model_file, photos, "--out", "m", *options, cwd=tmp_path)
+        assert (code, "are one folder" in said) == (2, True), said
+
+
+def test_the_pictures_of_another_output_stay(model_file: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        photos_of(tmp_path / name)
+    assert run(model_file, tmp_path / "one", "--out", tmp_path / "m1", "--overlays", tmp_path / "drawn")[0] == 0
+    before = snapshot(tmp_path / "drawn")
+    code, said = run(model_file, tmp_path / "two", "--out", tmp_path / "m2", "--overlays", tmp_path / "drawn")
+    assert (code, "a run of another output made" in said) == (1, True), said
+    assert snapshot(tmp_path / "drawn") == before
+    (tmp_path / "drawn" / "p0.jpg").unlink()
+    assert run(model_file, tmp_path / "one", "--out", tmp_path / "m1", "--overlays", tmp_path / "drawn")[0] == 0
+    assert snapshot(tmp_path / "drawn").keys() == before.keys()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_an_archive_of_somebody_else_is_not_taken_for_ours(model_file: Path, tmp_path: Path, kind: str) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / f"masks.{kind}"
+    assert run(model_file, photos, "--out", out)[0] == 0
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "thesis.txt").write_text("years of work")
+    out.unlink()
+    shutil.make_archive(str(tmp_path / "masks"), kind, tmp_path / "own")
+    before = out.read_bytes()
+    code, said = run(model_file, photos, "--out", out)
+    assert (code, "Somebody replaced it" in said) == (1, True), said
+    assert out.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="an open file cannot be removed there")
+@pytest.mark.parametrize("how", ["removed", "moved", "ledger removed"])
+def test_an_output_that_is_taken_away_ends_the_run(model_file: Path, tmp_path: Path, how: str) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "m"
+    save(tmp_path / "large.png", spot(1500, 2000), compress_level=1)
+    photos.mkdir()
+    for number in range(250):
+        os.link(tmp_path / "large.png", photos / f"{number:03}.png")
+    line = command("run", photos, "--out", out, "--model", model_file, "--device", "cpu", "--workers", "1")
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while len(list(out.glob("*.png"))) < 5:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    if how == "removed":
+        out.rename(tmp_path / "gone")
+        shutil.rmtree(tmp_path / "gone", ignore_errors=True)
+    elif how == "moved":
+        out.rename(tmp_path / "m2")
+    else:
+        for path in out.glob(f"{LEDGER_NAME}*"):
+            path.unlink()
+    process.send_signal(signal.SIGCONT)
+    _, said = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 1, said
+    assert "Traceback" not in said
+    if how == "moved":
+        done = {mask for mask, status in rows(tmp_path / "m2", "mask, status") if status == "done"}
+        assert done <= {path.name for path in (tmp_path / "m2").glob("*.png")} | {p.name for p in out.glob("*.png")}
+        assert not out.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_a_ledger_is_a_file_of_ours_and_each_other_thing_has_its_words(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    foreign = tmp_path / "precious.sqlite"
+    with closing(sqlite3.connect(foreign)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    before = foreign.read_bytes()
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / LEDGER_NAME).symlink_to(foreign)
+    code, said = run(model_file, photos, "--out", tmp_path / "linked")
+    assert (code, "is a database of something else" in said or "is a link to" in said) == (1, True), said
+    assert foreign.read_bytes() == before
+    assert run(model_file, photos, "--out", tmp_path / "m")[0] == 0
+    (tmp_path / "m" / LEDGER_NAME).rename(tmp_path / "book.sqlite")
+    (tmp_path / "m" / LEDGER_NAME).symlink_to(tmp_path / "book.sqlite")
+    code, said = run(model_file, photos, "--out", tmp_path / "m")
+    assert (code, "is a link to" in said) == (1, True), said
+    (tmp_path / "folder" / LEDGER_NAME).mkdir(parents=True)
+    code, said = run(model_file, photos, "--out", tmp_path / "folder")
+    assert (code, "is no file" in said) == (1, True), said
+
+
+def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    out.mkdir()
+    (out / LEDGER_NAME).touch()
+    code, said = run(model_file, photos, "--out", out)
+    assert (code, "3 done" in said) == (0, True), said
+    (tmp_path / "m2").mkdir()
+    (tmp_path / "m2" / LEDGER_NAME).touch()
+    (tmp_path / "m2" / "own.png").write_bytes(b"somebody's")
+    code, said = run(model_file, photos, "--out", tmp_path / "m2")
+    assert (code, "own.png" in said) == (1, True), said
+
+
+@pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "setresuid"), reason="POSIX users")
+def test_two_users_may_share_an_output(model_file: Path, tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can be two users")
+    photos, shared = photos_of(tmp_path / "photos"), tmp_path / "shared"
+    shared.mkdir()
+    for folder in (*tmp_path.parents, tmp_path, shared):
+        if os.stat(folder).st_uid == 0 and str(folder).startswith(("/tmp/", "/var/tmp")):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    shared.chmod(0o777)
+    shutil.copy(model_file, tmp_path / "model.onnx")
+
+    def as_user(number: int, umask: int, *sources: Path) -> subprocess.CompletedProcess[str]:
+        line = command("run", *sources, "--out", shared / "m", "--model", tmp_path / "model.onnx", "--device", "cpu")
+        home = tmp_path / f"home{number}"
+        home.mkdir(exist_ok=True)
+        os.chown(home, number, number)
+        environment = {**os.environ, "HOME": str(home), "SEGLAB_CACHE": str(home / "cache")}
+        return subprocess.run(
+            line, capture_output=True, text=True, check=False, env=environment, user=number, group=5000,
+            extra_groups=[], umask=umask, cwd=tmp_path,
+        )  # fmt: skip
+
+    try:
+        first = as_user(5001, 0o002, photos / "p0.jpg")
+    except PermissionError:
+        pytest.skip("another user cannot start this Python")
+    assert first.returncode == 0, first.stderr
+    second = as_user(5002, 0o002, photos)
+    assert (second.returncode, "1 already done" in second.stderr) == (0, True), second.stderr
+    for path in (shared / "m").iterdir():
+        if path.is_file() and "sqlite" in path.name:
+            path.chmod(0o644)
+            os.chown(path, 5001, 5000)
+    third = as_user(5002, 0o002, photos)
+    assert third.returncode == 1
+    assert f"belongs to {5001}" in third.stderr or "belongs to" in third.stderr or LEDGER_NAME in third.stderr
+
+
+def test_two_runs_with_two_ledgers_share_no_folder(model_file: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    save(tmp_path / "large.png", spot(1500, 2000), compress_level=1)
+    for number in range(100):
+        os.link(tmp_path / "large.png", photos / f"{number:03}.png")
+    line = command("run", photos, "--out", tmp_path / "m", "--model", model_file, "--device", "cpu")
+    process = subprocess.Popen([*line, "--ledger", tmp_path / "one"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while not (tmp_path / "one" / LEDGER_NAME).exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)
+    code, said = run(model_file, photos, "--out", tmp_path / "m", "--ledger", tmp_path / "two")
+    process.kill()
+    process.communicate()
+    assert (code, "Another run is writing" in said) == (1, True), said
+
+
+def test_reading_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    for out in (tmp_path / "m", tmp_path / "m.zip"):
+        assert run(model_file, photos, "--out", out)[0] == 0
+        before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+        for words in (("status", out), ("verify", out)):
+            assert seg_batch(*words).returncode == 0
+        assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
