@@ -62,10 +62,9 @@ class Origins:
         """
         for item in items:
             row = self._one("SELECT mask FROM items WHERE path = CAST(? AS TEXT)", encode(item.path))
-            folder, expected = ("" if row is None else row[0]).rpartition("/")[0], item.relative.rpartition("/")[0]
-            if row is None or not f"/{folder}".endswith(f"/{expected}"):
-                continue
-            return str(folder[: len(folder) - len(expected)].strip("/"))
+            label = None if row is None else _before(_folder(item.relative), _folder(row[0]))
+            if label is not None:
+                return label
         return None
 
     def _moved_from(self, root: str, sample: Sequence[ImageRef]) -> str | None:
@@ -126,6 +125,19 @@ class Origins:
     def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         found: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
         return found
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _before(end: str, folder: str) -> str | None:
+    """Return what stands before the folders ``end`` of the path ``folder``; None if it does not end with them."""
+    if folder == end:
+        return ""
+    if not end:
+        return folder
+    return folder.removesuffix(f"/{end}") if folder.endswith(f"/{end}") else None
 
 
 def _candidates(label: str) -> Iterator[str]:

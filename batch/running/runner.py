@@ -17,6 +17,7 @@ from batch.failure_limit import FailureLimit
 from batch.ledger.records import Claim, Claimed, Result, RunRecord, Status
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Finish, Ledger
+from batch.mounts import is_far
 from batch.naming import NameTemplate
 from batch.outputs.leftovers import remove_leftovers
 from batch.outputs.probabilities import ProbFiles
@@ -120,6 +121,8 @@ class Runner:
                     tracing(self.settings.profile) as trace,
                 ):
                     take_possession(self.settings, self.output, ledger)
+                    if is_far(str(state)):
+                        self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
                     self._clear_up(ledger.unfinished())
                     if not is_url(self.output.name) and (lost := reopen_lost(ledger, store)):
                         self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")

@@ -1,0 +1,228 @@
+"""``done`` means: this mask, of this content, by this model and these settings, is on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batch.output_mark import LEDGER_NAME
+from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
+
+
+def run(model_file: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
+    line = command("run", *arguments, "--model", model_file, "--device", "cpu")
+    environment = {**os.environ, **(env or {})}
+    ended = subprocess.run(line, capture_output=True, text=True, check=False, env=environment, errors="replace")
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def ask(out: Path, sql: str, *values: object) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(out / LEDGER_NAME)) as connection, connection:
+        return list(connection.execute(sql, values))
+
+
+def masks(out: Path) -> set[str]:
+    return set(masks_below(out))
+
+
+def test_a_row_has_the_hash_of_its_mask(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "photos", 3)
+    assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
+    for mask, known in ask(tmp_path / "m", "SELECT mask, sha256 FROM items"):
+        assert hashlib.sha256((tmp_path / "m" / str(mask)).read_bytes()).hexdigest() == known
+
+
+def test_a_renamed_folder_is_known_again(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "photos" / "sub", 4)
+    assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
+    (tmp_path / "photos").rename(tmp_path / "clinic")
+    save(tmp_path / "clinic" / "sub" / "new.png")
+    code, said = run(model_file, tmp_path / "clinic", "--out", tmp_path / "m")
+    assert (code, "1 done, 0 failed, 4 already done" in said) == (0, True), said
+    assert masks(tmp_path / "m") == {f"sub/{name}.png" for name in ("000", "001", "002", "003", "new")}
+    assert {str(path).split("/")[-3] for (path,) in ask(tmp_path / "m", "SELECT path FROM items")} == {"clinic"}
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_a_moved_archive_is_known_again(model_file: Path, tmp_path: Path, kind: str) -> None:
+    save_many(tmp_path / "photos", 4)
+    archive = Path(shutil.make_archive(str(tmp_path / "set"), kind, tmp_path / "photos"))
+    assert run(model_file, archive, "--out", tmp_path / "m")[0] == 0
+    (tmp_path / "elsewhere").mkdir()
+    moved = archive.rename(tmp_path / "elsewhere" / archive.name.replace("set", "later"))
+    code, said = run(model_file, moved, "--out", tmp_path / "m")
+    assert (code, "4 already done" in said) == (0, True), said
+
+
+def test_another_folder_in_the_place_of_one_that_is_gone_is_another(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "photos", 3)
+    assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
+    shutil.rmtree(tmp_path / "photos")
+    for number in range(3):
+        save(tmp_path / "other" / f"{number:03}.png", spot(70, 90 + number))
+    code, said = run(model_file, tmp_path / "other", "--out", tmp_path / "m")
+    assert (code, "3 done" in said) == (0, True), said
+    assert masks(tmp_path / "m") == {f"{place}{number:03}.png" for place in ("", "other/") for number in range(3)}
+
+
+def test_a_copy_beside_the_original_is_another_source(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "photos", 2)
+    assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
+    shutil.copytree(tmp_path / "photos", tmp_path / "copy")
+    code, said = run(model_file, tmp_path / "copy", "--out", tmp_path / "m")
+    assert (code, "2 done" in said) == (0, True), said
+    assert masks(tmp_path / "m") == {"000.png", "001.png", "copy/000.png", "copy/001.png"}
+
+
+def test_two_folders_of_one_name_are_not_mixed(model_file: Path, tmp_path: Path) -> None:
+    for place in ("a", "b", "c"):
+        save(tmp_path / place / "photos" / "x.png", spot(50, ord(place)))
+    folders = [tmp_path / place / "photos" for place in ("a", "b", "c")]
+    assert run(model_file, *folders[:2], "--out", tmp_path / "m")[0] == 0
+    assert masks(tmp_path / "m") == {"photos/x.png", "photos-2/x.png"}
+    assert run(model_file, *folders[::-1], "--out", tmp_path / "m")[0] == 0
+    assert masks(tmp_path / "m") == {"photos/x.png", "photos-2/x.png", "photos-3/x.png"}
+
+
+def test_where_masks_lie_does_not_depend_on_how_many_sources_a_command_names(model_file: Path, tmp_path: Path) -> None:
+    photos, more = tmp_path / "photos", tmp_path / "more"
+    save(photos / "a.png")
+    save(photos / "more" / "x.png")
+    save(more / "x.png", spot(60, 50))
+    assert run(model_file, photos, "--out", tmp_path / "m")[0] == 0
+    assert masks(tmp_path / "m") == {"a.png", "more/x.png"}
+    save(photos / "b.png")
+    assert run(model_file, photos, more, "--out", tmp_path / "m")[0] == 0
+    assert masks(tmp_path / "m") == {"a.png", "b.png", "more/x.png", "more-2/x.png"}
+    save(photos / "c.png")
+    save(more / "y.png")
+    assert run(model_file, more, "--out", tmp_path / "m")[0] == 0
+    assert run(model_file, photos, "--out", tmp_path / "m")[0] == 0
+    assert masks(tmp_path / "m") == {"a.png", "b.png", "c.png", "more/x.png", "more-2/x.png", "more-2/y.png"}
+
+
+def test_same_size_and_date_is_not_the_same_member(model_file: Path, tmp_path: Path) -> None:
+    one, other = spot(64, 64), spot(64, 64, (5, 5, 30, 30))
+    for name, image in (("one.bmp", one), ("other.bmp", other)):
+        save(tmp_path / name, image)
+    first = {}
+    for name in ("one.bmp", "other.bmp"):
+        with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+            archive.writestr(zipfile.ZipInfo("a.bmp", (2020, 1, 1, 0, 0, 0)), (tmp_path / name).read_bytes())
+        code, said = run(model_file, tmp_path / "set.zip", "--out", tmp_path / "m")
+        assert (code, "1 done" in said) == (0, True), said
+        first[name] = (tmp_path / "m" / "a.png").read_bytes()
+    assert first["one.bmp"] != first["other.bmp"]
+
+
+def test_checksums_know_images_by_what_they_hold(model_file: Path, tmp_path: Path) -> None:
+    photos, options = tmp_path / "photos", ("--out", tmp_path / "m", "--checksum")
+    save(photos / "a.bmp", spot(64, 64))
+    save(photos / "b.bmp", spot(64, 64))
+    assert run(model_file, photos, *options)[0] == 0
+    before = (photos / "a.bmp").stat()
+    save(photos / "a.bmp", spot(64, 64, (5, 5, 30, 30)))
+    os.utime(photos / "a.bmp", ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and date
+    os.utime(photos / "b.bmp", (10**9, 10**9))  # another date, the same content
+    code, said = run(model_file, photos, *options)
+    assert (code, "1 done, 0 failed, 1 already done" in said) == (0, True), said
+    code, said = run(model_file, photos, *options)
+    assert (code, "2 already done" in said) == (0, True), said
+
+
+@pytest.mark.parametrize("spoiled", ["torn", "other", "gone"])
+@pytest.mark.parametrize("how", ["killed", "power cut"])
+def test_masks_since_the_last_checkpoint_are_checked_after_an_end_that_nobody_noticed(
+    model_file: Path, tmp_path: Path, spoiled: str, how: str
+) -> None:
+    """As a power cut leaves it: rows are there, and their masks have not reached the disk."""
+    save_many(tmp_path / "photos", 4)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    before = masks_below(out)
+    ask(out, "DELETE FROM meta WHERE key = 'synced'")
+    if how == "killed":
+        ask(out, "UPDATE runs SET finished_at = NULL")
+    else:
+        ask(out, "UPDATE meta SET value = 'another start of the system' WHERE key = 'boot'")
+    data = before["001.png"]
+    if spoiled == "gone":
+        (out / "001.png").unlink()
+    else:
+        (out / "001.png").write_bytes(data[: len(data) // 2] if spoiled == "torn" else before["002.png"])
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
+    assert masks_below(out) == before
+
+
+def test_what_a_checkpoint_covers_is_not_read_again(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "photos", 2)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    ask(out, "INSERT OR REPLACE INTO meta VALUES ('synced', (SELECT max(epoch) FROM items))")
+    ask(out, "UPDATE runs SET finished_at = NULL")
+    (out / "001.png").write_bytes(b"edited by hand")
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "2 already done" in said) == (0, True), said
+    assert seg_batch("verify", out).returncode == 3
+
+
+def test_a_ledger_of_format_1_goes_on(model_file: Path, tmp_path: Path) -> None:
+    """Made by the release before, from two folders."""
+    made = (Path(__file__).parents[1] / "data" / "ledger-format-1.sql").read_text(encoding="utf-8")
+    for name, count in (("photos", 3), ("more", 2)):
+        save_many(tmp_path / name, count)
+    out = tmp_path / "m"
+    out.mkdir()
+    with closing(sqlite3.connect(out / LEDGER_NAME)) as connection:
+        connection.executescript(made)
+    assert seg_batch("status", out).returncode == 0
+    assert ask(out, "PRAGMA user_version") == [(1,)]  # reading changes nothing
+    ask(out, "UPDATE items SET path = replace(path, '/old', ?)", str(tmp_path))
+    code, said = run(model_file, tmp_path / "photos", tmp_path / "more", "--out", out)
+    assert (code, "5 done" in said) == (0, True), said  # the masks were not there
+    save(tmp_path / "photos" / "new.png")
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
+    expected = {"photos/new.png", *(f"photos/{n:03}.png" for n in range(3)), *(f"more/{n:03}.png" for n in range(2))}
+    assert masks(out) == expected
+    assert ask(out, "PRAGMA user_version") == [(2,)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the locale of POSIX")
+def test_another_encoding_of_file_names_is_refused_in_words(model_file: Path, tmp_path: Path) -> None:
+    save(tmp_path / "photos" / "ä.png")
+    c_locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    code, said = run(model_file, tmp_path / "photos", "--out", tmp_path / "m", env=c_locale)
+    assert (code, "PYTHONUTF8=1" in said) == (1, True), said
+    assert not (tmp_path / "m").exists()
+    assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
+    code, said = run(model_file, tmp_path / "photos", "--out", tmp_path / "m", env=c_locale)
+    assert (code, "PYTHONUTF8=1" in said) == (1, True), said
+
+
+def test_a_ledger_over_a_network_has_no_shared_memory(model_file: Path, tmp_path: Path) -> None:
+    """The mount table says so; the file system here is a local one."""
+    save(tmp_path / "photos" / "a.png")
+    (tmp_path / "mounts").write_text(f"server:/x {tmp_path / 'far'} nfs4 rw 0 0\n")
+    script = (
+        "import batch.mounts, sys\nfrom pathlib import Path\n"
+        f"batch.mounts.is_far.__defaults__ = (Path({str(tmp_path / 'mounts')!r}),)\n"
+        "from batch.cli import main\nmain()"
+    )
+    line: list[str | Path] = [sys.executable, "-c", script, "run", tmp_path / "photos", "--out", tmp_path / "far"]
+    line += ["--model", model_file, "--device", "cpu"]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "network file system" in done.stderr
+    assert ask(tmp_path / "far", "PRAGMA journal_mode") == [("delete",)]
