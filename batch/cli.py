@@ -10,7 +10,7 @@ import click
 
 from batch.commands.run import run
 from seglab import __version__
-from seglab.cli_support import CONTEXT, SOME_FAILED, command_errors, echo_lines, progress, stop_on_sigterm
+from seglab.cli_support import CONTEXT, SOME_FAILED, begin_command, command_errors, echo_lines, progress
 
 FILE = click.Path(path_type=Path)
 
@@ -19,7 +19,7 @@ FILE = click.Path(path_type=Path)
 @click.version_option(__version__, prog_name="seg-batch")
 def main() -> None:
     """Segment whole archives of images: every image gets a mask or a reason."""
-    stop_on_sigterm()
+    begin_command()
 
 
 main.add_command(run)

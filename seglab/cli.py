@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from seglab import __version__
-from seglab.cli_support import CONTEXT, stop_on_sigterm
+from seglab.cli_support import CONTEXT, begin_command
 from seglab.commands.compare import compare
 from seglab.commands.inspect import inspect_data
 from seglab.commands.prepare import prepare
@@ -19,7 +19,7 @@ from seglab.commands.validate import validate
 @click.version_option(__version__, prog_name="seglab")
 def main() -> None:
     """Train and validate networks that outline lesions on dermoscopy images."""
-    stop_on_sigterm()
+    begin_command()
 
 
 for command in (synth, inspect_data, prepare, train, validate, compare, recipes):

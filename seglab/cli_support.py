@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -51,8 +52,18 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
-def stop_on_sigterm() -> None:
-    """Treat SIGTERM as Ctrl-C, so that a scheduler's stop ends in the same orderly way."""
+def begin_command() -> None:
+    """Treat SIGTERM as Ctrl-C, so that a scheduler's stop ends in the same orderly way; open closed standard streams.
+
+    A file that was opened under the number of a closed one would be written to by whatever reports an error.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            if nothing != number:
+                os.dup2(nothing, number)
+                os.close(nothing)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt
