@@ -36,7 +36,7 @@ from benchmarks.support.parts import timed
 from benchmarks.support.places import CHECKPOINT, DATA, INT8_MODEL, ROOT, machine
 from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 from export.tolerances import TOLERANCES
-from seglab.cli_support import stop_on_sigterm
+from seglab.cli_support import begin_command
 from seglab.evaluation.original import Predictor
 from seglab.images.reader import read_mask
 from seglab.metrics.bootstrap import interval
@@ -99,7 +99,7 @@ def main(
     about = QUICK if quick else Amount()
     amount = Amount(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
     entries = _checked(history, picture)
-    stop_on_sigterm()
+    begin_command()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         before = unpacked(base or default_base(), root / "base")
