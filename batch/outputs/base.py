@@ -5,16 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from batch.errors import OutputError, printable
 from batch.outputs.leftovers import pictures, remove_leftovers
-from seglab.errors import ImageError
 from seglab.files import has_content, write_bytes
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class MaskFiles(Protocol):
@@ -53,19 +48,6 @@ class Store(MaskFiles, Protocol):
 
     def close(self) -> None:
         """Make the store whole, after the last write of a run."""
-
-
-def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
-    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
-    from seglab.images.reader import read_mask
-
-    try:
-        data = store.read(mask)
-    except FileNotFoundError as error:
-        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
-    except OSError as error:
-        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
-    return read_mask(data)
 
 
 class FolderStore:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import OutputError, printable
+from batch.errors import printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
-from batch.ledger.writer import locked
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
@@ -83,24 +80,6 @@ class Output:
         if framing is not None:
             return GrowingArchive(Path(self.name), framing(), self.state)
         return FolderStore(Path(self.name))
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Store]:
-        """Open the store to read from it; an archive is held meanwhile, for no run may move it.
-
-        Raises :class:`OutputError` where there is no ledger, or another run has the archive.
-        """
-        if not ledger_path(self.state).exists():
-            raise OutputError(
-                f"No ledger in {printable(str(self.state))}; expected the output of a run. Check the path, or run "
-                "`seg-batch run` first."
-            )
-        store = self.store()
-        with locked(self.state) if self.is_archive else contextlib.nullcontext():
-            try:
-                yield store
-            finally:
-                store.close()
 
 
 def _framing_of(name: str) -> type[Framing] | None:
