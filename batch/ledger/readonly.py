@@ -90,8 +90,8 @@ def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
     """Open the file itself, which has all there is to read unless there is a log."""
     if _has_content(_beside(path, "-wal")):
         raise sqlite3.OperationalError(
-            f"a run that was killed left its last changes in {path.name}-wal, and no copy can be made to apply them "
-            f"({error.strerror or error})"
+            f"a run that was killed left its last changes in {path.name}-wal, and no copy, in which to apply them, "
+            f"can be made in the folder for temporary files, which TMPDIR names ({error.strerror or error})"
         ) from error
     return _opened(path, "immutable=1")
 
