@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from batch.commands.run import run
+from batch.errors import printable
 from seglab import __version__
 from seglab.cli_support import CONTEXT, SOME_FAILED, begin_command, command_errors, echo_lines, progress
 
@@ -25,6 +27,12 @@ def main() -> None:
 main.add_command(run)
 
 
+def _warn(warnings: Iterable[str]) -> None:
+    """Say what a person should know of the figures, beside them."""
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("truth", type=FILE)
@@ -32,16 +40,20 @@ main.add_command(run)
 @click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
 @command_errors
 def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
-    """Compare the masks in OUT with TRUTH: a data set, or a folder of truth masks; matched by id.
+    """Compare the masks in OUT with TRUTH: a data set, or a folder of truth masks.
 
-    Exit code 3: some masks could not be scored.
+    A mask's truth is the one of the same id (the file's name without suffix, and without _segmentation, _mask, _truth
+    or _lesion); where an id is there twice, the folders have to tell which belong together. Exit code 3: some masks
+    could not be scored.
 
     Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
     """
+    from batch.commands.score import require_writable, write_csv
     from batch.commands.score import score as compare
-    from batch.commands.score import write_csv
-    from seglab.files import write_text
+    from batch.reporting.result_file import write_json
 
+    json_file = Path(json_to) if json_to not in (None, "-") else None
+    require_writable(json_file, csv_to)
     with progress(None, "score", " masks") as bar:
 
         def advance(total: int) -> None:
@@ -51,10 +63,10 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
         report = compare(out, truth, advance)
     if csv_to is not None:
         write_csv(report, csv_to)
-    text = json.dumps(report.to_json(), indent=2)
-    if json_to is not None and json_to != "-":
-        write_text(Path(json_to), text + "\n")
-    echo_lines([text] if json_to == "-" else report.lines())
+    if json_file is not None:
+        write_json(json_file, report.to_json())
+    echo_lines([json.dumps(report.to_json(), indent=2)] if json_to == "-" else report.lines())
+    _warn(report.warnings)
     if not report.is_complete:
         sys.exit(SOME_FAILED)
 
@@ -63,14 +75,33 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
 @click.argument("out", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--all", "all_failures", is_flag=True, help="Show all failures, not the first 20 only.")
+@click.option("--failed", is_flag=True, help="Print only the images that failed: path, tab, reason.")
+@click.option("-0", "zero", is_flag=True, help="With --failed: only paths, each with a zero byte behind it.")
 @command_errors
-def status(out: Path, as_json: bool, all_failures: bool) -> None:
+def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: bool) -> None:
     """Show how far OUT is, with which model and device, how fast, and what failed.
+
+    What failed can be handed on: seg-batch status masks --failed -0 | seg-batch run - --out masks
 
     Example: seg-batch status masks --all
     """
-    from batch.commands.status import status_of
+    from batch.commands.status import failed_lines, failed_paths, status_of
+    from batch.outputs.reading import ledger_of
 
+    if (zero and not failed) or (failed and as_json):
+        raise click.UsageError(
+            "-0 was given without --failed, or --failed with --json; expected `--failed`, `--failed -0`, or "
+            "`--json --all`, which has the failures as JSON."
+        )
+    if failed:
+        with ledger_of(out) as ledger:
+            if zero:
+                sys.stdout.flush()
+                sys.stdout.buffer.writelines(failed_paths(ledger))
+                sys.stdout.buffer.flush()
+            else:
+                echo_lines(failed_lines(ledger))
+        return
     report = status_of(out, all_failures=all_failures)
     echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
 
@@ -83,7 +114,8 @@ def status(out: Path, as_json: bool, all_failures: bool) -> None:
 def verify(out: Path, redo: bool, as_json: bool) -> None:
     """Read every mask in OUT again and compare it with the ledger: is it there, whole, and as it was written?
 
-    Exit code 3: something is missing, wrong or left over.
+    Exit code 3: a mask is missing or wrong, or a PNG file is no image's mask. Images that failed or are still to be
+    done are counted, and do not change it.
 
     Example: seg-batch verify masks --redo
     """
@@ -113,7 +145,7 @@ def table(out: Path, file: Path) -> None:
     from batch.commands.table import write_table
 
     rows = write_table(out, file)
-    click.echo(f"{rows} rows: {file}", err=True)
+    click.echo(f"{rows} rows: {printable(str(file))}", err=True)
 
 
 @main.command()
@@ -122,7 +154,8 @@ def table(out: Path, file: Path) -> None:
 @click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
 @command_errors
 def contours(out: Path, file: Path, polygons: bool) -> None:
-    """Write the masks of OUT to FILE as COCO annotations (JSON), one category: lesion.
+    """Write the masks of OUT to FILE as COCO annotations (.json), one category: lesion. Images are named by their
+    paths below the source.
 
     Example: seg-batch contours masks lesions.json
     """
@@ -135,7 +168,8 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
             bar.update()
 
         report = write_contours(out, file, polygons=polygons, advance=advance)
-    click.echo(f"{report.images} images, {report.annotations} with a lesion: {file}", err=True)
+    _warn(report.warnings)
+    click.echo(f"{report.images} images, {report.annotations} with a lesion: {printable(str(file))}", err=True)
 
 
 @main.command()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from seglab.errors import ConfigError, SeglabError
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class OutputError(SeglabError):
@@ -40,3 +44,8 @@ def cannot_write(place: str, error: OSError) -> OutputError:
 def printable(text: str) -> str:
     """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as :func:`printable` does, on one line: control characters become ``\\n``, ``\\t``, ``\\xNN``."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), printable(text))

@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 
 from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.reader import DoneEntry, LedgerReader
-from batch.outputs.base import MaskFiles, stored_mask
-from batch.outputs.spec import Output
+from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
+from batch.reporting.coco_names import FileNames
+from batch.reporting.makers import Makers
+from batch.reporting.result_file import begins_with, require_replaceable
 from batch.sources.ahead import map_ahead
 from seglab.errors import ConfigError, SeglabError
 from seglab.files import replacing
 
 CATEGORY = {"id": 1, "name": "lesion", "supercategory": "skin"}
+DESCRIPTION = "Lesions, segmented by seg-batch"
+BEGIN = f'{{"info": {{"description": "{DESCRIPTION}"'
 INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
 
 Mask = NDArray[np.uint8]
@@ -32,10 +36,13 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ContourReport:
-    """How many images the file names, and how many of their masks are not empty."""
+    """How many images the file names, and how many of their masks are not empty. ``warnings``: what a person should
+    know of them.
+    """
 
     images: int
     annotations: int
+    warnings: tuple[str, ...] = ()
 
 
 def write_contours(
@@ -44,16 +51,17 @@ def write_contours(
     """Write the masks of an output as one COCO JSON file; a file name in it is the mask's image.
 
     ``advance`` is called after each mask with their number. Raises :class:`OutputError` where there is no ledger, a
-    mask cannot be read, or the file cannot be written; :class:`ConfigError` where pycocotools is missing.
+    mask cannot be read, or the file cannot be written or is somebody else's; :class:`ConfigError` where pycocotools is
+    missing, or the name does not end in .json.
     """
-    require_coco()
-    output = Output.of(out)
+    require_coco(path)
     annotations = 0
-    with output.reading() as store, LedgerReader(output.state) as ledger:
-        done = ledger.counts()["done"]
+    with reading(output_of(out)) as (store, ledger), ledger.snapshot():
+        makers = Makers.of(ledger)
+        done = makers.done
         try:
             with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-                file.write('{"info": {"description": "Lesions, segmented by seg-batch"}, "images": [')
+                file.write(f'{{"info": {json.dumps(_info(makers))}, "images": [')
                 file.writelines(_separated(_images(ledger)))
                 file.write(f'\n], "categories": [{json.dumps(CATEGORY)}], "annotations": [')
                 for text in _separated(_annotations(ledger, store, polygons, lambda: advance(done))):
@@ -62,11 +70,14 @@ def write_contours(
                 file.write("\n]}\n")
         except OSError as error:
             raise cannot_write(str(path), error) from error
-    return ContourReport(done, annotations)
+    return ContourReport(done, annotations, tuple(makers.warnings()))
 
 
-def require_coco() -> None:
-    """Raise :class:`ConfigError` where pycocotools is missing."""
+def require_coco(path: Path) -> None:
+    """Raise :class:`ConfigError` where pycocotools is missing or ``path`` is no name for JSON, and
+    :class:`OutputError` where it would replace what is not ours.
+    """
+    require_replaceable(path, (".json",), "a file of contours", begins_with(BEGIN))
     try:
         import pycocotools.mask  # noqa: F401
     except ImportError as error:
@@ -94,13 +105,26 @@ def outlines(mask: Mask) -> list[list[float]]:
     return [((contour.reshape(-1, 2) + 0.5) / 2 + (x0, y0)).ravel().tolist() for contour in found]
 
 
+def _info(makers: Makers) -> dict[str, Any]:
+    """Return what the file says of itself; no paths, for it is handed on."""
+    return {
+        "description": DESCRIPTION,
+        "models": [
+            {"key": maker.key, "sha256": maker.run and maker.run.model_sha256, "images": maker.done}
+            for maker in makers.all
+        ],
+    }
+
+
 def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
+    names = FileNames(ledger)
     for entry in ledger.done_entries():
-        yield {"id": entry.id, "file_name": printable(entry.path), "height": entry.height, "width": entry.width}
+        name = printable(names.of(entry))
+        yield {"id": entry.id, "file_name": name, "height": entry.height, "width": entry.width}
 
 
 def _annotations(
-    ledger: LedgerReader, store: MaskFiles, polygons: bool, advance: Callable[[], object]
+    ledger: LedgerReader, store: StoredMasks, polygons: bool, advance: Callable[[], object]
 ) -> Iterator[dict[str, Any]]:
     def segmentation(entry: DoneEntry) -> Any:
         if entry.bbox is None:

@@ -83,7 +83,7 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
     if table is not None:
         writer_for(table)  # to fail before the work, not after it
     if contours is not None:
-        require_coco()
+        require_coco(contours)
     if dry_run:
         _forecast(settings)
         return

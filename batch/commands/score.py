@@ -1,27 +1,30 @@
-"""``seg-batch score``: masks against the annotators' truth, matched by id."""
+"""``seg-batch score``: masks against the annotators' truth."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import io
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from batch.cores import cores
-from batch.errors import printable
+from batch.errors import cannot_write, one_line, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
-from batch.outputs.base import FolderStore, Store, stored_mask
-from batch.outputs.spec import Output
-from seglab.data.layouts import find_truths, truth_id
+from batch.outputs.base import FolderStore
+from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
+from batch.reporting.makers import Makers
+from batch.reporting.matching import MaskEntry, TruthEntry, match
+from batch.reporting.result_file import begins_with, csv_writer, require_replaceable
+from seglab.data.layouts import truth_files
 from seglab.errors import DataError, ImageError
 from seglab.files import write_text
 from seglab.images.reader import read_mask
-from seglab.metrics.overlap import Confusion, Scores, confusion
+from seglab.metrics.overlap import MEANS, Confusion, Scores, confusion
 
 FORMAT_VERSION = 1
 NAMED = 5
@@ -41,20 +44,13 @@ METRICS = {
 }
 
 
-@dataclass(frozen=True)
-class MaskEntry:
-    """A mask to be scored: ``name`` of its file below the output."""
-
-    id: str
-    name: str
-
-
 @dataclass
 class ScoreReport:
     """Scores, and by name all that could not be scored.
 
     ``failed``: masks that do not fit their truth or cannot be read, with the reason. ``images_failed``: images that
-    failed in the run, with the reason. The means are over the masks that were scored.
+    failed in the run, with the reason. ``warnings``: masks of several models. The means are over the masks that were
+    scored.
     """
 
     masks: str
@@ -65,6 +61,7 @@ class ScoreReport:
     images_pending: int = 0
     masks_without_truth: list[str] = field(default_factory=list)
     truths_without_mask: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -80,9 +77,7 @@ class ScoreReport:
         """Return a row per scored image."""
         rows = self.scores.rows()
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        csv_writer(text, list(rows[0])).writerows(rows)
         return text.getvalue()
 
     def lines(self) -> Iterator[str]:
@@ -103,35 +98,51 @@ class ScoreReport:
 
 
 def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None) -> ScoreReport:
-    """Score the masks of an output folder, or of any folder of masks, against a data set or a folder of truth masks.
+    """Score the masks of an output, or of any folder of masks, against a data set or a folder of truth masks.
 
-    ``advance`` is called after each mask with their number. Raises :class:`DataError` where nothing can be matched.
+    ``advance`` is called after each mask with their number. Raises :class:`DataError` where nothing can be matched, or
+    where it cannot be told which mask belongs to which truth.
     """
     report = ScoreReport(printable(str(out)), printable(str(truth)))
-    truths = find_truths(truth)
-    with _opened(out) as (store, state):
-        masks, failed_ids = _masks_of_folder(out) if state is None else _masks_of_run(state, report)
-        pairs = [(entry, truths[entry.id]) for entry in masks if entry.id in truths]
-        _score_pairs(store, pairs, report, advance)
-    report.masks_without_truth = [printable(entry.name) for entry in masks if entry.id not in truths]
-    report.truths_without_mask = sorted(truths.keys() - {entry.id for entry in masks} - failed_ids)
+    truths = [TruthEntry(path, path.relative_to(truth).as_posix()) for path in truth_files(truth)]
+    with _opened(out) as (masks, ledger):
+        entries = _masks_of_folder(out) if ledger is None else _masks_of_run(ledger, report)
+        found = match(entries, truths)
+        pairs = [(mask, truth) for mask, truth in found.pairs if mask.is_done]
+        _score_pairs(masks, pairs, report, advance)
+    report.masks_without_truth = [mask.shown for mask in found.masks if mask.is_done]
+    report.truths_without_mask = sorted(_names(found.truths, truths))
     if not report.scores.counts:
-        raise DataError(_nothing_scored(report, masks, truths))
+        raise DataError(_nothing_scored(report, [mask.id for mask in entries if mask.is_done], truths))
     return report
 
 
+def require_writable(json_to: Path | None, csv_to: Path | None) -> None:
+    """Raise, before the work, :class:`ConfigError` for other suffixes than .json and .csv, and :class:`OutputError`
+    where a file is there that is no report of scores.
+    """
+    if json_to is not None:
+        ours = begins_with('{\n  "format_version": ')
+        require_replaceable(json_to, (".json",), "a report of scores", ours)
+    if csv_to is not None:
+        require_replaceable(csv_to, (".csv",), "a table of scores", begins_with(f"image,{MEANS[0]},{MEANS[1]},"))
+
+
 def write_csv(report: ScoreReport, path: Path) -> None:
-    """Write a row per scored image."""
-    write_text(path, report.to_csv())
+    """Write a row per scored image. Raises :class:`OutputError` where it cannot be written."""
+    try:
+        write_text(path, report.to_csv())
+    except OSError as error:
+        raise cannot_write(str(path), error) from error
 
 
 @contextlib.contextmanager
-def _opened(out: Path) -> Iterator[tuple[Store, Path | None]]:
-    """Yield the store of the masks, and where its ledger is; None for a folder of masks that has none."""
-    output = Output.of(out)
+def _opened(out: Path) -> Iterator[tuple[StoredMasks, LedgerReader | None]]:
+    """Yield the masks, and their ledger; None for a folder of masks that has none."""
+    output = output_of(out)
     if ledger_path(output.state).exists():
-        with output.reading() as store:
-            yield store, output.state
+        with reading(output) as (masks, ledger):
+            yield masks, ledger
     elif out.is_dir():
         yield FolderStore(out), None
     else:
@@ -140,56 +151,68 @@ def _opened(out: Path) -> Iterator[tuple[Store, Path | None]]:
         )
 
 
-def _masks_of_folder(folder: Path) -> tuple[list[MaskEntry], set[str]]:
+def _masks_of_folder(folder: Path) -> list[MaskEntry]:
     """Return the masks that are there."""
-    return [MaskEntry(id, path.relative_to(folder).as_posix()) for id, path in find_truths(folder).items()], set()
+    return [MaskEntry(path.relative_to(folder).as_posix()) for path in truth_files(folder)]
 
 
-def _masks_of_run(state: Path, report: ScoreReport) -> tuple[list[MaskEntry], set[str]]:
-    """Return the masks that were made, and the ids of images that have none because they failed."""
-    with LedgerReader(state) as ledger:
+def _masks_of_run(ledger: LedgerReader, report: ScoreReport) -> list[MaskEntry]:
+    """Return the images of a run, with masks or without."""
+    with ledger.snapshot():
+        report.warnings = Makers.of(ledger).warnings()
         report.images_pending = ledger.counts()["pending"]
-        failed = list(ledger.entries("failed"))
-        report.images_failed = {printable(entry.path): printable(entry.error or "") for entry in failed}
-        done = [MaskEntry(truth_id(Path(entry.path)), entry.mask) for entry in ledger.entries("done")]
-    return done, {truth_id(Path(entry.path)) for entry in failed}
+        report.images_failed = {
+            printable(entry.path): printable(entry.error or "") for entry in ledger.entries("failed")
+        }
+        return [MaskEntry(mask, path, status == "done") for path, mask, status in ledger.places()]
+
+
+def _names(some: Iterable[TruthEntry], truths: Iterable[TruthEntry]) -> Iterator[str]:
+    """Yield the ids of truths, or their paths where an id is not one truth's alone."""
+    times = Counter(truth.id for truth in truths)
+    for truth in some:
+        yield printable(truth.id if times[truth.id] == 1 else truth.relative)
 
 
 def _score_pairs(
-    store: Store, pairs: list[tuple[MaskEntry, Path]], report: ScoreReport, advance: Callable[[int], object]
+    masks: StoredMasks,
+    pairs: list[tuple[MaskEntry, TruthEntry]],
+    report: ScoreReport,
+    advance: Callable[[int], object],
 ) -> None:
     with ThreadPoolExecutor(cores()) as pool:
-        results = pool.map(lambda pair: _compare(store, pair[0].name, pair[1]), pairs)
-        for (entry, _), result in zip(pairs, results, strict=True):
+        results = pool.map(lambda pair: _compare(masks, pair[0].relative, pair[1].path), pairs)
+        for (mask, _), result in zip(pairs, results, strict=True):
             if isinstance(result, Confusion):
-                report.scores.add(printable(entry.name), result)
+                report.scores.add(printable(mask.relative), result)
             else:
-                report.failed[printable(entry.name)] = result
+                report.failed[printable(mask.relative)] = result
             advance(len(pairs))
 
 
-def _compare(store: Store, mask: str, truth: Path) -> Confusion | str:
+def _compare(masks: StoredMasks, mask: str, truth: Path) -> Confusion | str:
     """Return the pixel counts, or why there are none."""
     try:
-        return confusion(stored_mask(store, mask), read_mask(truth))
+        return confusion(stored_mask(masks, mask), read_mask(truth))
     except (DataError, ImageError) as error:
         return str(error)
 
 
-def _nothing_scored(report: ScoreReport, masks: list[MaskEntry], truths: dict[str, Path]) -> str:
+def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[TruthEntry]) -> str:
     if report.failed:
         name, why = next(iter(report.failed.items()))
         return f"None of {len(report.failed)} masks could be scored, the first ({name}) because: {why}"
-    some_masks = ", ".join(entry.id for entry in masks[:3]) or "none"
+    some_masks = ", ".join(map(printable, masks[:3])) or "none"
+    some_truths = ", ".join(printable(truth.id) for truth in truths[:3])
     return (
         f"No mask below {report.masks} (ids: {some_masks}) has a truth below {report.truth} (ids: "
-        f"{', '.join(sorted(truths)[:3])}); expected the same ids. Check that the two belong together."
+        f"{some_truths}); expected the same ids. Check that the two belong together."
     )
 
 
 def _named(what: str, names: list[str]) -> Iterator[str]:
     if names:
         yield f"{what}: {len(names)}"
-        yield from (f"  {name}" for name in names[:NAMED])
+        yield from (f"  {one_line(name)}" for name in names[:NAMED])
     if len(names) > NAMED:
         yield f"  and {len(names) - NAMED} more"

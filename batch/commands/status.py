@@ -1,4 +1,4 @@
-"""``seg-batch status``: how far an output folder is, and what failed."""
+"""``seg-batch status``: how far an output is, by which models, and what failed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import printable
-from batch.ledger.reader import Entry, LedgerReader
+from batch.errors import one_line, printable
+from batch.ledger.reader import STATUSES, Entry, LedgerReader
 from batch.ledger.records import RunRecord
-from batch.outputs.spec import Output
+from batch.ledger.schema import encode
+from batch.outputs.reading import ledger_of
+from batch.reporting.makers import Makers
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -18,12 +20,17 @@ FAILURES_SHOWN = 20
 
 @dataclass(frozen=True)
 class StatusReport:
-    """Counts by status, the last run, and the failures (all, or the first ones)."""
+    """Counts by status, the last run, who made the masks, and the failures (all, or the first ones)."""
 
     out: Path
     counts: dict[str, int]
-    last_run: RunRecord | None
+    makers: Makers
     failures: tuple[Entry, ...]
+
+    @property
+    def last_run(self) -> RunRecord | None:
+        """The run that began last."""
+        return self.makers.last_run
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
@@ -32,8 +39,14 @@ class StatusReport:
             "out": printable(str(self.out)),
             "counts": self.counts,
             "last_run": None if self.last_run is None else vars(self.last_run),
+            "models": [maker.to_json() for maker in self.makers.all],
+            "by_another_model_or_settings": sum(maker.done for maker in self.makers.others),
             "failures": [
-                {"path": printable(entry.path), "mask": printable(entry.mask), "error": printable(entry.error or "")}
+                {
+                    "path": printable(entry.path),
+                    "mask": None if entry.mask is None else printable(entry.mask),
+                    "error": printable(entry.error or ""),
+                }
                 for entry in self.failures
             ],
         }
@@ -43,23 +56,36 @@ class StatusReport:
         yield ", ".join(f"{count} {status}" for status, count in self.counts.items())
         if self.last_run is not None:
             yield from _run_lines(self.last_run)
+        yield from self.makers.lines()
         for entry in self.failures:
-            yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
+            yield f"failed: {one_line(entry.path)}: {one_line(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
-        if hidden:
+        if hidden > 0:
             yield f"and {hidden} more; --all shows them"
 
 
 def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
     """Read the ledger of ``out``. Raises :class:`batch.errors.OutputError` where there is none."""
-    with LedgerReader(Output.of(out).state) as ledger:
+    with ledger_of(out) as ledger, ledger.snapshot():
         limit = None if all_failures else FAILURES_SHOWN
-        failures = tuple(ledger.entries("failed", limit))
-        return StatusReport(out, ledger.counts(), ledger.last_run(), failures)
+        tallies = ledger.tallies()
+        counts = {status: sum(count for found, _, count in tallies if found == status) for status in STATUSES}
+        makers = Makers.from_tallies(ledger, tallies)
+        return StatusReport(out, counts, makers, tuple(ledger.entries("failed", limit)))
+
+
+def failed_lines(ledger: LedgerReader) -> Iterator[str]:
+    """Yield a line for each image that failed: its path, a tab, the reason."""
+    return (f"{one_line(entry.path)}\t{one_line(entry.error or '')}" for entry in ledger.entries("failed"))
+
+
+def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
+    """Yield the paths of images that failed, as the file system has them, each with a zero byte behind it."""
+    return (encode(entry.path) + b"\0" for entry in ledger.entries("failed"))
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
-    yield f"model: {printable(run.model)} (sha256 {run.model_sha256[:12]})"
+    yield f"model: {one_line(run.model)} (sha256 {run.model_sha256[:12]})"
     yield f"device: {run.device} ({run.provider}, {run.precision})"
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)

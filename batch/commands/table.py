@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -11,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import cannot_write, printable
-from batch.ledger.reader import LedgerReader
-from batch.outputs.spec import Output
+from batch.outputs.reading import ledger_of
+from batch.reporting.result_file import csv_writer, require_replaceable
 from seglab.errors import ConfigError
 from seglab.files import replacing
 
-TEXTS = ("path", "source", "mask", "status", "error", "changed_at", "finished_at")
+TEXTS = ("path", "source", "mask", "status", "error", "changed_at", "finished_at", "key", "model_sha256", "sha256")
 NUMBERS = ("bytes", "height", "width", "lesion_area", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 SHARES = ("lesion_fraction", "confidence", "seconds")
 COLUMNS = (
     "path", "source", "mask", "status", "error", "bytes", "changed_at", "height", "width", "lesion_area",
-    "lesion_fraction", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1", "confidence", "seconds", "finished_at",
+    "lesion_fraction", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1", "confidence", "seconds", "finished_at", "key",
+    "model_sha256", "sha256",
 )  # fmt: skip
-"""As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: of the image, UTC, ISO 8601."""
+"""As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: of the image, UTC, ISO 8601;
+``model_sha256``: of the model's file; ``sha256``: of the mask's. ``mask`` is empty where none is on record."""
 ROW_GROUP = 50_000
 INSTALL = 'Parquet needs pyarrow, which is not installed. Install it: pip install "seglab[outputs]"; or write CSV.'
 
@@ -37,7 +38,7 @@ def write_table(out: Path | str, path: Path) -> int:
     no ledger or the file cannot be written.
     """
     writer = writer_for(path)
-    with LedgerReader(Output.of(out).state) as ledger:
+    with ledger_of(out) as ledger, ledger.snapshot():
         counted = _Counted(map(_row, ledger.rows()))
         try:
             with replacing(path) as temporary:
@@ -48,18 +49,46 @@ def write_table(out: Path | str, path: Path) -> int:
 
 
 def writer_for(path: Path) -> Callable[[Iterable[Row], Path], None]:
-    """Return what writes such a file. Raises :class:`ConfigError` where nothing does."""
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise ConfigError(
-            f"A table cannot be written to {printable(str(path))}; expected a name that ends in {', '.join(WRITERS)}."
-        )
+    """Return what writes such a file. Raises :class:`ConfigError` where nothing does, :class:`OutputError` where the
+    file is there and is no table of ours.
+    """
+    require_replaceable(path, tuple(WRITERS), "a table", _is_table)
+    writer = WRITERS[path.suffix.lower()]
     if writer is _write_parquet:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise ConfigError(INSTALL) from error
     return writer
+
+
+def _is_table(begin: bytes, path: Path) -> bool:
+    """Does a file begin with the columns that all releases wrote first?"""
+    first = COLUMNS[:5]
+    if begin.startswith(b"PAR1"):
+        return _parquet_columns(path)[: len(first)] == first
+    return begin.startswith((",".join(first) + ",").encode()) or _keys(begin)[: len(first)] == first
+
+
+def _keys(begin: bytes) -> tuple[str, ...]:
+    """Return the keys of a JSON object on the first line; none where there is no such line."""
+    try:
+        row = json.loads(begin.partition(b"\n")[0])
+    except ValueError:
+        return ()
+    return tuple(row) if isinstance(row, dict) else ()
+
+
+def _parquet_columns(path: Path) -> tuple[str, ...]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        return ()
+    try:
+        return tuple(pyarrow.parquet.read_schema(path).names)
+    except (OSError, pyarrow.ArrowException):
+        return ()
 
 
 class _Counted:
@@ -83,9 +112,7 @@ def _row(entry: Row) -> Row:
 
 def _write_csv(rows: Iterable[Row], path: Path) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        csv_writer(file, COLUMNS).writerows(rows)
 
 
 def _write_lines(rows: Iterable[Row], path: Path) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-from batch.errors import printable
+from batch.errors import one_line, printable
 from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.ledger.writer import reopen
-from batch.outputs.base import Store, stored_mask
+from batch.outputs.reading import StoredMasks, output_of, read_stored, reading
 from batch.outputs.spec import Output
 from batch.sources.ahead import map_ahead
 from batch.steps.masks import bbox_of
 from seglab.errors import DataError, ImageError
+from seglab.images.reader import read_mask
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -39,8 +44,8 @@ class VerifyReport:
 
     @property
     def is_whole(self) -> bool:
-        """Has every image its mask, as it was written, and is there nothing else?"""
-        return not (self.wrong or self.strays or self.failed or self.pending)
+        """Is every mask on record as it was written, and is there nothing else? (Images that failed are no masks.)"""
+        return not (self.wrong or self.strays)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
@@ -61,8 +66,8 @@ class VerifyReport:
             f"{self.matching} masks as the ledger says, {len(self.wrong)} not; {self.failed} images failed, "
             f"{self.pending} pending; {len(self.strays)} stray files"
         )
-        yield from _first(f"wrong: {printable(mask)}: {reason}" for mask, reason in self.wrong.items())
-        yield from _first(f"stray: {printable(name)}" for name in self.strays)
+        yield from _first(f"wrong: {one_line(mask)}: {one_line(reason)}" for mask, reason in self.wrong.items())
+        yield from _first(f"stray: {one_line(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
             yield "with --redo the next run makes these masks again"
         elif self.wrong:
@@ -76,29 +81,77 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
     ledger, or (``redo``) where another run is writing.
     """
     report = VerifyReport(out)
-    output = Output.of(out)
-    with output.reading() as store, LedgerReader(output.state) as ledger:
-        counts = ledger.counts()
+    output = output_of(out)
+    with _held(output) if redo else contextlib.nullcontext():
+        with reading(output) as (masks, ledger):
+            _compare_all(masks, ledger, report, advance)
+        with reading(output) as (masks, ledger):  # as it is by now: a run may have gone on meanwhile
+            _look_again(masks, ledger, report)
+            counts = ledger.counts()
         report.failed, report.pending = counts["failed"], counts["pending"]
-        for entry, reason in map_ahead(lambda entry: _reason(store, entry), ledger.done_entries()):
-            if reason is None:
-                report.matching += 1
-            else:
-                report.wrong[entry.mask] = reason
-            advance(counts["done"])
-        report.strays = [name for name in store.names() if not ledger.has_mask(name)]
-    if redo and report.wrong:
-        with locked(output.state):
+        if redo and report.wrong:
             reopen(output.state, report.wrong)
-        report.reopened = True
+            report.reopened = True
     return report
 
 
-def _reason(store: Store, entry: DoneEntry) -> str | None:
+@contextlib.contextmanager
+def _held(output: Output) -> Iterator[None]:
+    """Hold an output that has a ledger, so that no run changes it."""
+    with LedgerReader(output.state):
+        pass
+    with locked(output.state):
+        yield
+
+
+def _compare_all(
+    masks: StoredMasks, ledger: LedgerReader, report: VerifyReport, advance: Callable[[int], object]
+) -> None:
+    total = ledger.counts()["done"]
+    for entry, reason in map_ahead(lambda entry: _reason(masks, entry), ledger.done_entries()):
+        if reason is None:
+            report.matching += 1
+        else:
+            report.wrong[entry.mask] = reason
+        advance(total)
+    report.strays = [name for name in masks.names() if not ledger.has_mask(name)]
+
+
+def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) -> None:
+    """Compare what seemed wrong or stray with a ledger that was opened later."""
+    for mask in list(report.wrong):
+        entry = ledger.done_entry(mask)
+        reason = None if entry is None else _reason(masks, entry)
+        if reason is not None:
+            report.wrong[mask] = reason
+            continue
+        del report.wrong[mask]
+        report.matching += entry is not None
+    report.strays = sorted(name for name in report.strays if not ledger.has_mask(name))
+
+
+def _reason(masks: StoredMasks, entry: DoneEntry) -> str | None:
+    """Return why a mask is not the one that was written, or None. Its hash tells; older ledgers have figures only."""
     try:
-        mask = stored_mask(store, entry.mask)
+        data = read_stored(masks, entry.mask)
+    except ImageError as error:
+        return str(error)
+    if entry.sha256 is None:
+        return _difference(data, entry)
+    if hashlib.sha256(data).hexdigest() == entry.sha256:
+        return None
+    return f"changed since it was written: {_difference(data, entry) or 'same size, area and box, another file'}"
+
+
+def _difference(data: bytes, entry: DoneEntry) -> str | None:
+    try:
+        return _measured(read_mask(data), entry)
     except (DataError, ImageError) as error:
         return str(error)
+
+
+def _measured(mask: NDArray[np.uint8], entry: DoneEntry) -> str | None:
+    """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger."""
     if mask.shape != (entry.height, entry.width):
         return f"{mask.shape[0]}x{mask.shape[1]} pixels; the ledger says {entry.height}x{entry.width}"
     area = int(cv2.countNonZero(mask))

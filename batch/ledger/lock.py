@@ -49,27 +49,6 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-@contextlib.contextmanager
-def unmoved(folder: Path) -> Iterator[None]:
-    """Keep runs from the output whose ledger is in this folder while it is read, as far as that needs no writing.
-
-    Raises :class:`OutputError` where a run is on.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            import fcntl
-
-            file = stack.enter_context(open(folder / LOCK_NAME, "rb"))
-        except (ImportError, OSError):  # Windows; never locked, or no right to look
-            file = None
-        if file is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError as error:
-                raise in_use(folder) from error
-        yield
-
-
 def in_use(folder: Path) -> OutputError:
     """Return the error for an output that a run has."""
     return OutputError(

@@ -1,34 +1,47 @@
-"""Reading a ledger, also while a run writes to it."""
+"""Reading a ledger, also while a run writes to it, and also one of an older format: nothing is written."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from batch.errors import OutputError, printable
+from batch.ledger.readonly import connect_readonly
 from batch.ledger.records import RunRecord
-from batch.ledger.schema import MASKS, encode, ledger_path, open_for_reading, sqlite_errors
-from batch.naming import clash_key
+from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, encode, ledger_path
+from batch.naming import DEFAULT_NAME, NameTemplate, clash_key
+from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
 STATUSES = ("done", "failed", "pending")
+PAGE = 1024
+"""Rows that are read at a time: between two pages a run may tidy up behind the reader."""
+DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1"
+RUN_JSON = ("settings", "tools", "summary")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image of the ledger: absolute ``path``, ``mask`` below the output folder, ``error`` if it failed."""
+    """An image of the ledger: absolute ``path``, ``mask`` below the output, if there is one on record; ``error`` if it
+    failed.
+    """
 
     path: str
-    mask: str
+    mask: str | None
     error: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class DoneEntry:
-    """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`."""
+    """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`.
+
+    ``sha256``: of the mask's file; None where it was written before the ledger kept that.
+    """
 
     id: int
     path: str
@@ -37,6 +50,7 @@ class DoneEntry:
     width: int
     lesion_area: int
     bbox: tuple[int, int, int, int] | None
+    sha256: str | None
 
 
 class LedgerReader:
@@ -44,7 +58,10 @@ class LedgerReader:
 
     def __init__(self, out: Path) -> None:
         self._path = ledger_path(out)
-        self._connection = open_for_reading(self._path)
+        self._connection = _open(self._path)
+        with _reading_errors(self._path):
+            columns = {row[1] for row in self._connection.execute("PRAGMA table_info(items)")}
+        self._sha256 = "sha256" if "sha256" in columns else "NULL"
 
     def __enter__(self) -> Self:
         return self
@@ -56,45 +73,71 @@ class LedgerReader:
         """Close the file."""
         self._connection.close()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See the ledger as it is now, whatever a run changes meanwhile. The run's log grows until the end of it."""
+        with _reading_errors(self._path):
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
     def counts(self) -> dict[str, int]:
         """Return how many images are done, failed and pending."""
-        found = dict(self._query("SELECT status, count(*) FROM items GROUP BY status"))
-        return {status: found.get(status, 0) for status in STATUSES}
+        found = dict.fromkeys(STATUSES, 0)
+        for status, _, count in self.tallies():
+            found[status] += count
+        return found
+
+    def tallies(self) -> list[tuple[str, str | None, int]]:
+        """Return how many images there are of each status and key (see ``runs`` in :mod:`batch.ledger.schema`)."""
+        return list(self._query("SELECT status, key, count(*) FROM items GROUP BY status, key"))
 
     def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
         """Yield images of one status by path, at most ``limit``."""
         by_index = "" if status == "done" else "AND status <> 'done'"
         rows = self._query(
-            f"SELECT path, mask, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
+            f"SELECT path, {self._mask}, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
             (status, -1 if limit is None else limit),
         )
         return (Entry(*row) for row in rows)
 
+    def places(self) -> Iterator[tuple[str, str, str]]:
+        """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""
+        return ((path, mask, status) for _, path, mask, status in self._paged("path, mask, status"))
+
     def done_entries(self) -> Iterator[DoneEntry]:
         """Yield the images that are done, with what was measured of their masks."""
-        rows = self._query(
-            "SELECT id, path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1 FROM items "
-            "WHERE status = 'done' ORDER BY id"
-        )
-        for number, path, mask, height, width, area, x0, y0, x1, y1 in rows:
-            yield DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1))
+        return map(_done_entry, self._paged(f"{DONE_COLUMNS}, {self._sha256}", "status = 'done'"))
+
+    def done_entry(self, mask: str) -> DoneEntry | None:
+        """Return the image whose mask this is; None where it is not done."""
+        text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE mask_key = CAST(? AS TEXT)"
+        row = next(self._query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
+        return None if row is None else _done_entry(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`."""
-        with sqlite_errors(self._path), closing(self._connection.cursor()) as cursor:
-            cursor.row_factory = sqlite3.Row
-            for row in cursor.execute("SELECT * FROM items ORDER BY id"):
-                yield dict(row)
+        """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`, and
+        ``model_sha256``. ``mask`` is None where none is on record.
+        """
+        models = {run.key: run.model_sha256 for run in self.runs()}
+        for row in self._paged(f"*, {self._mask} AS mask_on_record", named=True):
+            values = dict(row)
+            yield {**values, "mask": values["mask_on_record"], "model_sha256": models.get(values["key"])}
 
     def has_mask(self, name: str) -> bool:
-        """Is this the name of an image's mask, one that is done or still to be done?"""
-        text = "SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND status <> 'failed'"
+        """Is this the name of an image's mask: one on record, or still to be made?"""
+        text = f"SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND (status <> 'failed' OR {self._mask} NOT NULL)"
         return next(self._query(text, (encode(clash_key(name)),)), None) is not None
 
     def masks(self) -> str | None:
         """Return where the masks are; None: beside the ledger."""
-        row = next(self._query("SELECT value FROM meta WHERE key = ?", (MASKS,)), None)
-        return None if row is None else str(row[0])
+        return self._meta(MASKS)
+
+    def template(self) -> NameTemplate:
+        """Return how masks are named."""
+        return NameTemplate(self._meta("name_template") or DEFAULT_NAME)
 
     def is_done(self, path: str, key: str, size: int, mtime_ns: int) -> bool:
         """Was the image at ``path`` done under ``key``, when it had this size and time of change?"""
@@ -105,16 +148,94 @@ class LedgerReader:
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""
-        with sqlite_errors(self._path), closing(self._connection.cursor()) as cursor:
-            cursor.row_factory = sqlite3.Row
-            row = cursor.execute("SELECT * FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-        if row is None:
-            return None
-        values = dict(row)
-        for name in ("settings", "tools", "summary"):
-            values[name] = json.loads(values[name] or "{}")
-        return RunRecord(**values)
+        return next(self._runs("ORDER BY id DESC LIMIT 1"), None)
 
-    def _query(self, sql: str, parameters: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        with sqlite_errors(self._path):
-            yield from self._connection.execute(sql, parameters)
+    def runs(self) -> list[RunRecord]:
+        """Return the last run of each key, by number."""
+        return list(self._runs("WHERE id IN (SELECT max(id) FROM runs GROUP BY key) ORDER BY id"))
+
+    @property
+    def _mask(self) -> str:
+        return f"CASE WHEN status = 'done' OR {self._sha256} IS NOT NULL THEN mask END"
+
+    def _runs(self, which: str) -> Iterator[RunRecord]:
+        names = [field.name for field in dataclasses.fields(RunRecord)]
+        for row in self._query(f"SELECT {', '.join(names)} FROM runs {which}"):
+            values = dict(zip(names, row, strict=True))
+            yield RunRecord(**values | {name: json.loads(values[name] or "{}") for name in RUN_JSON})
+
+    def _meta(self, key: str) -> str | None:
+        row = next(self._query("SELECT value FROM meta WHERE key = ?", (key,)), None)
+        return None if row is None else str(row[0])
+
+    def _paged(self, columns: str, condition: str = "1", *, named: bool = False) -> Iterator[Any]:
+        """Yield rows by their numbers, which stand first."""
+        text = f"SELECT id, {columns} FROM items WHERE id > ? AND {condition} ORDER BY id LIMIT {PAGE}"
+        after, is_last = -1, False
+        while not is_last:
+            page = list(self._query(text, (after,), named=named))
+            yield from page
+            is_last = len(page) < PAGE
+            after = page[-1][0] if page else after
+
+    def _query(self, sql: str, parameters: tuple[Any, ...] = (), *, named: bool = False) -> Iterator[Any]:
+        with _reading_errors(self._path), contextlib.closing(self._connection.cursor()) as cursor:
+            cursor.row_factory = sqlite3.Row if named else None
+            yield from cursor.execute(sql, parameters)
+
+
+def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
+    number, path, mask, height, width, area, x0, y0, x1, y1, sha256 = row
+    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), sha256)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    with _reading_errors(path):
+        if not path.is_file():
+            raise OutputError(
+                f"No ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a run. "
+                "Check the path, or run `seg-batch run` first."
+            )
+        connection = connect_readonly(path)
+        try:
+            connection.text_factory = decode
+            _require_ours(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
+    application, version = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+    )
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not application and not tables:
+        raise OutputError(
+            f"The ledger {printable(str(path))} is empty: the first run was killed before it took an image on. "
+            "Expected a run that came further. Run again with this output: it begins anew."
+        )
+    if application != APPLICATION_ID:
+        raise OutputError(
+            f"{printable(str(path))} is a database of something else; expected a ledger of seg-batch. Check the path."
+        )
+    if version > FORMAT_VERSION:
+        raise OutputError(
+            f"The ledger {printable(str(path))} has format {version}; this release knows up to {FORMAT_VERSION}. "
+            "Install the newer release that wrote it."
+        )
+
+
+@contextlib.contextmanager
+def _reading_errors(path: Path) -> Iterator[None]:
+    """Turn what SQLite and the operating system raise into :class:`OutputError`."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise OutputError(
+            f"The ledger {printable(str(path))} cannot be read: {reason or error}. "
+            "Expected a whole ledger of seg-batch and the right to read it. Correct the rights, or bring the ledger "
+            "back from a copy; without one, do the images again into another output."
+        ) from error

@@ -114,25 +114,6 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a ledger read-only, also while a run writes to it. Raises :class:`OutputError`."""
-    require_utf8()
-    if not path.is_file():
-        raise OutputError(
-            f"No ledger in {path.parent} (no {LEDGER_NAME}); expected the output folder of a run. "
-            "Check the path, or run `seg-batch run` first."
-        )
-    with sqlite_errors(path):
-        connection = connect_readonly(path)
-        try:
-            _require_ours(connection, path, may_be_empty=False)
-        except BaseException:
-            connection.close()
-            raise
-        connection.text_factory = decode
-        return connection
-
-
 @contextlib.contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
     """Turn what SQLite raises into :class:`OutputError`."""
@@ -199,20 +180,6 @@ def encode(text: str) -> bytes:
 def decode(data: bytes) -> str:
     """Undo :func:`encode`."""
     return data.decode("utf-8", "surrogateescape")
-
-
-def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Open a database, and write nothing beside it. Raises :class:`sqlite3.Error`."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
-    try:
-        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
-    except sqlite3.OperationalError:
-        connection.close()
-        if path.with_name(path.name + "-wal").exists():
-            raise
-        # In a folder that cannot be written, WAL needs to be told that nobody else writes either.
-        return sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True)
-    return connection
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path, *, may_be_empty: bool) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import OutputError, printable
-from batch.ledger.schema import connect_readonly, decode, encode, sqlite_errors
+from batch.ledger.schema import decode, encode, sqlite_errors
 from batch.naming import SUFFIX
 from batch.outputs.framing import Frame, Framing
 
@@ -44,14 +44,12 @@ class _Index:
     ``end``: of all that the index knows of. ``complete_size``: of the archive with its ending, None while it grows.
     """
 
-    def __init__(self, path: Path, *, reading: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self._path = path
         self._last_commit = time.monotonic()
         with sqlite_errors(path):
-            self._connection = sqlite3.connect(":memory:" if reading else path, check_same_thread=False)
+            self._connection = sqlite3.connect(path, check_same_thread=False)
             self._connection.text_factory = decode
-            if reading and path.exists():
-                _copy(path, self._connection)
             self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {TABLES}")
             row = self._connection.execute("SELECT end, complete_size FROM state").fetchone()
         self.end: int = row[0] if row else 0
@@ -109,20 +107,10 @@ class _Index:
             return self._connection.execute(sql, values)
 
 
-def _copy(path: Path, into: sqlite3.Connection) -> None:
-    """Copy an index as it is, and leave its folder alone; what cannot be read is made again from the archive."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect_readonly(path)) as found:
-        found.backup(into)
-
-
 class GrowingArchive:
-    """A store (see :class:`batch.outputs.base.Store`) in one archive at ``path``; ``state``: folder of the ledger.
+    """A store (see :class:`batch.outputs.base.Store`) in one archive at ``path``; ``state``: folder of the ledger."""
 
-    ``reading``: nothing will be written, the index is a copy in memory.
-    """
-
-    def __init__(self, path: Path, framing: Framing, state: Path, *, reading: bool = False) -> None:
-        self._reading = reading
+    def __init__(self, path: Path, framing: Framing, state: Path) -> None:
         self._path, self._framing, self._state = path, framing, state
         self._part = path.with_name(f"{path.name}.part")
         self._fresh = path.with_name(f"{path.name}.new")
@@ -210,7 +198,7 @@ class GrowingArchive:
     def close(self) -> None:
         """Complete the archive, if it grew, and give it its name."""
         with self._lock:
-            if self._opened is not None and self._part.exists() and not self._reading:
+            if self._opened is not None and self._part.exists():
                 self._complete()
             if self._opened is not None:
                 self._opened.commit()
@@ -222,7 +210,7 @@ class GrowingArchive:
     def _index(self) -> _Index:
         """Open the index, and bring it up to what the archive holds."""
         if self._opened is None:
-            self._opened = _Index(self._state / INDEX_NAME, reading=self._reading)
+            self._opened = _Index(self._state / INDEX_NAME)
             self._bring_up_to_date(self._opened)
         return self._opened
 

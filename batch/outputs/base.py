@@ -6,18 +6,12 @@ import errno
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from batch.errors import OutputError, printable
 from batch.ledger.checkpoints import sync_folder
 from batch.outputs.leftovers import pictures, remove_leftovers
-from seglab.errors import ImageError
 from seglab.files import has_content, write_bytes
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 
 TAKEN = "a file of that name is there, and no run of this output made it"
 
@@ -63,19 +57,6 @@ class Store(MaskFiles, Protocol):
 
     def close(self) -> None:
         """Make the store whole, after the last write of a run."""
-
-
-def stored_mask(store: MaskFiles, mask: str) -> NDArray[np.uint8]:
-    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
-    from seglab.images.reader import read_mask
-
-    try:
-        data = store.read(mask)
-    except FileNotFoundError as error:
-        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
-    except OSError as error:
-        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
-    return read_mask(data)
 
 
 class FolderStore:

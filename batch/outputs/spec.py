@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import OutputError, printable
-from batch.ledger.lock import locked, unmoved
+from batch.errors import printable
+from batch.ledger.lock import locked
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.archive import GrowingArchive
@@ -80,32 +78,14 @@ class Output:
             None if folder is not None and folder.resolve() == self.state.resolve() else str(Path(self.name).absolute())
         )
 
-    def store(self, *, reading: bool = False) -> Store:
-        """Return the store of its masks. ``reading``: nothing will be written."""
+    def store(self) -> Store:
+        """Return the store of its masks."""
         if is_url(self.name):
             return RemoteStore(self.name)
         framing = _framing_of(self.name)
         if framing is not None:
-            return GrowingArchive(Path(self.name), framing(), self.state, reading=reading)
+            return GrowingArchive(Path(self.name), framing(), self.state)
         return FolderStore(Path(self.name))
-
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[Store]:
-        """Open the store to read from it, and write nothing; no run may move an archive meanwhile.
-
-        Raises :class:`OutputError` where there is no ledger, or another run has the archive.
-        """
-        if not ledger_path(self.state).exists():
-            raise OutputError(
-                f"No ledger in {printable(str(self.state))}; expected the output of a run. Check the path, or run "
-                "`seg-batch run` first."
-            )
-        store = self.store(reading=True)
-        with unmoved(self.state) if self.is_archive else contextlib.nullcontext():
-            try:
-                yield store
-            finally:
-                store.close()
 
 
 def _framing_of(name: str) -> type[Framing] | None:

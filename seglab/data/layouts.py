@@ -117,8 +117,8 @@ def find_file_pairs(root: Path) -> list[FilePair]:
     return sorted(found, key=lambda pair: pair.id)
 
 
-def find_truths(root: Path) -> dict[str, Path]:
-    """Return the truth masks by id, of a data set or of a folder that holds masks only.
+def truth_files(root: Path) -> list[Path]:
+    """Return the truth masks of a data set, or of a folder that holds masks only.
 
     Raises :class:`DataError` where there is none.
     """
@@ -126,7 +126,7 @@ def find_truths(root: Path) -> dict[str, Path]:
         raise DataError(f"{root} is not a folder; expected one with truth masks. Check the path.")
     layouts = [layout for layout in LAYOUTS if any(_folders(root, layout.truths, layout.depth))]
     files = _files_in(root, layouts[0].truths, layouts[0].depth) if layouts else _images(root)
-    truths = _by_id(files)
+    truths = [path for path in files if not _is_superpixels(path)]
     if not truths:
         raise DataError(f"No image files below {root}; expected truth masks. Check the path.")
     return truths
@@ -240,12 +240,17 @@ def _by_id(files: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in files:
         id = truth_id(path)
-        if path.stem.lower().endswith("_superpixels"):  # ISIC 2017 delivers these beside the images
+        if _is_superpixels(path):
             continue
         if id in found:
             raise DataError(f"Two files stand for {id}: {found[id]} and {path}; expected one. Remove one of them.")
         found[id] = path
     return found
+
+
+def _is_superpixels(path: Path) -> bool:
+    """ISIC 2017 delivers these beside the images."""
+    return path.stem.lower().endswith("_superpixels")
 
 
 def _require_partners(root: Path, images: dict[tuple[str, str], Path], truths: dict[tuple[str, str], Path]) -> None:

@@ -200,9 +200,10 @@ def test_several_of_a_kind_do_not_share_masks(
         arguments.append(str(argument))
     code, rows, said = run(Named(arguments), tmp_path, tmp_path / "masks", model_file)
     assert code == 3, said
-    assert len({row["path"] for row in rows}) == len({row["mask"] for row in rows}) == len(rows) == 48
+    assert len({row["path"] for row in rows}) == len(rows) == 48
+    assert len({row["mask"] for row in rows if row["status"] == "done"}) == 46
     assert len(masks_below(tmp_path / "masks")) == 46
-    assert {row["mask"].split("/")[0] for row in rows} == {"one", "two"}
+    assert {row["mask"].split("/")[0] for row in rows if row["mask"]} == {"one", "two"}
 
 
 @pytest.mark.parametrize("when", ["1700000000000", "-11644473600", "nan", "inf", "-inf", "1e30"])

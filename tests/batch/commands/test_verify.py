@@ -67,12 +67,12 @@ def test_every_change_is_found_and_made_again(out: Path, tmp_path: Path) -> None
     assert verify(out).strays == ["extra/mine.png"]
 
 
-def test_failed_and_pending_images_are_not_whole(tmp_path: Path) -> None:
+def test_failed_images_are_counted_and_are_no_wrong_masks(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 2)
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     run_all(tmp_path / "in", tmp_path / "out")
     report = verify(tmp_path / "out")
-    assert (report.matching, report.failed, report.wrong, report.is_whole) == (2, 1, {}, False)
+    assert (report.matching, report.failed, report.wrong, report.is_whole) == (2, 1, {}, True)
 
 
 def test_a_folder_in_use_is_not_reopened(out: Path) -> None:

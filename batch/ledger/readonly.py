@@ -1,0 +1,117 @@
+"""SQLite files opened so that nothing is written beside them: no log, no index of the log, no lock.
+
+A database in WAL mode has a log (``-wal``) and an index of it (``-shm``) while a program writes to it, or after one was
+killed. SQLite's own ``mode=ro`` makes both where they are missing, which fails in a folder that cannot be written, and
+otherwise leaves files of the reader's user for the writer to stumble on. Source: sqlite.org/wal.html, "Read-Only
+Databases"; ``readonly_shm`` is in ``os_unix.c`` and ``os_win.c``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+
+ATTEMPTS = 5
+"""A run may begin or end while a ledger is opened: so many times it is tried again."""
+TIMEOUT = 30.0
+
+
+class _Copy(sqlite3.Connection):
+    """A connection to a copy, which is removed with it."""
+
+    folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.folder is not None:
+            self.folder.cleanup()
+
+
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """Open a database to read it, also while it is written to; threads may share the connection if they take turns.
+
+    Where nobody seems to write, a copy in the folder for temporary files is opened, for the file may change at any
+    moment. Raises :class:`OSError` where the file cannot be read, :class:`sqlite3.Error` for what is wrong in it.
+    """
+    path = Path(os.path.realpath(path))  # the log lies beside the file itself, not beside a link to it
+    path.open("rb").close()
+    problem: sqlite3.Error = sqlite3.OperationalError("it changes all the time")
+    for _ in range(ATTEMPTS):
+        try:
+            if _has_content(_beside(path, "-wal")) and _beside(path, "-shm").exists():
+                return _opened(path, "mode=ro&readonly_shm=1")
+            connection = _copied(path)
+        except sqlite3.OperationalError as error:
+            problem = error
+        else:
+            if connection is not None:
+                return connection
+    raise problem
+
+
+def _opened(path: Path, how: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=TIMEOUT, check_same_thread=False)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _copied(path: Path) -> sqlite3.Connection | None:
+    """Return a connection to a copy; None where the file changed meanwhile."""
+    before = _state(path)
+    log = _beside(path, "-wal")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="seg-batch-", ignore_cleanup_errors=True)
+    except OSError as error:
+        return _opened_in_place(path, error)
+    copy = Path(folder.name, "copy.sqlite")
+    try:
+        shutil.copyfile(path, copy)
+        if _has_content(log):
+            shutil.copyfile(log, _beside(copy, "-wal"))
+    except OSError as error:
+        folder.cleanup()
+        return _opened_in_place(path, error)
+    if _state(path) != before:
+        folder.cleanup()
+        return None
+    connection = sqlite3.connect(copy, check_same_thread=False, factory=_Copy)
+    connection.folder = folder
+    return connection
+
+
+def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
+    """Open the file itself, which has all there is to read unless there is a log."""
+    if _has_content(_beside(path, "-wal")):
+        raise sqlite3.OperationalError(
+            f"a run that was killed left its last changes in {path.name}-wal, and no copy, in which to apply them, "
+            f"can be made in the folder for temporary files, which TMPDIR names ({error.strerror or error})"
+        ) from error
+    return _opened(path, "immutable=1")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _state(path: Path) -> list[tuple[int, int] | None]:
+    """Return what changes when somebody writes: sizes and times of the file and its log."""
+    states: list[tuple[int, int] | None] = []
+    for file in (path, _beside(path, "-wal")):
+        try:
+            found = file.stat()
+        except FileNotFoundError:
+            states.append(None)
+        else:
+            states.append((found.st_size, found.st_mtime_ns))
+    return states

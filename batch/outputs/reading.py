@@ -1,0 +1,81 @@
+"""An output opened to be read: its ledger and its masks, while a run goes on or not. Nothing is written."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from batch.errors import OutputError, printable
+from batch.ledger.reader import LedgerReader
+from batch.outputs.archive_reader import ArchiveReader
+from batch.outputs.spec import FRAMINGS, Output
+from seglab.errors import ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class StoredMasks(Protocol):
+    """Masks by their names (with ``/``), read by any thread."""
+
+    def read(self, mask: str) -> bytes:
+        """Return a mask's file. Raises :class:`OSError`, :class:`FileNotFoundError` where it is not there."""
+
+    def where(self, mask: str) -> str:
+        """Return the path or URL that tells a person where a mask is."""
+
+    def names(self) -> Iterator[str]:
+        """Yield what looks like masks."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+def output_of(name: Path | str) -> Output:
+    """Return the output for a name: see :meth:`Output.of`. Raises :class:`OutputError` where it cannot be looked at."""
+    try:
+        return Output.of(name)
+    except OSError as error:
+        raise OutputError(
+            f"{printable(str(name))} cannot be read: {error.strerror or error}. Expected the output of a run, and the "
+            "right to read it. Check the path, or ask its owner for the right."
+        ) from error
+
+
+def ledger_of(name: Path | str) -> LedgerReader:
+    """Open the ledger of an output. Raises :class:`OutputError` where there is none."""
+    return LedgerReader(output_of(name).state)
+
+
+@contextlib.contextmanager
+def reading(output: Output) -> Iterator[tuple[StoredMasks, LedgerReader]]:
+    """Yield an output's masks and its ledger. Raises :class:`OutputError` where there is none."""
+    with LedgerReader(output.state) as ledger, contextlib.closing(_masks_of(output)) as masks:
+        yield masks, ledger
+
+
+def _masks_of(output: Output) -> StoredMasks:
+    if not output.is_archive:
+        return output.store()
+    path = Path(output.name)
+    return ArchiveReader(path, FRAMINGS[path.suffix.lower()](), output.state)
+
+
+def read_stored(masks: StoredMasks, mask: str) -> bytes:
+    """Return a mask's file. Raises :class:`ImageError` with the reason where there is none."""
+    try:
+        return masks.read(mask)
+    except FileNotFoundError as error:
+        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
+    except OSError as error:
+        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
+
+
+def stored_mask(masks: StoredMasks, mask: str) -> NDArray[np.uint8]:
+    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
+    from seglab.images.reader import read_mask
+
+    return read_mask(read_stored(masks, mask))

@@ -1,0 +1,169 @@
+"""Which mask belongs to which truth: by folders where they tell, else by id, and never by guess."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+
+from batch.errors import printable
+from seglab.data.layouts import LAYOUTS, PART_NAMES, part_of, truth_id
+from seglab.errors import DataError
+
+Folders = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MaskEntry:
+    """A mask to be scored, or an image that has none: ``relative`` is the mask's path below the output, or what it
+    would be; ``image`` its image's path, None where no ledger knows it.
+    """
+
+    relative: str
+    image: str | None = None
+    is_done: bool = True
+
+    @property
+    def id(self) -> str:
+        """What the image is called, wherever it lies."""
+        return truth_id(Path(self.image or self.relative))
+
+    @property
+    def shown(self) -> str:
+        """The name by which a person finds it."""
+        return printable(self.relative if self.is_done else self.image or self.relative)
+
+
+@dataclass(frozen=True)
+class TruthEntry:
+    """A truth mask: its ``path``, and the same ``relative`` to the folder that was named."""
+
+    path: Path
+    relative: str
+
+    @property
+    def id(self) -> str:
+        """The id it stands for."""
+        return truth_id(self.path)
+
+
+@dataclass
+class Matches:
+    """Pairs, and what has no partner."""
+
+    pairs: list[tuple[MaskEntry, TruthEntry]] = field(default_factory=list)
+    masks: list[MaskEntry] = field(default_factory=list)
+    truths: list[TruthEntry] = field(default_factory=list)
+
+
+def match(masks: Iterable[MaskEntry], truths: Iterable[TruthEntry]) -> Matches:
+    """Pair masks and truths of the same id.
+
+    Where an id is there several times, the folders have to tell: those of the mask below the output, or those of its
+    image, are the truth's (folders that only say "images" or "masks" do not count, and ``train`` is ``training``).
+    Raises :class:`DataError` where they do not, and where truth masks were taken for photographs.
+    """
+    by_id: dict[str, tuple[list[MaskEntry], list[TruthEntry]]] = defaultdict(lambda: ([], []))
+    for mask in masks:
+        by_id[mask.id][0].append(mask)
+    for truth in truths:
+        by_id[truth.id][1].append(truth)
+    found = Matches()
+    for id, (some_masks, some_truths) in by_id.items():
+        _require_photographs(some_masks, some_truths)
+        _match_group(id, some_masks, some_truths, found)
+    return found
+
+
+def _match_group(id: str, masks: list[MaskEntry], truths: list[TruthEntry], found: Matches) -> None:
+    if len(masks) == len(truths) == 1:
+        found.pairs.append((masks[0], truths[0]))
+        return
+    left_masks, left_truths = masks, truths
+    paired = []
+    for key in _keys(truths):
+        pairs = _told_by(key, left_masks, left_truths)
+        paired += pairs
+        left_masks = [mask for mask in left_masks if mask not in [pair[0] for pair in pairs]]
+        left_truths = [truth for truth in left_truths if truth not in [pair[1] for pair in pairs]]
+    if left_masks and left_truths and not paired:
+        raise DataError(_ambiguous(id, masks, truths))
+    found.pairs += paired
+    found.masks += left_masks
+    found.truths += left_truths
+
+
+Key = Callable[[MaskEntry | TruthEntry], Hashable]
+
+
+def _keys(truths: Sequence[TruthEntry]) -> list[Key]:
+    """Return what pairs are told by, best first: the folders below the output, then those of the photographs."""
+    depths = sorted({len(_folders(truth.relative)) for truth in truths} - {0}, reverse=True)
+
+    def by_image(depth: int) -> Key:
+        def key(entry: MaskEntry | TruthEntry) -> Hashable:
+            path = entry.relative if isinstance(entry, TruthEntry) else entry.image or entry.relative
+            folders = _folders(path)
+            fits = len(folders) == depth if isinstance(entry, TruthEntry) else len(folders) >= depth
+            return folders[-depth:] if fits else None
+
+        return key
+
+    return [lambda entry: _folders(entry.relative), *map(by_image, depths)]
+
+
+def _told_by(key: Key, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]) -> list[tuple[MaskEntry, TruthEntry]]:
+    """Return the pairs that alone have a key."""
+    by_key: dict[Hashable, tuple[list[MaskEntry], list[TruthEntry]]] = defaultdict(lambda: ([], []))
+    for mask in masks:
+        by_key[key(mask)][0].append(mask)
+    for truth in truths:
+        by_key[key(truth)][1].append(truth)
+    return [
+        (some_masks[0], some_truths[0])
+        for found, (some_masks, some_truths) in by_key.items()
+        if found is not None and len(some_masks) == len(some_truths) == 1
+    ]
+
+
+def _folders(path: str) -> Folders:
+    """Return the folders of a path that tell files apart: those that only say "images" or "masks" do not."""
+    return tuple(found for folder in PurePath(path).parts[:-1] if (found := _meaning(folder)))
+
+
+@functools.lru_cache(4096)
+def _meaning(folder: str) -> str:
+    """Return what a folder tells: the part of a data set, its name, or nothing."""
+    is_of_layout = any(layout.images.fullmatch(folder) or layout.truths.fullmatch(folder) for layout in LAYOUTS)
+    return part_of(Path(), Path(folder, "_")) if is_of_layout or folder.lower() in PART_NAMES else folder
+
+
+def _require_photographs(masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]) -> None:
+    """Raise :class:`DataError` where a truth mask is one of the images of the output."""
+    names = {truth.path.name for truth in truths}
+    paths = {os.path.realpath(truth.path) for truth in truths}
+    for mask in masks:
+        if mask.image and os.path.basename(mask.image) in names and os.path.realpath(mask.image) in paths:
+            raise DataError(
+                f"The truth masks themselves were segmented as photographs, among them {printable(mask.image)} "
+                f"(its mask: {mask.shown}); expected an output of photographs only. Name the folder of photographs as "
+                "the source, and run again into another output."
+            )
+
+
+def _ambiguous(id: str, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]) -> str:
+    names = " and ".join(mask.shown for mask in masks)
+    files = " and ".join(printable(truth.relative) for truth in truths)
+    kind = "image" if masks[0].image else "mask"
+    return (
+        f"{_number(len(masks), kind)} ({names}) and {_number(len(truths), 'truth mask')} ({files}) stand for "
+        f"{printable(id)}; expected one for one, or folders that tell which belong together. Give the truth masks the "
+        "folders of their images, or score each folder by itself."
+    )
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
