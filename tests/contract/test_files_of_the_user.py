@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.output_mark import LEDGER_NAME
 from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
 
+LEDGER_NAME = "ledger.sqlite"
 PATIENCE = 60.0
 
 

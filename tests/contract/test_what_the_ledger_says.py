@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from batch.output_mark import LEDGER_NAME
 from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
+
+LEDGER_NAME = "ledger.sqlite"
 
 
 def run(model_file: Path, *arguments: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
