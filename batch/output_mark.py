@@ -14,6 +14,8 @@ from pathlib import Path
 MARK_NAME = ".seg-batch"
 MARK_TEXT = "seg-batch wrote the pictures in this folder and below it; it does not take them for photographs.\n"
 LEDGER_NAME = "ledger.sqlite"
+LEDGER_SUFFIX = ".ledger"
+"""Of the folder that has the ledger of an archive of masks."""
 APPLICATION_ID = 0x5E61AB01
 APPLICATION_ID_AT = 68
 """Of SQLite's file format, section 1.3: four bytes, the highest first."""
@@ -38,6 +40,12 @@ def is_output(folder: str | Path) -> bool:
     return is_marked(folder) or _has_masks_beside(os.path.join(folder, LEDGER_NAME))
 
 
+def is_output_archive(path: str | Path) -> bool:
+    """Does a run write masks to this archive (or its ``.part``), as the ledger's folder beside it says?"""
+    ledger = os.path.join(os.fspath(path).removesuffix(".part") + LEDGER_SUFFIX, LEDGER_NAME)
+    return _is_ledger(ledger)
+
+
 def _has_masks_beside(ledger: str) -> bool:
     if not _is_ledger(ledger):
         return False
@@ -49,6 +57,8 @@ def _has_masks_beside(ledger: str) -> bool:
 
 
 def _is_ledger(path: str) -> bool:
+    if not os.path.isfile(path):  # opening a pipe would wait
+        return False
     try:
         with open(path, "rb") as file:
             header = file.read(100)

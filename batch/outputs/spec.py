@@ -11,6 +11,7 @@ from batch.errors import OutputError, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.ledger.writer import locked
+from batch.output_mark import LEDGER_SUFFIX
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
@@ -20,7 +21,6 @@ from batch.storage import is_url
 from seglab.errors import ConfigError
 
 FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}
-LEDGER_SUFFIX = ".ledger"
 
 
 @dataclass(frozen=True)
