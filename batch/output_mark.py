@@ -49,8 +49,10 @@ def is_output_archive(path: str | Path) -> bool:
 def _has_masks_beside(ledger: str) -> bool:
     if not _is_ledger(ledger):
         return False
+    # Without a log beside it nothing but the file counts, and "immutable" leaves no files behind.
+    mode = "mode=ro" if os.path.exists(f"{ledger}-wal") else "immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?{mode}", uri=True)) as connection:
             return connection.execute("SELECT 1 FROM meta WHERE key = 'masks'").fetchone() is None
     except sqlite3.Error:  # in use, or damaged: it is a ledger
         return True

@@ -85,7 +85,9 @@ class FolderSource:
             if aside is not None:
                 report.set_aside[aside] += 1
             return aside is None
-        return match is Match.NAMED or (folder.aside is None and self._is_found(folder, name, report))
+        if match is Match.NAMED and reason_to_leave_out(name) is None:
+            return True
+        return self._is_found(folder, name, report)
 
     def _match(self, folder: Folder, name: str) -> Match:
         return Match.FITS if self.pattern is None else self.pattern.match((*folder.parts, name))
@@ -100,8 +102,8 @@ class FolderSource:
         if self._is_output_archive(folder, name):
             report.outputs.append(path)
             return False
-        is_image, reason = False, reason_to_leave_out(name)
-        if reason is None and not is_no_photograph(name):
+        is_image, reason = False, None if folder.aside else reason_to_leave_out(name)
+        if reason is None and not (folder.aside or is_no_photograph(name)):
             is_image, reason = recognised(path)
         if reason is not None:
             report.leave_out(reason, path)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from batch.sources.left_out import READ_ARCHIVES
 
 ANY_DEPTH = "**"
-LAST_SUFFIXES = sorted({os.path.splitext(suffix)[1] for suffix in READ_ARCHIVES})
+LAST_SUFFIXES = sorted({f".{suffix.rpartition('.')[2]}" for suffix in READ_ARCHIVES})
 
 
 class Match(enum.Enum):

@@ -108,15 +108,18 @@ def is_other_photograph(name: str) -> bool:
 
 
 def is_no_photograph(name: str) -> bool:
-    """Does the name tell that this is nothing of ours?"""
+    """Does the name tell that this is nothing of ours, as ``table.csv``, ``table.csv.gz`` and ``paper.pdf.part`` do?"""
     lower = name.lower()
-    return os.path.splitext(lower)[1] in NO_PHOTOGRAPHS or lower in NO_PHOTOGRAPHS_BY_NAME
+    stem, suffix = os.path.splitext(lower)
+    if suffix in COMPRESSED or suffix in UNFINISHED:
+        suffix = os.path.splitext(stem)[1]
+    return suffix in NO_PHOTOGRAPHS or lower in NO_PHOTOGRAPHS_BY_NAME
 
 
 def _reason_by_inner_name(lower: str) -> str | None:
     """Return the reason of ``photo.jpg.part`` and ``photo.bmp.gz``; there is none for ``table.csv.gz``."""
     inner, suffix = os.path.splitext(lower)
-    if is_no_photograph(inner):
+    if is_no_photograph(lower):
         return None
     if suffix in UNFINISHED:
         return DOWNLOADS
