@@ -7,6 +7,7 @@ import itertools
 import time
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import OutputError, cannot_write
@@ -267,8 +268,9 @@ def _task(entry: Claimed, *, redraw: bool = False) -> Task:
 def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
     require_apart(settings.sources, output.name)
-    folders = [output.folder, output.state, settings.overlays, settings.probs]
-    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
+    archive = Path(output.name) if output.is_archive else None
+    excluded = [output.folder, archive, settings.overlays, settings.probs]
+    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, excluded), settings.files_from)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

@@ -1,7 +1,7 @@
 """Where images come from: folders, files, patterns, archives, lists of files, URLs, and what comes by standard input.
 
-What is named one by one is taken whatever its suffix; an archive that is named, by a pattern as well, is opened; one that
-lies in a folder is left out, and said.
+What is named one by one is taken whatever its suffix; an archive that is named, by a pattern as well, is opened; one
+that lies in a folder is left out, and said.
 """
 
 from __future__ import annotations

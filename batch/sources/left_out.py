@@ -71,6 +71,9 @@ HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 READ_ARCHIVES_BEGIN = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
 OTHER_ARCHIVES_BEGIN = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
 
+BARE_DICOM = re.compile(rb"[\x02\x08]\0[\x00-\x20]\0([A-Z]{2}|[\x00-\x40]\0\0\0)", re.DOTALL)
+"""How a data set of DICOM begins without the header of a file (PS3.10): a first element of group 2 or 8."""
+
 ARCHIVES = "archives in a folder; name them as sources"
 INNER_ARCHIVES = "archives inside an archive; unpack the outer one, and name them as sources"
 UNREAD_ARCHIVES = "archives of a kind that is not read; unpack them"
@@ -78,6 +81,7 @@ SPLIT_ARCHIVES = "parts of archives; join and unpack them"
 NAMELESS_ARCHIVES = "archives without their suffix; call them .zip or .tar, and name them as sources"
 COMPRESSED_PHOTOGRAPHS = "compressed files that may be photographs; unpack them"
 DOWNLOADS = "unfinished downloads or copies; finish them or remove them"
+BARE = "DICOM data sets without a file's header; export them again as DICOM files (with DICM at byte 128)"
 CLOSED = "files without a known suffix that cannot be read; check their rights"
 
 
@@ -169,6 +173,8 @@ def _reason_by_content(beginning: bytes) -> str | None:
     for magic, suffix in OTHER_PHOTOGRAPHS_BEGIN:
         if beginning.startswith(magic):
             return _not_read(suffix)
+    if BARE_DICOM.match(beginning):
+        return BARE
     if beginning.startswith(READ_ARCHIVES_BEGIN) or beginning[257:262] == b"ustar":
         return NAMELESS_ARCHIVES
     return UNREAD_ARCHIVES if beginning.startswith(OTHER_ARCHIVES_BEGIN) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from batch.errors import SourceError, printable
-from batch.output_mark import is_output
+from batch.output_mark import is_output, is_output_archive
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
 
 
@@ -57,6 +57,13 @@ class Opening:
             raise SourceError(
                 f"{printable(source)} lies in {printable(output)}, where seg-batch writes pictures; expected "
                 "photographs, not masks or overlays. Name another source; photographs have to be moved out of there."
+            )
+
+    def require_no_output_archive(self, source: str, path: str) -> None:
+        """The same for an archive at ``path``. Raises :class:`SourceError`."""
+        if is_output_archive(path) or Path(path) in self.excluded:
+            raise SourceError(
+                f"{printable(source)} holds masks that seg-batch wrote; expected photographs. Name another source."
             )
 
     def output_around(self, folder: str) -> str | None:
