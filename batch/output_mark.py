@@ -21,6 +21,8 @@ output: {owner}
 """
 OWNER = re.compile(r"^output: (\w+)$", re.MULTILINE)
 LEDGER_NAME = "ledger.sqlite"
+LEDGER_SUFFIX = ".ledger"
+"""Of the folder that has the ledger of an archive of masks."""
 APPLICATION_ID = 0x5E61AB01
 APPLICATION_ID_AT = 68
 """Of SQLite's file format, section 1.3: four bytes, the highest first."""
@@ -54,17 +56,27 @@ def is_output(folder: str | Path) -> bool:
     return is_marked(folder) or _has_masks_beside(os.path.join(folder, LEDGER_NAME))
 
 
+def is_output_archive(path: str | Path) -> bool:
+    """Does a run write masks to this archive (or its ``.part``), as the ledger's folder beside it says?"""
+    ledger = os.path.join(os.fspath(path).removesuffix(".part") + LEDGER_SUFFIX, LEDGER_NAME)
+    return _is_ledger(ledger)
+
+
 def _has_masks_beside(ledger: str) -> bool:
     if not _is_ledger(ledger):
         return False
+    # Without a log beside it nothing but the file counts, and "immutable" leaves no files behind.
+    mode = "mode=ro" if os.path.exists(f"{ledger}-wal") else "immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?{mode}", uri=True)) as connection:
             return connection.execute("SELECT 1 FROM meta WHERE key = 'masks'").fetchone() is None
     except sqlite3.Error:  # in use, or damaged: it is a ledger
         return True
 
 
 def _is_ledger(path: str) -> bool:
+    if not os.path.isfile(path):  # opening a pipe would wait
+        return False
     try:
         with open(path, "rb") as file:
             header = file.read(100)

@@ -15,6 +15,7 @@ TORCH_FREE = {
     "seglab": (
         "cli",
         "cli_support",
+        "data.conventions",
         "data.inspection",
         "data.layouts",
         "data.pairs",

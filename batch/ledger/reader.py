@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from batch.errors import OutputError, printable
-from batch.ledger.readonly import connect_readonly
+from batch.ledger.readonly import connect_readonly, peek
 from batch.ledger.records import RunRecord
-from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, encode, ledger_path
+from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, encode, ledger_path, require_utf8
 from batch.naming import DEFAULT_NAME, NameTemplate, clash_key
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
@@ -131,10 +131,6 @@ class LedgerReader:
         text = f"SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND (status <> 'failed' OR {self._mask} NOT NULL)"
         return next(self._query(text, (encode(clash_key(name)),)), None) is not None
 
-    def masks(self) -> str | None:
-        """Return where the masks are; None: beside the ledger."""
-        return self._meta(MASKS)
-
     def template(self) -> NameTemplate:
         """Return how masks are named."""
         return NameTemplate(self._meta("name_template") or DEFAULT_NAME)
@@ -184,12 +180,28 @@ class LedgerReader:
             yield from cursor.execute(sql, parameters)
 
 
+def masks_of(folder: Path) -> str | None:
+    """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it.
+
+    Raises :class:`batch.errors.OutputError` for what is no ledger of ours.
+    """
+    path = ledger_path(folder)
+    if not path.is_file() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
+        return None
+    with _reading_errors(path), contextlib.closing(peek(path)) as connection:
+        connection.text_factory = decode
+        _require_ours(connection, path)
+        row = connection.execute("SELECT value FROM meta WHERE key = ?", (MASKS,)).fetchone()
+        return None if row is None else str(row[0])
+
+
 def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
     number, path, mask, height, width, area, x0, y0, x1, y1, sha256 = row
     return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), sha256)
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    require_utf8()
     with _reading_errors(path):
         if not path.is_file():
             raise OutputError(

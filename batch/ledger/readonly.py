@@ -52,6 +52,20 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     raise problem
 
 
+def peek(path: Path) -> sqlite3.Connection:
+    """Open a database for what never changes once it is there: no copy is made of one that nobody writes to.
+
+    Raises as :func:`connect_readonly`.
+    """
+    path = Path(os.path.realpath(path))
+    if _has_content(_beside(path, "-wal")):
+        return connect_readonly(path)
+    try:
+        return _opened(path, "immutable=1")
+    except sqlite3.OperationalError:  # somebody begins to write
+        return connect_readonly(path)
+
+
 def _opened(path: Path, how: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.as_uri()}?{how}", uri=True, timeout=TIMEOUT, check_same_thread=False)
     try:

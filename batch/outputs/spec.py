@@ -8,8 +8,8 @@ from pathlib import Path
 
 from batch.errors import printable
 from batch.ledger.lock import locked
-from batch.ledger.reader import LedgerReader
-from batch.ledger.schema import ledger_path
+from batch.ledger.reader import masks_of
+from batch.output_mark import LEDGER_SUFFIX
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
@@ -19,7 +19,6 @@ from batch.storage import is_url
 from seglab.errors import ConfigError
 
 FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}
-LEDGER_SUFFIX = ".ledger"
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Output:
                 "folder."
             )
         if not is_url(text):
-            if state is None and (masks := _masks_of(Path(text))) is not None:
+            if state is None and (masks := masks_of(Path(text))) is not None:
                 return cls(masks, Path(text))
             beside = Path(text + LEDGER_SUFFIX) if _framing_of(text) else Path(text)
             return cls(text, state or beside)
@@ -90,12 +89,3 @@ class Output:
 
 def _framing_of(name: str) -> type[Framing] | None:
     return None if Path(name).is_dir() else FRAMINGS.get(Path(name).suffix.lower())
-
-
-def _masks_of(folder: Path) -> str | None:
-    """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it."""
-    path = ledger_path(folder)
-    if not path.is_file() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
-        return None
-    with LedgerReader(folder) as ledger:
-        return ledger.masks()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from batch.errors import printable
-from seglab.data.layouts import LAYOUTS, PART_NAMES, part_of, truth_id
+from seglab.data.conventions import LAYOUTS
+from seglab.data.layouts import PART_NAMES, part_of, truth_id
 from seglab.errors import DataError
 
 Folders = tuple[str, ...]

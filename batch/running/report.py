@@ -142,6 +142,7 @@ def passed_over(found: SourceReport) -> list[str]:
     if found.hidden:
         lines.append(f"passed over: {found.hidden} hidden files and folders")
     lines += [f"passed over: output folder {printable(path)}" for path in found.outputs]
+    lines += [f"taken because it was named: {sentence}" for sentence in found.named_anyway]
     lines += [f"passed over: folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
     return lines
 

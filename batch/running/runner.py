@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Collection, Generator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import OutputError, cannot_write
@@ -318,8 +319,9 @@ def _task(entry: Claimed, *, redraw: bool = False) -> Task:
 def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
     require_outside(settings.source_names, output.name)
-    folders = [output.folder, output.state, settings.overlays, settings.probs]
-    return Sources(settings.source_names, IMAGE_SUFFIXES, filter(None, folders), settings.list_names)
+    archive = Path(output.name) if output.is_archive else None
+    excluded = [output.folder, archive, settings.overlays, settings.probs]
+    return Sources(settings.source_names, IMAGE_SUFFIXES, filter(None, excluded), settings.list_names)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

@@ -134,6 +134,7 @@ def open_archive(source: str, opening: Opening) -> ArchiveSource | None:
         return None
     path = named_path(source)
     opening.require_outside(source, os.path.dirname(path))
+    opening.require_no_output_archive(source, path)
     return ArchiveSource(Origin(source, path, stem(path)), opening.suffixes)
 
 

@@ -1,7 +1,7 @@
 """Where images come from: folders, files, patterns, archives, lists of files, URLs, and what comes by standard input.
 
-What is named one by one is taken whatever its suffix; an archive that is named is opened, one that lies in a folder is
-passed over like any file that is no image.
+What is named one by one is taken whatever its suffix; an archive that is named, by a pattern as well, is opened; one
+that lies in a folder is left out, and said.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from batch.errors import SourceError, printable
 from batch.sources.archive import open_archive
 from batch.sources.file import open_file
 from batch.sources.file_list import ListSource
-from batch.sources.folder import open_folder, open_pattern
+from batch.sources.folder import expanded, open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
 from batch.sources.remote import open_url
 from batch.sources.source import Kind, Opening, Source
@@ -54,7 +54,9 @@ class Sources:
         opening = Opening(suffixes, [path.resolve() for path in excluded])
         self._sources: list[Source] = []
         refused: list[SourceError] = []
-        for open_one, name in [(_open, name) for name in sources] + [(_list, name) for name in files_from]:
+        for open_one, name in [(_open, name) for name in expanded(sources, opening, self.report)] + [
+            (_list, name) for name in files_from
+        ]:
             try:
                 self._sources.append(open_one(name, opening))
             except SourceError as error:

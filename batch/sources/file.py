@@ -30,7 +30,9 @@ def open_file(source: str, opening: Opening) -> FileSource | None:
     """Return the file of this name."""
     if not os.path.lexists(source):
         return None
-    opening.require_outside(source, os.path.dirname(named_path(source)))
+    folder = os.path.dirname(named_path(source))
+    opening.require_outside(source, folder)
+    opening.require_no_output(source, folder)
     return FileSource(Origin(source), named_path(source))
 
 

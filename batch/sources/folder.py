@@ -1,103 +1,134 @@
 """Folders, walked lazily and always in the same order: files before sub-folders, each sorted by name.
 
-Hidden files and files without an image's suffix are passed over and counted, so that nothing is silent.
+What is no photograph is passed over and counted, so that nothing is silent; what may be one is counted apart.
 """
 
 from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from batch.errors import SourceError, printable
-from batch.output_mark import LEDGER_NAME, MARK_NAME, is_output
-from batch.sources.glob import Pattern
+from batch.output_mark import is_output_archive
+from batch.sources.archive import is_archive
+from batch.sources.archive import stem as stem_of_archive
+from batch.sources.data_sets import archive_kind, kind_beside
+from batch.sources.glob import Match, Pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
+from batch.sources.left_out import is_no_photograph, is_other_photograph, reason_to_leave_out, recognised
 from batch.sources.source import Opening
+from batch.sources.walk import Folder, Listing, Walk, kind_of_named, unreadable
 
-
-@dataclass(frozen=True)
-class _Folder:
-    path: str
-    parts: tuple[str, ...]
-    by_link: bool = False
+SHOWN = 3
+"""Kinds of files that are named where a pattern matches nothing."""
 
 
 @dataclass(frozen=True)
 class FolderSource:
     """All images below the folder ``origin.root``, or those that a ``pattern`` names.
 
-    ``excluded`` folders, and output folders of other runs, are not walked into.
+    Output folders of this run (in ``opening``) and of others are not walked into, nor are truth masks of data sets
+    taken, unless the pattern names their folder.
     """
 
     origin: Origin
-    suffixes: frozenset[str]
-    excluded: Collection[Path] = ()
+    opening: Opening
     pattern: Pattern | None = None
 
+    @property
+    def _walk(self) -> Walk:
+        return Walk(self.origin.named, self.origin.root, self.opening, self.pattern)
+
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images, looked at."""
+        """Yield the images, looked at. Raises :class:`SourceError` where the folder itself cannot be read."""
+        if self.pattern is None and (kind := kind_of_named(self.origin.root, self.opening.suffixes)) is not None:
+            report.named_anyway.append(f"{printable(self.origin.named)} holds {kind}")
         for path, relative in self._files(report):
             yield file_ref(path, relative, self.origin)
 
     def names(self) -> Iterator[str]:
-        """Yield the images' paths, without looking at any."""
+        """Yield the images' paths, without looking at any. Raises as :meth:`items`."""
         return (path for path, _ in self._files(SourceReport()))
+
+    def archives(self, report: SourceReport) -> Iterator[str]:
+        """Yield the paths of the archives that the pattern names. Raises as :meth:`items`."""
+        for folder, listing in self._walk.folders(report):
+            names = [name for name in listing.files if is_archive(name) and self._match(folder, name) is not Match.NO]
+            stems = [stem_of_archive(name) for name in names]
+            for name, stem in zip(names, stems, strict=True):
+                if self._is_output_archive(folder, name):
+                    report.outputs.append(os.path.join(folder.path, name))
+                elif (kind := archive_kind(stem, stems)) is not None:
+                    report.set_aside[f"archives of {kind}"] += 1
+                else:
+                    yield os.path.join(folder.path, name)
 
     def _files(self, report: SourceReport) -> Iterator[tuple[str, str]]:
         """Yield (absolute path, relative path)."""
-        for folder, names in self._walk(report):
-            for name in names:
-                if self._wanted((*folder.parts, name)):
+        for folder, listing in self._walk.folders(report):
+            for name in listing.files:
+                if self._is_wanted(folder, name, listing, report):
                     yield os.path.join(folder.path, name), "/".join((*folder.parts, name))
-                else:
-                    report.others[suffix_of(name)] += 1
 
-    def _wanted(self, parts: tuple[str, ...]) -> bool:
-        fits = suffix_of(parts[-1]) in self.suffixes
-        return fits if self.pattern is None else self.pattern.matches(parts, fits)
+    def _is_wanted(self, folder: Folder, name: str, listing: Listing, report: SourceReport) -> bool:
+        """Is this an image of the source? What is none is reported."""
+        suffix = suffix_of(name)
+        is_image, match = suffix in self.opening.suffixes, self._match(folder, name)
+        if match is Match.NO:
+            (report.unmatched if is_image or is_other_photograph(name) else report.others)[suffix] += 1
+            return False
+        if is_image:
+            aside = folder.aside or self._kind_beside(name, listing)
+            if aside is not None:
+                report.set_aside[aside] += 1
+            return aside is None
+        if match is Match.NAMED and reason_to_leave_out(name) is None:
+            return True
+        return self._is_found(folder, name, report)
 
-    def _walk(self, report: SourceReport) -> Iterator[tuple[_Folder, list[str]]]:
-        """Yield each folder with the names of its files; one that a link leads to only if it was not seen before.
+    def _match(self, folder: Folder, name: str) -> Match:
+        return Match.FITS if self.pattern is None else self.pattern.match((*folder.parts, name))
 
-        So loops end.
-        """
-        seen: set[tuple[int, int]] = set()
-        stack = [_Folder(self.origin.root, ())]
-        while stack:
-            folder = stack.pop()
-            try:
-                listing = _Listing.of(folder.path)
-            except OSError as error:
-                report.unreadable.append(f"{printable(folder.path)}: {error.strerror}")
-                continue
-            by_link = folder.by_link or os.path.islink(folder.path)
-            if by_link and listing.id in seen:
-                report.repeated_folders.append(folder.path)
-                continue
-            seen.add(listing.id)
-            if self._is_output(folder, listing):
-                report.outputs.append(folder.path)
-                continue
-            report.hidden += listing.hidden
-            yield folder, listing.files
-            for name in listing.folders:
-                parts = (*folder.parts, name)
-                if self.pattern is None or self.pattern.may_lead(parts):
-                    stack.append(_Folder(os.path.join(folder.path, name), parts, by_link))
+    def _kind_beside(self, name: str, listing: Listing) -> str | None:
+        kind = kind_beside(name, listing.has, self.opening.suffixes)
+        return None if kind and self.pattern and self.pattern.names_suffix_of(name) else kind
 
-    def _is_output(self, folder: _Folder, listing: _Listing) -> bool:
-        may_be = listing.is_marked or LEDGER_NAME in listing.files
-        return (may_be and is_output(folder.path)) or Path(os.path.realpath(folder.path)) in self.excluded
+    def _is_found(self, folder: Folder, name: str, report: SourceReport) -> bool:
+        """Is a file without an image's suffix an image? What is none is reported."""
+        path = os.path.join(folder.path, name)
+        if self._is_output_archive(folder, name):
+            report.outputs.append(path)
+            return False
+        is_image, reason = False, None if folder.aside else reason_to_leave_out(name)
+        if reason is None and not (folder.aside or is_no_photograph(name)):
+            is_image, reason = recognised(path)
+        if reason is not None:
+            report.leave_out(reason, path)
+        elif not is_image:
+            report.others[suffix_of(name)] += 1
+        return is_image
+
+    def _is_output_archive(self, folder: Folder, name: str) -> bool:
+        if not is_archive(name.removesuffix(".part")):
+            return False
+        path = os.path.join(folder.real, name)
+        return is_output_archive(path) or Path(path.removesuffix(".part")) in self.opening.excluded
 
 
 def open_folder(source: str, opening: Opening) -> FolderSource | None:
     """Return the folder of this name."""
-    if not os.path.isdir(source):
+    try:
+        is_folder = os.path.isdir(source)
+        if not is_folder:
+            os.stat(source)
+    except PermissionError as error:
+        raise unreadable(source, source, error) from error
+    except (OSError, ValueError):
         return None
-    return _opened(source, source, opening)
+    return _opened(source, source, opening) if is_folder else None
 
 
 def open_pattern(source: str, opening: Opening) -> FolderSource | None:
@@ -106,48 +137,55 @@ def open_pattern(source: str, opening: Opening) -> FolderSource | None:
         return None
     pattern = Pattern.of(source)
     folder = _opened(source, pattern.folder, opening, pattern)
-    if next(folder.names(), None) is None:
-        raise SourceError(f"No image matches {printable(source)}; expected at least one. Check the pattern.")
+    report = SourceReport()
+    if next(folder._files(report), None) is None:
+        raise SourceError(_nothing_matches(source, report))
     return folder
+
+
+def expanded(sources: Sequence[str], opening: Opening, report: SourceReport) -> Iterator[str]:
+    """Yield the sources; for a pattern that names archives (``set/*.zip``), these."""
+    for source in sources:
+        found = False
+        for path in _archives_of(source, opening, report):
+            found = True
+            yield path
+        if not found:
+            yield source
+
+
+def _archives_of(source: str, opening: Opening, report: SourceReport) -> Iterator[str]:
+    if not glob.has_magic(source) or "://" in source or os.path.lexists(source):
+        return
+    pattern = Pattern.of(source)
+    if not pattern.names_archives:
+        return
+    try:
+        yield from _opened(source, pattern.folder, opening, pattern).archives(report)
+    except SourceError:  # said when the pattern is opened
+        return
 
 
 def _opened(source: str, folder: str, opening: Opening, pattern: Pattern | None = None) -> FolderSource:
     root = os.path.realpath(folder)
     opening.require_outside(source, root)
-    origin = Origin(source, root, os.path.basename(os.path.abspath(folder)))
-    return FolderSource(origin, opening.suffixes, opening.excluded, pattern)
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """One folder: files sorted, folders sorted backwards (for a stack)."""
-
-    id: tuple[int, int]
-    files: list[str]
-    folders: list[str]
-    hidden: int
-    is_marked: bool
-
-    @classmethod
-    def of(cls, path: str) -> _Listing:
-        state = os.stat(path)
-        files: list[str] = []
-        folders: list[str] = []
-        hidden, is_marked = 0, False
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    hidden += 1
-                    is_marked |= entry.name == MARK_NAME
-                else:
-                    (folders if _is_folder(entry) else files).append(entry.name)
-        files.sort()
-        folders.sort(reverse=True)
-        return cls((state.st_dev, state.st_ino), files, folders, hidden, is_marked)
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+    opening.require_no_output(source, root)
     try:
-        return entry.is_dir()
-    except OSError:  # a link in a circle with itself: the item will fail with the reason
-        return False
+        os.scandir(root).close()
+    except OSError as error:
+        raise unreadable(source, root, error) from error
+    return FolderSource(Origin(source, root, os.path.basename(os.path.abspath(folder))), opening, pattern)
+
+
+def _nothing_matches(source: str, report: SourceReport) -> str:
+    """Return why a pattern gives nothing, as far as can be told."""
+    found = [
+        *report.unreadable,
+        *(f"{count} {reason}" for reason, count in report.left_out.items()),
+        *(f"{count} {kind}" for kind, count in report.set_aside.items()),
+        *(f"output folder {printable(path)}" for path in report.outputs),
+        *([f"{sum(report.unmatched.values())} images with other names"] if report.unmatched else []),
+    ]
+    instead = f" Found instead: {'; '.join(found[:SHOWN])}." if found else ""
+    check = "Check the rights." if report.unreadable else "Check the pattern."
+    return f"No image matches {printable(source)}; expected at least one.{instead} {check}"

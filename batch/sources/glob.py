@@ -1,16 +1,31 @@
 """Glob patterns, for shells that did not expand them: ``data/**/*.jpg``.
 
 The standard library's recursive glob follows links in circles; here the pattern is only matched, and the walk is ours.
+Suffixes match in any case, as cameras write ``.JPG``; other names as the file system has them. A part of a pattern that
+is there by that name (``photos [2019]``) is no pattern.
 """
 
 from __future__ import annotations
 
+import enum
 import fnmatch
 import glob
 import os
+import unicodedata
 from dataclasses import dataclass
 
+from batch.sources.left_out import READ_ARCHIVES
+
 ANY_DEPTH = "**"
+LAST_SUFFIXES = sorted({f".{suffix.rpartition('.')[2]}" for suffix in READ_ARCHIVES})
+
+
+class Match(enum.Enum):
+    """How a pattern means a file: not at all; wherever it fits, so that the suffix decides; or by its own suffix."""
+
+    NO = enum.auto()
+    FITS = enum.auto()
+    NAMED = enum.auto()
 
 
 @dataclass(frozen=True)
@@ -24,24 +39,37 @@ class Pattern:
     def of(cls, text: str) -> Pattern:
         """Split a pattern into the folder to walk and the components to match."""
         parts = os.path.abspath(text).split(os.sep)
-        first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-        return cls(os.sep.join(parts[:first]) or os.sep, tuple(parts[first:]))
+        end = next(index for index in range(len(parts)) if _is_magic(parts, index))
+        return cls(os.sep.join(parts[:end]) or os.sep, tuple(parts[end:]))
 
-    def matches(self, parts: tuple[str, ...], is_image: bool) -> bool:
-        """Is the file at ``parts`` below the folder meant? As by a shell: itself, or by a folder above it.
-
-        What is not named with its suffix (``*.dat``) must have an image's: ``is_image``.
-        """
-        itself = _match(parts, self.parts)
-        if itself and self._names_suffix:
-            return True
-        return is_image and (itself or any(_match(parts[:end], self.parts) for end in range(1, len(parts))))
+    def match(self, parts: tuple[str, ...]) -> Match:
+        """Is the file at ``parts`` below the folder meant? As by a shell: itself, or by a folder above it."""
+        if _match(parts, self.parts, is_file=True):
+            return Match.NAMED if self._names_suffix else Match.FITS
+        above = any(_match(parts[:end], self.parts, is_file=False) for end in range(1, len(parts)))
+        return Match.FITS if above else Match.NO
 
     def may_lead(self, parts: tuple[str, ...]) -> bool:
         """Can the folder at ``parts`` hold what is meant?"""
-        return all(
-            fnmatch.fnmatchcase(part, wanted) for part, wanted in zip(parts, self._before_any_depth, strict=False)
-        )
+        return all(_fits(part, wanted) for part, wanted in zip(parts, self._before_any_depth, strict=False))
+
+    def names(self, name: str) -> bool:
+        """Does a component name this folder or file, and not just anything (``*``)?"""
+        return any(set(part) - {"*", "?"} and _fits(name, part) for part in self.parts)
+
+    def names_suffix_of(self, name: str) -> bool:
+        """Does the last component say how this file's stem ends: ``*_superpixels.png``?"""
+        ending = os.path.splitext(self.parts[-1])[0].rpartition("*")[2]
+        return bool(ending) and os.path.splitext(name)[0].endswith(ending) and self.names(name)
+
+    @property
+    def names_archives(self) -> bool:
+        """Is it archives that are meant: ``*.zip``, ``*.tar.*``?"""
+        last = self.parts[-1].lower()
+        suffix = os.path.splitext(last)[1]
+        if not any(character.isalnum() for character in suffix):
+            return ".tar." in last
+        return any(fnmatch.fnmatchcase(known, suffix) for known in LAST_SUFFIXES)
 
     @property
     def _before_any_depth(self) -> tuple[str, ...]:
@@ -54,9 +82,46 @@ class Pattern:
         return bool(suffix) and not glob.has_magic(suffix)
 
 
-def _match(parts: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+def _is_magic(parts: list[str], index: int) -> bool:
+    return glob.has_magic(parts[index]) and not os.path.lexists(os.sep.join(parts[: index + 1]))
+
+
+def _match(parts: tuple[str, ...], wanted: tuple[str, ...], *, is_file: bool) -> bool:
     if not wanted:
         return not parts
     if wanted[0] == ANY_DEPTH:
-        return any(_match(parts[skip:], wanted[1:]) for skip in range(len(parts) + 1))
-    return bool(parts) and fnmatch.fnmatchcase(parts[0], wanted[0]) and _match(parts[1:], wanted[1:])
+        return any(_match(parts[skip:], wanted[1:], is_file=is_file) for skip in range(len(parts) + 1))
+    if not parts:
+        return False
+    fits = _file_fits if is_file and len(parts) == 1 else _fits
+    return fits(parts[0], wanted[0]) and _match(parts[1:], wanted[1:], is_file=is_file)
+
+
+def _fits(name: str, wanted: str) -> bool:
+    """Does a name match a component? One with brackets also means itself; accents may be written in either way."""
+    if name.isascii():
+        return fnmatch.fnmatch(name, wanted) or name == wanted
+    name, wanted = unicodedata.normalize("NFC", name), unicodedata.normalize("NFC", wanted)
+    return fnmatch.fnmatch(name, wanted) or name == wanted
+
+
+def _file_fits(name: str, wanted: str) -> bool:
+    """Does a file's name match, its suffix in any case?"""
+    if _fits(name, wanted):
+        return True
+    lower = _with_lower_suffix(wanted)
+    stem, suffix = _split(name)
+    return any(_fits(stem + as_written, lower) for as_written in (suffix.lower(), suffix.upper()))
+
+
+def _with_lower_suffix(name: str) -> str:
+    stem, suffix = _split(name)
+    return stem + suffix.lower()
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split off the suffix; that of ``photos.tar.gz`` is two."""
+    stem, suffix = os.path.splitext(name)
+    if stem.lower().endswith(".tar"):
+        return stem[:-4], stem[-4:] + suffix
+    return stem, suffix

@@ -59,7 +59,8 @@ class SourceReport:
 
     Rightly so: ``others``, files that are no photographs, by suffix; ``unmatched``, images that a pattern leaves out,
     by suffix; ``set_aside``, files of data sets that are not their photographs, by kind; ``hidden`` files and folders;
-    ``outputs`` of runs; ``repeated_folders``, by links.
+    ``outputs`` of runs; ``repeated_folders``, by links. ``named_anyway``: what was taken, for it was named, and is
+    hardly photographs: a sentence each.
 
     Against the user's will: ``left_out``, photographs and what may hold some, by reason (see :meth:`leave_out`), with
     ``examples`` of their paths; ``unreadable``, sources and parts of them, with the reason; ``without_images``, sources
@@ -72,6 +73,7 @@ class SourceReport:
     hidden: int = 0
     outputs: list[str] = field(default_factory=list)
     repeated_folders: list[str] = field(default_factory=list)
+    named_anyway: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)

@@ -1,16 +1,93 @@
-"""Which files are left out though they are, or may hold, photographs: they are counted apart, with what to do."""
+"""What a file is that has no image's suffix: nothing of ours, or a photograph (or what may hold some) that is left out.
+
+By its name first; what a name does not tell (``IM000001``, ``photo.jpg.1``) its first bytes do. What is left out is
+counted apart, with what to do.
+"""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 
 READ_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-OTHER_ARCHIVES = (".7z", ".rar", ".tar.zst", ".tzst", ".tar.lz4", ".tar.lz", ".tar.lzma", ".zst", ".gz", ".bz2", ".xz")
-OTHER_PHOTOGRAPHS = (
-    ".heic", ".heif", ".avif", ".gif", ".jp2", ".j2k", ".jpx", ".jxl", ".jxr",
-    ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw",
-    ".psd", ".svs", ".ndpi", ".mrxs", ".tga", ".ppm", ".pnm", ".pgm",
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz4", ".lz", ".z")
+"""Of one file, or of a tar."""
+OTHER_ARCHIVES = (
+    ".7z", ".rar", ".zipx", ".iso", ".dmg", ".cab", ".arj", ".lzh", ".lha", ".ace", ".sit", ".sitx", ".cpio", ".wim",
+    ".tzst", ".tbz", ".tb2", ".tlz", ".taz",
 )  # fmt: skip
+PARTS_OF_ARCHIVES = re.compile(
+    r".*(\.z\d\d|\.r\d\d|\.(zip|7z|rar|tgz|tar|tar\.(gz|bz2|xz|zst))\.(\d{2,}|part\w+|[a-z]{2}))", re.DOTALL
+)
+"""As 7-Zip, WinZip, WinRAR and ``split`` call them."""
+OTHER_PHOTOGRAPHS = (
+    ".heic", ".heics", ".heif", ".hif", ".avif", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr",
+    ".wdp", ".hdp", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef",
+    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
+    ".psd", ".psb", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tga", ".pcx", ".ppm", ".pnm", ".pgm",
+)  # fmt: skip
+UNFINISHED = (".crdownload", ".part", ".partial", ".filepart", ".download", ".opdownload", ".!ut", ".!qb")
+"""Of downloads, as browsers and copying programs call them."""
+MAYBE_UNFINISHED = (".tmp", ".temp")
+NO_PHOTOGRAPHS = frozenset(
+    {
+        ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".md", ".rst", ".rtf", ".tex",
+        ".html", ".htm", ".css", ".js", ".ts", ".log", ".ini", ".cfg", ".conf", ".doc", ".docx", ".odt", ".xls",
+        ".xlsx", ".ods", ".ppt", ".pptx", ".odp", ".pdf", ".ps", ".eps", ".svg", ".svgz", ".emz", ".ai", ".epub",
+        ".docm", ".dotx", ".xlsm", ".xlsb", ".vsdx", ".odg", ".pages", ".numbers", ".kmz", ".cbz", ".eml", ".msg",
+        ".pst", ".vcf", ".ics", ".url", ".lnk", ".py", ".pyc", ".ipynb", ".r", ".rdata", ".rds", ".m", ".mat",
+        ".c", ".h", ".cpp", ".java", ".class", ".jar", ".whl", ".sh", ".bat", ".cmd", ".ps1", ".exe", ".dll",
+        ".so", ".msi", ".deb", ".rpm", ".apk", ".npy", ".npz", ".pkl", ".pt", ".pth", ".onnx", ".h5", ".hdf5",
+        ".nii", ".parquet", ".feather", ".arrow", ".sql", ".db", ".sqlite", ".sqlite3", ".sqlite-wal",
+        ".sqlite-shm", ".sqlite-journal", ".db-wal", ".db-shm", ".mdb", ".accdb", ".lock", ".pid", ".md5", ".sha1",
+        ".sha256", ".sha512", ".sig", ".asc", ".pem", ".key", ".crt", ".torrent", ".aria2", ".xmp", ".aae", ".thm",
+        ".ctg", ".ico", ".icns", ".cur", ".ttf", ".otf", ".woff", ".mp3", ".wav", ".m4a", ".mp4", ".m4v", ".mov",
+        ".avi", ".mkv", ".wmv", ".mts", ".m2ts", ".mpg", ".mpeg", ".webm", ".3gp",
+    }
+)  # fmt: skip
+"""Suffixes of files that are not opened to see what they are."""
+NO_PHOTOGRAPHS_BY_NAME = frozenset({"dicomdir", "lockfile", "readme", "license", "makefile"})
+SYSTEM_FOLDERS = frozenset(
+    {
+        "__macosx", "@eadir", "@recycle", "#recycle", "#snapshot", "$recycle.bin", "system volume information",
+        "lost+found",
+    }
+)  # fmt: skip
+"""Made by macOS, Synology, QNAP, Windows and Linux: copies, thumbnails and what was deleted."""
+
+FIRST_BYTES = 512
+IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""JPEG, PNG, TIFF, BigTIFF."""
+BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
+OTHER_PHOTOGRAPHS_BEGIN = (
+    (b"GIF8", ".gif"),
+    (b"\0\0\0\x0cjP  ", ".jp2"),
+    (b"\xff\x4f\xff\x51", ".jp2"),
+    (b"\0\0\0\x0cJXL ", ".jxl"),
+    (b"8BPS", ".psd"),
+)
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
+READ_ARCHIVES_BEGIN = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
+OTHER_ARCHIVES_BEGIN = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+
+BARE_DICOM = re.compile(rb"[\x02\x08]\0[\x00-\x20]\0([A-Z]{2}|[\x00-\x40]\0\0\0)", re.DOTALL)
+"""How a data set of DICOM begins without the header of a file (PS3.10): a first element of group 2 or 8."""
+
+ARCHIVES = "archives in a folder; name them as sources"
+INNER_ARCHIVES = "archives inside an archive; unpack the outer one, and name them as sources"
+UNREAD_ARCHIVES = "archives of a kind that is not read; unpack them"
+SPLIT_ARCHIVES = "parts of archives; join and unpack them"
+NAMELESS_ARCHIVES = "archives without their suffix; call them .zip or .tar, and name them as sources"
+COMPRESSED_PHOTOGRAPHS = "compressed files that may be photographs; unpack them"
+DOWNLOADS = "unfinished downloads or copies; finish them or remove them"
+BARE = "DICOM data sets without a file's header; export them again as DICOM files (with DICM at byte 128)"
+CLOSED = "files without a known suffix that cannot be read; check their rights"
+
+
+def is_hidden(name: str) -> bool:
+    """Is a file or folder of this name passed over with all below it: hidden, or made by a system for itself?"""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
 def reason_to_leave_out(name: str, *, in_archive: bool = False) -> str | None:
@@ -19,14 +96,85 @@ def reason_to_leave_out(name: str, *, in_archive: bool = False) -> str | None:
     """
     lower = name.lower()
     if lower.endswith(READ_ARCHIVES):
-        return (
-            "archives inside an archive; unpack the outer one, and name them as sources"
-            if in_archive
-            else "archives in a folder; name them as sources"
-        )
+        return INNER_ARCHIVES if in_archive else ARCHIVES
     if lower.endswith(OTHER_ARCHIVES):
-        return "archives of a kind that is not read; unpack them"
+        return UNREAD_ARCHIVES
     if lower.endswith(OTHER_PHOTOGRAPHS):
-        suffix = os.path.splitext(lower)[1]
-        return f"{suffix} photographs, a format that is not read; save them as JPEG or PNG"
-    return None
+        return _not_read(os.path.splitext(lower)[1])
+    if lower.endswith((*UNFINISHED, *COMPRESSED)):
+        return _reason_by_inner_name(lower)
+    return SPLIT_ARCHIVES if PARTS_OF_ARCHIVES.fullmatch(lower) and not is_no_photograph(lower) else None
+
+
+def is_other_photograph(name: str) -> bool:
+    """Is this a photograph by its name, in a format that is not read?"""
+    return name.lower().endswith(OTHER_PHOTOGRAPHS)
+
+
+def is_no_photograph(name: str) -> bool:
+    """Does the name tell that this is nothing of ours, as ``table.csv``, ``table.csv.gz`` and ``paper.pdf.part`` do?"""
+    lower = name.lower()
+    stem, suffix = os.path.splitext(lower)
+    if suffix in COMPRESSED or suffix in UNFINISHED:
+        suffix = os.path.splitext(stem)[1]
+    return suffix in NO_PHOTOGRAPHS or lower in NO_PHOTOGRAPHS_BY_NAME
+
+
+def _reason_by_inner_name(lower: str) -> str | None:
+    """Return the reason of ``photo.jpg.part`` and ``photo.bmp.gz``; there is none for ``table.csv.gz``."""
+    inner, suffix = os.path.splitext(lower)
+    if is_no_photograph(lower):
+        return None
+    if suffix in UNFINISHED:
+        return DOWNLOADS
+    return UNREAD_ARCHIVES if inner.endswith(".tar") else COMPRESSED_PHOTOGRAPHS
+
+
+def _not_read(suffix: str) -> str:
+    return f"{suffix} photographs, a format that is not read; save them as JPEG or PNG"
+
+
+def recognised(path: str) -> tuple[bool, str | None]:
+    """Look at the first bytes of a file whose name tells nothing: is it an image that can be read, and if not, why is
+    it left out (None for what is no photograph)? A pipe is not waited for.
+    """
+    try:
+        beginning = _first_bytes(path)
+    except FileNotFoundError:  # a link to nothing, or gone meanwhile
+        return False, None
+    except OSError:
+        return False, CLOSED
+    is_image = _is_image(beginning)
+    if path.lower().endswith(MAYBE_UNFINISHED):
+        return False, DOWNLOADS if is_image or _reason_by_content(beginning) else None
+    return is_image, None if is_image else _reason_by_content(beginning)
+
+
+def _first_bytes(path: str) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return b""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        return os.read(handle, FIRST_BYTES)
+    finally:
+        os.close(handle)
+
+
+def _is_image(beginning: bytes) -> bool:
+    is_webp = beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP"
+    is_dicom = beginning[128:132] == b"DICM"
+    is_bmp = beginning[:2] == b"BM" and int.from_bytes(beginning[14:18], "little") in BMP_HEADERS
+    return beginning.startswith(IMAGE_BEGINNINGS) or is_webp or is_dicom or is_bmp
+
+
+def _reason_by_content(beginning: bytes) -> str | None:
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in HEIF_BRANDS:
+        return _not_read(".avif" if beginning[8:11] == b"avi" else ".heic")
+    for magic, suffix in OTHER_PHOTOGRAPHS_BEGIN:
+        if beginning.startswith(magic):
+            return _not_read(suffix)
+    if BARE_DICOM.match(beginning):
+        return BARE
+    if beginning.startswith(READ_ARCHIVES_BEGIN) or beginning[257:262] == b"ustar":
+        return NAMELESS_ARCHIVES
+    return UNREAD_ARCHIVES if beginning.startswith(OTHER_ARCHIVES_BEGIN) else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from batch.errors import SourceError, printable
+from batch.output_mark import is_output, is_output_archive
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
 
 
@@ -34,6 +35,7 @@ class Opening:
 
     suffixes: frozenset[str]
     excluded: Sequence[Path] = ()
+    _outputs: dict[str, str | None] = field(default_factory=dict, compare=False)
 
     def require_outside(self, source: str, folder: str) -> None:
         """Masks that land among their images would be taken for images next time, or overwrite them.
@@ -47,6 +49,30 @@ class Opening:
                     f"{printable(source)} lies in the output folder {printable(str(excluded))}; expected masks and "
                     "images in different folders. Choose another output folder."
                 )
+
+    def require_no_output(self, source: str, folder: str) -> None:
+        """What other runs wrote is no photograph. ``folder``: without links. Raises :class:`SourceError`."""
+        output = self.output_around(folder)
+        if output is not None:
+            raise SourceError(
+                f"{printable(source)} lies in {printable(output)}, where seg-batch writes pictures; expected "
+                "photographs, not masks or overlays. Name another source; photographs have to be moved out of there."
+            )
+
+    def require_no_output_archive(self, source: str, path: str) -> None:
+        """The same for an archive at ``path``. Raises :class:`SourceError`."""
+        if is_output_archive(path) or Path(path) in self.excluded:
+            raise SourceError(
+                f"{printable(source)} holds masks that seg-batch wrote; expected photographs. Name another source."
+            )
+
+    def output_around(self, folder: str) -> str | None:
+        """Return the folder of this run or another's output that is, or is around, a folder without links."""
+        if folder not in self._outputs:
+            places = (Path(folder), *Path(folder).parents)
+            found = next((place for place in places if place in self.excluded or is_output(place)), None)
+            self._outputs[folder] = None if found is None else str(found)
+        return self._outputs[folder]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import click
 from PIL import Image
 
 from batch.ledger.schema import TABLES, ledger_path
-from batch.outputs.spec import LEDGER_SUFFIX
+from batch.output_mark import LEDGER_SUFFIX
 from benchmarks.support.archives import write_tar
 from benchmarks.support.command import run_arguments, start, wait_until, watched
 from benchmarks.support.null_network import null_model

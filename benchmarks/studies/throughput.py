@@ -25,8 +25,8 @@ import click
 from PIL import Image
 
 from batch.ledger.reader import LedgerReader
+from batch.output_mark import LEDGER_SUFFIX
 from batch.outputs.framing import TarFraming
-from batch.outputs.spec import LEDGER_SUFFIX
 from benchmarks.support.places import RESULTS, machine
 from export.contract import read_contract
 from export.runtime.bundled import bundled_model

@@ -12,62 +12,16 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from seglab.data.conventions import LAYOUTS, SUPERPIXELS_ENDING, TRUTH_ENDING, Layout
 from seglab.data.pairs import ArrayPair, FilePair, Pair, open_array
 from seglab.data.store import is_prepared, read_index
 from seglab.errors import DataError
 from seglab.images.formats import IMAGE_SUFFIXES
 
-
-@dataclass(frozen=True)
-class Layout:
-    """A data set's convention: image folders and truth folders, at most ``depth`` levels below the root."""
-
-    name: str
-    images: re.Pattern[str]
-    truths: re.Pattern[str]
-    depth: int = 2
-
-
-def _folder(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE)
-
-
-LAYOUTS = (
-    Layout(
-        "ISIC 2018 (ISIC2018_Task1-2_*_Input, ISIC2018_Task1_*_GroundTruth)",
-        _folder(r"ISIC2018_Task1(-2)?_(Training|Validation|Test)_Input"),
-        _folder(r"ISIC2018_Task1_(Training|Validation|Test)_GroundTruth"),
-    ),
-    Layout(
-        "ISIC 2017 (ISIC-2017_*_Data, ISIC-2017_*_Part1_GroundTruth)",
-        _folder(r"ISIC-2017_(Training|Validation|Test_v2|Test)_Data"),
-        _folder(r"ISIC-2017_(Training|Validation|Test_v2|Test)_Part1_GroundTruth"),
-    ),
-    Layout(
-        "ISIC 2016 (ISBI2016_ISIC_Part1_*_Data, ISBI2016_ISIC_Part1_*_GroundTruth)",
-        _folder(r"ISBI2016_ISIC_Part[13]B?_(Training|Test)_Data"),
-        _folder(r"ISBI2016_ISIC_Part[13]B?_(Training|Test)_GroundTruth"),
-    ),
-    Layout(
-        "HAM10000 (HAM10000_images_part_*, HAM10000_segmentations_lesion_tschandl)",
-        _folder(r"HAM10000_images(_part_\d+)?"),
-        _folder(r"HAM10000_segmentations_lesion_tschandl"),
-    ),
-    Layout(
-        "PH2 (IMD*/IMD*_Dermoscopic_Image, IMD*/IMD*_lesion)",
-        _folder(r"IMD\d+_Dermoscopic_Image"),
-        _folder(r"IMD\d+_lesion"),
-        depth=4,
-    ),
-    Layout("ISIC-like (*_Data or *_Input, *_GroundTruth)", _folder(r".+_(Data|Input)"), _folder(r".+_GroundTruth")),
-    Layout("plain (images, masks)", _folder(r"images?"), _folder(r"masks?|truths?|labels?|ground_?truth")),
-)
 FILE_LAYOUTS = "MedSegBench (*.npz with train_images, train_label; pip install medsegbench downloads them)"
 
-TRUTH_ENDING = re.compile(r"_(segmentation|mask|truth|lesion)$", re.IGNORECASE)
 PART_NAMES = {
     "train": "training", "training": "training",
     "val": "validation", "valid": "validation", "validation": "validation",
@@ -250,7 +204,7 @@ def _by_id(files: Iterable[Path]) -> dict[str, Path]:
 
 def _is_superpixels(path: Path) -> bool:
     """ISIC 2017 delivers these beside the images."""
-    return path.stem.lower().endswith("_superpixels")
+    return path.stem.lower().endswith(SUPERPIXELS_ENDING)
 
 
 def _require_partners(root: Path, images: dict[tuple[str, str], Path], truths: dict[tuple[str, str], Path]) -> None:

@@ -179,11 +179,12 @@ def test_what_is_no_archive_is_refused_at_once(tmp_path: Path, name: str) -> Non
         Sources([str(tmp_path / name)], SUFFIXES)
 
 
-def test_an_archive_in_a_folder_is_no_image(tmp_path: Path, pictures: Path) -> None:
+def test_an_archive_in_a_folder_is_left_out_with_the_reason(tmp_path: Path, pictures: Path) -> None:
     packed(pictures / "more.zip", pictures / "sub")
     sources = Sources([str(pictures)], SUFFIXES)
     assert len(list(sources)) == 10
-    assert sources.report.others[".zip"] == 1
+    assert dict(sources.report.left_out) == {"archives in a folder; name them as sources": 1}
+    assert not sources.report.is_complete
 
 
 def test_counting(tmp_path: Path, pictures: Path) -> None:

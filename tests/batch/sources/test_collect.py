@@ -172,6 +172,16 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     assert relatives(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("source", ["", "*/*", "**/*.jpg"])
+def test_what_is_counted_is_what_is_taken(tmp_path: Path, source: str) -> None:
+    tree(tmp_path, "a.jpg", "b/c.JPG", "b/z.heic", "b/notes.txt", "x_Data/d.jpg", "x_GroundTruth/d.png", "out/e.jpg")
+    (tmp_path / "b" / "IM1").write_bytes(b"\xff\xd8\xff\xe0")
+    mark(tmp_path / "out")
+    sources = Sources([os.path.join(tmp_path, source)], SUFFIXES)
+    found = list(sources)
+    assert sources.count() == len(found) == {"": 4, "*/*": 3, "**/*.jpg": 3}[source]
+
+
 def test_counting_can_be_stopped(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg")
     assert Sources([str(tmp_path)], SUFFIXES).count(lambda: True) is None

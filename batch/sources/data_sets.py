@@ -1,0 +1,126 @@
+"""Which folders below a source hold a data set's truth masks, or other pictures of it that are no photographs.
+
+By the names of folders that ``seglab train`` knows (:mod:`seglab.data.conventions`). A folder of truth masks counts
+only where a folder of images of the same data set is near: so a folder called ``labels`` alone is one of photographs.
+Nothing is read here: a folder, an archive or a storage says which folders it has.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from seglab.data.conventions import LAYOUTS, SUPERPIXELS_ENDING
+
+Parts = tuple[str, ...]
+"""Where a folder is below the source: the names on the way, the source itself ``()``."""
+
+REACH = 2
+"""Levels up from a folder of truth masks, and down from there, that images are looked for. In those data sets they are
+beside it, or two parts of a set lie side by side.
+"""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """``kind``: in the plural. ``pictures``: folders of what is no photograph. ``is_sure``: is the name enough?"""
+
+    kind: str
+    images: re.Pattern[str]
+    pictures: re.Pattern[str]
+    is_sure: bool = True
+
+
+def _folder(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+PLAIN = LAYOUTS[-1]
+RULES = (
+    *(
+        _Rule(f"truth masks of a data set ({entry.name})", entry.images, entry.truths, entry is not PLAIN)
+        for entry in LAYOUTS
+    ),
+    _Rule("attribute masks of a data set (ISIC 2018)", _folder(r".+_Input"), _folder(r".+_GroundTruth_v\d+")),
+    _Rule("masks of colours of a data set (PH2)", _folder(r"IMD\d+_Dermoscopic_Image"), _folder(r"IMD\d+_roi")),
+)
+BESIDE = (
+    ("superpixel maps of a data set", re.compile(rf"(.+){SUPERPIXELS_ENDING}\.png", re.IGNORECASE)),
+    ("truth masks of a data set", re.compile(r"(ISIC_\d+)_(segmentation|attribute_\w+)\.png", re.IGNORECASE)),
+)
+"""Files that lie beside the images they belong to, in one folder."""
+
+
+class DataSets:
+    """The data sets below one source.
+
+    ``name``: of the source's folder. ``folders``: returns the names of the folders in a folder. ``holds_masks``: are
+    the pictures in this folder masks? It is asked where a name is not enough (``masks`` beside ``images``).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folders: Callable[[Parts], Iterable[str]],
+        holds_masks: Callable[[Parts], bool] = lambda _: True,
+    ) -> None:
+        self._name = name
+        self._folders = folders
+        self._holds_masks = holds_masks
+        self._has_images: dict[tuple[Parts, str], bool] = {}
+
+    def kind(self, folder: Parts) -> str | None:
+        """Return what the pictures in a folder are, if they are no photographs: in the plural, to be counted."""
+        for rule in RULES:
+            if rule.pictures.fullmatch(folder[-1]) and self._is_near_images(folder, rule):
+                return rule.kind if rule.is_sure or self._holds_masks(folder) else None
+        return None
+
+    def _is_near_images(self, folder: Parts, rule: _Rule) -> bool:
+        above = [folder[:end] for end in range(len(folder) - 1, -1, -1)][:REACH]
+        return any(self._are_images_at(place, rule) for place in above)
+
+    def _are_images_at(self, place: Parts, rule: _Rule) -> bool:
+        key = (place, rule.kind)
+        if key not in self._has_images:
+            is_itself = bool(rule.images.fullmatch(place[-1] if place else self._name))
+            self._has_images[key] = is_itself or any(map(rule.images.fullmatch, self._names_below(place, rule)))
+        return self._has_images[key]
+
+    def _names_below(self, place: Parts, rule: _Rule) -> Iterator[str]:
+        """Yield names of folders, the nearest first, but for those inside folders of truth masks."""
+        level = [place]
+        for _ in range(REACH):
+            deeper: list[Parts] = []
+            for folder in level:
+                names = [name for name in self._folders(folder) if not rule.pictures.fullmatch(name)]
+                yield from names
+                deeper += [(*folder, name) for name in names]
+            level = deeper
+
+
+def may_be_data_set(folder: str) -> bool:
+    """Is this the name of a folder that :meth:`DataSets.kind` may know? It is asked of every folder."""
+    return any(rule.pictures.fullmatch(folder) for rule in RULES)
+
+
+def kind_beside(name: str, is_there: Callable[[str], bool], suffixes: Iterable[str]) -> str | None:
+    """Return what a picture is, if it is no photograph but belongs to one beside it. ``is_there``: is there a file of
+    this name in its folder?
+    """
+    if not name.lower().endswith(".png"):
+        return None
+    for kind, pattern in BESIDE:
+        if (found := pattern.fullmatch(name)) is not None:
+            stem = found[1]
+            if any(is_there(stem + suffix) or is_there(stem + suffix.upper()) for suffix in suffixes):
+                return kind
+    return None
+
+
+def archive_kind(name: str, names: Iterable[str]) -> str | None:
+    """Return what is in an archive that lies among ``names``, all without suffixes, as :meth:`DataSets.kind`."""
+    among = [os.path.basename(entry) for entry in names]
+    return DataSets("", lambda place: () if place else among).kind((os.path.basename(name),))
