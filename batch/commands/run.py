@@ -72,22 +72,21 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
 
     Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
-    from batch.commands.contours import require_coco, write_contours
-    from batch.commands.table import write_table, writer_for
+    from batch.commands.contours import write_contours
+    from batch.commands.table import write_table
     from batch.running.runner import Runner
     from batch.settings import RunSettings
 
     options["mask_bits"] = int(options["mask_bits"])
     options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
     settings = RunSettings(**options)
-    if table is not None:
-        writer_for(table)  # to fail before the work, not after it
-    if contours is not None:
-        require_coco(contours)
+    _require_files(table, contours, settings.profile)
     if dry_run:
         _forecast(settings)
         return
     runner = Runner(settings)
+    for line in runner.sources.report.unreadable:  # the others are done; at the end it is said again
+        click.echo(f"not readable: {line}", err=True)
     failures: list[Result] = []
     try:
         with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
@@ -103,6 +102,20 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
         write_contours(runner.output.state, contours)
     if not runner.report.is_complete:
         sys.exit(SOME_FAILED)
+
+
+def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
+    """Fail before the work, not after it, for files that cannot be written or are somebody else's."""
+    from batch.commands.contours import require_coco
+    from batch.commands.table import writer_for
+    from batch.reporting.result_file import begins_with, require_replaceable
+
+    if table is not None:
+        writer_for(table)
+    if contours is not None:
+        require_coco(contours)
+    if profile is not None:
+        require_replaceable(profile, (".json",), "a trace", begins_with("[\n"))
 
 
 def _forecast(settings: RunSettings) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from batch.ledger.origins import Origins
-from batch.ledger.records import Claim, Claimed
+from batch.ledger.records import Claim, Claimed, is_same_content
 from batch.ledger.schema import encode
 from batch.naming import NameTemplate, clash_key
-from batch.sources.image_ref import CHECKSUM, ImageRef, Origin
+from batch.sources.image_ref import ImageRef, Origin
 
 INSERT_ITEM = """
 INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mtime_ns, run)
@@ -141,7 +141,7 @@ class Claims:
     def _is_same(self, item: ImageRef, row: Row) -> bool:
         """Is the mask of this content and these settings on record? Of a failed image, too, that was away meanwhile."""
         has_mask = row.status == "done" or (row.status == "failed" and row.sha256 is not None)
-        return has_mask and row.key == self._key and _same_content(item, row)
+        return has_mask and row.key == self._key and is_same_content(item, row.bytes, row.mtime_ns, row.version)
 
     def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
         """Make rows for items under the best names; return the claims, and what is there already or clashes."""
@@ -185,15 +185,3 @@ class Claims:
                 self._next += 1
                 return Claimed(item, row, mask, Claim.TODO, is_fresh=True)
         raise AssertionError("unreachable: candidates never end")
-
-
-def _same_content(item: ImageRef, row: Row) -> bool:
-    """Has the image the state that the row was made of? A checksum decides alone, else all that both know."""
-    kind, known = item.version.partition(":")[0], row.version or ""
-    if kind and kind == known.partition(":")[0]:
-        return item.version == known and (kind == CHECKSUM or _same_state(item, row))
-    return kind != CHECKSUM and _same_state(item, row)
-
-
-def _same_state(item: ImageRef, row: Row) -> bool:
-    return (row.bytes, row.mtime_ns) == (item.bytes, item.mtime_ns)

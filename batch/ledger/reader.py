@@ -13,10 +13,11 @@ from typing import Any, Self
 
 from batch.errors import OutputError, printable
 from batch.ledger.readonly import connect_readonly, peek
-from batch.ledger.records import RunRecord
+from batch.ledger.records import RunRecord, is_same_content
 from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, encode, ledger_path, require_utf8
 from batch.naming import DEFAULT_NAME, NameTemplate, clash_key
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
+from batch.sources.image_ref import ImageRef
 
 STATUSES = ("done", "failed", "pending")
 PAGE = 1024
@@ -61,7 +62,7 @@ class LedgerReader:
         self._connection = _open(self._path)
         with _reading_errors(self._path):
             columns = {row[1] for row in self._connection.execute("PRAGMA table_info(items)")}
-        self._sha256 = "sha256" if "sha256" in columns else "NULL"
+        self._sha256, self._version = (name if name in columns else "NULL" for name in ("sha256", "version"))
 
     def __enter__(self) -> Self:
         return self
@@ -135,12 +136,11 @@ class LedgerReader:
         """Return how masks are named."""
         return NameTemplate(self._meta("name_template") or DEFAULT_NAME)
 
-    def is_done(self, path: str, key: str, size: int, mtime_ns: int) -> bool:
-        """Was the image at ``path`` done under ``key``, when it had this size and time of change?"""
-        rows = self._query(
-            "SELECT status, key, bytes, mtime_ns FROM items WHERE path = CAST(? AS TEXT)", (encode(path),)
-        )
-        return next(rows, None) == ("done", key, size, mtime_ns)
+    def is_done(self, item: ImageRef, key: str) -> bool:
+        """Was the image done under ``key``, in the state that it has now?"""
+        columns = f"status, key, bytes, mtime_ns, {self._version}"
+        row = next(self._query(f"SELECT {columns} FROM items WHERE path = CAST(? AS TEXT)", (encode(item.path),)), None)
+        return row is not None and row[:2] == ("done", key) and is_same_content(item, *row[2:])
 
     def last_run(self) -> RunRecord | None:
         """Return the run that began last."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch.figures import Figures
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import CHECKSUM, ImageRef
 
 
 class Status(enum.StrEnum):
@@ -86,3 +86,12 @@ def now() -> str:
 @functools.lru_cache(1)
 def _written(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def is_same_content(item: ImageRef, size: int, mtime_ns: int, version: str | None) -> bool:
+    """Has an image the state that a row was made of? A checksum decides alone, else all that both know must agree."""
+    kind, known = item.version.partition(":")[0], version or ""
+    is_same_state = (item.bytes, item.mtime_ns) == (size, mtime_ns)
+    if kind and kind == known.partition(":")[0]:
+        return item.version == known and (kind == CHECKSUM or is_same_state)
+    return kind != CHECKSUM and is_same_state

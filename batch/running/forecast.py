@@ -21,6 +21,7 @@ from batch.outputs.spec import Output
 from batch.running.report import left_out, passed_over
 from batch.running.runner import describe, device_of_masks, sources_of
 from batch.settings import RunSettings
+from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps.task import Task
@@ -113,21 +114,21 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     opened = Opened.of(model)
     found = Forecast(device=describe(opened), sources=sources.report)
     key = settings.key(model.sha256, device_of_masks(settings, opened).precision)
-    sample = _sampled(_to_do(sources, output, key, found), settings.limit)
+    sample = _sampled(_to_do(sources, output, key, found, checksum=settings.checksum), settings.limit)
     if sample:
         _measure(sample, settings, model, found)
     return found
 
 
-def _to_do(sources: Sources, output: Output, key: str, found: Forecast) -> Iterator[ImageRef]:
+def _to_do(sources: Sources, output: Output, key: str, found: Forecast, *, checksum: bool) -> Iterator[ImageRef]:
     """Yield the items that are to do; count all."""
     ledger = LedgerReader(output.state) if ledger_path(output.state).exists() else None
     seen_bytes = 0
     try:
-        for item in sources:
+        for item in with_checksums(sources) if checksum else sources:
             found.images += 1
             seen_bytes += max(0, item.bytes)
-            if ledger is not None and ledger.is_done(item.path, key, item.bytes, item.mtime_ns):
+            if ledger is not None and ledger.is_done(item, key):
                 found.done += 1
             else:
                 yield item

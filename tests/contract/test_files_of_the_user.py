@@ -339,3 +339,17 @@ def test_reading_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
         for words in (("status", out), ("verify", out)):
             assert seg_batch(*words).returncode == 0
         assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
+
+
+def test_a_trace_replaces_no_file_of_somebody_else(model_file: Path, tmp_path: Path) -> None:
+    photos = photos_of(tmp_path / "photos")
+    before = snapshot(photos)
+    for name in ("p0.jpg", "notes.json"):
+        (tmp_path / "notes.json").write_text('{"years": "of work"}')
+        place = photos / name if name in before else tmp_path / name
+        code, said = run(model_file, photos, "--out", tmp_path / "m", "--profile", place)
+        assert code in (1, 2), said
+        assert snapshot(photos) == before
+        assert (tmp_path / "notes.json").read_text() == '{"years": "of work"}'
+    for _ in range(2):
+        assert run(model_file, photos, "--out", tmp_path / "m", "--profile", tmp_path / "trace.json")[0] == 0

@@ -11,7 +11,7 @@ import pytest
 
 from batch.errors import OutputError
 from batch.figures import Figures
-from batch.ledger import writer
+from batch.ledger import schema, writer
 from batch.ledger.lock import locked
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import Claim, RunRecord
@@ -222,3 +222,13 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     path.touch()
     with pytest.raises(OutputError, match="cannot be written"), locked(path / "out"):
         raise AssertionError("no folder")
+
+
+def test_a_ledger_that_another_program_has_locked(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_ledger(out).close()
+    monkeypatch.setattr(schema, "BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(ledger_path(out))) as browser:
+        browser.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(OutputError, match=r"another program has locked it.*Close that program"):
+            open_ledger(out)
+    open_ledger(out).close()
