@@ -17,8 +17,6 @@ from seglab.errors import ImageError
 INSTALL = 'Install it: pip install "seglab[remote]" (for gs:// also gcsfs, for az:// adlfs).'
 CONNECT_SECONDS, READ_SECONDS = 10.0, 15.0
 """For a connection, and between two parts of an answer."""
-ANSWER_SECONDS = 1800.0
-"""For the whole of an answer; archives that are read as a stream have no such limit."""
 REFUSED_IN_A_ROW = 5
 """So many files in a row that may not be read are a reason to ask whether any may."""
 SILENT_IN_A_ROW = 50

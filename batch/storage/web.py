@@ -15,6 +15,8 @@ from seglab.errors import ImageError
 
 CHUNK = 1 << 20
 GONE = (404, 410)
+ANSWER_SECONDS = 600.0
+"""For the whole of an answer, however small its parts; archives that are read as a stream have no such limit."""
 HEADS_AT_ONCE = 16
 HEAD_SECONDS = 30.0
 """So long may the heads of some files take together; what has none by then is read to be known."""
@@ -95,7 +97,7 @@ def _sync(files: Any, work: Coroutine[Any, Any, T]) -> T:
     from fsspec.asyn import sync
 
     async def do() -> T:
-        return await work
+        return await asyncio.wait_for(work, ANSWER_SECONDS)
 
     return cast("T", sync(files.loop, do))
 

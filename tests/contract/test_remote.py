@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -166,6 +167,28 @@ def test_a_server_that_says_nothing_ends_no_run_of_others(
     code, said = run(f"{scripted.url}/d/")
     assert (code, "1 done, 1 failed" in said) == (3, True), said
     assert "did not answer in time" in next(row["error"] for row in run.rows() if row["error"])
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
+    scripted: Scripted, run: Run, png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch.storage.web.ANSWER_SECONDS", 0.6)
+
+    def answer(request: http.server.BaseHTTPRequestHandler) -> Reply:
+        if request.path != "/d/slow.png" or request.command == "HEAD":
+            return page("a.png", "slow.png") if request.path == "/d/" else Reply(png)
+        request.send_response(200)
+        request.send_header("Content-Length", str(len(png)))
+        request.end_headers()
+        for number in range(20):
+            request.wfile.write(png[number : number + 1])
+            time.sleep(0.1)
+        raise ConnectionResetError
+
+    scripted.answer = answer
+    code, said = run(f"{scripted.url}/d/")
+    assert (code, "1 done, 1 failed" in said) == (3, True), said
 
 
 def test_secrets_are_nowhere_and_a_new_signature_is_no_new_image(
