@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from batch.urls import without_secrets
 from seglab.errors import ConfigError, SeglabError
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -29,20 +30,28 @@ class SourceGoneError(SeglabError):
     """A source that held images in earlier runs holds none any more."""
 
 
+class SourceLostError(SeglabError):
+    """A source cannot be read any more, for a reason that would meet each of its images: the run must end."""
+
+
 class TooManyFailuresError(SeglabError):
     """More images failed than the run was told to put up with."""
 
 
 def cannot_write(place: str, error: OSError) -> OutputError:
     """Return the error for an output that cannot be written."""
+    where = printable(str(error.filename or place))
     return OutputError(
-        f"{error.filename or place} cannot be written: {error.strerror or error}. Expected a place with write "
+        f"{where} cannot be written: {error.strerror or error}. Expected a place with write "
         "permission and free space. Make room or choose another output, then run again to go on."
     )
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
+    """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``, and addresses are
+    without passwords and signatures.
+    """
+    text = without_secrets(text) if "://" in text else text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from batch.failure_limit import FailureLimit
 from batch.naming import DEFAULT_NAME, NameTemplate
+from batch.urls import public_url
 from export.runtime.device import check_asked
 from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS
@@ -130,8 +131,14 @@ class RunSettings:
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as the ledger keeps them."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+        """Return the settings as the ledger keeps them: without what lets somebody in at a URL."""
+        return {name: _kept(value) for name, value in vars(self).items()}
+
+
+def _kept(value: object) -> object:
+    if isinstance(value, tuple):
+        return tuple(map(_kept, value))
+    return public_url(str(value)) if isinstance(value, (str, Path)) else value
 
 
 def _names(field: str, value: object) -> tuple[str, ...]:

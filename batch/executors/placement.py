@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from batch.settings import RunSettings
 from batch.sources.archive import is_archive
 from batch.storage import is_url
+from batch.urls import path_part
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from seglab.errors import ConfigError
 
@@ -44,7 +45,7 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
 
 def _is_bound_here(settings: RunSettings) -> bool:
     """Does a source need this process: an archive at a URL, which is open here?"""
-    return any(is_url(source) and is_archive(source) for source in settings.source_names)
+    return any(is_url(source) and is_archive(path_part(source)) for source in settings.source_names)
 
 
 def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:

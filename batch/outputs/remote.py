@@ -9,29 +9,36 @@ from collections.abc import Collection, Iterator, Sequence
 from batch.errors import OutputError, SourceError, printable
 from batch.naming import SUFFIX
 from batch.outputs.base import TAKEN
-from batch.storage import as_os_error, connect, first_line, is_url
+from batch.storage import Storage, as_os_error, is_url, reason
+from batch.urls import is_web, place
 
 RIGHTS = "Expected a bucket that is there, and rights to list, read and write it. Correct one of them, then run again."
 
 
 def require_outside(sources: Sequence[str], out: str) -> None:
     """Raise :class:`SourceError` where masks at a URL would lie among images there, and be taken for some next time."""
-    place = out.rstrip("/") + "/"
+    masks = _below(out)
     for source in filter(is_url, sources):
-        images = source.rstrip("/") + "/"
-        if is_url(out) and (place.startswith(images) or images.startswith(place)):
+        images = _below(source)
+        if is_url(out) and (masks.startswith(images) or images.startswith(masks)):
             raise SourceError(
                 f"{printable(source)} and the output {printable(out)} lie one in the other; expected masks and images "
                 "in different places. Choose another output."
             )
 
 
+def _below(url: str) -> str:
+    """Return what all addresses below this one begin with, however they are reached."""
+    scheme = "" if is_web(url) else url.partition("://")[0].lower()
+    return f"{scheme}://{place(url).rstrip('/')}/"
+
+
 class RemoteStore:
     """Masks below a URL (see :class:`batch.outputs.base.Store`)."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
-        self._files, self._root = connect(self._url)
+        self._storage = Storage(url.rstrip("/"))
+        self._url, self._root = self._storage.public.rstrip("/"), self._storage.root.rstrip("/")
         self._listed: dict[str, set[str]] = {}
 
     def require_fresh(self) -> None:
@@ -51,12 +58,12 @@ class RemoteStore:
         if is_fresh and self._is_listed(mask):
             raise FileExistsError(errno.EEXIST, TAKEN, self.where(mask))
         with as_os_error(self.where(mask)):
-            self._files.pipe_file(self._path(mask), data)
+            self._storage.write(self._path(mask), data)
 
     def read(self, mask: str) -> bytes:
         """Fetch."""
         with as_os_error(self.where(mask)):
-            return bytes(self._files.cat_file(self._path(mask)))
+            return self._storage.read(self._path(mask))
 
     def present(self, masks: Collection[str]) -> set[str]:
         """Return those that were there when their folders were listed."""
@@ -69,20 +76,22 @@ class RemoteStore:
             try:
                 self._listed = {folder: set(self._list(self._path(folder)))}
             except Exception as error:  # each storage has errors of its own
-                raise OutputError(f"{self.where(folder)} cannot be listed: {first_line(error)}. {RIGHTS}") from error
+                raise OutputError(
+                    f"{printable(self.where(folder))} cannot be listed: {reason(error)}. {RIGHTS}"
+                ) from error
         return self._path(mask) in self._listed[folder]
 
     def remove(self, mask: str) -> None:
         """Remove it, if it is there."""
         with contextlib.suppress(FileNotFoundError), as_os_error(self.where(mask)):
-            self._files.rm_file(self._path(mask))
+            self._storage.remove(self._path(mask))
 
     def names(self) -> Iterator[str]:
         """Yield the PNG files."""
         try:
-            found = self._files.find(self._root)
+            found = self._storage.find(self._root)
         except Exception as error:  # each storage has errors of its own
-            raise OutputError(f"{self._url} cannot be listed: {first_line(error)}. {RIGHTS}") from error
+            raise OutputError(f"{printable(self._url)} cannot be listed: {reason(error)}. {RIGHTS}") from error
         for path in sorted(found):
             if path.lower().endswith(SUFFIX):
                 yield path.removeprefix(self._root).lstrip("/")
@@ -102,7 +111,7 @@ class RemoteStore:
 
     def _list(self, folder: str) -> Iterator[str]:
         try:
-            entries = self._files.ls(folder, detail=True)
+            entries = self._storage.listing(folder)
         except FileNotFoundError:
             return
         yield from (entry["name"] for entry in entries if entry.get("size"))

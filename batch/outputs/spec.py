@@ -16,6 +16,7 @@ from batch.outputs.framing import Framing, TarFraming, ZipFraming
 from batch.outputs.remote import RemoteStore
 from batch.sources.archive import is_archive
 from batch.storage import is_url
+from batch.urls import public_url
 from seglab.errors import ConfigError
 
 FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}
@@ -71,7 +72,7 @@ class Output:
     def masks(self) -> str | None:
         """What the ledger has to remember: the masks' place, unless they lie beside it."""
         if is_url(self.name):
-            return self.name
+            return public_url(self.name)
         folder = self.folder
         return (
             None if folder is not None and folder.resolve() == self.state.resolve() else str(Path(self.name).absolute())

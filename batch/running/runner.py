@@ -34,6 +34,7 @@ from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
 from batch.steps.task import Task
 from batch.storage import is_url
+from batch.urls import public_url
 from seglab.files import has_content
 from seglab.images.formats import IMAGE_SUFFIXES
 
@@ -113,7 +114,7 @@ class Runner:
                 self.report.device = describe(opened)
                 if device_of_masks(self.settings, opened) != opened.device:
                     self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
-                self.report.masks, self.report.ledger = self.output.name, str(state)
+                self.report.masks, self.report.ledger = public_url(self.output.name), str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
                 with (
                     Ledger(

@@ -23,6 +23,7 @@ from batch.sources.bytes import ByteSource, FileSlice, HeldBytes, NoBytes, ZipMe
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
 from batch.sources.source import Opening
+from batch.urls import path_part
 
 ZIP_SUFFIX = ".zip"
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -85,7 +86,7 @@ def members(path: str, wanted: Wanted, opener: Opener | None = None) -> Iterator
     ``opener``: opens the archive where ``path`` is no path. Raises :class:`SourceError` for a file that is no archive,
     :class:`ArchiveEnd` where it stops before its end.
     """
-    if path.lower().endswith(ZIP_SUFFIX):
+    if path_part(path).lower().endswith(ZIP_SUFFIX):
         return _zip_members(path, wanted, opener)
     return _tar_members(path, wanted) if opener is None else _remote_tar_members(path, wanted, opener)
 
@@ -122,7 +123,7 @@ class ArchiveSource:
 
     def names(self) -> Iterator[str] | None:
         """Yield the images' names; None for a tar, which has no directory."""
-        if not self.origin.root.lower().endswith(ZIP_SUFFIX):
+        if not path_part(self.origin.root).lower().endswith(ZIP_SUFFIX):
             return None
         found = _zip_members(self.origin.root, lambda name: _is_image(name, self.suffixes), self.opener)
         return (member.name for member in found if member.wanted)

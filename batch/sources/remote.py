@@ -1,137 +1,205 @@
-"""Images below a URL: listed folder by folder, fetched when they are read; archives, read in parts or streamed."""
+"""Images below a URL: listed folder by folder, fetched when they are read. Web servers: :mod:`batch.sources.web`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
 from batch.errors import SourceError, printable
-from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, is_archive, stem
-from batch.sources.bytes import Read, nanoseconds, require_bounded
-from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, suffix_of
+from batch.sources.archive import is_archive
+from batch.sources.bytes import MAX_FILE_BYTES, Read, nanoseconds, require_bounded
+from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, suffix_of
+from batch.sources.left_out import reason_to_leave_out
+from batch.sources.remote_archive import remote_archive
 from batch.sources.source import Opening, Source
-from batch.storage import NOT_THERE, connect, first_line, is_url, storage_errors
+from batch.storage import NOT_THERE, Storage, is_url, reason
+from batch.urls import path_part, public_url
 from seglab.errors import ImageError
 
 CHANGE_TIMES = ("LastModified", "last_modified", "mtime", "updated")
+VERSIONS = ("ETag", "etag")
+UNLISTED_IN_A_ROW = 3
+"""So many folders in a row that cannot be listed: storage is gone, and each further one would take its time."""
+PAGE = "An HTML page came instead of an image: a page to log in, or about an error. Check the address and your account."
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBytes:
-    """A file of a file system of fsspec's."""
+    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as the listing has them."""
 
-    files: Any
+    storage: Storage
     path: str
     bytes: int
     mtime_ns: int
+    version: str = ""
     held: ClassVar[int] = 0
 
     def read(self) -> Read:
-        """Fetch it. Raises :class:`ImageError`."""
+        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` where no image can be had."""
         require_bounded(self.bytes)
-        try:
-            data: bytes = self.files.cat_file(self.path)
-        except Exception as error:  # each storage has errors of its own
-            raise ImageError(f"It cannot be fetched: {first_line(error)}. Run again to try again.") from error
-        if self.bytes not in (UNKNOWN, len(data)):
-            raise ImageError(f"It has {len(data)} bytes; the listing said {self.bytes}. Run again to try again.")
-        return Read(data, len(data) if self.bytes == UNKNOWN else self.bytes, self.mtime_ns)
+        answer = self.storage.fetch(self.path, MAX_FILE_BYTES)
+        length = len(answer.data)
+        if self.storage.is_web:
+            if answer.is_page:
+                raise ImageError(PAGE)
+            mtime_ns = nanoseconds(answer.changed) if self.mtime_ns else 0
+            return Read(answer.data, length, mtime_ns, answer.version if self.version else "")
+        if self.bytes not in (UNKNOWN, length):
+            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to try again.")
+        return Read(answer.data, length, self.mtime_ns, self.version)
 
 
 @dataclass(frozen=True)
-class RemoteSource:
-    """The images below a URL, or the one that it names. Raises :class:`SourceError` at once where there is nothing."""
+class FileAtUrl:
+    """The one file that a URL names."""
 
-    source: str
+    origin: Origin
+    image: ImageRef
+
+    def items(self, _report: SourceReport) -> Iterator[ImageRef]:
+        """Yield it."""
+        yield self.image
+
+    def names(self) -> Iterator[str]:
+        """Yield its address."""
+        yield self.image.path
+
+
+@dataclass(frozen=True)
+class FolderAtUrl:
+    """The images below a URL. ``first``: the listing of the folder itself, from when it was opened."""
+
+    storage: Storage
+    origin: Origin
     suffixes: frozenset[str]
-
-    @property
-    def origin(self) -> Origin:
-        """The folder at the URL; a file there is named by itself."""
-        files, root = connect(self.source)
-        if self._single() is not None:
-            return Origin(self.source)
-        return Origin(self.source, files.unstrip_protocol(root), root.rstrip("/").rsplit("/", 1)[-1])
-
-    def __post_init__(self) -> None:
-        if self._single() is None and next(self._below(), None) is None:
-            raise SourceError(f"Nothing is at {printable(self.source)}; {NOT_THERE}")
+    first: list[list[dict[str, Any]]] = field(default_factory=list)
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, as the storage lists them."""
-        files, root = connect(self.source)
-        single, origin = self._single(), self.origin
-        if single is not None:
-            yield _item(files, single, root, origin, root.rsplit("/", 1)[-1])
-            return
-        for path, details in self._below():
-            relative = path.removeprefix(root).lstrip("/")
-            if any(part.startswith(".") for part in relative.split("/")):
+        for details in self._files(report):
+            path = str(details["name"])
+            name = path.removeprefix(self.storage.root).lstrip("/")
+            if is_hidden(name):
                 report.hidden += 1
-            elif suffix_of(path) in self.suffixes:
-                yield _item(files, details, path, origin, relative)
-            else:
-                report.others[suffix_of(path)] += 1
+            elif suffix_of(name) in self.suffixes:
+                yield _ref(self.storage, details, self.origin, below(name))
+            elif name and not name.endswith("/"):  # which stands for a folder
+                pass_over(name, self._url(path), report)
 
     def names(self) -> None:
         """Return None: listing storage takes its time, once is enough."""
 
-    def _single(self) -> dict[str, Any] | None:
-        """Return the details of what the URL names, if that is one file."""
-        files, root = connect(self.source)
-        with storage_errors(self.source):
-            try:
-                details: dict[str, Any] = files.info(root)
-            except FileNotFoundError:
-                return None
-        is_file = details.get("type") == "file" and not self.source.endswith("/")
-        return details if is_file else None
-
-    def _below(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield (path, details) folder by folder, each sorted, without holding the whole listing."""
-        files, root = connect(self.source)
-        stack = [root]
+    def _files(self, report: SourceReport) -> Iterator[dict[str, Any]]:
+        """Yield the files folder by folder, each sorted, without holding the whole listing; each folder once."""
+        stack, seen, unlisted = [self.storage.root], {self.storage.root.rstrip("/")}, 0
         while stack:
-            with storage_errors(self.source):
-                try:
-                    listing = sorted(files.ls(stack.pop(), detail=True), key=lambda entry: str(entry["name"]))
-                except FileNotFoundError:
-                    continue
-            yield from ((entry["name"], entry) for entry in listing if entry["type"] == "file")
-            stack += [entry["name"] for entry in reversed(listing) if entry["type"] == "directory"]
+            folder = stack.pop()
+            try:
+                listing = sorted(self._list(folder), key=lambda entry: str(entry["name"]))
+                unlisted = 0
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # each storage has errors of its own
+                unlisted += 1
+                report.unreadable.append(cannot_list(self._url(folder), reason(error)))
+                require_listed(unlisted, self.storage)
+                continue
+            yield from (entry for entry in listing if entry["type"] == "file")
+            for entry in reversed(listing):
+                if entry["type"] == "directory":
+                    self._push(str(entry["name"]), stack, seen, report)
+
+    def _list(self, folder: str) -> list[dict[str, Any]]:
+        return self.first.pop() if self.first and folder == self.storage.root else self.storage.listing(folder)
+
+    def _push(self, folder: str, stack: list[str], seen: set[str], report: SourceReport) -> None:
+        """Note a folder to be listed. One without a name (``a//b.jpg``) cannot be: it looks like the one above."""
+        if folder.rstrip("/") in seen:
+            why = "it has no name of its own, or came before; expected names between all slashes"
+            report.unreadable.append(cannot_list(self._url(folder) + "/", why))
+            return
+        seen.add(folder.rstrip("/"))
+        stack.append(folder)
+
+    def _url(self, path: str) -> str:
+        return public_url(str(self.storage.files.unstrip_protocol(path)))
 
 
 def open_url(source: str, opening: Opening) -> Source | None:
-    """Return the images at a URL, or those of the archive there."""
+    """Return the images at a URL, or those of the archive there. Raises :class:`SourceError`."""
     if not is_url(source):
         return None
-    if is_archive(source):
-        return _remote_archive(source, opening.suffixes)
-    return RemoteSource(source, opening.suffixes)
+    storage = Storage(source)
+    if is_archive(path_part(source)):
+        return remote_archive(storage, opening.suffixes)
+    if storage.is_web:
+        from batch.sources.web import open_web
+
+        return open_web(storage, opening.suffixes)
+    return _open_storage(storage, opening.suffixes)
 
 
-def _remote_archive(source: str, suffixes: frozenset[str]) -> ArchiveSource:
-    """Return the images of a zip or tar at a URL: a zip is read in parts, a tar as a stream."""
-    files, path = connect(source)
-    with storage_errors(source):
-        if not files.exists(path):
-            raise SourceError(f"Nothing is at {printable(source)}; {NOT_THERE}")
-    streamed = source.startswith("http") and not source.lower().endswith(ZIP_SUFFIX)
-    options = {"block_size": 0} if streamed else {}  # many web servers cannot give a part of a file
-    return ArchiveSource(
-        Origin(source, source, stem(source)), suffixes, opener=lambda: files.open(path, "rb", **options)
-    )
+def _open_storage(storage: Storage, suffixes: frozenset[str]) -> Source:
+    details = storage.info(storage.root)
+    if details is not None and details.get("type") == "file" and not storage.url.endswith("/"):
+        origin = Origin(storage.public)
+        return FileAtUrl(origin, _ref(storage, details, origin, below(storage.root.rsplit("/", 1)[-1])))
+    try:
+        first = storage.listing(storage.root)
+    except FileNotFoundError:
+        first = []
+    except Exception as error:  # each storage has errors of its own
+        raise SourceError(f"{printable(storage.url)} cannot be read: {reason(error)}; {NOT_THERE}") from error
+    if not first:
+        raise nothing_at(storage)
+    root = public_url(str(storage.files.unstrip_protocol(storage.root)))
+    origin = Origin(storage.public, root, storage.root.rstrip("/").rsplit("/", 1)[-1])
+    return FolderAtUrl(storage, origin, suffixes, [first])
 
 
-def _item(files: Any, details: dict[str, Any], path: str, origin: Origin, relative: str) -> ImageRef:
-    size = details.get("size")
-    mtime_ns = _change_time(details)
+def nothing_at(storage: Storage) -> SourceError:
+    """Return the error for a URL where there is nothing."""
+    return SourceError(f"Nothing is at {printable(storage.url)}; {NOT_THERE}")
+
+
+def cannot_list(url: str, why: str) -> str:
+    """Return the line of the report for a folder that is left out."""
+    return f"{printable(url)}: {why}. What is below it has no row"
+
+
+def require_listed(unlisted: int, storage: Storage) -> None:
+    """Raise :class:`SourceError` where storage does not list any more."""
+    if unlisted >= UNLISTED_IN_A_ROW:
+        raise SourceError(
+            f"{printable(storage.url)}: {unlisted} folders in a row cannot be listed, so the rest was not asked for; "
+            "expected storage that answers. Run again when it does."
+        )
+
+
+def is_hidden(name: str) -> bool:
+    """Is a file, or a folder that it lies in, hidden by its name?"""
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def pass_over(name: str, url: str, report: SourceReport) -> None:
+    """Count a file that is no photograph, or is none that is read."""
+    if (why := reason_to_leave_out(name)) is not None:
+        report.leave_out(why, url)
+    else:
+        report.others[suffix_of(name)] += 1
+
+
+def _ref(storage: Storage, details: dict[str, Any], origin: Origin, relative: str) -> ImageRef:
+    size, mtime_ns = details.get("size"), _change_time(details)
     size = UNKNOWN if size is None else int(size)
-    return ImageRef(
-        files.unstrip_protocol(path), relative, origin, size, mtime_ns, RemoteBytes(files, path, size, mtime_ns)
-    )
+    tag = next((str(details[name]).replace('"', "") for name in VERSIONS if details.get(name)), "")
+    version = f"etag:{tag}" if tag else ""
+    path = str(details["name"])
+    content = RemoteBytes(storage, path, size, mtime_ns, version)
+    url = public_url(str(storage.files.unstrip_protocol(path)))
+    return ImageRef(url, relative, origin, size, mtime_ns, content, version)
 
 
 def _change_time(details: dict[str, Any]) -> int:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.errors import SourceLostError
 from batch.outputs.base import MaskFiles
 from batch.outputs.overlays import draw_overlay, overlay_path
 from batch.outputs.png import encode_mask
@@ -61,7 +62,7 @@ class Decoder:
     checksum: bool = False
 
     def __call__(self, task: Task) -> None:
-        """Fill ``pixels`` and ``size``, or ``error``."""
+        """Fill ``pixels`` and ``size``, or ``error``. Raises :class:`SourceLostError` where no image can be had."""
         start = time.perf_counter()
         try:
             data, task.bytes, task.mtime_ns, task.version = task.content.read()
@@ -70,6 +71,8 @@ class Decoder:
                 task.version = checksum_of(data)
             photo = self._decode(data)
             task.size, task.pixels = photo.size, photo.pixels
+        except SourceLostError:
+            raise
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
             task.error = _reason(error)
         task.seconds += time.perf_counter() - start
@@ -174,7 +177,7 @@ class Sink:
     probs: ProbFiles | None = None
 
     def __call__(self, task: Task) -> None:
-        """Write the mask and fill ``figures``, or ``error``, or ``fatal``."""
+        """Write the mask and fill ``figures``, or ``error``, or ``fatal``. Raises as :class:`Decoder`."""
         start = time.perf_counter()
         try:
             mask = read_mask(self.store.read(task.mask)) if task.redraw else self._write_mask(task)
@@ -182,6 +185,8 @@ class Sink:
                 draw_overlay(task.content.read().data, mask, overlay_path(self.overlays, task.mask))
         except OSError as error:
             blame(task, self.store, error)
+        except SourceLostError:
+            raise
         except Exception as error:  # as in the decoder
             task.error = _reason(error)
         task.prob = task.whole = None

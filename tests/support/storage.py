@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import html
 import http.server
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +67,78 @@ def web(web_folder: Path) -> Iterator[str]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_address[1]}"
         running.shutdown()
+
+
+@dataclass
+class Reply:
+    """What a scripted server answers. ``after``: seconds it waits before. An empty header is not sent."""
+
+    data: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    after: float = 0.0
+
+
+Script = Callable[[http.server.BaseHTTPRequestHandler], Reply | None]
+
+
+class Scripted:
+    """A web server that answers what ``answer`` says to a request, None as 404. ``asked``: what was asked, in order."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answer: Script = lambda _request: None
+        self.url = ""
+
+    def count(self, path: str) -> int:
+        """How often was a path asked for, by GET?"""
+        return self.asked.count(f"GET {path}")
+
+
+@pytest.fixture
+def scripted() -> Iterator[Scripted]:
+    """A web server that a test scripts."""
+    pytest.importorskip("aiohttp")
+    script = Scripted()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            script.asked.append(f"{self.command} {self.path}")
+            reply = script.answer(self) or Reply(status=404)
+            time.sleep(reply.after)
+            self.send_response(reply.status)
+            headers = {"Content-Type": "image/png", "Content-Length": str(len(reply.data)), **reply.headers}
+            for name, value in headers.items():
+                if value:
+                    self.send_header(name, value)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(reply.data)
+
+        do_HEAD = do_GET
+
+        def do_PUT(self) -> None:
+            self.body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.handle_error = lambda *_: None  # type: ignore[method-assign]  # as above
+        running.daemon_threads = True
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        script.url = f"http://127.0.0.1:{running.server_address[1]}"
+        yield script
+        running.shutdown()
+
+
+def page(*links: str) -> Reply:
+    """A page that links to these."""
+    body = "".join(f'<a href="{html.escape(link)}">x</a>' for link in links)
+    return Reply(f"<html><body>{body}</body></html>".encode(), headers={"Content-Type": "text/html"})
 
 
 def upload(s3: Any, folder: Path, place: str) -> None:

@@ -1,0 +1,137 @@
+"""A zip or tar at a URL: a zip is read in parts, a tar as a stream.
+
+Of a web server that gives no parts of a zip, the whole is fetched first, to a temporary file.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import IO, Any, cast
+
+from batch.errors import SourceError, printable
+from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, stem
+from batch.sources.image_ref import Origin
+from batch.storage import NOT_THERE, Storage, reason, storage_errors
+from batch.storage.failures import retried
+from batch.storage.web import gives_parts
+from batch.urls import path_part
+
+MOST_FETCHED_BYTES = 8 * 2**30
+"""Of a zip that has to be fetched as a whole."""
+CHUNK = 1 << 20
+FETCHED = "archive.zip"
+
+
+def remote_archive(storage: Storage, suffixes: frozenset[str]) -> ArchiveSource:
+    """Return the images of the archive at a URL. Raises :class:`SourceError`."""
+    name = path_part(storage.public)
+    opener = _Opener(storage, is_zip=name.lower().endswith(ZIP_SUFFIX))
+    return ArchiveSource(Origin(storage.public, storage.public, stem(name)), suffixes, opener=opener)
+
+
+class _Opener:
+    """Opens the archive, as often as it is asked to."""
+
+    def __init__(self, storage: Storage, *, is_zip: bool) -> None:
+        self._storage, self._is_zip = storage, is_zip
+        self._size: int | None = None
+        self._fetched: Path | None = None
+        self._asked = False
+
+    def __call__(self) -> IO[bytes]:
+        with storage_errors(self._storage.url):
+            try:
+                return self._open()
+            except FileNotFoundError as error:
+                raise SourceError(f"Nothing is at {printable(self._storage.url)}; {NOT_THERE}") from error
+
+    def _open(self) -> IO[bytes]:
+        storage = self._storage
+        if not storage.is_web:
+            return _steady(storage.open(storage.root), may_seek=True)
+        if not self._is_zip:
+            return _steady(self._stream(), may_seek=False)
+        if not self._asked:
+            self._size = retried(lambda: gives_parts(storage.files, storage.root))
+            self._asked = True
+        if self._size is not None:
+            return _steady(storage.open(storage.root, size=self._size), may_seek=True)
+        if self._fetched is None:
+            self._fetched = self._fetch()
+        return _steady(self._fetched.open("rb"), may_seek=True)
+
+    def _stream(self) -> IO[bytes]:
+        # A size that is given is not asked for, and not used: many servers know none.
+        return self._storage.open(self._storage.root, block_size=0, size=1)
+
+    def _fetch(self) -> Path:
+        """Fetch all of it into a folder that goes with this opener."""
+        folder = tempfile.mkdtemp(prefix="seg-batch-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder, FETCHED)
+        with _steady(self._stream(), may_seek=False) as stream, path.open("wb") as file:
+            while chunk := stream.read(CHUNK):
+                file.write(chunk)
+                if file.tell() > MOST_FETCHED_BYTES:
+                    raise SourceError(
+                        f"{printable(self._storage.url)} has more than {MOST_FETCHED_BYTES / 2**30:.0f} GiB, and its "
+                        "server gives only the whole; expected a server that gives parts of a zip (range requests). "
+                        "Fetch the archive, and name the file."
+                    )
+        return path
+
+
+def _steady(file: IO[bytes], *, may_seek: bool) -> IO[bytes]:
+    return cast("IO[bytes]", SteadyFile(file, may_seek=may_seek))
+
+
+class SteadyFile(io.RawIOBase):
+    """A file of storage: what fails for a moment is tried again if it can be, and errors are those of files.
+
+    ``may_seek``: else it is a stream, of which nothing can be had twice.
+    """
+
+    def __init__(self, file: IO[bytes], *, may_seek: bool) -> None:
+        self._file, self._may_seek = file, may_seek
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Can another part be read?"""
+        return self._may_seek
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to another part."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return where it is read next."""
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read so many bytes. Raises :class:`OSError`."""
+        try:
+            return retried(self._reading(size)) if self._may_seek else self._file.read(size)
+        except Exception as error:  # each storage has errors of its own
+            raise OSError(5, reason(error)) from error
+
+    def _reading(self, size: int) -> Any:
+        at = self._file.tell()
+
+        def read() -> bytes:
+            self._file.seek(at)
+            return self._file.read(size)
+
+        return read
+
+    def close(self) -> None:
+        """Close it."""
+        if not self.closed:
+            self._file.close()
+        super().close()

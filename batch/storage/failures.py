@@ -1,0 +1,169 @@
+"""What storage raises: told apart by what it means, tried again where it may pass, and put into words.
+
+Each storage has errors of its own, and its library may not be installed: they are known by their names and numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, TypeVar
+
+from batch.errors import SourceError, SourceLostError, printable
+from batch.urls import without_secrets
+from seglab.errors import ImageError
+
+WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Seconds before each further try."""
+PATIENCE_SECONDS = 20.0
+"""After so long no further try is begun."""
+NOT_THERE = "expected a file, or a folder with images. Check the address, and the rights of your account."
+
+PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING_CODES = frozenset(
+    {
+        "InternalError", "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling",
+        "ThrottlingException", "TooManyRequestsException",
+    }
+)  # fmt: skip
+PASSING_ERRORS = frozenset(
+    {
+        "ClientConnectionError", "ClientPayloadError", "ConnectionError", "HTTPClientError", "IncompleteRead",
+        "IncompleteReadError", "ResponseParserError", "ResponseStreamingError", "TimeoutError",
+    }
+)  # fmt: skip
+"""Of aiohttp, botocore and Python."""
+LOST_CODES = frozenset(
+    {
+        "AccountProblem", "AuthFailure", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
+        "InvalidSecurity", "InvalidToken", "NotSignedUp", "TokenRefreshRequired", "UnrecognizedClientException",
+    }
+)  # fmt: skip
+LOST_ERRORS = frozenset(
+    {
+        "CredentialRetrievalError", "NoCredentialsError", "SSOTokenLoadError", "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+    }
+)  # fmt: skip
+DOUBTED_CODES = frozenset({"RequestTimeTooSkewed", "SignatureDoesNotMatch"})
+"""A clock or a key that is wrong, as a rule; some servers say so of a single odd name."""
+REFUSED_STATUS = frozenset({401, 403, 407})
+
+T = TypeVar("T")
+
+
+class Failure(Enum):
+    """What an error of storage means."""
+
+    PASSING = "it may be gone a moment later"
+    REFUSED = "no right to this file, or no longer to any"
+    DOUBTED = "the same, and rather to any"
+    LOST = "the credentials are no longer good"
+    OTHER = "this file is not there, or cannot be had"
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what an error means."""
+    chain = list(_chain(error))
+    codes = {code for code in map(_code, chain) if code}
+    names = {kind.__name__ for entry in chain for kind in type(entry).__mro__}
+    status = status_of(error)
+    if codes & LOST_CODES or names & LOST_ERRORS:
+        return Failure.LOST
+    if codes & DOUBTED_CODES:
+        return Failure.DOUBTED
+    if status in REFUSED_STATUS or isinstance(error, PermissionError):
+        return Failure.REFUSED
+    is_certificate = any("Certificate" in name or "SSL" in name for name in names)
+    passes = codes & PASSING_CODES or status in PASSING_STATUS or (names & PASSING_ERRORS and not is_certificate)
+    return Failure.PASSING if passes else Failure.OTHER
+
+
+def retried(action: Callable[[], T]) -> T:
+    """Do something with storage; where it fails for what may pass, wait and try again a few times."""
+    start = time.monotonic()
+    for wait in WAITS:
+        try:
+            return action()
+        except Exception as error:  # each storage has errors of its own
+            if failure_of(error) is not Failure.PASSING or time.monotonic() - start > PATIENCE_SECONDS:
+                raise
+        time.sleep(wait * random.uniform(0.5, 1))
+    return action()
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few words why storage failed, without what must not be seen."""
+    if isinstance(error, FileNotFoundError):
+        return "nothing is there"
+    status, message = getattr(error, "status", None), getattr(error, "message", "")
+    if isinstance(status, int):
+        return f"the server answered {status} {message}".strip()
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
+    return without_secrets(first_line(error))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its name where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def storage_errors(source: str) -> Iterator[None]:
+    """Raise :class:`SourceError` for what storage raises, but for what is not there."""
+    try:
+        yield
+    except (SourceError, SourceLostError, FileNotFoundError):
+        raise
+    except ImageError as error:
+        raise SourceError(f"{printable(source)} cannot be read: {error}") from error
+    except Exception as error:  # each storage has errors of its own
+        raise SourceError(f"{printable(source)} cannot be read: {reason(error)}; {NOT_THERE}") from error
+
+
+@contextlib.contextmanager
+def as_os_error(place: str) -> Iterator[None]:
+    """Raise :class:`OSError` for what storage raises."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(2, "nothing is there", place) from error
+    except Exception as error:  # each storage has errors of its own
+        raise OSError(5, reason(error), place) from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    entry: BaseException | None = error
+    for _ in range(5):
+        if entry is None:
+            return
+        yield entry
+        entry = entry.__cause__ or entry.__context__
+
+
+def _answer(error: BaseException) -> dict[str, Any]:
+    """Return what botocore keeps of the server's answer."""
+    answer = getattr(error, "response", None)
+    return answer if isinstance(answer, dict) else {}
+
+
+def _code(error: BaseException) -> str | None:
+    code = _answer(error).get("Error", {}).get("Code")
+    return None if code is None else str(code)
+
+
+def status_of(error: BaseException) -> int | None:
+    """Return the number that the server answered with, if it did."""
+    for entry in _chain(error):
+        for name in ("status", "status_code", "code"):
+            if isinstance(status := getattr(entry, name, None), int):
+                return status
+        status = _answer(entry).get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if isinstance(status, int):
+            return status
+    return None

@@ -1,0 +1,211 @@
+"""What is at a URL: looked at, listed, read and written, with limits of time and one layer of further tries."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, TypeVar, cast
+
+from batch.errors import SourceError, SourceLostError, printable
+from batch.storage import web
+from batch.storage.failures import Failure, failure_of, reason, retried, status_of, storage_errors
+from batch.urls import URL, canonical, is_web, public_url
+from seglab.errors import ImageError
+
+INSTALL = 'Install it: pip install "seglab[remote]" (for gs:// also gcsfs, for az:// adlfs).'
+CONNECT_SECONDS, READ_SECONDS = 10.0, 15.0
+"""For a connection, and between two parts of an answer."""
+REFUSED_IN_A_ROW = 5
+"""So many files in a row that may not be read are a reason to ask whether any may."""
+SILENT_IN_A_ROW = 50
+"""So many files in a row that cannot be had, for all tries, are no longer the files' fault."""
+LISTING_CACHE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+"""Storages that keep what they listed as long as the process lives, unless they are told not to."""
+
+T = TypeVar("T")
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system for a URL, which lists anew, and the path on it. Raises :class:`SourceError`."""
+    try:
+        import fsspec
+
+        url = canonical(url)
+        scheme = URL.match(url)
+        files, path = fsspec.core.url_to_fs(url, **_options(scheme[0][:-3] if scheme else ""))
+    except ImportError as error:
+        raise SourceError(f"{printable(url)} needs a library that is not installed ({error}). {INSTALL}") from error
+    except ValueError as error:
+        said = printable(str(error))
+        raise SourceError(
+            f"{printable(url)} cannot be opened: {said}. Expected s3://, gs://, https:// or so."
+        ) from error
+    if hasattr(files, "retries"):
+        files.retries = 1  # tries are made here, once for all storages: theirs would multiply
+    return files, path
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Return how a file system is made. What the user's own settings of fsspec say goes before."""
+    import fsspec
+
+    own = fsspec.config.conf.get(scheme, {})
+    if scheme in ("http", "https"):
+        import aiohttp
+
+        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+        return {"client_kwargs": {"timeout": limits, **own.get("client_kwargs", {})}, "encoded": True}
+    if scheme in ("s3", "s3a"):
+        config = {
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"total_max_attempts": 1},
+        }
+        return {"use_listings_cache": False, "config_kwargs": {**config, **own.get("config_kwargs", {})}}
+    return {"use_listings_cache": False} if scheme in LISTING_CACHE else {"skip_instance_cache": True}
+
+
+@dataclass
+class _Row:
+    """What became of the last files: ``good``, the last that could be read; how many since then could not."""
+
+    good: str | None = None
+    refused: int = 0
+    silent: int = 0
+
+
+class Storage:
+    """What is at ``url``. ``public``: the URL without secrets. May be sent to other processes, where it connects anew.
+
+    Raises :class:`SourceError` where there is no way to it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.files, self.root = connect(url)
+        self.is_web = is_web(url)
+        self.public = public_url(canonical(url))
+        self._row, self._lock = _Row(), threading.Lock()
+
+    def __reduce__(self) -> tuple[Callable[[str], Storage], tuple[str]]:
+        return _reopened, (self.url,)
+
+    def info(self, path: str) -> dict[str, Any] | None:
+        """Return fsspec's details of a file or folder, None if nothing is there. Raises :class:`SourceError`."""
+        with storage_errors(self.url):
+            try:
+                return cast("dict[str, Any]", self._tried(lambda: self.files.info(path)))
+            except FileNotFoundError:
+                return None
+
+    def listing(self, path: str) -> list[dict[str, Any]]:
+        """Return fsspec's details of what is in a folder. Raises as fsspec does."""
+        return cast("list[dict[str, Any]]", self._tried(lambda: self.files.ls(path, detail=True)))
+
+    def find(self, path: str) -> Sequence[str]:
+        """Return the paths of all files below a folder. Raises as fsspec does."""
+        return cast("Sequence[str]", self._tried(lambda: self.files.find(path)))
+
+    def look(self) -> web.Answer | None:
+        """Ask a web server what is there; None if nothing is. Raises :class:`SourceError`."""
+        with storage_errors(self.url):
+            try:
+                return self._tried(lambda: web.look(self.files, self.root))
+            except FileNotFoundError:
+                return None
+
+    def page(self, url: str, most: int) -> web.Answer:
+        """Fetch a page of a web server. Raises :class:`SourceError`, :class:`FileNotFoundError`."""
+        with storage_errors(url):
+            return self._tried(lambda: web.get(self.files, url, most))
+
+    def heads(self, urls: list[str]) -> list[web.Answer | None]:
+        """Ask a web server about several files; None for those about which nothing can be learned."""
+        return web.heads(self.files, urls)
+
+    def fetch(self, path: str, most: int) -> web.Answer:
+        """Fetch an image. Raises :class:`ImageError` if it cannot be had, :class:`SourceLostError` if none can."""
+        try:
+            answer = self._tried(lambda: self._fetch(path, most))
+        except ImageError:
+            raise
+        except Exception as error:  # each storage has errors of its own
+            self._require_alive(error, most)
+            raise ImageError(f"It cannot be fetched: {reason(error)}. Run again to try again.") from error
+        with self._lock:
+            self._row = _Row(good=path)
+        return answer
+
+    def write(self, path: str, data: bytes) -> None:
+        """Upload a file. Raises as fsspec does."""
+        self._tried(lambda: self.files.pipe_file(path, data))
+
+    def read(self, path: str) -> bytes:
+        """Fetch a file. Raises as fsspec does."""
+        return self._tried(lambda: bytes(self.files.cat_file(path)))
+
+    def remove(self, path: str) -> None:
+        """Remove a file. Raises as fsspec does."""
+        self._tried(lambda: self.files.rm_file(path))
+
+    def open(self, path: str, **options: Any) -> IO[bytes]:
+        """Open a file. Raises as fsspec does."""
+        return cast("IO[bytes]", self._tried(lambda: self.files.open(path, "rb", **options)))
+
+    def _tried(self, action: Callable[[], T]) -> T:
+        try:
+            return retried(action)
+        except Exception as error:  # each storage has errors of its own
+            if failure_of(error) in (Failure.LOST, Failure.DOUBTED, Failure.REFUSED):
+                type(self.files).clear_instance_cache()  # a later run of this process must ask for new credentials
+            raise
+
+    def _fetch(self, path: str, most: int) -> web.Answer:
+        if self.is_web:
+            return web.get(self.files, path, most)
+        # s3fs asks for the size first where it may fetch parts side by side: a second request for each image
+        one_by_one = {"max_concurrency": 1} if hasattr(self.files, "max_concurrency") else {}
+        return web.Answer(path, data=bytes(self.files.cat_file(path, **one_by_one)))
+
+    def _require_alive(self, error: Exception, most: int) -> None:
+        """Note a failure. Raises :class:`SourceLostError` where it would meet every other file."""
+        failure = failure_of(error)
+        with self._lock:
+            row = self._row
+            row.refused += failure is Failure.REFUSED
+            row.silent += failure is Failure.PASSING
+        if row.silent >= SILENT_IN_A_ROW:
+            raise self._lost(error) from error
+        is_doubted = failure is Failure.DOUBTED or (failure is Failure.REFUSED and row.refused >= REFUSED_IN_A_ROW)
+        if failure is Failure.LOST or (is_doubted and not self._lets_in(error, row, most)):
+            raise self._lost(error) from error
+        if is_doubted:
+            row.refused = 0
+
+    def _lets_in(self, error: Exception, row: _Row, most: int) -> bool:
+        """Can a file still be read that could be before; or, if none was, the folder be listed?"""
+        try:
+            if row.good is not None:
+                self._fetch(row.good, most)
+            elif status_of(error) == 401:
+                return False
+            elif self.is_web:
+                web.look(self.files, self.root)
+            else:
+                self.files.ls(self.root)
+        except Exception as other:  # each storage has errors of its own
+            return failure_of(other) is Failure.OTHER
+        return True
+
+    def _lost(self, error: Exception) -> SourceLostError:
+        return SourceLostError(
+            f"{printable(self.url)} cannot be read any more: {reason(error)}; expected storage that answers, and "
+            "credentials that are good until the end of the run. Renew them, or wait, then run again to go on."
+        )
+
+
+@functools.lru_cache(maxsize=64)
+def _reopened(url: str) -> Storage:
+    return Storage(url)
