@@ -56,6 +56,7 @@ POSITIVE = click.IntRange(min=1)
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
+@click.option("--zip-encoding", metavar="NAME", help="Of names in zips that are not UTF-8: gbk, cp866 or so.")
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors

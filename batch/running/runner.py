@@ -268,7 +268,7 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
     require_apart(settings.sources, output.name)
     folders = [output.folder, output.state, settings.overlays, settings.probs]
-    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from)
+    return Sources(settings.sources, IMAGE_SUFFIXES, filter(None, folders), settings.files_from, settings.zip_encoding)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:
