@@ -45,8 +45,9 @@ class RunSettings:
     ``probs_format``, png or npy; ``processes``: that share the work, on each
     device (None: one a core of a CPU, one a GPU); ``max_pixels``: larger images fail before they are
     decoded; ``profile``: file for a trace of all threads;
-    ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``. None means chosen by the device, the
-    cores, and no limit.
+    ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``; ``zip_encoding``: of names in zips that
+    are not marked as UTF-8 (None: UTF-8 if they are, else the system's, else cp437). None means chosen by the device,
+    the cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
     """
@@ -73,6 +74,7 @@ class RunSettings:
     max_pixels: int = MAX_PIXELS
     processes: int | None = None
     checksum: bool = False
+    zip_encoding: str | None = None
 
     def __post_init__(self) -> None:
         self._take_paths_and_texts()
@@ -81,6 +83,7 @@ class RunSettings:
             check_asked(device, self.compute)
         if self.max_failures is not None:
             FailureLimit.of(self.max_failures)
+        _require_encoding(self.zip_encoding)
         if not self.sources and not self.files_from:
             raise ConfigError(
                 "No source was named; expected folders, image files, archives or patterns. Name at least one."
@@ -148,3 +151,15 @@ def _names(field: str, value: object) -> tuple[str, ...]:
         return tuple(map(os.fsdecode, entries))
     except TypeError as error:
         raise ConfigError(f"{field} is {value!r}; expected paths or texts, one or several. Correct it.") from error
+
+
+def _require_encoding(name: str | None) -> None:
+    """Raise :class:`ConfigError` for what is no encoding of texts."""
+    if name is None:
+        return
+    try:
+        b"a".decode(name, "surrogateescape")
+    except (LookupError, ValueError) as error:  # unknown, or no encoding of texts; a zero byte
+        raise ConfigError(
+            f"{name!r} is no encoding of names; expected one like gbk, cp866, cp932 or utf-8. Correct --zip-encoding."
+        ) from error

@@ -321,8 +321,9 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
     """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
     require_outside(settings.source_names, output.name)
     archive = Path(output.name) if output.is_archive else None
-    excluded = [output.folder, archive, settings.overlays, settings.probs]
-    return Sources(settings.source_names, IMAGE_SUFFIXES, filter(None, excluded), settings.list_names)
+    excluded = filter(None, [output.folder, archive, settings.overlays, settings.probs])
+    names = (settings.source_names, IMAGE_SUFFIXES, excluded, settings.list_names)
+    return Sources(*names, settings.zip_encoding)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

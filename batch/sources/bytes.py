@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import os
 import stat
-import struct
-import zipfile
-import zlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar, NamedTuple, Protocol
 
 from seglab.errors import ImageError
 
 MAX_FILE_BYTES = 4 * 2**30
 MOST_TIME_NS = 2**63 - 1
-ENCRYPTED = 0x1
-LOCAL_MAGIC, LOCAL_HEADER_BYTES = b"PK\x03\x04", 30
 
 
 class Read(NamedTuple):
@@ -74,42 +67,6 @@ class FileBytes:
         if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
             raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
         return Read(data, state.st_size, in_range(state.st_mtime_ns))
-
-
-@dataclass(frozen=True, slots=True)
-class ZipMember:
-    """A member of a zip at ``path``; any thread or process may read at the same time.
-
-    ``archive``: the open zip to read from, where it is no file of this machine.
-    """
-
-    path: str
-    member: zipfile.ZipInfo
-    archive: zipfile.ZipFile | None = None
-    held: ClassVar[int] = 0
-
-    def read(self) -> Read:
-        """Decompress the member and check its sum. Raises :class:`ImageError`."""
-        require_bounded(self.member.file_size)
-        if self.member.flag_bits & ENCRYPTED:
-            raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
-        try:
-            data = self._read_here() if self.archive is None else self.archive.read(self.member)
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, NotImplementedError) as error:
-            raise ImageError(f"It cannot be read from the archive: {error}. Get the archive again.") from error
-        return Read(data, self.member.file_size, zip_time(self.member))
-
-    def _read_here(self) -> bytes:
-        """Read without the archive's directory: a process that is given a member need not have it."""
-        with open(self.path, "rb") as file:
-            file.seek(self.member.header_offset)
-            header = file.read(LOCAL_HEADER_BYTES)
-            if not header.startswith(LOCAL_MAGIC) or len(header) < LOCAL_HEADER_BYTES:
-                raise zipfile.BadZipFile("no header where the directory says")
-            name, extra = struct.unpack("<2H", header[-4:])
-            file.seek(name + extra, os.SEEK_CUR)
-            with zipfile.ZipExtFile(file, "r", self.member) as content:
-                return content.read()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +141,3 @@ def require_bounded(size: int) -> None:
             f"The file has {size / 2**30:.1f} GiB; expected an image of at most {MAX_FILE_BYTES / 2**30:.0f} GiB. "
             "Save a smaller copy."
         )
-
-
-def zip_time(member: zipfile.ZipInfo) -> int:
-    """Return a member's time of change in nanoseconds, 0 where there is none. A zip does not know its time zone."""
-    try:
-        return int(datetime(*member.date_time, tzinfo=UTC).timestamp()) * 10**9
-    except ValueError:  # month 0, day 0
-        return 0

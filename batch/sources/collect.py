@@ -47,11 +47,12 @@ class Sources:
         suffixes: frozenset[str],
         excluded: Iterable[Path] = (),
         files_from: Sequence[str] = (),
+        zip_encoding: str | None = None,
     ) -> None:
         self.report = SourceReport()
         if [*sources, *files_from].count(STDIN) > 1:
             raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
-        opening = Opening(suffixes, [path.resolve() for path in excluded])
+        opening = Opening(suffixes, [path.resolve() for path in excluded], zip_encoding)
         self._sources: list[Source] = []
         refused: list[SourceError] = []
         for open_one, name in [(_open, name) for name in expanded(sources, opening, self.report)] + [

@@ -30,11 +30,13 @@ class Source(Protocol):
 class Opening:
     """What an opener goes by.
 
-    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go.
+    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go. ``zip_encoding``: of names in zips that
+    are not marked as UTF-8; None: found out.
     """
 
     suffixes: frozenset[str]
     excluded: Sequence[Path] = ()
+    zip_encoding: str | None = None
     _outputs: dict[str, str | None] = field(default_factory=dict, compare=False)
 
     def require_outside(self, source: str, folder: str) -> None:

@@ -1,0 +1,1 @@
+"""What archives are made of: zips, tars, compressed streams."""

@@ -1,0 +1,45 @@
+"""A file of an archive, as the walks over zips and tars give it."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import IO
+
+from batch.sources.bytes import ByteSource, NoBytes
+from batch.storage import first_line
+
+Wanted = Callable[[str], bool]
+Complain = Callable[[str], None]
+Opener = Callable[[], IO[bytes]]
+PASSED_OVER = NoBytes("It was passed over.")
+LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
+
+
+class ArchiveEnd(Exception):
+    """An archive that stops before its end; the text says why."""
+
+
+def reason(error: Exception) -> str:
+    """Return why an archive cannot be read."""
+    if isinstance(error, tarfile.TarError):
+        return "no header of a tar where one should be"
+    return getattr(error, "strerror", None) or first_line(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of an archive. ``name``: as the archive has it, with ``/``. ``bytes``, ``mtime_ns``: as it says there.
+
+    ``wanted``: was it asked for, so that its content is there? ``is_replaced``: by a later one of its name, which is
+    what unpacking would leave. ``version``: see :class:`batch.sources.image_ref.ImageRef`.
+    """
+
+    name: str
+    bytes: int
+    mtime_ns: int
+    content: ByteSource
+    wanted: bool
+    is_replaced: bool = False
+    version: str = ""

@@ -1,0 +1,152 @@
+"""The files of a zip: found by its directory, read one by one by any thread or process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, ClassVar
+
+from batch.sources.archive_formats.member import (
+    LINK,
+    PASSED_OVER,
+    ArchiveEnd,
+    Complain,
+    Member,
+    Opener,
+    Wanted,
+)
+from batch.sources.archive_formats.zip import LOCAL_MAGIC, BadDirectoryError, Entry, ZipDirectory
+from batch.sources.bytes import ByteSource, NoBytes, Read, require_bounded
+from batch.storage import first_line
+from seglab.errors import ImageError
+
+LOCAL_HEADER_BYTES = 30
+ENCRYPTED = 0x1
+AES = 99
+READ_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA})
+OTHER_METHODS = {
+    1: "shrink", 6: "implode", 9: "deflate64", 93: "Zstandard", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"
+}  # fmt: skip
+"""Of APPNOTE 4.4.5."""
+
+
+class SharedFile:
+    """A file that is open in this process, for one thread at a time."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.lock = file, threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class ZipMember:
+    """A member of a zip at ``path``; any thread or process may read at the same time.
+
+    ``offset``: of its header in the file; ``packed``: bytes compressed; ``crc``, ``method``, ``flags``: as the
+    directory has them. ``shared``: the open zip to read from, where it is no file of this machine.
+    """
+
+    path: str
+    offset: int
+    packed: int
+    bytes: int
+    crc: int
+    method: int
+    flags: int
+    mtime_ns: int
+    shared: SharedFile | None = None
+    held: ClassVar[int] = 0
+
+    @property
+    def version(self) -> str:
+        """The check sum, as an image's version."""
+        return f"crc32:{self.crc:08x}"
+
+    def read(self) -> Read:
+        """Decompress the member and check its sum. Raises :class:`ImageError`."""
+        require_bounded(max(self.bytes, self.packed))
+        self._require_readable()
+        try:
+            data = _unpacked(self)
+        except EOFError as error:
+            raise ImageError("It cannot be read from the archive: it ends too early. Get the archive again.") from error
+        except OSError as error:
+            raise ImageError(
+                f"It cannot be read from the archive: {error.strerror or first_line(error)}. Check that the archive is "
+                "there, whole, and its rights."
+            ) from error
+        except Exception as error:  # a decompressor may make anything of damage
+            raise ImageError(
+                f"It cannot be read from the archive: {first_line(error)}. Get the archive again."
+            ) from error
+        return Read(data, self.bytes, self.mtime_ns, self.version)
+
+    def _require_readable(self) -> None:
+        if self.flags & ENCRYPTED or self.method == AES:
+            raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
+        if self.method not in READ_METHODS:
+            name = OTHER_METHODS.get(self.method, f"method {self.method}")
+            raise ImageError(
+                f"It is compressed by {name}, which is not read; expected deflate, bzip2, LZMA or none. Unpack the "
+                "archive and name the folder, or re-pack it (zip -r)."
+            )
+
+
+def _unpacked(member: ZipMember) -> bytes:
+    if member.shared is not None:
+        with member.shared.lock:
+            return _read_from(member.shared.file, member)
+    with open(member.path, "rb") as file:
+        return _read_from(file, member)
+
+
+def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
+    """Read without the archive's directory: a process that is given a member need not have it."""
+    file.seek(member.offset)
+    header = file.read(LOCAL_HEADER_BYTES)
+    if not header.startswith(LOCAL_MAGIC) or len(header) < LOCAL_HEADER_BYTES:
+        raise zipfile.BadZipFile("no header where the directory says")
+    name, extra = struct.unpack("<2H", header[-4:])
+    file.seek(name + extra, os.SEEK_CUR)
+    info = zipfile.ZipInfo("the file")
+    info.compress_type, info.compress_size = member.method, member.packed
+    info.file_size, info.CRC = member.bytes, member.crc
+    with zipfile.ZipExtFile(file, "r", info) as content:
+        return content.read()
+
+
+def zip_members(
+    path: str, wanted: Wanted, complain: Complain, opener: Opener | None, zip_encoding: str | None
+) -> Iterator[Member]:
+    """Yield the files of a zip; the last of equal names counts. Arguments: see :func:`batch.sources.archive.members`.
+
+    Raises :class:`BadDirectoryError`, :class:`SplitZipError`, :class:`ArchiveEnd` where the directory is damaged.
+    """
+    shared = SharedFile(opener()) if opener else None  # it stays open: its members are read through it
+    with contextlib.nullcontext(shared.file) if shared else open(path, "rb") as file:
+        directory = ZipDirectory(file, zip_encoding)
+    if directory.follows_a_zip:
+        complain("another archive lies before it in the same file, and was not read; split the file, or unpack both")
+    found = 0
+    try:
+        for entry, is_replaced in directory:
+            found += 1
+            if not entry.is_dir:
+                yield _member(path, entry, wanted(entry.name), is_replaced, shared)
+    except BadDirectoryError as error:
+        raise ArchiveEnd(f"damaged after {found} entries: {error}") from error
+
+
+def _member(path: str, entry: Entry, wanted: bool, is_replaced: bool, shared: SharedFile | None) -> Member:
+    content: ByteSource = PASSED_OVER
+    version = ""
+    if wanted and entry.is_link:
+        content = NoBytes(LINK)
+    elif wanted:
+        content = member = ZipMember(path, *entry.place, shared)
+        version = member.version
+    return Member(entry.name, entry.bytes, entry.mtime_ns, content, wanted, is_replaced, version)
