@@ -225,7 +225,7 @@ def test_a_pattern_that_names_archives_opens_them(run: Run) -> None:
     ended = run("set/**/*.zip")
     assert ended.code == 3
     assert ended.done == ["set/deep/TWO.ZIP/c.jpg", "set/one.zip/a.jpg", "set/one.zip/b.jpg"], ended.said
-    assert "broken.zip cannot be read as a zip" in ended.said
+    assert "broken.zip cannot be read" in ended.said
     ended = run("set/**/*.tar.gz", out="2")
     assert (ended.code, ended.done) == (0, ["set/deep/three.tar.gz/d.jpg"]), ended.said
 
