@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from seglab.errors import ConfigError, SeglabError
+from seglab.errors import ConfigError, SeglabError, printable
+
+__all__ = [
+    "OutputError",
+    "ProcessError",
+    "SourceError",
+    "TooManyFailuresError",
+    "cannot_write",
+    "encodable",
+    "printable",
+]
 
 
 class OutputError(SeglabError):
@@ -33,6 +43,6 @@ def cannot_write(place: str, error: OSError) -> OutputError:
     )
 
 
-def printable(text: str) -> str:
-    """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``."""
+def encodable(text: str) -> str:
+    """Return ``text`` as JSON and tables hold it: only bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import OutputError, cannot_write, printable
+from batch.errors import OutputError, cannot_write, encodable
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.outputs.base import MaskFiles, stored_mask
 from batch.outputs.spec import Output
@@ -96,7 +96,7 @@ def outlines(mask: Mask) -> list[list[float]]:
 
 def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
     for entry in ledger.done_entries():
-        yield {"id": entry.id, "file_name": printable(entry.path), "height": entry.height, "width": entry.width}
+        yield {"id": entry.id, "file_name": encodable(entry.path), "height": entry.height, "width": entry.width}
 
 
 def _annotations(

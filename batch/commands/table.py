@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batch.errors import cannot_write, printable
+from batch.errors import cannot_write, encodable, printable
 from batch.ledger.reader import LedgerReader
 from batch.outputs.spec import Output
 from seglab.errors import ConfigError
@@ -78,7 +78,7 @@ class _Counted:
 def _row(entry: Row) -> Row:
     changed = datetime.fromtimestamp(entry["mtime_ns"] / 1e9, UTC).isoformat(timespec="seconds")
     row = {name: entry.get(name) for name in COLUMNS} | {"changed_at": changed if entry["mtime_ns"] else None}
-    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _write_csv(rows: Iterable[Row], path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from batch.errors import SourceError, printable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref
 from batch.sources.source import Opening
 
@@ -30,8 +31,14 @@ def open_file(source: str, opening: Opening) -> FileSource | None:
     """Return the file of this name."""
     if not os.path.lexists(source):
         return None
-    opening.require_outside(source, os.path.dirname(named_path(source)))
-    return FileSource(Origin(source), named_path(source))
+    path = named_path(source)
+    opening.require_outside(source, os.path.dirname(path))
+    if (output := opening.outputs.above(os.path.dirname(path))) is not None:
+        raise SourceError(
+            f"{printable(source)} lies in {printable(output)}, a folder that a run writes pictures to; expected a "
+            "photograph. Copy it elsewhere if it is one."
+        )
+    return FileSource(Origin(source), path)
 
 
 def named_path(source: str) -> str:

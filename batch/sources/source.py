@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from batch.errors import SourceError, printable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
+from batch.sources.output_folders import OutputFolders
 
 
 class Source(Protocol):
@@ -34,6 +36,11 @@ class Opening:
 
     suffixes: frozenset[str]
     excluded: Sequence[Path] = ()
+
+    @functools.cached_property
+    def outputs(self) -> OutputFolders:
+        """The folders that this run and others write to."""
+        return OutputFolders(self.excluded)
 
     def require_outside(self, source: str, folder: str) -> None:
         """Masks that land among their images would be taken for images next time, or overwrite them.
