@@ -113,7 +113,8 @@ def _raw_rows(header: ImageFile.ImageFile) -> Iterator[RawRows]:
             mode, given, *_ = (*layout, None)
             samples = getattr(header, "tag_v2", {}).get(BITS_PER_SAMPLE) or (8,) * len(header.getbands())
             is_plane = len(str(mode).partition(";")[0]) == 1
-            stride = given or box[2] * (samples[0] if is_plane else sum(samples)) // 8
+            width = box[2] if box is not None else header.width
+            stride = given or width * (samples[0] if is_plane else sum(samples)) // 8
             yield RawRows(int(offset), int(stride), 2 if samples[0] == 16 else 1)
 
 
