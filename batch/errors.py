@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from batch.urls import without_secrets
 from seglab.errors import ConfigError, SeglabError
-
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from seglab.errors import printable as printable_text
 
 
 class OutputError(SeglabError):
@@ -48,13 +45,10 @@ def cannot_write(place: str, error: OSError) -> OutputError:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as it can be printed: bytes of a file name that are not UTF-8 become ``\\xNN``, and addresses are
-    without passwords and signatures.
-    """
-    text = without_secrets(text) if "://" in text else text
+    """Return ``text`` as :func:`seglab.errors.printable` does, and addresses without passwords and signatures."""
+    return printable_text(without_secrets(text) if "://" in text else text)
+
+
+def encodable(text: str) -> str:
+    """Return ``text`` as JSON and tables hold it: only bytes of a file name that are not UTF-8 become ``\\xNN``."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` as :func:`printable` does, on one line: control characters become ``\\n``, ``\\t``, ``\\xNN``."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), printable(text))

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from seglab.errors import INTERRUPTED, MissingDependencyError, SeglabError
+from seglab.errors import INTERRUPTED, MissingDependencyError, SeglabError, printable
 
 SOME_FAILED = 3
 """Exit code of what was finished, though not for all images."""
@@ -43,7 +43,7 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except SeglabError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {_printable_lines(str(error))}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             click.echo("Interrupted; run the same command again to go on (seglab train: with --resume).", err=True)
@@ -81,4 +81,8 @@ def progress(total: int | None, desc: str, unit: str) -> Any:
 def echo_lines(lines: Iterable[str]) -> None:
     """Print lines to standard output."""
     for line in lines:
-        click.echo(line)
+        click.echo(_printable_lines(line))
+
+
+def _printable_lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))

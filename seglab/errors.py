@@ -5,6 +5,8 @@ What came, what was expected, what to do. The command lines print the message an
 
 from __future__ import annotations
 
+import re
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C or SIGTERM."""
 
@@ -39,3 +41,19 @@ class CheckpointError(SeglabError):
 
 class MissingDependencyError(SeglabError):
     """An optional package is needed and not installed."""
+
+
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Control characters, separators and changes of direction, which would act on a terminal, and marks nobody sees."""
+
+
+def printable(text: str) -> str:
+    """Return ``text`` as it can be printed on one line, whatever is in it: bytes of a file name that are not UTF-8, and
+    control characters, become ``\\xNN`` or ``\\n``.
+    """
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return UNPRINTABLE.sub(_escaped, whole)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode("ascii")

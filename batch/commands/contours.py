@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import OutputError, cannot_write, printable
+from batch.errors import OutputError, cannot_write, encodable
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
 from batch.reporting.coco_names import FileNames
@@ -119,7 +119,7 @@ def _info(makers: Makers) -> dict[str, Any]:
 def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
     names = FileNames(ledger)
     for entry in ledger.done_entries():
-        name = printable(names.of(entry))
+        name = encodable(names.of(entry))
         yield {"id": entry.id, "file_name": name, "height": entry.height, "width": entry.width}
 
 

@@ -180,4 +180,4 @@ def _say_end(runner: Runner, failures: list[Result]) -> None:
     if not report.total and not report.interrupted:
         click.echo("No images found.", err=True)
     for line in report.lines():
-        click.echo(line, err=True)
+        click.echo(printable(line), err=True)

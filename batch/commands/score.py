@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.cores import cores
-from batch.errors import cannot_write, one_line, printable
+from batch.errors import cannot_write, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.base import FolderStore
@@ -213,6 +213,6 @@ def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[
 def _named(what: str, names: list[str]) -> Iterator[str]:
     if names:
         yield f"{what}: {len(names)}"
-        yield from (f"  {one_line(name)}" for name in names[:NAMED])
+        yield from (f"  {printable(name)}" for name in names[:NAMED])
     if len(names) > NAMED:
         yield f"  and {len(names) - NAMED} more"

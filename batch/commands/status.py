@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import one_line, printable
+from batch.errors import printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
 from batch.ledger.records import RunRecord
 from batch.ledger.schema import encode
@@ -58,7 +58,7 @@ class StatusReport:
             yield from _run_lines(self.last_run)
         yield from self.makers.lines()
         for entry in self.failures:
-            yield f"failed: {one_line(entry.path)}: {one_line(entry.error or '')}"
+            yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
         if hidden > 0:
             yield f"and {hidden} more; --all shows them"
@@ -76,7 +76,7 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
 
 def failed_lines(ledger: LedgerReader) -> Iterator[str]:
     """Yield a line for each image that failed: its path, a tab, the reason."""
-    return (f"{one_line(entry.path)}\t{one_line(entry.error or '')}" for entry in ledger.entries("failed"))
+    return (f"{printable(entry.path)}\t{printable(entry.error or '')}" for entry in ledger.entries("failed"))
 
 
 def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
@@ -85,7 +85,7 @@ def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
-    yield f"model: {one_line(run.model)} (sha256 {run.model_sha256[:12]})"
+    yield f"model: {printable(run.model)} (sha256 {run.model_sha256[:12]})"
     yield f"device: {run.device} ({run.provider}, {run.precision})"
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)

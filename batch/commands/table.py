@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from batch.errors import cannot_write, printable
+from batch.errors import cannot_write, encodable
 from batch.outputs.reading import ledger_of
 from batch.reporting.result_file import csv_writer, require_replaceable
 from seglab.errors import ConfigError
@@ -107,7 +107,7 @@ class _Counted:
 def _row(entry: Row) -> Row:
     changed = datetime.fromtimestamp(entry["mtime_ns"] / 1e9, UTC).isoformat(timespec="seconds")
     row = {name: entry.get(name) for name in COLUMNS} | {"changed_at": changed if entry["mtime_ns"] else None}
-    return {name: printable(value) if isinstance(value, str) else value for name, value in row.items()}
+    return {name: encodable(value) if isinstance(value, str) else value for name, value in row.items()}
 
 
 def _write_csv(rows: Iterable[Row], path: Path) -> None:

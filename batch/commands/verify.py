@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import one_line, printable
+from batch.errors import printable
 from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.ledger.writer import reopen
@@ -66,8 +66,8 @@ class VerifyReport:
             f"{self.matching} masks as the ledger says, {len(self.wrong)} not; {self.failed} images failed, "
             f"{self.pending} pending; {len(self.strays)} stray files"
         )
-        yield from _first(f"wrong: {one_line(mask)}: {one_line(reason)}" for mask, reason in self.wrong.items())
-        yield from _first(f"stray: {one_line(name)}" for name in self.strays)
+        yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())
+        yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
             yield "with --redo the next run makes these masks again"
         elif self.wrong:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batch.errors import one_line
+from batch.errors import printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import RunRecord
 
@@ -84,4 +84,4 @@ def _named(maker: Maker) -> str:
     if maker.run is None:
         return f"key {maker.key}"
     run = maker.run
-    return f"model {one_line(run.model)}, sha256 {run.model_sha256[:12]}, {run.precision}, key {maker.key}"
+    return f"model {printable(run.model)}, sha256 {run.model_sha256[:12]}, {run.precision}, key {maker.key}"

@@ -16,9 +16,14 @@ Entry = TypeVar("Entry")
 Found = TypeVar("Found")
 
 
-def map_ahead(function: Callable[[Entry], Found], entries: Iterable[Entry]) -> Iterator[tuple[Entry, Found]]:
-    """Yield (entry, function(entry)) in the order of entries; what the function raises is raised here."""
-    threads = cores()
+def map_ahead(
+    function: Callable[[Entry], Found], entries: Iterable[Entry], threads: int | None = None
+) -> Iterator[tuple[Entry, Found]]:
+    """Yield (entry, function(entry)) in the order of entries; what the function raises is raised here.
+
+    ``threads``: None means one a core.
+    """
+    threads = threads or cores()
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[tuple[Entry, Future[Found]]] = deque()
         for entry in entries:

@@ -7,19 +7,19 @@ that lies in a folder is left out, and said.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import SourceError, printable
 from batch.sources.archive import open_archive
 from batch.sources.file import open_file
-from batch.sources.file_list import ListSource
+from batch.sources.file_list import open_list
 from batch.sources.folder import expanded, open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
 from batch.sources.remote import open_url
 from batch.sources.source import Kind, Opening, Source
-from batch.sources.stdin import STDIN, open_stdin
+from batch.sources.stdin import open_stdin
+from batch.sources.stream import STDIN_PATHS
 
 KINDS = (
     Kind(open_stdin),
@@ -50,13 +50,13 @@ class Sources:
         zip_encoding: str | None = None,
     ) -> None:
         self.report = SourceReport()
-        if [*sources, *files_from].count(STDIN) > 1:
+        if sum(name in STDIN_PATHS for name in [*sources, *files_from]) > 1:
             raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
         opening = Opening(suffixes, [path.resolve() for path in excluded], zip_encoding)
         self._sources: list[Source] = []
         refused: list[SourceError] = []
         for open_one, name in [(_open, name) for name in expanded(sources, opening, self.report)] + [
-            (_list, name) for name in files_from
+            (open_list, name) for name in files_from
         ]:
             try:
                 self._sources.append(open_one(name, opening))
@@ -97,10 +97,13 @@ class Sources:
             names = source.names()
             if names is None:
                 return None
-            for _ in names:
-                total += 1
-                if stopped():
-                    return None
+            try:
+                for _ in names:
+                    total += 1
+                    if stopped():
+                        return None
+            except SourceError:  # the walk reports it
+                continue
         return total
 
 
@@ -108,13 +111,21 @@ def _open(source: str, opening: Opening) -> Source:
     for kind in KINDS:
         if (opened := kind.open(source, opening)) is not None:
             return opened
+    _require_reachable(source)
     raise SourceError(
         f"{printable(source)} is not there; expected a folder, an image file, an archive (.zip, .tar, .tar.gz), a "
         "pattern, or - for standard input. Check the path."
     )
 
 
-def _list(path: str, _opening: Opening) -> ListSource:
-    if path != STDIN and not os.path.isfile(path):
-        raise SourceError(f"{printable(path)} is not there; expected a list of files, or - for standard input.")
-    return ListSource(path, sys.stdin.buffer if path == STDIN else None)
+def _require_reachable(source: str) -> None:
+    """Raise :class:`SourceError` for what may be there and cannot be reached: a folder above it is closed, or so."""
+    try:
+        os.lstat(source)
+    except (FileNotFoundError, ValueError):
+        return
+    except OSError as error:
+        raise SourceError(
+            f"{printable(source)} cannot be reached: {error.strerror or error}; expected a path that this user may "
+            "read. Check the rights of the folders above it."
+        ) from error

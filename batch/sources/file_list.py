@@ -1,61 +1,210 @@
-"""Lists of files: a path a line, or with a zero byte after each (``find -print0``); as a file, or by standard input."""
+"""Lists of files: a path a line, or with a zero byte after each (``find -print0``); as a file, or as a stream."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
+from urllib.parse import unquote, urlsplit
 
-from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, file_ref
+from batch.errors import SourceError
+from batch.sources.ahead import map_ahead
+from batch.sources.archive import is_archive, looks_like_tar, open_archive, stem
+from batch.sources.bytes import NoBytes
+from batch.sources.folder import open_folder
+from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, file_ref
+from batch.sources.list_text import Entry, is_binary, read_entries
+from batch.sources.remote import open_url
+from batch.sources.source import Opening, Source
+from batch.sources.stream import BEGINNING, open_stream, spoken, unreadable, with_beginning
+from batch.storage import is_url
+from seglab.images.kinds import archive_kind, document_kind, picture_kind
 
-CHUNK = 1 << 16
+NO_PATHS = "entries of lists that can be no paths, for they have control characters or are too long; mend the list"
+URL_ARCHIVES = "archives at URLs in a list; name them as sources"
+LOCAL_URL = "file://"
+SHOWN = 80
+"""Characters of an entry that is no path."""
+URL_THREADS = 16
+"""URLs that are looked up at a time: each waits for its server."""
+Opener = Callable[[str, Opening], Source | None]
 
 
 @dataclass(frozen=True)
 class ListSource:
-    """The files of a list, in its order. What the list names and is not there is an item that will fail.
+    """The images of a list, in its order. What the list names and is not there is an item that will fail.
 
-    ``source``: path of the list; ``stream``: where it is read from instead. Relative paths start from the working
-    folder; masks mirror the paths as they are written.
+    ``source``: path of the list; ``stream``: where it is read from instead, with its ``beginning``. Relative paths
+    start from the working folder; masks mirror the paths as they are written. Folders and archives in a list are opened
+    as if they were named; files in folders that runs write to are passed over.
     """
 
     source: str
+    opening: Opening
     stream: IO[bytes] | None = None
+    beginning: bytes = b""
 
     @property
     def origin(self) -> Origin:
         """The list; its files are named one by one."""
         return Origin(self.source)
 
-    def items(self, _report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the files, looked at."""
-        for name in self._lines():
-            yield file_ref(os.path.abspath(name), below(name), self.origin)
+    def items(self, report: SourceReport) -> Iterator[ImageRef]:
+        """Yield the images, looked at."""
+        return _Reading(self.opening, self.origin, report).items(self._entries())
 
     def names(self) -> Iterator[str] | None:
         """Yield the paths; None for what can be read only once."""
-        return None if self.stream is not None else self._lines()
+        return None if self.stream is not None else (entry.text for entry in self._entries())
 
-    def _lines(self) -> Iterator[str]:
-        if self.stream is not None:
-            yield from _split(self.stream)
+    def _entries(self) -> Iterator[Entry]:
+        try:
+            if self.stream is not None:
+                yield from read_entries(self.stream, self.beginning)
+                return
+            with open(self.source, "rb") as file:
+                stream, beginning = with_beginning(file, self.source)
+                yield from read_entries(stream, beginning)
+        except OSError as error:
+            raise unreadable(self.source, error) from error
+
+
+def open_list(source: str, opening: Opening) -> ListSource:
+    """Return the list of this name, of standard input, or of a pipe. Raises :class:`SourceError`."""
+    opened = open_stream(source)
+    if opened is not None:
+        stream, beginning = with_beginning(opened, source)
+        require_list(source, beginning)
+        return ListSource(source, opening, stream, beginning)
+    if os.path.isdir(source):
+        raise SourceError(
+            f"{spoken(source)} is a folder; expected a list of files for --files-from. Name the folder as a source."
+        )
+    try:
+        with open(source, "rb") as file:
+            beginning = file.read(BEGINNING)
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{spoken(source)} is not there; expected a list of files, or - for standard input. Check the path."
+        ) from error
+    except OSError as error:
+        raise unreadable(source, error) from error
+    require_list(source, beginning)
+    return ListSource(source, opening)
+
+
+def require_list(source: str, beginning: bytes) -> None:
+    """Raise :class:`SourceError` for what is no list of files, by how it begins."""
+    first = beginning.splitlines()[0].strip() if beginning.strip() else b""
+    kind = "a tar" if looks_like_tar(beginning) else archive_kind(beginning) or picture_kind(beginning)
+    if kind is not None:
+        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files. Name it as a source.")
+    if (kind := document_kind(beginning)) is not None and not os.path.lexists(first):
+        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files: a path a line. Write such a list.")
+    if is_binary(beginning):
+        raise SourceError(
+            f"{spoken(source)} has control characters, as data has that is no text; expected a tar or a list of files, "
+            "a path a line. Check what it is."
+        )
+
+
+class _Reading:
+    """One reading of a list. Each path is looked at when it is its turn: a list may be longer than memory is large."""
+
+    def __init__(self, opening: Opening, origin: Origin, report: SourceReport) -> None:
+        self._opening, self._origin, self._report = opening, origin, report
+        self._walked: set[str] = set()
+        self._resolved = functools.lru_cache(maxsize=1024)(os.path.realpath)
+
+    def items(self, entries: Iterable[Entry]) -> Iterator[ImageRef]:
+        """Yield the images of all entries, in their order."""
+        for is_far, group in itertools.groupby(entries, _is_far):
+            if is_far:
+                yield from self._at_urls(group)
+            else:
+                yield from itertools.chain.from_iterable(map(self._local, group))
+
+    def _local(self, entry: Entry) -> Iterator[ImageRef]:
+        if not entry.can_be_path:
+            self._report.leave_out(NO_PATHS, entry.text[:SHOWN])
             return
-        with open(self.source, "rb") as file:
-            yield from _split(file)
+        name = _path(entry.text)
+        folder, base = os.path.split(os.path.abspath(name))
+        path = os.path.join(self._resolved(folder), base)
+        item = file_ref(path, below(name), self._origin)
+        is_file = item.bytes != UNKNOWN
+        is_folder = not is_file and os.path.isdir(path)
+        output = self._opening.outputs.above(os.path.realpath(path) if is_folder else os.path.dirname(path))
+        if output is not None:
+            if output not in self._report.outputs:
+                self._report.outputs.append(output)
+        elif is_folder:
+            yield from self._folder(name)
+        elif is_file and is_archive(path):
+            yield from self._opened(open_archive, name, os.path.join(os.path.dirname(name), stem(name)))
+        else:
+            yield item
+
+    def _folder(self, name: str) -> Iterator[ImageRef]:
+        """Yield the images below a folder, unless it lies in one that was walked: ``find`` names those as well."""
+        root = os.path.realpath(name)
+        above = itertools.accumulate(root.split(os.sep), lambda path, part: f"{path}{os.sep}{part}")
+        if self._walked.isdisjoint(above):
+            self._walked.add(root)
+            yield from self._opened(open_folder, name, name)
+
+    def _opened(self, opener: Opener, name: str, place: str) -> Iterator[ImageRef]:
+        """Yield the images of a folder or archive as the list's own."""
+        try:
+            source = opener(name, self._opening)
+            for item in source.items(self._report) if source is not None else ():
+                yield dataclasses.replace(item, origin=self._origin, relative=below(f"{place}/{item.relative}"))
+        except SourceError as error:
+            self._report.unreadable.append(str(error))
+
+    def _at_urls(self, entries: Iterable[Entry]) -> Iterator[ImageRef]:
+        for entry, found in map_ahead(self._look_up, entries, URL_THREADS):
+            if isinstance(found, ImageRef):
+                yield found
+            elif found is None:
+                self._report.leave_out(URL_ARCHIVES, entry.text)
+            else:
+                yield from self._opened(lambda *_, source=found: source, entry.text, _place(entry.text))
+
+    def _look_up(self, entry: Entry) -> ImageRef | Source | None:
+        """Return the image at a URL, or the folder there; None for an archive, which cannot be read by several
+        processes. One that cannot be reached is an item that will fail.
+        """
+        url = entry.text
+        if is_archive(urlsplit(url).path):
+            return None
+        try:
+            source = open_url(url, self._opening)
+            if source is None or source.origin.root:
+                return source
+            (item,) = source.items(SourceReport())
+        except SourceError as error:
+            return ImageRef(url, _place(url), self._origin, UNKNOWN, 0, NoBytes(str(error)))
+        return dataclasses.replace(item, origin=self._origin, relative=_place(url))
 
 
-def _split(file: IO[bytes]) -> Iterator[str]:
-    """Yield the entries of a list; zero bytes separate them if there is one in the first block."""
-    block = file.read1(CHUNK) if hasattr(file, "read1") else file.read(CHUNK)
-    end = b"\0" if b"\0" in block else b"\n"
-    rest = b""
-    while block:
-        *entries, rest = (rest + block).split(end)
-        yield from filter(None, map(_decoded, entries))
-        block = file.read(CHUNK)
-    yield from filter(None, [_decoded(rest)])
+def _is_far(entry: Entry) -> bool:
+    return is_url(entry.text) and not entry.text.startswith(LOCAL_URL)
 
 
-def _decoded(entry: bytes) -> str:
-    return os.fsdecode(entry.removesuffix(b"\r"))
+def _path(text: str) -> str:
+    """Return the path that an entry names; ``file://`` is taken for one, with its letters escaped or not."""
+    if not text.startswith(LOCAL_URL):
+        return text
+    path = text.removeprefix(LOCAL_URL).removeprefix("localhost")
+    return path if os.path.lexists(path) else unquote(path)
+
+
+def _place(url: str) -> str:
+    """Return where the mask of an image at a URL goes: its server and path, without what is secret or passing."""
+    parts = urlsplit(url)
+    return below(f"{parts.netloc.rpartition('@')[2]}/{parts.path}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from batch.errors import SourceError, printable
-from batch.output_mark import is_output, is_output_archive
+from batch.output_mark import is_output_archive
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
+from batch.sources.output_folders import OutputFolders
 
 
 class Source(Protocol):
@@ -37,7 +39,11 @@ class Opening:
     suffixes: frozenset[str]
     excluded: Sequence[Path] = ()
     zip_encoding: str | None = None
-    _outputs: dict[str, str | None] = field(default_factory=dict, compare=False)
+
+    @functools.cached_property
+    def outputs(self) -> OutputFolders:
+        """The folders that this run and others write to."""
+        return OutputFolders(self.excluded)
 
     def require_outside(self, source: str, folder: str) -> None:
         """Masks that land among their images would be taken for images next time, or overwrite them.
@@ -54,7 +60,7 @@ class Opening:
 
     def require_no_output(self, source: str, folder: str) -> None:
         """What other runs wrote is no photograph. ``folder``: without links. Raises :class:`SourceError`."""
-        output = self.output_around(folder)
+        output = self.outputs.above(folder)
         if output is not None:
             raise SourceError(
                 f"{printable(source)} lies in {printable(output)}, where seg-batch writes pictures; expected "
@@ -67,14 +73,6 @@ class Opening:
             raise SourceError(
                 f"{printable(source)} holds masks that seg-batch wrote; expected photographs. Name another source."
             )
-
-    def output_around(self, folder: str) -> str | None:
-        """Return the folder of this run or another's output that is, or is around, a folder without links."""
-        if folder not in self._outputs:
-            places = (Path(folder), *Path(folder).parents)
-            found = next((place for place in places if place in self.excluded or is_output(place)), None)
-            self._outputs[folder] = None if found is None else str(found)
-        return self._outputs[folder]
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,59 @@
-"""What comes by standard input: a tar, or a list of files."""
+"""What comes as a stream, by standard input or a pipe: a tar, or a list of files. Anything else is refused in words."""
 
 from __future__ import annotations
 
-import sys
+import dataclasses
+import tarfile
 
-from batch.sources.archive import StreamSource, looks_like_tar
-from batch.sources.file_list import ListSource
+from batch.errors import SourceError
+from batch.sources.archive import STDIN_ORIGIN, StreamSource, looks_like_tar
+from batch.sources.file_list import ListSource, require_list
+from batch.sources.image_ref import Origin
 from batch.sources.source import Opening, Source
-
-STDIN = "-"
-PEEK = 512
+from batch.sources.stream import BEGINNING, STDIN_PATHS, open_stream, spoken, with_beginning
+from seglab.images.kinds import archive_kind, picture_kind
 
 
 def open_stdin(source: str, opening: Opening) -> Source | None:
-    """Return the tar or the list, by how it begins."""
-    if source != STDIN:
+    """Return the tar or the list that comes by standard input or a pipe, by how it begins."""
+    opened = open_stream(source)
+    if opened is None:
         return None
-    stream = sys.stdin.buffer
-    beginning = stream.peek(PEEK) if hasattr(stream, "peek") else b""
-    return StreamSource(stream, opening.suffixes) if looks_like_tar(beginning) else ListSource(STDIN, stream)
+    stream, beginning = with_beginning(opened, source)
+    if looks_like_tar(beginning) or _is_old_tar(beginning):
+        origin = STDIN_ORIGIN if source in STDIN_PATHS else Origin(source, source)
+        return dataclasses.replace(StreamSource(stream, opening.suffixes), origin=origin)
+    _require_no_image_or_archive(source, beginning)
+    require_list(source, beginning)
+    return ListSource(source, opening, stream, beginning)
+
+
+def _is_old_tar(beginning: bytes) -> bool:
+    """Is this how a tar begins that has no magic (v7), or no members?"""
+    if len(beginning) < BEGINNING:
+        return False
+    try:
+        tarfile.TarInfo.frombuf(beginning, "utf-8", "surrogateescape")
+    except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
+        return False
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+        return True  # zeros only: the end mark of a tar
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _require_no_image_or_archive(source: str, beginning: bytes) -> None:
+    what = spoken(source)
+    if (kind := archive_kind(beginning)) is not None:
+        if kind.endswith(("zip", "parts")):
+            advice = "A zip has its directory at its end: name the file as a source."
+        elif kind == "zstd data":
+            advice = "Decompress it on the way: zstd -dc photos.tar.zst | seg-batch run -"
+        else:
+            advice = "Unpack it, and name the folder as a source; or pipe in the tar that it holds."
+        raise SourceError(f"{what} is {kind}; expected a tar (plain, gzip, bzip2 or xz) or a list of files. {advice}")
+    if (kind := picture_kind(beginning)) is not None:
+        raise SourceError(
+            f"{what} is {kind}; expected a tar or a list of files. Write the image to a file and name that as a source."
+        )

@@ -135,7 +135,7 @@ class Walk:
         return None if is_named or not may_be_data_set(parts[-1]) else data_sets.kind(parts)
 
     def _is_output(self, folder: Folder, listing: Listing) -> bool:
-        if folder.by_link and self.opening.output_around(folder.real) is not None:
+        if folder.by_link and self.opening.outputs.above(folder.real) is not None:
             return True
         may_be = listing.is_marked or LEDGER_NAME in listing.files
         return (may_be and is_output(folder.path)) or Path(folder.real) in self.opening.excluded

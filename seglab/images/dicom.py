@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import ImageError, TooLargeError
+from seglab.images.completeness import RawRows, require_rows
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -86,6 +87,10 @@ def _decoded(dataset: Dataset) -> Frame:
     colours = dataset.PhotometricInterpretation
     if dataset.file_meta.TransferSyntaxUID == JPEG_BASELINE and colours in CONVERTED:
         return Frame(jpeg=next(generate_frames(dataset.PixelData, number_of_frames=1)))
+    if not dataset.file_meta.TransferSyntaxUID.is_compressed:
+        channels = 1 if dataset.get("PlanarConfiguration") else dataset.SamplesPerPixel
+        sample = dataset.BitsAllocated // 8
+        require_rows(dataset.PixelData, RawRows(0, dataset.Columns * channels * sample, sample))
     samples = pixel_array(dataset)  # RGB, where it was YBR
     bits = int(dataset.BitsStored)
     if colours == "PALETTE COLOR":

@@ -8,7 +8,6 @@ applied, alpha is dropped, grey becomes three equal channels, 16-bit samples kee
 from __future__ import annotations
 
 import io
-import os
 import re
 import warnings
 from dataclasses import dataclass
@@ -22,8 +21,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from seglab.errors import ImageError, TooLargeError
+from seglab.images.completeness import require_complete
 from seglab.images.dicom import is_dicom, read_frame
 from seglab.images.formats import MAX_PIXELS
+from seglab.images.kinds import archive_kind, document_kind, picture_kind
 
 OVERSAMPLING = 2
 """Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""
@@ -34,6 +35,7 @@ ORIENTATION_TAG = 0x0112
 JPEG_MAGIC = b"\xff\xd8\xff"
 # libjpeg warns about these and loses no pixel by them; any other warning means damaged image data.
 HARMLESS_WARNINGS = re.compile(r"extraneous bytes before marker|Invalid SOS parameters|Unknown Adobe color transform")
+WHOLE_KINDS = frozenset({"a JPEG", "a PNG", "a TIFF", "a BMP", "a WebP"})
 CHANNELS_OF_JPEG = frozenset({"Gray", "YCbCr", "RGB"})
 
 # One limit for both decoders, ours; Pillow's own would only warn below twice its size.
@@ -127,12 +129,10 @@ def _decoded(source: Path | bytes, at_least: int | None, max_pixels: int) -> tup
         data = frame.jpeg or b""
     try:
         with Image.open(io.BytesIO(data)) as header:
+            require_complete(header, data)
             return _decode(header, data, at_least, max_pixels)
     except UnidentifiedImageError as error:
-        raise ImageError(
-            f"Not an image ({_describe(data)}); expected JPEG, PNG, TIFF, BMP or WebP. "
-            "Remove it from the source, or export it again."
-        ) from error
+        raise _unidentified(data) from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
         raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again from where it came.") from error
 
@@ -213,5 +213,17 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels)
 
 
-def _describe(data: bytes) -> str:
-    return f"{len(data)} bytes that begin with {os.fsdecode(data[:12])!r}"
+def _unidentified(data: bytes) -> ImageError:
+    """Return the error for what Pillow knows no format for: a file that is cut off often loses its directory."""
+    kind = picture_kind(data)
+    if kind in WHOLE_KINDS:
+        return ImageError(
+            f"Damaged image: {len(data)} bytes that begin as {kind} and do not go on as one. Expected a whole file; "
+            "its copy or download may be incomplete: get it again."
+        )
+    what = kind or archive_kind(data) or document_kind(data)
+    begin = f"{len(data)} bytes that begin with {data[:12]!r}"
+    return ImageError(
+        f"Not an image ({f'{what}: ' if what else ''}{begin}); expected JPEG, PNG, TIFF, BMP or WebP. Remove it from "
+        "the source, or export it again."
+    )

@@ -1,0 +1,164 @@
+"""Is a file's copy still under way? Some tools reserve a file's size first and fill it then: its tail is zeros.
+
+Decoders take zeros for pixels (BMP, raw TIFF, raw DICOM) or for code (WebP, LZW). Photographs with black rows at their
+end are genuine, and their files end in zeros as well; so a file is refused only by what no whole file has:
+
+- raw rows that break off sharply inside a row, which follows the row before it up to there, and then nothing but zeros;
+- compressed TIFF strips that end in many zeros, PNGs without their end;
+- WebPs whose last zeros the decoder does not need (a black image's it needs, to the last).
+
+What breaks off exactly between two rows, or where the image is black, cannot be told from a black border.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from seglab.errors import ImageError
+
+LEAST = 128
+"""Zeros at a file's end from which on they are looked at."""
+MOST_IN_STRIP = 130
+"""Zeros at the end of a compressed TIFF strip: PackBits may have 128, LZW and deflate end with a code or a sum."""
+SUPERFLUOUS = 64
+"""Bytes that a WebP is decoded without; encoders leave no more than a few that are not needed."""
+BRIGHT = 32
+"""Samples above this are not black; a black border's noise is below."""
+FEWEST_BRIGHT = 8
+"""Samples on either side of the break."""
+LEAST_FOLLOWING = 0.75
+"""Of the bright samples up to the break, so many are bright in the row that breaks off."""
+MOST_ELSEWHERE = 0.1
+"""Of the samples that are lost behind the break, so many may be lost elsewhere: before it, and in the row before."""
+ROWS = 2
+"""Whole rows of zeros behind the break."""
+PNG_END = b"IEND\xaeB`\x82"
+IMAGE_CHUNKS = (b"VP8 ", b"VP8L")
+BITS_PER_SAMPLE = 258
+STRIP_OFFSETS, STRIP_BYTES = 273, 279
+TILE_OFFSETS, TILE_BYTES = 324, 325
+
+
+class RawRows(NamedTuple):
+    """Where rows begin that are not compressed, the bytes from one to the next, and those of a sample: 1 or 2."""
+
+    offset: int
+    stride: int
+    sample: int = 1
+
+
+def require_complete(header: ImageFile.ImageFile, data: bytes) -> None:
+    """Raise :class:`ImageError` for a file whose end is (nearly certainly) not written yet. ``header``: it, opened and
+    not decoded.
+    """
+    if data[-LEAST:].count(0) < LEAST:
+        return
+    match header.format:
+        case "WEBP":
+            _require_whole_webp(data)
+        case "PNG":
+            if not data.rstrip(b"\0").endswith(PNG_END):
+                raise _incomplete(data)
+        case "TIFF" if header.tile and header.tile[0][0] != "raw":
+            _require_strips(header, data)
+        case "BMP" | "TIFF":
+            for rows in _raw_rows(header):
+                require_rows(data, rows)
+
+
+def require_rows(data: bytes, rows: RawRows) -> None:
+    """Raise :class:`ImageError` for raw rows that break off inside one of them."""
+    if rows.stride < rows.sample or data[-LEAST:].count(0) < LEAST:
+        return
+    end = len(data.rstrip(b"\0"))
+    row = (end - rows.offset) // rows.stride
+    start = rows.offset + row * rows.stride
+    if row < 2 or len(data) < start + (1 + ROWS) * rows.stride:
+        return
+    last = np.frombuffer(data, np.uint8, 3 * rows.stride, start - 2 * rows.stride).reshape(3, rows.stride)
+    samples = last[:, : rows.stride // 2 * 2].view(np.uint16) if rows.sample == 2 else last
+    if _breaks_off(samples, -(-(end - start) // rows.sample)):
+        raise _incomplete(data)
+
+
+def _breaks_off(rows: NDArray[np.uint8] | NDArray[np.uint16], at: int) -> bool:
+    """Does the last of three rows follow the one before it up to a place, and is zero behind it, where that is bright?
+
+    The lower edge of a slanting or round border looks so, too; but there the row before has lost some in its turn.
+    """
+    bright = rows > BRIGHT
+    broken = bright[:-1] & (rows[1:] == 0)  # (2, stride)
+    before, behind = int(bright[1, :at].sum()), int(broken[1, at:].sum())
+    followed = int((bright[1, :at] & bright[2, :at]).sum())
+    elsewhere = int(broken[0].sum() + broken[1, :at].sum())
+    return (
+        min(before, behind) >= FEWEST_BRIGHT
+        and followed >= LEAST_FOLLOWING * before
+        and elsewhere <= MOST_ELSEWHERE * behind
+    )
+
+
+def _raw_rows(header: ImageFile.ImageFile) -> Iterator[RawRows]:
+    """Yield how raw rows lie: once, for strips lie one behind the other; nothing for what is compressed."""
+    for decoder, box, offset, arguments in header.tile[:1]:
+        if decoder == "raw" and isinstance(arguments, tuple):
+            layout: tuple[Any, ...] = arguments
+            mode, given, *_ = (*layout, None)
+            samples = getattr(header, "tag_v2", {}).get(BITS_PER_SAMPLE) or (8,) * len(header.getbands())
+            is_plane = len(str(mode).partition(";")[0]) == 1
+            width = box[2] if box is not None else header.width
+            stride = given or width * (samples[0] if is_plane else sum(samples)) // 8
+            yield RawRows(int(offset), int(stride), 2 if samples[0] == 16 else 1)
+
+
+def _require_strips(header: ImageFile.ImageFile, data: bytes) -> None:
+    end = len(data.rstrip(b"\0"))
+    tags = getattr(header, "tag_v2", {})
+    offsets = tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS) or ()
+    counts = tags.get(STRIP_BYTES) or tags.get(TILE_BYTES) or ()
+    for offset, count in zip(offsets, counts, strict=False):
+        zeros = min(offset + count, len(data)) - max(end, offset)
+        if zeros > MOST_IN_STRIP or zeros == count > 2:
+            raise _incomplete(data)
+
+
+def _require_whole_webp(data: bytes) -> None:
+    chunk = None
+    whole = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
+    at = 12
+    while at + 8 <= whole:
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name == bytes(4):
+            raise _incomplete(data)  # a chunk that is still to come
+        if name in IMAGE_CHUNKS:
+            chunk = (name, data[at + 8 : at + 8 + size])
+        at += 8 + size + size % 2
+    if chunk is not None and chunk[1][-LEAST:].count(0) >= LEAST and _is_decoded_without_end(*chunk):
+        raise _incomplete(data)
+
+
+def _is_decoded_without_end(name: bytes, content: bytes) -> bool:
+    """Are the last zeros of an image not needed to decode it?"""
+    content = content[: (len(content) - SUPERFLUOUS) // 2 * 2]
+    shorter = struct.pack("<4sI4s4sI", b"RIFF", 12 + len(content), b"WEBP", name, len(content)) + content
+    try:
+        with Image.open(io.BytesIO(shorter)) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError, EOFError):
+        return False
+    return True
+
+
+def _incomplete(data: bytes) -> ImageError:
+    zeros = len(data) - len(data.rstrip(b"\0"))
+    return ImageError(
+        f"The last {zeros} of {len(data)} bytes are zeros where the image should go on; expected a whole file. Its "
+        "copy may be under way or broken off: run again when it is complete."
+    )
