@@ -79,7 +79,7 @@ def _run(work: Path, null: Path, *sources: str | Path, stdin: Any = b"", out: st
     return Ended(ended.returncode, rows, said)
 
 
-def a_tar(work: Path, mode: str = "w", **options: Any) -> bytes:
+def a_tar(work: Path, mode: Any = "w", **options: Any) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode, **options) as tar:
         for name in NAMES:
@@ -301,7 +301,18 @@ def test_a_named_pipe_is_read_when_somebody_writes(work: Path, run: Run) -> None
 def test_a_named_pipe_that_nobody_writes_to_holds_up_nothing(work: Path, run: Run, null: Path) -> None:
     os.mkfifo(work / "pipe")
     script = f"import batch.sources.stream as s; s.WAIT_FOR_WRITER_SECONDS = 0.2; {MAIN}"
-    words = [sys.executable, "-c", script, "run", "pipe", "000.png", "--out", "../masks", "--model", null]
+    words: list[str | Path] = [
+        sys.executable,
+        "-c",
+        script,
+        "run",
+        "pipe",
+        "000.png",
+        "--out",
+        "../masks",
+        "--model",
+        null,
+    ]
     ended = subprocess.run(words, capture_output=True, cwd=work, check=False, text=True, timeout=60)
     assert ended.returncode == 3, ended.stderr
     assert "Nothing was written to the pipe pipe" in ended.stderr
