@@ -100,7 +100,8 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
                 sys.stdout.buffer.writelines(failed_paths(ledger))
                 sys.stdout.buffer.flush()
             else:
-                echo_lines(failed_lines(ledger))
+                for line in failed_lines(ledger):
+                    click.echo(line)
         return
     report = status_of(out, all_failures=all_failures)
     echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.cores import cores
-from batch.errors import printable
+from batch.errors import encodable, printable
 from batch.running.tools import tool_versions
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class DoctorReport:
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
         devices = [vars(device) for device in self.devices]
-        return {"format_version": FORMAT_VERSION, **vars(self), "model": printable(str(self.model)), "devices": devices}
+        return {"format_version": FORMAT_VERSION, **vars(self), "model": encodable(str(self.model)), "devices": devices}
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.cores import cores
-from batch.errors import cannot_write, printable
+from batch.errors import cannot_write, encodable, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.base import FolderStore
@@ -103,7 +103,7 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
     ``advance`` is called after each mask with their number. Raises :class:`DataError` where nothing can be matched, or
     where it cannot be told which mask belongs to which truth.
     """
-    report = ScoreReport(printable(str(out)), printable(str(truth)))
+    report = ScoreReport(encodable(str(out)), encodable(str(truth)))
     truths = [TruthEntry(path, path.relative_to(truth).as_posix()) for path in truth_files(truth)]
     with _opened(out) as (masks, ledger):
         entries = _masks_of_folder(out) if ledger is None else _masks_of_run(ledger, report)
@@ -162,7 +162,7 @@ def _masks_of_run(ledger: LedgerReader, report: ScoreReport) -> list[MaskEntry]:
         report.warnings = Makers.of(ledger).warnings()
         report.images_pending = ledger.counts()["pending"]
         report.images_failed = {
-            printable(entry.path): printable(entry.error or "") for entry in ledger.entries("failed")
+            encodable(entry.path): encodable(entry.error or "") for entry in ledger.entries("failed")
         }
         return [MaskEntry(mask, path, status == "done") for path, mask, status in ledger.places()]
 
@@ -171,7 +171,7 @@ def _names(some: Iterable[TruthEntry], truths: Iterable[TruthEntry]) -> Iterator
     """Yield the ids of truths, or their paths where an id is not one truth's alone."""
     times = Counter(truth.id for truth in truths)
     for truth in some:
-        yield printable(truth.id if times[truth.id] == 1 else truth.relative)
+        yield encodable(truth.id if times[truth.id] == 1 else truth.relative)
 
 
 def _score_pairs(
@@ -184,9 +184,9 @@ def _score_pairs(
         results = pool.map(lambda pair: _compare(masks, pair[0].relative, pair[1].path), pairs)
         for (mask, _), result in zip(pairs, results, strict=True):
             if isinstance(result, Confusion):
-                report.scores.add(printable(mask.relative), result)
+                report.scores.add(encodable(mask.relative), result)
             else:
-                report.failed[printable(mask.relative)] = result
+                report.failed[encodable(mask.relative)] = result
             advance(len(pairs))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import printable
+from batch.errors import encodable, printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
 from batch.ledger.records import RunRecord
 from batch.ledger.schema import encode
@@ -36,16 +36,16 @@ class StatusReport:
         """Return a JSON object with a format version."""
         return {
             "format_version": FORMAT_VERSION,
-            "out": printable(str(self.out)),
+            "out": encodable(str(self.out)),
             "counts": self.counts,
             "last_run": None if self.last_run is None else vars(self.last_run),
             "models": [maker.to_json() for maker in self.makers.all],
             "by_another_model_or_settings": sum(maker.done for maker in self.makers.others),
             "failures": [
                 {
-                    "path": printable(entry.path),
-                    "mask": None if entry.mask is None else printable(entry.mask),
-                    "error": printable(entry.error or ""),
+                    "path": encodable(entry.path),
+                    "mask": None if entry.mask is None else encodable(entry.mask),
+                    "error": encodable(entry.error or ""),
                 }
                 for entry in self.failures
             ],

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import printable
+from batch.errors import encodable, printable
 from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.ledger.writer import reopen
@@ -51,10 +51,10 @@ class VerifyReport:
         """Return a JSON object with a format version."""
         return {
             "format_version": FORMAT_VERSION,
-            "out": printable(str(self.out)),
+            "out": encodable(str(self.out)),
             "matching": self.matching,
-            "wrong": {printable(mask): reason for mask, reason in self.wrong.items()},
-            "strays": [printable(name) for name in self.strays],
+            "wrong": {encodable(mask): reason for mask, reason in self.wrong.items()},
+            "strays": [encodable(name) for name in self.strays],
             "failed": self.failed,
             "pending": self.pending,
             "reopened": self.reopened,

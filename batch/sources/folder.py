@@ -120,15 +120,7 @@ class FolderSource:
 
 def open_folder(source: str, opening: Opening) -> FolderSource | None:
     """Return the folder of this name."""
-    try:
-        is_folder = os.path.isdir(source)
-        if not is_folder:
-            os.stat(source)
-    except PermissionError as error:
-        raise unreadable(source, source, error) from error
-    except (OSError, ValueError):
-        return None
-    return _opened(source, source, opening) if is_folder else None
+    return _opened(source, source, opening) if os.path.isdir(source) else None
 
 
 def open_pattern(source: str, opening: Opening) -> FolderSource | None:

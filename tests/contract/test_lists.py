@@ -208,7 +208,7 @@ def test_a_folder_and_an_archive_in_a_list_are_opened(work: Path, run: Run) -> N
     assert {row["mask"] for row in ended.rows} == {
         "sub/deep/000.png", "sub/deep/001.png", *(f"{place}/{name}" for place in ("z", "t") for name in NAMES),
     }  # fmt: skip
-    assert "bad.zip cannot be read as a zip" in ended.said
+    assert "bad.zip cannot be read" in ended.said
 
 
 def test_masks_in_a_list_are_no_photographs(work: Path, run: Run) -> None:
@@ -328,7 +328,6 @@ def test_nothing_by_a_stream_is_a_source_without_images(line: str, work: Path, n
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("- <&-", "Standard input is closed"),
         ("- 0>/dev/null", "Standard input cannot be read"),
         ("- --files-from /dev/stdin", "twice"),
     ],

@@ -182,8 +182,8 @@ def test_a_stream_is_read_ahead_only_by_so_many_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
     monkeypatch.setattr(runner, "MOST_HELD_BYTES", limit)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
-    run = Runner(RunSettings(("-",), tmp_path / "out"), as_model(StandIn(batch=4)))
+    (tmp_path / "in").mkdir()
+    run = Runner(RunSettings(tmp_path / "in", tmp_path / "out"), as_model(StandIn(batch=4)))
     source = Held(60, 100_000)
     run.sources = source  # type: ignore[assignment]
     ahead = [source.read - taken for taken, _ in enumerate(run)]
