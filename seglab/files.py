@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import threading
@@ -37,7 +38,7 @@ def write_bytes(path: str | Path, data: bytes, top: str | Path | None = None) ->
             _write(temporary, data)
         except FileNotFoundError:
             if top is not None and not os.path.isdir(top):
-                raise
+                raise FileNotFoundError(errno.ENOENT, "it was removed or moved meanwhile", os.fspath(top)) from None
             os.makedirs(os.path.dirname(temporary), exist_ok=True)
             _write(temporary, data)
 
