@@ -56,7 +56,18 @@ def run(tmp_path: Path, model_file: Path) -> Run:
 
     def run_command(*sources: Path | str, stdin: bytes = b"", options: Sequence[str] = (), out: str = "masks") -> Ended:
         table = tmp_path / f"{out}.jsonl"
-        words = ["run", *sources, "--out", tmp_path / out, "--model", model_file, "--device", "cpu", "--table", table]
+        words: list[str | Path | bytes] = [
+            "run",
+            *sources,
+            "--out",
+            tmp_path / out,
+            "--model",
+            model_file,
+            "--device",
+            "cpu",
+            "--table",
+            table,
+        ]
         code, said = _invoke([*words, *options], stdin)
         assert "Traceback" not in said, said
         rows = [json.loads(line) for line in table.read_text().splitlines()] if table.exists() else []
@@ -65,7 +76,7 @@ def run(tmp_path: Path, model_file: Path) -> Run:
     return run_command
 
 
-def _invoke(words: Sequence[Path | str], stdin: bytes) -> tuple[int, str]:
+def _invoke(words: list[str | Path | bytes], stdin: bytes) -> tuple[int, str]:
     """Return the exit code and what was said; a process of its own where something comes by standard input."""
     if stdin:
         ended = subprocess.run(command(*words), input=stdin, capture_output=True, check=False, timeout=60)
