@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 MOST_HELD_BYTES = 256 * 2**20
 """Where images come out of a stream, no more are taken out of it while those under way hold so much."""
+LATER_COPIES = (
+    "later copies of names in a compressed tar or a stream, of which the first counts; decompress the tar and name it"
+)
 FEW = 32
 """So many images are done before a second process has come up."""
 
@@ -202,6 +205,8 @@ class Runner:
         for entry in claimed:
             if entry.claim is Claim.REPEATED:
                 self.report.repeated += 1
+                if entry.item.content.held:  # its first copy is under way, and cannot be called back
+                    self.report.sources.leave_out(LATER_COPIES, entry.item.path)
             elif entry.claim is Claim.TODO:
                 self._accepted += 1
                 if entry.item.content.held:

@@ -29,7 +29,7 @@ from batch.sources.archive_formats.kinds import (
 )
 from batch.sources.archive_formats.member import ArchiveEnd, Complain, Member, Opener, Wanted, reason
 from batch.sources.archive_formats.tar_members import plain_members, streamed_members
-from batch.sources.archive_formats.zip import SplitZipError
+from batch.sources.archive_formats.zip import BadDirectoryError, SplitZipError
 from batch.sources.archive_formats.zip_members import zip_members
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
@@ -225,9 +225,11 @@ def _refusal(path: str, error: Exception) -> SourceError:
         return SourceError(f"{printable(path)} {SPLIT}")
     if isinstance(error, OSError) and error.errno is not None:
         return cannot_open(path, error)
-    parts = ", and a server that gives parts of a file if it is a zip" if is_url(path) else ""
+    is_zip = isinstance(error, BadDirectoryError) or path.lower().endswith(ZIP_SUFFIX)
+    parts = ", and a server that gives parts of a file" if is_zip and is_url(path) else ""
+    kind = "zip" if is_zip else "tar"
     return SourceError(
-        f"{printable(path)} cannot be read as an archive ({reason(error)}); expected a whole one{parts}. Get the "
+        f"{printable(path)} cannot be read as a {kind} ({reason(error)}); expected a whole one{parts}. Get the "
         "archive again."
     )
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -222,7 +223,7 @@ def test_names_of_archives() -> None:
         False,
         False,
     ]
-    assert [stem(f"/x/{name}") for name in ("a.b.zip", "HAM.tar.gz", "c.TAR")] == ["a.b", "HAM", "c"]
+    assert [stem(f"/x/{name}") for name in ("a.b.zip", "HAM.tar.gz", "c.TAR", "d.bin")] == ["a.b", "HAM", "c", "d.bin"]
     assert not looks_like_tar(b"images/a.jpg\n" * 40)
 
 
@@ -311,3 +312,21 @@ def test_a_header_that_does_not_add_up_is_the_end(tmp_path: Path, pictures: Path
     _, runner = run_with_report(path, tmp_path / "out")
     assert len(left) < 12
     assert runner.report.sources.unreadable != []
+
+
+@pytest.mark.parametrize("name", ["zip", "tar", "tgz"])
+def test_an_archive_that_goes_away_before_its_turn_stops_no_other(tmp_path: Path, pictures: Path, name: str) -> None:
+    paths = [packed(tmp_path / f"{number}.{name}", pictures) for number in range(3)]
+    sources = Sources(list(map(str, paths)), SUFFIXES)
+    found = iter(sources)
+    next(found)
+    paths[1].unlink()
+    assert {item.origin.root for item in found} == {str(paths[0]), str(paths[2])}
+    (reason,) = sources.report.unreadable
+    assert "No such file" in reason
+
+
+def test_a_member_of_a_zip_has_its_check_sum_as_version(tmp_path: Path, pictures: Path) -> None:
+    for item in items(packed(tmp_path / "a.zip", pictures)):
+        data = (pictures / item.relative).read_bytes()
+        assert item.version == item.content.read().version == f"crc32:{zlib.crc32(data):08x}"
