@@ -15,7 +15,7 @@ from tests.support.changed import EVERYWHERE, PACKAGES, names_of
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        (["batch/sources/archive.py"], ["tests/batch/sources"]),
+        (["batch/sources/archives/archive.py"], ["tests/batch/sources"]),
         (["export/runtime/engines/openvino.py"], ["tests/export/runtime"]),
         (["batch/naming.py"], ["tests/batch/test_naming.py"]),
         (["seglab/errors.py"], ["tests/seglab"]),

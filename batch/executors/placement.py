@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.settings import RunSettings
-from batch.sources.archive import is_archive
+from batch.sources.archives.archive import is_archive
 from batch.storage import is_url
 from batch.urls import path_part
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus

@@ -14,7 +14,7 @@ from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store
 from batch.outputs.framing import Framing, TarFraming, ZipFraming
 from batch.outputs.remote import RemoteStore
-from batch.sources.archive import is_archive
+from batch.sources.archives.archive import is_archive
 from batch.storage import is_url
 from batch.urls import public_url
 from seglab.errors import ConfigError

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import SourceError, printable
-from batch.sources.archive import open_archive
+from batch.sources.archives.archive import open_archive
 from batch.sources.file import open_file
-from batch.sources.file_list import open_list
-from batch.sources.folder import expanded, open_folder, open_pattern
+from batch.sources.folders.folder import expanded, open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
-from batch.sources.remote import open_url
+from batch.sources.lists.file_list import open_list
+from batch.sources.lists.stdin import open_stdin
+from batch.sources.lists.stream import STDIN_PATHS
 from batch.sources.source import Kind, Opening, Source
-from batch.sources.stdin import open_stdin
-from batch.sources.stream import STDIN_PATHS
+from batch.sources.urls.remote import open_url
 
 KINDS = (
     Kind(open_stdin),

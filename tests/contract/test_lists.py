@@ -300,7 +300,7 @@ def test_a_named_pipe_is_read_when_somebody_writes(work: Path, run: Run) -> None
 
 def test_a_named_pipe_that_nobody_writes_to_holds_up_nothing(work: Path, run: Run, null: Path) -> None:
     os.mkfifo(work / "pipe")
-    script = f"import batch.sources.stream as s; s.WAIT_FOR_WRITER_SECONDS = 0.2; {MAIN}"
+    script = f"import batch.sources.lists.stream as s; s.WAIT_FOR_WRITER_SECONDS = 0.2; {MAIN}"
     words: list[str | Path] = [
         sys.executable,
         "-c",

@@ -102,7 +102,7 @@ def test_folders_without_end_end(scripted: Scripted, run: Run, png: bytes) -> No
 
 
 def test_too_many_folders_are_said(scripted: Scripted, run: Run, png: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch.sources.web.MOST_PAGES", 5)
+    monkeypatch.setattr("batch.sources.urls.web.MOST_PAGES", 5)
     top = page("a.png", *(f"{number}/" for number in range(9)))
     scripted.answer = lambda request: (
         top if request.path == "/d/" else page("b.png") if request.path.endswith("/") else Reply(png)

@@ -15,8 +15,8 @@ from PIL import Image
 
 from batch.errors import SourceError
 from batch.ledger.records import Status
-from batch.sources.archive import is_archive, looks_like_tar, stem
-from batch.sources.archive import members as archive_members
+from batch.sources.archives.archive import is_archive, looks_like_tar, stem
+from batch.sources.archives.archive import members as archive_members
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
 from seglab.errors import ImageError

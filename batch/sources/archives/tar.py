@@ -11,7 +11,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from batch.sources.archive_formats.member import ArchiveEnd, Complain, reason
+from batch.sources.archives.member import ArchiveEnd, Complain, reason
 
 BLOCK = tarfile.BLOCKSIZE
 TAR_MAGIC, TAR_MAGIC_AT = b"ustar", 257

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import IO, NamedTuple
 
-from batch.sources.stream import read_some
+from batch.sources.lists.stream import read_some
 
 CHUNK = 1 << 16
 LONGEST = 4096

@@ -7,9 +7,9 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from batch.sources.archive_formats.member import LINK, PASSED_OVER, ArchiveEnd, Complain, Member, Wanted
-from batch.sources.archive_formats.names_twice import last_places
-from batch.sources.archive_formats.tar import Blocks, PlainFile, Tar
+from batch.sources.archives.member import LINK, PASSED_OVER, ArchiveEnd, Complain, Member, Wanted
+from batch.sources.archives.names_twice import last_places
+from batch.sources.archives.tar import Blocks, PlainFile, Tar
 from batch.sources.bytes import MAX_FILE_BYTES, ByteSource, FileSlice, HeldBytes, NoBytes, nanoseconds
 
 MOST_LINKS = 100_000

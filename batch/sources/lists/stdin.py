@@ -6,11 +6,11 @@ import dataclasses
 import tarfile
 
 from batch.errors import SourceError
-from batch.sources.archive import STDIN_ORIGIN, StreamSource, looks_like_tar
-from batch.sources.file_list import ListSource, require_list
+from batch.sources.archives.archive import STDIN_ORIGIN, StreamSource, looks_like_tar
 from batch.sources.image_ref import Origin
+from batch.sources.lists.file_list import ListSource, require_list
+from batch.sources.lists.stream import BEGINNING, STDIN_PATHS, open_stream, spoken, with_beginning
 from batch.sources.source import Opening, Source
-from batch.sources.stream import BEGINNING, STDIN_PATHS, open_stream, spoken, with_beginning
 from seglab.images.kinds import archive_kind, picture_kind
 
 

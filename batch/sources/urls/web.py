@@ -16,7 +16,8 @@ from html.parser import HTMLParser
 from batch.errors import SourceError, printable
 from batch.sources.bytes import nanoseconds
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, suffix_of
-from batch.sources.remote import (
+from batch.sources.source import Source
+from batch.sources.urls.remote import (
     FileAtUrl,
     RemoteBytes,
     cannot_list,
@@ -25,7 +26,6 @@ from batch.sources.remote import (
     pass_over,
     require_listed,
 )
-from batch.sources.source import Source
 from batch.storage import Storage
 from batch.storage.web import Answer
 from batch.urls import URL, canonical, joined, path_part, place, plain_name, plain_path, public_url

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import IO, Any, NamedTuple
 
-from batch.sources.archive_formats.names_twice import last_places
+from batch.sources.archives.names_twice import last_places
 
 END, END_MAGIC = struct.Struct("<4s4H2LH"), b"PK\x05\x06"
 END64, END64_MAGIC = struct.Struct("<4sQ2H2L4Q"), b"PK\x06\x06"

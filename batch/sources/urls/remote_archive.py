@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from batch.errors import SourceError, printable
-from batch.sources.archive import ZIP_SUFFIX, ArchiveSource, stem
+from batch.sources.archives.archive import ZIP_SUFFIX, ArchiveSource, stem
 from batch.sources.image_ref import Origin
 from batch.storage import NOT_THERE, Storage, reason, storage_errors
 from batch.storage.failures import retried

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import IO
 
 from batch.errors import SourceError, printable
-from batch.sources.archive_formats.compressed import Decompressed
-from batch.sources.archive_formats.kinds import (
+from batch.sources.archives.compressed import Decompressed
+from batch.sources.archives.kinds import (
     BEGINNING,
     TAR,
     ZIP,
@@ -27,10 +27,10 @@ from batch.sources.archive_formats.kinds import (
     looks_like_tar,
     stem,
 )
-from batch.sources.archive_formats.member import ArchiveEnd, Complain, Member, Opener, Wanted, reason
-from batch.sources.archive_formats.tar_members import plain_members, streamed_members
-from batch.sources.archive_formats.zip import BadDirectoryError, SplitZipError
-from batch.sources.archive_formats.zip_members import zip_members
+from batch.sources.archives.member import ArchiveEnd, Complain, Member, Opener, Wanted, reason
+from batch.sources.archives.tar_members import plain_members, streamed_members
+from batch.sources.archives.zip import BadDirectoryError, SplitZipError
+from batch.sources.archives.zip_members import zip_members
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
 from batch.sources.left_out import reason_to_leave_out

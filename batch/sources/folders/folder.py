@@ -13,14 +13,14 @@ from pathlib import Path
 
 from batch.errors import SourceError, printable
 from batch.output_mark import is_output_archive
-from batch.sources.archive import is_archive
-from batch.sources.archive import stem as stem_of_archive
-from batch.sources.data_sets import archive_kind, kind_beside
-from batch.sources.glob import Match, Pattern
+from batch.sources.archives.archive import is_archive
+from batch.sources.archives.archive import stem as stem_of_archive
+from batch.sources.folders.data_sets import archive_kind, kind_beside
+from batch.sources.folders.glob import Match, Pattern
+from batch.sources.folders.walk import Folder, Listing, Walk, kind_of_named, unreadable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
 from batch.sources.left_out import is_no_photograph, is_other_photograph, reason_to_leave_out, recognised
 from batch.sources.source import Opening
-from batch.sources.walk import Folder, Listing, Walk, kind_of_named, unreadable
 
 SHOWN = 3
 """Kinds of files that are named where a pattern matches nothing."""

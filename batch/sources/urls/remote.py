@@ -1,4 +1,4 @@
-"""Images below a URL: listed folder by folder, fetched when they are read. Web servers: :mod:`batch.sources.web`."""
+"""Images below a URL: listed folder by folder, fetched when they are read. Web servers: ``web.py``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from batch.errors import SourceError, printable
-from batch.sources.archive import is_archive
+from batch.sources.archives.archive import is_archive
 from batch.sources.bytes import MAX_FILE_BYTES, Read, nanoseconds, require_bounded
 from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, suffix_of
 from batch.sources.left_out import reason_to_leave_out
-from batch.sources.remote_archive import remote_archive
 from batch.sources.source import Opening, Source
+from batch.sources.urls.remote_archive import remote_archive
 from batch.storage import NOT_THERE, Storage, is_url, reason
 from batch.urls import path_part, public_url
 from seglab.errors import ImageError
@@ -135,7 +135,7 @@ def open_url(source: str, opening: Opening) -> Source | None:
     if is_archive(path_part(source)):
         return remote_archive(storage, opening.suffixes)
     if storage.is_web:
-        from batch.sources.web import open_web
+        from batch.sources.urls.web import open_web
 
         return open_web(storage, opening.suffixes)
     return _open_storage(storage, opening.suffixes)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, ClassVar
 
-from batch.sources.archive_formats.member import (
+from batch.sources.archives.member import (
     LINK,
     PASSED_OVER,
     ArchiveEnd,
@@ -20,7 +20,7 @@ from batch.sources.archive_formats.member import (
     Opener,
     Wanted,
 )
-from batch.sources.archive_formats.zip import LOCAL_MAGIC, BadDirectoryError, Entry, ZipDirectory
+from batch.sources.archives.zip import LOCAL_MAGIC, BadDirectoryError, Entry, ZipDirectory
 from batch.sources.bytes import ByteSource, NoBytes, Read, require_bounded
 from batch.storage import first_line
 from seglab.errors import ImageError
@@ -122,7 +122,8 @@ def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
 def zip_members(
     path: str, wanted: Wanted, complain: Complain, opener: Opener | None, zip_encoding: str | None
 ) -> Iterator[Member]:
-    """Yield the files of a zip; the last of equal names counts. Arguments: see :func:`batch.sources.archive.members`.
+    """Yield the files of a zip; the last of equal names counts. Arguments: see
+    :func:`batch.sources.archives.archive.members`.
 
     Raises :class:`BadDirectoryError`, :class:`SplitZipError`, :class:`ArchiveEnd` where the directory is damaged.
     """

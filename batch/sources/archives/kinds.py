@@ -7,8 +7,8 @@ import stat
 import zipfile
 
 from batch.errors import SourceError, printable
-from batch.sources.archive_formats.compressed import MAGIC as COMPRESSED_MAGIC
-from batch.sources.archive_formats.tar import looks_like_header
+from batch.sources.archives.compressed import MAGIC as COMPRESSED_MAGIC
+from batch.sources.archives.tar import looks_like_header
 from batch.sources.left_out import OTHER_ARCHIVES
 from batch.urls import path_part
 

@@ -13,14 +13,14 @@ from urllib.parse import unquote, urlsplit
 
 from batch.errors import SourceError
 from batch.sources.ahead import map_ahead
-from batch.sources.archive import is_archive, looks_like_tar, open_archive, stem
+from batch.sources.archives.archive import is_archive, looks_like_tar, open_archive, stem
 from batch.sources.bytes import NoBytes
-from batch.sources.folder import open_folder
+from batch.sources.folders.folder import open_folder
 from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, file_ref
-from batch.sources.list_text import Entry, is_binary, read_entries
-from batch.sources.remote import open_url
+from batch.sources.lists.list_text import Entry, is_binary, read_entries
+from batch.sources.lists.stream import BEGINNING, open_stream, spoken, unreadable, with_beginning
 from batch.sources.source import Opening, Source
-from batch.sources.stream import BEGINNING, open_stream, spoken, unreadable, with_beginning
+from batch.sources.urls.remote import open_url
 from batch.storage import is_url
 from seglab.images.kinds import archive_kind, document_kind, picture_kind
 

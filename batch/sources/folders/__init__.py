@@ -1,0 +1,1 @@
+"""Folders and patterns: which files of a folder are photographs."""

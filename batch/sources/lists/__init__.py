@@ -1,0 +1,1 @@
+"""What names files one by one or comes as a stream: lists, standard input, pipes."""
