@@ -10,6 +10,7 @@ import io
 import json
 import lzma
 import os
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -20,11 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from batch.cli import main
-from tests.support.archive import command, masks_below, save_many
+from tests.support.archive import command, masks_below, save, save_many, spot
 
 Compress = Callable[[bytes], bytes]
 
@@ -406,3 +408,19 @@ def test_a_directory_that_breaks_off_costs_what_follows(
     ended = run(tmp_path / "a.zip")
     assert (ended.code, ended.masks) == (3, {"a.png": expected[0]}), ended.said
     assert "damaged" in ended.said
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_of_a_data_set_in_an_archive_the_photographs_are_taken(tmp_path: Path, run: Run, kind: str) -> None:
+    root = tmp_path / "set"
+    for number in range(3):
+        save(root / "ISIC2018_Task1-2_Training_Input" / f"ISIC_000{number}.png")
+        save(root / "ISIC2018_Task1_Training_GroundTruth" / f"ISIC_000{number}_segmentation.png", spot(48, 64))
+        save(root / "own" / "images" / f"{number}.png")
+        save(root / "own" / "masks" / f"{number}.png", np.full((48, 64, 3), 255, np.uint8))
+        save(root / "clinic" / "labels" / f"{number}.png")  # photographs in a folder of that name
+        save(root / "ISIC2018_Task1-2_Training_Input" / f"ISIC_000{number}_superpixels.png")
+    ended = run(Path(shutil.make_archive(str(tmp_path / "all"), kind, root)))
+    assert (ended.code, len(ended.masks)) == (0, 9), ended.said
+    assert not [name for name in ended.masks if "GroundTruth" in name or "/masks/" in name or "superpixels" in name]
+    assert "passed over: 3 superpixel maps of a data set" in ended.said

@@ -28,6 +28,7 @@ from batch.sources.archives.kinds import (
     stem,
 )
 from batch.sources.archives.member import ArchiveEnd, Complain, Member, Opener, Wanted, reason
+from batch.sources.archives.set_aside import SetAside
 from batch.sources.archives.tar_members import plain_members, streamed_members
 from batch.sources.archives.zip import BadDirectoryError, SplitZipError
 from batch.sources.archives.zip_members import zip_members
@@ -130,7 +131,7 @@ class ArchiveSource:
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""
         complain = _complain(self.origin, report)
-        return _items(self._members(complain), self.origin, report, complain)
+        return _items(self._members(complain), self.origin, report, complain, self._set_aside())
 
     def names(self) -> Iterator[str] | None:
         """Yield the images' names; None for a tar, which has no directory."""
@@ -140,10 +141,18 @@ class ArchiveSource:
         return None
 
     def _names(self) -> Iterator[str]:
+        aside = self._set_aside()
         with contextlib.suppress(SourceError, ArchiveEnd):  # the walk will say so
             for member in self._members(_say_nothing):
-                if member.wanted and not member.is_replaced:
+                if member.wanted and not member.is_replaced and aside.kind(member.name) is None:
                     yield member.name
+
+    def _set_aside(self) -> SetAside:
+        return SetAside(stem(self.origin.root), self._again, self.suffixes)
+
+    def _again(self) -> Iterator[Member]:
+        with contextlib.suppress(SourceError, ArchiveEnd):  # the walk says so
+            yield from self._members(_say_nothing)
 
     def _members(self, complain: Complain) -> Iterator[Member]:
         wanted = _wanted(self.suffixes)
@@ -179,12 +188,20 @@ class StreamSource:
         """Return None: a stream can be read once."""
 
 
-def _items(found: Iterator[Member], origin: Origin, report: SourceReport, complain: Complain) -> Iterator[ImageRef]:
+def _items(
+    found: Iterator[Member],
+    origin: Origin,
+    report: SourceReport,
+    complain: Complain,
+    aside: SetAside | None = None,
+) -> Iterator[ImageRef]:
     try:
         for member in found:
             path = f"{origin.root}/{member.name}"
             if member.wanted and member.is_replaced:
                 report.set_aside[REPLACED] += 1
+            elif member.wanted and aside is not None and (kind := aside.kind(member.name)) is not None:
+                report.set_aside[kind] += 1
             elif member.wanted:
                 yield ImageRef(
                     path, below(member.name), origin, member.bytes, member.mtime_ns, member.content, member.version

@@ -15,7 +15,7 @@ from batch.errors import SourceError, printable
 from batch.output_mark import is_output_archive
 from batch.sources.archives.archive import is_archive
 from batch.sources.archives.archive import stem as stem_of_archive
-from batch.sources.folders.data_sets import archive_kind, kind_beside
+from batch.sources.data_sets import archive_kind, kind_beside
 from batch.sources.folders.glob import Match, Pattern
 from batch.sources.folders.walk import Folder, Listing, Walk, kind_of_named, unreadable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of

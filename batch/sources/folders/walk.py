@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batch.errors import SourceError, printable
 from batch.output_mark import LEDGER_NAME, MARK_NAME, is_output
-from batch.sources.folders.data_sets import DataSets, Parts, may_be_data_set
+from batch.sources.data_sets import DataSets, Parts, may_be_data_set
 from batch.sources.folders.glob import Pattern
 from batch.sources.image_ref import SourceReport, suffix_of
 from batch.sources.left_out import is_hidden

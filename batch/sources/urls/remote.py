@@ -133,7 +133,7 @@ def open_url(source: str, opening: Opening) -> Source | None:
         return None
     storage = Storage(source)
     if is_archive(path_part(source)):
-        return remote_archive(storage, opening.suffixes)
+        return remote_archive(storage, opening)
     if storage.is_web:
         from batch.sources.urls.web import open_web
 

@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 from batch.errors import SourceError, printable
 from batch.sources.archives.archive import ZIP_SUFFIX, ArchiveSource, stem
 from batch.sources.image_ref import Origin
+from batch.sources.source import Opening
 from batch.storage import NOT_THERE, Storage, reason, storage_errors
 from batch.storage.failures import retried
 from batch.storage.web import gives_parts
@@ -26,11 +27,12 @@ CHUNK = 1 << 20
 FETCHED = "archive.zip"
 
 
-def remote_archive(storage: Storage, suffixes: frozenset[str]) -> ArchiveSource:
+def remote_archive(storage: Storage, opening: Opening) -> ArchiveSource:
     """Return the images of the archive at a URL. Raises :class:`SourceError`."""
     name = path_part(storage.public)
     opener = _Opener(storage, is_zip=name.lower().endswith(ZIP_SUFFIX))
-    return ArchiveSource(Origin(storage.public, storage.public, stem(name)), suffixes, opener=opener)
+    origin = Origin(storage.public, storage.public, stem(name))
+    return ArchiveSource(origin, opening.suffixes, opener, opening.zip_encoding)
 
 
 class _Opener:

@@ -106,6 +106,11 @@ def may_be_data_set(folder: str) -> bool:
     return any(rule.pictures.fullmatch(folder) for rule in RULES)
 
 
+def may_lie_beside(name: str) -> bool:
+    """Is this the name of a file that :func:`kind_beside` may know?"""
+    return any(pattern.fullmatch(name) for _, pattern in BESIDE)
+
+
 def kind_beside(name: str, is_there: Callable[[str], bool], suffixes: Iterable[str]) -> str | None:
     """Return what a picture is, if it is no photograph but belongs to one beside it. ``is_there``: is there a file of
     this name in its folder?

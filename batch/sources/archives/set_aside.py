@@ -1,0 +1,91 @@
+"""Which members of an archive belong to a data set and are no photographs of it: see :mod:`batch.sources.data_sets`."""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from batch.sources.archives.member import Member
+from batch.sources.data_sets import DataSets, Parts, kind_beside, may_be_data_set, may_lie_beside
+from batch.sources.image_ref import below
+from seglab.errors import ImageError
+
+SAMPLE = 3
+"""Pictures of a folder that may hold masks which are looked at."""
+
+
+@dataclass
+class _Contents:
+    """What an archive holds: folders in folders, files, and the first pictures of folders that may hold masks."""
+
+    folders: dict[Parts, set[str]] = field(default_factory=lambda: defaultdict(set))
+    files: set[str] = field(default_factory=set)
+    pictures: dict[Parts, list[Member]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, members: Iterator[Member]) -> _Contents:
+        found = cls()
+        for member in filter(lambda member: member.wanted, members):
+            name = below(member.name)
+            *folders, _ = name.split("/")
+            found.files.add(name)
+            for end, folder in enumerate(folders, 1):
+                place = tuple(folders[:end])
+                found.folders[place[:-1]].add(folder)
+                if may_be_data_set(folder) and len(found.pictures[place]) < SAMPLE:
+                    found.pictures[place].append(member)
+        return found
+
+
+class SetAside:
+    """The data sets in one archive. ``name``: of the archive, without suffix; ``walk``: goes through it once more,
+    which is done only where a folder or a file is called as in a data set.
+    """
+
+    def __init__(self, name: str, walk: Callable[[], Iterator[Member]], suffixes: frozenset[str]) -> None:
+        self._name, self._walk, self._suffixes = name, walk, suffixes
+        self._known: dict[str, str | None] = {}
+
+    def kind(self, name: str) -> str | None:
+        """Return what a member is, if it is no photograph but belongs to a data set: in the plural, to be counted."""
+        folder, _, file = below(name).rpartition("/")
+        if folder not in self._known:
+            self._known[folder] = self._kind_of(tuple(folder.split("/")))
+        if self._known[folder] is None and may_lie_beside(file):
+            return kind_beside(file, lambda other: f"{folder}/{other}".lstrip("/") in self._files, self._suffixes)
+        return self._known[folder]
+
+    def _kind_of(self, folder: Parts) -> str | None:
+        for end, name in enumerate(folder, 1):
+            if may_be_data_set(name) and (kind := self._data_sets.kind(folder[:end])) is not None:
+                return kind
+        return None
+
+    @functools.cached_property
+    def _contents(self) -> _Contents:
+        return _Contents.of(self._walk())
+
+    @property
+    def _files(self) -> set[str]:
+        return self._contents.files
+
+    @functools.cached_property
+    def _data_sets(self) -> DataSets:
+        contents = self._contents
+        return DataSets(
+            self._name,
+            lambda place: sorted(contents.folders.get(place, ())),
+            lambda place: all(map(_is_mask, contents.pictures[place])),
+        )
+
+
+def _is_mask(member: Member) -> bool:
+    """Is the picture a mask? One that cannot be read says nothing."""
+    from seglab.images.mask_files import is_mask
+
+    try:
+        return is_mask(member.content.read().data)
+    except ImageError:
+        return True
