@@ -19,8 +19,8 @@ CONNECT_SECONDS, READ_SECONDS = 10.0, 15.0
 """For a connection, and between two parts of an answer."""
 REFUSED_IN_A_ROW = 5
 """So many files in a row that may not be read are a reason to ask whether any may."""
-SILENT_IN_A_ROW = 50
-"""So many files in a row that cannot be had, for all tries, are no longer the files' fault."""
+FAILED_IN_A_ROW = 50
+"""So many files in a row that may not be read, or cannot be had for all tries, are no longer the files' fault."""
 LISTING_CACHE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Storages that keep what they listed as long as the process lives, unless they are told not to."""
 
@@ -73,7 +73,7 @@ class _Row:
 
     good: str | None = None
     refused: int = 0
-    silent: int = 0
+    failed: int = 0
 
 
 class Storage:
@@ -175,8 +175,8 @@ class Storage:
         with self._lock:
             row = self._row
             row.refused += failure is Failure.REFUSED
-            row.silent += failure is Failure.PASSING
-        if row.silent >= SILENT_IN_A_ROW:
+            row.failed += failure in (Failure.PASSING, Failure.REFUSED)
+        if row.failed >= FAILED_IN_A_ROW:
             raise self._lost(error) from error
         is_doubted = failure is Failure.DOUBTED or (failure is Failure.REFUSED and row.refused >= REFUSED_IN_A_ROW)
         if failure is Failure.LOST or (is_doubted and not self._lets_in(error, row, most)):

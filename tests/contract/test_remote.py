@@ -276,7 +276,7 @@ def test_a_zip_of_a_server_that_gives_no_parts(
 def test_credentials_that_no_longer_let_in_end_the_run(
     scripted: Scripted, run: Run, png: bytes, processes: int
 ) -> None:
-    names = [f"{number:03}.png" for number in range(200)]
+    names = [f"{number:03}.png" for number in range(400)]
     good = 5
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> Reply:
@@ -289,11 +289,11 @@ def test_credentials_that_no_longer_let_in_end_the_run(
     code, said = run(f"{scripted.url}/d/", processes=processes)
     assert (code, "cannot be read any more" in said) == (1, True), said
     statuses = run.statuses()
-    assert statuses["failed"] < 80
+    assert statuses["failed"] < 200
     assert statuses["pending"] > 20
     good = 10**6
     code, said = run(f"{scripted.url}/d/", processes=processes)
-    assert (code, len(run.masks())) == (0, 200), said
+    assert (code, len(run.masks())) == (0, 400), said
 
 
 def test_files_that_may_not_be_read_end_no_run(scripted: Scripted, run: Run, png: bytes) -> None:
