@@ -128,6 +128,7 @@ class Ledger:
     def unfinished(self) -> list[str]:
         """Return the mask names of items that a run took on and did not finish."""
         with sqlite_errors(self._path):
+            # The index is found only by its own words (schema.py): status <> 'done'.
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 

@@ -19,9 +19,9 @@ def overlay_path(overlays: Path, mask: str) -> Path:
     return (overlays / mask).with_suffix(".jpg")
 
 
-def draw_overlay(image: bytes, mask: NDArray[np.uint8], path: Path) -> None:
+def draw_overlay(image: bytes, mask: NDArray[np.uint8], overlays: Path, name: str) -> None:
     """Write an ``image`` (the bytes of its file) with the outline of its ``mask`` (H, W), scaled down to at most 1024
-    pixels a side.
+    pixels a side, into the folder ``overlays``, which must be there; ``name``: of the mask below its output.
     """
     height, width = mask.shape
     scale = min(1.0, LONGEST_SIDE / max(height, width))
@@ -29,4 +29,5 @@ def draw_overlay(image: bytes, mask: NDArray[np.uint8], path: Path) -> None:
     pixels = read_photo(image, at_least=min(sides)).pixels
     picture = cv2.resize(pixels, sides, interpolation=cv2.INTER_AREA)
     outlined = cv2.resize(mask, sides, interpolation=cv2.INTER_NEAREST)
-    write_image(path, overlay(np.asarray(picture, np.uint8), np.asarray(outlined, np.uint8)))
+    outlined_picture = overlay(np.asarray(picture, np.uint8), np.asarray(outlined, np.uint8))
+    write_image(overlay_path(overlays, name), outlined_picture, overlays)

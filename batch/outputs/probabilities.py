@@ -41,7 +41,7 @@ class ProbFiles:
 
         height, width = size
         whole = cv2.resize(prob, (width, height), interpolation=cv2.INTER_LINEAR)  # (H, W)
-        write_bytes(self.where(mask), _png(whole) if self.kind == "png" else _npy(whole))
+        write_bytes(self.where(mask), _png(whole) if self.kind == "png" else _npy(whole), self.folder)
 
 
 def _png(prob: NDArray[Any]) -> bytes:

@@ -90,6 +90,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
+def is_below_hidden(path: str) -> bool:
+    """Is a file hidden, or in a folder that is? ``path``: below its source, with ``/``."""
+    return any(is_hidden(part) for part in path.split("/") if part not in (".", ".."))
+
+
 def reason_to_leave_out(name: str, *, in_archive: bool = False) -> str | None:
     """Return why a file of this name is left out though it is or may hold photographs, as
     :meth:`~batch.sources.image_ref.SourceReport.leave_out` takes it; None for any other file.

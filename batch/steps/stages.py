@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from batch.errors import SourceLostError
 from batch.outputs.base import MaskFiles
-from batch.outputs.overlays import draw_overlay, overlay_path
+from batch.outputs.overlays import draw_overlay
 from batch.outputs.png import encode_mask
 from batch.outputs.probabilities import ProbFiles
 from batch.sources.checksum import checksum_of
@@ -182,7 +182,7 @@ class Sink:
         try:
             mask = read_mask(self.store.read(task.mask)) if task.redraw else self._write_mask(task)
             if self.overlays is not None:
-                draw_overlay(task.content.read().data, mask, overlay_path(self.overlays, task.mask))
+                draw_overlay(task.content.read().data, mask, self.overlays, task.mask)
         except OSError as error:
             blame(task, self.store, error)
         except SourceLostError:
@@ -197,11 +197,11 @@ class Sink:
         mask = mask_of(prob, self.threshold, task.size) if task.whole is None else task.whole
         mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
-        if self.probs is not None:
-            self.probs.write(task.mask, prob, task.size)
         encoded = encode_mask(mask, self.mask_bits)
         self.store.write(task.mask, encoded, is_fresh=task.is_fresh)
         task.sha256 = hashlib.sha256(encoded).hexdigest()
+        if self.probs is not None:
+            self.probs.write(task.mask, prob, task.size)
         task.figures = figures
         return mask
 

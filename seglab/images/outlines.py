@@ -35,10 +35,13 @@ def overlay(
     return picture
 
 
-def write_image(path: Path, rgb: NDArray[np.uint8]) -> None:
-    """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, as a whole or not at all."""
+def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None) -> None:
+    """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, as a whole or not at all.
+
+    Missing folders are made, those below ``top`` if that is given.
+    """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ConfigError(f"{path.name}: pictures are written as .png or .jpg; give it one of these suffixes.")
     settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, encoded = cv2.imencode(path.suffix, rgb[..., ::-1], settings)
-    write_bytes(path, encoded.tobytes())
+    write_bytes(path, encoded.tobytes(), top)

@@ -353,3 +353,12 @@ def test_a_trace_replaces_no_file_of_somebody_else(model_file: Path, tmp_path: P
         assert (tmp_path / "notes.json").read_text() == '{"years": "of work"}'
     for _ in range(2):
         assert run(model_file, photos, "--out", tmp_path / "m", "--profile", tmp_path / "trace.json")[0] == 0
+
+
+def test_a_map_is_written_only_with_its_mask(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    assert run(model_file, photos, "--out", out, "--probs", tmp_path / "maps")[0] == 0
+    save(photos / "p9.jpg")
+    (out / "p9.png").write_bytes(b"somebody else's")
+    assert run(model_file, photos, "--out", out, "--probs", tmp_path / "maps")[0] == 3
+    assert not (tmp_path / "maps" / "p9.png").exists()

@@ -34,7 +34,7 @@ from batch.sources.archives.zip import BadDirectoryError, SplitZipError
 from batch.sources.archives.zip_members import zip_members
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
-from batch.sources.left_out import reason_to_leave_out
+from batch.sources.left_out import is_below_hidden, reason_to_leave_out
 from batch.sources.source import Opening
 from batch.storage import is_url
 
@@ -206,7 +206,7 @@ def _items(
                 yield ImageRef(
                     path, below(member.name), origin, member.bytes, member.mtime_ns, member.content, member.version
                 )
-            elif _is_hidden(member.name):
+            elif is_below_hidden(member.name):
                 report.hidden += 1
             elif reason := reason_to_leave_out(member.name, in_archive=True):
                 report.leave_out(reason, path)
@@ -221,11 +221,7 @@ def _complain(origin: Origin, report: SourceReport) -> Complain:
 
 
 def _wanted(suffixes: frozenset[str]) -> Wanted:
-    return lambda name: suffix_of(name) in suffixes and not _is_hidden(name)
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+    return lambda name: suffix_of(name) in suffixes and not is_below_hidden(name)
 
 
 def _nothing(_name: str) -> bool:

@@ -9,11 +9,10 @@ import zipfile
 from batch.errors import SourceError, printable
 from batch.sources.archives.compressed import MAGIC as COMPRESSED_MAGIC
 from batch.sources.archives.tar import looks_like_header
-from batch.sources.left_out import OTHER_ARCHIVES
+from batch.sources.left_out import OTHER_ARCHIVES, READ_ARCHIVES
 from batch.urls import path_part
 
 ZIP_SUFFIX = ".zip"
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 BEGINNING = 512
 ZIP, TAR, COMPRESSED = "zip", "tar", "compressed tar"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08")
@@ -43,13 +42,13 @@ NO_ARCHIVE = {
 
 def is_archive(path: str) -> bool:
     """Is this an archive by its name?"""
-    return path_part(path).lower().endswith((ZIP_SUFFIX, *TAR_SUFFIXES))
+    return path_part(path).lower().endswith(READ_ARCHIVES)
 
 
 def stem(path: str) -> str:
     """Return an archive's name without its suffixes."""
     name = os.path.basename(path)
-    suffixes = sorted((ZIP_SUFFIX, *TAR_SUFFIXES), key=len, reverse=True)
+    suffixes = sorted(READ_ARCHIVES, key=len, reverse=True)
     return name[: -len(next((entry for entry in suffixes if name.lower().endswith(entry)), "")) or None]
 
 

@@ -11,7 +11,7 @@ from batch.errors import SourceError, printable
 from batch.sources.archives.archive import is_archive
 from batch.sources.bytes import MAX_FILE_BYTES, Read, nanoseconds, require_bounded
 from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, suffix_of
-from batch.sources.left_out import reason_to_leave_out
+from batch.sources.left_out import is_below_hidden, reason_to_leave_out
 from batch.sources.source import Opening, Source
 from batch.sources.urls.remote_archive import remote_archive
 from batch.storage import NOT_THERE, Storage, is_url, reason
@@ -81,7 +81,7 @@ class FolderAtUrl:
         for details in self._files(report):
             path = str(details["name"])
             name = path.removeprefix(self.storage.root).lstrip("/")
-            if is_hidden(name):
+            if is_below_hidden(name):
                 report.hidden += 1
             elif suffix_of(name) in self.suffixes:
                 yield _ref(self.storage, details, self.origin, below(name))
@@ -176,11 +176,6 @@ def require_listed(unlisted: int, storage: Storage) -> None:
             f"{printable(storage.url)}: {unlisted} folders in a row cannot be listed, so the rest was not asked for; "
             "expected storage that answers. Run again when it does."
         )
-
-
-def is_hidden(name: str) -> bool:
-    """Is a file, or a folder that it lies in, hidden by its name?"""
-    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
 
 
 def pass_over(name: str, url: str, report: SourceReport) -> None:

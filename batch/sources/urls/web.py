@@ -16,12 +16,12 @@ from html.parser import HTMLParser
 from batch.errors import SourceError, printable
 from batch.sources.bytes import nanoseconds
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, suffix_of
+from batch.sources.left_out import is_below_hidden
 from batch.sources.source import Source
 from batch.sources.urls.remote import (
     FileAtUrl,
     RemoteBytes,
     cannot_list,
-    is_hidden,
     nothing_at,
     pass_over,
     require_listed,
@@ -65,7 +65,7 @@ class WebFolder:
             wanted = []
             for url in urls:
                 name = self._relative(url)
-                if is_hidden(name):
+                if is_below_hidden(name):
                     report.hidden += 1
                 elif suffix_of(name) in self.suffixes:
                     wanted.append(url)
