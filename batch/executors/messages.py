@@ -52,6 +52,7 @@ class Order(NamedTuple):
     mtime_ns: int
     content: ByteSource
     is_fresh: bool
+    made: str
 
 
 class Outcome(NamedTuple):

@@ -232,4 +232,4 @@ def part_of(profile: Path, index: int) -> Path:
 
 
 def _order(task: Task) -> Order:
-    return Order(task.row, task.path, task.mask, task.bytes, task.mtime_ns, task.content, task.is_fresh)
+    return Order(task.row, task.path, task.mask, task.bytes, task.mtime_ns, task.content, task.is_fresh, task.made)

@@ -36,7 +36,7 @@ class Relayed:
     def __init__(self) -> None:
         self._masks: dict[str, bytes] = {}
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
         """Hold a mask."""
         self._masks[mask] = data
 

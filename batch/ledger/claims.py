@@ -135,8 +135,13 @@ class Claims:
                 claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))
             else:
                 self._connection.execute(RECLAIM_ITEM, (encode(item.origin.named), self._run, row.id))
-                claims.append(Claimed(item, row.id, row.mask, Claim.TODO, row.status == "failed" and not row.sha256))
+                claims.append(self._to_do(item, row))
         return claims
+
+    def _to_do(self, item: ImageRef, row: Row) -> Claimed:
+        is_fresh = row.status == "failed" and not row.sha256
+        made = (row.sha256 or "") if row.status in ("done", "failed") else ""  # pending: a killed run may have written
+        return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made)
 
     def _is_same(self, item: ImageRef, row: Row) -> bool:
         """Is the mask of this content and these settings on record? Of a failed image, too, that was away meanwhile."""

@@ -34,6 +34,7 @@ class Claimed:
     """An item with its row and its mask's name, relative to the output folder.
 
     ``is_fresh``: did no run of this output make such a mask, so that a file of its name is somebody else's?
+    ``made``: SHA-256 of the mask that a run made, if it is known.
     """
 
     item: ImageRef
@@ -41,6 +42,7 @@ class Claimed:
     mask: str
     claim: Claim
     is_fresh: bool = False
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,11 @@ class Ledger:
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
+    @property
+    def is_new(self) -> bool:
+        """Is this the first run of the ledger?"""
+        return self._run == 1
+
     def doubtful(self) -> list[Doubtful]:
         """Return the masks that were written since the last checkpoint of the runs before."""
         with sqlite_errors(self._path):

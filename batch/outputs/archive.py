@@ -136,7 +136,7 @@ class GrowingArchive:
             if self._part.exists() and self._part.stat().st_size > self._index.end:
                 os.truncate(self._part, self._index.end)
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
         """Append a member; an earlier one of the same name is dropped when the run ends. All members are ours."""
         crc, stamp = zlib.crc32(data), int(time.time())
         head, tail = self._framing.around(mask, len(data), crc, stamp)
@@ -173,7 +173,7 @@ class GrowingArchive:
         with self._lock:
             return self._index.present(masks)
 
-    def remove(self, mask: str) -> None:
+    def remove(self, mask: str, made: str = "") -> None:
         """Drop a member; its bytes go when the run ends."""
         with self._lock:
             if self._index.get(mask) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -10,10 +11,12 @@ from typing import Protocol
 
 from batch.errors import OutputError, printable
 from batch.ledger.checkpoints import sync_folder
-from batch.outputs.leftovers import pictures, remove_leftovers
+from batch.outputs.leftovers import files_of, pictures, remove_leftovers
 from seglab.files import has_content, write_bytes
+from seglab.images.formats import IMAGE_SUFFIXES
 
 TAKEN = "a file of that name is there, and no run of this output made it"
+CHANGED = "it was changed since a run wrote it"
 
 
 class MaskFiles(Protocol):
@@ -22,9 +25,11 @@ class MaskFiles(Protocol):
     What cannot be written or read raises :class:`OSError`; a mask that is not there :class:`FileNotFoundError`.
     """
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
-        """Write a mask, whole or not at all. One of the same name is replaced; if the mask ``is_fresh``, what has its
-        name is somebody else's, and :class:`FileExistsError` is raised.
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
+        """Write a mask, whole or not at all. One of the same name is replaced.
+
+        Raises :class:`FileExistsError` for a file of somebody else: any if the mask ``is_fresh``, else one that has
+        another SHA-256 than what a run ``made`` there, if that is known.
         """
 
     def read(self, mask: str) -> bytes:
@@ -46,8 +51,8 @@ class Store(MaskFiles, Protocol):
     def present(self, masks: Collection[str]) -> set[str]:
         """Return those of the masks that are there, with content."""
 
-    def remove(self, mask: str) -> None:
-        """Remove the mask, if it is there."""
+    def remove(self, mask: str, made: str = "") -> None:
+        """Remove the mask, if it is there and has the SHA-256 that a run ``made``, if that is known."""
 
     def names(self) -> Iterator[str]:
         """Yield what looks like masks."""
@@ -59,6 +64,20 @@ class Store(MaskFiles, Protocol):
         """Make the store whole, after the last write of a run."""
 
 
+def require_own(path: str, *, is_fresh: bool = False, made: str = "") -> None:
+    """Raise :class:`FileExistsError` for a file that a run may not replace: see :meth:`MaskFiles.write`."""
+    if is_fresh and os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, TAKEN, path)
+    if made:
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            return
+        if data and hashlib.sha256(data).hexdigest() != made:
+            raise FileExistsError(errno.EEXIST, CHANGED, path)
+
+
 class FolderStore:
     """A folder, with the tree of the source."""
 
@@ -67,24 +86,23 @@ class FolderStore:
         self._above = os.path.join(folder, "")
 
     def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where it holds PNG files already."""
-        found = next(pictures(self.folder), None)
+        """Raise :class:`OutputError` where it holds pictures already."""
+        found = next(files_of(self.folder, IMAGE_SUFFIXES), None)
         if found is not None:
             raise OutputError(
                 f"{printable(str(self.folder))} has no ledger but holds {printable(found)}, which a mask might "
-                "overwrite; expected an empty folder, or the output folder of a run. Choose another one, or move the "
-                "PNG files away."
+                "overwrite, or which would be hidden among masks; expected an empty folder, or the output folder of a "
+                "run. Choose another one, or move the pictures away."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:
         """Remove temporary files that a killed run left."""
         remove_leftovers(self.folder, unfinished)
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
         """Write under a temporary name and move into place."""
-        path = self._above + mask
-        if is_fresh and os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, TAKEN, path)
+        path = self._path(mask)
+        require_own(path, is_fresh=is_fresh, made=made)
         write_bytes(path, data, self.folder)
 
     def read(self, mask: str) -> bytes:
@@ -95,12 +113,19 @@ class FolderStore:
         """Return those that have a file which is not empty."""
         return {mask for mask in masks if has_content(os.path.join(self.folder, mask))}
 
-    def remove(self, mask: str) -> None:
+    def remove(self, mask: str, made: str = "") -> None:
         """Remove the file."""
         try:
-            os.unlink(self.folder / mask)
-        except OSError:  # it was never there, or its name is why the image failed
+            path = self._path(mask)
+            require_own(path, made=made)
+            os.unlink(path)
+        except OSError:  # it was never there, somebody else put it there, or its name is why the image failed
             return
+
+    def _path(self, mask: str) -> str:
+        if ".." in mask and ".." in mask.split("/"):  # no run makes such a name: somebody wrote it into the ledger
+            raise OSError(errno.EINVAL, "its name leads out of the output", mask)
+        return self._above + mask
 
     def names(self) -> Iterator[str]:
         """Yield the PNG files."""

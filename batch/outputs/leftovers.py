@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.naming import SUFFIX
@@ -24,14 +24,19 @@ def remove_leftovers(root: Path, unfinished: Sequence[str]) -> int:
 
 
 def pictures(out: Path) -> Iterator[str]:
-    """Yield the PNG files of an output folder, by their paths below it.
+    """Yield the PNG files of an output folder, by their paths below it: see :func:`files_of`."""
+    return files_of(out, {SUFFIX})
+
+
+def files_of(out: Path, suffixes: Collection[str]) -> Iterator[str]:
+    """Yield the files below a folder that have these suffixes.
 
     Hidden ones are passed over, and folders below it that have a mark of their own: overlays, maps.
     """
     for folder, folders, names in os.walk(out):
         folders[:] = [name for name in folders if not (name.startswith(".") or is_marked(os.path.join(folder, name)))]
         for name in names:
-            if name.lower().endswith(SUFFIX) and not name.startswith("."):
+            if os.path.splitext(name)[1].lower() in suffixes and not name.startswith("."):
                 yield os.path.relpath(os.path.join(folder, name), out)
 
 

@@ -53,7 +53,7 @@ class RemoteStore:
     def prepare(self, unfinished: Sequence[str]) -> None:
         """Do nothing: an upload is there as a whole, or not at all."""
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
         """Upload."""
         if is_fresh and self._is_listed(mask):
             raise FileExistsError(errno.EEXIST, TAKEN, self.where(mask))
@@ -81,7 +81,7 @@ class RemoteStore:
                 ) from error
         return self._path(mask) in self._listed[folder]
 
-    def remove(self, mask: str) -> None:
+    def remove(self, mask: str, made: str = "") -> None:
         """Remove it, if it is there."""
         with contextlib.suppress(FileNotFoundError), as_os_error(self.where(mask)):
             self._storage.remove(self._path(mask))

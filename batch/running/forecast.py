@@ -179,7 +179,7 @@ class _Nowhere:
     def __init__(self) -> None:
         self.bytes = 0
 
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False) -> None:
+    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
         """Count."""
         self.bytes += len(data)
 

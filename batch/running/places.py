@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.writer import Ledger
 from batch.output_mark import mark, owner_of
+from batch.outputs.leftovers import files_of
 from batch.outputs.spec import Output
 from batch.settings import RunSettings
 from seglab.errors import ConfigError
@@ -37,12 +37,22 @@ def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> No
         owner = owner_of(folder)
         if owner == ledger.owner:
             continue
-        if option != "--out" and str(folder) not in ledger.used(option[2:]):
+        if option == "--out":
+            _require_own_output(folder, owner, ledger)
+        elif str(folder) not in ledger.used(option[2:]):
             _require_no_pictures(option, folder, owner)
         try:
             mark(folder, ledger.owner)
         except OSError as error:
             raise cannot_write(printable(str(folder)), error) from error
+
+
+def _require_own_output(folder: Path, owner: str | None, ledger: Ledger) -> None:
+    if owner is not None and not ledger.is_new:
+        raise OutputError(
+            f"The mark in {printable(str(folder))} is that of another output than its ledger's; expected both of one. "
+            "Somebody exchanged or copied the ledger: bring the right one back, or choose another output."
+        )
 
 
 def _folders(settings: RunSettings, output: Output) -> Iterator[tuple[str, Path]]:
@@ -52,17 +62,10 @@ def _folders(settings: RunSettings, output: Output) -> Iterator[tuple[str, Path]
 
 
 def _require_no_pictures(option: str, folder: Path, owner: str | None) -> None:
-    found = next(_pictures(folder), None)
+    found = next(files_of(folder, PICTURES), None)
     if found is not None:
         whose = "no run of this output made" if owner is None else "a run of another output made"
         raise OutputError(
             f"{option} {printable(str(folder))} holds {printable(found)}, which {whose} and a picture might overwrite; "
             "expected an empty folder, or the one that runs of this output wrote to. Choose another folder."
         )
-
-
-def _pictures(folder: Path) -> Iterator[str]:
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if os.path.splitext(name)[1].lower() in PICTURES:
-                yield os.path.relpath(os.path.join(parent, name), folder)

@@ -237,16 +237,17 @@ class Runner:
             return self._result(task.path, task.mask, status, seconds=task.seconds, error=task.error)
         figures = task.figures if task.error is None else None
         if task.error is not None and task.was_read and not task.is_fresh:
-            self._remove(task.mask)  # of an earlier state of the image
+            self._remove(task)  # of an earlier state of the image
         state = (task.row, task.bytes, task.mtime_ns, task.seconds)
         ledger.finish(Finish(*state, figures, task.error, task.version, task.sha256, task.was_read))
         status = Status.DONE if task.error is None else Status.FAILED
         return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
 
-    def _remove(self, mask: str) -> None:
+    def _remove(self, task: Task) -> None:
         """Remove a mask that a run of this output made, and what was drawn from it."""
+        mask = task.mask
         with _storing(self.output.name):
-            self._store.remove(mask)
+            self._store.remove(mask, task.made)
         if self._probs is not None:
             self._probs.where(mask).unlink(missing_ok=True)
         if self.settings.overlays is not None:
@@ -318,7 +319,15 @@ def _take(items: Iterator[ImageRef], most: int) -> list[ImageRef]:
 def _task(entry: Claimed, *, redraw: bool = False) -> Task:
     item = entry.item
     return Task(
-        entry.row, item.path, entry.mask, item.bytes, item.mtime_ns, item.content, redraw, is_fresh=entry.is_fresh
+        entry.row,
+        item.path,
+        entry.mask,
+        item.bytes,
+        item.mtime_ns,
+        item.content,
+        redraw,
+        is_fresh=entry.is_fresh,
+        made=entry.made,
     )
 
 

@@ -58,7 +58,7 @@ class FileBytes:
                 if not stat.S_ISREG(state.st_mode):
                     raise ImageError("Not a regular file; expected an image file. Remove it from the source.")
                 require_bounded(state.st_size)
-                data = file.read()
+                data = file.read() or b""  # None: a device that has nothing now
                 after = os.fstat(handle)
         except OSError as error:
             raise ImageError(

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from batch.errors import SourceError, printable
-from batch.sources.archives.archive import open_archive
+from batch.sources.archives.archive import StreamSource, open_archive
 from batch.sources.file import open_file
 from batch.sources.folders.folder import expanded, open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
-from batch.sources.lists.file_list import open_list
+from batch.sources.lists.file_list import ListSource, open_list
 from batch.sources.lists.stdin import open_stdin
 from batch.sources.lists.stream import STDIN_PATHS
 from batch.sources.source import Kind, Opening, Source
@@ -76,7 +76,7 @@ class Sources:
 
         A source that cannot be read to its end is reported; the others follow.
         """
-        for source in self._sources:
+        for source in sorted(self._sources, key=_is_stream):  # a pipe may take as long as its writer likes
             found = False
             try:
                 for item in source.items(self.report):
@@ -105,6 +105,10 @@ class Sources:
             except SourceError:  # the walk reports it
                 continue
         return total
+
+
+def _is_stream(source: Source) -> bool:
+    return isinstance(source, StreamSource) or (isinstance(source, ListSource) and source.stream is not None)
 
 
 def _open(source: str, opening: Opening) -> Source:

@@ -155,6 +155,20 @@ def recognised(path: str) -> tuple[bool, str | None]:
     return is_image, None if is_image else _reason_by_content(beginning)
 
 
+def recognised_bytes(name: str, beginning: bytes) -> tuple[bool, str | None]:
+    """The same for the first bytes (:data:`FIRST_BYTES`) of a member of an archive."""
+    is_image = _is_image(beginning)
+    reason = None if is_image else _reason_by_content(beginning)
+    if name.lower().endswith(MAYBE_UNFINISHED):
+        return False, DOWNLOADS if is_image or reason else None
+    return is_image, INNER_ARCHIVES if reason == NAMELESS_ARCHIVES else reason
+
+
+def is_nameless(name: str) -> bool:
+    """Does the name of a file not tell what it is, so that its first bytes have to?"""
+    return not is_no_photograph(name) and reason_to_leave_out(name) is None
+
+
 def _first_bytes(path: str) -> bytes:
     if not stat.S_ISREG(os.stat(path).st_mode):
         return b""

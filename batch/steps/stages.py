@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import SourceLostError
-from batch.outputs.base import MaskFiles
-from batch.outputs.overlays import draw_overlay
+from batch.outputs.base import MaskFiles, require_own
+from batch.outputs.overlays import draw_overlay, overlay_path
 from batch.outputs.png import encode_mask
 from batch.outputs.probabilities import ProbFiles
 from batch.sources.checksum import checksum_of
@@ -192,13 +192,21 @@ class Sink:
         task.prob = task.whole = None
         task.seconds += time.perf_counter() - start
 
+    def _require_own_pictures(self, task: Task) -> None:
+        """Raise :class:`FileExistsError` where a picture of a fresh mask would replace somebody else's."""
+        if task.is_fresh and self.probs is not None:
+            require_own(str(self.probs.where(task.mask)), is_fresh=True)
+        if task.is_fresh and self.overlays is not None:
+            require_own(str(overlay_path(self.overlays, task.mask)), is_fresh=True)
+
     def _write_mask(self, task: Task) -> NDArray[np.uint8]:
+        self._require_own_pictures(task)
         prob = _present(task.prob)
         mask = mask_of(prob, self.threshold, task.size) if task.whole is None else task.whole
         mask = postprocess(mask, self.postprocess)
         figures = figures_of(mask, prob)
         encoded = encode_mask(mask, self.mask_bits)
-        self.store.write(task.mask, encoded, is_fresh=task.is_fresh)
+        self.store.write(task.mask, encoded, is_fresh=task.is_fresh, made=task.made)
         task.sha256 = hashlib.sha256(encoded).hexdigest()
         if self.probs is not None:
             self.probs.write(task.mask, prob, task.size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from batch.errors import cannot_write
 from batch.figures import Figures
-from batch.outputs.base import TAKEN, MaskFiles
+from batch.outputs.base import CHANGED, TAKEN, MaskFiles
 from batch.sources.bytes import ByteSource, NoBytes
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ NAME_ERRORS = frozenset(
 """Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
 
 
+HINTS = {
+    TAKEN: "Move it away, and run again",
+    CHANGED: "Move it away, and run again",
+}
 NOTHING = NoBytes("There is nothing to read.")
 
 
@@ -32,7 +36,8 @@ class Task:
     only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
     S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
     must stop. ``version``: of the image, see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
-    ``was_read``: could the image's file be read? ``is_fresh``: did no run of this output make such a mask?
+    ``was_read``: could the image's file be read? ``is_fresh``: did no run of this output make such a mask? ``made``:
+    SHA-256 of the one that a run made, if it is known.
     """
 
     row: int
@@ -54,14 +59,20 @@ class Task:
     sha256: str = ""
     was_read: bool = False
     is_fresh: bool = False
+    made: str = ""
 
 
 def blame(task: Task, store: MaskFiles, error: OSError) -> None:
     """Note why a mask was not written: its own name, or what would meet the next one as well."""
     if error.errno in NAME_ERRORS:
         said = error.strerror or str(error)
-        hint = "Move it away, and run again" if said == TAKEN else "Rename the image, or change --name"
-        task.error = f"The mask {task.mask} cannot be written: {said}. {hint}."
+        hint = HINTS.get(said, "Rename the image, or change --name")
+        task.error = f"{_spoken(task, store, error)} cannot be written: {said}. {hint}."
         return
     task.fatal = cannot_write(store.where(task.mask), error)
     task.fatal.__cause__ = error
+
+
+def _spoken(task: Task, store: MaskFiles, error: OSError) -> str:
+    is_picture = error.strerror == TAKEN and error.filename not in (None, store.where(task.mask))
+    return f"The picture {error.filename}" if is_picture else f"The mask {task.mask}"

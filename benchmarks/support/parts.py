@@ -41,6 +41,7 @@ def infer_seconds(model: Model, batch: int) -> float:
 
 def host_seconds(sources: Sequence[Path], size: int, out: Path) -> float:
     """Return the seconds of decoding and writing an image, in one thread; a grey map is taken for the network's."""
+    out.mkdir(parents=True, exist_ok=True)
     decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     tasks = tasks_of(sources)[:HOST_IMAGES]
     start = time.perf_counter()

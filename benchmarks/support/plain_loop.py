@@ -55,6 +55,7 @@ def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int)
     if CAN_BIND:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[part]})
     model = open_model(path, "cpu", batch=ONE_CORE_BATCH, threads=1)
+    out.mkdir(parents=True, exist_ok=True)
     decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
     inference = Inference(model, device="cpu", exact=False)
     tasks = tasks_of([images])[:count][part::parts]

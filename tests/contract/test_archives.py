@@ -214,9 +214,9 @@ def test_hard_links_have_the_bytes_of_their_file(
     ended = run(tmp_path / "a.tar")
     a, b = expected[:2]
     assert ended.code == 3, ended.said
-    assert ended.masks == {"a.png": a, "b.png": a, "c.png": a, "d.png": b}
+    assert ended.masks == {"a.png": a, "b.png": a, "c.png": a, "d.png": b, "blobs/1f.png": b}
     assert "hard link to nowhere.png" in ended.error("e.png")
-    assert "4 already done" in run(tmp_path / "a.tar").said
+    assert "5 already done" in run(tmp_path / "a.tar").said
 
 
 def test_links_that_are_not_followed_say_what_they_are(tmp_path: Path, run: Run, photos: list[bytes]) -> None:
@@ -424,3 +424,20 @@ def test_of_a_data_set_in_an_archive_the_photographs_are_taken(tmp_path: Path, r
     assert (ended.code, len(ended.masks)) == (0, 9), ended.said
     assert not [name for name in ended.masks if "GroundTruth" in name or "/masks/" in name or "superpixels" in name]
     assert "passed over: 3 superpixel maps of a data set" in ended.said
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_images_without_suffix_are_known_by_their_first_bytes(
+    tmp_path: Path, run: Run, photos: list[bytes], kind: str
+) -> None:
+    root = tmp_path / "export"
+    root.mkdir()
+    for name in ("IM000001", "1.2.840.113619.2.5", "photo.png.1"):
+        (root / name).write_bytes(photos[0])
+    (root / "inner").write_bytes(zip_of([(b"a.png", photos[0])]))
+    (root / "README").write_bytes(b"no picture")
+    (root / "notes.txt").write_bytes(photos[0])
+    ended = run(Path(shutil.make_archive(str(tmp_path / "all"), kind, root)))
+    assert (ended.code, len(ended.masks)) == (3, 3), ended.said
+    assert "not opened: 1 archives inside an archive" in ended.said
+    assert "passed over: 2 files that are no images" in ended.said

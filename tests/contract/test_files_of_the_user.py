@@ -362,3 +362,81 @@ def test_a_map_is_written_only_with_its_mask(model_file: Path, tmp_path: Path) -
     (out / "p9.png").write_bytes(b"somebody else's")
     assert run(model_file, photos, "--out", out, "--probs", tmp_path / "maps")[0] == 3
     assert not (tmp_path / "maps" / "p9.png").exists()
+
+
+@pytest.mark.parametrize("option", ["--overlays", "--probs"])
+def test_pictures_of_the_user_in_our_folders_stay(model_file: Path, tmp_path: Path, option: str) -> None:
+    photos, out, drawn = photos_of(tmp_path / "photos"), tmp_path / "m", tmp_path / "drawn"
+    assert run(model_file, photos, "--out", out, option, drawn)[0] == 0
+    save(photos / "p9.jpg")
+    own = drawn / ("p9.jpg" if option == "--overlays" else "p9.png")
+    own.write_bytes(b"somebody's own")
+    code, said = run(model_file, photos, "--out", out, option, drawn)
+    assert (code, f"The picture {own} cannot be written" in said) == (3, True), said
+    assert own.read_bytes() == b"somebody's own"
+    assert not (out / "p9.png").exists()
+    own.unlink()
+    assert run(model_file, photos, "--out", out, option, drawn)[0] == 0
+
+
+@pytest.mark.parametrize("then", ["changed", "broken"])
+def test_what_took_the_place_of_a_mask_stays(model_file: Path, tmp_path: Path, then: str) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    assert run(model_file, photos, "--out", out)[0] == 0
+    (out / "p1.png").write_bytes(b"drawn by hand, better")
+    if then == "changed":
+        save(photos / "p1.jpg", spot(61, 77))
+    else:
+        (photos / "p1.jpg").write_bytes(b"broken now")
+    for _ in range(2):
+        code, said = run(model_file, photos, "--out", out)
+        assert code == 3, said
+        assert (out / "p1.png").read_bytes() == b"drawn by hand, better"
+    if then == "changed":
+        (out / "p1.png").unlink()
+        assert run(model_file, photos, "--out", out)[0] == 0
+
+
+def test_a_folder_in_an_output_that_became_a_link_leads_to_no_photograph(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos" / "s").parent, tmp_path / "m"
+    user = photos_of(tmp_path / "user", suffix=".png")
+    before = snapshot(user)
+    assert run(model_file, photos, "--out", out)[0] == 0
+    shutil.move(out / "s", tmp_path / "away")
+    (out / "s").symlink_to(user)
+    for path in (photos / "s").iterdir():
+        os.utime(path)
+    run(model_file, photos, "--out", out)
+    assert snapshot(user) == before
+
+
+def test_the_ledger_of_another_output_is_refused(model_file: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        assert run(model_file, photos_of(tmp_path / name), "--out", tmp_path / f"m-{name}")[0] == 0
+    for name in ("one", "two"):
+        (tmp_path / f"m-{name}" / LEDGER_NAME).rename(tmp_path / name / LEDGER_NAME)
+    (tmp_path / "one" / LEDGER_NAME).rename(tmp_path / "m-two" / LEDGER_NAME)
+    (tmp_path / "two" / LEDGER_NAME).rename(tmp_path / "m-one" / LEDGER_NAME)
+    before = snapshot(tmp_path / "m-one")
+    code, said = run(model_file, tmp_path / "two", "--out", tmp_path / "m-one")
+    assert (code, "that of another output than its ledger's" in said) == (1, True), said
+    assert snapshot(tmp_path / "m-one") == before
+
+
+def test_a_ledger_that_somebody_wrote_to_leads_to_no_file_outside(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    assert run(model_file, photos, "--out", out)[0] == 0
+    (tmp_path / "victim.png").write_bytes(b"precious")
+    with closing(sqlite3.connect(out / LEDGER_NAME)) as connection, connection:
+        connection.execute("UPDATE items SET mask = '../victim.png', sha256 = NULL WHERE mask = 'p1.png'")
+    os.utime(photos / "p1.jpg")
+    code, said = run(model_file, photos, "--out", out)
+    assert (code, "leads out of the output" in said) == (3, True), said
+    assert (tmp_path / "victim.png").read_bytes() == b"precious"
+
+
+def test_an_output_among_photographs_is_refused(model_file: Path, tmp_path: Path) -> None:
+    photos, other = photos_of(tmp_path / "photos"), photos_of(tmp_path / "other")
+    code, said = run(model_file, photos, "--out", other)
+    assert (code, "hidden among masks" in said) == (1, True), said
+    assert run(model_file, tmp_path, "--out", tmp_path.with_name(f"{tmp_path.name}-m"))[0] == 0

@@ -388,3 +388,33 @@ def test_what_may_not_be_read_is_called_so(work: Path, null: Path) -> None:
     assert (ended.returncode, "1 done, 1 failed" in ended.stderr) == (3, True), ended.stderr
     assert "closed/a.png cannot be reached: Permission denied" in ended.stderr
     assert "list cannot be read: Permission denied" in ended.stderr
+
+
+@pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
+def test_a_device_without_end_holds_up_nothing(work: Path, null: Path, device: str) -> None:
+    line = command("run", device, "000.png", "--out", "../masks", "--model", null, "--device", "cpu")
+    ended = subprocess.run(line, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+    assert (ended.returncode, "is a device; expected a pipe or a file" in ended.stderr) == (3, True), ended.stderr
+    with open(device, "rb") as stdin:
+        line = command("run", "-", "000.png", "--out", "../other", "--model", null, "--device", "cpu")
+        ended = subprocess.run(line, stdin=stdin, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+    assert ended.returncode == 3, ended.stderr
+
+
+def test_a_pipe_comes_after_the_other_sources(work: Path, null: Path) -> None:
+    (work / "many").mkdir()
+    for number in range(70):
+        os.link(work / "000.png", work / "many" / f"{number}.png")
+    line = command("run", "-", "many", "--out", "../masks", "--model", null, "--device", "cpu")
+    process = subprocess.Popen(line, stdin=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work)
+    assert process.stdin is not None
+    process.stdin.write(b"# a list, of which more is to come\n" * 20)
+    process.stdin.flush()
+    deadline = time.monotonic() + 60
+    while len(list((work.parent / "masks").rglob("[!.]*.png"))) < 32:  # the loop fills its chunks before it works
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.communicate(b"001.png\n", timeout=60)
+    assert process.returncode == 0
+    assert len(list((work.parent / "masks").rglob("[!.]*.png"))) == 71

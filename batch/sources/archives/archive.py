@@ -34,9 +34,17 @@ from batch.sources.archives.zip import BadDirectoryError, SplitZipError
 from batch.sources.archives.zip_members import zip_members
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
-from batch.sources.left_out import is_below_hidden, reason_to_leave_out
+from batch.sources.left_out import (
+    CLOSED,
+    FIRST_BYTES,
+    is_below_hidden,
+    is_nameless,
+    reason_to_leave_out,
+    recognised_bytes,
+)
 from batch.sources.source import Opening
 from batch.storage import is_url
+from seglab.errors import ImageError
 
 __all__ = [
     "ZIP_SUFFIX", "ArchiveSource", "StreamSource", "is_archive", "looks_like_tar", "members", "open_archive", "stem"
@@ -44,6 +52,8 @@ __all__ = [
 
 STDIN_ORIGIN = Origin("-", "-")
 """Of a tar by standard input. Its members' paths begin with ``-/``: two of them are told apart by what they hold."""
+MOST_LOOKED_AT = 256 * 2**20
+"""Bytes of a member whose name does not tell what it is: larger ones are no photographs."""
 REPLACED = "files named twice in an archive; the last of each counts"
 SPLIT = (
     "is the last part of a zip that was split; expected it in one piece. Join the parts (zip -s 0 PARTS.zip --out "
@@ -131,7 +141,7 @@ class ArchiveSource:
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""
         complain = _complain(self.origin, report)
-        return _items(self._members(complain), self.origin, report, complain, self._set_aside())
+        return _items(self._members(complain), self.origin, report, complain, self.suffixes, self._set_aside())
 
     def names(self) -> Iterator[str] | None:
         """Yield the images' names; None for a tar, which has no directory."""
@@ -144,7 +154,8 @@ class ArchiveSource:
         aside = self._set_aside()
         with contextlib.suppress(SourceError, ArchiveEnd):  # the walk will say so
             for member in self._members(_say_nothing):
-                if member.wanted and not member.is_replaced and aside.kind(member.name) is None:
+                is_named = member.wanted and suffix_of(member.name) in self.suffixes
+                if is_named and not member.is_replaced and aside.kind(member.name) is None:
                     yield member.name
 
     def _set_aside(self) -> SetAside:
@@ -182,7 +193,8 @@ class StreamSource:
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the stream is reported."""
         complain = _complain(self.origin, report)
-        return _items(stream_members(self.stream, _wanted(self.suffixes), complain), self.origin, report, complain)
+        found = stream_members(self.stream, _wanted(self.suffixes), complain)
+        return _items(found, self.origin, report, complain, self.suffixes)
 
     def names(self) -> None:
         """Return None: a stream can be read once."""
@@ -193,6 +205,7 @@ def _items(
     origin: Origin,
     report: SourceReport,
     complain: Complain,
+    suffixes: frozenset[str],
     aside: SetAside | None = None,
 ) -> Iterator[ImageRef]:
     try:
@@ -203,9 +216,9 @@ def _items(
             elif member.wanted and aside is not None and (kind := aside.kind(member.name)) is not None:
                 report.set_aside[kind] += 1
             elif member.wanted:
-                yield ImageRef(
-                    path, below(member.name), origin, member.bytes, member.mtime_ns, member.content, member.version
-                )
+                if _is_image(member, suffixes, path, report):
+                    state = (member.bytes, member.mtime_ns, member.content, member.version)
+                    yield ImageRef(path, below(member.name), origin, *state)
             elif is_below_hidden(member.name):
                 report.hidden += 1
             elif reason := reason_to_leave_out(member.name, in_archive=True):
@@ -221,10 +234,34 @@ def _complain(origin: Origin, report: SourceReport) -> Complain:
 
 
 def _wanted(suffixes: frozenset[str]) -> Wanted:
-    return lambda name: suffix_of(name) in suffixes and not is_below_hidden(name)
+    """Take images, and what has to be looked at because its name tells nothing."""
+
+    def is_wanted(name: str, size: int) -> bool:
+        if is_below_hidden(name):
+            return False
+        return suffix_of(name) in suffixes or (size <= MOST_LOOKED_AT and is_nameless(os.path.basename(name)))
+
+    return is_wanted
 
 
-def _nothing(_name: str) -> bool:
+def _is_image(member: Member, suffixes: frozenset[str], path: str, report: SourceReport) -> bool:
+    """Is a wanted member an image, by its suffix or by its first bytes? What is none is reported."""
+    if suffix_of(member.name) in suffixes:
+        return True
+    try:
+        beginning = member.content.read().data[:FIRST_BYTES]
+    except ImageError:
+        report.leave_out(CLOSED, path)
+        return False
+    is_image, reason = recognised_bytes(member.name, beginning)
+    if reason is not None:
+        report.leave_out(reason, path)
+    elif not is_image:
+        report.others[suffix_of(member.name)] += 1
+    return is_image
+
+
+def _nothing(_name: str, _size: int) -> bool:
     return False
 
 

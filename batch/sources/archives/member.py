@@ -10,7 +10,8 @@ from typing import IO
 from batch.sources.bytes import ByteSource, NoBytes
 from batch.storage import first_line
 
-Wanted = Callable[[str], bool]
+Wanted = Callable[[str, int], bool]
+"""Is a member of this name and size (in bytes) one to be read?"""
 Complain = Callable[[str], None]
 Opener = Callable[[], IO[bytes]]
 PASSED_OVER = NoBytes("It was passed over.")

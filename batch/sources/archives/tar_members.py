@@ -26,7 +26,7 @@ def plain_members(path: str, wanted: Wanted, complain: Complain) -> Iterator[Mem
         for info in tar.headers(complain):
             if info.isdir():
                 continue
-            key, want = _key(info.name), wanted(info.name)
+            key, want = _key(info.name), wanted(info.name, info.size)
             mtime_ns = nanoseconds(info.mtime // 1)
             content = _plain_content(tar, path, info, mtime_ns, places) if want or key in plan.targets else PASSED_OVER
             if key in plan.targets and isinstance(content, FileSlice):
@@ -56,7 +56,7 @@ class _Plan:
             for info in Tar(file).headers(lambda _: None):  # what is wrong is said by the walk that follows
                 if info.islnk() and len(self.targets) < MOST_LINKS:
                     self.targets.add(_key(info.linkname))
-                if wanted(info.name) and not info.isdir():
+                if wanted(info.name, info.size) and not info.isdir():
                     yield _key(info.name), info.offset
 
 
@@ -78,7 +78,7 @@ def streamed_members(blocks: Blocks, wanted: Wanted, complain: Complain) -> Iter
         for info in tar.headers(complain):
             if info.isdir():
                 continue
-            want, mtime_ns = wanted(info.name), nanoseconds(info.mtime // 1)
+            want, mtime_ns = wanted(info.name, info.size), nanoseconds(info.mtime // 1)
             content = _content(tar, info, mtime_ns) if want else PASSED_OVER
             yield Member(info.name, info.size, mtime_ns, content, want)
 

@@ -137,7 +137,7 @@ def zip_members(
         for entry, is_replaced in directory:
             found += 1
             if not entry.is_dir:
-                yield _member(path, entry, wanted(entry.name), is_replaced, shared)
+                yield _member(path, entry, wanted(entry.name, entry.bytes), is_replaced, shared)
     except BadDirectoryError as error:
         raise ArchiveEnd(f"damaged after {found} entries: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -66,15 +67,18 @@ def open_stream(name: str) -> IO[bytes] | None:
     if name in STDIN_PATHS:
         return _standard_input()
     try:
-        mode = os.stat(name).st_mode
+        state = os.stat(name)
     except (OSError, ValueError):
         return None
+    mode = state.st_mode
     if not (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)):
         return None
     try:
         if (number := DESCRIPTOR.fullmatch(name)) is not None:
             return open(os.dup(int(number[1])), "rb")
-        return _open_pipe(name) if stat.S_ISFIFO(mode) else _open_device(name)
+        stream = _open_pipe(name) if stat.S_ISFIFO(mode) else _open_device(name)
+        _require_end(state, name)
+        return stream
     except OSError as error:
         raise unreadable(name, error) from error
 
@@ -97,6 +101,8 @@ def _standard_input() -> IO[bytes]:
     if sys.stdin is None or sys.stdin.closed:
         raise SourceError(f"Standard input is closed; expected a tar or a list of files there. Pipe one in: {HOW}")
     _require_no_terminal(sys.stdin.isatty(), STDIN)
+    with contextlib.suppress(OSError, ValueError):  # not a file of the system
+        _require_end(os.fstat(sys.stdin.fileno()), STDIN)
     return sys.stdin.buffer
 
 
@@ -106,6 +112,12 @@ def _open_device(name: str) -> IO[bytes]:
         os.close(handle)
         _require_no_terminal(True, name)
     return open(handle, "rb", buffering=0)
+
+
+def _require_end(state: os.stat_result, name: str) -> None:
+    """Raise :class:`SourceError` for a device, which may have no end; ``/dev/null`` has nothing, and is taken."""
+    if stat.S_ISCHR(state.st_mode) and state.st_rdev != os.stat(os.devnull).st_rdev:
+        raise SourceError(f"{spoken(name)} is a device; expected a pipe or a file. Pipe in a tar or a list: {HOW}")
 
 
 def _require_no_terminal(is_terminal: bool, name: str) -> None:

@@ -295,7 +295,7 @@ def test_headers_are_read_as_tarfile_reads_them(tmp_path: Path, kind: int) -> No
             archive.addfile(info, io.BytesIO(bytes(info.size)))
     with tarfile.open(tmp_path / "a.tar") as archive:
         expected = [(info.name, info.size, info.mtime * 10**9, info.offset_data) for info in archive]
-    members = tuple(archive_members(str(tmp_path / "a.tar"), lambda _: True, print))
+    members = tuple(archive_members(str(tmp_path / "a.tar"), lambda *_: True, print))
     found = [(member.name, member.bytes, member.mtime_ns, member.content.offset) for member in members]  # type: ignore[attr-defined]
     assert found == expected
     assert [name for name, *_ in expected] == names
