@@ -128,3 +128,11 @@ def test_every_file_of_a_subcommand_is_in_use(repo_root: Path, package: str) -> 
     commands = importlib.import_module(f"{package}.cli").main.commands
     files = {path.stem for path in (repo_root / package / "commands").glob("*.py")} - {"__init__", "common"}
     assert files == set(commands)
+
+
+def test_what_a_run_loads_before_its_processes_start_is_light() -> None:
+    """They load numpy and the decoders themselves, side by side; this one only walks and keeps the ledger."""
+    script = "import sys, batch.running.runner; print([name for name in sys.argv[1:] if name in sys.modules])"
+    heavy = ["numpy", "cv2", "PIL", "asyncio", "fsspec", "onnxruntime"]
+    ended = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"

@@ -8,7 +8,6 @@ that nobody noticed, the masks of later epochs are compared with their SHA-256 b
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import sys
 import threading
@@ -65,6 +64,8 @@ def sync_folder(folder: Path) -> None:
     if sys.platform != "linux":
         os.sync()
         return
+    import ctypes  # what is loaded before the processes start is light
+
     handle = os.open(folder, os.O_RDONLY)
     try:
         libc = ctypes.CDLL(None, use_errno=True)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Meta:
     def owner(self) -> str:
         """A text that tells this output from all others; it is made where there is none."""
         if (known := self._get(OWNER)) is None:
-            known = uuid.uuid4().hex
+            known = os.urandom(16).hex()
             self._set(OWNER, known)
         return known
 

@@ -11,8 +11,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tempfile
 
 ATTEMPTS = 5
 """A run may begin or end while a ledger is opened: so many times it is tried again."""
@@ -78,6 +81,8 @@ def _opened(path: Path, how: str) -> sqlite3.Connection:
 
 def _copied(path: Path) -> sqlite3.Connection | None:
     """Return a connection to a copy; None where the file changed meanwhile."""
+    import tempfile  # what is loaded before the processes start is light
+
     before = _state(path)
     log = _beside(path, "-wal")
     try:

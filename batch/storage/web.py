@@ -5,10 +5,8 @@ fsspec's own calls neither say what a server answered nor bound what it sends.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar, cast
 
 from seglab.errors import ImageError
@@ -43,6 +41,8 @@ class Answer:
     @property
     def changed(self) -> float:
         """The time of change in seconds, 0 where that is not said."""
+        from email.utils import parsedate_to_datetime
+
         try:
             return parsedate_to_datetime(self.headers.get("last-modified", "")).timestamp()
         except (ValueError, OverflowError):
@@ -94,6 +94,8 @@ def heads(files: Any, urls: Sequence[str]) -> list[Answer | None]:
 
 
 def _sync(files: Any, work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # what is loaded before the processes of a run start is light
+
     from fsspec.asyn import sync
 
     async def do() -> T:
@@ -103,6 +105,8 @@ def _sync(files: Any, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _heads(files: Any, urls: Sequence[str]) -> list[Answer | None]:
+    import asyncio
+
     room = asyncio.Semaphore(HEADS_AT_ONCE)
 
     async def one(url: str) -> Answer | None:
