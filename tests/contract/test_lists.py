@@ -235,6 +235,7 @@ def test_a_mask_that_is_named_is_refused(name: str, work: Path, run: Run) -> Non
     assert (ended.code, "expected" in ended.said) == (2, True), ended.said
 
 
+@pytest.mark.slow
 def test_urls_in_a_list_are_fetched(work: Path, run: Run, web: str, web_folder: Path) -> None:
     (web_folder / "a").mkdir()
     for name in NAMES:

@@ -272,6 +272,7 @@ def test_a_zip_of_a_server_that_gives_no_parts(
     assert (code, run.masks()) == (0, {"a.png", "b.png"}), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_credentials_that_no_longer_let_in_end_the_run(
     scripted: Scripted, run: Run, png: bytes, processes: int

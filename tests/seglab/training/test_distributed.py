@@ -138,6 +138,7 @@ def curve(run: Path) -> list[list[float]]:
     return [list(map(float, row.values())) for row in csv.DictReader((run / "log.csv").read_text().splitlines())]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_curve_of_one(archive: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     result = CliRunner().invoke(main, call(archive, one))
@@ -154,6 +155,7 @@ def test_two_processes_have_the_curve_of_one(archive: Path, tmp_path: Path) -> N
         torch.testing.assert_close(value, others[key], atol=2e-2, rtol=2e-2, msg=key)
 
 
+@pytest.mark.slow
 def test_processes_that_fail_all_end_with_one_message(archive: Path, tmp_path: Path) -> None:
     """The loss of both is no number; started as the console script."""
     script = Path(sys.executable).with_name("seglab")

@@ -102,7 +102,9 @@ def test_two_runs_with_one_seed_are_equal_to_the_byte(archive: Path, tmp_path: P
     assert sha256(tmp_path / "seed" / "log.csv") != hashes[0][0]
 
 
-@pytest.mark.parametrize("changes", [["epochs=3"], EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "changes", [["epochs=3"], pytest.param(EVERYTHING, marks=pytest.mark.slow)], ids=["plain", "everything"]
+)
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(archive: Path, tmp_path: Path, changes: list[str]) -> None:
     settings = [word for change in changes for word in ("--set", change)]
     train(archive, tmp_path / "whole", *settings)
