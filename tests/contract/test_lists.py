@@ -147,6 +147,7 @@ LISTS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", LISTS)
 def test_lists_as_programs_write_them(form: str, work: Path, run: Run) -> None:
     (work / "link").symlink_to(work)
@@ -419,3 +420,11 @@ def test_a_pipe_comes_after_the_other_sources(work: Path, null: Path) -> None:
     process.communicate(b"001.png\n", timeout=60)
     assert process.returncode == 0
     assert len(list((work.parent / "masks").rglob("[!.]*.png"))) == 71
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_with_a_mark_is_read(work: Path, run: Run, encoding: str) -> None:
+    """The other forms are tried by a slow test."""
+    (work / "list").write_bytes("\r\n".join(NAMES).encode(encoding))
+    ended = run("--files-from", "list")
+    assert (ended.code, len(ended.done)) == (0, len(NAMES)), ended.said

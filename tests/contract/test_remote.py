@@ -94,6 +94,7 @@ def test_pages_that_link_in_circles_are_listed_once_and_only_what_is_below(
     assert (code, "6 already done" in said) == (0, True), said
 
 
+@pytest.mark.slow
 def test_folders_without_end_end(scripted: Scripted, run: Run, png: bytes) -> None:
     scripted.answer = lambda request: page("deeper/") if request.path.endswith("/") else Reply(png)
     code, said = run(f"{scripted.url}/data/")
@@ -136,6 +137,7 @@ def test_a_folder_that_cannot_be_listed_is_reported_and_the_others_are_done(
     assert run.masks() == {"a/a.png", "c/c.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
 def test_what_passes_is_tried_again(scripted: Scripted, run: Run, png: bytes, status: int) -> None:
     seen: Counter[str] = Counter()
@@ -341,6 +343,7 @@ def between(scripted: Scripted, s3: Any, s3_endpoint: str, monkeypatch: pytest.M
     return Between(scripted, s3_endpoint)
 
 
+@pytest.mark.slow
 def test_a_bucket_that_is_slow_is_tried_again_for_images_lists_and_masks(
     s3: Any, between: Between, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -359,6 +362,7 @@ def test_a_bucket_that_is_slow_is_tried_again_for_images_lists_and_masks(
     assert any(entry.startswith("PUT /masks/") for entry in seen)
 
 
+@pytest.mark.slow
 def test_a_token_that_expires_ends_the_run_and_leaves_the_rest_pending(
     s3: Any, between: Between, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
