@@ -15,11 +15,9 @@ from typing import Any
 from batch.ledger.schema import encode
 from batch.naming import clash_key
 from batch.sources.image_ref import ImageRef, Origin, below
-from batch.storage import is_url
 
 ENOUGH_AGREE = 0.5
-"""Of the images that are looked at, so many have to be where they were below the old root, each with its size."""
-UNNAMED = "source"
+"""Share of the sampled images that must be known below the old root, with the same sizes."""
 
 
 class Origins:
@@ -42,7 +40,8 @@ class Origins:
     def settle(self, items: Sequence[ImageRef]) -> bool:
         """Give each source of these images a label; return whether paths in the ledger changed, for one was moved."""
         moved = False
-        new = {item.origin.root: item.origin for item in items if item.origin.root and self._is_new(item.origin)}
+        origins = {item.origin.root: item.origin for item in items}
+        new = {root: origin for root, origin in origins.items() if root and root not in self._labels}
         for root, origin in new.items():
             sample = [item for item in items if item.origin.root == root]
             label = self._label_of_rows(sample)
@@ -52,9 +51,6 @@ class Origins:
             else:
                 self._add(root, self._new_label(origin) if label is None else label)
         return moved
-
-    def _is_new(self, origin: Origin) -> bool:
-        return origin.root not in self._labels
 
     def _label_of_rows(self, items: Sequence[ImageRef]) -> str | None:
         """Return what stands before the masks of images that are in the ledger already, from before it knew sources;
@@ -74,7 +70,7 @@ class Origins:
         return best if best is not None and agreeing[best] >= max(1, ENOUGH_AGREE * len(sample)) else None
 
     def _is_gone(self, root: str) -> bool:
-        return root not in self._named and os.path.isabs(root) and not is_url(root) and not os.path.lexists(root)
+        return root not in self._named and os.path.isabs(root) and not os.path.lexists(root)
 
     def _agreement(self, old: str, root: str, sample: Sequence[ImageRef]) -> int:
         """Count the images that were below the old root; 0 if one of them has another size now."""

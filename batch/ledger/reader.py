@@ -183,7 +183,7 @@ class LedgerReader:
 def masks_of(folder: Path) -> str | None:
     """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it.
 
-    Raises :class:`batch.errors.OutputError` for what is no ledger of ours.
+    Raises :class:`batch.errors.OutputError` for a file that is not a seg-batch ledger.
     """
     path = ledger_path(folder)
     if not path.is_file() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import tempfile
 
 ATTEMPTS = 5
-"""A run may begin or end while a ledger is opened: so many times it is tried again."""
+"""Attempts to open a ledger, for a run may begin or end meanwhile."""
 TIMEOUT = 30.0
 
 
@@ -37,7 +37,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     """Open a database to read it, also while it is written to; threads may share the connection if they take turns.
 
     Where nobody seems to write, a copy in the folder for temporary files is opened, for the file may change at any
-    moment. Raises :class:`OSError` where the file cannot be read, :class:`sqlite3.Error` for what is wrong in it.
+    moment. Raises :class:`OSError` for a file that cannot be read, :class:`sqlite3.Error` for a damaged one.
     """
     path = Path(os.path.realpath(path))  # the log lies beside the file itself, not beside a link to it
     path.open("rb").close()
@@ -56,7 +56,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 
 
 def peek(path: Path) -> sqlite3.Connection:
-    """Open a database for what never changes once it is there: no copy is made of one that nobody writes to.
+    """Open a database to read values that never change. No copy is made of one that nobody writes to.
 
     Raises as :func:`connect_readonly`.
     """

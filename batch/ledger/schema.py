@@ -66,7 +66,7 @@ CREATE TABLE items (
     key TEXT,                       -- as in runs, of the run that finished the item
     run INTEGER NOT NULL,           -- the last run that took the item on
     finished_at TEXT,
-    sha256 TEXT,                    -- of the mask's file; kept while that is there, NULL before format 2
+    sha256 TEXT,                    -- of the mask's file; NULL: no mask, or written before format 2
     version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns
     epoch INTEGER                   -- number of the stretch between checkpoints in which it was finished
 );
@@ -124,7 +124,7 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 
 
 def _cause(path: Path, said: str) -> str:
-    """Return why, what was expected and what to do, for what SQLite said."""
+    """Turn SQLite's message into the reason, what was expected and what to do."""
     if "locked" in said:
         return (
             "another program has locked it (a database browser, a backup?); expected one that only seg-batch writes. "
@@ -155,7 +155,7 @@ def require_utf8() -> None:
 
 
 def _require_own_file(path: Path) -> None:
-    """Make the file if it is not there; raise :class:`OutputError` for a link, and for what is no file."""
+    """Create the ledger's file if it is missing. Raises :class:`OutputError` for a link or another kind of entry."""
     if path.is_symlink():
         raise OutputError(
             f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a file, for a "

@@ -231,17 +231,18 @@ class GrowingArchive:
     def _require_ours(self, index: _Index, size: int) -> None:
         """Raise :class:`OutputError` where the complete archive is not the one that the index describes."""
         last = index.last()
-        if index.complete_size == size and last is None:
+        if index.complete_size == size and (last is None or self._is_there(last)):
             return
-        if index.complete_size == size and last is not None:
-            with open(self._path, "rb") as file, contextlib.suppress(OutputError):
-                found = next(self._framing.frames(file, last.start), None)
-                if found is not None and (found.name, found.data, found.size) == (last.name, last.data, last.size):
-                    return
         raise OutputError(
             f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote; expected that one. "
             "Somebody replaced it: move it away to have the masks made again, or choose another output."
         )
+
+    def _is_there(self, frame: Frame) -> bool:
+        with open(self._path, "rb") as file, contextlib.suppress(OutputError):
+            found = next(self._framing.frames(file, frame.start), None)
+            return found is not None and (found.name, found.data) == (frame.name, frame.data)
+        return False
 
     def _current(self) -> Path:
         return self._path if self._path.exists() and not self._part.exists() else self._part
@@ -255,14 +256,11 @@ class GrowingArchive:
                 index.commit()
                 os.replace(self._path, self._part)
                 os.truncate(self._part, index.end)
-            self._make_part(is_new=index.end == 0)
+            # A run that begins the file shares it with no other.
+            alone = os.O_EXCL if index.end == 0 and not self._part.exists() else 0
+            os.close(os.open(self._part, os.O_CREAT | os.O_RDWR | alone, 0o666))
             self._writing = True
         return index.end
-
-    def _make_part(self, *, is_new: bool) -> None:
-        """Make the file that grows, or go on with it; a run that begins one shares it with no other."""
-        flags = os.O_CREAT | (os.O_EXCL if is_new and not self._part.exists() else 0)
-        os.close(os.open(self._part, flags | os.O_RDWR, 0o666))
 
     def _complete(self) -> None:
         end = self._index.end

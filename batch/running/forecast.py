@@ -19,7 +19,7 @@ from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
 from batch.running.report import left_out, passed_over
-from batch.running.runner import describe, device_of_masks, sources_of
+from batch.running.setup import describe, device_of_masks, sources_of
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources

@@ -6,41 +6,37 @@ import contextlib
 import itertools
 import time
 import weakref
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.errors import OutputError, cannot_write
 from batch.executors.timing import Clock
 from batch.executors.trace import Trace, tracing
 from batch.failure_limit import FailureLimit
-from batch.ledger.records import Claim, Claimed, Result, RunRecord, Status
+from batch.ledger.records import Claim, Claimed, Result, Status
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Finish, Ledger
 from batch.mounts import is_far
 from batch.naming import NameTemplate
-from batch.outputs.leftovers import remove_leftovers
 from batch.outputs.probabilities import ProbFiles
-from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
+from batch.running.pictures import Pictures
 from batch.running.places import require_apart, take_possession
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
+from batch.running.setup import describe, device_of_masks, record_of, sources_of
 from batch.running.tools import tool_versions
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
-from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef
 from batch.steps.task import Task
 from batch.storage import is_url
 from batch.urls import public_url
 from seglab.files import has_content
-from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
-    from batch.executors.base import Bound, Engine, Opened, Pipe
-    from export.runtime.device import Device
+    from batch.executors.base import Bound, Engine, Pipe
     from export.runtime.model import Model
 
 MOST_HELD_BYTES = 256 * 2**20
@@ -69,6 +65,7 @@ class Runner:
         self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
         self._store = self.output.store()
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
+        self._pictures = Pictures(self._store, settings.overlays, self._probs)
         self.sources = sources_of(settings, self.output)
         self._origins = self.sources.origins
         self.report.sources = self.sources.report
@@ -119,30 +116,19 @@ class Runner:
                     self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
                 self.report.masks, self.report.ledger = public_url(self.output.name), str(state)
                 template, masks = NameTemplate(self.settings.name), self.output.masks
+                record = record_of(self.settings, opened, tools)
                 with (
-                    Ledger(
-                        state, template, self._record(opened, tools), self._present, masks, self._origins, store.sync
-                    ) as ledger,
+                    Ledger(state, template, record, self._pictures.present, masks, self._origins, store.sync) as ledger,
                     tracing(self.settings.profile) as trace,
                 ):
                     take_possession(self.settings, self.output, ledger)
                     if is_far(str(state)):
                         self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
-                    self._clear_up(ledger.unfinished())
+                    with _storing(self.output.name):
+                        self._pictures.prepare(ledger.unfinished())
                     if not is_url(self.output.name) and (lost := reopen_lost(ledger, store)):
                         self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
                     yield from self._run(engine, items, ledger, trace)
-
-    def _present(self, masks: Collection[str]) -> set[str]:
-        found = self._store.present(masks)
-        return found if self._probs is None else self._probs.present(found)
-
-    def _clear_up(self, unfinished: list[str]) -> None:
-        """Put in order what a killed run left."""
-        with _storing(self.output.name):
-            self._store.prepare(unfinished)
-        for folder in filter(None, (self.settings.overlays, self.settings.probs)):
-            remove_leftovers(folder, unfinished)
 
     def _run(self, engine: Engine, items: Iterator[ImageRef], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
         pipeline, bound = engine.start(self._store, self._probs, trace)
@@ -153,12 +139,12 @@ class Runner:
             with pipeline:
                 yield from self._turn(items, pipeline, ledger, bound)
             yield from self._wind_up(pipeline, ledger)
-            require_something_there(ledger, self._origins, self.report.sources.without_images)
         except BaseException:
             self.report.interrupted = True
             with contextlib.suppress(OutputError):  # the ledger or the store may be what stopped the run
                 list(self._wind_up(pipeline, ledger))
             raise
+        require_something_there(ledger, self._origins, self.report.sources.without_images)
 
     def _wind_up(self, pipeline: Pipe, ledger: Ledger) -> Iterator[Result]:
         """Settle what was under way when the run was stopped, and end it."""
@@ -212,7 +198,7 @@ class Runner:
                 if entry.item.content.held:
                     self._holding[entry.row] = entry.item.content.held
                 pipeline.submit(_task(entry))
-            elif self._lacks_overlay(entry.mask):
+            elif self._pictures.lacks_overlay(entry.mask):
                 pipeline.submit(_task(entry, redraw=True))
             else:
                 yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
@@ -220,13 +206,6 @@ class Runner:
     @property
     def _held(self) -> int:
         return sum(self._holding.values())
-
-    def _lacks_overlay(self, mask: str) -> bool:
-        if self.settings.overlays is None:
-            return False
-        from batch.outputs.overlays import overlay_path
-
-        return not overlay_path(self.settings.overlays, mask).exists()
 
     def _finish(self, task: Task, ledger: Ledger) -> Result:
         if task.fatal is not None:
@@ -237,23 +216,12 @@ class Runner:
             return self._result(task.path, task.mask, status, seconds=task.seconds, error=task.error)
         figures = task.figures if task.error is None else None
         if task.error is not None and task.was_read and not task.is_fresh:
-            self._remove(task)  # of an earlier state of the image
+            with _storing(self.output.name):  # of an earlier state of the image
+                self._pictures.remove(task.mask, task.made)
         state = (task.row, task.bytes, task.mtime_ns, task.seconds)
         ledger.finish(Finish(*state, figures, task.error, task.version, task.sha256, task.was_read))
         status = Status.DONE if task.error is None else Status.FAILED
         return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
-
-    def _remove(self, task: Task) -> None:
-        """Remove a mask that a run of this output made, and what was drawn from it."""
-        mask = task.mask
-        with _storing(self.output.name):
-            self._store.remove(mask, task.made)
-        if self._probs is not None:
-            self._probs.where(mask).unlink(missing_ok=True)
-        if self.settings.overlays is not None:
-            from batch.outputs.overlays import overlay_path
-
-            overlay_path(self.settings.overlays, mask).unlink(missing_ok=True)
 
     def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
         self.report.add(status)
@@ -271,19 +239,6 @@ class Runner:
         first = [] if self.settings.exact else _take(items, FEW + 1)
         few = len(first) <= FEW and sum(item.content.held for item in first) < MOST_HELD_BYTES
         return open_engine(self.settings, few=few), itertools.chain(first, items)
-
-    def _record(self, model: Opened, tools: dict[str, str]) -> RunRecord:
-        device = device_of_masks(self.settings, model)
-        return RunRecord(
-            key=self.settings.key(model.sha256, device.precision),
-            model=str(model.path),
-            model_sha256=model.sha256,
-            device=device.name,
-            provider=device.provider,
-            precision=device.precision,
-            settings=self.settings.to_json(),
-            tools=tools,
-        )
 
 
 def _close(results: weakref.ref[Generator[Result]]) -> None:
@@ -329,28 +284,6 @@ def _task(entry: Claimed, *, redraw: bool = False) -> Task:
         is_fresh=entry.is_fresh,
         made=entry.made,
     )
-
-
-def sources_of(settings: RunSettings, output: Output) -> Sources:
-    """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
-    require_outside(settings.source_names, output.name)
-    archive = Path(output.name) if output.is_archive else None
-    excluded = filter(None, [output.folder, archive, settings.overlays, settings.probs])
-    names = (settings.source_names, IMAGE_SUFFIXES, excluded, settings.list_names)
-    return Sources(*names, settings.zip_encoding)
-
-
-def device_of_masks(settings: RunSettings, model: Opened) -> Device:
-    """Return the device that masks are made on."""
-    return model.whole_device if settings.exact else model.device
-
-
-def describe(model: Opened) -> str:
-    """Return what a person should know of the device that runs a model."""
-    device = model.device
-    why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())
-    parts = (f"{device.name} ({device.engine}, {device.precision})", device.detail, why_not)
-    return "; ".join(part for part in parts if part)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from seglab.data.conventions import LAYOUTS, SUPERPIXELS_ENDING
 Parts = tuple[str, ...]
 """Where a folder is below the source: the names on the way, the source itself ``()``."""
 
+SAMPLE = 3
+"""Pictures of a folder that may hold masks which are looked at."""
 REACH = 2
 """Levels up from a folder of truth masks, and down from there, that images are looked for. In those data sets they are
 beside it, or two parts of a set lie side by side.
@@ -125,7 +127,7 @@ def kind_beside(name: str, is_there: Callable[[str], bool], suffixes: Iterable[s
     return None
 
 
-def archive_kind(name: str, names: Iterable[str]) -> str | None:
+def kind_of_archive(name: str, names: Iterable[str]) -> str | None:
     """Return what is in an archive that lies among ``names``, all without suffixes, as :meth:`DataSets.kind`."""
     among = [os.path.basename(entry) for entry in names]
     return DataSets("", lambda place: () if place else among).kind((os.path.basename(name),))

@@ -8,12 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from batch.sources.archives.member import Member
-from batch.sources.data_sets import DataSets, Parts, kind_beside, may_be_data_set, may_lie_beside
+from batch.sources.data_sets import SAMPLE, DataSets, Parts, kind_beside, may_be_data_set, may_lie_beside
 from batch.sources.image_ref import below
 from seglab.errors import ImageError
-
-SAMPLE = 3
-"""Pictures of a folder that may hold masks which are looked at."""
 
 
 @dataclass

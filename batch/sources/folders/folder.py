@@ -15,7 +15,7 @@ from batch.errors import SourceError, printable
 from batch.output_mark import is_output_archive
 from batch.sources.archives.archive import is_archive
 from batch.sources.archives.archive import stem as stem_of_archive
-from batch.sources.data_sets import archive_kind, kind_beside
+from batch.sources.data_sets import kind_beside, kind_of_archive
 from batch.sources.folders.glob import Match, Pattern
 from batch.sources.folders.walk import Folder, Listing, Walk, kind_of_named, unreadable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
@@ -61,7 +61,7 @@ class FolderSource:
             for name, stem in zip(names, stems, strict=True):
                 if self._is_output_archive(folder, name):
                     report.outputs.append(os.path.join(folder.path, name))
-                elif (kind := archive_kind(stem, stems)) is not None:
+                elif (kind := kind_of_archive(stem, stems)) is not None:
                     report.set_aside[f"archives of {kind}"] += 1
                 else:
                     yield os.path.join(folder.path, name)

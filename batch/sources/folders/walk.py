@@ -13,14 +13,11 @@ from pathlib import Path
 
 from batch.errors import SourceError, printable
 from batch.output_mark import LEDGER_NAME, MARK_NAME, is_output
-from batch.sources.data_sets import DataSets, Parts, may_be_data_set
+from batch.sources.data_sets import SAMPLE, DataSets, Parts, may_be_data_set
 from batch.sources.folders.glob import Pattern
 from batch.sources.image_ref import SourceReport, suffix_of
 from batch.sources.left_out import is_hidden
 from batch.sources.source import Opening
-
-SAMPLE = 3
-"""Pictures of a folder that may hold masks which are looked at."""
 
 
 @dataclass(frozen=True)

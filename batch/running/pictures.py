@@ -1,0 +1,48 @@
+"""The mask of an image and what is drawn from it, which come and go together: overlay, probability map."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from batch.outputs.base import Store
+from batch.outputs.leftovers import remove_leftovers
+from batch.outputs.probabilities import ProbFiles
+
+
+class Pictures:
+    """The pictures of one run, by the names of their masks."""
+
+    def __init__(self, store: Store, overlays: Path | None, probs: ProbFiles | None) -> None:
+        self._store, self._overlays, self._probs = store, overlays, probs
+
+    def present(self, masks: Collection[str]) -> set[str]:
+        """Return those of the masks that are there, with their probability maps if these are wanted."""
+        found = self._store.present(masks)
+        return found if self._probs is None else self._probs.present(found)
+
+    def prepare(self, unfinished: Sequence[str]) -> None:
+        """Put in order what a killed run left."""
+        self._store.prepare(unfinished)
+        for folder in (self._overlays, None if self._probs is None else self._probs.folder):
+            if folder is not None:
+                remove_leftovers(folder, unfinished)
+
+    def lacks_overlay(self, mask: str) -> bool:
+        """Is an overlay wanted, and not there?"""
+        overlay = self._overlay(mask)
+        return overlay is not None and not overlay.exists()
+
+    def remove(self, mask: str, made: str) -> None:
+        """Remove a mask that a run of this output made (see :meth:`Store.remove`), and what was drawn from it."""
+        self._store.remove(mask, made)
+        for path in (self._overlay(mask), None if self._probs is None else self._probs.where(mask)):
+            if path is not None:
+                path.unlink(missing_ok=True)
+
+    def _overlay(self, mask: str) -> Path | None:
+        if self._overlays is None:
+            return None
+        from batch.outputs.overlays import overlay_path
+
+        return overlay_path(self._overlays, mask)
