@@ -10,6 +10,8 @@ import os
 import re
 import stat
 
+from seglab.images.kinds import READ_PICTURES, archive_kind, picture_kind
+
 READ_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz4", ".lz", ".z")
 """Of one file, or of a tar."""
@@ -57,19 +59,11 @@ SYSTEM_FOLDERS = frozenset(
 """Made by macOS, Synology, QNAP, Windows and Linux: copies, thumbnails and what was deleted."""
 
 FIRST_BYTES = 512
-IMAGE_BEGINNINGS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-"""JPEG, PNG, TIFF, BigTIFF."""
-BMP_HEADERS = frozenset({12, 40, 52, 56, 64, 108, 124})
-OTHER_PHOTOGRAPHS_BEGIN = (
-    (b"GIF8", ".gif"),
-    (b"\0\0\0\x0cjP  ", ".jp2"),
-    (b"\xff\x4f\xff\x51", ".jp2"),
-    (b"\0\0\0\x0cJXL ", ".jxl"),
-    (b"8BPS", ".psd"),
-)
+OTHER_PICTURES = {"a GIF": ".gif", "a JPEG 2000": ".jp2", "a JPEG XL": ".jxl", "a Photoshop file": ".psd"}
+"""Kinds of :func:`seglab.images.kinds.picture_kind` that are left out, and how their files are called."""
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
-READ_ARCHIVES_BEGIN = (b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0")
-OTHER_ARCHIVES_BEGIN = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\x28\xb5\x2f\xfd")
+NAMELESS_READ = frozenset({"a zip", "gzip data", "bzip2 data", "xz data"})
+"""Kinds of :func:`seglab.images.kinds.archive_kind` that are read if they are named as sources."""
 
 BARE_DICOM = re.compile(rb"[\x02\x08]\0[\x00-\x20]\0([A-Z]{2}|[\x00-\x40]\0\0\0)", re.DOTALL)
 """How a data set of DICOM begins without the header of a file (PS3.10): a first element of group 2 or 8."""
@@ -180,20 +174,17 @@ def _first_bytes(path: str) -> bytes:
 
 
 def _is_image(beginning: bytes) -> bool:
-    is_webp = beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP"
-    is_dicom = beginning[128:132] == b"DICM"
-    is_bmp = beginning[:2] == b"BM" and int.from_bytes(beginning[14:18], "little") in BMP_HEADERS
-    return beginning.startswith(IMAGE_BEGINNINGS) or is_webp or is_dicom or is_bmp
+    return picture_kind(beginning) in READ_PICTURES
 
 
 def _reason_by_content(beginning: bytes) -> str | None:
     if beginning[4:8] == b"ftyp" and beginning[8:12] in HEIF_BRANDS:
         return _not_read(".avif" if beginning[8:11] == b"avi" else ".heic")
-    for magic, suffix in OTHER_PHOTOGRAPHS_BEGIN:
-        if beginning.startswith(magic):
-            return _not_read(suffix)
+    if (suffix := OTHER_PICTURES.get(picture_kind(beginning) or "")) is not None:
+        return _not_read(suffix)
     if BARE_DICOM.match(beginning):
         return BARE
-    if beginning.startswith(READ_ARCHIVES_BEGIN) or beginning[257:262] == b"ustar":
+    kind = archive_kind(beginning)
+    if kind in NAMELESS_READ or beginning[257:262] == b"ustar":
         return NAMELESS_ARCHIVES
-    return UNREAD_ARCHIVES if beginning.startswith(OTHER_ARCHIVES_BEGIN) else None
+    return None if kind is None else UNREAD_ARCHIVES

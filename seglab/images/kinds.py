@@ -17,9 +17,13 @@ PICTURES = (
     (0, b"GIF8", "a GIF"),
     (4, b"ftyp", "a HEIC, an AVIF or a video"),
     (4, b"jP  \r\n\x87\n", "a JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (4, b"JXL ", "a JPEG XL"),
     (0, b"8BPS", "a Photoshop file"),
 )
 """(offset, bytes, what it is); a BMP and a WebP have to begin as :data:`BEGINNINGS` says, too."""
+READ_PICTURES = frozenset({"a JPEG", "a PNG", "a TIFF", "a BigTIFF", "a BMP", "a WebP", "a DICOM file"})
+"""Of these, what :mod:`seglab.images.reader` reads."""
 BEGINNINGS = {"a BMP": b"BM", "a WebP": b"RIFF"}
 ARCHIVES = (
     (b"PK\x03\x04", "a zip"),
@@ -31,6 +35,7 @@ ARCHIVES = (
     (b"\x04\x22\x4d\x18", "lz4 data"),
     (b"LZIP", "lzip data"),
     (b"\x1f\x9d", "data of compress (.Z)"),
+    (b"MSCF", "a cabinet of Windows"),
     (b"\x5d\0\0", "lzma data"),
     (b"07070", "a cpio archive"),
     (b"!<arch>\n", "an ar archive"),

@@ -31,7 +31,7 @@ from batch.sources.archives.member import ArchiveEnd, Complain, Member, Opener, 
 from batch.sources.archives.set_aside import SetAside
 from batch.sources.archives.tar_members import plain_members, streamed_members
 from batch.sources.archives.zip import BadDirectoryError, SplitZipError
-from batch.sources.archives.zip_members import zip_members
+from batch.sources.archives.zip_members import require_zip, zip_members
 from batch.sources.file import named_path
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, below, suffix_of
 from batch.sources.left_out import (
@@ -73,12 +73,16 @@ def members(
     return _mapped(lambda: _members(path, wanted, complain, opener, zip_encoding), lambda error: _refusal(path, error))
 
 
-def require_archive(path: str, opener: Opener | None = None, zip_encoding: str | None = None) -> None:
-    """Raise :class:`SourceError` for a file that is no archive, by its first member. Arguments: see :func:`members`."""
+def require_archive(path: str, opener: Opener | None = None) -> None:
+    """Raise :class:`SourceError` for a file that is no archive: without a zip's directory, or a tar's first member.
+
+    Arguments: see :func:`members`.
+    """
 
     def begin() -> Iterator[Member]:
         if _kind(path, opener) == ZIP:
-            return zip_members(path, _nothing, _say_nothing, opener, zip_encoding)
+            require_zip(path, opener)
+            return iter(())
         return _opened_members(opener or (lambda: open(path, "rb")), _nothing, _say_nothing)
 
     with contextlib.suppress(ArchiveEnd):  # the walk will say so
@@ -136,7 +140,7 @@ class ArchiveSource:
     zip_encoding: str | None = None
 
     def __post_init__(self) -> None:
-        require_archive(self.origin.root, self.opener, self.zip_encoding)
+        require_archive(self.origin.root, self.opener)
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""

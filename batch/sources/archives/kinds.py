@@ -11,6 +11,7 @@ from batch.sources.archives.compressed import MAGIC as COMPRESSED_MAGIC
 from batch.sources.archives.tar import looks_like_header
 from batch.sources.left_out import OTHER_ARCHIVES, READ_ARCHIVES
 from batch.urls import path_part
+from seglab.images.kinds import archive_kind
 
 ZIP_SUFFIX = ".zip"
 BEGINNING = 512
@@ -19,16 +20,6 @@ ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08")
 """A member, the end of an empty one, one piece of a split that came out as one, the first part of several."""
 EXECUTABLE_MAGIC = (b"MZ", b"\x7fELF", b"#!")
 """How an archive that unpacks itself begins."""
-UNREAD = {
-    b"7z\xbc\xaf\x27\x1c": "a 7-zip archive",
-    b"Rar!\x1a\x07": "a RAR archive",
-    b"\x28\xb5\x2f\xfd": "compressed by Zstandard",
-    b"\x04\x22\x4d\x18": "compressed by lz4",
-    b"LZIP": "compressed by lzip",
-    b"\x1f\x9d": "compressed by compress (.Z)",
-    b"MSCF": "a cabinet of Windows",
-    b"!<arch>\n": "an ar archive",
-}
 READ = ".zip, .tar, .tar.gz, .tar.bz2 or .tar.xz"
 NO_ARCHIVE = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file that it stands for. Run `git lfs pull`",
@@ -62,15 +53,14 @@ def kind_of(path: str, beginning: bytes) -> str | None:
     what is none. Raises :class:`SourceError` for an archive that is not read, and for a file that its name only makes
     one.
     """
-    for magic, name in UNREAD.items():
-        if beginning.startswith(magic):
-            raise _unread(path, f"is {name}")
     if beginning.startswith(ZIP_MAGIC):
         return ZIP
     if beginning.startswith(COMPRESSED_MAGIC):
         return COMPRESSED
     if looks_like_header(beginning):
         return TAR
+    if (kind := archive_kind(beginning)) is not None:
+        raise _unread(path, f"is {kind}")
     if not is_archive(path):
         if path.lower().endswith(OTHER_ARCHIVES):
             raise _unread(path, "is an archive of a kind that is not read, by its name")

@@ -119,6 +119,14 @@ def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
         return content.read()
 
 
+def require_zip(path: str, opener: Opener | None) -> None:
+    """Find the directory of a zip, without going through it. Raises :class:`BadDirectoryError`,
+    :class:`SplitZipError`.
+    """
+    with opener() if opener else open(path, "rb") as file:
+        ZipDirectory(file)
+
+
 def zip_members(
     path: str, wanted: Wanted, complain: Complain, opener: Opener | None, zip_encoding: str | None
 ) -> Iterator[Member]:

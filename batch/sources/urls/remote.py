@@ -5,66 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from batch.errors import SourceError, printable
 from batch.sources.archives.archive import is_archive
-from batch.sources.bytes import MAX_FILE_BYTES, Read, nanoseconds, require_bounded
+from batch.sources.bytes import nanoseconds
 from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, below, suffix_of
-from batch.sources.left_out import is_below_hidden, reason_to_leave_out
+from batch.sources.left_out import is_below_hidden
 from batch.sources.source import Opening, Source
+from batch.sources.urls.file import FileAtUrl, RemoteBytes
+from batch.sources.urls.listing import cannot_list, nothing_at, pass_over, require_listed
 from batch.sources.urls.remote_archive import remote_archive
 from batch.storage import NOT_THERE, Storage, is_url, reason
 from batch.urls import path_part, public_url
-from seglab.errors import ImageError
 
 CHANGE_TIMES = ("LastModified", "last_modified", "mtime", "updated")
 VERSIONS = ("ETag", "etag")
-UNLISTED_IN_A_ROW = 3
-"""So many folders in a row that cannot be listed: storage is gone, and each further one would take its time."""
-PAGE = "An HTML page came instead of an image: a page to log in, or about an error. Check the address and your account."
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteBytes:
-    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as the listing has them."""
-
-    storage: Storage
-    path: str
-    bytes: int
-    mtime_ns: int
-    version: str = ""
-    held: ClassVar[int] = 0
-
-    def read(self) -> Read:
-        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` where no image can be had."""
-        require_bounded(self.bytes)
-        answer = self.storage.fetch(self.path, MAX_FILE_BYTES)
-        length = len(answer.data)
-        if self.storage.is_web:
-            if answer.is_page:
-                raise ImageError(PAGE)
-            mtime_ns = nanoseconds(answer.changed) if self.mtime_ns else 0
-            return Read(answer.data, length, mtime_ns, answer.version if self.version else "")
-        if self.bytes not in (UNKNOWN, length):
-            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to try again.")
-        return Read(answer.data, length, self.mtime_ns, self.version)
-
-
-@dataclass(frozen=True)
-class FileAtUrl:
-    """The one file that a URL names."""
-
-    origin: Origin
-    image: ImageRef
-
-    def items(self, _report: SourceReport) -> Iterator[ImageRef]:
-        """Yield it."""
-        yield self.image
-
-    def names(self) -> Iterator[str]:
-        """Yield its address."""
-        yield self.image.path
 
 
 @dataclass(frozen=True)
@@ -157,33 +113,6 @@ def _open_storage(storage: Storage, suffixes: frozenset[str]) -> Source:
     root = public_url(str(storage.files.unstrip_protocol(storage.root)))
     origin = Origin(storage.public, root, storage.root.rstrip("/").rsplit("/", 1)[-1])
     return FolderAtUrl(storage, origin, suffixes, [first])
-
-
-def nothing_at(storage: Storage) -> SourceError:
-    """Return the error for a URL where there is nothing."""
-    return SourceError(f"Nothing is at {printable(storage.url)}; {NOT_THERE}")
-
-
-def cannot_list(url: str, why: str) -> str:
-    """Return the line of the report for a folder that is left out."""
-    return f"{printable(url)}: {why}. What is below it has no row"
-
-
-def require_listed(unlisted: int, storage: Storage) -> None:
-    """Raise :class:`SourceError` where storage does not list any more."""
-    if unlisted >= UNLISTED_IN_A_ROW:
-        raise SourceError(
-            f"{printable(storage.url)}: {unlisted} folders in a row cannot be listed, so the rest was not asked for; "
-            "expected storage that answers. Run again when it does."
-        )
-
-
-def pass_over(name: str, url: str, report: SourceReport) -> None:
-    """Count a file that is no photograph, or is none that is read."""
-    if (why := reason_to_leave_out(name)) is not None:
-        report.leave_out(why, url)
-    else:
-        report.others[suffix_of(name)] += 1
 
 
 def _ref(storage: Storage, details: dict[str, Any], origin: Origin, relative: str) -> ImageRef:

@@ -18,14 +18,8 @@ from batch.sources.bytes import nanoseconds
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, suffix_of
 from batch.sources.left_out import is_below_hidden
 from batch.sources.source import Source
-from batch.sources.urls.remote import (
-    FileAtUrl,
-    RemoteBytes,
-    cannot_list,
-    nothing_at,
-    pass_over,
-    require_listed,
-)
+from batch.sources.urls.file import FileAtUrl, RemoteBytes
+from batch.sources.urls.listing import cannot_list, nothing_at, pass_over, require_listed
 from batch.storage import Storage
 from batch.storage.web import Answer
 from batch.urls import URL, canonical, joined, path_part, place, plain_name, plain_path, public_url
