@@ -19,7 +19,8 @@ from seglab.data.layouts import require_size
 from seglab.data.pairs import FilePair, Pair
 from seglab.data.splits import PARTS, Split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
-from seglab.images.reader import fit, read_grey
+from seglab.images.reader import read_grey
+from seglab.images.resize import fit
 
 MODES = ("refuse", "report", "off")
 THUMBNAIL = 24
