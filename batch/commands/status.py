@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from batch.ledger.records import RunRecord
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
+from batch.running.report import remark_lines
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -20,12 +22,13 @@ FAILURES_SHOWN = 20
 
 @dataclass(frozen=True)
 class StatusReport:
-    """Counts by status, the last run, who made the masks, and the failures (all, or the first ones)."""
+    """Counts by status, the last run, who made the masks, the failures (all, or the first ones), counts of remarks."""
 
     out: Path
     counts: dict[str, int]
     makers: Makers
     failures: tuple[Entry, ...]
+    remarks: Counter[str]
 
     @property
     def last_run(self) -> RunRecord | None:
@@ -49,6 +52,7 @@ class StatusReport:
                 }
                 for entry in self.failures
             ],
+            "remarks": dict(self.remarks),
         }
 
     def lines(self) -> Iterator[str]:
@@ -57,6 +61,7 @@ class StatusReport:
         if self.last_run is not None:
             yield from _run_lines(self.last_run)
         yield from self.makers.lines()
+        yield from remark_lines(self.remarks)
         for entry in self.failures:
             yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
@@ -71,7 +76,7 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
         tallies = ledger.tallies()
         counts = {status: sum(count for found, _, count in tallies if found == status) for status in STATUSES}
         makers = Makers.from_tallies(ledger, tallies)
-        return StatusReport(out, counts, makers, tuple(ledger.entries("failed", limit)))
+        return StatusReport(out, counts, makers, tuple(ledger.entries("failed", limit)), ledger.remarks())
 
 
 def failed_lines(ledger: LedgerReader) -> Iterator[str]:

@@ -15,16 +15,19 @@ from batch.reporting.result_file import csv_writer, require_replaceable
 from seglab.errors import ConfigError
 from seglab.files import replacing
 
-TEXTS = ("path", "source", "mask", "status", "error", "changed_at", "finished_at", "key", "model_sha256", "sha256")
+TEXTS = (
+    "path", "source", "mask", "status", "error", "changed_at", "finished_at", "key", "model_sha256", "sha256", "remark",
+)  # fmt: skip
 NUMBERS = ("bytes", "height", "width", "lesion_area", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1")
 SHARES = ("lesion_fraction", "confidence", "seconds")
 COLUMNS = (
     "path", "source", "mask", "status", "error", "bytes", "changed_at", "height", "width", "lesion_area",
     "lesion_fraction", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1", "confidence", "seconds", "finished_at", "key",
-    "model_sha256", "sha256",
+    "model_sha256", "sha256", "remark",
 )  # fmt: skip
 """As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: of the image, UTC, ISO 8601;
-``model_sha256``: of the model's file; ``sha256``: of the mask's. ``mask`` is empty where none is on record."""
+``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done. ``mask`` is
+empty where none is on record."""
 ROW_GROUP = 50_000
 INSTALL = 'Parquet needs pyarrow, which is not installed. Install it: pip install "seglab[outputs]"; or write CSV.'
 

@@ -71,12 +71,14 @@ class Outcome(NamedTuple):
     version: str
     sha256: str
     was_read: bool
+    remark: str
 
     def onto(self, task: Task) -> None:
         """Note it in the task that is waiting for it."""
         task.bytes, task.mtime_ns, task.seconds = self.size, self.mtime_ns, self.seconds
         task.figures, task.error = self.figures, self.error
         task.version, task.sha256, task.was_read = self.version, self.sha256, self.was_read
+        task.remark = self.remark
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,17 @@ class Reports:
             mask = self._relay.take(task.mask) if self._relay is not None else None
             read = (task.row, task.bytes, task.mtime_ns)
             self._outcomes.append(
-                Outcome(*read, task.figures, task.seconds, task.error, mask, task.version, task.sha256, task.was_read)
+                Outcome(
+                    *read,
+                    task.figures,
+                    task.seconds,
+                    task.error,
+                    mask,
+                    task.version,
+                    task.sha256,
+                    task.was_read,
+                    task.remark,
+                )
             )
 
     def send(self) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,8 @@ class LedgerReader:
         self._connection = _open(self._path)
         with _reading_errors(self._path):
             columns = {row[1] for row in self._connection.execute("PRAGMA table_info(items)")}
-        self._sha256, self._version = (name if name in columns else "NULL" for name in ("sha256", "version"))
+        newer = ("sha256", "version", "remark")
+        self._sha256, self._version, self._remark = (name if name in columns else "NULL" for name in newer)
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +105,11 @@ class LedgerReader:
             (status, -1 if limit is None else limit),
         )
         return (Entry(*row) for row in rows)
+
+    def remarks(self) -> Counter[str]:
+        """Return what was remarked on images that are done, and on how many."""
+        text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
+        return Counter(dict(self._query(text)))
 
     def places(self) -> Iterator[tuple[str, str, str]]:
         """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""

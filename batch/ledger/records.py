@@ -52,6 +52,7 @@ class Result:
     ``path``: of the image, absolute. ``mask``: where its mask is, or would be: a path, a URL, or
     an archive's path and the member's name. ``figures``: of a mask made in this run.
     ``seconds``: of work, all stages. ``error``: why it failed.
+    ``remark``: what is to be known of an image that is done.
     """
 
     path: str
@@ -60,6 +61,7 @@ class Result:
     figures: Figures | None = None
     seconds: float = 0.0
     error: str | None = None
+    remark: str | None = None
 
 
 @dataclass(frozen=True)

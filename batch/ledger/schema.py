@@ -14,8 +14,8 @@ from batch.ledger.lock import make_for_all, why_not
 from batch.mounts import is_far
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
-FORMAT_VERSION = 2
-"""2: sources, and of each mask its SHA-256; an image's version; checkpoints."""
+FORMAT_VERSION = 3
+"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks."""
 BUSY_SECONDS = 30.0
 MASKS, SYNCED, BOOT, OWNER = "masks", "synced", "boot", "owner"
 """Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are on the disk; the
@@ -68,22 +68,30 @@ CREATE TABLE items (
     finished_at TEXT,
     sha256 TEXT,                    -- of the mask's file; NULL: no mask, or written before format 2
     version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns
-    epoch INTEGER                   -- number of the stretch between checkpoints in which it was finished
+    epoch INTEGER,                  -- number of the stretch between checkpoints in which it was finished
+    remark TEXT                     -- what a user should know of an image that was read; NULL: nothing
 );
 -- A query finds it only if it says status <> 'done' in these words.
 CREATE INDEX unfinished ON items (status, path) WHERE status <> 'done';
 """
 
 
-MIGRATION = """
+MIGRATIONS = {
+    1: """
 CREATE TABLE sources (id INTEGER PRIMARY KEY, root TEXT NOT NULL UNIQUE, label TEXT NOT NULL);
 ALTER TABLE items ADD COLUMN sha256 TEXT;
 ALTER TABLE items ADD COLUMN version TEXT;
 ALTER TABLE items ADD COLUMN epoch INTEGER;
 UPDATE meta SET value = '2' WHERE key = 'format_version';
 PRAGMA user_version = 2;
-"""
-"""From format 1 to 2. The sources of its rows are added as runs name them."""
+""",
+    2: """
+ALTER TABLE items ADD COLUMN remark TEXT;
+UPDATE meta SET value = '3' WHERE key = 'format_version';
+PRAGMA user_version = 3;
+""",
+}
+"""From a format to the next one. The sources of rows of format 1 are added as runs name them."""
 
 
 def ledger_path(out: Path) -> Path:
@@ -106,8 +114,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
             connection.executescript(f"PRAGMA journal_mode = {journal}; PRAGMA synchronous = NORMAL;")
             if _version(connection) == 0:
                 _create(connection)
-            elif _version(connection) == 1:
-                connection.executescript(f"BEGIN IMMEDIATE; {MIGRATION} COMMIT;")
+            for version in range(_version(connection), FORMAT_VERSION):
+                connection.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[version]} COMMIT;")
         except BaseException:
             connection.close()
             raise

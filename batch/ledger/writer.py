@@ -33,7 +33,7 @@ NOTED_TOGETHER = 64
 FINISH_ITEM = """
 UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, epoch = ?, height = ?, width = ?,
     lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
-    seconds = ?, error = CAST(? AS TEXT), key = ?, finished_at = ?
+    seconds = ?, error = CAST(? AS TEXT), remark = ?, key = ?, finished_at = ?
 WHERE id = ?
 """
 FINISH_UNREAD = """
@@ -51,7 +51,7 @@ class Finish:
     """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read.
 
     ``sha256``: of the mask's file. ``was_read``: could the image's file be read, so that an error speaks of what it
-    holds now?
+    holds now? ``remark``: what a user should know of an image that is done.
     """
 
     row: int
@@ -63,6 +63,7 @@ class Finish:
     version: str = ""
     sha256: str = ""
     was_read: bool = True
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,8 @@ class Ledger:
         error = None if finish.error is None else encode(finish.error)
         made = (finish.sha256, self._checkpoints.epoch) if found is not None and finish.sha256 else (None, None)
         state = (finish.bytes, finish.mtime_ns, finish.version or None, *made)
-        return (status, *state, *measured, finish.seconds, error, self._key, at, finish.row)
+        remark = finish.remark if found is not None and finish.remark else None
+        return (status, *state, *measured, finish.seconds, error, remark, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
         """Note the run's end, with its counts and rate."""

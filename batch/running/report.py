@@ -14,7 +14,11 @@ from batch.ledger.records import Status
 from batch.sources.image_ref import SourceReport
 
 SHOWN = 20
+REMARKS_SHOWN = 8
 """So many lines of a kind are shown to a person; the ledger has all."""
+
+MOST_REMARKS = 1000
+OTHER_REMARKS = "other remarks, in the column remark of `seg-batch table`"
 
 
 @dataclass
@@ -22,6 +26,7 @@ class RunReport:
     """Counts of a run while it goes on, and at its end.
 
     ``device`` says what ran the model, and why; ``notes`` what else a person should know.
+    ``remarks``: what was remarked on images that are done, and on how many.
     """
 
     done: int = 0
@@ -33,6 +38,7 @@ class RunReport:
     ledger: str = ""
     interrupted: bool = False
     notes: list[str] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
     stages: list[StageTimes] = field(default_factory=list)
     sources: SourceReport = field(default_factory=SourceReport)
     started: float = field(default_factory=time.monotonic)
@@ -41,6 +47,11 @@ class RunReport:
     def add(self, status: Status) -> None:
         """Count one result."""
         setattr(self, status.value, getattr(self, status.value) + 1)
+
+    def note_remark(self, remark: str) -> None:
+        """Count what was remarked on an image; of very many different remarks the later ones are counted together."""
+        if remark:
+            self.remarks[remark if remark in self.remarks or len(self.remarks) < MOST_REMARKS else OTHER_REMARKS] += 1
 
     @property
     def total(self) -> int:
@@ -88,6 +99,7 @@ class RunReport:
             "images_per_second": round(self.rate, 2),
             "stages": [vars(stage) for stage in self.stages],
             "notes": self.notes,
+            "remarks": dict(self.remarks),
         }
 
     def lines(self) -> list[str]:
@@ -99,6 +111,7 @@ class RunReport:
             *([f"device: {self.device}"] if self.device else []),
             *(stage_table(self.stages) if self.done + self.failed else []),
             *self.notes,
+            *remark_lines(self.remarks),
             *self._passed_over(),
             *self._where(),
         ]
@@ -113,6 +126,17 @@ class RunReport:
     def _passed_over(self) -> list[str]:
         repeated = [f"passed over: {self.repeated} files named twice"] if self.repeated else []
         return [*passed_over(self.sources), *repeated]
+
+
+def remark_lines(remarks: Counter[str]) -> list[str]:
+    """Return what was remarked on images that are done, the most frequent first."""
+    lines = [f"remark on {_images(count)}: {printable(text)}" for text, count in remarks.most_common(REMARKS_SHOWN)]
+    more = sum(remarks.values()) - sum(count for _, count in remarks.most_common(REMARKS_SHOWN))
+    return [*lines, f"other remarks on {_images(more)}: see the column remark of `seg-batch table`"] if more else lines
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
 
 
 def left_out(found: SourceReport) -> list[str]:

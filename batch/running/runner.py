@@ -219,9 +219,13 @@ class Runner:
             with _storing(self.output.name):  # of an earlier state of the image
                 self._pictures.remove(task.mask, task.made)
         state = (task.row, task.bytes, task.mtime_ns, task.seconds)
-        ledger.finish(Finish(*state, figures, task.error, task.version, task.sha256, task.was_read))
-        status = Status.DONE if task.error is None else Status.FAILED
-        return self._result(task.path, task.mask, status, figures=figures, seconds=task.seconds, error=task.error)
+        said = (task.version, task.sha256, task.was_read, task.remark)
+        ledger.finish(Finish(*state, figures, task.error, *said))
+        if task.error is not None:
+            return self._result(task.path, task.mask, Status.FAILED, seconds=task.seconds, error=task.error)
+        self.report.note_remark(task.remark)
+        done = {"figures": figures, "seconds": task.seconds, "remark": task.remark or None}
+        return self._result(task.path, task.mask, Status.DONE, **done)
 
     def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
         self.report.add(status)

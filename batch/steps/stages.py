@@ -70,7 +70,7 @@ class Decoder:
             if self.checksum:
                 task.version = checksum_of(data)
             photo = self._decode(data)
-            task.size, task.pixels = photo.size, photo.pixels
+            task.size, task.pixels, task.remark = photo.size, photo.pixels, "; ".join(photo.remarks)
         except SourceLostError:
             raise
         except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only

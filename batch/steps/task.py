@@ -37,7 +37,7 @@ class Task:
     S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
     must stop. ``version``: of the image, see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
     ``was_read``: could the image's file be read? ``is_fresh``: did no run of this output make such a mask? ``made``:
-    SHA-256 of the one that a run made, if it is known.
+    SHA-256 of the one that a run made, if it is known. ``remark``: what a user should know of the image as it was read.
     """
 
     row: int
@@ -60,6 +60,7 @@ class Task:
     was_read: bool = False
     is_fresh: bool = False
     made: str = ""
+    remark: str = ""
 
 
 def blame(task: Task, store: MaskFiles, error: OSError) -> None:

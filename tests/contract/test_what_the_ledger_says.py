@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import json
 import os
 import shutil
 import sqlite3
@@ -12,6 +14,8 @@ import zipfile
 from contextlib import closing
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
@@ -197,7 +201,42 @@ def test_a_ledger_of_format_1_goes_on(model_file: Path, tmp_path: Path) -> None:
     assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
     expected = {"photos/new.png", *(f"photos/{n:03}.png" for n in range(3)), *(f"more/{n:03}.png" for n in range(2))}
     assert masks(out) == expected
+    assert ask(out, "PRAGMA user_version") == [(3,)]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_remark_on_an_image_is_in_its_row_and_in_what_is_said(
+    model_file: Path, tmp_path: Path, processes: str
+) -> None:
+    """Samples of 12 bits in 16: read as such, and said."""
+    save_many(tmp_path / "photos", 2)
+    deep = spot(48, 64)[..., 0].astype(np.uint16) * 16
+    (tmp_path / "photos" / "deep.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    out = tmp_path / "m"
+    code, said = run(model_file, tmp_path / "photos", "--out", out, "--processes", processes)
+    remark = "all samples lie below 4096 of 65535; read as 12 bits"
+    assert (code, f"remark on 1 image: {remark}" in said) == (0, True), said
+    assert f"remark on 1 image: {remark}" in seg_batch("status", out).stdout
+    assert json.loads(seg_batch("status", out, "--json").stdout)["remarks"] == {remark: 1}
+    assert seg_batch("table", out, tmp_path / "t.csv").returncode == 0
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = {Path(row["path"]).name: row["remark"] for row in csv.DictReader(file)}
+    assert rows == {"000.png": "", "001.png": "", "deep.png": remark}
+
+
+def test_a_ledger_without_remarks_goes_on(model_file: Path, tmp_path: Path) -> None:
+    """Format 2, as the release before wrote it."""
+    save_many(tmp_path / "photos", 2)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    ask(out, "ALTER TABLE items DROP COLUMN remark")
+    ask(out, "UPDATE meta SET value = '2' WHERE key = 'format_version'")
+    ask(out, "PRAGMA user_version = 2")
+    assert seg_batch("status", out).returncode == seg_batch("table", out, tmp_path / "t.csv").returncode == 0
     assert ask(out, "PRAGMA user_version") == [(2,)]
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "0 done, 0 failed, 2 already done" in said) == (0, True), said
+    assert ask(out, "PRAGMA user_version") == [(3,)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the locale of POSIX")
