@@ -19,6 +19,8 @@ FORMAT_VERSION = 2
 """2: several classes, ensembles, hair removal inside the graph, fp16; a file of format 1 has none of these."""
 PREFIX = "seglab."
 
+COLOUR_SPACE = "sRGB"
+"""The one in which photographs are read (:mod:`seglab.images.reader`), for training and for masks alike."""
 INPUT = "image"
 PROB = "prob"
 MASK = "mask"
@@ -33,13 +35,14 @@ class Contract:
     """What travels with a model.
 
     ``arch``, ``encoder``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per RGB channel on the
-    scale 0-1, applied inside the graph. ``threshold``: probability from which a pixel is lesion. ``class_names``: one
-    for lesion or not; of several, the first is the background, and the mask holds their numbers. ``tta``: ``flips``
-    where the graph averages over mirror images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the
-    networks whose probabilities are averaged, where there are several; the other fields are the first one's.
-    ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16
-    model was made, and which layers stayed in fp32. ``training``: data and scores. ``parity``: figures against the
-    PyTorch original. ``tools``: versions that made the file.
+    scale 0-1, applied inside the graph. ``colour_space``: of the photographs it was trained on and is fed.
+    ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not; of several, the
+    first is the background, and the mask holds their numbers. ``tta``: ``flips`` where the graph averages over mirror
+    images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the networks whose probabilities are
+    averaged, where there are several; the other fields are the first one's. ``precision``: of weights and activations
+    (see :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in
+    fp32. ``training``: data and scores. ``parity``: figures against the PyTorch original. ``tools``: versions that made
+    the file.
     """
 
     arch: str
@@ -60,6 +63,7 @@ class Contract:
     parity: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
     licence: str = "not stated"
+    colour_space: str = COLOUR_SPACE
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -69,6 +73,7 @@ class Contract:
             "std": len(self.std) != 3 or not all(value > 0 for value in self.std),
             "threshold": not 0 < self.threshold < 1,
             "class_names": not self.class_names,
+            "colour_space": self.colour_space != COLOUR_SPACE,
         }
         for name, wrong in problems.items():
             if wrong:

@@ -30,7 +30,7 @@ def data_sheet(path: Path, contract: Contract) -> str:
         *_network_rows(contract),
         *_quantisation_rows(contract.quantisation),
         ("classes", ", ".join(contract.class_names)),
-        ("input", f"{INPUT}: uint8 ({axes}, 3), RGB, 0-255, any height and width"),
+        ("input", f"{INPUT}: uint8 ({axes}, 3), RGB ({contract.colour_space}), 0-255, any height and width"),
         ("output", f"{PROB}: float32 ({DIMENSIONS[0]}, {contract.classes}, {contract.size}, {contract.size}), 0-1"),
         ("", f"{MASK}: uint8 ({axes}), {_mask_values(contract)}"),
         ("inside", f"resize to {contract.size} x {contract.size} (bilinear, antialiased, half-pixel centres)"),

@@ -114,7 +114,7 @@ def test_info_is_a_data_sheet(tmp_path: Path) -> None:
     result = run("info", tiny_model(tmp_path / "m.onnx"))
     assert result.exit_code == 0
     for line in (
-        "input            image: uint8 (batch, height, width, 3), RGB, 0-255, any height and width",
+        "input            image: uint8 (batch, height, width, 3), RGB (sRGB), 0-255, any height and width",
         "network          unet-scratch, fp32",
         "parity           not measured",
         "licence          MIT",

@@ -124,7 +124,14 @@ def test_a_torn_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("size", 0), ("mean", (0.5,)), ("std", (0.1, 0.0, 0.1)), ("threshold", 1.0), ("threshold", 0.0)],
+    [
+        ("size", 0),
+        ("mean", (0.5,)),
+        ("std", (0.1, 0.0, 0.1)),
+        ("threshold", 1.0),
+        ("threshold", 0.0),
+        ("colour_space", "Adobe RGB"),
+    ],
 )
 def test_a_contract_cannot_say_what_no_model_is(name: str, value: object) -> None:
     with pytest.raises(ContractError, match=name):
