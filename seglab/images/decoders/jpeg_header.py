@@ -137,6 +137,7 @@ def next_marker(data: bytes, at: int) -> tuple[int, int, int]:
                 raise damaged("it ends within its header")
         if data[begin]:
             return data[begin], begin + 1, skipped
+        begin += 1
         skipped += 2
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +22,10 @@ EXTRANEOUS = re.compile(r"extraneous bytes before marker 0x(?!d[0-7])")
 """Bytes behind the samples of a scan; between restart markers (0xd0 to 0xd7), samples are damaged."""
 LEFT_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 MOST_TRIES = 8
-OTHER_KIND = re.compile(r"Could not determine subsampling|Unsupported|not implemented|not supported", re.IGNORECASE)
-RESTART = re.compile(rb"(?=\xff[\xd0-\xd7])")
+OTHER_KIND = re.compile(
+    r"Could not determine subsampling|Unsupported (?!marker)|not implemented|not supported", re.IGNORECASE
+)
+RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 FILLING = b"\xa5\x5a" * 16
 """It begins with a bit of 1: decoders put zeros where samples are missing."""
 
@@ -113,19 +116,27 @@ def lenient(parts: Parts, colours: str | None) -> NDArray[np.generic]:
         raise damaged("its header (SOF) contradicts itself")
     if parts.frame.is_arithmetic:
         return samples
-    digest = _digest(samples)
-    filled = parts
-    for number, scan in enumerate(parts.scans):
-        filled = filled.with_body(number, RESTART.sub(FILLING, scan.body) + FILLING)
+    _require_all(parts.whole_blocks(), colours)
+    return samples
+
+
+def _require_all(parts: Parts, colours: str | None) -> None:
+    digest = _digest(_decoded(parts.joined(), colours))
+    filled = replace(parts, scans=tuple(scan._replace(body=_filled(scan.body)) for scan in parts.scans))
     if _digest(_decoded(filled.joined(), colours)) != digest:
         raise damaged("it breaks off before its last pixels")
     if not parts.has_end and _digest(_decoded(_with_other_end(parts).joined(), colours)) == digest:
         raise damaged("bytes at its end are no part of it")
-    return samples
 
 
 def _digest(samples: NDArray[np.generic]) -> int:
     return zlib.crc32(np.ascontiguousarray(samples).data)
+
+
+def _filled(body: bytes) -> bytes:
+    """Return coded samples with more of them before each restart marker, and one more such marker."""
+    following = bytes([0xFF, 0xD0 + len(RESTART.findall(body)) % 8])
+    return RESTART.sub(lambda found: FILLING + found[0], body) + FILLING + following + FILLING
 
 
 def _with_other_end(parts: Parts) -> Parts:

@@ -31,10 +31,12 @@ from seglab.images.decoders.jpeg_header import (
 
 MOST_SCANS = 100
 """A progressive file has about ten. Each is a walk over the whole image, however few bytes it has."""
+MOST_PIXELS_OF_A_SIDE = 65500
+"""libjpeg's limit."""
 COEFFICIENTS = 64
 NEVER = -1
 ALL_COEFFICIENTS = b"\0\x3f\0"
-BEHIND_SAMPLES = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+BEHIND_SAMPLES = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 TRANSFORMS = {3: 1, 4: 2}
 """What decoders take an unknown transform of Adobe's for, by the number of components: YCbCr, YCCK."""
 
@@ -49,10 +51,14 @@ class Scan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What counts for pixels. ``has_end``: the file says where it ends (FFD9); all of it may be there without, too."""
+    """What counts for pixels. ``has_end``: the file says where it ends (FFD9); all of it may be there without, too.
+
+    ``size_at``: where height and width stand in ``beginning``.
+    """
 
     frame: Frame
     beginning: bytes
+    size_at: int
     scans: tuple[Scan, ...]
     has_end: bool
     remarks: tuple[str, ...] = ()
@@ -66,6 +72,22 @@ class Parts:
     def first(self, count: int) -> Parts:
         """Return the first scans alone."""
         return replace(self, scans=self.scans[:count])
+
+    def whole_blocks(self) -> Parts:
+        """Return a file of the same coded samples, as high and wide as its blocks, of which edges may hide some."""
+        if self.frame.is_lossless or len(self.scans) > 1:
+            return self
+        several = len(self.frame.components) > 1
+        across = 8 * max(component.across for component in self.frame.components) if several else 8
+        down = 8 * max(component.down for component in self.frame.components) if several else 8
+        frame = self.frame._replace(
+            width=-(-self.frame.width // across) * across, height=-(-self.frame.height // down) * down
+        )
+        if max(frame.width, frame.height) > MOST_PIXELS_OF_A_SIDE:
+            return self
+        size = struct.pack(">HH", frame.height, frame.width)
+        beginning = self.beginning[: self.size_at] + size + self.beginning[self.size_at + 4 :]
+        return replace(self, frame=frame, beginning=beginning)
 
     def with_body(self, number: int, body: bytes) -> Parts:
         """Return the same with other coded samples in one scan."""
@@ -91,7 +113,7 @@ def split(data: bytes, header: Header) -> Parts:
         found = BEHIND_SAMPLES.search(data, scan.end)
         end = found.start() if found else len(data)
         parameters = _parameters(data[scan.start : scan.end], frame)
-        scans.append(Scan(tables + _segment(SOS, parameters), parameters, data[scan.end : end]))
+        scans.append(Scan(tables + _segment(SOS, parameters), parameters, data[scan.end : end].rstrip(b"\xff")))
         if len(scans) > MOST_SCANS:
             raise ImageError(f"A JPEG of more than {MOST_SCANS} scans; expected about ten. Save it again.")
         tables, following, has_end, lines = _between(data, end)
@@ -100,8 +122,8 @@ def split(data: bytes, header: Header) -> Parts:
         if following is None:
             break
         scan = following
-    beginning, remarks = _beginning(data, header, frame)
-    parts = Parts(frame, beginning, tuple(scans), has_end, remarks)
+    beginning, size_at, remarks = _beginning(data, header, frame)
+    parts = Parts(frame, beginning, size_at, tuple(scans), has_end, remarks)
     return parts if has_end else _without_tail(parts)
 
 
@@ -128,8 +150,8 @@ def _between(data: bytes, at: int) -> _Between:
     return _Between(tables, None, False, lines)
 
 
-def _beginning(data: bytes, header: Header, frame: Frame) -> tuple[bytes, tuple[str, ...]]:
-    parts, remarks = [_marker(SOI)], []
+def _beginning(data: bytes, header: Header, frame: Frame) -> tuple[bytes, int, tuple[str, ...]]:
+    parts, remarks, size_at = [_marker(SOI)], [], 0
     if header.stray:
         remarks.append(f"{header.stray} stray bytes between its segments were skipped")
     jfif = any(is_jfif(data, segment) for segment in header.segments)
@@ -147,24 +169,25 @@ def _beginning(data: bytes, header: Header, frame: Frame) -> tuple[bytes, tuple[
                 content = content[:11] + bytes([TRANSFORMS[count]]) + content[12:]
         elif segment.marker in FRAMES:
             content = content[:1] + struct.pack(">H", frame.height) + content[3:]
+            size_at = sum(len(part) for part in parts) + 5  # behind marker, length and precision
         elif segment.marker not in TABLES:
             continue
         parts.append(_segment(segment.marker, content))
-    return b"".join(parts), tuple(remarks)
+    return b"".join(parts), size_at, tuple(remarks)
 
 
 def _parameters(content: bytes, frame: Frame) -> bytes:
     """Return the content of a scan's header, without values that only progressive or lossless files use."""
-    if frame.is_progressive or frame.is_lossless or len(content) < 6:
-        return content
-    return content[:-3] + ALL_COEFFICIENTS
+    if not content or len(content) != 4 + 2 * content[0]:
+        raise damaged("the header of a scan (SOS) contradicts itself")
+    return content if frame.is_progressive or frame.is_lossless else content[:-3] + ALL_COEFFICIENTS
 
 
 def _without_tail(parts: Parts) -> Parts:
     """Take zeros from the end of the last scan, where space was reserved that nothing was written to."""
     if parts.frame.is_arithmetic:  # what is missing would be taken for zeros that its encoder left out
         raise damaged("its end marker (FFD9) is missing")
-    body = parts.scans[-1].body.rstrip(b"\xff")
+    body = parts.scans[-1].body
     stripped = body.rstrip(b"\0")
     zeros = len(body) - len(stripped)
     if zeros and stripped.endswith(b"\xff"):
