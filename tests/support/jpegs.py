@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import struct
+from collections.abc import Callable
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -145,3 +148,38 @@ def without(data: bytes, *markers: int) -> bytes:
 def samples_at(data: bytes) -> int:
     """Return where coded samples begin."""
     return len(data) - len(segments(data)[1])
+
+
+def _twelve_bits() -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(photograph().astype(np.uint16) << 4, 80, bitspersample=12))
+
+
+def _lossless() -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(photograph()[..., 0].copy(), lossless=True))
+
+
+def as_mode(mode: str, **options: int) -> bytes:
+    """Return the photograph in a mode of Pillow's."""
+    return encoded(Image.fromarray(photograph()).convert(mode), **options)
+
+
+KINDS: dict[str, Callable[[], bytes]] = {
+    "baseline": lambda: encoded(photograph()),
+    "optimised": lambda: encoded(photograph(), optimize=True, subsampling=0),
+    "progressive": lambda: encoded(photograph(), progressive=True),
+    "restart": lambda: encoded(photograph(), restart_marker_blocks=4),
+    "progressive, restart": lambda: encoded(photograph(), progressive=True, restart_marker_rows=1),
+    "grey": lambda: as_mode("L"),
+    "grey, progressive": lambda: as_mode("L", progressive=True),
+    "cmyk": lambda: as_mode("CMYK", subsampling=0),
+    "cmyk 4:2:0": lambda: as_mode("CMYK", subsampling=2),
+    "cmyk 4:2:0, restart": lambda: as_mode("CMYK", subsampling=2, restart_marker_blocks=3),
+    "black": lambda: encoded(np.zeros((120, 160, 3), np.uint8), optimize=True),
+    "4:1:0": lambda: by_cjpeg("4:1:0"),
+    "chroma finer": lambda: by_cjpeg("chroma finer"),
+    "12 bits": _twelve_bits,
+    "lossless": _lossless,
+}
+ARITHMETIC: dict[str, Callable[[], bytes]] = {
+    kind: functools.partial(by_cjpeg, kind) for kind in ("arithmetic", "arithmetic, progressive")
+}

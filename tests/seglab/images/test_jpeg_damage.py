@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 
-import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
 
 from seglab.errors import ImageError
 from seglab.images.decoders import jpeg
 from seglab.images.decoders.base import Request
 from tests.support.jpegs import (
-    by_cjpeg,
+    ARITHMETIC,
+    KINDS,
+    as_mode,
     by_pillow,
     encoded,
     inserted,
@@ -29,38 +28,6 @@ from tests.support.jpegs import (
 END = b"\xff\xd9"
 
 
-def _twelve_bits() -> bytes:
-    return bytes(imagecodecs.jpeg8_encode(photograph().astype(np.uint16) << 4, 80, bitspersample=12))
-
-
-def _lossless() -> bytes:
-    return bytes(imagecodecs.jpeg8_encode(photograph()[..., 0].copy(), lossless=True))
-
-
-def _mode(mode: str, **options: int) -> bytes:
-    return encoded(Image.fromarray(photograph()).convert(mode), **options)
-
-
-KINDS: dict[str, Callable[[], bytes]] = {
-    "baseline": lambda: encoded(photograph()),
-    "optimised": lambda: encoded(photograph(), optimize=True, subsampling=0),
-    "progressive": lambda: encoded(photograph(), progressive=True),
-    "restart": lambda: encoded(photograph(), restart_marker_blocks=4),
-    "progressive, restart": lambda: encoded(photograph(), progressive=True, restart_marker_rows=1),
-    "grey": lambda: _mode("L"),
-    "grey, progressive": lambda: _mode("L", progressive=True),
-    "cmyk": lambda: _mode("CMYK", subsampling=0),
-    "cmyk 4:2:0": lambda: _mode("CMYK", subsampling=2),
-    "cmyk 4:2:0, restart": lambda: _mode("CMYK", subsampling=2, restart_marker_blocks=3),
-    "black": lambda: encoded(np.zeros((120, 160, 3), np.uint8), optimize=True),
-    "4:1:0": lambda: by_cjpeg("4:1:0"),
-    "chroma finer": lambda: by_cjpeg("chroma finer"),
-    "12 bits": _twelve_bits,
-    "lossless": _lossless,
-}
-ARITHMETIC: dict[str, Callable[[], bytes]] = {
-    kind: functools.partial(by_cjpeg, kind) for kind in ("arithmetic", "arithmetic, progressive")
-}
 COPIES: dict[str, Callable[[bytes, int], bytes]] = {
     "cut": lambda data, at: data[:at],
     "zeros": lambda data, at: data[:at] + bytes(len(data) - at),
@@ -168,7 +135,7 @@ def test_untidy_files_are_read_whole(kind: str) -> None:
 
 
 def test_untidy_in_several_ways_and_in_an_odd_sampling() -> None:
-    data = _mode("CMYK", subsampling=2)
+    data = as_mode("CMYK", subsampling=2)
     parts, rest = segments(data)
     spoiled = joined([b"12" + parts[0], *parts[1:-1], b"34" + parts[-1]], rest[:-2] + bytes(70))
     assert np.array_equal(pixels(spoiled), by_pillow(data))
