@@ -39,7 +39,7 @@ def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decode
     EXIF and colour profile do not count.
     """
     header = read_header(data)
-    request.require_size(header.frame.width, header.frame.height)
+    _require_size(data, header.frame, request)
     orientation, profile, is_broken = UPRIGHT, None, False
     if not is_upright:
         orientation = orientation_of(exif_of(data, header))
@@ -52,6 +52,13 @@ def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decode
         return Decoded(upright(samples, orientation), size, remarks)
     converted, remark = to_srgb(_image(samples), profile)
     return Decoded(upright_image(converted, orientation), size, (*remarks, *((remark,) if remark else ())))
+
+
+def _require_size(data: bytes, frame: Frame, request: Request) -> None:
+    """Refuse an image that is too large, or for which there are too few bytes, before anything is allocated for it."""
+    request.require_size(frame.width, frame.height)
+    if 8 * len(data) < frame.fewest_bits:
+        raise damaged(f"{len(data)} bytes cannot hold its {frame.width} x {frame.height} pixels")
 
 
 def _samples(data: bytes, header: Header, request: Request, grey: str) -> tuple[tuple[int, int], Samples, Remarks]:
@@ -74,14 +81,14 @@ def _samples(data: bytes, header: Header, request: Request, grey: str) -> tuple[
         samples, left = settled(parts, wanted)
     except OtherKindError:
         return _unusual(data, header, parts or _parts(data, header, request))
-    remarks = (f"{left} bytes behind its samples are no part of it",) if left else ()
+    remarks = (f"{left} bytes behind its samples are no part of it; see whether it looks whole",) if left else ()
     return (frame.height, frame.width), samples, (*parts.remarks, *remarks)
 
 
 def _parts(data: bytes, header: Header, request: Request) -> Parts:
     """Take it apart, and see that all of it is there."""
     parts = split(data, header)
-    request.require_size(parts.frame.width, parts.frame.height)
+    _require_size(data, parts.frame, request)
     if not parts.frame.height:
         raise damaged("its height is missing")
     if not missing_passes(parts):

@@ -70,6 +70,19 @@ class Frame(NamedTuple):
     def is_arithmetic(self) -> bool:
         return self.marker in ARITHMETIC
 
+    @property
+    def fewest_bits(self) -> int:
+        """How many bits its samples take at least: one for each block, or each sample of a lossless image."""
+        if self.is_arithmetic:
+            return 0
+        side = 1 if self.is_lossless else 8
+        across = side * max(component.across for component in self.components)
+        down = side * max(component.down for component in self.components)
+        return sum(
+            -(-self.width * component.across // across) * -(-self.height * component.down // down)
+            for component in self.components
+        )
+
 
 class Header(NamedTuple):
     """The segments up to the first scan's (SOS), which is the last of them.

@@ -22,6 +22,8 @@ EXTRANEOUS = re.compile(r"extraneous bytes before marker 0x(?!d[0-7])")
 """Bytes behind the samples of a scan; between restart markers (0xd0 to 0xd7), samples are damaged."""
 LEFT_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 MOST_TRIES = 8
+MOST_BETWEEN_SCANS = 16
+"""Left over in a scan that is not the last, more bytes than a writer slips in: samples of it were misread."""
 OTHER_KIND = re.compile(
     r"Could not determine subsampling|Unsupported (?!marker)|not implemented|not supported", re.IGNORECASE
 )
@@ -85,6 +87,8 @@ def settled(parts: Parts, wanted: Wanted) -> tuple[Samples, int]:
             if not count:
                 break
             left += count
+            if left > MOST_BETWEEN_SCANS and number + 1 < len(parts.scans):
+                raise damaged(f"{left} bytes of one of its scans are left over")
             parts = parts.with_body(number, parts.scans[number].body[:-count])
         else:
             raise damaged(f"more than {left} bytes in it are no part of it")

@@ -199,6 +199,24 @@ def test_sizes_are_judged_before_anything_is_decoded() -> None:
         jpeg.decode(encoded(photograph()), Request(max_pixels=1000))
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}])
+def test_few_bytes_for_very_many_pixels_are_refused_at_once(options: dict[str, int]) -> None:
+    data = bytearray(encoded(photograph(), **options))
+    at = data.index(b"\xff\xc2" if "progressive" in options else b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", 19000, 19000)
+    with pytest.raises(ImageError, match=r"Damaged image: .* bytes cannot hold its 19000 x 19000 pixels"):
+        read(bytes(data), 64)
+
+
+def test_the_emptiest_images_are_no_bombs() -> None:
+    for mode in ("L", "RGB", "CMYK"):
+        for options in ({}, {"progressive": True}, {"subsampling": 2}):
+            data = encoded(Image.new(mode, (1000, 803)), optimize=True, quality=1, **options)
+            assert np.array_equal(pixels(data), by_pillow(data))
+    lossless = imagecodecs.jpeg8_encode(np.zeros((400, 300), np.uint8), lossless=True)
+    assert not pixels(lossless).any()
+
+
 def test_headers_that_contradict_each_other_decide_no_buffer() -> None:
     data = encoded(photograph(800, 800))
     parts, rest = segments(data)

@@ -166,3 +166,11 @@ def test_passes_that_are_missing_are_remarked_or_damage() -> None:
     for tail in (b"", bytes(900)):
         with pytest.raises(ImageError, match="last passes are missing"):
             pixels(data[:last] + tail)
+
+
+def test_samples_that_are_left_over_between_scans_are_damage() -> None:
+    data = encoded(photograph(), progressive=True)
+    second = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
+    assert np.array_equal(pixels(data[:second] + b"\x12\x34" + data[second:]), pixels(data))
+    with pytest.raises(ImageError, match="bytes of one of its scans are left over"):
+        pixels(data[:second] + b"\x12\x34" * 50 + data[second:])
