@@ -5,6 +5,7 @@ Sources: ITU-T T.81 (JPEG) annex B, T.871 (JFIF), T.872 (Adobe's APP14), EXIF 2.
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ NAMES = {
 ICC, EXIF = b"ICC_PROFILE\0", b"Exif\0"
 MOST_FILLED = 65535
 """Bytes between two segments; more of them are no slip of a writer."""
+MOST_SEGMENTS = 10_000
+NO_FILL = re.compile(rb"[^\xff]")
 _length = struct.Struct(">H").unpack_from
 _frame = struct.Struct(">BHHB").unpack_from
 
@@ -111,7 +114,7 @@ def read_header(data: bytes) -> Header:
     segments: list[Segment] = []
     frame = None
     at, stray = 2, 0
-    while True:
+    while stray <= MOST_FILLED and len(segments) <= MOST_SEGMENTS:
         marker, begin, skipped = next_marker(data, at)
         stray += skipped
         if marker in WITHOUT_LENGTH:
@@ -127,31 +130,26 @@ def read_header(data: bytes) -> Header:
             raise damaged(f"a marker FF{marker:02X} stands in its header")
         segments.append(segment)
         if marker == SOS:
-            break
-    if frame is None:
-        raise damaged("its header (SOF) is missing")
-    if stray > MOST_FILLED:
-        raise damaged(f"{stray} bytes in its header belong to nothing")
-    return Header(frame, segments, stray)
+            if frame is None:
+                raise damaged("its header (SOF) is missing")
+            return Header(frame, segments, stray)
+    raise damaged(f"its header has {len(segments)} segments and {stray} bytes that belong to none")
 
 
 def next_marker(data: bytes, at: int) -> tuple[int, int, int]:
     """Return the next marker, where its content begins, and how many bytes were skipped before it (FFs are none)."""
     begin, skipped = at, 0
-    while True:
+    while skipped <= MOST_FILLED:
         found = data.find(b"\xff", begin)
-        if found < 0 or found + 1 >= len(data):
+        behind = NO_FILL.search(data, found) if found >= 0 else None
+        if behind is None:
             raise damaged("it ends within its header")
         skipped += found - begin
-        begin = found + 1
-        while data[begin] == 0xFF:
-            begin += 1
-            if begin == len(data):
-                raise damaged("it ends within its header")
-        if data[begin]:
-            return data[begin], begin + 1, skipped
-        begin += 1
+        begin = behind.end()
+        if data[begin - 1]:
+            return data[begin - 1], begin, skipped
         skipped += 2
+    raise damaged(f"{skipped} bytes in its header belong to nothing")
 
 
 def segment_at(data: bytes, marker: int, begin: int) -> Segment:

@@ -233,6 +233,17 @@ def test_headers_that_contradict_each_other_decide_no_buffer() -> None:
                 read(changed, at_least)
 
 
+def test_sides_longer_than_libjpeg_takes() -> None:
+    long = np.tile(photograph()[:8, :, 0], (1, 410))[:, :65535]
+    found = pixels(bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(long), 95)))
+    assert np.abs(found[..., 0].astype(float) - long).mean() < NEAR
+
+
+def test_frames_of_videos_leave_out_the_usual_tables() -> None:
+    data = encoded(photograph())
+    assert np.array_equal(pixels(without(data, 0xC4)), pixels(data))
+
+
 def test_too_many_scans_are_refused() -> None:
     data = encoded(photograph(), progressive=True)
     last = data.rindex(b"\xff\xda")

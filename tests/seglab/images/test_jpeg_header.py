@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import pytest
 from PIL import Image
@@ -94,3 +95,15 @@ def test_a_header_that_is_cut_anywhere_is_damaged() -> None:
         read_header(data[: end - 14] + b"\xff\xd9")
     with pytest.raises(ImageError, match="its header \\(SOF\\) is missing"):
         read_header(data[: data.index(b"\xff\xc0")] + data[end - 14 :])
+
+
+@pytest.mark.parametrize("filling", [b"\xff\0", b"\xff\xd0", b"\xff", b"\0", b"\xff\xfe\0\2"])
+def test_very_many_bytes_before_a_segment_cost_no_time(filling: bytes) -> None:
+    data = inserted(encoded(photograph()), 0xC0, filling * 500_000)
+    start = time.perf_counter()
+    if filling == b"\xff":
+        assert read_header(data).frame.width == 160
+    else:
+        with pytest.raises(ImageError, match="belong to no"):
+            read_header(data)
+    assert time.perf_counter() - start < 5
