@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
+BLOCK = re.compile(rb"(?:Exif\0.){0,2}(II\*\0|MM\0\*)", re.DOTALL)
+"""``Exif\\0\\0`` stands before it, in some files twice."""
+ENTRY = 12
+WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i"}
+"""TIFF's types in which an orientation is found; it should be 3."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -20,16 +28,32 @@ TURNS = {
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """Return the orientation (1 to 8) in an EXIF block, with or without ``Exif\\0\\0``; 1 where it gives none."""
+    """Return the orientation (1 to 8) in an EXIF block, with or without ``Exif\\0\\0``; 1 where it gives none.
+
+    Only the first directory counts: the second one is the thumbnail's.
+    """
     if not exif:
         return UPRIGHT
-    try:
-        block = Image.Exif()
-        block.load(exif)
-        value = block.get(ORIENTATION_TAG, UPRIGHT)
-    except Exception:  # Broken EXIF raises anything from struct.error to ZeroDivisionError; the pixels are still good.
+    found = BLOCK.match(exif)
+    if found is None:
         return UPRIGHT
-    return value if isinstance(value, int) and 1 <= value <= 8 else UPRIGHT
+    try:
+        return _in_directory(exif[found.start(1) :], "<" if found[1].startswith(b"I") else ">")
+    except struct.error:  # It is broken off; the pixels are still good.
+        return UPRIGHT
+
+
+def _in_directory(block: bytes, order: str) -> int:
+    (directory,) = struct.unpack_from(f"{order}I", block, 4)
+    (count,) = struct.unpack_from(f"{order}H", block, directory)
+    for at in range(directory + 2, directory + 2 + ENTRY * count, ENTRY):
+        tag, kind, values = struct.unpack_from(f"{order}HHI", block, at)
+        if tag == ORIENTATION_TAG:
+            if kind not in WHOLE_NUMBERS or values != 1:
+                return UPRIGHT
+            (value,) = struct.unpack_from(order + WHOLE_NUMBERS[kind], block, at + 8)
+            return int(value) if UPRIGHT < value <= 8 else UPRIGHT
+    return UPRIGHT
 
 
 def swaps_sides(orientation: int) -> bool:
