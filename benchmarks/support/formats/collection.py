@@ -28,8 +28,9 @@ FILES_OF_NO_IMAGE = frozenset({".md", ".txt", ".csv", ".json", ".svg", ".icc", "
 class Compared:
     """A file's outcome.
 
-    ``outcome``: ``agrees``, ``differs`` (with what the others agree on), ``size`` (another one), ``alone`` (no other
-    reads it), ``disputed`` (the others disagree, and ours is none of theirs), ``refused``, or how it failed.
+    ``outcome``: ``agrees``, ``agrees with X alone`` (while others agree on something else), ``differs`` (from what the
+    others agree on), ``size`` (is another), ``alone`` (no other reads it), ``disputed`` (the others disagree, and ours
+    is none of theirs), ``refused``, or how it failed.
     ``distance``: to the nearest of the others that agree, in levels of 255. ``readers``: the others that read it.
     """
 
@@ -78,12 +79,14 @@ def compared(name: str, attempts: Attempts) -> Compared:
     if not others:
         return Compared(name, "alone", remarks, size=ours.size)
     agreed = _agreed(others)
-    distances = {who: _distance(ours.pixels, found.pixels) for who, found in (agreed or others).items()}
-    nearest = min(distances, key=lambda who: (others[who].size != ours.size, distances[who]))
+    distances = {who: _distance(ours.pixels, found.pixels) for who, found in others.items()}
+    near = {who for who in others if distances[who] <= NEAR and others[who].size == ours.size}
+    nearest = min(agreed or others, key=lambda who: (others[who].size != ours.size, distances[who]))
     distance = round(distances[nearest], 2)
-    outcome = "agrees" if distance <= NEAR else "differs" if agreed or len(others) == 1 else "disputed"
-    if outcome == "agrees" and others[nearest].size != ours.size:
-        outcome = "size"
+    if near:
+        outcome = "agrees" if near & set(agreed or others) else f"agrees with {', '.join(sorted(near))} alone"
+    else:
+        outcome = "size" if distance <= NEAR else "differs" if agreed or len(others) == 1 else "disputed"
     return Compared(name, outcome, remarks, distance, nearest, readers, ours.size)
 
 

@@ -61,10 +61,11 @@ class Pixels:
     frames: int | None = None
 
 
-def dicom(content: bytes | list[bytes], syntax: str, pixels: Pixels, **elements: Any) -> bytes:
-    """Return a file of raw pixel data, or of encapsulated frames where ``content`` is a list."""
+def dicom(content: bytes | list[bytes], syntax: str, pixels: Pixels, *, fragments: int = 1, **elements: Any) -> bytes:
+    """Return a file of raw pixel data, or of encapsulated frames where ``content`` is a list; ``fragments``: of each
+    frame.
+    """
     import pydicom
-    from pydicom.encaps import encapsulate
 
     data = pydicom.Dataset()
     data.file_meta = pydicom.dataset.FileMetaDataset()
@@ -83,15 +84,17 @@ def dicom(content: bytes | list[bytes], syntax: str, pixels: Pixels, **elements:
         data.NumberOfFrames = pixels.frames
     for name, value in elements.items():
         setattr(data, name, value)
-    _attach(data, content, encapsulate)
+    _attach(data, content, fragments)
     target = io.BytesIO()
     data.save_as(target, enforce_file_format=True)
     return target.getvalue()
 
 
-def _attach(data: Dataset, content: bytes | list[bytes], encapsulate: Callable[[list[bytes]], bytes]) -> None:
+def _attach(data: Dataset, content: bytes | list[bytes], fragments: int) -> None:
+    from pydicom.encaps import encapsulate
+
     if isinstance(content, list):
-        data.PixelData = encapsulate(content)
+        data.PixelData = encapsulate(content, fragments_per_frame=fragments)
         data["PixelData"].is_undefined_length = True
     else:
         data.PixelData = content + bytes(len(content) % 2)
@@ -201,14 +204,8 @@ def _jpegs() -> Iterator[Cell]:
         yield _cell("baseline JPEG", photometric, data, three(right), bound=FEWER)
     other_size = jpeg(colours.to_ycbcr(picture(40, 40)), Form(even))
     yield _cell("baseline JPEG", "of another size", dicom([other_size], BASELINE, Pixels("YBR_FULL")))
-    halves = [frame[: len(frame) // 2], frame[len(frame) // 2 :]]
-    yield _cell(
-        "baseline JPEG",
-        "one frame in two fragments",
-        dicom(halves, BASELINE, Pixels("RGB", frames=1)),
-        picture(),
-        bound=FEWER,
-    )
+    whole = dicom([frame], BASELINE, Pixels("RGB", frames=1), fragments=2)
+    yield _cell("baseline JPEG", "one frame in two fragments", whole, picture(), bound=FEWER)
 
 
 def _encapsulated() -> Iterator[Cell]:
@@ -256,7 +253,8 @@ def _encapsulated() -> Iterator[Cell]:
 
 
 def _lossless_jpeg(samples: NDArray[Any], predictor: int) -> bytes:
-    return bytes(imagecodecs.jpeg8_encode(samples, lossless=True, predictor=predictor))
+    bits = 8 if samples.itemsize == 1 else 12 if samples.max() < 4096 else 16
+    return bytes(imagecodecs.jpeg8_encode(samples, lossless=True, predictor=predictor, bitspersample=bits))
 
 
 def _jpeg2000(samples: NDArray[Any], **options: Any) -> bytes:
@@ -309,7 +307,7 @@ def _others() -> Iterator[Cell]:
     raw = picture().tobytes()
     yield _cell("no photograph", "two frames", dicom(raw * 2, RAW["explicit"], Pixels("RGB", frames=2)))
     for name, uid in (("CT", "2"), ("MR", "4"), ("CR", "1"), ("ultrasound", "6.1"), ("segmentation", "66.4")):
-        kind = {"SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{uid}", "Modality": "CT"}
+        kind: dict[str, Any] = {"SOPClassUID": f"1.2.840.10008.5.1.4.1.1.{uid}", "Modality": "CT"}
         grey = dicom(grey_picture().tobytes(), RAW["explicit"], Pixels("MONOCHROME2", 1), **kind)
         yield _cell("no photograph", name, grey)
     whole = dicom(raw, RAW["explicit"], Pixels("RGB"))
