@@ -107,7 +107,7 @@ def cells() -> Iterator[Cell]:
         import pydicom  # noqa: F401
     except ImportError:
         return
-    for part in (_raw, _palettes, _subsampled, _jpegs, _encapsulated, _depths, _others):
+    for part in (_raw, _palettes, _subsampled, _jpegs, _encapsulated, _depths, _elements, _others):
         yield from part()
 
 
@@ -300,6 +300,34 @@ def _depths() -> Iterator[Cell]:
         Pixels("MONOCHROME2", 1, allocated=16, stored=16, signed=1),
     )
     yield _cell("depth", "MONOCHROME2, signed, without a window", signed)
+
+
+def _elements() -> Iterator[Cell]:
+    """Elements that say something of the pixels besides their form."""
+    stored = colours.in_space(picture(), colours.DISPLAY_P3, 2.2)
+    right = colours.from_space(stored, colours.DISPLAY_P3, 2.2)
+    profile = colours.matrix_profile(colours.DISPLAY_P3, 2.2, "P3")
+    data = dicom(stored.tobytes(), RAW["explicit"], Pixels("RGB"), ICCProfile=profile)
+    yield _cell("elements", "ICCProfile, raw", data, right, bound=CONVERTED)
+    frame = jpeg(colours.to_ycbcr(stored), Form([(1, 1)] * 3))
+    data = dicom([frame], BASELINE, Pixels("YBR_FULL"), ICCProfile=profile)
+    yield _cell("elements", "ICCProfile, JPEG", data, right, bound=FEWER)
+    inside: Segment = (0xE2, b"ICC_PROFILE\0\1\1" + profile)
+    frame = jpeg(colours.to_ycbcr(picture()), Form([(1, 1)] * 3, segments=(JFIF, inside)))
+    data, other = dicom([frame], BASELINE, Pixels("YBR_FULL")), colours.from_space(picture(), colours.DISPLAY_P3, 2.2)
+    yield _cell("elements", "a profile inside the JPEG alone", data, picture(), other, bound=FEWER)
+    samples = (deepened(grey_picture(), 12).astype(np.uint16) << 4).astype("<u2").tobytes()
+    high = Pixels("MONOCHROME2", 1, allocated=16, stored=12, high=15)
+    yield _cell("elements", "12 bit, the high ones of 16", dicom(samples, RAW["explicit"], high), three(grey_picture()))
+    for uid, name in (("1.2.840.10008.5.1.4.1.1.7", "secondary capture"), ("1.2.840.10008.5.1.4.1.1.77.1.4", "photographic"),
+                      ("1.2.840.10008.5.1.4.1.1.77.1.1", "endoscopic"), ("1.2.840.10008.5.1.4.1.1.77.1.7", "dermoscopic")):  # fmt: skip
+        data = dicom(picture().tobytes(), RAW["explicit"], Pixels("RGB"), SOPClassUID=uid)
+        yield _cell("elements", name, data, picture())
+    windowed: dict[str, Any] = {"WindowCenter": 40, "WindowWidth": 80}
+    data = dicom(grey_picture().tobytes(), RAW["explicit"], Pixels("MONOCHROME2", 1), **windowed)
+    # The standard says a window applies to grey; a photograph's viewer may show all of it.
+    shown = np.clip((grey_picture().astype(np.float64) - 39.5) / 79 + 0.5, 0, 1) * 255
+    yield _cell("elements", "a window", data, three(grey_picture()), three(shown.astype(np.uint8)))
 
 
 def _others() -> Iterator[Cell]:

@@ -43,7 +43,7 @@ COARSE = Bound(8.0, 18.0)
 
 def cells() -> Iterator[Cell]:
     """Yield the matrix."""
-    for part in (_bmp_palettes, _bmp_colours, _bmp_runs, _gif, _webp, _avif, _jpeg2000):
+    for part in (_bmp_palettes, _bmp_colours, _bmp_runs, _gif, _webp, _avif, _heic, _jpeg2000, _cut):
         yield from part()
 
 
@@ -81,7 +81,15 @@ def _rows(values: NDArray[Any], bits: int, *, top_down: bool = False) -> bytes:
 
 
 def _cell(group: str, name: str, data: bytes, *accepted: Picture, bound: Bound = LOSSLESS) -> Cell:
-    suffix = {"BMP": ".bmp", "GIF": ".gif", "WebP": ".webp", "AVIF": ".avif", "JPEG 2000": ".jp2"}[group]
+    suffix = {
+        "cut off": ".bin",
+        "BMP": ".bmp",
+        "GIF": ".gif",
+        "WebP": ".webp",
+        "AVIF": ".avif",
+        "HEIC": ".heic",
+        "JPEG 2000": ".jp2",
+    }[group]
     return Cell("others", group, name, suffix, data, accepted, bound)
 
 
@@ -194,6 +202,43 @@ def _avif() -> Iterator[Cell]:
     for orientation in range(1, 9):
         data = _saved(image, "AVIF", quality=90, exif=b"Exif\0\0" + exif(orientation))
         yield _cell("AVIF", f"EXIF {orientation}", data, turned(picture(), orientation), bound=Bound(7.0, 60.0))
+
+
+def _heic() -> Iterator[Cell]:
+    try:
+        from pillow_heif import from_pillow
+    except ImportError:
+        return
+    for orientation in range(1, 9):
+        target = io.BytesIO()
+        heif = from_pillow(Image.fromarray(picture()))
+        heif.save(target, quality=90, exif=b"Exif\0\0" + exif(orientation))
+        yield _cell(
+            "HEIC", f"EXIF {orientation}", target.getvalue(), turned(picture(), orientation), bound=Bound(7.0, 60.0)
+        )
+    for quality, chroma in itertools.product((60, 95), (420, 444)):
+        target = io.BytesIO()
+        from_pillow(Image.fromarray(picture())).save(target, quality=quality, chroma=chroma)
+        yield _cell("HEIC", f"quality {quality}, {chroma}", target.getvalue(), picture(), bound=Bound(7.0, 60.0))
+
+
+def _cut() -> Iterator[Cell]:
+    """Files that lack pixels: none may be read."""
+    noise = np.random.default_rng(5).integers(-9, 10, (240, 330, 3))
+    image = Image.fromarray(np.clip(picture(240, 330) + noise, 0, 255).astype(np.uint8))
+    files = {
+        "BMP": bmp(_rows(picture()[..., ::-1], 8), 24),
+        "GIF": _saved(image.quantize(256), "GIF"),
+        "WebP, lossless": _saved(image, "WEBP", lossless=True),
+        "WebP, lossy": _saved(image, "WEBP", quality=90),
+        "AVIF": _saved(image, "AVIF", quality=80),
+        "JP2": _saved(image, "JPEG2000", irreversible=False),
+        "J2K": _saved(image, "JPEG2000", irreversible=False, no_jp2=True),
+    }
+    for (name, data), share in itertools.product(files.items(), (0.3, 0.6, 0.85, 0.95)):
+        end = int(len(data) * share)
+        yield _cell("cut off", f"{name}, at {share:.0%}", data[:end])
+        yield _cell("cut off", f"{name}, zeros from {share:.0%}", data[:end] + bytes(len(data) - end))
 
 
 def _jpeg2000() -> Iterator[Cell]:

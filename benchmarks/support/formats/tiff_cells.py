@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from tifffile import TiffWriter, imwrite
 
 from benchmarks.support.formats import colours
 from benchmarks.support.formats.cells import (
@@ -52,7 +54,23 @@ def cells() -> Iterator[Cell]:
     yield from _depths("grey, black is zero", grey_picture()[..., None], 1)
     yield from _depths("grey, white is zero", grey_picture()[..., None], 0)
     yield from _depths("RGB", picture(), 2)
-    for part in (_floats, _palettes, _inks, _ycbcr, _lab, _turns, _alpha, _predictors, _codecs, _fax, _pages, _ranges):
+    for part in (
+        _floats,
+        _palettes,
+        _inks,
+        _ycbcr,
+        _lab,
+        _turns,
+        _alpha,
+        _predictors,
+        _codecs,
+        _fax,
+        _pages,
+        _ranges,
+        _untidy,
+        _profiles,
+        _cut,
+    ):
         yield from part()
 
 
@@ -296,8 +314,6 @@ def _jpegs() -> Iterator[Cell]:
 
 def _shared(samples: NDArray[Any], layout: Layout, encode: Callable[[NDArray[Any]], bytes]) -> bytes:
     """Return the file with the quantisation and Huffman tables of all strips in the tag JPEGTables."""
-    from dataclasses import replace
-
     tables, _ = _split(encode(samples[:16, :16]))
     tag: Tag = (347, 7, list(tables))
     return tiff(samples, replace(layout, pack=lambda block: _split(encode(block))[1], tags=(*layout.tags, tag)))
@@ -369,8 +385,6 @@ def _pages() -> Iterator[Cell]:
             yield _cell("pages", f"{name}, {end} endian", tiff_pages(content), picture())
         channels = [(picture()[..., c : c + 1], Layout(photometric=1, order=order, tags=_imagej(c))) for c in range(3)]
         yield _cell("pages", f"ImageJ, RGB as channels, {end} endian", tiff_pages(channels), picture())
-    from tifffile import imwrite
-
     by_channel = np.moveaxis(picture(), 2, 0)
     tiles = {"tile": (16, 16), "compression": "deflate", "predictor": True}
     written: tuple[tuple[str, NDArray[Any], dict[str, Any]], ...] = (
@@ -407,3 +421,89 @@ def _ranges() -> Iterator[Cell]:
         ("complex", (picture() / 255.0).astype(np.float64), Layout(bits=64, kind=6), ()),
     ):  # fmt: skip
         yield _cell("range", name, tiff(stored, layout), *accepted)
+
+
+def _untidy() -> Iterator[Cell]:
+    """Directories as careless programs write them, and old JPEG."""
+    forms: dict[str, Layout] = {
+        "RowsPerStrip left out": Layout(without=(278,)),
+        "RowsPerStrip 2^32 - 1": Layout(tags=((278, 4, [2**32 - 1]),)),
+        "StripByteCounts left out": Layout(without=(279,)),
+        "StripByteCounts 0": Layout(tags=((279, 4, [0]),)),
+        "BitsPerSample once for three": Layout(tags=((258, 3, [8]),)),
+        "PlanarConfiguration left out": Layout(without=(284,)),
+        "sizes as SHORT": Layout(tags=((256, 3, [picture().shape[1]]), (257, 3, [picture().shape[0]]))),
+        "Compression left out": Layout(without=(259,)),
+        "Orientation 0": Layout(tags=((274, 3, [0]),)),
+        "Orientation 9": Layout(tags=((274, 3, [9]),)),
+        "SampleFormat once for three": Layout(tags=((339, 3, [1]),)),
+        "SampleFormat undefined": Layout(tags=((339, 3, [4] * 3),)),
+        "resolution of 0": Layout(tags=((282, 5, [0, 0]), (283, 5, [0, 0]))),
+        "a private tag": Layout(tags=((65000, 7, list(range(200))),)),
+    }
+    for (name, layout), (end, order) in itertools.product(forms.items(), ORDERS.items()):
+        yield _cell("untidy", f"{name}, {end} endian", tiff(picture(), replace(layout, order=order)), picture())
+    four = np.concatenate([picture(), grey_picture()[..., None]], axis=2)
+    yield _cell("untidy", "four samples, no ExtraSamples", tiff(four, Layout()), picture())
+    five = np.concatenate([four, grey_picture()[..., None]], axis=2)
+    yield _cell("untidy", "two extra samples", tiff(five, Layout(tags=((338, 3, [2, 0]),))), picture())
+    yield _cell("untidy", "bytes behind the end", tiff(picture(), Layout()) + b"behind" * 50, picture())
+    old = _old_jpeg()
+    yield _cell("untidy", "old JPEG, a whole stream", old, picture(), bound=LOSSY)
+    target = io.BytesIO()
+    with TiffWriter(target) as writer:
+        writer.write(picture(12, 16), photometric="rgb", subfiletype=1, subifds=1)
+        writer.write(picture(), photometric="rgb", subfiletype=0)
+    yield _cell("untidy", "a thumbnail first, the photograph in its SubIFD", target.getvalue(), picture())
+    target = io.BytesIO()
+    with TiffWriter(target) as writer:
+        writer.write(picture(), photometric="rgb", subifds=1, tile=(16, 16))
+        writer.write(np.ascontiguousarray(picture()[::2, ::2]), photometric="rgb", subfiletype=1, tile=(16, 16))
+    yield _cell("untidy", "a pyramid in SubIFDs", target.getvalue(), picture())
+
+
+def _old_jpeg() -> bytes:
+    """Return a file of compression 6 whose stream is whole (JPEGInterchangeFormat)."""
+    stream = _encoded(lambda block: imagecodecs.jpeg8_encode(block, level=92, subsampling="444"))(picture())
+    tags: tuple[Tag, ...] = ((512, 3, [1]), (513, 4, [8]), (514, 4, [len(stream)]), (530, 3, [1, 1]))
+    return tiff(picture(), Layout(photometric=6, compression=6, pack=lambda _: stream, tags=tags))
+
+
+def _profiles() -> Iterator[Cell]:
+    for (name, primaries), gamma, bits, planar, orientation in itertools.product(
+        (("Display P3", colours.DISPLAY_P3), ("Adobe RGB", colours.ADOBE_RGB)), (1.8, 2.2), (8, 16), (1, 2), (1, 6)
+    ):
+        stored = colours.in_space(picture(), primaries, gamma)
+        profile: Tag = (34675, 7, list(colours.matrix_profile(primaries, gamma, name)))
+        layout = Layout(bits=bits, planar=planar, tags=(profile, _turn(orientation)))
+        right = turned(colours.from_space(stored, primaries, gamma), orientation)
+        what = f"{name}, gamma {gamma}, {bits} bit, planar {planar}, orientation {orientation}"
+        yield _cell("profile", what, tiff(deepened(stored, bits), layout), right, bound=CONVERTED)
+    light = (grey_picture() / 255.0) ** 1.8
+    grey: Tag = (34675, 7, list(colours.grey_profile(1.8)))
+    for photometric, stored in ((1, grey_picture()), (0, np.invert(grey_picture()))):
+        data = tiff(stored[..., None], Layout(photometric=photometric, tags=(grey,)))
+        yield _cell(
+            "profile",
+            f"grey, gamma 1.8, photometric {photometric}",
+            data,
+            three(colours.encoded(light)),
+            bound=CONVERTED,
+        )
+    broken: Tag = (34675, 7, [0] * 100)
+    yield _cell("profile", "broken", tiff(picture(), Layout(tags=(broken,))), picture())
+
+
+def _cut() -> Iterator[Cell]:
+    """Files that lack pixels, their directory first: none may be read."""
+    for compression, rows, share in itertools.product(
+        ("none", "zlib", "lzw", "zstd", "packbits"), (7, 45), (0.4, 0.7, 0.93)
+    ):
+        target = io.BytesIO()
+        imwrite(target, picture(), photometric="rgb", compression=compression, rowsperstrip=rows, metadata=None)
+        data = target.getvalue()
+        end = int(len(data) * share)
+        yield _cell("cut off", f"{compression}, strips of {rows}, at {share:.0%}", data[:end])
+        yield _cell(
+            "cut off", f"{compression}, strips of {rows}, zeros from {share:.0%}", data[:end] + bytes(len(data) - end)
+        )

@@ -23,7 +23,7 @@ class Layout:
     """How pixels lie in a page.
 
     ``rows``: a strip's, 0 for all. ``tile``: its side, 0 for strips. ``kind``: SampleFormat. ``pack``: of a block;
-    None packs ``bits`` a sample, most significant first.
+    None packs ``bits`` a sample, most significant first. ``tags``: more of them, or others; ``without``: tags left out.
     """
 
     bits: int = 8
@@ -40,6 +40,7 @@ class Layout:
     kind: int = 1
     fill_order: int = 1
     tags: tuple[Tag, ...] = ()
+    without: tuple[int, ...] = ()
 
 
 def tiff(samples: NDArray[Any], layout: Layout) -> bytes:
@@ -92,12 +93,13 @@ def _page(out: bytearray, samples: NDArray[Any], layout: Layout) -> list[Tag]:
     tags: list[Tag] = [
         (256, 4, [width]), (257, 4, [height]), (258, 3, [layout.bits] * channels), (259, 3, [layout.compression]),
         (262, 3, [layout.photometric]), (277, 3, [channels]), (284, 3, [layout.planar]),
-        *_places(layout, height, offsets, counts), *layout.tags,
+        *_places(layout, height, offsets, counts),
     ]  # fmt: skip
     tags += [(317, 3, [layout.predictor])] if layout.predictor != 1 else []
     tags += [(339, 3, [layout.kind] * channels)] if layout.kind != 1 else []
     tags += [(266, 3, [layout.fill_order])] if layout.fill_order != 1 else []
-    return sorted({tag[0]: tag for tag in tags}.values())
+    tags += layout.tags
+    return sorted({tag[0]: tag for tag in tags if tag[0] not in layout.without}.values())
 
 
 def _packed(block: NDArray[Any], layout: Layout) -> bytes:
