@@ -105,7 +105,7 @@ def test_nothing_is_wrong(tmp_path: Path, linux_only: None) -> None:
     assert ended.exit_code == 0, ended.stderr
     figures = json.loads((tmp_path / "formats.json").read_text())
     assert figures["cells"] > 400
-    assert set(figures["counts"]) == {"TIFF", "PNG", "JPEG", "DICOM", "others"}
+    assert set(figures["counts"]) == {"TIFF", "PNG", "JPEG", "DICOM", "others", "bombs"}
     assert all(counts.get("wrong", 0) == 0 for counts in figures["counts"].values())
     assert sum(counts["right"] for counts in figures["counts"].values()) > 0.85 * figures["cells"]
 
@@ -177,5 +177,5 @@ def _sleeps(data: bytes) -> None:
 
 def test_cells_have_names_of_their_own() -> None:
     cells = all_cells(["png", "others"], None)
-    assert set(MATRICES) == {"tiff", "png", "jpeg", "dicom", "others"}
+    assert set(MATRICES) == {"tiff", "png", "jpeg", "dicom", "others", "bombs"}
     assert len({(cell.matrix, cell.group, cell.name) for cell in cells}) == len(cells) > 400

@@ -319,8 +319,9 @@ def _elements() -> Iterator[Cell]:
     samples = (deepened(grey_picture(), 12).astype(np.uint16) << 4).astype("<u2").tobytes()
     high = Pixels("MONOCHROME2", 1, allocated=16, stored=12, high=15)
     yield _cell("elements", "12 bit, the high ones of 16", dicom(samples, RAW["explicit"], high), three(grey_picture()))
-    for uid, name in (("1.2.840.10008.5.1.4.1.1.7", "secondary capture"), ("1.2.840.10008.5.1.4.1.1.77.1.4", "photographic"),
-                      ("1.2.840.10008.5.1.4.1.1.77.1.1", "endoscopic"), ("1.2.840.10008.5.1.4.1.1.77.1.7", "dermoscopic")):  # fmt: skip
+    kinds = {"7": "secondary capture", "77.1.4": "photographic", "77.1.1": "endoscopic", "77.1.7": "dermoscopic"}
+    for number, name in kinds.items():
+        uid = f"1.2.840.10008.5.1.4.1.1.{number}"
         data = dicom(picture().tobytes(), RAW["explicit"], Pixels("RGB"), SOPClassUID=uid)
         yield _cell("elements", name, data, picture())
     windowed: dict[str, Any] = {"WindowCenter": 40, "WindowWidth": 80}

@@ -48,7 +48,19 @@ FEWER = Bound(6.0, 60.0)
 
 def cells() -> Iterator[Cell]:
     """Yield the matrix."""
-    for part in (_samplings, _marked, _scans, _processes, _turns, _profiles, _untidy, _cut, _scaled):
+    for part in (
+        _samplings,
+        _marked,
+        _scans,
+        _processes,
+        _turns,
+        _profiles,
+        _untidy,
+        _cut,
+        _sizes,
+        _scaled,
+        _scaled_samplings,
+    ):
         yield from part()
 
 
@@ -297,3 +309,41 @@ def _scaled() -> Iterator[Cell]:
     for (name, data), at_least in itertools.product(files.items(), (64, 100, 192, 384)):
         right = turned(big, 6) if name.startswith(("baseline", "progressive")) else big
         yield Cell("JPEG", "scaled", f"{name}, at least {at_least}", ".jpg", data, (right,), FEWER, at_least)
+
+
+def _sizes() -> Iterator[Cell]:
+    for (height, width), factors in itertools.product(((1, 1), (1, 9), (8, 8), (17, 3), (65, 130)), (EVEN, HALVED)):
+        shown = picture(height, width)
+        data = jpeg(_ycc(shown), Form(factors))
+        bound = FEWER if min(height, width) > 8 else Bound(24.0, 90.0)  # chroma of a whole block is one colour there
+        yield _cell("size", f"{height} x {width}, {_named(factors)}", data, shown, bound=bound)
+        for at_least in (1, 4, 20):
+            name = f"{height} x {width}, {_named(factors)}, at least {at_least}"
+            if min(height, width) >= at_least:
+                yield Cell("JPEG", "size", name, ".jpg", data, (shown,), Bound(24.0, 90.0), at_least)
+
+
+def _scaled_samplings() -> Iterator[Cell]:
+    """Reduced copies of what few encoders write: every sampling, inks, profiles with a turn."""
+    shown = picture(203, 262)
+    files = [
+        (_named(factors), jpeg(_ycc(shown), Form(factors, restart=5)), shown)
+        for factors in COLOUR_FACTORS
+        if sum(across * down for across, down in factors) <= 10
+    ]
+    for factors in GREY_FACTORS:
+        grey = np.ascontiguousarray(shown[..., 1:2])
+        files.append((f"grey {_named(factors)}", jpeg(grey, Form(factors)), three(grey)))
+    ink = colours.to_cmyk(shown)
+    for factors in INK_FACTORS[:5]:
+        data = jpeg(255.0 - ink, Form(factors, segments=(adobe(0), _app1(8))))
+        files.append((f"CMYK {_named(factors)}", data, turned(colours.from_cmyk(ink), 8)))
+    stored = colours.in_space(shown, colours.DISPLAY_P3, 2.2)
+    chunks = _icc(colours.matrix_profile(colours.DISPLAY_P3, 2.2, "P3"), 2)
+    right = turned(colours.from_space(stored, colours.DISPLAY_P3, 2.2), 6)
+    files.append(("Display P3, EXIF 6", jpeg(_ycc(stored), Form(HALVED, segments=(JFIF, _app1(6), *chunks))), right))
+    files.append(("scans apart", jpeg(_ycc(shown), Form(HALVED, apart=True)), shown))
+    files.append(("height behind the scan", jpeg(_ycc(shown), Form(EVEN, dnl=True)), shown))
+    files.append(("RGB", jpeg(shown.astype(np.float64), Form(EVEN, segments=(adobe(0),))), shown))
+    for (name, data, whole), at_least in itertools.product(files, (25, 50, 100)):
+        yield Cell("JPEG", "scaled", f"{name}, at least {at_least}", ".jpg", data, (whole,), FEWER, at_least)

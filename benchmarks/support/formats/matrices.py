@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.support.formats import dicom_cells, jpeg_cells, other_cells, png_cells, tiff_cells
+from benchmarks.support.formats import bomb_cells, dicom_cells, jpeg_cells, other_cells, png_cells, tiff_cells
 from benchmarks.support.formats.cells import Cell
 
 MATRICES: dict[str, Callable[[], Iterator[Cell]]] = {
@@ -14,6 +14,7 @@ MATRICES: dict[str, Callable[[], Iterator[Cell]]] = {
     "jpeg": jpeg_cells.cells,
     "dicom": dicom_cells.cells,
     "others": other_cells.cells,
+    "bombs": bomb_cells.cells,
 }
 QUICK = 12
 """Cells of a group that a quick run takes, spread over it."""

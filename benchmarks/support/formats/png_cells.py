@@ -96,7 +96,7 @@ def _paeth(a: NDArray[np.int16], b: NDArray[np.int16], c: NDArray[np.int16]) -> 
 
 def cells() -> Iterator[Cell]:
     """Yield the matrix."""
-    for part in (_depths, _transparent, _turns, _profiles, _colour_chunks, _oddities):
+    for part in (_depths, _transparent, _turns, _profiles, _colour_chunks, _sizes, _oddities):
         yield from part()
 
 
@@ -250,6 +250,19 @@ def _colour_chunks() -> Iterator[Cell]:
 def _p3_with_curve_of_srgb(shown: Picture) -> Picture:
     matrix = np.linalg.inv(colours.to_xyz(colours.DISPLAY_P3)) @ colours.to_xyz(colours.SRGB)
     return colours.encoded(colours.linear(shown) @ matrix.T)
+
+
+def _sizes() -> Iterator[Cell]:
+    """Small ones, of which some passes of an interlaced file are empty."""
+    for (height, width), interlaced in itertools.product(
+        ((1, 1), (1, 5), (4, 1), (3, 3), (8, 9), (5, 17)), (False, True)
+    ):
+        for colour, depths in DEPTHS.items():
+            for bits in depths:
+                samples, right, before = _stored(colour, bits)
+                data = png(samples[:height, :width], colour, bits, interlaced=interlaced, before=before)
+                name = f"{height} x {width}, {NAMES[colour]} {bits} bit, {'interlaced' if interlaced else 'plain'}"
+                yield _cell("size", name, data, np.ascontiguousarray(right[:height, :width]))
 
 
 def _oddities() -> Iterator[Cell]:
