@@ -17,7 +17,7 @@ from benchmarks.support.formats.cells import Cell, Picture, picture
 from benchmarks.support.formats.dicom_cells import BASELINE, J2K, RAW, RLE, Pixels, dicom
 from benchmarks.support.formats.jpeg_writer import Form, jpeg
 from benchmarks.support.formats.png_cells import chunk
-from benchmarks.support.formats.tiff_writer import Layout, tiff
+from benchmarks.support.formats.tiff_writer import Layout, Pack, tiff
 
 HUGE = 60_000
 MUCH = 600_000_000
