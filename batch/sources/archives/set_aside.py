@@ -80,7 +80,7 @@ class SetAside:
 
 def _is_mask(member: Member) -> bool:
     """Is the picture a mask? One that cannot be read says nothing."""
-    from seglab.images.mask_files import is_mask
+    from seglab.images.masks import is_mask
 
     try:
         return is_mask(member.content.read().data)

@@ -172,7 +172,7 @@ def _folders_in(path: str) -> list[str]:
 def _hold_masks(folder: str, suffixes: frozenset[str]) -> bool:
     """Are the first pictures below a folder masks? One that cannot be read says nothing."""
     from seglab.errors import ImageError
-    from seglab.images.mask_files import is_mask
+    from seglab.images.masks import is_mask
 
     for path in _first_pictures(folder, suffixes):
         try:
