@@ -87,7 +87,7 @@ def is_mask_like(stored: Stored) -> bool:
     except ImageError:  # more than one colour
         return _has_classes(stored)
     values, counts = levels(plane)
-    if len(values) <= 2 or plane.dtype.kind == "f":
+    if (len(values) <= 2 and values[0] == 0) or plane.dtype.kind == "f":
         return True
     top = _top(float(values[-1]), full)
     at_ends = counts[(values <= NEAR_END * top) | (values >= (1 - NEAR_END) * top)].sum()
@@ -95,8 +95,10 @@ def is_mask_like(stored: Stored) -> bool:
 
 
 def _has_classes(stored: Stored) -> bool:
-    """Do a few values, or colours, fill areas?"""
+    """Do a few values, or colours, fill areas, of which one is 0 or black?"""
     values: Samples = stored.values[..., : stored.values.shape[2] - stored.extra]
+    if stored.palette is not None:
+        values = stored.palette[values[..., 0].astype(np.intp) % len(stored.palette)]  # (H, W, 3)
     if values.dtype.kind == "f":
         return False
     low, high = (np.asarray(part, np.uint8) for part in (values & 0xFF, values >> 8 & 0xFF))
@@ -104,7 +106,8 @@ def _has_classes(stored: Stored) -> bool:
     if even.mean() < MOST_IN_CLASSES:
         return False
     packed = sum((values[..., channel].astype(np.uint64) << 16 * channel) for channel in range(values.shape[2]))
-    return len(np.unique(np.asarray(packed)[even])) <= MOST_CLASSES
+    classes = np.unique(np.asarray(packed)[even])
+    return bool(classes[0] == 0) and len(classes) <= MOST_CLASSES
 
 
 def levels(plane: Samples) -> tuple[Samples, NDArray[np.int64]]:

@@ -211,3 +211,5 @@ def test_masks_of_classes_are_masks() -> None:
     assert is_mask(palette(bands(0, 1, 2), (0, 0, 0), (128, 0, 0), (0, 128, 0)))
     assert is_mask(tiff(bands(0, 300, 700, dtype=np.uint16)))
     assert is_mask(png(bands(0, 128, 255)))
+    assert not is_mask(png(np.stack([bands(220, 90), bands(180, 60), bands(160, 50)], 2)))
+    assert not is_mask(png(bands(90, 170)))
