@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from batch.outputs.png import encode_mask
 from batch.steps.masks import mask_of
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 from seglab.synth import synthesise
 
 SIZES = [(450, 600), (2848, 4288)]

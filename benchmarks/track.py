@@ -38,7 +38,7 @@ from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 from export.tolerances import TOLERANCES
 from seglab.cli_support import begin_command
 from seglab.evaluation.original import Predictor
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 from seglab.metrics.bootstrap import interval
 from seglab.metrics.overlap import confusion
 from seglab.networks.checkpoints import load_checkpoint

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from seglab.data.layouts import find_file_pairs, require_size
 from seglab.errors import DataError, ImageError
 from seglab.images.formats import IMAGE_SUFFIXES
-from seglab.images.reader import read_image, read_mask
+from seglab.images.masks import read_mask
+from seglab.images.reader import read_image
 from seglab.synth import synthesise
 
 DEFAULT_LIMIT = 48

@@ -23,7 +23,7 @@ from batch.reporting.result_file import begins_with, csv_writer, require_replace
 from seglab.data.layouts import truth_files
 from seglab.errors import DataError, ImageError
 from seglab.files import write_text
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 from seglab.metrics.overlap import MEANS, Confusion, Scores, confusion
 
 FORMAT_VERSION = 1
@@ -110,6 +110,7 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
         found = match(entries, truths)
         pairs = [(mask, truth) for mask, truth in found.pairs if mask.is_done]
         _score_pairs(masks, pairs, report, advance)
+    report.warnings += _doubts(report.scores)
     report.masks_without_truth = [mask.shown for mask in found.masks if mask.is_done]
     report.truths_without_mask = sorted(_names(found.truths, truths))
     if not report.scores.counts:
@@ -193,9 +194,21 @@ def _score_pairs(
 def _compare(masks: StoredMasks, mask: str, truth: Path) -> Confusion | str:
     """Return the pixel counts, or why there are none."""
     try:
-        return confusion(stored_mask(masks, mask), read_mask(truth))
+        expected = read_mask(truth)
+    except ImageError as error:
+        return f"its truth {truth.name}: {error}"
+    try:
+        return confusion(stored_mask(masks, mask), expected)
     except (DataError, ImageError) as error:
         return str(error)
+
+
+def _doubts(scores: Scores) -> list[str]:
+    """Return what makes the scores doubtful as a whole: truths without any lesion, though masks have some."""
+    counts = scores.counts
+    if any(count.tp + count.fn for count in counts) or not any(count.fp for count in counts):
+        return []
+    return [f"all {len(counts)} truths are empty, and masks are not; check that these truths are the ones meant"]
 
 
 def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[TruthEntry]) -> str:

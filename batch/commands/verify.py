@@ -22,7 +22,7 @@ from batch.outputs.spec import Output
 from batch.sources.ahead import map_ahead
 from batch.steps.masks import bbox_of
 from seglab.errors import DataError, ImageError
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 
 FORMAT_VERSION = 1
 SHOWN = 20

@@ -76,6 +76,6 @@ def read_stored(masks: StoredMasks, mask: str) -> bytes:
 
 def stored_mask(masks: StoredMasks, mask: str) -> NDArray[np.uint8]:
     """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
-    from seglab.images.reader import read_mask
+    from seglab.images.masks import read_mask
 
     return read_mask(read_stored(masks, mask))

@@ -24,7 +24,8 @@ from batch.steps.postprocess import postprocess
 from batch.steps.task import Task, blame
 from export.errors import DeviceError
 from seglab.errors import SeglabError, TooLargeError
-from seglab.images.reader import Photo, read_fitted, read_mask, read_photo
+from seglab.images.masks import read_mask
+from seglab.images.reader import Photo, read_fitted, read_photo
 
 LARGE_PIXELS = 64_000_000
 """Larger than what cameras make; a decoder may take 14 bytes a pixel, and there is one on each core."""

@@ -16,7 +16,7 @@ import click
 from export.runtime.bundled import bundled_model
 from export.runtime.inspection import inspect_devices
 from export.runtime.masks import agreement
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 
 FILE = click.Path(path_type=Path)
 RUN = [sys.executable, "-c", "from batch.cli import main; main()", "run"]

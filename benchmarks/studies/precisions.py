@@ -37,7 +37,7 @@ from export.samples import SampleSet, sample_set
 from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor
 from seglab.files import write_text
-from seglab.images.reader import read_mask
+from seglab.images.masks import read_mask
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
 DEVICES = (("cpu", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("cuda", "fp32"), ("tensorrt", "fp32"))

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.data.layouts import require_size
-from seglab.data.pairs import FilePair, Pair
+from seglab.data.pairs import Pair
 from seglab.data.splits import PARTS, Split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
-from seglab.images.reader import read_grey
+from seglab.images.mask_values import Truth
 from seglab.images.resize import fit
 
 MODES = ("refuse", "report", "off")
@@ -127,28 +127,25 @@ def require_sound(split: Split, findings: Findings, mode: str) -> Split:
 def _look_at(pair: Pair) -> _Seen:
     try:
         photo = pair.photo(at_least=4 * THUMBNAIL)
-        stored = read_grey(pair.truth) if isinstance(pair, FilePair) else pair.mask()
-        require_size("the truth", stored.shape, photo.size)
+        truth = pair.read_truth()
+        require_size("the truth", truth.mask.shape, photo.size)
     except SeglabError as unusable:
         return _Seen(error=str(unusable))
-    error, note = _judge(stored)
-    return _Seen(error, note, perceptual_hash(photo.pixels), fit(photo.pixels, THUMBNAIL).astype(np.float32).ravel())
+    thumbnail = fit(photo.pixels, THUMBNAIL).astype(np.float32).ravel()
+    return _Seen("", _note(truth), perceptual_hash(photo.pixels), thumbnail)
 
 
-def _judge(stored: NDArray[np.uint8]) -> tuple[str, str]:
-    """Return (error, note) about a truth as it is stored, ``(H, W)``, 0-255."""
-    counts = np.bincount(stored.ravel(), minlength=256)
-    largest = int(np.flatnonzero(counts)[-1])
-    if 0 < largest < 128:
-        return f"the truth's largest value is {largest}; expected 0 and 255. Multiply it.", ""
-    between = 1 - (counts[0] + counts[255]) / stored.size
-    lesion = counts[128:].sum() / stored.size
+def _note(truth: Truth) -> str:
+    """Return what looks odd about a truth that was read, or nothing."""
+    lesion = int(cv2.countNonZero(truth.mask))
     notes = {
-        f"{between:.2%} of the truth is neither 0 nor 255 (saved as JPEG?); from 128 it counts as lesion": between > 0,
+        f"{truth.between:.2%} of the truth is neither 0 nor 255 (saved as JPEG?); from half it counts as lesion": (
+            truth.between > 0
+        ),
         "the truth is empty": lesion == 0,
-        "the truth fills the image": lesion == 1,
+        "the truth fills the image": lesion == truth.mask.size,
     }
-    return "", "; ".join(note for note, holds in notes.items() if holds)
+    return "; ".join(note for note, holds in notes.items() if holds)
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import DataError, ImageError
-from seglab.images.reader import Photo, read_mask, read_photo
+from seglab.images.decoders.base import Stored
+from seglab.images.mask_values import Truth, truth_of
+from seglab.images.masks import read_truth
+from seglab.images.reader import Photo, read_photo
 
 
 class Pair(Protocol):
@@ -39,6 +42,9 @@ class Pair(Protocol):
 
     def mask(self) -> NDArray[np.uint8]:
         """Read the truth: ``(H, W)``, 0 or 255. Raises :class:`ImageError` that names it."""
+
+    def read_truth(self) -> Truth:
+        """Read the truth with what is known of it. Raises as :meth:`mask`."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,12 @@ class FilePair:
 
     def mask(self) -> NDArray[np.uint8]:
         """Read the truth: ``(H, W)``, 0 or 255."""
+        return self.read_truth().mask
+
+    def read_truth(self) -> Truth:
+        """Read the truth with what is known of it."""
         try:
-            return read_mask(self.truth)
+            return read_truth(self.truth)
         except ImageError as error:
             raise ImageError(f"{self.truth}: {error}") from error
 
@@ -79,7 +89,7 @@ class FilePair:
 class ArrayPair:
     """A pair kept as row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)``.
 
-    Masks are 0/1 or 0-255 (lesion from half). Images may be floats, scaled to 0-1. ``images`` and ``masks``
+    Masks are read by their values as those in files are. Images may be floats, scaled to 0-1. ``images`` and ``masks``
     name an ``.npy`` file (opened memory-mapped), or ``FILE.npz:KEY``.
     """
 
@@ -112,10 +122,16 @@ class ArrayPair:
 
     def mask(self) -> NDArray[np.uint8]:
         """Return the stored truth: ``(H, W)``, 0 or 255."""
+        return self.read_truth().mask
+
+    def read_truth(self) -> Truth:
+        """Return the stored truth with what is known of it."""
         values = np.array(open_array(self.masks)[self.row])  # (H, W) or (H, W, 1)
-        if values.ndim == 3 and values.shape[2] == 1:
-            values = values[..., 0]
-        return np.where(values >= (128 if values.max(initial=0) > 1 else 1), np.uint8(255), np.uint8(0))  # (H, W)
+        values = values if values.ndim == 3 else values[..., None]  # (H, W, 1)
+        try:
+            return truth_of(Stored(values, "grey" if values.shape[2] == 1 else "rgb", 8 * values.dtype.itemsize))
+        except ImageError as error:
+            raise ImageError(f"{self.masks}[{self.row}]: {error}") from error
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
@@ -54,21 +53,6 @@ def read_photo(source: Path | bytes, at_least: int | None = None, max_pixels: in
 def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a whole image: uint8 ``(H, W, 3)``, RGB, upright. Raises :class:`ImageError`."""
     return read_photo(source, max_pixels=max_pixels).pixels
-
-
-def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
-    """Decode a mask of any bit depth: uint8 ``(H, W)``, 0 or 255.
-
-    Samples of at least half the range are lesion.
-    A palette or RGB mask counts by its brightest channel. Raises :class:`ImageError`.
-    """
-    return np.asarray(cv2.threshold(read_grey(source), 127, 255, cv2.THRESH_BINARY)[1], np.uint8)
-
-
-def read_grey(source: Path | bytes) -> NDArray[np.uint8]:
-    """Decode a mask as it is stored: uint8 ``(H, W)``, its brightest channel, 0-255. Raises :class:`ImageError`."""
-    red, green, blue = cv2.split(read_image(source))
-    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
 def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Photo:

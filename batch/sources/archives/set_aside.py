@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from batch.sources.archives.member import Member
@@ -74,15 +74,20 @@ class SetAside:
         return DataSets(
             self._name,
             lambda place: sorted(contents.folders.get(place, ())),
-            lambda place: all(map(_is_mask, contents.pictures[place])),
+            lambda place: _hold_masks(contents.pictures[place]),
         )
 
 
-def _is_mask(member: Member) -> bool:
-    """Is the picture a mask? One that cannot be read says nothing."""
-    from seglab.images.mask_files import is_mask
+def _hold_masks(members: Iterable[Member]) -> bool:
+    """Are the pictures masks, as far as they can be read?"""
+    from seglab.images.masks import is_mask
 
-    try:
-        return is_mask(member.content.read().data)
-    except ImageError:
-        return True
+    found = False
+    for member in members:
+        try:
+            if not is_mask(member.content.read().data):
+                return False
+            found = True
+        except ImageError:
+            continue
+    return found

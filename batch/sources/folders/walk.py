@@ -170,17 +170,19 @@ def _folders_in(path: str) -> list[str]:
 
 
 def _hold_masks(folder: str, suffixes: frozenset[str]) -> bool:
-    """Are the first pictures below a folder masks? One that cannot be read says nothing."""
+    """Are the first pictures below a folder masks, as far as they can be read?"""
     from seglab.errors import ImageError
-    from seglab.images.mask_files import is_mask
+    from seglab.images.masks import is_mask
 
+    found = False
     for path in _first_pictures(folder, suffixes):
         try:
             if not is_mask(Path(path)):
                 return False
+            found = True
         except ImageError:
             continue
-    return True
+    return found
 
 
 def _first_pictures(folder: str, suffixes: frozenset[str]) -> list[str]:

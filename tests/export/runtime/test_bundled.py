@@ -17,7 +17,8 @@ from seglab.data.pairs import FilePair
 from seglab.data.splits import read_ids, validates
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
-from seglab.images.reader import read_image, read_mask
+from seglab.images.masks import read_mask
+from seglab.images.reader import read_image
 from seglab.metrics.overlap import Scores, confusion
 from seglab.synth import synthesise
 

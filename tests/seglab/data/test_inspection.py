@@ -84,11 +84,23 @@ def test_empty_and_full_truths_are_noted(parts: Path) -> None:
     assert findings.sound
 
 
-def test_a_truth_of_zeros_and_ones_is_an_error_and_not_an_empty_one(parts: Path) -> None:
+def test_a_truth_of_zeros_and_ones_is_no_empty_one(parts: Path) -> None:
     mask = first(parts / "train/masks")
-    Image.fromarray((np.asarray(Image.open(mask).convert("L")) > 0).astype(np.uint8)).save(mask)
+    lesion = np.asarray(Image.open(mask).convert("L")) > 0
+    Image.fromarray(lesion.astype(np.uint8)).save(mask)
+    split, findings = findings_of(parts)
+    assert not list(findings.lines())
+    pair = next(pair for pair in split.training if pair.id == mask.stem)
+    assert np.array_equal(pair.mask() > 0, lesion)
+
+
+def test_a_truth_of_classes_is_an_error_that_names_it(parts: Path) -> None:
+    mask = first(parts / "train/masks")
+    classes = np.arange(72 * 96, dtype=np.uint16).reshape(72, 96) // (72 * 32)
+    Image.fromarray(classes.astype(np.uint8)).save(mask)
     _, findings = findings_of(parts)
-    assert "largest value is 1" in next(iter(findings.errors.values()))
+    assert f"{mask}: Not clear" in next(iter(findings.errors.values()))
+    assert "its values are 0, 1, 2;" in next(iter(findings.errors.values()))
 
 
 @pytest.mark.parametrize("change", ["same", "smaller", "recompressed"])

@@ -14,7 +14,8 @@ from PIL import Image, ImageOps
 from torch.nn import functional
 
 from seglab.errors import ImageError, TooLargeError
-from seglab.images.reader import read_fitted, read_image, read_mask, read_photo
+from seglab.images.masks import read_mask
+from seglab.images.reader import read_fitted, read_image, read_photo
 from seglab.images.resize import fit
 
 HEIGHT, WIDTH = 48, 64

@@ -1,0 +1,90 @@
+"""Truth masks and our own, read by the values of their samples in any depth (:mod:`seglab.images.mask_values`)."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.errors import ImageError
+from seglab.images.decoders.base import Request, Stored
+from seglab.images.kinds import picture_kind
+from seglab.images.mask_values import Truth, is_mask_like, truth_of
+from seglab.images.reader import read_image
+
+AS_THEY_ARE = frozenset({"a PNG", "a BMP", "a GIF", "a WebP"})
+JUDGED = frozenset({"grey", "white is zero", "rgb", "palette"})
+"""Colours that :mod:`seglab.images.mask_values` judges; others become RGB first."""
+GREY_OF_DICOM = {"MONOCHROME1": "white is zero", "MONOCHROME2": "grey"}
+
+
+def read_truth(source: Path | bytes) -> Truth:
+    """Read a mask. Raises :class:`ImageError`, also where its values do not tell what is lesion."""
+    return truth_of(_stored(source))
+
+
+def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
+    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises as :func:`read_truth`."""
+    return read_truth(source).mask
+
+
+def is_mask(source: Path | bytes) -> bool:
+    """Does a file, or its bytes, hold a mask, of one shape or of classes, and no photograph?
+
+    Its values decide, for photographs are grey, or in palettes, as well. Raises :class:`ImageError` where it cannot be
+    read.
+    """
+    return is_mask_like(_stored(source))
+
+
+def _stored(source: Path | bytes) -> Stored:
+    try:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+        return _samples(data)
+    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+        read_image(source)  # says what is wrong in its own words
+        raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again.") from error
+
+
+def _samples(data: bytes) -> Stored:
+    kind = picture_kind(data)
+    if kind in AS_THEY_ARE:
+        from seglab.images.decoders import stored
+
+        return stored.stored(data, Request())
+    if kind in ("a TIFF", "a BigTIFF"):
+        from seglab.images.decoders import tiff
+
+        found = tiff.stored(data, Request())
+        return found if found.colours in JUDGED else _as_photo(data)
+    if kind == "a DICOM file":
+        return _of_dicom(data)
+    return _as_photo(data)
+
+
+def _as_photo(data: bytes) -> Stored:
+    """Return the pixels of a photograph of this format. They have the high byte of deeper samples only."""
+    pixels = read_image(data)
+    if not pixels.any() and picture_kind(data) != "a JPEG":
+        raise ImageError(
+            "All black in 8 bits; expected a mask. It may be empty, or have small values of more bits, which cannot be "
+            "told here: save it as 8-bit PNG with 0 and 255."
+        )
+    return Stored(pixels, "rgb", 8)
+
+
+def _of_dicom(data: bytes) -> Stored:
+    from seglab.images.decoders import dicom
+
+    decoded = dicom.decode(data, Request(any_dicom=True))  # says in its own words what cannot be read
+    import pydicom
+    from pydicom.pixels.utils import pixel_array
+
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    colours = GREY_OF_DICOM.get(dataset.PhotometricInterpretation)
+    bits = int(dataset.BitsStored)
+    if colours is None or bits <= 8:
+        return Stored(np.asarray(decoded.pixels), "rgb", 8)
+    return Stored(pixel_array(dataset)[..., None], colours, bits)
