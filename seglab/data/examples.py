@@ -15,7 +15,7 @@ from seglab.data.augmentation import WHOLE, Augmentation, Box
 from seglab.data.layouts import require_size
 from seglab.data.pairs import Pair
 from seglab.images.hair import remove
-from seglab.images.resize import decoded_side, fit
+from seglab.images.resize import OVERSAMPLING, fit
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):
@@ -47,7 +47,7 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng([self.seed, self.epoch, index])
         pair = self.pairs[index]
         box = self.augmentation.box(rng)
-        photo = pair.photo(at_least=decoded_side(self.size / min(box[2:])))
+        photo = pair.photo(at_least=round(OVERSAMPLING * self.size / min(box[2:])))
         truth = pair.mask()
         require_size(pair.source, truth.shape, photo.size)
         pixels = fit(cut(photo.pixels, box), self.size)  # (S, S, 3)

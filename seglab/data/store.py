@@ -22,7 +22,7 @@ from seglab.data.pairs import ArrayPair, Pair
 from seglab.errors import ConfigError, DataError, ImageError, SeglabError
 from seglab.files import write_text
 from seglab.images.hair import remove
-from seglab.images.resize import decoded_side, fit
+from seglab.images.resize import OVERSAMPLING, fit
 
 INDEX, IMAGES, MASKS, JOURNAL = "index.json", "images.npy", "masks.npy", "journal.jsonl"
 KIND = "seglab prepared"
@@ -135,7 +135,7 @@ def _store(
     """Fill a row; return the original ``(height, width)``, and the reason where the pair cannot be used."""
     size = settings.size
     try:
-        photo, mask = pair.photo(at_least=decoded_side(size)), pair.mask()
+        photo, mask = pair.photo(at_least=OVERSAMPLING * size), pair.mask()
         if mask.shape != photo.size:
             raise ImageError(f"the truth is {mask.shape}, its image {photo.size}; expected the same (height, width)")
     except SeglabError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seglab.data.pairs import Pair
 from seglab.errors import DataError
 from seglab.images.outlines import overlay, write_image
-from seglab.images.resize import decoded_side
+from seglab.images.resize import OVERSAMPLING
 from seglab.metrics.overlap import confusion
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _spread(count: int) -> list[int]:
 
 def _judge(predictor: Predictor, pair: Pair) -> tuple[float, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Return Dice, image, mask and truth, all at the size that scaled decoding gives."""
-    image = pair.photo(at_least=decoded_side(predictor.checkpoint.size)).pixels
+    image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
     truth = cv2.resize(pair.mask(), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     mask = predictor.mask(image)
     return confusion(mask, truth).dice, image, mask, np.asarray(truth, np.uint8)

@@ -20,7 +20,7 @@ from seglab.images.decoders import jpeg, pillow
 from seglab.images.decoders.base import Decoded, Request
 from seglab.images.formats import MAX_PIXELS
 from seglab.images.kinds import archive_kind, document_kind, picture_kind
-from seglab.images.resize import decoded_side, fit, fit_image
+from seglab.images.resize import OVERSAMPLING, fit, fit_image
 
 WHOLE_KINDS = frozenset({"a JPEG", "a PNG", "a TIFF", "a BMP", "a WebP"})
 
@@ -74,10 +74,10 @@ def read_grey(source: Path | bytes) -> NDArray[np.uint8]:
 def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Photo:
     """Decode an image and bring it to ``(size, size, 3)``: what a network of that size is trained on and fed.
 
-    JPEGs are decoded scaled, to no less than :func:`~seglab.images.resize.decoded_side`; other images are held once, as
-    they are decoded. Raises as :func:`read_photo`.
+    JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``; other images are held once, as they
+    are decoded. Raises as :func:`read_photo`.
     """
-    decoded = _decoded(source, Request(decoded_side(size), max_pixels))
+    decoded = _decoded(source, Request(OVERSAMPLING * size, max_pixels))
     pixels = decoded.pixels
     fitted = fit_image(pixels, size) if isinstance(pixels, Image.Image) else fit(pixels, size)
     return Photo(fitted, decoded.size, decoded.remarks)

@@ -7,7 +7,6 @@ level of Pillow's, which does it where cykooz.resizer is not installed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,20 +27,12 @@ if TYPE_CHECKING:
     Resize: TypeAlias = Callable[[bytes, Size, Size], bytes]
     """RGB bytes, their size and the size wanted; gives RGB bytes."""
 
-OVERSAMPLING = 1.8
-"""Scaled decoding averages over squares; from 1.8 times the wanted size on, the resize that follows decides the result.
-
-With 2, photographs of 12 megapixels (2848 rows) would be decoded with four times the pixels for a network of 192.
-"""
+OVERSAMPLING = 2
+"""Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""
 BAND_BYTES = 1 << 19
 """Pixels go through in bands of rows of about so many bytes: copies are small, and stay in the CPU's cache."""
 LONGEST = 65_535
 """Images with a longer side, which no JPEG has, are left to Pillow, whose weights have more digits."""
-
-
-def decoded_side(size: float) -> int:
-    """Return the least side, in pixels, to decode an image to that is to be fitted to ``size``."""
-    return math.ceil(OVERSAMPLING * size)
 
 
 def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglab.images import resize
-from seglab.images.resize import LONGEST, decoded_side, fit, fit_image
+from seglab.images.resize import LONGEST, fit, fit_image
 
 cykooz_resizer = pytest.importorskip("cykooz_resizer", reason="no wheel for this system")
 SHAPES = [(1, 1), (1, 9), (7, 1), (33, 17), (64, 64), (64, 200), (451, 601), (3000, 13), (13, 3000), (1, 20_000)]
@@ -132,9 +132,3 @@ def test_memory_is_bounded_by_the_image(shape: tuple[int, int], most: float, as_
     finally:
         tracemalloc.stop()
     assert peak < most * pixels.nbytes
-
-
-@pytest.mark.parametrize(("size", "expected"), [(192, 346), (32, 58), (10, 18), (192 / 0.5, 692)])
-def test_the_side_to_decode_to_is_whole(size: float, expected: int) -> None:
-    assert decoded_side(size) == expected
-    assert isinstance(decoded_side(size), int)
