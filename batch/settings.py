@@ -18,7 +18,11 @@ from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS
 
 MASK_RULE = 1
-"""Raise this where a new release computes other masks from the same model, so that old ones are done again."""
+"""Raise this where a new release computes other masks from the same model, so that old ones are done again.
+
+Rounding is no reason: a million masks would be done again for some pixels at borders. Which versions made a mask is in
+the ledger, in ``tools`` of its run.
+"""
 KEY_DIGITS = 16
 DEFAULT_MASK_BITS = 8
 PROB_FORMATS = ("png", "npy")

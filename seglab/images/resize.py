@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 OVERSAMPLING = 2
 """Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""
 BAND_BYTES = 1 << 19
-"""Pixels go through in bands of rows of about so many bytes: copies are small, and stay in the CPU's cache. With twice as
-much, glibc gives memory back after each image, and asking for it again costs as much as decoding 600x450."""
+"""Pixels go through in bands of rows of about so many bytes: copies are small, and stay in the CPU's cache.
+
+With twice as much, glibc may give memory back after each image of 600x450; having it again costs as much as decoding.
+"""
 LONGEST = 65_535
 """Images with a longer side, which no JPEG has, are left to Pillow, whose weights have more digits."""
 
