@@ -18,8 +18,13 @@ from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS
 
 MASK_RULE = 1
-"""Raise this where a new release computes other masks from the same model, so that old ones are done again."""
+"""Raise this where a new release computes other masks from the same model, so that old ones are done again.
+
+Rounding is no reason: a million masks would be done again for some pixels at borders. Which versions made a mask is in
+the ledger, in ``tools`` of its run.
+"""
 KEY_DIGITS = 16
+DEFAULT_MASK_BITS = 8
 PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 
@@ -39,7 +44,8 @@ class RunSettings:
     ``fp32``, ``bf16``, or None for what passes its gate.
     ``model``: None means the one that comes with the package.
     ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
-    pixel. ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
+    pixel; None means as the output's last run, and 8 where there was none.
+    ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
     ``probs``: folder for probability maps, or None, as
     ``probs_format``, png or npy; ``processes``: that share the work, on each
@@ -59,7 +65,7 @@ class RunSettings:
     compute: str | None = None
     exact: bool = False
     name: str = DEFAULT_NAME
-    mask_bits: int = 1
+    mask_bits: int | None = None
     overlays: Path | None = None
     batch: int | None = None
     workers: int | None = None
@@ -88,7 +94,7 @@ class RunSettings:
             raise ConfigError(
                 "No source was named; expected folders, image files, archives or patterns. Name at least one."
             )
-        if self.mask_bits not in (1, 8):
+        if self.mask_bits not in (1, 8, None):
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
         if self.probs_format not in PROB_FORMATS:
             raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(PROB_FORMATS)}.")
@@ -124,13 +130,18 @@ class RunSettings:
         """The devices that are named."""
         return tuple(self.device.split(","))
 
+    @property
+    def bits(self) -> int:
+        """Bits a pixel of masks, where no earlier run decides."""
+        return self.mask_bits or DEFAULT_MASK_BITS
+
     def key(self, model_sha256: str, precision: str) -> str:
         """Return a short hash of all that changes a mask's pixels or file; an image done under another key is redone.
 
         The device is not in it, its precision is: the same precision on another device gives the same mask but for
         rounding, another precision does not. Names are not in it: an output folder keeps the template it began with.
         """
-        decisive = [MASK_RULE, model_sha256, precision, self.exact, self.mask_bits, *self.postprocess]
+        decisive = [MASK_RULE, model_sha256, precision, self.exact, self.bits, *self.postprocess]
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
 
     def to_json(self) -> dict[str, Any]:

@@ -39,7 +39,11 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option("--exact", is_flag=True, help="Decode whole images and resize inside the model: slower, the reference.")
 @click.option("--name", default="{stem}.png", help="Template of mask names; fields {stem}, {name}, {suffix}.")
-@click.option("--mask-bits", type=click.Choice(["1", "8"]), default="1", help="Bits a pixel; both read as 0/255.")
+@click.option(
+    "--mask-bits",
+    type=click.Choice(["8", "1"]),
+    help="Bits a pixel; 1 is read as 0 and 1 by some programs.  [default: as the last run into OUT, or 8]",
+)
 @click.option("--postprocess", metavar="STEPS", help="Of each mask: largest (region only), fill (holes), largest,fill.")
 @click.option("--overlays", type=FILE, help="Folder for pictures of the images with their lesions outlined.")
 @click.option("--probs", type=FILE, help="Folder for probability maps, at the images' sizes.")
@@ -78,7 +82,7 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
     from batch.running.runner import Runner
     from batch.settings import RunSettings
 
-    options["mask_bits"] = int(options["mask_bits"])
+    options["mask_bits"] = int(options["mask_bits"]) if options["mask_bits"] else None
     options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
     settings = RunSettings(**options)
     _require_files(table, contours, settings.profile)

@@ -61,7 +61,7 @@ def set_up(
     workshop = Workshop(
         decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, lock_folder, settings.checksum),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
-        sink=Sink(store, model.contract.threshold, settings.mask_bits, settings.overlays, settings.postprocess, probs),
+        sink=Sink(store, model.contract.threshold, settings.bits, settings.overlays, settings.postprocess, probs),
         batch=batch,
     )
     bound = bound_for(batch, exact=settings.exact)

@@ -179,7 +179,7 @@ class Crew:
         from batch.steps.stages import Sink
 
         threshold = self._opened.contract.threshold
-        return Sink(self._store, threshold, self._settings.mask_bits, self._settings.overlays)
+        return Sink(self._store, threshold, self._settings.bits, self._settings.overlays)
 
     def _tell_all(self, word: str) -> None:
         for member in self._members:

@@ -202,6 +202,22 @@ def masks_of(folder: Path) -> str | None:
         return None if row is None else str(row[0])
 
 
+def last_mask_bits(folder: Path) -> int | None:
+    """Return how many bits a pixel the masks of the last run have; None if the folder has no ledger of ours with a run.
+
+    Raises :class:`batch.errors.OutputError` where it cannot be read.
+    """
+    path = ledger_path(folder)
+    if not path.is_file() or path.stat().st_size == 0:
+        return None
+    with _reading_errors(path), contextlib.closing(peek(path)) as connection:
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            return None  # what it is, is said when it is opened to write
+        row = connection.execute("SELECT settings FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        bits = json.loads(row[0]).get("mask_bits") if row else None
+        return None if bits is None else int(bits)
+
+
 def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
     number, path, mask, height, width, area, x0, y0, x1, y1, sha256 = row
     return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), sha256)

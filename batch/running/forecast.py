@@ -19,7 +19,7 @@ from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
 from batch.running.report import left_out, passed_over
-from batch.running.setup import describe, device_of_masks, sources_of
+from batch.running.setup import describe, device_of_masks, sources_of, with_mask_bits
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
@@ -110,6 +110,7 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
+    settings = with_mask_bits(settings, output.state)
     model = model or open_for(settings)
     opened = Opened.of(model)
     found = Forecast(device=describe(opened), sources=sources.report)

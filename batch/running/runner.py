@@ -25,9 +25,9 @@ from batch.running.pictures import Pictures
 from batch.running.places import require_apart, take_possession
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
-from batch.running.setup import describe, device_of_masks, record_of, sources_of
+from batch.running.setup import describe, device_of_masks, record_of, sources_of, with_mask_bits
 from batch.running.tools import tool_versions
-from batch.settings import RunSettings
+from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.image_ref import ImageRef
 from batch.steps.task import Task
@@ -107,6 +107,7 @@ class Runner:
         with self.output.hold():
             if not has_content(ledger_path(state)):
                 store.require_fresh()
+            self._settle_mask_bits()
             engine, items = self._engine()
             with contextlib.closing(engine):
                 tools = tool_versions()  # while other processes open the model
@@ -129,6 +130,15 @@ class Runner:
                     if not is_url(self.output.name) and (lost := reopen_lost(ledger, store)):
                         self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
                     yield from self._run(engine, items, ledger, trace)
+
+    def _settle_mask_bits(self) -> None:
+        asked = self.settings.mask_bits
+        self.settings = with_mask_bits(self.settings, self.output.state)
+        if asked is None and self.settings.bits != DEFAULT_MASK_BITS:
+            self.report.notes.append(
+                f"masks have {self.settings.bits} bit a pixel, as those of the last run into this output; "
+                f"--mask-bits {DEFAULT_MASK_BITS} makes all of them again"
+            )
 
     def _run(self, engine: Engine, items: Iterator[ImageRef], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
         pipeline, bound = engine.start(self._store, self._probs, trace)

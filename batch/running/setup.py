@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.ledger.reader import last_mask_bits
 from batch.ledger.records import RunRecord
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
-from batch.settings import RunSettings
+from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
 from seglab.images.formats import IMAGE_SUFFIXES
 
@@ -24,6 +26,16 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
     excluded = filter(None, [output.folder, archive, settings.overlays, settings.probs])
     names = (settings.source_names, IMAGE_SUFFIXES, excluded, settings.list_names)
     return Sources(*names, settings.zip_encoding)
+
+
+def with_mask_bits(settings: RunSettings, state: Path) -> RunSettings:
+    """Return settings that say how many bits masks have: as those of the last run, so that its masks are not redone.
+
+    ``state``: the folder of the ledger, which need not be there. Raises :class:`batch.errors.OutputError`.
+    """
+    if settings.mask_bits is not None:
+        return settings
+    return replace(settings, mask_bits=last_mask_bits(state) or DEFAULT_MASK_BITS)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:

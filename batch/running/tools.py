@@ -9,6 +9,7 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "pillow",
+    "cykooz.resizer",
     "simplejpeg",
     "onnxruntime-gpu",
     "onnxruntime",

@@ -13,7 +13,7 @@ import numpy as np
 from batch.cores import cores
 from batch.outputs.base import FolderStore
 from batch.running.runner import Runner
-from batch.settings import RunSettings
+from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
 from batch.steps.stages import Decoder, Sink
 from batch.steps.task import Task
@@ -42,7 +42,7 @@ def infer_seconds(model: Model, batch: int) -> float:
 def host_seconds(sources: Sequence[Path], size: int, out: Path) -> float:
     """Return the seconds of decoding and writing an image, in one thread; a grey map is taken for the network's."""
     out.mkdir(parents=True, exist_ok=True)
-    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
+    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, DEFAULT_MASK_BITS)
     tasks = tasks_of(sources)[:HOST_IMAGES]
     start = time.perf_counter()
     for task in tasks:

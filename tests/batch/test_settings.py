@@ -24,11 +24,15 @@ def test_values_that_cannot_be(wrong: dict[str, Any]) -> None:
         replace(PLAIN, **wrong)
 
 
-@pytest.mark.parametrize("change", [{"exact": True}, {"mask_bits": 8}])
+@pytest.mark.parametrize("change", [{"exact": True}, {"mask_bits": 1}])
 def test_what_changes_masks_changes_the_key(change: dict[str, Any]) -> None:
     assert replace(PLAIN, **change).key(MODEL, "fp32") != PLAIN.key(MODEL, "fp32")
     assert PLAIN.key("1" * 64, "fp32") != PLAIN.key(MODEL, "fp32")
     assert PLAIN.key(MODEL, "bf16") != PLAIN.key(MODEL, "fp32")
+
+
+def test_the_default_of_mask_bits_has_its_own_key() -> None:
+    assert replace(PLAIN, mask_bits=8).key(MODEL, "fp32") == PLAIN.key(MODEL, "fp32")
 
 
 @pytest.mark.parametrize(

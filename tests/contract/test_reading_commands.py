@@ -384,11 +384,11 @@ def test_raw_paths_of_what_is_a_usage_error(out: Path) -> None:
 
 @pytest.fixture
 def mixed(tmp_path: Path, model_file: Path) -> Path:
-    """Three masks of 1 bit, and then, in a run that was stopped, two of 8 bits."""
+    """Three masks of 8 bits, and then, in a run that was stopped, two of 1 bit."""
     photos = save_many(tmp_path / "in", 3)
     run(tmp_path / "mixed", model_file, tmp_path / "in")
     (tmp_path / "mixed" / "001.png").unlink()
-    options = ("--mask-bits", "8", "--limit", "2", "--model", str(model_file), "--device", "cpu")
+    options = ("--mask-bits", "1", "--limit", "2", "--model", str(model_file), "--device", "cpu")
     assert invoke("run", *photos, "--out", tmp_path / "mixed", *options).exit_code == 0
     return tmp_path / "mixed"
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
+import zipfile
 from contextlib import closing
 from dataclasses import replace
 from itertools import islice
@@ -120,8 +122,8 @@ def test_another_model_or_other_settings_do_all_again(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 3)
     run_all(tmp_path / "in", tmp_path / "out")
     assert statuses(run_all(tmp_path / "in", tmp_path / "out", StandIn("b" * 64))) == ["done"] * 3
-    assert statuses(run_all(tmp_path / "in", tmp_path / "out", StandIn("b" * 64), mask_bits=8)) == ["done"] * 3
-    assert statuses(run_all(tmp_path / "in", tmp_path / "out", StandIn("b" * 64), mask_bits=8)) == ["skipped"] * 3
+    assert statuses(run_all(tmp_path / "in", tmp_path / "out", StandIn("b" * 64), mask_bits=1)) == ["done"] * 3
+    assert statuses(run_all(tmp_path / "in", tmp_path / "out", StandIn("b" * 64), mask_bits=1)) == ["skipped"] * 3
 
 
 def test_another_device_of_the_same_precision_does_not(tmp_path: Path) -> None:
@@ -139,6 +141,45 @@ def test_mask_bits(tmp_path: Path, bits: int, mode: str) -> None:
     with Image.open(result.mask) as image:
         assert image.mode == mode
     assert set(np.unique(read_grey(Path(result.mask)))) == {0, 255}
+
+
+def modes(out: Path) -> list[str]:
+    """Pillow's modes of the masks in a folder or a zip, by name."""
+    if out.suffix == ".zip":
+        with zipfile.ZipFile(out) as archive:
+            files = [archive.read(name) for name in sorted(archive.namelist()) if name.endswith(".png")]
+    else:
+        files = [path.read_bytes() for path in sorted(out.glob("*.png"))]
+    found = []
+    for data in files:
+        with Image.open(io.BytesIO(data)) as image:
+            found.append(image.mode)
+    return found
+
+
+@pytest.mark.parametrize("out", ["out", "out.zip"])
+def test_masks_of_one_bit_are_not_redone_and_new_ones_are_like_them(tmp_path: Path, out: str) -> None:
+    save_many(tmp_path / "in", 3)
+    run_all(tmp_path / "in", tmp_path / out, mask_bits=1)
+    new = save(tmp_path / "in" / "new.png")
+    results, runner = run_with_report(tmp_path / "in", tmp_path / out)
+    assert statuses(results) == ["skipped"] * 3 + ["done"]
+    note = "masks have 1 bit a pixel, as those of the last run into this output; --mask-bits 8 makes all of them again"
+    assert note in runner.report.lines()
+    assert modes(tmp_path / out) == ["1"] * 4
+    new.unlink()
+    results, runner = run_with_report(tmp_path / "in", tmp_path / out, mask_bits=8)
+    assert statuses(results) == ["done"] * 3
+    assert note not in runner.report.lines()
+    assert statuses(run_all(tmp_path / "in", tmp_path / out)) == ["skipped"] * 3
+    assert modes(tmp_path / out) == ["L"] * 3 + ["1"]  # the mask of an image that is gone stays
+
+
+def test_masks_have_eight_bits_if_nothing_is_said(tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 2)
+    _, runner = run_with_report(tmp_path / "in", tmp_path / "out")
+    assert modes(tmp_path / "out") == ["L", "L"]
+    assert not runner.report.notes
 
 
 def test_a_template_names_the_masks(tmp_path: Path) -> None:

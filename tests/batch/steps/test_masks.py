@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -103,3 +105,17 @@ def test_an_empty_mask_has_no_box() -> None:
 
 def test_confidence_of_a_coin_toss() -> None:
     assert confidence(np.full((8, 8), 0.5, np.float32)) == 0.5
+
+
+@pytest.mark.parametrize("bits", [1, 8])
+def test_png_is_what_zlib_writes_too(bits: int) -> None:
+    """So masks do not depend on how zlib-ng was built, and those of earlier releases have the same bytes."""
+    mask = np.where(soft_blob(5, 300) > 0.5, np.uint8(255), np.uint8(0))
+    rows = np.packbits(mask, axis=1) if bits == 1 else mask
+    plain = np.pad(rows, ((0, 0), (1, 0))).tobytes()
+    deflate = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    data = encode_mask(mask, bits)
+    length = struct.unpack_from(">I", data, 33)[0]
+    packed = data[41 : 41 + length]
+    assert zlib.decompress(packed) == plain
+    assert abs(len(packed) - len(deflate.compress(plain) + deflate.flush())) <= 16
