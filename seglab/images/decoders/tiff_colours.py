@@ -9,8 +9,19 @@ from PIL import Image
 from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Pixels
 from seglab.images.decoders.tiff_directory import Directory, damaged
-from seglab.images.decoders.tiff_plan import CIELAB, CMYK, COLOURS, JPEGS, PALETTE, RGB, WHITE_IS_ZERO, YCBCR, Plan
-from seglab.images.samples import Brought, Numbers, from_floats, from_signed, from_unsigned
+from seglab.images.decoders.tiff_plan import (
+    CIELAB,
+    CMYK,
+    COLOURS,
+    JPEGS,
+    OLD_JPEG,
+    PALETTE,
+    RGB,
+    WHITE_IS_ZERO,
+    YCBCR,
+    Plan,
+)
+from seglab.images.samples import Brought, Numbers, from_floats, from_signed, from_unsigned, to_bytes
 
 APERIO_YCBCR = 33003
 ASSOCIATED = 1
@@ -53,7 +64,7 @@ LABS = frozenset({8, 9})
 
 def photometric_of(plan: Plan) -> int:
     """Return what the decoded samples are: JPEG's YCbCr has become RGB, one of JPEG 2000's is not said by its tags."""
-    if plan.photometric == YCBCR and plan.compression in JPEGS and plan.in_segment == 3:
+    if plan.photometric == YCBCR and plan.compression in (*JPEGS, OLD_JPEG) and plan.in_segment == 3:
         return RGB
     return YCBCR if plan.compression == APERIO_YCBCR and plan.channels == 3 else plan.photometric
 
@@ -61,14 +72,16 @@ def photometric_of(plan: Plan) -> int:
 def palette_of(page: Directory, plan: Plan) -> Bytes:
     """Return a palette: uint8 ``(N, 3)``. Its entries are of 16 bits, but of 8 where a writer mistook them."""
     size = 2**plan.bits
-    entries = np.array(page.whole_numbers(320, 3 * size), np.uint16)
-    if len(entries) < 3 * size:
-        raise damaged(f"a palette of {len(entries) // 3} colours for samples of {plan.bits} bits")
-    colours = entries.reshape(3, size).T  # (N, 3)
+    entries = np.array(page.whole_numbers(320, 3 * size), np.int64)
+    if not len(entries) or len(entries) % 3 or not 0 <= entries.min() <= entries.max() <= 0xFFFF:
+        raise damaged(f"a palette of {len(entries)} numbers for samples of {plan.bits} bits")
+    colours = entries.reshape(3, -1).T  # (N, 3)
     return np.asarray(colours >> 8 if int(colours.max()) > 0xFF else colours, np.uint8)
 
 
 def _paletted(indices: Numbers, palette: Bytes) -> Bytes:
+    if int(indices.max()) >= len(palette):
+        raise damaged(f"a palette of {len(palette)} colours, and samples up to {int(indices.max())}")
     return np.asarray(palette[indices])
 
 
@@ -81,6 +94,8 @@ def _eight_bits(samples: Numbers, plan: Plan, page: Directory) -> Brought:
         return from_floats(samples, min(lows, default=None), max(highs, default=None))
     said = [*highs, *page.numbers(LARGEST)]
     largest = int(max(said)) if said and np.isfinite(max(said)) else 0
+    if plan.bits == 16 and plan.kind == "u" and not largest and plan.photometric in (WHITE_IS_ZERO, CMYK):
+        return to_bytes(samples, 16), ()  # small values are bright here: nothing says that they are not meant so
     return (from_unsigned if plan.kind == "u" else from_signed)(samples, plan.bits, max(largest, 0))
 
 

@@ -14,15 +14,16 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
-from seglab.images.decoders.tiff_plan import JPEGS, RGB, YCBCR, Plan
+from seglab.images.decoders.tiff_plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
 
 Samples = NDArray[Any]
 CODECS = {
     22610: "jpegxr", 33003: "jpeg2k", 33004: "jpeg2k", 33005: "jpeg2k", 34712: "jpeg2k", 34887: "lerc", 34927: "webp",
     34933: "png", 34934: "jpegxr", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl",
 }  # fmt: skip
-IMAGE_CODECS = JPEGS | frozenset(CODECS)
+IMAGE_CODECS = JPEGS | {OLD_JPEG} | frozenset(CODECS)
 JPEG_TABLES = 347
+OLD_JPEG_AT, OLD_JPEG_BYTES = 513, 514
 LERC_PARAMETERS = 50674
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
 APP0, APP14 = 0xE0, 0xEE
@@ -49,6 +50,8 @@ def decode_image(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples
     """Decode a strip or tile that is an image: ``(>= rows, >= columns, C)``, less at the image's edges only."""
     if plan.compression in JPEGS:
         return _jpeg(data, page, plan, rows)
+    if plan.compression == OLD_JPEG:
+        return _old_jpeg(page, plan, rows)
     samples = _coded(data, page, plan, rows)
     return samples[..., None] if samples.ndim == 2 else samples
 
@@ -92,6 +95,16 @@ def _jpeg(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
         return _unusual_jpeg(stream, plan, rows)
     samples = _strictly_decoded(_marked(stream, parts, plan), MODES[channels])
     return samples if samples.ndim == 3 else samples[..., None]
+
+
+def _old_jpeg(page: Directory, plan: Plan, rows: int) -> Samples:
+    """Decode old-style JPEG (TIFF 6.0, section 22) where one whole JPEG is in the file, as nearly always."""
+    at, count = page.number(OLD_JPEG_AT, 0), page.number(OLD_JPEG_BYTES, 0)
+    stream = page.data[at : at + count] if at > 0 and count > 0 else b""
+    is_whole = stream.startswith(SOI) and any(part.marker == SOS for part in _parts(stream))
+    if plan.segments != 1 or not is_whole:
+        raise unsupported("old-style JPEG in parts")
+    return _jpeg(stream, page, plan, rows)
 
 
 def _unusual_jpeg(stream: bytes, plan: Plan, rows: int) -> Samples:

@@ -115,12 +115,17 @@ def _is_thumbnail(page: Directory, of: Directory) -> bool:
 
 def _require_developed(data: bytes, pages: list[Directory]) -> None:
     kinds = [RAW[kind] for page in pages if (kind := page.number(262, 1)) in RAW]
-    is_raw = bool(kinds) or data[8:10] == b"CR" or any(SENSOR_TAGS & page.entries.keys() for page in pages)
+    is_raw = bool(kinds) or _is_cr2(data) or any(SENSOR_TAGS & page.entries.keys() for page in pages)
     if is_raw:
         raise ImageError(
             f"A camera's raw photograph ({next(iter(kinds), 'DNG or CR2')}); expected a developed one. Export it as "
             "JPEG, PNG or TIFF."
         )
+
+
+def _is_cr2(data: bytes) -> bool:
+    """Is it a raw file of Canon's? Its first directory lies at 16."""
+    return data.startswith(b"II*\0\x10\0\0\0CR\x02\0")
 
 
 def _require_no_microscope(page: Directory) -> None:

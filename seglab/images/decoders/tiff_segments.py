@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from seglab.errors import ImageError, printable
 from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
-from seglab.images.decoders.tiff_images import IMAGE_CODECS, decode_image
-from seglab.images.decoders.tiff_plan import FAX, NO_COMPRESSION, Plan
+from seglab.images.decoders.tiff_images import IMAGE_CODECS, OLD_JPEG_AT, OLD_JPEG_BYTES, decode_image
+from seglab.images.decoders.tiff_plan import FAX, NO_COMPRESSION, OLD_JPEG, Plan
 
 Samples = NDArray[Any]
 STRIPS, TILES = (273, 279), (324, 325)
@@ -38,6 +38,8 @@ def segments_of(page: Directory, plan: Plan) -> list[tuple[int, int]]:
     offsets = page.whole_numbers(names[0], plan.segments)
     counts = page.whole_numbers(names[1], plan.segments)
     size = len(page.data)
+    if plan.compression == OLD_JPEG and OLD_JPEG_AT in page:
+        offsets, counts = [page.number(OLD_JPEG_AT, 0)], [page.number(OLD_JPEG_BYTES, 0)]
     if plan.compression == NO_COMPRESSION and (not counts or plan.segments == 1):
         counts = [_raw_bytes(plan, number) for number in range(plan.segments)]
     elif not counts and plan.segments == 1 and offsets:
