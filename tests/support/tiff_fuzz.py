@@ -31,7 +31,8 @@ def originals() -> list[bytes]:
     pages = [
         Page(pixels), Page(pixels, compression=5, rows=7), Page(pixels, compression=8, predictor=2, tile=(16, 16)),
         Page(pixels, is_planar=True, compression=32773), Page(grey, photometric=1, bits=4),
-        Page(grey // 128, photometric=0, bits=1, is_reversed=True), Page(pixels, photometric=6, tags=[(530, 3, [1, 1])]),
+        Page(grey // 128, photometric=0, bits=1, is_reversed=True),
+        Page(pixels, photometric=6, tags=[(530, 3, [1, 1])]),
         Page(grey.astype("f4") / 255, photometric=1, kind=3, bits=32, predictor=3, compression=8),
         Page(grey, photometric=3, tags=[(320, 3, list(range(768)))]),
         Page(pixels, photometric=8, below=[Page(pixels, tags=[(254, 4, [1])])]),

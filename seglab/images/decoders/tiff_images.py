@@ -25,6 +25,7 @@ IMAGE_CODECS = JPEGS | {OLD_JPEG} | frozenset(CODECS)
 JPEG_TABLES = 347
 OLD_JPEG_AT, OLD_JPEG_BYTES = 513, 514
 LERC_PARAMETERS = 50674
+JPEG_2000 = b"\xff\x4f\xff\x51"
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
 APP0, APP14 = 0xE0, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -61,6 +62,8 @@ def _coded(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
     codec, options = getattr(imagecodecs, f"{name}_decode"), dict[str, Any]()
     if name == "webp":
         options["hasalpha"] = plan.in_segment == 4
+    elif name == "jpeg2k":
+        _require_place(data, plan, rows)
     elif name == "lerc":
         data = _unwrapped(data, page, plan)
     for shape in dict.fromkeys([(rows, plan.columns), (min(rows, plan.height), min(plan.columns, plan.width))]):
@@ -70,6 +73,14 @@ def _coded(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
         except ValueError as error:  # not of this shape
             refused = error
     raise refused
+
+
+def _require_place(data: bytes, plan: Plan, rows: int) -> None:
+    """Raise :class:`ImageError` for a JPEG 2000 larger than its place, of which all would be decoded."""
+    at = data.find(JPEG_2000)
+    width, height, left, top = struct.unpack_from(">4I", data, at + 8) if 0 <= at <= len(data) - 24 else (0, 0, 0, 0)
+    if not (0 < width - left <= plan.columns and 0 < height - top <= rows):
+        raise damaged(f"a JPEG 2000 of {width - left} x {height - top} in a place of {plan.columns} x {rows}")
 
 
 def _unwrapped(data: bytes, page: Directory, plan: Plan) -> bytes:

@@ -211,14 +211,15 @@ def _are_in_order(content: str) -> bool:
 
 
 def _of_shape(chain: Chain, text: str) -> tuple[Directory, ...]:
-    """Refuse what tifffile describes as channels, slices or times in pages."""
+    """Refuse what tifffile describes as one array of several pages: channels, slices or times."""
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
         return ()
-    axes = str(said.get("axes", "")) if isinstance(said, dict) else ""
-    if len(chain.pages) > 1 and set(axes[:-2]) & set("CZT") and chain.pages[0].number(277, 1) == 1:
-        raise _stack(f"a stack with axes {axes[:8]}")
+    shape = said.get("shape") if isinstance(said, dict) else None
+    is_one = chain.pages[0].number(277, 1) != 1 or len(chain.pages) == 1
+    if isinstance(shape, list) and len(shape) > 2 and not is_one:
+        raise _stack(f"a stack of shape {' x '.join(str(size)[:12] for size in shape[:6])}")
     return ()
 
 
