@@ -123,21 +123,16 @@ def as_jpeg(part: NDArray[Any], **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(("number", "subsampling"), enumerate([(1, 1), (2, 1), (2, 2)]))
+@pytest.mark.parametrize(("number", "subsampling"), [(0, (1, 1)), (1, (2, 1)), (2, (2, 2))])
 @pytest.mark.parametrize("layout", [{}, {"rows": 16}, {"tile": (32, 32)}])
 def test_jpeg_by_pillow_and_by_us_are_alike(number: int, subsampling: tuple[int, int], layout: dict[str, Any]) -> None:
     rows, columns = np.mgrid[:64, :96]
     smooth = np.dstack([rows * 3, columns * 2, 255 - rows - columns]).astype(np.uint8)
-    data = written(
-        Page(
-            smooth,
-            6,
-            compression=7,
-            tags=[(530, 3, list(subsampling))],
-            **layout,
-            encode=lambda part: as_jpeg(part, subsampling=number),
-        )  # fmt: skip
-    )
+    page = Page(
+        smooth, 6, compression=7, tags=[(530, 3, list(subsampling))], **layout,
+        encode=lambda part: as_jpeg(part, subsampling=number),
+    )  # fmt: skip
+    data = written(page)
     with Image.open(io.BytesIO(data)) as image:
         reference = np.asarray(image.convert("RGB")).astype(int)
     found = np.asarray(tiff.decode(data, Request()).pixels)
