@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,9 +41,6 @@ ROWS = 2
 """Whole rows of zeros behind the break."""
 PNG_END = b"IEND\xaeB`\x82"
 IMAGE_CHUNKS = (b"VP8 ", b"VP8L")
-BITS_PER_SAMPLE = 258
-STRIP_OFFSETS, STRIP_BYTES = 273, 279
-TILE_OFFSETS, TILE_BYTES = 324, 325
 
 
 class RawRows(NamedTuple):
@@ -66,9 +63,7 @@ def require_complete(header: ImageFile.ImageFile, data: bytes) -> None:
         case "PNG":
             if not data.rstrip(b"\0").endswith(PNG_END):
                 raise _incomplete(data)
-        case "TIFF" if header.tile and header.tile[0][0] != "raw":
-            _require_strips(header, data)
-        case "BMP" | "TIFF":
+        case "BMP":
             for rows in _raw_rows(header):
                 require_rows(data, rows)
 
@@ -86,6 +81,17 @@ def require_rows(data: bytes, rows: RawRows) -> None:
     samples = last[:, : rows.stride // 2 * 2].view(np.uint16) if rows.sample == 2 else last
     if _breaks_off(samples, -(-(end - start) // rows.sample)):
         raise _incomplete(data)
+
+
+def require_strips(data: bytes, places: Iterable[tuple[int, int]]) -> None:
+    """Raise :class:`ImageError` for compressed strips or tiles, given as offset and length, that end in many zeros."""
+    if data[-LEAST:].count(0) < LEAST:
+        return
+    end = len(data.rstrip(b"\0"))
+    for offset, count in places:
+        zeros = min(offset + count, len(data)) - max(end, offset)
+        if zeros > MOST_IN_STRIP or zeros == count > 2:
+            raise _incomplete(data)
 
 
 def _breaks_off(rows: NDArray[np.uint8] | NDArray[np.uint16], at: int) -> bool:
@@ -111,22 +117,10 @@ def _raw_rows(header: ImageFile.ImageFile) -> Iterator[RawRows]:
         if decoder == "raw" and isinstance(arguments, tuple):
             layout: tuple[Any, ...] = arguments
             mode, given, *_ = (*layout, None)
-            samples = getattr(header, "tag_v2", {}).get(BITS_PER_SAMPLE) or (8,) * len(header.getbands())
             is_plane = len(str(mode).partition(";")[0]) == 1
             width = box[2] if box is not None else header.width
-            stride = given or width * (samples[0] if is_plane else sum(samples)) // 8
-            yield RawRows(int(offset), int(stride), 2 if samples[0] == 16 else 1)
-
-
-def _require_strips(header: ImageFile.ImageFile, data: bytes) -> None:
-    end = len(data.rstrip(b"\0"))
-    tags = getattr(header, "tag_v2", {})
-    offsets = tags.get(STRIP_OFFSETS) or tags.get(TILE_OFFSETS) or ()
-    counts = tags.get(STRIP_BYTES) or tags.get(TILE_BYTES) or ()
-    for offset, count in zip(offsets, counts, strict=False):
-        zeros = min(offset + count, len(data)) - max(end, offset)
-        if zeros > MOST_IN_STRIP or zeros == count > 2:
-            raise _incomplete(data)
+            stride = given or width * (1 if is_plane else len(header.getbands()))
+            yield RawRows(int(offset), int(stride))
 
 
 def _require_whole_webp(data: bytes) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+Sample = TypeVar("Sample", bound=np.generic)
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
 BLOCK = re.compile(rb"(?:Exif\0.){0,2}(II\*\0|MM\0\*)", re.DOTALL)
@@ -61,7 +63,7 @@ def swaps_sides(orientation: int) -> bool:
     return orientation >= 5
 
 
-def upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
     """Turn ``(H, W, ...)`` as an orientation says."""
     if orientation == UPRIGHT:
         return pixels

@@ -205,7 +205,7 @@ def test_files_that_cannot_be_read_are_image_errors(tmp_path: Path) -> None:
         read_photo(tmp_path)
 
 
-def test_float_samples_are_refused() -> None:
-    data = encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF")
+def test_float_samples_of_no_known_range_are_refused() -> None:
+    data = encoded(Image.fromarray(np.full((4, 4), 4.0, np.float32)), "TIFF")
     with pytest.raises(ImageError, match="Floating-point"):
         read_photo(data)

@@ -1,0 +1,172 @@
+"""Strips and tiles of a TIFF that are images themselves: JPEG, JPEG 2000, WebP and their like."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import imagecodecs
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
+from seglab.images.decoders.tiff_plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
+
+Samples = NDArray[Any]
+CODECS = {
+    22610: "jpegxr", 33003: "jpeg2k", 33004: "jpeg2k", 33005: "jpeg2k", 34712: "jpeg2k", 34887: "lerc", 34927: "webp",
+    34933: "png", 34934: "jpegxr", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl",
+}  # fmt: skip
+IMAGE_CODECS = JPEGS | {OLD_JPEG} | frozenset(CODECS)
+JPEG_TABLES = 347
+OLD_JPEG_AT, OLD_JPEG_BYTES = 513, 514
+LERC_PARAMETERS = 50674
+JPEG_2000 = b"\xff\x4f\xff\x51"
+SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
+APP0, APP14 = 0xE0, 0xEE
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+BASELINE_LIKE = frozenset({0xC0, 0xC1, 0xC2})
+ADOBE = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0"
+"""An Adobe marker but for its last byte, which says how the colours are stored: 0 as they are, 1 as YCbCr."""
+BLOCK = 16
+"""Rows and columns by which an encoder may have padded an image."""
+HARMLESS_WARNINGS = re.compile(r"extraneous bytes before marker|Invalid SOS parameters|Unknown Adobe color transform")
+MODES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+
+
+class Part(NamedTuple):
+    """A segment of a JPEG before its first scan: which marker, where it begins and where its content does and ends."""
+
+    marker: int
+    begin: int
+    content: int
+    end: int
+
+
+def decode_image(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
+    """Decode a strip or tile that is an image: ``(>= rows, >= columns, C)``, less at the image's edges only."""
+    if plan.compression in JPEGS:
+        return _jpeg(data, page, plan, rows)
+    if plan.compression == OLD_JPEG:
+        return _old_jpeg(page, plan, rows)
+    samples = _coded(data, page, plan, rows)
+    return samples[..., None] if samples.ndim == 2 else samples
+
+
+def _coded(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
+    name = CODECS[plan.compression]
+    codec, options = getattr(imagecodecs, f"{name}_decode"), dict[str, Any]()
+    if name == "webp":
+        options["hasalpha"] = plan.in_segment == 4
+    elif name == "jpeg2k":
+        _require_place(data, plan, rows)
+    elif name == "lerc":
+        data = _unwrapped(data, page, plan)
+    for shape in dict.fromkeys([(rows, plan.columns), (min(rows, plan.height), min(plan.columns, plan.width))]):
+        out = np.empty(shape if plan.in_segment == 1 else (*shape, plan.in_segment), plan.dtype)
+        try:
+            return np.asarray(codec(data, out=out, **options))
+        except ValueError as error:  # not of this shape
+            refused = error
+    raise refused
+
+
+def _require_place(data: bytes, plan: Plan, rows: int) -> None:
+    """Raise :class:`ImageError` for a JPEG 2000 larger than its place, of which all would be decoded."""
+    at = data.find(JPEG_2000)
+    width, height, left, top = struct.unpack_from(">4I", data, at + 8) if 0 <= at <= len(data) - 24 else (0, 0, 0, 0)
+    if not (0 < width - left <= plan.columns and 0 < height - top <= rows):
+        raise damaged(f"a JPEG 2000 of {width - left} x {height - top} in a place of {plan.columns} x {rows}")
+
+
+def _unwrapped(data: bytes, page: Directory, plan: Plan) -> bytes:
+    """Return LERC data that may be compressed once more."""
+    around = (*page.whole_numbers(LERC_PARAMETERS, 2), 0, 0)[1]
+    most = 2 * plan.rows * plan.row_bytes + 4096
+    if around == 1:
+        return zlib.decompressobj().decompress(data, most)
+    return bytes(imagecodecs.zstd_decode(data, out=most)) if around == 2 else data
+
+
+def _jpeg(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
+    tables = page.raw(JPEG_TABLES)
+    stream = tables.removesuffix(EOI) + data[2:] if tables.startswith(SOI) and data.startswith(SOI) else data
+    parts = list(_parts(stream))
+    frame = next((part for part in parts if part.marker in FRAMES), None)
+    if frame is None or frame.end - frame.content < 6:
+        raise damaged("a strip or tile is no JPEG")
+    bits, height, width, channels = struct.unpack_from(">BHHB", stream, frame.content)
+    if channels != plan.in_segment or height > rows + BLOCK or width > plan.columns + BLOCK:
+        raise damaged(f"a JPEG of {width} x {height} x {channels} in a place of {plan.columns} x {rows}")
+    if bits != 8 or frame.marker not in BASELINE_LIKE or channels not in MODES:
+        return _unusual_jpeg(stream, plan, rows)
+    samples = _strictly_decoded(_marked(stream, parts, plan), MODES[channels])
+    return samples if samples.ndim == 3 else samples[..., None]
+
+
+def _old_jpeg(page: Directory, plan: Plan, rows: int) -> Samples:
+    """Decode old-style JPEG (TIFF 6.0, section 22) where one whole JPEG is in the file, as nearly always."""
+    at, count = page.number(OLD_JPEG_AT, 0), page.number(OLD_JPEG_BYTES, 0)
+    stream = page.data[at : at + count] if at > 0 and count > 0 else b""
+    is_whole = stream.startswith(SOI) and any(part.marker == SOS for part in _parts(stream))
+    if plan.segments != 1 or not is_whole:
+        raise unsupported("old-style JPEG in parts")
+    return _jpeg(stream, page, plan, rows)
+
+
+def _unusual_jpeg(stream: bytes, plan: Plan, rows: int) -> Samples:
+    """Decode a JPEG of 12 or 16 bits, or a lossless one, as it is stored."""
+    if plan.photometric == YCBCR:
+        raise unsupported(f"YCbCr JPEG of {plan.bits} bits")
+    samples = np.asarray(imagecodecs.jpeg_decode(stream, colorspace=0, outcolorspace=0, bitspersample=plan.bits))
+    return (samples if samples.ndim == 3 else samples[..., None]).astype(plan.dtype)
+
+
+def _parts(stream: bytes) -> Iterator[Part]:
+    """Yield the segments of a JPEG before its first scan."""
+    at = 2
+    while at + 4 <= len(stream):
+        if stream[at] != 0xFF:
+            return
+        marker = stream[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
+        yield Part(marker, at, at + 4, end)
+        if marker == SOS:
+            return
+        at = end
+
+
+def _marked(stream: bytes, parts: list[Part], plan: Plan) -> bytes:
+    """Return a JPEG whose own remarks on colour give way to the TIFF's, with its end."""
+    is_ycbcr = plan.photometric == YCBCR or (plan.photometric == RGB and _calls_itself_ycbcr(stream, parts))
+    kept = [stream[part.begin : part.end] for part in parts if part.marker not in (APP0, APP14, SOS)]
+    rest = next((stream[part.begin :] for part in parts if part.marker == SOS), b"")
+    end = b"" if rest.rstrip(b"\0\xff").endswith(EOI) or rest.endswith(EOI) else EOI
+    return SOI + ADOBE + bytes([is_ycbcr]) + b"".join(kept) + rest + end
+
+
+def _calls_itself_ycbcr(stream: bytes, parts: list[Part]) -> bool:
+    for part in parts:
+        content = stream[part.content : part.end]
+        if part.marker == APP0 and content.startswith(b"JFIF"):
+            return True
+        if part.marker == APP14 and content.startswith(b"Adobe") and len(content) >= 12:
+            return content[11] == 1
+    return False
+
+
+def _strictly_decoded(stream: bytes, mode: str) -> NDArray[np.uint8]:
+    """Decode to what ``mode`` says; any warning means image data that is lost."""
+    try:
+        return np.asarray(simplejpeg.decode_jpeg(stream, mode))
+    except ValueError as error:
+        if not HARMLESS_WARNINGS.search(str(error)):
+            raise
+        return np.asarray(simplejpeg.decode_jpeg(stream, mode, strict=False))
