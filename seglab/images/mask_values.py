@@ -43,7 +43,7 @@ LEAST_EVEN = 0.01
 COLOUR_NOISE = 1 / 8
 MOST_OF_ONE_COLOUR = 0.9
 """Of a soft colour mask so many pixels are black or the lesion's colour, give or take :data:`COLOUR_NOISE`."""
-NEAR_END, MOST_AT_ENDS = 1 / 16, 0.97
+NEAR_END, MOST_AT_ENDS = 1 / 12, 0.97
 """So much of a mask is nearly black or nearly white where it is told from photographs; the rest is what JPEG blurs."""
 MOST_IN_CLASSES, MOST_CLASSES = 0.8, 64
 """Of a mask of classes so much fills areas, with at most so many values; photographs in palettes do not."""
