@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from seglab.errors import ImageError
+from seglab.images.decoders.dicom.layout import printable
 
 if TYPE_CHECKING:
     from seglab.images.decoders.dicom.data_set import DataSet
@@ -96,10 +97,9 @@ def _named(uid: str, modality: str) -> str:
 def _class_name(uid: str) -> str:
     from pydicom.uid import UID
 
-    return str(UID(uid).name)[:80]
+    return printable(UID(uid).name)
 
 
 def _text(data_set: DataSet, name: str) -> str:
     """Return a text of the header, in one line and of sensible length."""
-    value = str(data_set.header.get(name) or "")
-    return "".join(character for character in value if character.isprintable()).strip()[:80]
+    return printable(data_set.header.get(name) or "").strip()

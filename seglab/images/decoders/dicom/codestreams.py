@@ -52,7 +52,7 @@ class Stream:
 
 
 def stream_of(frame: bytes, layout: Layout) -> Stream:
-    """Read a codestream's header. Raises :class:`ImageError` if it is damaged or contradicts the object's ``layout``."""
+    """Read a codestream's header. Raises :class:`ImageError` where it is damaged or not as ``layout`` says."""
     data = frame.rstrip(FILLING)
     if data.startswith(JP2_START):
         at = data.find(b"jp2c")

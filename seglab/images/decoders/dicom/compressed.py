@@ -43,7 +43,10 @@ def is_ordinary_jpeg(stream: Stream) -> bool:
 def decoded_jpeg(stream: Stream, layout: Layout, request: Request) -> Decoded:
     """Decode an ordinary JPEG, scaled if that was asked for. ``layout`` says what its colours are where it does not."""
     colours = (stream.colours or _said(layout)) if stream.components == 3 else ""
-    return jpeg.decode(_plain_jpeg(stream.data, colours=colours), request, is_upright=True)
+    try:
+        return jpeg.decode(_plain_jpeg(stream.data, colours=colours), request, is_upright=True)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise damaged("the JPEG in it cannot be decoded") from error
 
 
 def samples_of(stream: Stream, layout: Layout) -> tuple[NDArray[np.unsignedinteger], bool]:

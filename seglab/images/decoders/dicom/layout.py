@@ -85,7 +85,7 @@ def whole_number(header: Dataset, name: str, default: int | None, *, least: int 
 
 def printable(value: object) -> str:
     """Return a value of a header for a message: in one line, not too long."""
-    return "".join(character for character in str(value)[:60] if character.isprintable())
+    return "".join(character for character in str(value)[:80] if character.isprintable())
 
 
 def _colours(header: Dataset) -> str:
