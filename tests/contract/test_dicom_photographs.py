@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from batch.cli import main
-from seglab.synth import synthesise
 from tests.support.dicom_files import bare, dicom, jpeg
 
 pytest.importorskip("pydicom")
 CT = "1.2.840.10008.5.1.4.1.1.2"
-RGB = synthesise(60, 80, seed=1).image
+RGB = np.full((60, 80, 3), (224, 180, 160), np.uint8)
+RGB[12:30, 20:44] = (90, 50, 40)
 
 
 def run(folder: Path, model: Path, *options: str, out: str = "m") -> dict[str, str]:
