@@ -52,7 +52,8 @@ class RunSettings:
     device (None: one a core of a CPU, one a GPU); ``max_pixels``: larger images fail before they are
     decoded; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``; ``zip_encoding``: of names in zips that
-    are not marked as UTF-8 (None: UTF-8 if they are, else the system's, else cp437). None means chosen by the device,
+    are not marked as UTF-8 (None: UTF-8 if they are, else the system's, else cp437);
+    ``any_dicom``: DICOM objects that are no photographs are taken, too. None means chosen by the device,
     the cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
@@ -81,6 +82,7 @@ class RunSettings:
     processes: int | None = None
     checksum: bool = False
     zip_encoding: str | None = None
+    any_dicom: bool = False
 
     def __post_init__(self) -> None:
         self._take_paths_and_texts()
@@ -142,6 +144,8 @@ class RunSettings:
         rounding, another precision does not. Names are not in it: an output folder keeps the template it began with.
         """
         decisive = [MASK_RULE, model_sha256, precision, self.exact, self.bits, *self.postprocess]
+        if self.any_dicom:  # its images are other pixels, or none; the keys of runs without it stay what they were
+            decisive.append("any_dicom")
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
 
     def to_json(self) -> dict[str, Any]:

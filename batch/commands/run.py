@@ -64,6 +64,9 @@ POSITIVE = click.IntRange(min=1)
     "--checksum", is_flag=True, help="Know images by their SHA-256, not by size and time of change: reads all of them."
 )
 @click.option("--zip-encoding", metavar="NAME", help="Of names in zips that are not UTF-8: gbk, cp866 or so.")
+@click.option(
+    "--any-dicom", is_flag=True, help="Also take DICOM images that are not photographs: CT, MR, X-ray, ultrasound."
+)
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors

@@ -59,7 +59,14 @@ def set_up(
     """
     batch = 1 if settings.exact else model.batch or _batch_for(settings)
     workshop = Workshop(
-        decoder=Decoder(model.contract.size, settings.exact, settings.max_pixels, lock_folder, settings.checksum),
+        decoder=Decoder(
+            model.contract.size,
+            settings.exact,
+            settings.max_pixels,
+            lock_folder,
+            settings.checksum,
+            settings.any_dicom,
+        ),
         inference=Inference(model, device=model.device.name, exact=settings.exact),
         sink=Sink(store, model.contract.threshold, settings.bits, settings.overlays, settings.postprocess, probs),
         batch=batch,

@@ -65,9 +65,6 @@ HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b
 NAMELESS_READ = frozenset({"a zip", "gzip data", "bzip2 data", "xz data"})
 """Kinds of :func:`seglab.images.kinds.archive_kind` that are read if they are named as sources."""
 
-BARE_DICOM = re.compile(rb"[\x02\x08]\0[\x00-\x20]\0([A-Z]{2}|[\x00-\x40]\0\0\0)", re.DOTALL)
-"""How a data set of DICOM begins without the header of a file (PS3.10): a first element of group 2 or 8."""
-
 ARCHIVES = "archives in a folder; name them as sources"
 INNER_ARCHIVES = "archives inside an archive; unpack the outer one, and name them as sources"
 UNREAD_ARCHIVES = "archives of a kind that is not read; unpack them"
@@ -75,7 +72,6 @@ SPLIT_ARCHIVES = "parts of archives; join and unpack them"
 NAMELESS_ARCHIVES = "archives without their suffix; call them .zip or .tar, and name them as sources"
 COMPRESSED_PHOTOGRAPHS = "compressed files that may be photographs; unpack them"
 DOWNLOADS = "unfinished downloads or copies; finish them or remove them"
-BARE = "DICOM data sets without a file's header; export them again as DICOM files (with DICM at byte 128)"
 CLOSED = "files without a known suffix that cannot be read; check their rights"
 
 
@@ -182,8 +178,6 @@ def _reason_by_content(beginning: bytes) -> str | None:
         return _not_read(".avif" if beginning[8:11] == b"avi" else ".heic")
     if (suffix := OTHER_PICTURES.get(picture_kind(beginning) or "")) is not None:
         return _not_read(suffix)
-    if BARE_DICOM.match(beginning):
-        return BARE
     kind = archive_kind(beginning)
     if kind in NAMELESS_READ or beginning[257:262] == b"ustar":
         return NAMELESS_ARCHIVES

@@ -61,6 +61,7 @@ class Decoder:
     max_pixels: int
     lock_folder: Path | None = None
     checksum: bool = False
+    any_dicom: bool = False
 
     def __call__(self, task: Task) -> None:
         """Fill ``pixels`` and ``size``, or ``error``. Raises :class:`SourceLostError` where no image can be had."""
@@ -88,7 +89,9 @@ class Decoder:
             return self._read(data, self.max_pixels)
 
     def _read(self, data: bytes, most: int) -> Photo:
-        return read_photo(data, max_pixels=most) if self.exact else read_fitted(data, self.size, most)
+        if self.exact:
+            return read_photo(data, max_pixels=most, any_dicom=self.any_dicom)
+        return read_fitted(data, self.size, most, any_dicom=self.any_dicom)
 
 
 class Inference:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from seglab.images.bare_dicom import is_bare_dicom
+
 PICTURES = (
     (0, b"\xff\xd8\xff", "a JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "a PNG"),
@@ -22,7 +24,9 @@ PICTURES = (
     (0, b"8BPS", "a Photoshop file"),
 )
 """(offset, bytes, what it is); a BMP and a WebP have to begin as :data:`BEGINNINGS` says, too."""
-READ_PICTURES = frozenset({"a JPEG", "a PNG", "a TIFF", "a BigTIFF", "a BMP", "a WebP", "a DICOM file"})
+READ_PICTURES = frozenset(
+    {"a JPEG", "a PNG", "a TIFF", "a BigTIFF", "a BMP", "a WebP", "a DICOM file", "a bare DICOM data set"}
+)
 """Of these, what :mod:`seglab.images.reader` reads."""
 BEGINNINGS = {"a BMP": b"BM", "a WebP": b"RIFF"}
 ARCHIVES = (
@@ -62,7 +66,7 @@ def picture_kind(beginning: bytes) -> str | None:
     for offset, magic, kind in PICTURES:
         if beginning[offset : offset + len(magic)] == magic and beginning.startswith(BEGINNINGS.get(kind, b"")):
             return kind
-    return None
+    return "a bare DICOM data set" if is_bare_dicom(beginning) else None
 
 
 def archive_kind(beginning: bytes) -> str | None:

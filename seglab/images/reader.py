@@ -37,14 +37,17 @@ class Photo:
     remarks: tuple[str, ...] = ()
 
 
-def read_photo(source: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_photo(
+    source: Path | bytes, at_least: int | None = None, max_pixels: int = MAX_PIXELS, *, any_dicom: bool = False
+) -> Photo:
     """Decode an image file (or its bytes).
 
     ``at_least``: JPEGs are decoded reduced by 8, 4 or 2, the most that leaves both sides >= ``at_least``.
+    ``any_dicom``: take DICOM objects that are no photographs, too.
     Raises :class:`ImageError` for anything that is not a whole, readable image, :class:`TooLargeError` for more than
     ``max_pixels``.
     """
-    decoded = _decoded(source, Request(at_least, max_pixels))
+    decoded = _decoded(source, Request(at_least, max_pixels, any_dicom))
     pixels = decoded.pixels
     whole = np.array(pixels, np.uint8) if isinstance(pixels, Image.Image) else pixels
     return Photo(whole, decoded.size, decoded.remarks)
@@ -55,13 +58,13 @@ def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np
     return read_photo(source, max_pixels=max_pixels).pixels
 
 
-def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS) -> Photo:
+def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS, *, any_dicom: bool = False) -> Photo:
     """Decode an image and bring it to ``(size, size, 3)``: what a network of that size is trained on and fed.
 
     JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``; other images are held once, as they
     are decoded. Raises as :func:`read_photo`.
     """
-    decoded = _decoded(source, Request(OVERSAMPLING * size, max_pixels))
+    decoded = _decoded(source, Request(OVERSAMPLING * size, max_pixels, any_dicom))
     pixels = decoded.pixels
     fitted = fit_image(pixels, size) if isinstance(pixels, Image.Image) else fit(pixels, size)
     return Photo(fitted, decoded.size, decoded.remarks)
@@ -92,7 +95,7 @@ def _decoder(data: bytes) -> _Decode:
             from seglab.images.decoders import tiff
 
             return tiff.decode
-        case "a DICOM file":
+        case "a DICOM file" | "a bare DICOM data set":
             from seglab.images.decoders import dicom
 
             return dicom.decode

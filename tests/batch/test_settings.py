@@ -24,7 +24,7 @@ def test_values_that_cannot_be(wrong: dict[str, Any]) -> None:
         replace(PLAIN, **wrong)
 
 
-@pytest.mark.parametrize("change", [{"exact": True}, {"mask_bits": 1}])
+@pytest.mark.parametrize("change", [{"exact": True}, {"mask_bits": 1}, {"any_dicom": True}])
 def test_what_changes_masks_changes_the_key(change: dict[str, Any]) -> None:
     assert replace(PLAIN, **change).key(MODEL, "fp32") != PLAIN.key(MODEL, "fp32")
     assert PLAIN.key("1" * 64, "fp32") != PLAIN.key(MODEL, "fp32")

@@ -15,39 +15,11 @@ from PIL import Image
 from seglab.errors import ImageError
 from seglab.images.reader import read_fitted, read_image, read_photo
 from seglab.synth import synthesise
+from tests.support.dicom_files import RLE, dicom, jpeg
 
 pydicom = pytest.importorskip("pydicom")
-pytest.importorskip("pydicom.encaps")
 
-RAW, JPEG, RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.5"
-
-
-def dicom(pixels: NDArray[Any], syntax: str = RAW, data: bytes | None = None, **fields: Any) -> bytes:
-    """Return a VL Photographic Image of uint8 or uint16 ``(H, W, 3)`` or ``(H, W)``; ``data``: its samples, encoded."""
-    file = pydicom.Dataset()
-    file.file_meta = pydicom.dataset.FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = syntax
-    file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.77.1.4"
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    file.Rows, file.Columns = pixels.shape[:2]
-    file.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
-    file.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
-    if pixels.ndim == 3:
-        file.PlanarConfiguration = 0
-    file.BitsAllocated = file.BitsStored = 8 * pixels.dtype.itemsize
-    file.HighBit, file.PixelRepresentation = file.BitsStored - 1, 0
-    file.PixelData = pixels.tobytes() + bytes(pixels.nbytes % 2) if data is None else pydicom.encaps.encapsulate([data])
-    for name, value in fields.items():
-        setattr(file, name, value)
-    buffer = io.BytesIO()
-    file.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
-
-
-def jpeg(pixels: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-    return buffer.getvalue()
+JPEG = "1.2.840.10008.1.2.4.50"
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,5 @@
+"""Photographs in DICOM files."""
+
+from seglab.images.decoders.dicom.decode import decode
+
+__all__ = ["decode"]
