@@ -47,10 +47,10 @@ def _scaled(data: bytes, at_least: int | None) -> NDArray[np.uint8] | None:
     height, width, channels, _ = simplejpeg.decode_jpeg_header(data, strict=False)
     if channels not in CHANNELS_OF_JPEG:
         return None
-    wanted: dict[str, Any] = {"fastupsample": at_least is not None}  # a resize follows: it need not be smooth
+    wanted: dict[str, Any] = {}
     factor = next((factor for factor in DCT_FACTORS if at_least and min(height, width) >= factor * at_least), 1)
     if factor > 1:
-        wanted |= {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
+        wanted = {"min_height": -(-height // factor), "min_width": -(-width // factor), "min_factor": factor}
     try:
         pixels = simplejpeg.decode_jpeg(data, "RGB", **wanted)
     except ValueError as error:
