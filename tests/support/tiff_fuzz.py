@@ -43,7 +43,6 @@ def originals() -> list[bytes]:
         (34712, "jpeg2k"),
         (34887, "lerc"),
         (34933, "png"),
-        (34934, "jpegxr"),
         (50001, "webp"),
     ):
         encode = getattr(imagecodecs, f"{name}_encode")
