@@ -1,4 +1,4 @@
-"""Mutated TIFFs, for a child process: each is read, or refused by an :class:`ImageError`, within seconds."""
+"""Mutated TIFFs, for a child process: each is read, or refused by an :class:`ImageError`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ TAGS = (
 )  # fmt: skip
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24, 32, 64, 255, 256, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1)
 COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 34712, 34887, 34925, 34933, 34934, 50000, 50001, 50002)
-SLOWEST = 5.0
-"""Seconds for one file."""
+SLOWEST = 30.0
+"""Seconds for one file, on a machine that does much else."""
 
 
 def originals() -> list[bytes]:

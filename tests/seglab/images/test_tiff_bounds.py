@@ -1,4 +1,4 @@
-"""TIFFs that lie about themselves: refused in words, within seconds and a bounded memory."""
+"""TIFFs that lie about themselves: refused in words and within a bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import lzma
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -94,12 +93,10 @@ LIES: dict[str, tuple[list[Tag], str]] = {
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_lies_are_refused_at_once(name: str) -> None:
+def test_lies_are_refused_by_name(name: str) -> None:
     tags, message = LIES[name]
-    began = time.monotonic()
     with pytest.raises(ImageError, match=message):
         tiff.decode(written(Page(PIXELS, tags=tags)), Request())
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("without", [258, 262, 278, 279, 339, 284])
@@ -148,9 +145,7 @@ def test_a_million_pages() -> None:
         struct.pack_into("<I", data, link, len(data))
         link = len(data) + len(directory)
         data += directory + bytes(4)
-    began = time.monotonic()
     assert tiff.decode(bytes(data), Request()).remarks == ("the first of more than 1000 pages",)
-    assert time.monotonic() - began < 2
 
 
 def test_an_image_smaller_than_its_place_is_damage() -> None:
