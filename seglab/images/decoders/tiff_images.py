@@ -18,8 +18,8 @@ from seglab.images.decoders.tiff_plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
 
 Samples = NDArray[Any]
 CODECS = {
-    22610: "jpegxr", 33003: "jpeg2k", 33004: "jpeg2k", 33005: "jpeg2k", 34712: "jpeg2k", 34887: "lerc", 34927: "webp",
-    34933: "png", 34934: "jpegxr", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl",
+    33003: "jpeg2k", 33004: "jpeg2k", 33005: "jpeg2k", 34712: "jpeg2k", 34887: "lerc", 34927: "webp",
+    34933: "png", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl",
 }  # fmt: skip
 IMAGE_CODECS = JPEGS | {OLD_JPEG} | frozenset(CODECS)
 JPEG_TABLES = 347

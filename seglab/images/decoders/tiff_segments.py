@@ -28,6 +28,7 @@ OTHER_COMPRESSIONS = {
     9: "JBIG", 10: "JBIG", 99: "lossless JPEG of Leaf", 262: "Kodak", 32766: "NeXT", 32767: "Sony raw",
     32769: "packed raw", 32770: "Samsung raw", 32771: "CCITT RLE/W", 32809: "ThunderScan", 32908: "PixarFilm",
     32909: "PixarLog", 34661: "JBIG", 34676: "SGI Log", 34677: "SGI Log 24", 34713: "Nikon raw", 34715: "JBIG2",
+    22610: "JPEG XR", 34934: "JPEG XR",
     65000: "Kodak raw", 65535: "Pentax raw",
 }  # fmt: skip
 
@@ -80,6 +81,11 @@ def read_samples(page: Directory, plan: Plan) -> Samples:
         rows = min(_rows(plan, number), plan.height - top)
         columns = min(plan.columns, plan.width - left)
         samples = _segment(data, page, plan, number)
+        tall, wide, channels = samples.shape
+        if tall < rows or wide < columns or channels != plan.in_segment:
+            raise damaged(
+                f"strip or tile {number + 1} is of {wide} x {tall} x {channels}, its place {columns} x {rows}"
+            )
         whole[top : top + rows, left : left + columns, plane] = samples[:rows, :columns]
     return whole
 

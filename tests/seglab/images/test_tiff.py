@@ -105,6 +105,19 @@ def test_orientation_is_the_pages_own(orientation: int) -> None:
     assert found.size == (image.height, image.width)
 
 
+def test_lzw_of_the_first_kind() -> None:
+    """Codes from the low bit on, as before TIFF 5: worked by hand, with the table cleared before codes grow."""
+
+    def encode(part: NDArray[Any]) -> bytes:
+        raw = part.tobytes()
+        codes = [code for at in range(0, len(raw), 200) for code in (256, *raw[at : at + 200])]
+        bits = sum(code << 9 * place for place, code in enumerate([*codes, 257]))
+        return bits.to_bytes(-(-9 * (len(codes) + 1) // 8), "little")
+
+    small = photo()[:20, :30]
+    assert np.array_equal(np.asarray(decoded(Page(small, compression=5, encode=encode)).pixels), small)
+
+
 @pytest.mark.parametrize("photometric", [0, 1])
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
 def test_fax(compression: str, photometric: int) -> None:
@@ -157,7 +170,7 @@ def test_jpeg_that_is_called_rgb_stays_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("compression", "encoder"),
-    [(34887, "lerc"), (34933, "png"), (34934, "jpegxr"), (50001, "webp"), (50002, "jpegxl"), (34712, "jpeg2k")],
+    [(34887, "lerc"), (34933, "png"), (50001, "webp"), (50002, "jpegxl"), (34712, "jpeg2k")],
 )
 def test_images_in_strips_and_tiles(compression: int, encoder: str) -> None:
     options = {"webp": {"lossless": True}, "jpegxl": {"lossless": True}, "jpeg2k": {"reversible": True}}

