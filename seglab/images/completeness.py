@@ -4,7 +4,7 @@ Decoders take zeros for pixels (BMP, raw TIFF, raw DICOM) or for code (WebP, LZW
 end are genuine, and their files end in zeros as well; so a file is refused only by what no whole file has:
 
 - raw rows that break off sharply inside a row, which follows the row before it up to there, and then nothing but zeros;
-- compressed TIFF strips that end in many zeros, PNGs without their end;
+- compressed TIFF strips that end in many zeros;
 - WebPs whose last zeros the decoder does not need (a black image's it needs, to the last).
 
 What breaks off exactly between two rows, or where the image is black, cannot be told from a black border.
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from seglab.errors import ImageError
 
@@ -39,7 +39,6 @@ MOST_ELSEWHERE = 0.1
 """Of the samples that are lost behind the break, so many may be lost elsewhere: before it, and in the row before."""
 ROWS = 2
 """Whole rows of zeros behind the break."""
-PNG_END = b"IEND\xaeB`\x82"
 IMAGE_CHUNKS = (b"VP8 ", b"VP8L")
 BITS_PER_SAMPLE = 258
 STRIP_OFFSETS, STRIP_BYTES = 273, 279
@@ -61,14 +60,9 @@ def require_complete(header: ImageFile.ImageFile, data: bytes) -> None:
     if data[-LEAST:].count(0) < LEAST:
         return
     match header.format:
-        case "WEBP":
-            _require_whole_webp(data)
-        case "PNG":
-            if not data.rstrip(b"\0").endswith(PNG_END):
-                raise _incomplete(data)
         case "TIFF" if header.tile and header.tile[0][0] != "raw":
             _require_strips(header, data)
-        case "BMP" | "TIFF":
+        case "TIFF":
             for rows in _raw_rows(header):
                 require_rows(data, rows)
 
@@ -129,7 +123,10 @@ def _require_strips(header: ImageFile.ImageFile, data: bytes) -> None:
             raise _incomplete(data)
 
 
-def _require_whole_webp(data: bytes) -> None:
+def require_whole_webp(data: bytes) -> None:
+    """Raise :class:`ImageError` for a WebP whose end is not written yet."""
+    if data[-LEAST:].count(0) < LEAST:
+        return
     chunk = None
     whole = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
     at = 12
@@ -148,8 +145,10 @@ def _is_decoded_without_end(name: bytes, content: bytes) -> bool:
     """Are the last zeros of an image not needed to decode it?"""
     content = content[: (len(content) - SUPERFLUOUS) // 2 * 2]
     shorter = struct.pack("<4sI4s4sI", b"RIFF", 12 + len(content), b"WEBP", name, len(content)) + content
+    from PIL import WebPImagePlugin
+
     try:
-        with Image.open(io.BytesIO(shorter)) as image:
+        with WebPImagePlugin.WebPImageFile(io.BytesIO(shorter)) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, EOFError):
         return False
