@@ -5,6 +5,7 @@ end are genuine, and their files end in zeros as well; so a file is refused only
 
 - raw rows that break off sharply inside a row, which follows the row before it up to there, and then nothing but zeros;
 - compressed TIFF strips that end in many zeros;
+- AVIF, HEIC and JPEG 2000 files that end in many zeros, for their codes do not;
 - WebPs whose last zeros the decoder does not need (a black image's it needs, to the last).
 
 What breaks off exactly between two rows, or where the image is black, cannot be told from a black border.
@@ -65,6 +66,14 @@ def require_complete(header: ImageFile.ImageFile, data: bytes) -> None:
         case "TIFF":
             for rows in _raw_rows(header):
                 require_rows(data, rows)
+
+
+def require_end(data: bytes, marker: bytes = b"") -> None:
+    """Raise :class:`ImageError` for a file that ends in zeros, of a kind whose data do not: unless ``marker``, with
+    which such data end, stands before them.
+    """
+    if data[-LEAST:].count(0) >= LEAST and not (marker and data.rstrip(b"\0").endswith(marker)):
+        raise _incomplete(data)
 
 
 def require_rows(data: bytes, rows: RawRows) -> None:

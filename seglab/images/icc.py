@@ -112,6 +112,8 @@ def _profile(tags: dict[bytes, bytes]) -> bytes:
     for key, content in tags.items():
         table += key + struct.pack(">II", start + len(body), len(content))
         body += content + bytes(-len(content) % 4)
-    header = struct.pack(">I4sI4s4s4s12x4s", start + len(body), bytes(4), 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = struct.pack(
+        ">I4sI4s4s4s12x4s", start + len(body), bytes(4), 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"acsp"
+    )
     header = header.ljust(68, b"\0") + _fixed(*D50.tolist())
     return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + table + body

@@ -156,9 +156,7 @@ def document_kind(beginning: bytes) -> str | None:
 
 def kind_of(beginning: bytes) -> str | None:
     """Return what begins like this, of all kinds."""
-    return (
-        picture_kind(beginning) or graphics_kind(beginning) or archive_kind(beginning) or document_kind(beginning)
-    )
+    return picture_kind(beginning) or graphics_kind(beginning) or archive_kind(beginning) or document_kind(beginning)
 
 
 def _media_kind(beginning: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Why a file is refused, in one sentence: what it is instead of a photograph, and what to do; or how its decoder failed.
+"""Why a file is refused: what it is instead of a photograph, or how its decoder failed; and what to do.
 
 Errors of decoders are mapped here, once.
 """
@@ -6,6 +6,8 @@ Errors of decoders are mapped here, once.
 from __future__ import annotations
 
 import re
+
+from PIL import UnidentifiedImageError
 
 from seglab.errors import ImageError, printable
 from seglab.images.kinds import archive_kind, document_kind, graphics_kind, picture_kind
@@ -61,6 +63,11 @@ def failed(data: bytes, error: Exception) -> ImageError:
         return ImageError(
             f"There is not enough memory to decode this image ({kind}, {len(data)} bytes). Use fewer processes, or "
             "save a smaller copy."
+        )
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(
+            f"Damaged image: {len(data)} bytes that begin as {kind} and do not go on as one. Expected a whole file; "
+            "its copy or download may be incomplete: get it again."
         )
     words = printable(" ".join(str(error).split()))[:LONGEST].rstrip(".")
     said = words or type(error).__name__

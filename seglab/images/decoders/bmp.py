@@ -99,7 +99,7 @@ def _read(data: bytes) -> Bitmap:
     else:
         offset = end + count * entry
     palette = np.frombuffer(data[end : end + count * entry], np.uint8)
-    palette = palette[: len(palette) // entry * entry].reshape(-1, entry)[: 2**min(bits, 8), 2::-1]  # (N, 3)
+    palette = palette[: len(palette) // entry * entry].reshape(-1, entry)[: 2 ** min(bits, 8), 2::-1]  # (N, 3)
     if width <= 0 or height == 0:
         raise _damaged(f"its header gives {width} x {height} pixels")
     profile, remarks = _profile(data, start, header) if size == 124 else (None, ())
@@ -145,7 +145,9 @@ def _image(bitmap: Bitmap, data: bytes) -> Image.Image:
         mode = "BGR" if bitmap.bits == 24 else "BGRX"
         size, direction = (bitmap.width, bitmap.height), 1 if bitmap.is_top_down else -1
         whole_rows = bytes(view).ljust(bitmap.stride * bitmap.height, b"\0")
-        return Image.frombytes("RGB", size, whole_rows[: bitmap.stride * bitmap.height], "raw", mode, bitmap.stride, direction)
+        return Image.frombytes(
+            "RGB", size, whole_rows[: bitmap.stride * bitmap.height], "raw", mode, bitmap.stride, direction
+        )
     return _upright(_unpacked(bitmap, view), bitmap)
 
 
@@ -197,7 +199,8 @@ def _field(values: NDArray[np.uint16] | NDArray[np.uint32], mask: int) -> NDArra
     depth = highest.bit_length()
     if depth > 8:
         return np.asarray(samples >> (depth - 8), np.uint8)
-    return (np.arange(highest + 1) * 255 // highest).astype(np.uint8)[samples]
+    spread = (np.arange(highest + 1) * 255 // highest).astype(np.uint8)
+    return np.asarray(spread[samples])
 
 
 def _upright(pixels: NDArray[np.uint8], bitmap: Bitmap) -> Image.Image:

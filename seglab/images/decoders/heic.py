@@ -10,10 +10,13 @@ import io
 
 from seglab.errors import ImageError
 from seglab.images.colour import coded_profile, to_srgb
+from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.png import seen_through
 
-INSTALL = 'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install it: pip install "seglab[heic]".'
+INSTALL = (
+    'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install: pip install "seglab[heic]".'
+)
 
 
 def decode(data: bytes, request: Request) -> Decoded:
@@ -22,6 +25,7 @@ def decode(data: bytes, request: Request) -> Decoded:
         import pillow_heif
     except ImportError as error:
         raise ImageError(INSTALL) from error
+    require_end(data)
     file = pillow_heif.open_heif(io.BytesIO(data))
     request.require_size(*file.size)
     profile, remark = _profile(file.info)

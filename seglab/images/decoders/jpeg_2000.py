@@ -15,6 +15,7 @@ from PIL import Image
 
 from seglab.errors import ImageError
 from seglab.images.colour import deep_to_srgb, to_srgb
+from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import boxes
 from seglab.images.decoders.png import NOTHING_SEEN, seen_through
@@ -22,6 +23,7 @@ from seglab.images.samples import from_sixteen, to_bytes
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 """SOC and SIZ, which every codestream begins with."""
+END_OF_CODESTREAM = b"\xff\xd9"
 COMPONENTS = 4
 MADE_OF_SAMPLES = frozenset({12, 18})
 """Colour spaces (enumerated) of which RGB has to be made: CMYK and YCC."""
@@ -41,6 +43,7 @@ def decode(data: bytes, request: Request) -> Decoded:
     """Decode a JPEG 2000."""
     stream = _codestream(data)
     request.require_size(stream.width, stream.height)
+    require_end(data, END_OF_CODESTREAM)
     colours = [] if data.startswith(CODESTREAM) else [bytes(found) for name, found in boxes(data) if name == b"colr"]
     profile = next((said[3:] for said in colours if said[:1] in (b"\2", b"\3")), None)
     space = next((int.from_bytes(said[3:7], "big") for said in colours if said[:1] == b"\1"), None)
