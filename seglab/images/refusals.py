@@ -31,8 +31,8 @@ ADVICE = {
     "a Git LFS pointer": "Get the image itself with: git lfs pull.",
     "what macOS keeps beside a file (AppleDouble)": "Remove it; the image is beside it.",
 }
-DOUBTFUL = 0.05
-"""Share of bytes that are no text in what is called text."""
+DOUBTFUL = 0.3
+"""Share of letters beyond ASCII in what is called text though it is no UTF-8."""
 BEGINNING = 512
 SHOWN = 12
 LONGEST = 200

@@ -47,7 +47,7 @@ def decode_gif(data: bytes, request: Request) -> Decoded:
 
     with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
         remark = None if not image.tile or image.tile[0][1] == (0, 0, *image.size) else PART
-        return _decoded(image, request, count_frames(data), image.info.get("icc_profile"), remark)
+        return _decoded(image, request, count_frames(data), None, remark)
 
 
 def decode_avif(data: bytes, request: Request) -> Decoded:
