@@ -27,6 +27,8 @@ OS2 = (16, 64)
 RAW, RLE8, RLE4, BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = range(7)
 MASKS = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
 """Red, green and blue where the file says none."""
+RAW_MODES = {1: ("P", "P;1"), 2: ("P", "P;2"), 4: ("P", "P;4"), 8: ("P", "P"), 24: ("RGB", "BGR"), 32: ("RGB", "BGRX")}
+"""Pillow's, by the bits of a pixel."""
 ROWS_AT_A_TIME = 256
 EMBEDDED, LINKED = b"DEBM", b"KNIL"
 """Colour space types of version 5: a profile in the file, or in another one."""
@@ -141,30 +143,28 @@ def _image(bitmap: Bitmap, data: bytes) -> Image.Image:
         raise _damaged(f"it ends after {len(data)} bytes; its pixels need {least}")
     require_rows(data, RawRows(bitmap.offset, bitmap.stride))
     view = memoryview(data)[bitmap.offset :]
-    if bitmap.bits == 24 or (bitmap.bits == 32 and bitmap.masks == MASKS[32]):
-        mode = "BGR" if bitmap.bits == 24 else "BGRX"
-        size, direction = (bitmap.width, bitmap.height), 1 if bitmap.is_top_down else -1
-        whole_rows = bytes(view).ljust(bitmap.stride * bitmap.height, b"\0")
-        return Image.frombytes(
-            "RGB", size, whole_rows[: bitmap.stride * bitmap.height], "raw", mode, bitmap.stride, direction
-        )
-    return _upright(_unpacked(bitmap, view), bitmap)
+    if bitmap.bits in (16, 32) and bitmap.masks != MASKS[32]:
+        return _upright(_unpacked(bitmap, view), bitmap)
+    size, direction = (bitmap.width, bitmap.height), 1 if bitmap.is_top_down else -1
+    content = bytes(view[: bitmap.stride * bitmap.height]).ljust(bitmap.stride * bitmap.height, b"\0")
+    mode, raw = RAW_MODES[bitmap.bits]
+    image = Image.frombytes(mode, size, content, "raw", raw, bitmap.stride, direction)
+    if mode == "P":
+        image.putpalette(_full_palette(bitmap).tobytes())
+    return image
 
 
 def _unpacked(bitmap: Bitmap, view: memoryview) -> NDArray[np.uint8]:
-    """Return uint8 ``(H, W, 3)``, rows as they are stored; a few rows at a time, for values of 32 bits take room."""
+    """Return uint8 ``(H, W, 3)`` of bit fields, rows as they are stored; a few rows at a time, for values of 32 bits
+    take room.
+    """
     pixels = np.empty((bitmap.height, bitmap.width, 3), np.uint8)
-    palette = _full_palette(bitmap)
     for row in range(0, bitmap.height, ROWS_AT_A_TIME):
         count = min(ROWS_AT_A_TIME, bitmap.height - row)
         block = bytes(view[row * bitmap.stride : (row + count) * bitmap.stride]).ljust(count * bitmap.stride, b"\0")
-        rows = np.frombuffer(block, np.uint8).reshape(count, bitmap.stride)
-        if bitmap.bits <= 8:
-            pixels[row : row + count] = palette[_indices(rows, bitmap.bits)[:, : bitmap.width]]
-        else:
-            values = rows.view("<u2" if bitmap.bits == 16 else "<u4")[:, : bitmap.width]
-            for channel, mask in enumerate(bitmap.masks):
-                pixels[row : row + count, :, channel] = _field(values, mask)
+        rows = np.frombuffer(block, "<u2" if bitmap.bits == 16 else "<u4").reshape(count, -1)[:, : bitmap.width]
+        for channel, mask in enumerate(bitmap.masks):
+            pixels[row : row + count, :, channel] = _field(rows, mask)
     return pixels
 
 
@@ -177,14 +177,6 @@ def _full_palette(bitmap: Bitmap) -> NDArray[np.uint8]:
     else:
         full[: len(bitmap.palette)] = bitmap.palette
     return full
-
-
-def _indices(rows: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
-    """Return the palette indices in packed rows, ``(H, stride * 8 / bits)``, the highest bits first."""
-    if bits == 8:
-        return rows
-    shifts = np.arange(8 - bits, -1, -bits, dtype=np.uint8)
-    return ((rows[:, :, None] >> shifts) & np.uint8(2**bits - 1)).reshape(len(rows), -1)
 
 
 def _field(values: NDArray[np.uint16] | NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from seglab.images.completeness import LEAST, require_end
+
 DEEPEST = 6
 MOST_BOXES = 10_000
 CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
@@ -36,6 +38,15 @@ def _boxes(content: memoryview, depth: int, left: list[int]) -> Iterator[tuple[b
         if name in CONTAINERS:
             yield from _boxes(inside[CONTAINERS[name] :], depth + 1, left)
         at = end
+
+
+def require_whole_media(data: bytes) -> None:
+    """Raise :class:`ImageError` for an AVIF or HEIC whose data end in zeros, which their codes do not do; zeros behind
+    them are no matter.
+    """
+    ends = [bytes(content[-LEAST:]) for name, content in boxes(data) if name == b"mdat"]
+    if not ends or not ends[-1].strip(b"\0"):
+        require_end(data)
 
 
 def coded_colours(data: bytes) -> tuple[int, int] | None:

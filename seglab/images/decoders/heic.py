@@ -10,8 +10,8 @@ import io
 
 from seglab.errors import ImageError
 from seglab.images.colour import coded_profile, to_srgb
-from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
+from seglab.images.decoders.boxes import require_whole_media
 from seglab.images.decoders.png import seen_through
 
 INSTALL = (
@@ -25,7 +25,7 @@ def decode(data: bytes, request: Request) -> Decoded:
         import pillow_heif
     except ImportError as error:
         raise ImageError(INSTALL) from error
-    require_end(data)
+    require_whole_media(data)
     file = pillow_heif.open_heif(io.BytesIO(data))
     request.require_size(*file.size)
     profile, remark = _profile(file.info)

@@ -14,9 +14,9 @@ from PIL import Image, ImageFile
 
 from seglab.errors import ImageError
 from seglab.images.colour import coded_profile, to_srgb
-from seglab.images.completeness import require_end, require_whole_webp
+from seglab.images.completeness import require_whole_webp
 from seglab.images.decoders.base import Decoded, Request, whole
-from seglab.images.decoders.boxes import coded_colours
+from seglab.images.decoders.boxes import coded_colours, require_whole_media
 from seglab.images.decoders.gif_blocks import count_frames
 from seglab.images.decoders.png import seen_through
 from seglab.images.orientation import orientation_of, upright_image
@@ -54,7 +54,7 @@ def decode_avif(data: bytes, request: Request) -> Decoded:
     """Decode an AVIF, turned as the file says."""
     from PIL import AvifImagePlugin
 
-    require_end(data)
+    require_whole_media(data)
     with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
         profile, remark = image.info.get("icc_profile"), None
         if not profile and (code := coded_colours(data)) is not None:

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
+from zlib_ng import zlib_ng
 
 from seglab.errors import ImageError
 from seglab.images.colour import LARGEST_PROFILE, UNUSABLE, coded_profile, deep_to_srgb, space_profile, to_srgb
@@ -23,6 +24,8 @@ GAMMA_TOLERANCE = 0.05
 """Gammas this near to sRGB's (as a ratio) mean sRGB's curve, as libpng has it."""
 SAME_POINT = 0.002
 """Chromaticities this near to sRGB's are sRGB's."""
+PART = 1 << 20
+"""Bytes that are unpacked at a time to be checked."""
 GAMMAS = (0.05, 20.0)
 NO_SENSE = "its {} chunk makes no sense and was ignored"
 
@@ -59,6 +62,7 @@ def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tup
     """Decode 16 bits to uint8 ``(H, W, 3)``."""
     import imagecodecs
 
+    _require_sum(chunks)
     try:
         samples = np.asarray(imagecodecs.png_decode(chunks.essential()), np.uint16)
     except imagecodecs.PngError as error:
@@ -79,6 +83,24 @@ def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tup
     pixels = to_bytes(samples, bits)
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # (H, W, 3)
     return np.ascontiguousarray(colours), (*remarks, *said)
+
+
+def _require_sum(chunks: Chunks) -> None:
+    """Raise :class:`ImageError` where pixels do not fit their check sum: libpng only writes a line about that to the
+    terminal.
+    """
+    unpacking = zlib_ng.decompressobj()
+    left = (8 * chunks.header.width + 8) * chunks.header.height * 2
+    try:
+        for part in chunks.pixels:
+            given: bytes | memoryview = part
+            while given and left > 0 and not unpacking.eof:
+                left -= len(unpacking.decompress(given, PART))
+                given = unpacking.unconsumed_tail
+    except zlib_ng.error as error:  # type: ignore[misc]  # its stub gives no class
+        raise ImageError(f"Damaged image: a PNG, and {error}. {AGAIN}") from error
+    if not unpacking.eof and left > 0:
+        raise ImageError(f"Damaged image: a PNG, and its pixels break off. {AGAIN}")
 
 
 def _range(samples: NDArray[np.uint16], significant: bytes | None) -> tuple[int, tuple[str, ...]]:

@@ -170,6 +170,13 @@ def test_a_copy_under_way_or_cut_off_is_refused(name: str) -> None:
                 read_photo(broken)
 
 
+@pytest.mark.parametrize("name", ["JPEG2000", "AVIF", "GIF", "WEBP", "BMP", "PNG", "HEIC"])
+def test_zeros_behind_a_whole_file_do_no_harm(name: str) -> None:
+    data = heic() if name == "HEIC" else encoded(name)
+    padding = box(b"free", bytes(500)) if name in ("HEIC", "AVIF") else bytes(512)
+    assert np.array_equal(read_photo(data + padding).pixels, read_photo(data).pixels)
+
+
 @pytest.mark.parametrize("name", ["JPEG2000", "AVIF", "GIF", "WEBP", "BMP", "PNG"])
 def test_images_above_the_limit_are_not_decoded(name: str) -> None:
     with pytest.raises(TooLargeError):

@@ -215,6 +215,17 @@ def test_a_png_that_is_cut_off_anywhere_is_damaged_and_bytes_behind_it_are_not()
     assert np.array_equal(read_photo(data + b"more").pixels[..., 0], RAMP)
 
 
+@pytest.mark.parametrize("depth", [8, 16])
+def test_pixels_that_do_not_fit_their_sum_are_damaged(depth: int, capfd: pytest.CaptureFixture[str]) -> None:
+    data = written(samples_of(depth, 2), depth, 2)
+    end = data.index(b"IEND") - 8
+    start = data.rindex(b"IDAT") + 4
+    spoiled = data[start : end - 1] + bytes([data[end - 1] ^ 1])
+    with pytest.raises(ImageError, match="Damaged image: a PNG"):
+        read_photo(data[: start - 8] + chunk(b"IDAT", spoiled) + data[end + 4 :])
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ((b"\r\n\x1a\n", b"\n\x1a\n"), "transfer in text mode"), ((b"IDAT", b"JDAT"), "check sum|no pixels|chunk JDAT"),
 ])  # fmt: skip
