@@ -18,8 +18,12 @@ CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Yield (type, content) of all boxes, those in :data:`CONTAINERS`, too, as far as they are whole."""
-    left = [MOST_BOXES]
-    yield from _boxes(memoryview(data), 0, left)
+    yield from _boxes(memoryview(data), 0, [MOST_BOXES])
+
+
+def outer_boxes(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield (type, content) of the boxes that are in no other one, as far as they are whole."""
+    yield from _boxes(memoryview(data), DEEPEST - 1, [MOST_BOXES])
 
 
 def _boxes(content: memoryview, depth: int, left: list[int]) -> Iterator[tuple[bytes, memoryview]]:
@@ -44,7 +48,7 @@ def require_whole_media(data: bytes) -> None:
     """Raise :class:`ImageError` for an AVIF or HEIC whose data end in zeros, which their codes do not do; zeros behind
     them are no matter.
     """
-    ends = [bytes(content[-LEAST:]) for name, content in boxes(data) if name == b"mdat"]
+    ends = [bytes(content[-LEAST:]) for name, content in outer_boxes(data) if name == b"mdat"]
     if not ends or not ends[-1].strip(b"\0"):
         require_end(data)
 

@@ -17,7 +17,7 @@ from seglab.errors import ImageError
 from seglab.images.colour import deep_to_srgb, to_srgb
 from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
-from seglab.images.decoders.boxes import boxes
+from seglab.images.decoders.boxes import boxes, outer_boxes
 from seglab.images.decoders.png import NOTHING_SEEN, seen_through
 from seglab.images.samples import from_sixteen, to_bytes
 
@@ -25,6 +25,8 @@ CODESTREAM = b"\xff\x4f\xff\x51"
 """SOC and SIZ, which every codestream begins with."""
 END_OF_CODESTREAM = b"\xff\xd9"
 COMPONENTS = 4
+MOST_OF_SIZ = 42 + 3 * COMPONENTS
+"""Bytes that hold the size and the components, and are there in every file."""
 MADE_OF_SAMPLES = frozenset({12, 18})
 """Colour spaces (enumerated) of which RGB has to be made: CMYK and YCC."""
 
@@ -95,23 +97,27 @@ def _by_pillow(data: bytes, stream: Codestream, request: Request, profile: bytes
 
 
 def _codestream(data: bytes) -> Codestream:
-    start = data.find(CODESTREAM)
-    if start < 0 or len(data) < start + 42:
+    whole_stream = memoryview(data)
+    if not data.startswith(CODESTREAM):
+        inside = (content for name, content in outer_boxes(data) if name == b"jp2c")
+        whole_stream = next(inside, whole_stream[:0])
+    siz = bytes(whole_stream[:MOST_OF_SIZ])
+    if not siz.startswith(CODESTREAM) or len(siz) < MOST_OF_SIZ:
         raise ImageError(
             f"Damaged image: {len(data)} bytes that begin as a JPEG 2000 and hold no image. Expected a whole file; "
             "copy it again from where it came."
         )
-    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
-    count = struct.unpack_from(">H", data, start + 40)[0]
+    right, bottom, left, top = struct.unpack_from(">4I", siz, 8)
+    count = struct.unpack_from(">H", siz, 40)[0]
     if not 1 <= count <= COMPONENTS:
         raise ImageError(
             f"A JPEG 2000 of a kind that cannot be read ({count} components); expected 1 to {COMPONENTS}. Save it as "
             "JPEG or PNG."
         )
-    parts = [data[at : at + 3] for at in range(start + 42, start + 42 + 3 * count, 3)]
-    bits = tuple((part[0] & 0x7F) + 1 for part in parts if part)
+    parts = [siz[at : at + 3] for at in range(42, 42 + 3 * count, 3)]
+    bits = tuple((part[0] & 0x7F) + 1 for part in parts)
     is_plain = len(set(parts)) == 1 and parts[0][1:] == b"\1\1" and not parts[0][0] & 0x80
-    if max(bits, default=0) > 16:
+    if max(bits) > 16:
         raise ImageError(
             f"A JPEG 2000 of a kind that cannot be read ({max(bits)} bits a sample); expected 1 to 16. Save it as "
             "JPEG or PNG."
