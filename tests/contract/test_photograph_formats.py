@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from seglab.synth import synthesise
 from tests.contract.test_folders import Run, run
+from tests.support.archive import spot
 
 __all__ = ["run"]
 
@@ -26,7 +26,7 @@ FORMATS = {
 
 def content(format: str, seed: int = 1, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(synthesise(48, 64, seed=seed).image).save(buffer, format, **options)
+    Image.fromarray(spot(48, 64, (20, 10, 30 + seed, 40))).save(buffer, format, **options)
     return buffer.getvalue()
 
 
