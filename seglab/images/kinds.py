@@ -83,6 +83,7 @@ GRAPHICS = (
     (b"\x5c\x01\0\0", "a NIfTI volume"),
 )
 """Pictures and videos that are never decoded."""
+TARGA = re.compile(rb"\0\0[\2\3\x0a\x0b]\0{5}", re.DOTALL)
 ANYMAP = re.compile(rb"P[1-7fF]\s+[\d#W]")
 PAINTBRUSH = re.compile(rb"\n[\0-\5][\0\1][\1\2\4\10]", re.DOTALL)
 ARCHIVES = (
@@ -133,6 +134,8 @@ def graphics_kind(beginning: bytes) -> str | None:
     """Return which picture or video that is never decoded begins like this."""
     if ANYMAP.match(beginning):
         return "a portable anymap (PBM, PGM, PPM)"
+    if TARGA.match(beginning):
+        return "a Targa image (TGA)"
     if PAINTBRUSH.match(beginning):
         return "a Paintbrush image (PCX)"
     if beginning.startswith(b"RIFF") and beginning[8:12] in (b"AVI ", b"WAVE"):

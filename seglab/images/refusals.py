@@ -6,6 +6,7 @@ Errors of decoders are mapped here, once.
 from __future__ import annotations
 
 import re
+import struct
 
 from PIL import UnidentifiedImageError
 
@@ -14,6 +15,7 @@ from seglab.images.kinds import archive_kind, document_kind, graphics_kind, pict
 
 READ = "expected JPEG, PNG, TIFF, BMP, WebP, GIF, AVIF, HEIC, JPEG 2000 or DICOM"
 SAVE = "Save it as JPEG or PNG."
+FRAME = "Save the frame that is meant as JPEG or PNG."
 UNSUPPORTED = re.compile(
     r"unsupported|not supported|unrecogni[sz]ed|unknown|cannot handle|unable to determine|not implemented|no decoder",
     re.IGNORECASE,
@@ -24,7 +26,6 @@ ADVICE = {
     "a JPEG XR": SAVE,
     "a Photoshop file": SAVE,
     "a raw file of a camera": "Develop it, and save it as JPEG or TIFF.",
-    "a video": "Save the frame that is meant as JPEG or PNG.",
     "a PDF": "Save its pages as JPEG or PNG.",
     "a web page or XML": "It may be a server's answer instead of the image: download it again.",
     "JSON": "It may be a server's answer instead of the image: download it again.",
@@ -33,6 +34,9 @@ ADVICE = {
 }
 DOUBTFUL = 0.3
 """Share of letters beyond ASCII in what is called text though it is no UTF-8."""
+LOOKUPS = (struct.error, IndexError, KeyError, EOFError)
+BREAKS_OFF = "its structure breaks off or makes no sense"
+"""What decoders mean by errors of lookups, whose words tell a user nothing."""
 BEGINNING = 512
 SHOWN = 12
 LONGEST = 200
@@ -44,7 +48,8 @@ def unknown(data: bytes) -> ImageError:
     beginning = data[:BEGINNING]
     what = picture_kind(beginning) or graphics_kind(beginning)
     if what is not None:
-        return ImageError(f"Not an image of a kind that is read ({what}); {READ}. {ADVICE.get(what, SAVE)}")
+        advice = FRAME if "video" in what else ADVICE.get(what, SAVE)
+        return ImageError(f"Not an image of a kind that is read ({what}); {READ}. {advice}")
     if not data.strip(b"\0"):
         return ImageError(
             f"Not an image (all {len(data)} bytes are zeros); {READ}. Its copy or recovery failed: get it again."
@@ -70,7 +75,7 @@ def failed(data: bytes, error: Exception) -> ImageError:
             "its copy or download may be incomplete: get it again."
         )
     words = printable(" ".join(str(error).split()))[:LONGEST].rstrip(".")
-    said = words or type(error).__name__
+    said = BREAKS_OFF if isinstance(error, LOOKUPS) else words or type(error).__name__
     if UNSUPPORTED.search(said):
         return ImageError(
             f"{kind[0].upper()}{kind[1:]} of a kind that cannot be read ({said}); expected an ordinary one. {SAVE}"
@@ -80,6 +85,8 @@ def failed(data: bytes, error: Exception) -> ImageError:
 
 def _is_text(beginning: bytes) -> bool:
     """Are (nearly) all bytes letters of a text, in UTF-8 or in an older code?"""
+    if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
     odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in beginning)
     return odd == 0 and (_is_utf8(beginning) or sum(byte > 126 for byte in beginning) <= DOUBTFUL * len(beginning))
 

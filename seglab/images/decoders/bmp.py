@@ -134,7 +134,7 @@ def _profile(data: bytes, start: int, header: bytes) -> tuple[bytes | None, tupl
 
 def _image(bitmap: Bitmap, data: bytes) -> Image.Image:
     if bitmap.compression in (RLE8, RLE4):
-        pixels = unpack_runs(memoryview(data)[bitmap.offset :], bitmap.width, bitmap.height, bitmap.bits)
+        pixels = unpack_runs(data[bitmap.offset :], bitmap.width, bitmap.height, bitmap.bits)
         if bitmap.bits == 24:
             return _upright(np.ascontiguousarray(pixels[..., ::-1]), bitmap)
         return _upright(_full_palette(bitmap)[pixels[..., 0]], bitmap)

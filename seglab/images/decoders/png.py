@@ -9,12 +9,12 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
-from zlib_ng import zlib_ng
 
 from seglab.errors import ImageError
 from seglab.images.colour import LARGEST_PROFILE, UNUSABLE, coded_profile, deep_to_srgb, space_profile, to_srgb
 from seglab.images.decoders.base import Decoded, Request, whole
-from seglab.images.decoders.png_chunks import AGAIN, Chunks, read_chunks, read_header
+from seglab.images.decoders.png_chunks import Chunks, read_chunks, read_header
+from seglab.images.decoders.png_deep import deep_samples
 from seglab.images.icc import ColourSpace
 from seglab.images.orientation import UPRIGHT, orientation_of, upright, upright_image
 from seglab.images.samples import from_sixteen, to_bytes
@@ -24,8 +24,6 @@ GAMMA_TOLERANCE = 0.05
 """Gammas this near to sRGB's (as a ratio) mean sRGB's curve, as libpng has it."""
 SAME_POINT = 0.002
 """Chromaticities this near to sRGB's are sRGB's."""
-PART = 1 << 20
-"""Bytes that are unpacked at a time to be checked."""
 GAMMAS = (0.05, 20.0)
 NO_SENSE = "its {} chunk makes no sense and was ignored"
 
@@ -60,18 +58,12 @@ NOTHING_SEEN = "every pixel is transparent; read by the colours below"
 
 def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Decode 16 bits to uint8 ``(H, W, 3)``."""
-    import imagecodecs
-
-    _require_sum(chunks)
-    try:
-        samples = np.asarray(imagecodecs.png_decode(chunks.essential()), np.uint16)
-    except imagecodecs.PngError as error:
-        raise ImageError(f"Damaged image: a PNG, and {error}. {AGAIN}") from error
+    samples = deep_samples(chunks)
     remarks: tuple[str, ...] = ()
-    if samples.ndim == 3 and samples.shape[2] in (2, 4):
+    if samples.shape[2] in (2, 4):
         remarks = () if samples[..., -1].any() else (NOTHING_SEEN,)
         samples = samples[..., :-1]  # (H, W, 1 or 3)
-    if samples.ndim == 3 and samples.shape[2] == 1:
+    if samples.shape[2] == 1:
         samples = samples[..., 0]  # (H, W)
     bits, said = _range(samples, chunks.said.get(b"sBIT"))
     if profile is not None:
@@ -83,24 +75,6 @@ def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tup
     pixels = to_bytes(samples, bits)
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # (H, W, 3)
     return np.ascontiguousarray(colours), (*remarks, *said)
-
-
-def _require_sum(chunks: Chunks) -> None:
-    """Raise :class:`ImageError` where pixels do not fit their check sum: libpng only writes a line about that to the
-    terminal.
-    """
-    unpacking = zlib_ng.decompressobj()
-    left = (8 * chunks.header.width + 8) * chunks.header.height * 2
-    try:
-        for part in chunks.pixels:
-            given: bytes | memoryview = part
-            while given and left > 0 and not unpacking.eof:
-                left -= len(unpacking.decompress(given, PART))
-                given = unpacking.unconsumed_tail
-    except zlib_ng.error as error:  # type: ignore[misc]  # its stub gives no class
-        raise ImageError(f"Damaged image: a PNG, and {error}. {AGAIN}") from error
-    if not unpacking.eof and left > 0:
-        raise ImageError(f"Damaged image: a PNG, and its pixels break off. {AGAIN}")
 
 
 def _range(samples: NDArray[np.uint16], significant: bytes | None) -> tuple[int, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from seglab.errors import ImageError
@@ -16,6 +17,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_CHUNKS = 1_000_000
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bits a sample by colour type: grey, RGB, palette, grey with alpha, RGBA."""
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 SAID = frozenset({b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"acTL", b"fcTL", b"tRNS"})
 """Chunks that change what a pixel means; of the others nothing is needed, and their check sums do not count."""
@@ -32,6 +34,16 @@ class Header:
     colour_type: int
     content: bytes
 
+    @property
+    def is_interlaced(self) -> bool:
+        """Are pixels stored in passes?"""
+        return self.content[12] == 1
+
+    def of_size(self, width: int, height: int) -> Header:
+        """Return the header of an image of the same kind, of another size and not interlaced."""
+        content = struct.pack(">II", width, height) + self.content[8:12] + b"\0"
+        return Header(width, height, self.depth, self.colour_type, content)
+
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
@@ -47,12 +59,17 @@ class Chunks:
 
     def essential(self) -> bytes:
         """Return the file with nothing but its pixels."""
-        parts: list[bytes | memoryview] = [SIGNATURE, *_chunk(b"IHDR", self.header.content)]
-        if self.palette:
-            parts += _chunk(b"PLTE", self.palette)
-        for part in self.pixels:
-            parts += _chunk(b"IDAT", part)
-        return b"".join([*parts, *_chunk(b"IEND", b"")])
+        return as_file(self.header, self.pixels, self.palette)
+
+
+def as_file(header: Header, pixels: Iterable[bytes | memoryview], palette: bytes = b"") -> bytes:
+    """Return a PNG with nothing but its pixels, given as IDAT chunks hold them."""
+    parts: list[bytes | memoryview] = [SIGNATURE, *_chunk(b"IHDR", header.content)]
+    if palette:
+        parts += _chunk(b"PLTE", palette)
+    for part in pixels:
+        parts += _chunk(b"IDAT", part)
+    return b"".join([*parts, *_chunk(b"IEND", b"")])
 
 
 def read_header(data: bytes) -> Header:

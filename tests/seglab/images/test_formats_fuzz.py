@@ -20,6 +20,7 @@ from PIL import Image, ImageCms
 
 from seglab.errors import ImageError
 from seglab.images.reader import read_photo
+from tests.seglab.images.test_formats_png import written
 
 FILES_OF_EACH = 600
 SECONDS = 240
@@ -29,13 +30,16 @@ MEMORY = 3 << 30
 MAX_PIXELS = 1_000_000
 SCENE = np.random.default_rng(4).integers(0, 256, (24, 40, 3), np.uint8)
 KINDS = (
-    "png", "png16", "palette", "apng", "profile", "bmp", "bmp8", "rle", "gif", "webp", "webp alpha", "webp lossless",
+    "png", "png16", "png16 in passes", "palette", "apng", "profile", "bmp", "bmp8", "rle",
+    "gif", "webp", "webp alpha", "webp lossless",
     "avif", "heic", "jp2", "j2k",
 )  # fmt: skip
 
 
 def whole(kind: str) -> bytes:
     """Return a small file of a kind."""
+    if kind == "png16 in passes":
+        return written(SCENE.astype(np.uint16) * 257, 16, 2, interlaced=True)
     if kind in ("heic", "rle"):
         return _heic() if kind == "heic" else _run_lengths()
     image = Image.fromarray(SCENE)

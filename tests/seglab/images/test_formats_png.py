@@ -80,7 +80,9 @@ RAMP = np.arange(256, dtype=np.uint8).reshape(8, 32)
 
 @pytest.mark.parametrize(("depth", "colour"), KINDS)
 @pytest.mark.parametrize("interlaced", [False, True])
-def test_every_kind_of_png_gives_its_samples(depth: int, colour: int, interlaced: bool) -> None:
+def test_every_kind_of_png_gives_its_samples(
+    depth: int, colour: int, interlaced: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
     samples = samples_of(depth, colour)
     palette = np.random.default_rng(1).integers(0, 256, (2**depth if colour == 3 else 1, 3), np.uint8)
     wanted = expected(samples, depth, colour, palette)
@@ -102,6 +104,15 @@ def test_every_kind_of_png_gives_its_samples(depth: int, colour: int, interlaced
         assert np.array_equal(photo.pixels, turned), (seen_through, orientation)
         assert photo.size == turned.shape[:2]
         assert photo.remarks == ()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 9), (9, 1), (2, 3), (5, 5)])
+@pytest.mark.parametrize(("depth", "colour"), [(16, 2), (16, 4), (8, 2), (1, 0)])
+def test_small_images_in_passes(height: int, width: int, depth: int, colour: int) -> None:
+    samples = samples_of(depth, colour)[:height, :width]
+    wanted = expected(samples, depth, colour, np.zeros((1, 3), np.uint8))
+    assert np.array_equal(read_photo(written(samples, depth, colour, interlaced=True)).pixels, wanted)
 
 
 @pytest.mark.parametrize("colour", [0, 2, 4, 6])
