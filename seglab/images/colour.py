@@ -21,9 +21,13 @@ LARGEST_PROFILE = 16 << 20
 """Bytes; printers' profiles have a few million."""
 NEARLY = 2
 """Levels by which a profile may change colours and is taken as sRGB: what rounding in its tables does."""
+STEEP = 4
+"""Levels of sRGB that one of a profile makes at black; linear light makes 13, a gamma of 1.4 makes 3."""
 NAME_LENGTH = 60
 INTENT = ImageCms.Intent.RELATIVE_COLORIMETRIC
 FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+EXACT = ImageCms.Flags.NOOPTIMIZE
+"""Of 16 bits lcms would else make a coarse table, which is wrong by up to 12 levels where a channel is nearly black."""
 CLASSES = frozenset({"mntr", "scnr", "prtr", "spac"})
 """Profiles of devices and colour spaces; others (links, named colours, effects) say nothing of an image."""
 SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
@@ -33,10 +37,14 @@ UNUSABLE = "its colour profile cannot be used; colours are taken as sRGB"
 
 @dataclass(frozen=True, slots=True)
 class _Conversion:
-    """``transform``: None where the profile is (nearly) sRGB. ``name``: what a user knows the profile by."""
+    """``transform``: None where the profile is (nearly) sRGB. ``name``: what a user knows the profile by. ``is_steep``:
+    does one level of the darkest make several of sRGB?
+    """
 
     transform: ImageCms.ImageCmsTransform | None
     name: str
+    input_mode: str
+    is_steep: bool
 
     @property
     def remark(self) -> str:
@@ -62,30 +70,27 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
     return converted, conversion.remark if _differ(_plain(image, "RGB"), converted) else None
 
 
-def deep_to_srgb(
-    samples: NDArray[np.uint16], profile: bytes | None
-) -> tuple[NDArray[np.uint8] | None, tuple[str, ...]]:
+def deep_to_srgb(samples: NDArray[np.uint16], profile: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """Convert uint16 ``(H, W, 3)`` RGB or ``(H, W)`` grey of the full range, with an ICC ``profile``, to uint8 sRGB
-    ``(H, W, 3)``; None where pixels stay as they are.
+    ``(H, W, 3)``, with remarks.
 
-    Of linear light, 8 bits would not hold the dark half.
+    Rounded to 8 bits they are good enough, but of (nearly) linear light, of which 8 bits do not hold the dark half.
     """
-    family = "L" if samples.ndim == 2 else "RGB"
-    conversion = _conversion(profile, family) if profile else None
-    if profile and conversion is None and family == "L":  # grey that is described by a colour space
-        family, conversion = "RGB", _conversion(profile, "RGB")
-        samples = np.repeat(samples[..., None], 3, axis=2)  # (H, W, 3)
-    if profile and conversion is None:
-        return None, (UNUSABLE,)
-    if profile is None or conversion is None or conversion.transform is None:
-        return None, ()
+    high = Image.fromarray(((samples - (samples >> 8) + 128) >> 8).astype(np.uint8))  # to the nearest of 255 steps
+    conversion = _conversion(profile, high.mode) or _conversion(profile, "RGB")
+    if conversion is None or not conversion.is_steep:
+        converted, remark = to_srgb(high, profile)
+        return np.array(converted, np.uint8), (remark,) if remark else ()
     import imagecodecs
 
-    converted = imagecodecs.cms_transform(
-        samples, profile, _srgb().tobytes(), colorspace="gray" if family == "L" else "rgb", outcolorspace="rgb",
-        outdtype="uint8", intent=int(INTENT), flags=int(FLAGS),
+    is_rgb = conversion.input_mode == "RGB"
+    if is_rgb and samples.ndim == 2:  # grey that is described by a colour space
+        samples = np.repeat(samples[..., None], 3, axis=2)  # (H, W, 3)
+    exact = imagecodecs.cms_transform(
+        samples, profile, _srgb().tobytes(), colorspace="rgb" if is_rgb else "gray", outcolorspace="rgb",
+        outdtype="uint8", intent=int(INTENT), flags=int(FLAGS | EXACT),
     )  # fmt: skip
-    return np.asarray(converted, np.uint8), (conversion.remark,)
+    return np.asarray(exact, np.uint8), (conversion.remark,)
 
 
 def coded_profile(primaries: int, transfer: int, kind: str) -> tuple[bytes | None, str | None]:
@@ -134,7 +139,7 @@ def _conversion(profile: bytes, mode: str) -> _Conversion | None:
         if given.profile.device_class not in CLASSES or SPACES.get(given.profile.xcolor_space) != mode:
             return None
         transform = ImageCms.ImageCmsTransform(given, _srgb(), mode, "RGB", INTENT, flags=FLAGS)
-        return _Conversion(None if _changes_nothing(transform) else transform, _name(given))
+        return _Conversion(None if _changes_nothing(transform) else transform, _name(given), mode, _is_steep(transform))
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 
@@ -145,6 +150,13 @@ def _name(profile: ImageCms.ImageCmsProfile) -> str:
     except (ValueError, OSError, TypeError):
         name = ""
     return name[:NAME_LENGTH] or "its profile"
+
+
+def _is_steep(transform: ImageCms.ImageCmsTransform) -> bool:
+    if transform.input_mode == "CMYK":
+        return False
+    darkest = Image.new("L", (1, 1), 1).convert(transform.input_mode)
+    return bool(np.asarray(transform.apply(darkest)).max() > STEEP)
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:

@@ -77,8 +77,7 @@ def _as_stored(data: bytes, stream: Codestream, profile: bytes | None) -> Decode
         bits, remarks = 12 if said else 16, (*remarks, *said)
     if bits > 8 and profile:
         converted, said = deep_to_srgb((plain << (16 - bits)).astype(np.uint16), profile)
-        if converted is not None:
-            return whole(converted, *remarks, *said)
+        return whole(converted, *remarks, *said)
     converted_image, remark = to_srgb(Image.fromarray(to_bytes(plain, bits)), profile)
     return whole(converted_image, *remarks, *((remark,) if remark else ()))
 

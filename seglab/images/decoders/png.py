@@ -67,11 +67,8 @@ def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tup
         samples = samples[..., 0]  # (H, W)
     bits, said = _range(samples, chunks.said.get(b"sBIT"))
     if profile is not None:
-        full = np.ascontiguousarray(samples << (16 - bits)) if bits < 16 else np.ascontiguousarray(samples)
-        converted, more = deep_to_srgb(full, profile)
-        said = (*said, *more)
-        if converted is not None:
-            return converted, (*remarks, *said)
+        converted, more = deep_to_srgb((samples << (16 - bits)).astype(np.uint16), profile)
+        return converted, (*remarks, *said, *more)
     pixels = to_bytes(samples, bits)
     colours = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)  # (H, W, 3)
     return np.ascontiguousarray(colours), (*remarks, *said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image, ImageCms
 
 from seglab.images.colour import UNUSABLE, to_srgb
 from seglab.images.reader import read_photo
+from tests.seglab.images.test_formats_png import written
 
 RNG = np.random.default_rng(8)
 INSIDE = RNG.integers(70, 180, (24, 32, 3), np.uint8)
@@ -64,7 +66,7 @@ def linear(levels: NDArray[np.float64] | NDArray[np.uint8]) -> NDArray[np.float6
     return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
-def in_srgb(pixels: NDArray[np.uint8], space: str) -> NDArray[np.float64]:
+def in_srgb(pixels: NDArray[np.uint8] | NDArray[np.float64], space: str) -> NDArray[np.float64]:
     gamma = GAMMAS[space]
     light = linear(pixels) if gamma is None else (pixels / 255.0) ** gamma
     srgb = light @ np.array(TO_D50[space]).T @ np.linalg.inv(np.array(TO_D50["sRGB"])).T
@@ -96,6 +98,21 @@ def test_every_format_that_carries_a_profile_is_converted(format: str) -> None:
     photo = read_photo(buffer.getvalue())
     assert np.abs(photo.pixels - wanted).max() <= 4
     assert photo.remarks == ("colours converted from Adobe RGB of a test to sRGB",)
+
+
+@pytest.mark.parametrize("space", GAMMAS)
+def test_sixteen_bits_are_converted(space: str) -> None:
+    deep = RNG.integers(70 * 257, 180 * 257, (24, 32, 3), np.uint16)
+    for stored in (deep, deep[..., :1], deep[..., :1] // 30):
+        chunks = [(b"iCCP", b"icc\0\0" + zlib.compress(icc(space))), (b"sBIT", b"\x10" * stored.shape[2])]
+        photo = read_photo(written(stored, 16, 2 if stored.shape[2] == 3 else 0, before=chunks))
+        wanted = in_srgb(np.broadcast_to(stored / 257, deep.shape), space)
+        difference = np.abs(photo.pixels - wanted)
+        assert difference.mean() < 0.6
+        assert (
+            difference > 2
+        ).mean() < 0.02  # at the edge of sRGB, where half a level of one channel makes many of another
+        assert photo.remarks in ((), (f"colours converted from {space} of a test to sRGB",))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "LA", "L", "1"])
