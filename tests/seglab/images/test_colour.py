@@ -109,9 +109,7 @@ def test_sixteen_bits_are_converted(space: str) -> None:
         wanted = in_srgb(np.broadcast_to(stored / 257, deep.shape), space)
         difference = np.abs(photo.pixels - wanted)
         assert difference.mean() < 0.6
-        assert (
-            difference > 2
-        ).mean() < 0.02  # at the edge of sRGB, where half a level of one channel makes many of another
+        assert (difference > 2).mean() < 0.02  # at the edge of sRGB, half a level makes many
         assert photo.remarks in ((), (f"colours converted from {space} of a test to sRGB",))
 
 
