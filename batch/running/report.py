@@ -12,6 +12,8 @@ from batch.errors import printable
 from batch.executors.timing import Clock, StageTimes, stage_table
 from batch.ledger.records import Status
 from batch.sources.image_ref import SourceReport
+from batch.sources.left_out import is_other_photograph
+from seglab.images.formats import IMAGE_SUFFIXES
 
 SHOWN = 20
 REMARKS_SHOWN = 8
@@ -159,7 +161,7 @@ def passed_over(found: SourceReport) -> list[str]:
         lines.append(f"passed over: {sum(found.others.values())} files that are no images ({_by_suffix(found.others)})")
     if found.unmatched:
         lines.append(
-            f"passed over: {sum(found.unmatched.values())} images that do not match the pattern "
+            f"passed over: {sum(found.unmatched.values())} {_unmatched_kinds(found)} that do not match the pattern "
             f"({_by_suffix(found.unmatched)})"
         )
     lines += [f"passed over: {count} {kind}" for kind, count in found.set_aside.items()]
@@ -169,6 +171,12 @@ def passed_over(found: SourceReport) -> list[str]:
     lines += [f"taken because it was named: {sentence}" for sentence in found.named_anyway]
     lines += [f"passed over: folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
     return lines
+
+
+def _unmatched_kinds(found: SourceReport) -> str:
+    """Return what a pattern leaves out: files whose names do not tell are not looked into for that."""
+    by_name = all(suffix in IMAGE_SUFFIXES or is_other_photograph(f"_{suffix}") for suffix in found.unmatched)
+    return "images" if by_name else "images and files of unknown kind"
 
 
 def _by_suffix(counts: Counter[str]) -> str:

@@ -24,10 +24,9 @@ PARTS_OF_ARCHIVES = re.compile(
 )
 """As 7-Zip, WinZip, WinRAR and ``split`` call them."""
 OTHER_PHOTOGRAPHS = (
-    ".heic", ".heics", ".heif", ".hif", ".avif", ".gif", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jxl", ".jxr",
-    ".wdp", ".hdp", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng", ".erf", ".iiq", ".kdc", ".mrw", ".nef",
-    ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw", ".x3f",
-    ".psd", ".psb", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tga", ".pcx", ".ppm", ".pnm", ".pgm",
+    ".heics", ".heifs", ".avifs", ".jxl", ".jxr", ".wdp", ".hdp", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng",
+    ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw",
+    ".x3f", ".psd", ".psb", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tga", ".pcx", ".ppm", ".pnm", ".pgm",
 )  # fmt: skip
 UNFINISHED = (".crdownload", ".part", ".partial", ".filepart", ".download", ".opdownload", ".!ut", ".!qb")
 """Of downloads, as browsers and copying programs call them."""
@@ -59,9 +58,10 @@ SYSTEM_FOLDERS = frozenset(
 """Made by macOS, Synology, QNAP, Windows and Linux: copies, thumbnails and what was deleted."""
 
 FIRST_BYTES = 512
-OTHER_PICTURES = {"a GIF": ".gif", "a JPEG 2000": ".jp2", "a JPEG XL": ".jxl", "a Photoshop file": ".psd"}
+OTHER_PICTURES = {
+    "a JPEG XL": ".jxl", "a JPEG XR": ".jxr", "a Photoshop file": ".psd", "a raw file of a camera": "raw",
+}  # fmt: skip
 """Kinds of :func:`seglab.images.kinds.picture_kind` that are left out, and how their files are called."""
-HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"})
 NAMELESS_READ = frozenset({"a zip", "gzip data", "bzip2 data", "xz data"})
 """Kinds of :func:`seglab.images.kinds.archive_kind` that are read if they are named as sources."""
 
@@ -174,8 +174,6 @@ def _is_image(beginning: bytes) -> bool:
 
 
 def _reason_by_content(beginning: bytes) -> str | None:
-    if beginning[4:8] == b"ftyp" and beginning[8:12] in HEIF_BRANDS:
-        return _not_read(".avif" if beginning[8:11] == b"avi" else ".heic")
     if (suffix := OTHER_PICTURES.get(picture_kind(beginning) or "")) is not None:
         return _not_read(suffix)
     kind = archive_kind(beginning)

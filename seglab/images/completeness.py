@@ -4,7 +4,8 @@ Decoders take zeros for pixels (BMP, raw TIFF, raw DICOM) or for code (WebP, LZW
 end are genuine, and their files end in zeros as well; so a file is refused only by what no whole file has:
 
 - raw rows that break off sharply inside a row, which follows the row before it up to there, and then nothing but zeros;
-- compressed TIFF strips that end in many zeros, PNGs without their end;
+- compressed TIFF strips that end in many zeros;
+- AVIF, HEIC and JPEG 2000 files that end in many zeros, for their codes do not;
 - WebPs whose last zeros the decoder does not need (a black image's it needs, to the last).
 
 What breaks off exactly between two rows, or where the image is black, cannot be told from a black border.
@@ -14,12 +15,11 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile
 
 from seglab.errors import ImageError
 
@@ -39,7 +39,6 @@ MOST_ELSEWHERE = 0.1
 """Of the samples that are lost behind the break, so many may be lost elsewhere: before it, and in the row before."""
 ROWS = 2
 """Whole rows of zeros behind the break."""
-PNG_END = b"IEND\xaeB`\x82"
 IMAGE_CHUNKS = (b"VP8 ", b"VP8L")
 
 
@@ -51,21 +50,12 @@ class RawRows(NamedTuple):
     sample: int = 1
 
 
-def require_complete(header: ImageFile.ImageFile, data: bytes) -> None:
-    """Raise :class:`ImageError` for a file whose end is (nearly certainly) not written yet. ``header``: it, opened and
-    not decoded.
+def require_end(data: bytes, marker: bytes = b"") -> None:
+    """Raise :class:`ImageError` for a file that ends in zeros, of a kind whose data do not: unless ``marker``, with
+    which such data end, stands before them.
     """
-    if data[-LEAST:].count(0) < LEAST:
-        return
-    match header.format:
-        case "WEBP":
-            _require_whole_webp(data)
-        case "PNG":
-            if not data.rstrip(b"\0").endswith(PNG_END):
-                raise _incomplete(data)
-        case "BMP":
-            for rows in _raw_rows(header):
-                require_rows(data, rows)
+    if data[-LEAST:].count(0) >= LEAST and not (marker and data.rstrip(b"\0").endswith(marker)):
+        raise _incomplete(data)
 
 
 def require_rows(data: bytes, rows: RawRows) -> None:
@@ -111,19 +101,10 @@ def _breaks_off(rows: NDArray[np.uint8] | NDArray[np.uint16], at: int) -> bool:
     )
 
 
-def _raw_rows(header: ImageFile.ImageFile) -> Iterator[RawRows]:
-    """Yield how raw rows lie: once, for strips lie one behind the other; nothing for what is compressed."""
-    for decoder, box, offset, arguments in header.tile[:1]:
-        if decoder == "raw" and isinstance(arguments, tuple):
-            layout: tuple[Any, ...] = arguments
-            mode, given, *_ = (*layout, None)
-            is_plane = len(str(mode).partition(";")[0]) == 1
-            width = box[2] if box is not None else header.width
-            stride = given or width * (1 if is_plane else len(header.getbands()))
-            yield RawRows(int(offset), int(stride))
-
-
-def _require_whole_webp(data: bytes) -> None:
+def require_whole_webp(data: bytes) -> None:
+    """Raise :class:`ImageError` for a WebP whose end is not written yet."""
+    if data[-LEAST:].count(0) < LEAST:
+        return
     chunk = None
     whole = min(len(data), 8 + struct.unpack_from("<I", data, 4)[0])
     at = 12
@@ -142,8 +123,10 @@ def _is_decoded_without_end(name: bytes, content: bytes) -> bool:
     """Are the last zeros of an image not needed to decode it?"""
     content = content[: (len(content) - SUPERFLUOUS) // 2 * 2]
     shorter = struct.pack("<4sI4s4sI", b"RIFF", 12 + len(content), b"WEBP", name, len(content)) + content
+    from PIL import WebPImagePlugin
+
     try:
-        with Image.open(io.BytesIO(shorter)) as image:
+        with WebPImagePlugin.WebPImageFile(io.BytesIO(shorter)) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, EOFError):
         return False

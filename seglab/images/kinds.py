@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import struct
 
 from seglab.images.bare_dicom import is_bare_dicom
 
 PICTURES = (
     (0, b"\xff\xd8\xff", "a JPEG"),
-    (0, b"\x89PNG\r\n\x1a\n", "a PNG"),
+    (0, b"\x89PNG", "a PNG"),
     (0, b"II*\0", "a TIFF"),
     (0, b"MM\0*", "a TIFF"),
     (0, b"II+\0", "a BigTIFF"),
@@ -16,19 +17,77 @@ PICTURES = (
     (6, b"\0\0\0\0", "a BMP"),
     (8, b"WEBP", "a WebP"),
     (128, b"DICM", "a DICOM file"),
-    (0, b"GIF8", "a GIF"),
-    (4, b"ftyp", "a HEIC, an AVIF or a video"),
+    (0, b"GIF87a", "a GIF"),
+    (0, b"GIF89a", "a GIF"),
     (4, b"jP  \r\n\x87\n", "a JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
-    (4, b"JXL ", "a JPEG XL"),
+    (4, b"JXL \r\n\x87\n", "a JPEG XL"),
+    (0, b"\xff\x0a", "a JPEG XL"),
+    (0, b"II\xbc\x01", "a JPEG XR"),
     (0, b"8BPS", "a Photoshop file"),
+    (0, b"FUJIFILMCCD-RAW", "a raw file of a camera"),
+    (0, b"IIU\0", "a raw file of a camera"),
+    (0, b"IIRO", "a raw file of a camera"),
+    (0, b"IIRS", "a raw file of a camera"),
+    (0, b"MMOR", "a raw file of a camera"),
+    (6, b"HEAPCCDR", "a raw file of a camera"),
+    (0, b"FOVb", "a raw file of a camera"),
+    (0, b"\0MRM", "a raw file of a camera"),
 )
 """(offset, bytes, what it is); a BMP and a WebP have to begin as :data:`BEGINNINGS` says, too."""
-READ_PICTURES = frozenset(
-    {"a JPEG", "a PNG", "a TIFF", "a BigTIFF", "a BMP", "a WebP", "a DICOM file", "a bare DICOM data set"}
-)
-"""Of these, what :mod:`seglab.images.reader` reads."""
 BEGINNINGS = {"a BMP": b"BM", "a WebP": b"RIFF"}
+READ_PICTURES = frozenset(
+    {
+        "a JPEG", "a PNG", "a TIFF", "a BigTIFF", "a BMP", "a WebP", "a DICOM file", "a GIF", "an AVIF", "a HEIC",
+        "a JPEG 2000", "a bare DICOM data set",
+    }
+)  # fmt: skip
+"""Of these, what :mod:`seglab.images.reader` reads."""
+BRANDS = {
+    b"avif": "an AVIF", b"avis": "an AVIF",
+    b"heic": "a HEIC", b"heix": "a HEIC", b"heim": "a HEIC", b"heis": "a HEIC", b"hevc": "a HEIC", b"hevx": "a HEIC",
+    b"hevm": "a HEIC", b"hevs": "a HEIC", b"mif1": "a HEIC", b"mif2": "a HEIC", b"msf1": "a HEIC",
+    b"crx ": "a raw file of a camera",
+}  # fmt: skip
+"""Of ISO media files (``ftyp``), which else are videos (ISO/IEC 23008-12, annex B)."""
+BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+"""Sizes of the header behind a BMP's first 14 bytes, which tell its version."""
+BITMAP_CORE = 12
+"""The header of OS/2 1.x, whose sides have 16 bits."""
+BITMAP_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32, 64})
+GRAPHICS = (
+    (b"%!PS", "PostScript"),
+    (b"\xc5\xd0\xd3\xc6", "PostScript"),
+    (b"\0\0\1\0", "an icon of Windows"),
+    (b"\0\0\2\0", "a cursor of Windows"),
+    (b"icns", "an icon of macOS"),
+    (b"SIMPLE  =", "a FITS image"),
+    (b"v/1\1", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"#?RGBE", "a Radiance HDR image"),
+    (b"DDS ", "a DirectDraw surface"),
+    (b"qoif", "a QOI image"),
+    (b"BPG\xfb", "a BPG image"),
+    (b"FLIF", "a FLIF image"),
+    (b"AT&TFORM", "a DjVu document"),
+    (b"gimp xcf", "a GIMP file"),
+    (b"\x8aMNG", "an MNG animation"),
+    (b"\x8bJNG", "a JNG image"),
+    (b"\x01\xda\0\1", "an SGI image"),
+    (b"\x01\xda\1\1", "an SGI image"),
+    (b"\x59\xa6\x6a\x95", "a Sun raster image"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"\0\0\1\xba", "an MPEG video"),
+    (b"\0\0\1\xb3", "an MPEG video"),
+    (b"\x1aE\xdf\xa3", "a Matroska or WebM video"),
+    (b"FLV\1", "a Flash video"),
+    (b"NRRD000", "an NRRD volume"),
+    (b"\x5c\x01\0\0", "a NIfTI volume"),
+)
+"""Pictures and videos that are never decoded."""
+TARGA = re.compile(rb"\0\0[\2\3\x0a\x0b]\0{5}", re.DOTALL)
+ANYMAP = re.compile(rb"P[1-7fF]\s+[\d#W]")
+PAINTBRUSH = re.compile(rb"\n[\0-\5][\0\1][\1\2\4\10]", re.DOTALL)
 ARCHIVES = (
     (b"PK\x03\x04", "a zip"),
     (b"PK\x05\x06", "an empty zip"),
@@ -56,17 +115,36 @@ DOCUMENTS = (
     (b"\x7fELF", "a program"),
     (b"MZ\x90\0", "a program"),
     (b"\xd0\xcf\x11\xe0", "an Office document"),
+    (b"\0\5\x16\7", "what macOS keeps beside a file (AppleDouble)"),
+    (b"version https://git-lfs", "a Git LFS pointer"),
 )
-MARKUP = re.compile(rb"\s*<(\?xml|!doctype|!--|html|head|body|svg|error\b|rss\b)", re.IGNORECASE)
+MARKUP = re.compile(rb"(\xef\xbb\xbf)?\s*<(\?xml|!doctype|!--|html|head|body|svg|error\b|rss\b)", re.IGNORECASE)
 JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 
 
 def picture_kind(beginning: bytes) -> str | None:
     """Return which picture begins like this, with its article; None for anything else."""
+    if beginning[4:8] == b"ftyp":
+        return _media_kind(beginning)
     for offset, magic, kind in PICTURES:
         if beginning[offset : offset + len(magic)] == magic and beginning.startswith(BEGINNINGS.get(kind, b"")):
             return kind
+    if _is_bitmap(beginning):
+        return "a BMP"
     return "a bare DICOM data set" if is_bare_dicom(beginning) else None
+
+
+def graphics_kind(beginning: bytes) -> str | None:
+    """Return which picture or video that is never decoded begins like this."""
+    if ANYMAP.match(beginning):
+        return "a portable anymap (PBM, PGM, PPM)"
+    if TARGA.match(beginning):
+        return "a Targa image (TGA)"
+    if PAINTBRUSH.match(beginning):
+        return "a Paintbrush image (PCX)"
+    if beginning.startswith(b"RIFF") and beginning[8:12] in (b"AVI ", b"WAVE"):
+        return "a video or sound (RIFF)"
+    return next((kind for magic, kind in GRAPHICS if beginning.startswith(magic)), None)
 
 
 def archive_kind(beginning: bytes) -> str | None:
@@ -85,4 +163,25 @@ def document_kind(beginning: bytes) -> str | None:
 
 def kind_of(beginning: bytes) -> str | None:
     """Return what begins like this, of all kinds."""
-    return picture_kind(beginning) or archive_kind(beginning) or document_kind(beginning)
+    return picture_kind(beginning) or graphics_kind(beginning) or archive_kind(beginning) or document_kind(beginning)
+
+
+def _media_kind(beginning: bytes) -> str:
+    """Return the kind of an ISO media file: its own brand decides; ``mif1`` leaves it to the compatible ones."""
+    size = min(int.from_bytes(beginning[:4], "big"), len(beginning))
+    brand, others = beginning[8:12], {beginning[at : at + 4] for at in range(16, size - 3, 4)}
+    if brand in (b"mif1", b"mif2", b"msf1") and others & {b"avif", b"avis"}:
+        return "an AVIF"
+    known = BRANDS.get(brand) or next((BRANDS[other] for other in BRANDS if other in others), None)
+    return known or "a video"
+
+
+def _is_bitmap(beginning: bytes) -> bool:
+    """Is this a BMP whose reserved bytes are in use, or one without the header of a file (DIB)?"""
+    start = 14 if beginning.startswith(b"BM") else 0
+    if len(beginning) < start + 16:
+        return False
+    size, *_, planes, bits = struct.unpack_from("<IiiHH", beginning, start)
+    if size == BITMAP_CORE:
+        planes, bits = struct.unpack_from("<HH", beginning, start + 8)
+    return size in BITMAP_HEADERS and planes == 1 and bits in BITMAP_DEPTHS

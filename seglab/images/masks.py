@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from seglab.errors import ImageError
 from seglab.images.decoders.base import Request, Stored
+from seglab.images.decoders.stored import stored_gif, stored_png, stored_webp
 from seglab.images.kinds import picture_kind
 from seglab.images.mask_values import Truth, is_mask_like, truth_of
 from seglab.images.reader import read_image
 
-AS_THEY_ARE = frozenset({"a PNG", "a BMP", "a GIF", "a WebP"})
+OF_8_BITS = frozenset({"a JPEG", "a BMP"})
 JUDGED = frozenset({"grey", "white is zero", "rgb", "palette"})
 """Colours that :mod:`seglab.images.mask_values` judges; others become RGB first."""
 GREY_OF_DICOM = {"MONOCHROME1": "white is zero", "MONOCHROME2": "grey"}
@@ -49,25 +50,27 @@ def _stored(source: Path | bytes) -> Stored:
 
 
 def _samples(data: bytes) -> Stored:
-    kind = picture_kind(data)
-    if kind in AS_THEY_ARE:
-        from seglab.images.decoders import stored
+    match picture_kind(data):
+        case "a PNG":
+            return stored_png(data, Request())
+        case "a GIF":
+            return stored_gif(data, Request())
+        case "a WebP":
+            return stored_webp(data, Request())
+        case "a TIFF" | "a BigTIFF":
+            from seglab.images.decoders import tiff
 
-        return stored.stored(data, Request())
-    if kind in ("a TIFF", "a BigTIFF"):
-        from seglab.images.decoders import tiff
-
-        found = tiff.stored(data, Request())
-        return found if found.colours in JUDGED else _as_photo(data)
-    if kind == "a DICOM file":
-        return _of_dicom(data)
+            found = tiff.stored(data, Request())
+            return found if found.colours in JUDGED else _as_photo(data)
+        case "a DICOM file" | "a bare DICOM data set":
+            return _of_dicom(data)
     return _as_photo(data)
 
 
 def _as_photo(data: bytes) -> Stored:
     """Return the pixels of a photograph of this format. They have the high byte of deeper samples only."""
     pixels = read_image(data)
-    if not pixels.any() and picture_kind(data) != "a JPEG":
+    if not pixels.any() and picture_kind(data) not in OF_8_BITS:
         raise ImageError(
             "All black in 8 bits; expected a mask. It may be empty, or have small values of more bits, which cannot be "
             "told here: save it as 8-bit PNG with 0 and 255."
@@ -82,7 +85,7 @@ def _of_dicom(data: bytes) -> Stored:
     import pydicom
     from pydicom.pixels.utils import pixel_array
 
-    dataset = pydicom.dcmread(io.BytesIO(data))
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
     colours = GREY_OF_DICOM.get(dataset.PhotometricInterpretation)
     bits = int(dataset.BitsStored)
     if colours is None or bits <= 8:

@@ -12,16 +12,15 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.decoders import jpeg, pillow
+from seglab.images.decoders import bmp, jpeg, jpeg_2000, pillow, png
 from seglab.images.decoders.base import Decoded, Request
 from seglab.images.formats import MAX_PIXELS
-from seglab.images.kinds import archive_kind, document_kind, picture_kind
+from seglab.images.kinds import picture_kind
+from seglab.images.refusals import BEGINNING, failed, unknown
 from seglab.images.resize import OVERSAMPLING, fit, fit_image
-
-WHOLE_KINDS = frozenset({"a JPEG", "a PNG", "a TIFF", "a BMP", "a WebP"})
 
 
 @dataclass(frozen=True)
@@ -74,23 +73,40 @@ class _Decode(Protocol):
     def __call__(self, data: bytes, request: Request) -> Decoded: ...
 
 
+DECODERS: dict[str, _Decode] = {
+    "a JPEG": jpeg.decode,
+    "a PNG": png.decode,
+    "a BMP": bmp.decode,
+    "a WebP": pillow.decode_webp,
+    "a GIF": pillow.decode_gif,
+    "an AVIF": pillow.decode_avif,
+    "a JPEG 2000": jpeg_2000.decode,
+}
+"""By :func:`~seglab.images.kinds.picture_kind`. No format that starts another program or reads another file is among
+them, and none is ever tried.
+"""
+
+
 def _decoded(source: Path | bytes, request: Request) -> Decoded:
     data = _read_bytes(source) if isinstance(source, Path) else source
     if not data:
         raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
+    decode = _decoder(data)
+    if decode is None:
+        raise unknown(data)
     try:
-        return _decoder(data)(data, request)
-    except UnidentifiedImageError as error:
-        raise _unidentified(data) from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, Image.DecompressionBombError) as error:
-        raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again from where it came.") from error
+        return decode(data, request)
+    except ImageError:
+        raise
+    except Exception as error:  # whatever a decoder makes of a broken file
+        raise failed(data, error) from error
 
 
-def _decoder(data: bytes) -> _Decode:
-    """Return the decoder of what the first bytes tell. Those that are slow to import are imported when needed."""
-    match picture_kind(data):
-        case "a JPEG":
-            return jpeg.decode
+def _decoder(data: bytes) -> _Decode | None:
+    """Return the decoder of what the first bytes tell; None for what is not read. Those that are slow to import are
+    imported when needed.
+    """
+    match picture_kind(data[:BEGINNING]):
         case "a TIFF" | "a BigTIFF":
             from seglab.images.decoders import tiff
 
@@ -99,7 +115,12 @@ def _decoder(data: bytes) -> _Decode:
             from seglab.images.decoders import dicom
 
             return dicom.decode
-    return pillow.decode
+        case "a HEIC":
+            from seglab.images.decoders import heic
+
+            return heic.decode
+        case kind:
+            return DECODERS.get(kind or "")
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -109,19 +130,3 @@ def _read_bytes(path: Path) -> bytes:
         raise ImageError(
             f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
         ) from error
-
-
-def _unidentified(data: bytes) -> ImageError:
-    """Return the error for what Pillow knows no format for: a file that is cut off often loses its directory."""
-    kind = picture_kind(data)
-    if kind in WHOLE_KINDS:
-        return ImageError(
-            f"Damaged image: {len(data)} bytes that begin as {kind} and do not go on as one. Expected a whole file; "
-            "its copy or download may be incomplete: get it again."
-        )
-    what = kind or archive_kind(data) or document_kind(data)
-    begin = f"{len(data)} bytes that begin with {data[:12]!r}"
-    return ImageError(
-        f"Not an image ({f'{what}: ' if what else ''}{begin}); expected JPEG, PNG, TIFF, BMP or WebP. Remove it from "
-        "the source, or export it again."
-    )

@@ -19,7 +19,7 @@ from batch.sources.data_sets import kind_beside, kind_of_archive
 from batch.sources.folders.glob import Match, Pattern
 from batch.sources.folders.walk import Folder, Listing, Walk, kind_of_named, unreadable
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
-from batch.sources.left_out import is_no_photograph, is_other_photograph, reason_to_leave_out, recognised
+from batch.sources.left_out import is_nameless, is_no_photograph, is_other_photograph, reason_to_leave_out, recognised
 from batch.sources.source import Opening
 
 SHOWN = 3
@@ -78,7 +78,8 @@ class FolderSource:
         suffix = suffix_of(name)
         is_image, match = suffix in self.opening.suffixes, self._match(folder, name)
         if match is Match.NO:
-            (report.unmatched if is_image or is_other_photograph(name) else report.others)[suffix] += 1
+            may_be_image = is_image or is_other_photograph(name) or is_nameless(name)
+            (report.unmatched if may_be_image else report.others)[suffix] += 1
             return False
         if is_image:
             aside = folder.aside or self._kind_beside(name, listing)

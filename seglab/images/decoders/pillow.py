@@ -1,22 +1,25 @@
-"""PNG, BMP, WebP and whatever else Pillow reads and we name."""
+"""WebP, GIF and AVIF by Pillow, each by the class of its own format: no other is ever tried.
+
+Of several frames the first is read, which is said.
+"""
 
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 
-import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
-from seglab.errors import ImageError
-from seglab.images.colour import to_srgb
-from seglab.images.completeness import require_complete
+from seglab.images.colour import coded_profile, to_srgb
+from seglab.images.completeness import require_whole_webp
 from seglab.images.decoders.base import Decoded, Request, whole
+from seglab.images.decoders.boxes import coded_colours, require_whole_media
+from seglab.images.decoders.gif_blocks import count_frames
+from seglab.images.decoders.png import seen_through
 from seglab.images.orientation import orientation_of, upright_image
-from seglab.images.samples import from_sixteen
 
-FORMATS = ("PNG", "BMP", "DIB", "WEBP", "TIFF")
-"""No format that starts another program or reads another file is ever tried."""
+PART = "its first frame covers only a part of it"
 
 # One limit for all decoders, ours; Pillow's own would only warn below twice its size.
 Image.MAX_IMAGE_PIXELS = None
@@ -24,25 +27,60 @@ Image.MAX_IMAGE_PIXELS = None
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-def decode(data: bytes, request: Request) -> Decoded:
-    """Decode a file of one of :data:`FORMATS`."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        require_complete(image, data)
-        request.require_size(*image.size)
-        exif, profile = image.info.get("exif"), image.info.get("icc_profile")
-        image.load()
-        plain, remarks = _eight_bits(image)
-        converted, remark = to_srgb(plain, profile)
-        return whole(upright_image(converted, orientation_of(exif)), *remarks, *((remark,) if remark else ()))
+def decode_webp(data: bytes, request: Request) -> Decoded:
+    """Decode a WebP. Its canvas is allocated when Pillow opens it, so its size is asked for before."""
+    from PIL import WebPImagePlugin
+
+    if (size := _webp_size(data)) is not None:
+        request.require_size(*size)
+    require_whole_webp(data)
+    with WebPImagePlugin.WebPImageFile(io.BytesIO(data)) as image:
+        return _decoded(image, request, image.n_frames, image.info.get("icc_profile"))
 
 
-def _eight_bits(image: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    if image.mode.startswith("I"):
-        grey = np.asarray(image)
-        if grey.dtype != np.uint16 and (grey.min() < 0 or grey.max() > 0xFFFF):
-            raise ImageError("Samples of 32 bits; expected 8 or 16. Save the image with 8 or 16 bits a sample.")
-        samples, remarks = from_sixteen(grey.astype(np.uint16))
-        return Image.fromarray(samples), remarks  # (H, W)
-    if image.mode == "F":
-        raise ImageError("Floating-point samples; expected 8 or 16 bits. Save the image with 8 or 16 bits a sample.")
-    return image, ()
+def decode_gif(data: bytes, request: Request) -> Decoded:
+    """Decode the first frame of a GIF, on the whole of its screen."""
+    from PIL import GifImagePlugin
+
+    with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
+        remark = None if not image.tile or image.tile[0][1] == (0, 0, *image.size) else PART
+        return _decoded(image, request, count_frames(data), None, remark)
+
+
+def decode_avif(data: bytes, request: Request) -> Decoded:
+    """Decode an AVIF, turned as the file says."""
+    from PIL import AvifImagePlugin
+
+    require_whole_media(data)
+    with AvifImagePlugin.AvifImageFile(io.BytesIO(data)) as image:
+        profile, remark = image.info.get("icc_profile"), None
+        if not profile and (code := coded_colours(data)) is not None:
+            profile, remark = coded_profile(*code, "an AVIF")
+        return _decoded(image, request, image.n_frames, profile, remark)
+
+
+def _decoded(
+    image: ImageFile.ImageFile, request: Request, frames: int, profile: bytes | None, remark: str | None = None
+) -> Decoded:
+    request.require_size(*image.size)
+    exif = image.info.get("exif")
+    image.load()
+    converted, changed = to_srgb(image, profile)
+    many = (f"the first of {frames} frames",) if frames > 1 else ()
+    more = [text for text in (remark, changed) if text]
+    pixels = upright_image(converted, orientation_of(exif))
+    return whole(pixels, *many, *seen_through(image), *more)
+
+
+def _webp_size(data: bytes) -> tuple[int, int] | None:
+    """Return the width and height of the canvas, by the first chunk; None where it says none."""
+    first = data[12:16]
+    if first == b"VP8X" and len(data) >= 30:
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if first == b"VP8 " and len(data) >= 30:
+        width, height = struct.unpack_from("<HH", data, 26)
+        return width & 0x3FFF, height & 0x3FFF
+    if first == b"VP8L" and len(data) >= 25:
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None

@@ -1,40 +1,61 @@
-"""Samples of PNG, BMP, GIF and WebP files as they are stored, for truth masks: neither scaled nor converted."""
+"""Samples of PNG, GIF and WebP files as they are stored, for truth masks: neither scaled nor converted."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.completeness import require_complete
+from seglab.images.completeness import require_whole_webp
 from seglab.images.decoders.base import Request, Stored
+from seglab.images.decoders.png_chunks import read_chunks, read_header
+from seglab.images.decoders.png_deep import deep_samples
 from seglab.images.orientation import orientation_of, upright
 
-FORMATS = ("PNG", "BMP", "GIF", "WEBP")
 BITS = {"1": 1, "I;16": 16, "I": 32, "F": 32}
 """Of Pillow's modes; all others have 8."""
-DEPTH_OF_PNG, COLOURS_OF_PNG = 24, 25
-"""Where a PNG says them."""
-SEVERAL_CHANNELS = frozenset({2, 4, 6})
+SEVERAL_CHANNELS = {2: "rgb", 4: "grey", 6: "rgb"}
+"""Colour types of PNG, and what their colours are."""
 
 
-def stored(data: bytes, request: Request) -> Stored:
-    """Return the samples of a file of :data:`FORMATS`. Raises :class:`ImageError`, or as Pillow does."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        require_complete(image, data)
+def stored_png(data: bytes, request: Request) -> Stored:
+    """Return the samples of a PNG. Raises :class:`ImageError`, or as Pillow does."""
+    header = read_header(data)
+    request.require_size(header.width, header.height)
+    chunks = read_chunks(data, header)
+    orientation = orientation_of(chunks.said.get(b"eXIf"))
+    if header.depth == 16 and header.colour_type in SEVERAL_CHANNELS:  # Pillow keeps their high bytes only
+        values = deep_samples(chunks)
+        return _upright(Stored(values, SEVERAL_CHANNELS[header.colour_type], 16, 1 - values.shape[2] % 2), orientation)
+    return _by_pillow(data, "PNG", request, orientation)
+
+
+def stored_gif(data: bytes, request: Request) -> Stored:
+    """The same for a GIF."""
+    return _by_pillow(data, "GIF", request)
+
+
+def stored_webp(data: bytes, request: Request) -> Stored:
+    """The same for a WebP."""
+    require_whole_webp(data)
+    return _by_pillow(data, "WEBP", request)
+
+
+def _by_pillow(data: bytes, format: str, request: Request, orientation: int | None = None) -> Stored:
+    with Image.open(io.BytesIO(data), formats=(format,)) as image:
         request.require_size(*image.size)
         _require_one_picture(image)
-        orientation = orientation_of(image.info.get("exif"))
+        turn = orientation_of(image.info.get("exif")) if orientation is None else orientation
         image.load()
-        found = _deep_png(data) if _has_deep_channels(data) else _samples(_with_alpha(image))
-    if orientation == 1:
-        return found
-    values: Any = found.values
+        return _upright(_samples(_with_alpha(image)), turn)
+
+
+def _upright(found: Stored, orientation: int) -> Stored:
+    values: NDArray[Any] = found.values
     return Stored(upright(values, orientation), found.colours, found.bits, found.extra, found.palette)
 
 
@@ -65,16 +86,3 @@ def _palette(image: Image.Image) -> NDArray[np.uint8]:
     """Return all 256 entries, uint8 ``(256, 3)``; those that a file does not have are black."""
     given = np.array(image.getpalette("RGB") or (), np.uint8).reshape(-1, 3)
     return np.concatenate([given, np.zeros((256 - len(given), 3), np.uint8)])
-
-
-def _has_deep_channels(data: bytes) -> bool:
-    """Is this a PNG of several channels of 16 bits, of which Pillow keeps the high bytes only?"""
-    return data.startswith(b"\x89PNG") and data[DEPTH_OF_PNG] == 16 and data[COLOURS_OF_PNG] in SEVERAL_CHANNELS
-
-
-def _deep_png(data: bytes) -> Stored:
-    """Decode by OpenCV what Pillow has found to be whole: uint16, BGR(A); grey with alpha comes as BGRA, too."""
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.dtype != np.uint16:
-        raise ImageError("A PNG of 16 bits that cannot be decoded; expected a whole file. Save it again.")
-    return Stored(values, "rgb", 16, extra=values.shape[2] - 3)

@@ -1,0 +1,84 @@
+"""Run lengths of BMPs: RLE8 and RLE4 of Windows, and 24 bits of OS/2.
+
+Codes are read one after the other; runs that follow each other, as they do in photographs, are spread in one go.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.errors import ImageError
+
+END_OF_ROW, END, MOVE = 0, 1, 2
+RUNS = 256
+"""So many runs are looked at in one go: enough to be fast, and few enough where other codes lie between them."""
+
+
+def unpack_runs(codes: bytes, width: int, height: int, bits: int) -> NDArray[np.uint8]:
+    """Return uint8 ``(H, W, 1)`` indices, or ``(H, W, 3)`` BGR of 24 ``bits``, rows as they are stored.
+
+    What no code sets is 0. Raises :class:`ImageError` where the codes stop without an end, and rows are missing.
+    """
+    canvas = np.zeros((height, width, 3 if bits == 24 else 1), np.uint8)
+    x, y, at = 0, 0, 0
+    while at + 1 < len(codes) and y < height:
+        count, code = codes[at], codes[at + 1]
+        if count == 0 and code == END:
+            return canvas
+        if count == 0 and code == END_OF_ROW:
+            x, y, at = 0, y + 1, at + 2
+        elif count == 0 and code == MOVE:
+            across, up = _bytes(codes, at + 2, 2)
+            x, y, at = x + across, y + up, at + 4
+        else:
+            found, at = (
+                _literal(codes, at, bits) if count == 0 else _runs(codes, at, min(RUNS, max(1, width - x)), bits)
+            )
+            room = max(0, min(len(found), width - x))
+            canvas[y, x : x + room] = found[:room]
+            x += len(found)
+    if y < height - 1 or (y == height - 1 and x < width):
+        raise _cut_off()
+    return canvas
+
+
+def _runs(codes: bytes, at: int, most: int, bits: int) -> tuple[NDArray[np.uint8], int]:
+    """Return the pixels ``(N, channels)`` of the runs from ``at`` on, and the place behind them: all up to the next
+    other code, but no more than ``most`` runs, for each has a pixel at least.
+    """
+    size = 4 if bits == 24 else 2
+    given = np.frombuffer(codes, np.uint8, min(most, (len(codes) - at) // size) * size, at).reshape(-1, size)
+    if not len(given):
+        raise _cut_off()
+    ends = np.flatnonzero(given[:, 0] == 0)
+    given = given[: ends[0]] if len(ends) else given
+    counts = given[:, 0].astype(np.intp)
+    pixels = np.repeat(given[:, 1:], counts, axis=0)  # (N, channels)
+    if bits == 4:  # two values take turns, in each run anew
+        places = np.arange(len(pixels)) - np.repeat(np.cumsum(counts) - counts, counts)
+        pixels = np.where(places[:, None] % 2 == 0, pixels >> 4, pixels & 15).astype(np.uint8)
+    return pixels, at + len(given) * size
+
+
+def _literal(codes: bytes, at: int, bits: int) -> tuple[NDArray[np.uint8], int]:
+    """Return pixels ``(N, channels)`` as they stand behind a code, and the place behind them, an even number on."""
+    count = codes[at + 1]
+    size = (count * bits + 7) // 8
+    content = np.frombuffer(_bytes(codes, at + 2, size), np.uint8)
+    if bits == 4:
+        content = np.stack([content >> 4, content & 15], axis=1).reshape(-1)[:count]
+    return content.reshape(count, -1), at + 2 + size + size % 2
+
+
+def _bytes(codes: bytes, at: int, size: int) -> bytes:
+    found = codes[at : at + size]
+    if len(found) < size:
+        raise _cut_off()
+    return found
+
+
+def _cut_off() -> ImageError:
+    return ImageError(
+        "Damaged image: a BMP, and its run lengths break off. Expected a whole file; copy it again from where it came."
+    )

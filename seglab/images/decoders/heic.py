@@ -1,0 +1,45 @@
+"""HEIC and HEIF photographs, as iPhones take them, by pillow_heif, which is optional.
+
+Turns and mirrors are part of the file itself (``irot``, ``imir``) and are done by the decoder; EXIF's orientation only
+repeats them (ISO/IEC 23008-12, annex A), and does not count.
+"""
+
+from __future__ import annotations
+
+import io
+
+from seglab.errors import ImageError
+from seglab.images.colour import coded_profile, to_srgb
+from seglab.images.decoders.base import Decoded, Request, whole
+from seglab.images.decoders.boxes import require_whole_media
+from seglab.images.decoders.png import seen_through
+
+INSTALL = (
+    'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install: pip install "seglab[heic]".'
+)
+
+
+def decode(data: bytes, request: Request) -> Decoded:
+    """Decode the primary image of a HEIC. Raises :class:`ImageError`."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImageError(INSTALL) from error
+    require_whole_media(data)
+    file = pillow_heif.open_heif(io.BytesIO(data))
+    request.require_size(*file.size)
+    profile, remark = _profile(file.info)
+    image = file.to_pillow()
+    request.require_size(*image.size)
+    many = (f"the main one of {len(file)} images",) if len(file) > 1 else ()
+    converted, changed = to_srgb(image, profile)
+    return whole(converted, *many, *seen_through(image), *(text for text in (remark, changed) if text))
+
+
+def _profile(info: dict[str, object]) -> tuple[bytes | None, str | None]:
+    profile, numbers = info.get("icc_profile"), info.get("nclx_profile")
+    if isinstance(profile, bytes) and profile:
+        return profile, None
+    if not isinstance(numbers, dict):
+        return None, None
+    return coded_profile(numbers["color_primaries"], numbers["transfer_characteristics"], "a HEIC")
