@@ -88,7 +88,7 @@ def _one_of(chain: Chain, below: list[Directory]) -> Photograph:
         first = max([first, *full], key=_area)
     larger = next((page for page in whole[1:] if _is_thumbnail(first, page)), None)
     if larger is not None:
-        return Photograph((larger,), (f"page {chain.pages.index(larger) + 1}, of which the first is a smaller copy",))
+        return Photograph((larger,), (f"read from page {chain.pages.index(larger) + 1}; the first is a smaller copy",))
     others = [page for page in whole[1:] if not _is_thumbnail(page, first)]
     return Photograph((first,), _pages_remark(1 + len(others), chain))
 

@@ -39,7 +39,7 @@ def by_tifffile(samples: NDArray[Any], **options: Any) -> bytes:
 FOUND: dict[str, tuple[list[Page], tuple[str, ...]]] = {
     "a marked thumbnail first": ([Page(SMALL, tags=REDUCED), FULL], ()),
     "one marked in the old way": ([Page(SMALL, tags=[(255, 3, [2])]), FULL], ()),
-    "one that is not marked": ([Page(SMALL), FULL], ("page 2, of which the first is a smaller copy",)),
+    "one that is not marked": ([Page(SMALL), FULL], ("read from page 2; the first is a smaller copy",)),
     "the photograph below its thumbnail": ([Page(SMALL, tags=REDUCED, below=[FULL])], ()),
     "below one that is not marked": ([Page(SMALL, below=[FULL])], ()),
     "smaller levels below it": ([Page(PIXELS, below=[Page(SMALL, tags=REDUCED)])], ()),
