@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import zipfile
 from pathlib import Path
 
@@ -10,9 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from batch.commands.score import score
 from seglab.cli import main
-from seglab.synth import write_set
 from tests.support.archive import read_grey, run_all, save, seg_batch
 
 LESION = np.hypot(*np.mgrid[-30:30, -40:40]) < 20
@@ -27,6 +26,7 @@ FORMS = {
     "floats.tif": BYTES.astype(np.float32),
     "alpha.png": np.dstack([np.full((60, 80), 255, np.uint8), BYTES * 255]),
 }
+DOUBT = "all 2 truths are empty, and masks are not; check that these truths are the ones meant"
 CLASSES = np.repeat(np.arange(60, dtype=np.uint8)[:, None] // 15, 80, axis=1)
 
 
@@ -34,10 +34,11 @@ def test_good_truths_of_every_depth_are_scored_alike(tmp_path: Path) -> None:
     for name, truth in FORMS.items():
         save(tmp_path / "truth" / name, truth)
         save(tmp_path / "masks" / f"{Path(name).stem}.png", PREDICTED)
-    report = score(tmp_path / "masks", tmp_path / "truth")
-    assert [row["dice"] for row in report.scores.rows()] == pytest.approx([DICE] * len(FORMS))
-    assert not report.failed
-    assert not report.warnings
+    done = seg_batch("score", tmp_path / "masks", tmp_path / "truth", "--csv", tmp_path / "scores.csv")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        assert [float(row["dice"]) for row in csv.DictReader(file)] == pytest.approx([DICE] * len(FORMS), abs=1e-4)
+    assert DOUBT not in done.stdout + done.stderr
 
 
 def test_a_bad_truth_is_named_and_the_others_are_scored(tmp_path: Path) -> None:
@@ -57,15 +58,14 @@ def test_truths_that_are_all_empty_are_doubted(tmp_path: Path) -> None:
         save(tmp_path / "truth" / name, BYTES * 0)
         save(tmp_path / "masks" / name, PREDICTED)
         save(tmp_path / "empty" / name, BYTES * 0)
-    assert score(tmp_path / "masks", tmp_path / "truth").warnings == [
-        "all 2 truths are empty, and masks are not; check that these truths are the ones meant"
-    ]
-    assert not score(tmp_path / "empty", tmp_path / "truth").warnings
-    assert not score(tmp_path / "masks", tmp_path / "masks").warnings
+    for masks, truth, is_doubted in (("masks", "truth", True), ("empty", "truth", False), ("masks", "masks", False)):
+        done = seg_batch("score", tmp_path / masks, tmp_path / truth)
+        assert done.returncode == 0, done.stderr
+        assert (DOUBT in done.stdout + done.stderr) == is_doubted
 
 
 def test_training_data_is_read_by_the_same_rule(tmp_path: Path) -> None:
-    write_set(tmp_path / "data", 8, [(60, 80)], seed=1)
+    CliRunner().invoke(main, ["synth", "--out", str(tmp_path / "data"), "--count", "8", "--size", "80x60"])
     first, second, *_ = sorted((tmp_path / "data" / "masks").iterdir())
     Image.fromarray((read_grey(first) > 0).astype(np.uint16)).save(first)
     Image.fromarray(CLASSES).save(second)

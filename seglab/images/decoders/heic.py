@@ -12,7 +12,7 @@ from seglab.errors import ImageError
 from seglab.images.colour import coded_profile, to_srgb
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import require_whole_media
-from seglab.images.decoders.png import seen_through
+from seglab.images.decoders.png.decode import seen_through
 
 INSTALL = (
     'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install: pip install "seglab[heic]".'

@@ -259,7 +259,7 @@ def test_kinds_that_are_read_have_suffixes_and_are_told_by_their_bytes() -> None
     for kind, data in files.items():
         assert picture_kind(data[:512]) == kind
         assert read_photo(data).size == (HEIGHT, WIDTH)
-    assert READ_PICTURES - files.keys() == {"a BigTIFF", "a DICOM file"}
+    assert READ_PICTURES - files.keys() == {"a BigTIFF", "a DICOM file", "a bare DICOM data set"}
     assert {".jfif", ".pjpeg", ".mpo", ".dib", ".gif", ".jp2", ".avif", ".heic", ".ima"} <= IMAGE_SUFFIXES
 
 
@@ -267,7 +267,7 @@ def test_a_decoder_that_fails_in_its_own_way_is_told_in_one_line(monkeypatch: py
     def failing(*_: object) -> None:
         raise RuntimeError("line one\n\tline two\x1b[31m")
 
-    monkeypatch.setattr("seglab.images.decoders.png.read_chunks", failing)
+    monkeypatch.setattr(sys.modules["seglab.images.decoders.png.decode"], "read_chunks", failing)
     with pytest.raises(ImageError) as raised:
         read_photo(encoded("PNG"))
     assert str(raised.value).startswith("Damaged image: a PNG, and line one line two")

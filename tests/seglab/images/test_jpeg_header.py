@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.decoders.jpeg_header import exif_of, profile_of, read_header
+from seglab.images.decoders.jpeg.header import exif_of, profile_of, read_header
 from seglab.images.orientation import orientation_of
 from tests.support.jpegs import encoded, inserted, photograph, segment
 

@@ -118,6 +118,18 @@ def test_lzw_of_the_first_kind() -> None:
     assert np.array_equal(np.asarray(decoded(Page(small, compression=5, encode=encode)).pixels), small)
 
 
+def test_lzw_codes_beyond_the_table_are_damage(capfd: pytest.CaptureFixture[str]) -> None:
+    """A code that was never given out: some decoders read memory that nobody wrote."""
+    codes = [256, 7, 4000 % 512, 511, 300, 257]
+    bits = "".join(f"{code:09b}" for code in codes).ljust(8 * 60, "0")
+    spoiled = int(bits, 2).to_bytes(60, "big")
+    page = Page(photo()[:20, :30], compression=5, encode=lambda part: spoiled)
+    for _ in range(20):
+        with pytest.raises(ImageError, match="LZW cannot be decoded"):
+            decoded(page)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("photometric", [0, 1])
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_ccitt"])
 def test_fax(compression: str, photometric: int) -> None:

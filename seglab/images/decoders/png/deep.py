@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from seglab.errors import ImageError
-from seglab.images.decoders.png_chunks import AGAIN, CHANNELS, Chunks, Header, as_file
+from seglab.images.decoders.png.chunks import AGAIN, CHANNELS, Chunks, Header, as_file
 
 PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 """Of Adam7: first row, first column, steps down and across."""

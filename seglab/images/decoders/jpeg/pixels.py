@@ -13,8 +13,8 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from seglab.errors import ImageError
-from seglab.images.decoders.jpeg_header import Frame, damaged
-from seglab.images.decoders.jpeg_scans import Parts
+from seglab.images.decoders.jpeg.header import Frame, damaged
+from seglab.images.decoders.jpeg.scans import Parts
 
 Samples = NDArray[np.uint8]
 """uint8 ``(H, W)`` or ``(H, W, C)``: grey, RGB, or CMYK as it is stored."""

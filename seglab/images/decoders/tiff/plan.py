@@ -9,7 +9,7 @@ import numpy as np
 
 from seglab.errors import TooLargeError
 from seglab.images.decoders.base import Request
-from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
+from seglab.images.decoders.tiff.directory import Directory, damaged, unsupported
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, MASK, CMYK, YCBCR, CIELAB, ICCLAB = 0, 1, 2, 3, 4, 5, 6, 8, 9
 COLOURS = {

@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from seglab.errors import ImageError
-from seglab.images.decoders.tiff_directory import Chain, Directory, read_chain, subdirectories, unsupported
-from seglab.images.decoders.tiff_plan import size_of
+from seglab.images.decoders.tiff.directory import Chain, Directory, read_chain, subdirectories, unsupported
+from seglab.images.decoders.tiff.plan import size_of
 
 NEW_SUBFILE_TYPE, SUBFILE_TYPE, DESCRIPTION = 254, 255, 270
 REDUCED, TRANSPARENCY_MASK, DEPTH_MAP = 1, 4, 8

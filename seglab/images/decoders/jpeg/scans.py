@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from seglab.errors import ImageError
-from seglab.images.decoders.jpeg_header import (
+from seglab.images.decoders.jpeg.header import (
     DNL,
     EOI,
     FRAMES,

@@ -8,8 +8,8 @@ from PIL import Image
 
 from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Pixels
-from seglab.images.decoders.tiff_directory import Directory, damaged
-from seglab.images.decoders.tiff_plan import (
+from seglab.images.decoders.tiff.directory import Directory, damaged
+from seglab.images.decoders.tiff.plan import (
     CIELAB,
     CMYK,
     COLOURS,

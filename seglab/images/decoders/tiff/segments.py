@@ -6,9 +6,10 @@ What is compressed is decoded by imagecodecs (JPEG by libjpeg-turbo), never to m
 
 from __future__ import annotations
 
+import itertools
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,13 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import ImageError, printable
-from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
-from seglab.images.decoders.tiff_images import IMAGE_CODECS, OLD_JPEG_AT, OLD_JPEG_BYTES, decode_image
-from seglab.images.decoders.tiff_plan import FAX, NO_COMPRESSION, OLD_JPEG, Plan
+from seglab.images.decoders.tiff import lzw
+from seglab.images.decoders.tiff.directory import Directory, damaged, unsupported
+from seglab.images.decoders.tiff.images import IMAGE_CODECS, OLD_JPEG_AT, OLD_JPEG_BYTES, decode_image
+from seglab.images.decoders.tiff.lzw import LZW
+from seglab.images.decoders.tiff.plan import FAX, NO_COMPRESSION, OLD_JPEG, Plan
 
 Samples = NDArray[Any]
 STRIPS, TILES = (273, 279), (324, 325)
 XZ_MEMORY = 2**27
+LZW_AT_A_TIME = 2**25
+"""Bytes that are unpacked together."""
+NOT_PACKED = frozenset({NO_COMPRESSION, LZW})
+"""Of what :func:`_contents` yields."""
 OTHER_COMPRESSIONS = {
     9: "JBIG", 10: "JBIG", 99: "lossless JPEG of Leaf", 262: "Kodak", 32766: "NeXT", 32767: "Sony raw",
     32769: "packed raw", 32770: "Samsung raw", 32771: "CCITT RLE/W", 32809: "ThunderScan", 32908: "PixarFilm",
@@ -75,9 +82,7 @@ def read_samples(page: Directory, plan: Plan) -> Samples:
     """Decode a page: ``(H, W, C)``, of :attr:`Plan.dtype`, as its tags mean it; YCbCr of JPEG comes out as RGB."""
     found = segments_of(page, plan)
     whole = np.empty((plan.height, plan.width, plan.channels), plan.dtype)
-    for number, (plane, top, left) in enumerate(_places(plan)):
-        offset, count = found[number]
-        data = memoryview(page.data)[offset : offset + count]
+    for number, (data, (plane, top, left)) in enumerate(zip(_contents(page, plan, found), _places(plan), strict=True)):
         rows = min(_rows(plan, number), plan.height - top)
         columns = min(plan.columns, plan.width - left)
         samples = _segment(data, page, plan, number)
@@ -90,9 +95,32 @@ def read_samples(page: Directory, plan: Plan) -> Samples:
     return whole
 
 
+def _contents(page: Directory, plan: Plan, found: Sequence[tuple[int, int]]) -> Iterator[memoryview]:
+    """Yield the bytes of each strip or tile, as they are in the file; what LZW packed is unpacked, some at a time."""
+    whole = memoryview(page.data)
+    if plan.compression != LZW:
+        yield from (whole[offset : offset + count] for offset, count in found)
+        return
+    at_a_time = max(1, LZW_AT_A_TIME // max(1, _raw_bytes(plan, 0)))
+    for needed, numbers in itertools.groupby(range(len(found)), lambda number: _raw_bytes(plan, number)):
+        while group := list(itertools.islice(numbers, at_a_time)):
+            parts = [bytes(whole[found[number][0] : sum(found[number])]) for number in group]
+            if any(part.count(0) == len(part) for part in parts):
+                raise damaged("a strip or tile holds zeros only")
+            yield from _unpacked_lzw(parts, needed, plan)
+
+
+def _unpacked_lzw(parts: Sequence[bytes], needed: int, plan: Plan) -> list[memoryview]:
+    turned = [bytes(imagecodecs.bitorder_decode(part)) for part in parts] if plan.is_reversed else parts
+    try:
+        return lzw.unpacked(turned, needed)
+    except (imagecodecs.TiffError, ValueError) as error:
+        raise damaged(f"a strip or tile of LZW cannot be decoded ({printable(str(error))})") from error
+
+
 def require_decodable(plan: Plan) -> None:
     """Raise :class:`ImageError` for a compression or a predictor that is not read."""
-    if plan.compression not in (*CODECS, *IMAGE_CODECS, NO_COMPRESSION, *FAX):
+    if plan.compression not in (*CODECS, *IMAGE_CODECS, *NOT_PACKED, *FAX):
         name = OTHER_COMPRESSIONS.get(plan.compression, f"scheme {plan.compression}")
         raise unsupported(f"compressed by {name}")
     is_plain = plan.predictor == 1 or plan.compression in IMAGE_CODECS or plan.compression in FAX
@@ -116,17 +144,17 @@ def _places(plan: Plan) -> Iterator[tuple[slice, int, int]]:
 def _segment(data: memoryview, page: Directory, plan: Plan, number: int) -> Samples:
     """Decode a strip or tile: ``(rows, columns, C)``, at least as large as its place."""
     name = f"strip or tile {number + 1} of {plan.segments}"
-    if plan.compression != NO_COMPRESSION and not any(data[:16]) and data.tobytes().count(0) == len(data):
+    if plan.compression not in NOT_PACKED and not any(data[:16]) and data.tobytes().count(0) == len(data):
         raise damaged(f"{name} holds zeros only")
     rows, needed = _rows(plan, number), _raw_bytes(plan, number)
     try:
         if plan.compression in IMAGE_CODECS:
             return decode_image(bytes(data), page, plan, rows)
-        if plan.is_reversed:
+        if plan.is_reversed and plan.compression != LZW:
             data = memoryview(imagecodecs.bitorder_decode(bytes(data)))
         if plan.compression in FAX:
             return _fax(bytes(data), page, plan, rows)
-        raw = data if plan.compression == NO_COMPRESSION else CODECS[plan.compression](bytes(data), needed, _most(plan))
+        raw = data if plan.compression in NOT_PACKED else CODECS[plan.compression](bytes(data), needed, _most(plan))
         if len(raw) < needed:
             raise damaged(f"{name} has {len(raw)} of {needed} bytes")
         return _unpacked(memoryview(raw)[:needed], plan, rows)
@@ -165,7 +193,6 @@ def _sized(decode: Callable[..., bytes | bytearray]) -> Callable[[bytes, int, in
 
 
 CODECS: dict[int, Callable[[bytes, int, int], bytes | bytearray]] = {
-    5: _sized(imagecodecs.lzw_decode),
     8: _inflated,
     32946: _inflated,
     50013: _inflated,

@@ -13,8 +13,8 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from seglab.images.decoders.tiff_directory import Directory, damaged, unsupported
-from seglab.images.decoders.tiff_plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
+from seglab.images.decoders.tiff.directory import Directory, damaged, unsupported
+from seglab.images.decoders.tiff.plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
 
 Samples = NDArray[Any]
 CODECS = {

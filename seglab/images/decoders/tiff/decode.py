@@ -9,11 +9,11 @@ from PIL import Image
 
 from seglab.images.completeness import RawRows, require_rows, require_strips
 from seglab.images.decoders.base import Decoded, Pixels, Request, Stored, whole
-from seglab.images.decoders.tiff_colours import palette_of, photometric_of, to_rgb
-from seglab.images.decoders.tiff_directory import Directory
-from seglab.images.decoders.tiff_pages import Photograph, photograph
-from seglab.images.decoders.tiff_plan import COLOURS, NO_COMPRESSION, PALETTE, RGB, Plan, plan
-from seglab.images.decoders.tiff_segments import Samples, read_samples, require_decodable, segments_of
+from seglab.images.decoders.tiff.colours import palette_of, photometric_of, to_rgb
+from seglab.images.decoders.tiff.directory import Directory
+from seglab.images.decoders.tiff.pages import Photograph, photograph
+from seglab.images.decoders.tiff.plan import COLOURS, NO_COMPRESSION, PALETTE, RGB, Plan, plan
+from seglab.images.decoders.tiff.segments import Samples, read_samples, require_decodable, segments_of
 from seglab.images.orientation import UPRIGHT, upright, upright_image
 
 ORIENTATION, PROFILE = 274, 34675

@@ -12,7 +12,7 @@ from PIL import Image
 
 from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Decoded, Request
-from seglab.images.decoders.jpeg_header import (
+from seglab.images.decoders.jpeg.header import (
     Frame,
     Header,
     damaged,
@@ -22,8 +22,8 @@ from seglab.images.decoders.jpeg_header import (
     profile_of,
     read_header,
 )
-from seglab.images.decoders.jpeg_pixels import OtherKindError, Samples, Wanted, lenient, settled, strict
-from seglab.images.decoders.jpeg_scans import Parts, missing_passes, split
+from seglab.images.decoders.jpeg.pixels import OtherKindError, Samples, Wanted, lenient, settled, strict
+from seglab.images.decoders.jpeg.scans import Parts, missing_passes, split
 from seglab.images.orientation import UPRIGHT, orientation_of, swaps_sides, upright, upright_image
 from seglab.images.samples import to_bytes
 
