@@ -15,7 +15,8 @@ from batch.outputs.framing import TarFraming
 from seglab.data.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.evaluation.original import Predictor
-from seglab.images.reader import read_image, read_mask
+from seglab.images.masks import read_mask
+from seglab.images.reader import read_image
 from seglab.metrics.overlap import confusion
 from seglab.synth import synthesise, write_set
 

@@ -122,9 +122,9 @@ def test_large_images_are_decoded_one_at_a_time(
     small, large = save(tmp_path / "in" / "s.png"), save(tmp_path / "in" / "l.png", spot(60, 64))
     at_once, most, lock = 0, 0, threading.Lock()
 
-    def slowly(data: bytes, size: int, max_pixels: int) -> Photo:
+    def slowly(data: bytes, size: int, max_pixels: int, **more: bool) -> Photo:
         nonlocal at_once, most
-        photo = read_fitted(data, size, max_pixels)
+        photo = read_fitted(data, size, max_pixels, **more)
         if photo.size == (60, 64):
             with lock:
                 at_once += 1
