@@ -16,7 +16,7 @@ from export.graph.stages import IR_VERSION, OPSET
 from export.precision.calibration import session
 from seglab.data.layouts import find_pairs
 from seglab.images.hair import remove_hair
-from seglab.images.resize import fit
+from seglab.images.pixels.resize import fit
 from seglab.synth import synthesise
 
 SIZE = 192

@@ -29,9 +29,9 @@ from export.runtime.model import Model
 from export.runtime.opening import open_model
 from seglab.cli_support import begin_command
 from seglab.data.layouts import find_file_pairs
-from seglab.images.orientation import orientation_of, upright
+from seglab.images.pixels.orientation import orientation_of, upright
+from seglab.images.pixels.resize import OVERSAMPLING
 from seglab.images.reader import Photo, read_fitted, read_image
-from seglab.images.resize import OVERSAMPLING
 
 SIZES = ((450, 600), (768, 1024), (1536, 2048), (2848, 4288))
 QUALITY = 90

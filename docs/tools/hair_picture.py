@@ -21,7 +21,7 @@ def main(data: Path) -> None:
     """Write the picture from a data set of CC-0 images."""
     from seglab.data.layouts import find_pairs
     from seglab.images.hair import hair_figure, hairiest
-    from seglab.images.resize import fit
+    from seglab.images.pixels.resize import fit
 
     images = (fit(pair.photo(at_least=2 * SIZE).pixels, SIZE) for pair in find_pairs(data)[::EVERY])
     ranked = hairiest(images, max(PLACES) + 1)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from export.contract import INPUT, PROB
 from export.runtime.masks import drop_single_class
 from export.samples import SYNTHETIC_SIZES, sample_files
+from seglab.images.pixels.resize import fit
 from seglab.images.reader import read_image
-from seglab.images.resize import fit
 from seglab.synth import synthesise
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from export.runtime.masks import agreement, enlarge, to_mask
 from export.runtime.model import Model
 from export.samples import Sample
 from export.tolerances import Tolerance, tolerance_for
-from seglab.images.resize import fit
+from seglab.images.pixels.resize import fit
 from seglab.metrics.overlap import confusion
 
 FORMAT_VERSION = 1

@@ -16,8 +16,8 @@ from export.runtime.device import Device
 from export.runtime.masks import enlarge
 from export.runtime.opening import open_model
 from seglab.errors import ImageError
+from seglab.images.pixels.resize import fit
 from seglab.images.reader import read_image
-from seglab.images.resize import fit
 
 BATCH = 8
 

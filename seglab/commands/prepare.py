@@ -41,7 +41,7 @@ def prepare(
         prepared = store(pairs, out, settings, workers=workers, advance=bar.update)
     if figure:
         from seglab.images.hair import hair_figure, hairiest
-        from seglab.images.resize import fit
+        from seglab.images.pixels.resize import fit
 
         images = (fit(pair.photo(at_least=2 * size).pixels, size) for pair in pairs)
         hair_figure(figure, hairiest(images, FIGURE_ROWS))

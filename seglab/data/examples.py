@@ -15,7 +15,7 @@ from seglab.data.augmentation import WHOLE, Augmentation, Box
 from seglab.data.layouts import require_size
 from seglab.data.pairs import Pair
 from seglab.images.hair import remove
-from seglab.images.resize import OVERSAMPLING, fit
+from seglab.images.pixels.resize import OVERSAMPLING, fit
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):

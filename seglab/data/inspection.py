@@ -20,7 +20,7 @@ from seglab.data.pairs import Pair
 from seglab.data.splits import PARTS, Split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.images.mask_values import Truth
-from seglab.images.resize import fit
+from seglab.images.pixels.resize import fit
 
 MODES = ("refuse", "report", "off")
 THUMBNAIL = 24

@@ -22,7 +22,7 @@ from seglab.data.pairs import ArrayPair, Pair
 from seglab.errors import ConfigError, DataError, ImageError, SeglabError
 from seglab.files import write_text
 from seglab.images.hair import remove
-from seglab.images.resize import OVERSAMPLING, fit
+from seglab.images.pixels.resize import OVERSAMPLING, fit
 
 INDEX, IMAGES, MASKS, JOURNAL = "index.json", "images.npy", "masks.npy", "journal.jsonl"
 KIND = "seglab prepared"

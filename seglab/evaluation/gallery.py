@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from seglab.data.pairs import Pair
 from seglab.errors import DataError
 from seglab.images.outlines import overlay, write_image
-from seglab.images.resize import OVERSAMPLING
+from seglab.images.pixels.resize import OVERSAMPLING
 from seglab.metrics.overlap import confusion
 
 if TYPE_CHECKING:

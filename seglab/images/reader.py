@@ -19,8 +19,8 @@ from seglab.images.decoders import bmp, jpeg, jpeg_2000, pillow, png
 from seglab.images.decoders.base import Decoded, Request
 from seglab.images.formats import MAX_PIXELS
 from seglab.images.kinds import picture_kind
+from seglab.images.pixels.resize import OVERSAMPLING, fit, fit_image
 from seglab.images.refusals import BEGINNING, failed, unknown
-from seglab.images.resize import OVERSAMPLING, fit, fit_image
 
 
 @dataclass(frozen=True)

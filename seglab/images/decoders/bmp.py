@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.colour import to_srgb
 from seglab.images.completeness import RawRows, require_rows
 from seglab.images.decoders import jpeg, png
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.bmp_runs import unpack_runs
 from seglab.images.kinds import BITMAP_CORE, BITMAP_HEADERS
+from seglab.images.pixels.colour import to_srgb
 
 FILE_HEADER = 14
 OS2 = (16, 64)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 
 from seglab.errors import ImageError
-from seglab.images.colour import coded_profile, to_srgb
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import require_whole_media
 from seglab.images.decoders.png.decode import seen_through
+from seglab.images.pixels.colour import coded_profile, to_srgb
 
 INSTALL = (
     'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install: pip install "seglab[heic]".'

@@ -14,12 +14,12 @@ import numpy as np
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.colour import deep_to_srgb, to_srgb
 from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import boxes, outer_boxes
 from seglab.images.decoders.png.decode import NOTHING_SEEN, seen_through
-from seglab.images.samples import from_sixteen, to_bytes
+from seglab.images.pixels.colour import deep_to_srgb, to_srgb
+from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 """SOC and SIZ, which every codestream begins with."""

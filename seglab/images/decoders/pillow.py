@@ -11,13 +11,13 @@ import warnings
 
 from PIL import Image, ImageFile
 
-from seglab.images.colour import coded_profile, to_srgb
 from seglab.images.completeness import require_whole_webp
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import coded_colours, require_whole_media
 from seglab.images.decoders.gif_blocks import count_frames
 from seglab.images.decoders.png.decode import seen_through
-from seglab.images.orientation import orientation_of, upright_image
+from seglab.images.pixels.colour import coded_profile, to_srgb
+from seglab.images.pixels.orientation import orientation_of, upright_image
 
 PART = "its first frame covers only a part of it"
 

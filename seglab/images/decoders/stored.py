@@ -14,7 +14,7 @@ from seglab.images.completeness import require_whole_webp
 from seglab.images.decoders.base import Request, Stored
 from seglab.images.decoders.png.chunks import read_chunks, read_header
 from seglab.images.decoders.png.deep import deep_samples
-from seglab.images.orientation import orientation_of, upright
+from seglab.images.pixels.orientation import orientation_of, upright
 
 BITS = {"1": 1, "I;16": 16, "I": 32, "F": 32}
 """Of Pillow's modes; all others have 8."""

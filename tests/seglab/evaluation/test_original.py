@@ -14,7 +14,7 @@ from export.runtime.opening import open_model
 from export.samples import sample_set
 from seglab.evaluation.original import Predictor
 from seglab.images.hair import remove_hair
-from seglab.images.resize import fit
+from seglab.images.pixels.resize import fit
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 

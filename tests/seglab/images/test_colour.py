@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from seglab.images.colour import UNUSABLE, to_srgb
+from seglab.images.pixels.colour import UNUSABLE, to_srgb
 from seglab.images.reader import read_photo
 from tests.seglab.images.test_formats_png import written
 

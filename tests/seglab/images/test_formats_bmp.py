@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from seglab.errors import ImageError, TooLargeError
-from seglab.images.colour import UNUSABLE
+from seglab.images.pixels.colour import UNUSABLE
 from seglab.images.reader import read_photo
 
 HEIGHT, WIDTH = 9, 13

@@ -10,7 +10,7 @@ from PIL import Image
 
 from seglab.errors import ImageError
 from seglab.images.decoders.jpeg.header import exif_of, profile_of, read_header
-from seglab.images.orientation import orientation_of
+from seglab.images.pixels.orientation import orientation_of
 from tests.support.jpegs import encoded, inserted, photograph, segment
 
 

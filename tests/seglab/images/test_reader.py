@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from seglab.errors import ImageError, TooLargeError
 from seglab.images.masks import read_mask
+from seglab.images.pixels.resize import fit
 from seglab.images.reader import read_fitted, read_image, read_photo
-from seglab.images.resize import fit
 
 HEIGHT, WIDTH = 48, 64
 

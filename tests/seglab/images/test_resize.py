@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglab.images import resize
-from seglab.images.resize import LONGEST, fit, fit_image
+from seglab.images.pixels import resize
+from seglab.images.pixels.resize import LONGEST, fit, fit_image
 
 cykooz_resizer = pytest.importorskip("cykooz_resizer", reason="no wheel for this system")
 SHAPES = [(1, 1), (1, 9), (7, 1), (33, 17), (64, 64), (64, 200), (451, 601), (3000, 13), (13, 3000), (1, 20_000)]
@@ -23,7 +23,7 @@ FALLBACK = """
 import sys
 sys.modules["cykooz_resizer"] = None
 import numpy as np
-from seglab.images import resize
+from seglab.images.pixels import resize
 assert resize.cykooz_resizer is None
 np.save(sys.argv[2], resize.fit(np.load(sys.argv[1]), 64))
 """

@@ -11,7 +11,7 @@ from PIL import Image
 from seglab.errors import ImageError
 from seglab.images.decoders.dicom.layout import EXPORT, GREY, Layout
 from seglab.images.decoders.dicom.palettes import grey_table, palette_table
-from seglab.images.samples import from_sixteen, to_bytes
+from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 if TYPE_CHECKING:
     from seglab.images.decoders.dicom.data_set import DataSet

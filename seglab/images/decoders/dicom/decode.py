@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Decoded, Request, whole
+from seglab.images.pixels.colour import to_srgb
 
 if TYPE_CHECKING:
     from pydicom import Dataset

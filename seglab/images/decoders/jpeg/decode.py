@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Decoded, Request
 from seglab.images.decoders.jpeg.header import (
     Frame,
@@ -24,8 +23,9 @@ from seglab.images.decoders.jpeg.header import (
 )
 from seglab.images.decoders.jpeg.pixels import OtherKindError, Samples, Wanted, lenient, settled, strict
 from seglab.images.decoders.jpeg.scans import Parts, missing_passes, split
-from seglab.images.orientation import UPRIGHT, orientation_of, swaps_sides, upright, upright_image
-from seglab.images.samples import to_bytes
+from seglab.images.pixels.colour import to_srgb
+from seglab.images.pixels.orientation import UPRIGHT, orientation_of, swaps_sides, upright, upright_image
+from seglab.images.pixels.samples import to_bytes
 
 Remarks = tuple[str, ...]
 DCT_FACTORS = (8, 4, 2)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from seglab.errors import ImageError
-from seglab.images.colour import LARGEST_PROFILE, UNUSABLE, coded_profile, deep_to_srgb, space_profile, to_srgb
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.png.chunks import Chunks, read_chunks, read_header
 from seglab.images.decoders.png.deep import deep_samples
-from seglab.images.icc import ColourSpace
-from seglab.images.orientation import UPRIGHT, orientation_of, upright, upright_image
-from seglab.images.samples import from_sixteen, to_bytes
+from seglab.images.pixels.colour import LARGEST_PROFILE, UNUSABLE, coded_profile, deep_to_srgb, space_profile, to_srgb
+from seglab.images.pixels.icc import ColourSpace
+from seglab.images.pixels.orientation import UPRIGHT, orientation_of, upright, upright_image
+from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 GAMMA_OF_SRGB = 0.45455
 GAMMA_TOLERANCE = 0.05

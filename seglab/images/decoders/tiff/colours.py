@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from seglab.images.colour import to_srgb
 from seglab.images.decoders.base import Pixels
 from seglab.images.decoders.tiff.directory import Directory, damaged
 from seglab.images.decoders.tiff.plan import (
@@ -21,7 +20,8 @@ from seglab.images.decoders.tiff.plan import (
     YCBCR,
     Plan,
 )
-from seglab.images.samples import Brought, Numbers, from_floats, from_signed, from_unsigned, to_bytes
+from seglab.images.pixels.colour import to_srgb
+from seglab.images.pixels.samples import Brought, Numbers, from_floats, from_signed, from_unsigned, to_bytes
 
 APERIO_YCBCR = 33003
 ASSOCIATED = 1

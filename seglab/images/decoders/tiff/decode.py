@@ -14,7 +14,7 @@ from seglab.images.decoders.tiff.directory import Directory
 from seglab.images.decoders.tiff.pages import Photograph, photograph
 from seglab.images.decoders.tiff.plan import COLOURS, NO_COMPRESSION, PALETTE, RGB, Plan, plan
 from seglab.images.decoders.tiff.segments import Samples, read_samples, require_decodable, segments_of
-from seglab.images.orientation import UPRIGHT, upright, upright_image
+from seglab.images.pixels.orientation import UPRIGHT, upright, upright_image
 
 ORIENTATION, PROFILE = 274, 34675
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageCms
 
 from seglab.errors import ImageError, printable
-from seglab.images.icc import HDR, ColourSpace, coded_space
+from seglab.images.pixels.icc import HDR, ColourSpace, coded_space
 
 LARGEST_PROFILE = 16 << 20
 """Bytes; printers' profiles have a few million."""
