@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seglab.errors import ImageError
-from seglab.images.completeness import RawRows, require_rows
+from seglab.images.completeness import RawRows, require_end, require_rows
 from seglab.images.decoders import jpeg, png
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.bmp_runs import unpack_runs
@@ -31,6 +31,7 @@ RAW_MODES = {1: ("P", "P;1"), 2: ("P", "P;2"), 4: ("P", "P;4"), 8: ("P", "P"), 2
 """Pillow's, by the bits of a pixel."""
 ROWS_AT_A_TIME = 256
 EMBEDDED, LINKED = b"DEBM", b"KNIL"
+END_OF_RUNS = b"\0\1"
 """Colour space types of version 5: a profile in the file, or in another one."""
 AGAIN = "Expected a whole file; copy it again from where it came."
 
@@ -134,6 +135,7 @@ def _profile(data: bytes, start: int, header: bytes) -> tuple[bytes | None, tupl
 
 def _image(bitmap: Bitmap, data: bytes) -> Image.Image:
     if bitmap.compression in (RLE8, RLE4):
+        require_end(data, END_OF_RUNS)
         pixels = unpack_runs(data[bitmap.offset :], bitmap.width, bitmap.height, bitmap.bits)
         if bitmap.bits == 24:
             return _upright(np.ascontiguousarray(pixels[..., ::-1]), bitmap)

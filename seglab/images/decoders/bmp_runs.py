@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from seglab.errors import ImageError
 
 END_OF_ROW, END, MOVE = 0, 1, 2
+MOST_PIXELS_A_BYTE = 128
+"""A run of two bytes has 255 pixels at most."""
+SMALL = 1_000_000
+"""Pixels that may stay unset."""
 RUNS = 256
 """So many runs are looked at in one go: enough to be fast, and few enough where other codes lie between them."""
 
@@ -20,6 +24,8 @@ def unpack_runs(codes: bytes, width: int, height: int, bits: int) -> NDArray[np.
 
     What no code sets is 0. Raises :class:`ImageError` where the codes stop without an end, and rows are missing.
     """
+    if width * height > MOST_PIXELS_A_BYTE * len(codes) + SMALL:
+        raise _cut_off()
     canvas = np.zeros((height, width, 3 if bits == 24 else 1), np.uint8)
     x, y, at = 0, 0, 0
     while at + 1 < len(codes) and y < height:

@@ -18,7 +18,7 @@ from seglab.images.completeness import require_end
 from seglab.images.decoders.base import Decoded, Request, whole
 from seglab.images.decoders.boxes import boxes, outer_boxes
 from seglab.images.decoders.png.decode import NOTHING_SEEN, seen_through
-from seglab.images.pixels.colour import deep_to_srgb, to_srgb
+from seglab.images.pixels.colour import to_srgb
 from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 CODESTREAM = b"\xff\x4f\xff\x51"
@@ -49,12 +49,13 @@ def decode(data: bytes, request: Request) -> Decoded:
     colours = [] if data.startswith(CODESTREAM) else [bytes(found) for name, found in boxes(data) if name == b"colr"]
     profile = next((said[3:] for said in colours if said[:1] in (b"\2", b"\3")), None)
     space = next((int.from_bytes(said[3:7], "big") for said in colours if said[:1] == b"\1"), None)
-    if not stream.is_plain or space in MADE_OF_SAMPLES:
+    # OpenJPEG, as imagecodecs calls it, would convert by some profiles itself.
+    if profile or not stream.is_plain or space in MADE_OF_SAMPLES:
         return _by_pillow(data, stream, request, profile)
-    return _as_stored(data, stream, profile)
+    return _as_stored(data, stream)
 
 
-def _as_stored(data: bytes, stream: Codestream, profile: bytes | None) -> Decoded:
+def _as_stored(data: bytes, stream: Codestream) -> Decoded:
     import imagecodecs
 
     try:
@@ -75,11 +76,7 @@ def _as_stored(data: bytes, stream: Codestream, profile: bytes | None) -> Decode
     if bits == 16:
         _, said = from_sixteen(plain)
         bits, remarks = 12 if said else 16, (*remarks, *said)
-    if bits > 8 and profile:
-        converted, said = deep_to_srgb((plain << (16 - bits)).astype(np.uint16), profile)
-        return whole(converted, *remarks, *said)
-    converted_image, remark = to_srgb(Image.fromarray(to_bytes(plain, bits)), profile)
-    return whole(converted_image, *remarks, *((remark,) if remark else ()))
+    return whole(Image.fromarray(to_bytes(plain, bits)).convert("RGB"), *remarks)
 
 
 def _by_pillow(data: bytes, stream: Codestream, request: Request, profile: bytes | None) -> Decoded:

@@ -6,6 +6,10 @@ pixels. EXIF and colour profiles inside an encapsulated JPEG do not count; the o
 
 from __future__ import annotations
 
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +36,7 @@ ADOBE_SEGMENTS = {
     "YBR": b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01",
 }
 """The segments that say what three components are."""
+ONE_AT_A_TIME = threading.Lock()
 APPLICATION = range(0xE0, 0xF0)
 
 
@@ -64,7 +69,7 @@ def samples_of(stream: Stream, layout: Layout) -> tuple[NDArray[np.unsignedinteg
     elif stream.kind == NEARLY_LOSSLESS:
         samples = _called(imagecodecs.jpegls_decode, stream)
     elif stream.kind == 0:
-        samples = _called(imagecodecs.htj2k_decode if stream.is_fast else imagecodecs.jpeg2k_decode, stream)
+        samples = _fast_jpeg_2000(stream) if stream.is_fast else _called(imagecodecs.jpeg2k_decode, stream)
     else:
         raise ImageError(f"A DICOM image in JPEG of a kind that no decoder knows ({stream.kind:#x}). {EXPORT}")
     if (
@@ -105,6 +110,35 @@ def _called(decoder: Any, stream: Stream, **options: str) -> NDArray[np.unsigned
         return np.asarray(decoder(stream.data, **options))
     except (RuntimeError, ValueError) as error:  # what imagecodecs raises
         raise damaged("its compressed image cannot be decoded") from error
+
+
+def _fast_jpeg_2000(stream: Stream) -> NDArray[np.unsignedinteger]:
+    """Decode HTJ2K. For what is damaged its decoder gives zeros, and the error goes to Python's hooks alone."""
+    with ONE_AT_A_TIME, _caught_errors() as errors:
+        samples = _called(imagecodecs.htj2k_decode, stream)
+    if errors:
+        raise damaged("its compressed image cannot be decoded")
+    return samples
+
+
+@contextlib.contextmanager
+def _caught_errors() -> Iterator[list[object]]:
+    """Collect what this thread tells the hooks for errors that nobody can catch, instead of printing it."""
+    errors: list[object] = []
+    here = threading.get_ident()
+    hooks = sys.unraisablehook, sys.excepthook
+
+    def ignored(error: sys.UnraisableHookArgs) -> None:
+        if threading.get_ident() == here:
+            errors.append(error.exc_value)
+        else:
+            hooks[0](error)
+
+    sys.unraisablehook, sys.excepthook = ignored, lambda *error: errors.append(error[1])
+    try:
+        yield errors
+    finally:
+        sys.unraisablehook, sys.excepthook = hooks
 
 
 def _said(layout: Layout) -> str:

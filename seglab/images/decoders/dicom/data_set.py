@@ -45,6 +45,7 @@ WANTED = {
     0x00282000: PROFILE,  # ICC Profile
     0x00283000: TABLE,  # Modality LUT Sequence
     0x00283010: TABLE,  # VOI LUT Sequence
+    0x20500020: SMALL,  # Presentation LUT Shape
 }
 """Elements that are read, and how long they may be."""
 MARGIN = 32 << 20

@@ -41,8 +41,9 @@ def decode(data: bytes, request: Request) -> Decoded:
         verdict = classes.judged(found, any_dicom=request.any_dicom)
         lies = layout.layout_of(found.header)
         request.require_size(lies.columns, lies.rows)
-        decoded = _decoded(found, lies, request, is_windowed=not verdict.is_photograph)
-        return _finished(decoded, found, verdict.remarks)
+        is_windowed = not verdict.is_photograph
+        decoded = _decoded(found, lies, request, is_windowed=is_windowed)
+        return _finished(decoded, found, verdict.remarks, is_windowed=is_windowed)
     except ImageError:
         raise
     except MemoryError as error:
@@ -98,7 +99,7 @@ def _negative(decoded: Decoded, lies: Layout) -> Decoded:
     return replace(decoded, pixels=np.invert(np.asarray(decoded.pixels, np.uint8)))
 
 
-def _finished(decoded: Decoded, found: DataSet, on_its_class: tuple[str, ...]) -> Decoded:
+def _finished(decoded: Decoded, found: DataSet, on_its_class: tuple[str, ...], *, is_windowed: bool) -> Decoded:
     """Bring colours to sRGB by the object's own profile, and gather the remarks."""
     pixels, remark = decoded.pixels, None
     profile = found.header.get("ICCProfile")
@@ -107,8 +108,24 @@ def _finished(decoded: Decoded, found: DataSet, on_its_class: tuple[str, ...]) -
         pixels, remark = to_srgb(image, profile.rstrip(b"\0") if len(profile) % 4 else profile)
     elif not isinstance(pixels, Image.Image) and not pixels.flags.writeable:
         pixels = pixels.copy()
-    remarks = (*on_its_class, *_on_its_shape(found.header), *decoded.remarks, *((remark,) if remark else ()))
+    on_greys = () if is_windowed else _on_its_greys(found.header)
+    remarks = (*on_its_class, *_on_its_shape(found.header), *on_greys, *decoded.remarks, *((remark,) if remark else ()))
     return Decoded(pixels, decoded.size, remarks)
+
+
+def _on_its_greys(header: Dataset) -> tuple[str, ...]:
+    """Return a remark on greys that a viewer may show otherwise."""
+    if not str(header.PhotometricInterpretation).startswith("MONO"):
+        return ()
+    slope = header.get("RescaleSlope")
+    changes = {
+        "window": header.get("WindowCenter") is not None,
+        "lookup table": bool(header.get("VOILUTSequence") or header.get("ModalityLUTSequence")),
+        "negative rescaling": slope is not None and float(slope) < 0,
+        "inverse presentation": header.get("PresentationLUTShape") == "INVERSE",
+    }
+    found = [name for name, is_there in changes.items() if is_there]
+    return (f"its greys are read as stored; not applied: {', '.join(found)}",) if found else ()
 
 
 def _on_its_shape(header: Dataset) -> tuple[str, ...]:

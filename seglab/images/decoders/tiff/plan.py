@@ -186,5 +186,6 @@ def _require_colours(made: Plan, page: Directory) -> None:
         raise unsupported("inks other than cyan, magenta, yellow and black")
     if made.photometric == PALETTE and (made.kind != "u" or made.bits > 16):
         raise unsupported(f"a palette of {made.bits} bits")
-    if made.photometric in (CIELAB, ICCLAB) and (made.bits not in (8, 16) or made.kind == "f"):
-        raise unsupported(f"L*a*b* of {made.bits} bits")
+    if made.photometric in (CIELAB, ICCLAB) and (made.bits not in (8, 16) or made.kind != "u"):
+        kind = {"i": ", signed", "f": ", floating-point"}.get(made.kind, "")
+        raise unsupported(f"L*a*b* of {made.bits} bits{kind}")

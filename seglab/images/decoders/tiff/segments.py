@@ -27,6 +27,8 @@ from seglab.images.decoders.tiff.plan import FAX, NO_COMPRESSION, OLD_JPEG, Plan
 Samples = NDArray[Any]
 STRIPS, TILES = (273, 279), (324, 325)
 XZ_MEMORY = 2**27
+SURPLUS = 2**20
+"""Bytes that an inflated strip may have behind its place, beside as many as it has."""
 LZW_AT_A_TIME = 2**25
 """Bytes that are unpacked together."""
 NOT_PACKED = frozenset({NO_COMPRESSION, LZW})
@@ -173,7 +175,18 @@ def _inflated(data: bytes, needed: int, most: int) -> bytes | bytearray:
     try:
         return imagecodecs.deflate_decode(data, out=needed)
     except imagecodecs.DeflateError:  # longer than its place, or broken; zlib stops in time
-        return zlib.decompressobj().decompress(data, needed)
+        return _inflated_by_zlib(data, needed)
+
+
+def _inflated_by_zlib(data: bytes, needed: int) -> bytes:
+    """Inflate what is longer than its place: the rest is dropped, but the check sum at its end must be right."""
+    unpacking = zlib.decompressobj()
+    found, dropped = unpacking.decompress(data, needed), 0
+    while not unpacking.eof and (more := unpacking.decompress(unpacking.unconsumed_tail, 2**16)):
+        dropped += len(more)
+        if dropped > needed + SURPLUS:
+            raise ValueError("it goes on and on")
+    return found
 
 
 def _unlzma(data: bytes, needed: int, most: int) -> bytes:
