@@ -122,3 +122,22 @@ def test_what_changes_greys_and_is_not_applied_is_remarked(
     assert np.array_equal(found.pixels[..., 0], grey)
     assert found.remarks == (f"its greys are read as stored; not applied: {words}",)
     assert read_photo(dicom(grey)).remarks == ()
+
+
+@pytest.mark.parametrize(("mode", "transform"), [("RGB", 2), ("RGB", 9), ("CMYK", 1), ("CMYK", 9)])
+def test_a_colour_transform_that_does_not_fit_is_the_usual_one(
+    photo: NDArray[np.uint8], mode: str, transform: int
+) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(photo).convert(mode).save(buffer, "JPEG", quality=92)
+    data = buffer.getvalue()
+    if mode == "RGB":
+        data = data[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform]) + data[20:]
+    else:
+        place = data.index(b"Adobe") + 11
+        data = data[:place] + bytes([transform]) + data[place + 1 :]
+    with Image.open(io.BytesIO(data)) as image:
+        expected = np.asarray(image.convert("RGB"))
+    found = read_photo(data)
+    assert np.array_equal(found.pixels, expected)
+    assert found.remarks == (f"its colour transform, {transform}, is unknown; the usual one was taken",)

@@ -163,7 +163,7 @@ def _beginning(data: bytes, header: Header, frame: Frame) -> tuple[bytes, int, t
             content = content[:5] + b"\1" + content[6:]
         elif is_adobe(data, segment):
             count = len(frame.components)
-            if content[11] > 2 and count > 1:
+            if count in TRANSFORMS and content[11] not in (0, TRANSFORMS[count]):
                 if count == 4 or not jfif:
                     remarks.append(f"its colour transform, {content[11]}, is unknown; the usual one was taken")
                 content = content[:11] + bytes([TRANSFORMS[count]]) + content[12:]
