@@ -68,6 +68,7 @@ def test_speed_and_its_page(results: Path, data_dir: Path) -> None:
     assert "## From files to files: unet-mobilenet_v2-192" in (results / "archives.md").read_text()
 
 
+@pytest.mark.slow
 def test_throughput_of_several_numbers_of_processes(results: Path) -> None:
     options = ["--count", "40", "--kinds", "3", "--device", "cpu", "--batch", "4", "--name", "t"]
     processes = ["--processes", "1", "--processes", "2"]

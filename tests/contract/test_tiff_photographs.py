@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from tests.support.archive import seg_batch
+from tests.support.archive import read_grey, seg_batch
 from tests.support.tiff_files import Page, written
 
 
@@ -18,7 +17,7 @@ def lesion() -> np.ndarray:
     rows, columns = np.mgrid[:240, :320].astype(np.float32)
     inside = 1 / (1 + np.exp((np.hypot((columns - 140) / 70, (rows - 120) / 60) - 1) * 14))[..., None]
     skin = np.array((214, 170, 148.0)) * (1 - inside) + np.array((92, 58, 44.0)) * inside
-    return np.clip(skin + np.random.default_rng(0).normal(0, 3, (240, 320, 1)), 0, 255).astype(np.uint8)
+    return np.clip(skin + np.random.default_rng(0).normal(0, 3, (240, 320, 1)), 0, 255).astype(np.uint8)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +44,7 @@ def test_one_photograph_has_one_mask_in_every_form(forms: dict[str, bytes], tmp_
         (tmp_path / "in" / f"{name}.tif").write_bytes(data)
     ended = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu")
     assert (ended.returncode, f"{len(forms)} done, 0 failed" in ended.stderr) == (0, True), ended.stderr
-    masks = {
-        path.stem.partition(".")[0]: cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) > 0 for path in masks_of(tmp_path)
-    }
+    masks = {path.stem.partition(".")[0]: read_grey(path) > 0 for path in masks_of(tmp_path)}
     first = masks["plain"]
     assert first.sum() > 5000
     assert {name: mask.shape for name, mask in masks.items() if mask.shape != (240, 320)} == {}

@@ -20,7 +20,7 @@ def dicom(pixels: NDArray[Any], syntax: str = RAW, data: bytes | None = None, **
 
     file = pydicom.Dataset()
     file.file_meta = pydicom.dataset.FileMetaDataset()
-    file.file_meta.TransferSyntaxUID = syntax
+    file.file_meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
     file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = fields.pop("SOPClassUID", PHOTOGRAPH)
     file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
     file.Rows, file.Columns = pixels.shape[:2]
@@ -57,7 +57,7 @@ def encoded(whole: bytes, syntax: str) -> bytes:
     if syntax == "1.2.840.10008.1.2.2" and file.BitsAllocated == 16:
         file.PixelData = np.frombuffer(file.PixelData, np.uint16).byteswap().tobytes()
     implicit = syntax == "1.2.840.10008.1.2"
-    file.file_meta.TransferSyntaxUID = syntax
+    file.file_meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
     order = syntax != "1.2.840.10008.1.2.2"
     pydicom.dcmwrite(buffer, file, implicit_vr=implicit, little_endian=order, force_encoding=True)
     return buffer.getvalue()

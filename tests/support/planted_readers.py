@@ -4,45 +4,46 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from seglab.images.reader import Photo, read_photo
 
 
-def bgr(data: bytes, **options: int) -> Photo:
+def bgr(data: bytes, **options: Any) -> Photo:
     """The channels in the wrong order."""
     photo = read_photo(data, **options)
     return replace(photo, pixels=np.ascontiguousarray(photo.pixels[..., ::-1]))
 
 
-def mirrored(data: bytes, **options: int) -> Photo:
+def mirrored(data: bytes, **options: Any) -> Photo:
     """Left is right."""
     photo = read_photo(data, **options)
     return replace(photo, pixels=np.ascontiguousarray(photo.pixels[:, ::-1]))
 
 
-def darker(data: bytes, **options: int) -> Photo:
+def darker(data: bytes, **options: Any) -> Photo:
     """Three levels less than there are."""
     photo = read_photo(data, **options)
     return replace(photo, pixels=np.maximum(photo.pixels, 3) - np.uint8(3))
 
 
-def dies(data: bytes, **options: int) -> Photo:
+def dies(data: bytes, **options: Any) -> Photo:
     """The process ends by a signal, for one kind of file."""
     if data.startswith(b"GIF8"):
         os.kill(os.getpid(), 11)
     return read_photo(data, **options)
 
 
-def eats(data: bytes, **options: int) -> Photo:
+def eats(data: bytes, **options: Any) -> Photo:
     """Much more memory than the file needs, for one kind of file."""
     if data.startswith(b"GIF8"):
         np.ones(700 << 20, np.uint8)
     return read_photo(data, **options)
 
 
-def raises(data: bytes, **options: int) -> Photo:
+def raises(data: bytes, **options: Any) -> Photo:
     """Another exception than a refusal, for one kind of file."""
     if data.startswith(b"GIF8"):
         raise KeyError("GIF")

@@ -160,7 +160,7 @@ def _packed(part: NDArray[Any], page: Page, order: str) -> bytes:
         part = np.diff(whole, axis=1, prepend=0).astype(np.uint64) & np.uint64(2**page.bits - 1)
         part = part.astype(f"u{next(size for size in (1, 2, 4, 8) if 8 * size >= page.bits)}")
     if page.bits in (8, 16, 32, 64):
-        return part.astype(part.dtype.newbyteorder(order)).tobytes()
+        return part.astype(part.dtype.newbyteorder(order)).tobytes()  # type: ignore[arg-type]
     if page.bits == 24:
         four = part.astype("<u4")[..., None].view(np.uint8)[..., :3]
         return (four if order == "<" else four[..., ::-1]).tobytes()

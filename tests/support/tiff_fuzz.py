@@ -62,7 +62,7 @@ def mutated(seed: int, count: int) -> Iterator[bytes]:
 
 
 def _change(data: bytearray, rng: np.random.Generator) -> None:
-    order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")
+    order, big = ("<" if data[:2] == b"II" else ">"), data[2:4] in (b"+\0", b"\0+")  # type: ignore[comparison-overlap]
     kind = int(rng.integers(8))
     if len(data) < 16:
         return

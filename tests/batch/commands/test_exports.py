@@ -185,6 +185,7 @@ def test_a_map_at_the_networks_size_is_kept_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_grey(tmp_path / "out" / "a.png"), mask_of(prob, 0.5, prob.shape))
 
 
+@pytest.mark.slow
 def test_the_commands(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 3)
     options = ("--model", tiny_model(tmp_path / "tiny.onnx"), "--device", "cpu")

@@ -205,6 +205,7 @@ def test_weights_beyond_half_precision_are_refused(checkpoint: Checkpoint) -> No
         segmenter([dataclasses.replace(checkpoint, state=state)], "fp16")
 
 
+@pytest.mark.slow
 def test_openvino_runs_what_cpu_runs(folder: Path, checkpoint: Checkpoint, three_classes: Checkpoint) -> None:
     image = blobs(np.random.default_rng(4), TINY_SIZE, TINY_SIZE)[0][None]
     for name, chosen, precision in (
@@ -244,6 +245,7 @@ def test_the_graph_has_no_leftovers(checkpoint: Checkpoint) -> None:
     assert {name for node in model.graph.node for name in node.output} - outputs <= shaped
 
 
+@pytest.mark.slow
 def test_names_do_not_collide_in_an_ensemble(checkpoint: Checkpoint) -> None:
     model = segmenter([checkpoint, checkpoint, checkpoint])
     names = [node.name for node in model.graph.node]

@@ -101,6 +101,7 @@ def test_real_rates_are_rates(model_file: Path) -> None:
     assert all(1 < rate < 1e6 for rate in choosing.images_per_second(models, 0.05))
 
 
+@pytest.mark.slow
 def test_another_model_is_another_choice(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     timed = rates(monkeypatch, cpu=90.0, openvino=40.0)
     for path in (model_file, tiny_model(tmp_path / "other.onnx", seed=1)):

@@ -71,7 +71,7 @@ def in_srgb(pixels: NDArray[np.uint8] | NDArray[np.float64], space: str) -> NDAr
     light = linear(pixels) if gamma is None else (pixels / 255.0) ** gamma
     srgb = light @ np.array(TO_D50[space]).T @ np.linalg.inv(np.array(TO_D50["sRGB"])).T
     srgb = srgb.clip(0, 1)
-    return 255 * np.where(srgb <= 0.0031308, 12.92 * srgb, 1.055 * srgb ** (1 / 2.4) - 0.055)
+    return 255 * np.where(srgb <= 0.0031308, 12.92 * srgb, 1.055 * srgb ** (1 / 2.4) - 0.055)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("space", GAMMAS)

@@ -96,7 +96,7 @@ def test_colours_that_nothing_transformed_are_ybr_where_the_header_says_so(numbe
 
 def test_jpeg_of_12_bits() -> None:
     stream = imagecodecs.jpeg8_encode(DEEP, 98, bitspersample=12)
-    found = read_image(dicom(DEEP, f"{JPEGS}51", stream, BitsStored=12, HighBit=11))
+    found = read_image(dicom(DEEP, f"{JPEGS}51", stream, BitsStored=12, HighBit=11))  # type: ignore[arg-type]
     assert np.abs(grey_of(found).astype(int) - GREY).max() <= 2
 
 
@@ -116,7 +116,7 @@ def test_neither_the_exif_nor_the_profile_of_a_jpeg_inside_counts(said: str, exi
 @pytest.mark.parametrize(("stored", "said"), [("RGB", "RGB"), ("RGB", "YBR_FULL_422"), ("YCBCR", "RGB")])
 def test_the_jpeg_itself_says_whether_it_is_rgb(stored: str, said: str) -> None:
     stream = imagecodecs.jpeg8_encode(RGB, 98, colorspace="RGB", outcolorspace=stored)
-    found = read_image(dicom(RGB, f"{JPEGS}50", stream, PhotometricInterpretation=said))
+    found = read_image(dicom(RGB, f"{JPEGS}50", stream, PhotometricInterpretation=said))  # type: ignore[arg-type]
     assert np.abs(found.astype(int) - RGB).mean() < 3
 
 
@@ -149,9 +149,9 @@ def test_chroma_of_pairs() -> None:
     four = np.stack([ycbcr[:, ::2, 0], ycbcr[:, 1::2, 0], ycbcr[:, ::2, 1], ycbcr[:, ::2, 2]], axis=-1)
     fields = {"PhotometricInterpretation": "YBR_FULL_422", "PixelData": four.tobytes()}
     expected = np.asarray(Image.fromarray(ycbcr, "YCbCr").convert("RGB"))
-    np.testing.assert_array_equal(read_image(dicom(RGB, **fields)), expected)
+    np.testing.assert_array_equal(read_image(dicom(RGB, **fields)), expected)  # type: ignore[arg-type]
     whole = {"PhotometricInterpretation": "YBR_FULL_422", "PixelData": ycbcr.tobytes()}  # as some writers do it
-    np.testing.assert_array_equal(read_image(dicom(RGB, **whole)), expected)
+    np.testing.assert_array_equal(read_image(dicom(RGB, **whole)), expected)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bits", [8, 16])

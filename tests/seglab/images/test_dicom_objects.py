@@ -84,7 +84,7 @@ def test_any_dicom_goes_through_rescaling_and_the_window() -> None:
     """Stored 0 to 255 is -1000 to -745; a window of 100 at -900 begins at -950 and ends at -851 (PS3.3 C.11.2.1.2)."""
     stored = np.arange(256, dtype=np.uint16).reshape(16, 16)
     fields = {"RescaleSlope": 1, "RescaleIntercept": -1000, "WindowCenter": -900, "WindowWidth": 100}
-    data = dicom(stored, SOPClassUID=STORAGE + "2", BitsStored=12, HighBit=11, **fields)
+    data = dicom(stored, SOPClassUID=STORAGE + "2", BitsStored=12, HighBit=11, **fields)  # type: ignore[arg-type]
     grey = read_photo(data, any_dicom=True).pixels[..., 0].ravel()
     assert (grey[:51] == 0).all()
     assert (grey[149:] == 255).all()

@@ -131,14 +131,14 @@ def test_jpeg_2000_of_every_depth(bits: int, file: str, channels: int) -> None:
         reversible=True,
     )  # fmt: skip
     wanted = SCENE if bits >= 8 else stored * (255 // (2**bits - 1))
-    photo = read_photo(data)
+    photo = read_photo(data)  # type: ignore[arg-type]
     assert np.array_equal(photo.pixels, wanted if channels > 2 else np.repeat(wanted[..., :1], 3, axis=2))
     assert photo.remarks == ()
 
 
 def test_a_dark_jpeg_2000_of_twelve_bits_stays_dark() -> None:
     data = imagecodecs.jpeg2k_encode(SCENE[..., 0].astype(np.uint16) >> 2, level=0, bitspersample=12, reversible=True)
-    assert np.array_equal(read_photo(data).pixels[..., 0], SCENE[..., 0] >> 6)
+    assert np.array_equal(read_photo(data).pixels[..., 0], SCENE[..., 0] >> 6)  # type: ignore[arg-type]
 
 
 def test_jpeg_2000_in_cmyk_and_tiles() -> None:

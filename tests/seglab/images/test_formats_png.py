@@ -266,6 +266,6 @@ def test_frames_and_alpha_are_said() -> None:
     assert photo.remarks == ("the first of 3 frames",)
     unseen = np.dstack([RAMP, np.zeros_like(RAMP)]).astype(np.uint16)
     for depth in (8, 16):
-        photo = read_photo(written(unseen << (depth - 8), depth, 4))
+        photo = read_photo(written(unseen << (depth - 8), depth, 4))  # type: ignore[arg-type]
         assert np.array_equal(photo.pixels[..., 0], RAMP)
         assert photo.remarks == ("every pixel is transparent; read by the colours below",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -115,7 +116,7 @@ def test_lightness_with_a_sign_is_refused() -> None:
     ],
 )
 def test_what_changes_greys_and_is_not_applied_is_remarked(
-    photo: NDArray[np.uint8], field: dict[str, object], words: str
+    photo: NDArray[np.uint8], field: dict[str, Any], words: str
 ) -> None:
     grey = photo[..., 0]
     found = read_photo(dicom(grey, **field))

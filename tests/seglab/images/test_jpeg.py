@@ -45,7 +45,7 @@ def test_samplings_and_codings_that_few_write(kind: str) -> None:
     data = by_cjpeg(kind)
     found = read(data)
     assert found.remarks == ()
-    assert np.array_equal(found.pixels, by_pillow(data))
+    assert np.array_equal(found.pixels, by_pillow(data))  # type: ignore[arg-type]
     assert np.abs(np.asarray(found.pixels, float) - gradient()).mean() < NEAR
     scaled = read(data, 16)
     assert (scaled.size, min(np.asarray(scaled.pixels).shape[:2]) >= 16) == ((40, 48), True)
@@ -83,10 +83,10 @@ def test_lossless_ones_are_read_whole_and_exactly(bits: int, channels: int) -> N
     eight = whole if channels == 3 else whole[..., 0]
     deep = eight >> (8 - bits) if bits <= 8 else eight.astype(np.uint16) << (bits - 8)
     colours = {"colorspace": "RGB", "outcolorspace": "RGB"} if channels == 3 else {}
-    data = imagecodecs.jpeg8_encode(np.ascontiguousarray(deep), lossless=True, bitspersample=bits, **colours)
+    data = imagecodecs.jpeg8_encode(np.ascontiguousarray(deep), lossless=True, bitspersample=bits, **colours)  # type: ignore[arg-type]
     expected = eight if bits >= 8 else (eight >> (8 - bits)) * 85
     for at_least in (None, 20):  # libjpeg-turbo would write past the end of a scaled image
-        found = pixels(data, at_least)
+        found = pixels(data, at_least)  # type: ignore[arg-type]
         assert found.shape == (200, 300, 3)
         assert np.array_equal(found if channels == 3 else found[..., 0], expected)
 
@@ -95,7 +95,7 @@ def test_lossless_ones_are_read_whole_and_exactly(bits: int, channels: int) -> N
 def test_twelve_bits_become_eight_by_the_high_ones(channels: int) -> None:
     eight = photograph() if channels == 3 else photograph()[..., 0]
     data = imagecodecs.jpeg8_encode(np.ascontiguousarray(eight.astype(np.uint16) << 4), 95, bitspersample=12)
-    found = pixels(data) if channels == 3 else pixels(data)[..., 0]
+    found = pixels(data) if channels == 3 else pixels(data)[..., 0]  # type: ignore[arg-type]
     assert np.abs(found.astype(float) - eight).mean() < NEAR
 
 
@@ -214,7 +214,7 @@ def test_the_emptiest_images_are_no_bombs() -> None:
             data = encoded(Image.new(mode, (1000, 803)), optimize=True, quality=1, **options)
             assert np.array_equal(pixels(data), by_pillow(data))
     lossless = imagecodecs.jpeg8_encode(np.zeros((400, 300), np.uint8), lossless=True)
-    assert not pixels(lossless).any()
+    assert not pixels(lossless).any()  # type: ignore[arg-type]
 
 
 def test_headers_that_contradict_each_other_decide_no_buffer() -> None:

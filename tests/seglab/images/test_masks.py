@@ -52,7 +52,7 @@ def palette(indices: NDArray[np.uint8], *colours: tuple[int, int, int], **option
 
 
 def coloured(*colour: int) -> NDArray[np.uint8]:
-    return BYTES[..., None] * np.array(colour, np.uint8)
+    return BYTES[..., None] * np.array(colour, np.uint8)  # type: ignore[no-any-return]
 
 
 def with_alpha(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

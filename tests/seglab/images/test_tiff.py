@@ -112,7 +112,7 @@ def test_lzw_of_the_first_kind() -> None:
         raw = part.tobytes()
         codes = [code for at in range(0, len(raw), 200) for code in (256, *raw[at : at + 200])]
         bits = sum(code << 9 * place for place, code in enumerate([*codes, 257]))
-        return bits.to_bytes(-(-9 * (len(codes) + 1) // 8), "little")
+        return bits.to_bytes(-(-9 * (len(codes) + 1) // 8), "little")  # type: ignore[no-any-return]
 
     small = photo()[:20, :30]
     assert np.array_equal(np.asarray(decoded(Page(small, compression=5, encode=encode)).pixels), small)

@@ -99,6 +99,7 @@ def _normalise_part(rank: int, meeting: str, x: torch.Tensor, out: str) -> None:
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_global_batch_normalisation_is_that_of_the_joined_batch(tmp_path: Path) -> None:
     """Uneven parts, values far from zero; outputs, input gradients and running statistics."""
     torch.manual_seed(0)
