@@ -1,8 +1,8 @@
 """Bringing pixels to a network's size: bilinear, antialiased, half-pixel centres.
 
 The filter is that of the graph's own resize (and of torch's ``antialias=True``), in whole numbers: across first, then
-down, rounded to uint8 after each. cykooz.resizer does it with SIMD, with the same bytes on every CPU and within one
-level of Pillow's, which does it where cykooz.resizer is not installed.
+down, rounded to uint8 after each. cykooz.resizer does it with SIMD, with the same bytes with AVX2, SSE4.1 and neither, and
+within one level of Pillow's, which does it where cykooz.resizer is not installed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ if TYPE_CHECKING:
 OVERSAMPLING = 2
 """Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""
 BAND_BYTES = 1 << 19
-"""Pixels go through in bands of rows of about so many bytes: copies are small, and stay in the CPU's cache.
-
-With twice as much, glibc may give memory back after each image of 600x450; having it again costs as much as decoding.
-"""
+"""Pixels go through in bands of rows of about this many bytes: copies are small, and stay in the CPU's cache."""
 LONGEST = 65_535
 """Images with a longer side, which no JPEG has, are left to Pillow, whose weights have more digits."""
 
