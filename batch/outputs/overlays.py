@@ -26,7 +26,8 @@ def draw_overlay(image: bytes, mask: NDArray[np.uint8], overlays: Path, name: st
     height, width = mask.shape
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     sides = (max(1, round(width * scale)), max(1, round(height * scale)))
-    pixels = read_photo(image, at_least=min(sides)).pixels
+    # What may be read was decided before it got its mask.
+    pixels = read_photo(image, at_least=min(sides), any_dicom=True).pixels
     picture = cv2.resize(pixels, sides, interpolation=cv2.INTER_AREA)
     outlined = cv2.resize(mask, sides, interpolation=cv2.INTER_NEAREST)
     outlined_picture = overlay(np.asarray(picture, np.uint8), np.asarray(outlined, np.uint8))

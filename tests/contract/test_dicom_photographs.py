@@ -37,7 +37,9 @@ def test_photographs_by_any_name_get_masks_and_others_words(tmp_path: Path, mode
     found = run(folder, model_file)
     assert found.pop("ct.dcm").startswith("A DICOM object of CT Image Storage; expected a photograph")
     assert found == {"IM0001": "done", "1.2.840.113619.2.1.1": "done"}
-    assert set(run(folder, model_file, "--any-dicom", out="n").values()) == {"done"}
+    pictures = tmp_path / "pictures"
+    assert set(run(folder, model_file, "--any-dicom", "--overlays", str(pictures), out="n").values()) == {"done"}
+    assert len(list(pictures.glob("*.jpg"))) == 3
 
 
 def test_the_exif_of_a_jpeg_inside_turns_no_mask(tmp_path: Path, model_file: Path) -> None:

@@ -41,7 +41,7 @@ def _png_file(width: int, height: int, data: bytes, *before: bytes) -> bytes:
 
 
 def _zeros(length: int) -> bytes:
-    """Return a zlib stream of so many zeros."""
+    """Return a zlib stream of this many zeros."""
     packer = zlib.compressobj(9)
     block = bytes(1 << 20)
     return b"".join(packer.compress(block) for _ in range(length >> 20)) + packer.flush()

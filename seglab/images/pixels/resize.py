@@ -1,7 +1,7 @@
 """Bringing pixels to a network's size: bilinear, antialiased, half-pixel centres.
 
 The filter is that of the graph's own resize (and of torch's ``antialias=True``), in whole numbers: across first, then
-down, rounded to uint8 after each. cykooz.resizer does it with SIMD, with the same bytes with AVX2, SSE4.1 and neither, and
+down, rounded to uint8 after each. cykooz.resizer does it with SIMD, with equal bytes by AVX2, SSE4.1 and neither, and
 within one level of Pillow's, which does it where cykooz.resizer is not installed.
 """
 

@@ -1,6 +1,6 @@
 """JPEG: baseline, progressive and lossless, of every sampling and precision that libjpeg-turbo decodes.
 
-Its own walk over the header decides what is decoded how (:mod:`jpeg_header`); no decoder gets what it could overrun.
+Its own walk over the header decides what is decoded how (``header.py``); no decoder gets what it could overrun.
 """
 
 from __future__ import annotations
