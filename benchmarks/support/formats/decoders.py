@@ -195,7 +195,7 @@ def by_dcmtk(task: Task) -> Picture:
 
 
 def by_libjpeg(task: Task) -> Picture:
-    """libjpeg of the authors of JPEG XT, which knows lossless, 12 and 16 bits, JPEG-LS; of files without orientation."""
+    """libjpeg of the authors of JPEG XT: lossless, 12 and 16 bits, JPEG-LS; only of files without an orientation."""
     libjpeg: Any = importlib.import_module("libjpeg")
 
     header = libjpeg.get_parameters(task.data)
