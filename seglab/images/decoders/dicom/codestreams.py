@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from seglab.errors import ImageError
 from seglab.images.decoders.dicom.elements import damaged
 from seglab.images.decoders.dicom.layout import EXPORT, Layout
+from seglab.images.decoders.jpeg.header import Segment, segments_of
 
 JPEG_START, J2K_START = b"\xff\xd8\xff", b"\xff\x4f\xff\x51"
 JP2_START = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -78,23 +79,12 @@ def _require_same(stream: Stream, layout: Layout) -> None:
         )
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield the segments of a JPEG's header: marker, and where its content begins and ends; the frame's is the last."""
-    at = 2
-    while at < len(data):
-        if data[at] != 0xFF:
-            raise damaged(f"its JPEG has no marker at byte {at}")
-        marker = data[at + 1]
-        if marker == 0xFF:  # filling
-            at += 1
-            continue
-        length = struct.unpack_from(">H", data, at + 2)[0]
-        if length < 2 or at + 2 + length > len(data):
-            raise damaged(f"its JPEG breaks off at byte {at}")
-        yield marker, at + 4, at + 2 + length
-        if marker in FRAMES:
+def segments(data: bytes) -> Iterator[Segment]:
+    """Yield the segments of a JPEG's header; the frame's is the last."""
+    for segment in segments_of(data):
+        yield segment
+        if segment.marker in FRAMES:
             return
-        at += 2 + length
     raise damaged("its JPEG has no image")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from seglab.errors import ImageError
@@ -134,6 +135,17 @@ def read_header(data: bytes) -> Header:
                 raise damaged("its header (SOF) is missing")
             return Header(frame, segments, stray)
     raise damaged(f"its header has {len(segments)} segments and {stray} bytes that belong to none")
+
+
+def segments_of(data: bytes) -> Iterator[Segment]:
+    """Yield the segments up to the first scan's (SOS). Raises :class:`ImageError` where they break off."""
+    marker, at = 0, 2
+    while marker != SOS:
+        marker, at, _ = next_marker(data, at)
+        if marker not in WITHOUT_LENGTH:
+            segment = segment_at(data, marker, at)
+            at = segment.end
+            yield segment
 
 
 def next_marker(data: bytes, at: int) -> tuple[int, int, int]:
