@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from seglab.errors import ImageError
+from seglab.images.decoders.jpeg.header import APP0, APP14, FRAMES, SOS, Segment, segments_of
 from seglab.images.decoders.tiff.directory import Directory, damaged, unsupported
 from seglab.images.decoders.tiff.plan import JPEGS, OLD_JPEG, RGB, YCBCR, Plan
 
@@ -26,9 +29,7 @@ JPEG_TABLES = 347
 OLD_JPEG_AT, OLD_JPEG_BYTES = 513, 514
 LERC_PARAMETERS = 50674
 JPEG_2000 = b"\xff\x4f\xff\x51"
-SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
-APP0, APP14 = 0xE0, 0xEE
-FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 BASELINE_LIKE = frozenset({0xC0, 0xC1, 0xC2})
 ADOBE = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0"
 """An Adobe marker but for its last byte, which says how the colours are stored: 0 as they are, 1 as YCbCr."""
@@ -36,15 +37,6 @@ BLOCK = 16
 """Rows and columns by which an encoder may have padded an image."""
 HARMLESS_WARNINGS = re.compile(r"extraneous bytes before marker|Invalid SOS parameters|Unknown Adobe color transform")
 MODES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
-
-
-class Part(NamedTuple):
-    """A segment of a JPEG before its first scan: which marker, where it begins and where its content does and ends."""
-
-    marker: int
-    begin: int
-    content: int
-    end: int
 
 
 def decode_image(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
@@ -97,9 +89,9 @@ def _jpeg(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
     stream = tables.removesuffix(EOI) + data[2:] if tables.startswith(SOI) and data.startswith(SOI) else data
     parts = list(_parts(stream))
     frame = next((part for part in parts if part.marker in FRAMES), None)
-    if frame is None or frame.end - frame.content < 6:
+    if frame is None or frame.end - frame.start < 6:
         raise damaged("a strip or tile is no JPEG")
-    bits, height, width, channels = struct.unpack_from(">BHHB", stream, frame.content)
+    bits, height, width, channels = struct.unpack_from(">BHHB", stream, frame.start)
     if channels != plan.in_segment or height > rows + BLOCK or width > plan.columns + BLOCK:
         raise damaged(f"a JPEG of {width} x {height} x {channels} in a place of {plan.columns} x {rows}")
     if bits != 8 or frame.marker not in BASELINE_LIKE or channels not in MODES:
@@ -126,35 +118,24 @@ def _unusual_jpeg(stream: bytes, plan: Plan, rows: int) -> Samples:
     return (samples if samples.ndim == 3 else samples[..., None]).astype(plan.dtype)
 
 
-def _parts(stream: bytes) -> Iterator[Part]:
-    """Yield the segments of a JPEG before its first scan."""
-    at = 2
-    while at + 4 <= len(stream):
-        if stream[at] != 0xFF:
-            return
-        marker = stream[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-        yield Part(marker, at, at + 4, end)
-        if marker == SOS:
-            return
-        at = end
+def _parts(stream: bytes) -> Iterator[Segment]:
+    """Yield the segments of a JPEG up to its first scan's, as far as they are whole."""
+    with contextlib.suppress(ImageError):
+        yield from segments_of(stream)
 
 
-def _marked(stream: bytes, parts: list[Part], plan: Plan) -> bytes:
+def _marked(stream: bytes, parts: list[Segment], plan: Plan) -> bytes:
     """Return a JPEG whose own remarks on colour give way to the TIFF's, with its end."""
     is_ycbcr = plan.photometric == YCBCR or (plan.photometric == RGB and _calls_itself_ycbcr(stream, parts))
-    kept = [stream[part.begin : part.end] for part in parts if part.marker not in (APP0, APP14, SOS)]
-    rest = next((stream[part.begin :] for part in parts if part.marker == SOS), b"")
+    kept = [stream[part.start - 4 : part.end] for part in parts if part.marker not in (APP0, APP14, SOS)]
+    rest = next((stream[part.start - 4 :] for part in parts if part.marker == SOS), b"")
     end = b"" if rest.rstrip(b"\0\xff").endswith(EOI) or rest.endswith(EOI) else EOI
     return SOI + ADOBE + bytes([is_ycbcr]) + b"".join(kept) + rest + end
 
 
-def _calls_itself_ycbcr(stream: bytes, parts: list[Part]) -> bool:
+def _calls_itself_ycbcr(stream: bytes, parts: list[Segment]) -> bool:
     for part in parts:
-        content = stream[part.content : part.end]
+        content = stream[part.start : part.end]
         if part.marker == APP0 and content.startswith(b"JFIF"):
             return True
         if part.marker == APP14 and content.startswith(b"Adobe") and len(content) >= 12:
