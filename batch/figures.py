@@ -1,12 +1,11 @@
-"""What is measured on a mask, and kept in the ledger."""
+"""What is measured on a mask, and what became of an image: the ledger keeps both, and processes send them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(NamedTuple):
     """What is known of a mask.
 
     ``height``, ``width``: pixels. ``lesion_area``: pixels. ``bbox``: ``(x0, y0, x1, y1)`` of the lesion, half-open (x1
@@ -24,3 +23,24 @@ class Figures:
     def lesion_fraction(self) -> float:
         """Lesion area over image area."""
         return self.lesion_area / (self.height * self.width)
+
+
+class Finish(NamedTuple):
+    """What became of an image: ``error`` or ``figures``; size and time of change of the file as it was read.
+
+    ``row``: of the ledger. ``version``: see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
+    ``was_read``: could the image's file be read, so that an error speaks of what it holds now? ``remark``: what a user
+    should know of an image that is done. ``attempts``: how often a process or a run ended on it.
+    """
+
+    row: int
+    bytes: int = -1
+    mtime_ns: int = 0
+    seconds: float = 0.0
+    figures: Figures | None = None
+    error: str | None = None
+    version: str = ""
+    sha256: str = ""
+    was_read: bool = True
+    remark: str = ""
+    attempts: int = 0

@@ -53,7 +53,8 @@ class RunSettings:
     decoded; ``profile``: file for a trace of all threads;
     ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``; ``zip_encoding``: of names in zips that
     are not marked as UTF-8 (None: UTF-8 if they are, else the system's, else cp437);
-    ``any_dicom``: DICOM objects that are no photographs are taken, too. None means chosen by the device,
+    ``any_dicom``: DICOM objects that are no photographs are taken, too; ``timeout``: seconds that one image may take
+    before its process is ended. None means chosen by the device,
     the cores, and no limit.
 
     Raises :class:`ConfigError` for values that cannot be.
@@ -83,6 +84,7 @@ class RunSettings:
     checksum: bool = False
     zip_encoding: str | None = None
     any_dicom: bool = False
+    timeout: float = 120.0
 
     def __post_init__(self) -> None:
         self._take_paths_and_texts()
@@ -100,11 +102,16 @@ class RunSettings:
             raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
         if self.probs_format not in PROB_FORMATS:
             raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(PROB_FORMATS)}.")
+        self._require_steps_and_numbers()
+
+    def _require_steps_and_numbers(self) -> None:
         for step in self.postprocess:
             if step not in POSTPROCESSING:
                 raise ConfigError(
                     f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
                 )
+        if not self.timeout > 0:
+            raise ConfigError(f"timeout is {self.timeout}; expected seconds, more than 0. Correct --timeout.")
         for name in ("batch", "workers", "limit", "max_pixels", "processes"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -59,6 +60,10 @@ POSITIVE = click.IntRange(min=1)
 @click.option("--processes", type=POSITIVE, help="Processes a device.  [default: one a core, or one a GPU]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
 @click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
+    help="An image that takes longer, twice, has failed.",
+)  # fmt: skip
 @click.option("--max-failures", metavar="N|P%", help="Give up where more images fail.  [default: never]")
 @click.option(
     "--checksum", is_flag=True, help="Know images by their SHA-256, not by size and time of change: reads all of them."
@@ -103,13 +108,23 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
         if runner.report.device:  # it got as far as that
             _say_end(runner, failures)
     if runner.report.interrupted:
-        raise KeyboardInterrupt
+        _leave(runner)
     if table is not None:
         write_table(runner.output.state, table)
     if contours is not None:
         write_contours(runner.output.state, contours)
     if not runner.report.is_complete:
         sys.exit(SOME_FAILED)
+
+
+def _leave(runner: Runner) -> None:
+    """End a run that was stopped. Raises :class:`KeyboardInterrupt`."""
+    if runner.is_stuck:  # a source keeps its reader waiting, and Python would wait for that
+        click.echo("Interrupted.", err=True)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(130)
+    raise KeyboardInterrupt
 
 
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
@@ -140,7 +155,9 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
     def stop(_number: int, _frame: object) -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if not runner.stop():
+        is_stopping = runner.stop()
+        _say_at_once(f"Finishing {runner.under_way} images; press Ctrl-C again to stop now")
+        if not is_stopping:
             raise KeyboardInterrupt
 
     before = {number: signal.signal(number, stop) for number in signals}
@@ -149,6 +166,12 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _say_at_once(text: str) -> None:
+    """Say something in the middle of anything, the progress bar's own writing included."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"\n{text}\n".encode())
 
 
 def _watch(runner: Runner, results: Iterable[Result], failures: list[Result]) -> None:

@@ -1,1 +1,1 @@
-"""What works through the images: one process with or without threads, or several processes."""
+"""Who works through the images: worker processes, so that no image can end the run, or this process itself."""

@@ -1,69 +1,18 @@
-"""What an engine is: a model that is open somewhere, and the pipe that images go through."""
+"""What an executor is: a model that is open somewhere, and what becomes of images that are handed to it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
-from batch.executors.timing import Clock
-from batch.executors.trace import Trace
-from batch.outputs.base import Store
-from batch.outputs.probabilities import ProbFiles
-from batch.steps.task import Task
+from batch.steps.task import Outcome, Task
 
 if TYPE_CHECKING:
     from export.contract import Contract
     from export.runtime.device import Device
     from export.runtime.model import Model
-
-BATCHES_IN_FLIGHT = 4
-"""At most so many full batches are between the source and the ledger, plus the chunk that is being claimed."""
-CHUNK = 32
-"""Most items that are claimed in one transaction."""
-WHOLE_IMAGES_IN_FLIGHT = 6
-"""The same in exact mode, where each may hold a hundred megabytes of pixels."""
-
-
-class Pipe(Protocol):
-    """Takes tasks and gives them back finished: threads, a loop, or processes. A context manager.
-
-    ``in_flight``: tasks handed in and not yet taken out. ``wants``: so many are worth waiting for before work begins.
-    """
-
-    in_flight: int
-    wants: int
-
-    def __enter__(self) -> Self:
-        """Begin."""
-
-    def __exit__(self, *_: object) -> None:
-        """Stop."""
-
-    def submit(self, task: Task) -> None:
-        """Hand in a task."""
-
-    def end_of_input(self) -> None:
-        """Say that no task will follow."""
-
-    def results(self, *, wait: bool) -> Iterator[Task]:
-        """Yield what is finished; if ``wait``, at least one, given that something is in flight and nobody wakes us."""
-
-    def wake(self) -> None:
-        """Let :meth:`results` return although nothing is finished. May be called anywhere, in signal handlers too."""
-
-    @property
-    def has_results(self) -> bool:
-        """Is anything finished and not yet taken?"""
-
-    @property
-    def clocks(self) -> list[Clock]:
-        """Of every thread."""
-
-    @property
-    def notes(self) -> list[str]:
-        """What there is to say beside results."""
 
 
 @dataclass(frozen=True)
@@ -84,29 +33,40 @@ class Opened:
 
 
 @dataclass(frozen=True)
-class Bound:
-    """How many items may be in flight, and how many are claimed at a time."""
+class Turn:
+    """What an executor has to say at a time. ``process``: the one that did it. ``blamed``: rows that a process ended
+    on, so that the ledger knows it should the whole run end on the next attempt.
+    """
 
-    in_flight: int
-    chunk: int
-
-
-def bound_for(batch: int, *, exact: bool) -> Bound:
-    """Return how much may be in flight, with this batch size."""
-    if exact:
-        return Bound(WHOLE_IMAGES_IN_FLIGHT, 1)
-    return Bound(BATCHES_IN_FLIGHT * batch + CHUNK, CHUNK)
+    outcomes: Sequence[Outcome] = ()
+    process: int = 0
+    blamed: Sequence[int] = ()
 
 
-class Engine(Protocol):
-    """A model that is open somewhere, ready to work, or will be soon."""
+class Executor(Protocol):
+    """Does the work. For one thread, but for :meth:`stop`."""
 
     @property
-    def opened(self) -> Opened:
-        """What is known of the model; waits until it is open, and raises what opening raises."""
+    def notes(self) -> list[str]:
+        """What a person should know beside outcomes."""
 
-    def start(self, store: Store, probs: ProbFiles | None, trace: Trace | None) -> tuple[Pipe, Bound]:
-        """Return the pipe, and how much may be in flight."""
+    @property
+    def under_way(self) -> int:
+        """Images that were handed in and are not done."""
+
+    def open(self) -> Opened:
+        """Wait until the model is open. Raises what opening raises."""
+
+    def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
+        """Yield what becomes of the tasks, in any order; a turn without outcomes now and then, so that the caller has
+        its own.
+
+        ``groups``: some tasks, none of them where they need no work, None where there are none now; at its end there
+        are no more. Raises what ends the run, after all that is done was yielded.
+        """
+
+    def stop(self) -> None:
+        """Ask for an end in good order: what was begun is finished, the rest dropped. May be called from anywhere."""
 
     def close(self) -> None:
-        """Let go of the model."""
+        """End all that works, at once."""

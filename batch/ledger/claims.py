@@ -22,8 +22,10 @@ INSERT OR IGNORE INTO items (id, path, source, mask, mask_key, status, bytes, mt
 VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), 'pending', ?, ?, ?)
 """
 RESTORE_ITEM = "UPDATE items SET status = 'done', error = NULL WHERE id = ?"
-RECLAIM_ITEM = "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ? WHERE id = ?"
-SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256 FROM items WHERE"
+RECLAIM_ITEM = (
+    "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ?, attempts = ? WHERE id = ?"
+)
+SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256, attempts FROM items WHERE"
 SHORT, LONG = 32, 1024
 """Rows that are read at a time: few after something did not fit, then more and more."""
 
@@ -45,6 +47,7 @@ class Row:
     run: int
     version: str | None = None
     sha256: str | None = None
+    attempts: int = 0
 
 
 class Rows:
@@ -134,14 +137,16 @@ class Claims:
                     self._connection.execute(RESTORE_ITEM, (row.id,))
                 claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))
             else:
-                self._connection.execute(RECLAIM_ITEM, (encode(item.origin.named), self._run, row.id))
-                claims.append(self._to_do(item, row))
+                claim = self._to_do(item, row)
+                self._connection.execute(RECLAIM_ITEM, (encode(item.origin.named), self._run, claim.attempts, row.id))
+                claims.append(claim)
         return claims
 
     def _to_do(self, item: ImageRef, row: Row) -> Claimed:
         is_fresh = row.status == "failed" and not row.sha256
         made = (row.sha256 or "") if row.status in ("done", "failed") else ""  # pending: a killed run may have written
-        return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made)
+        is_unchanged = (item.bytes, item.mtime_ns) == (row.bytes, row.mtime_ns)
+        return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made, row.attempts if is_unchanged else 0)
 
     def _is_same(self, item: ImageRef, row: Row) -> bool:
         """Is the mask of this content and these settings on record? Of a failed image, too, that was away meanwhile."""

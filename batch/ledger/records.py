@@ -34,7 +34,8 @@ class Claimed:
     """An item with its row and its mask's name, relative to the output folder.
 
     ``is_fresh``: did no run of this output make such a mask, so that a file of its name is somebody else's?
-    ``made``: SHA-256 of the mask that a run made, if it is known.
+    ``made``: SHA-256 of the mask that a run made, if it is known. ``attempts``: how often a process or a run ended on
+    it.
     """
 
     item: ImageRef
@@ -43,6 +44,7 @@ class Claimed:
     claim: Claim
     is_fresh: bool = False
     made: str = ""
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)

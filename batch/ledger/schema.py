@@ -14,8 +14,8 @@ from batch.ledger.lock import make_for_all, why_not
 from batch.mounts import is_far
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
-FORMAT_VERSION = 3
-"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks."""
+FORMAT_VERSION = 4
+"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks. 4: attempts."""
 BUSY_SECONDS = 30.0
 MASKS, SYNCED, BOOT, OWNER = "masks", "synced", "boot", "owner"
 """Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are on the disk; the
@@ -69,7 +69,8 @@ CREATE TABLE items (
     sha256 TEXT,                    -- of the mask's file; NULL: no mask, or written before format 2
     version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns
     epoch INTEGER,                  -- number of the stretch between checkpoints in which it was finished
-    remark TEXT                     -- what a user should know of an image that was read; NULL: nothing
+    remark TEXT,                    -- what a user should know of an image that was read; NULL: nothing
+    attempts INTEGER NOT NULL DEFAULT 0  -- how often a process or a run ended on it, since it was done or changed
 );
 -- A query finds it only if it says status <> 'done' in these words.
 CREATE INDEX unfinished ON items (status, path) WHERE status <> 'done';
@@ -89,6 +90,11 @@ PRAGMA user_version = 2;
 ALTER TABLE items ADD COLUMN remark TEXT;
 UPDATE meta SET value = '3' WHERE key = 'format_version';
 PRAGMA user_version = 3;
+""",
+    3: """
+ALTER TABLE items ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+UPDATE meta SET value = '4' WHERE key = 'format_version';
+PRAGMA user_version = 4;
 """,
 }
 """From a format to the next one. The sources of rows of format 1 are added as runs name them."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import OutputError, printable
-from batch.figures import Figures
+from batch.figures import Finish
 from batch.ledger.checkpoints import Checkpoints, this_boot
 from batch.ledger.claims import Claims, Present
 from batch.ledger.meta import Meta
@@ -33,37 +33,18 @@ NOTED_TOGETHER = 64
 FINISH_ITEM = """
 UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, epoch = ?, height = ?, width = ?,
     lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
-    seconds = ?, error = CAST(? AS TEXT), remark = ?, key = ?, finished_at = ?
+    seconds = ?, error = CAST(? AS TEXT), remark = ?, attempts = ?, key = ?, finished_at = ?
 WHERE id = ?
 """
 FINISH_UNREAD = """
-UPDATE items SET status = 'failed', error = CAST(? AS TEXT), seconds = ?,
+UPDATE items SET status = 'failed', error = CAST(? AS TEXT), seconds = ?, attempts = ?,
     finished_at = CASE WHEN sha256 IS NULL THEN ? ELSE finished_at END
 WHERE id = ?
 """
 """What is known of an earlier state of the image stays, as its mask does."""
+BLAME_ITEM = "UPDATE items SET attempts = attempts + 1 WHERE id = ? AND status = 'pending'"
 REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
 NO_BBOX = (None, None, None, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """What the ledger is told about an item's end: ``error`` or ``figures``; the file's state as it was read.
-
-    ``sha256``: of the mask's file. ``was_read``: could the image's file be read, so that an error speaks of what it
-    holds now? ``remark``: what a user should know of an image that is done.
-    """
-
-    row: int
-    bytes: int
-    mtime_ns: int
-    seconds: float
-    figures: Figures | None = None
-    error: str | None = None
-    version: str = ""
-    sha256: str = ""
-    was_read: bool = True
-    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +153,20 @@ class Ledger:
                 self.commit()
             return claimed
 
+    def blame(self, rows: Iterable[int]) -> None:
+        """Note that a process, or a whole run, ended on one of these images, and commit: the next time may be alike."""
+        with sqlite_errors(self._path):
+            self._connection.executemany(BLAME_ITEM, ((row,) for row in rows))
+            self.commit()
+
     def finish(self, finish: Finish) -> None:
-        """Note an item's end; it is on record with the next commit, which is at most half a second away."""
+        """Note an item's end; it is on record with the next commit, half a second away if :meth:`keep_up` is called."""
         self._noted.append(finish)
         if len(self._noted) >= NOTED_TOGETHER:
             self._put_down()
+
+    def keep_up(self) -> None:
+        """Commit if it is time. To be called again and again, also while nothing is finished."""
         if time.monotonic() - self._last_commit > COMMIT_SECONDS:
             self.commit()
 
@@ -198,7 +188,7 @@ class Ledger:
             self._connection.executemany(FINISH_ITEM, [self._finished(finish, at) for finish in read])
             self._connection.executemany(
                 FINISH_UNREAD,
-                [(encode(finish.error or ""), finish.seconds, at, finish.row) for finish in unread],
+                [(encode(finish.error or ""), finish.seconds, finish.attempts, at, finish.row) for finish in unread],
             )
         self._noted.clear()
 
@@ -228,7 +218,8 @@ class Ledger:
         made = (finish.sha256, self._checkpoints.epoch) if found is not None and finish.sha256 else (None, None)
         state = (finish.bytes, finish.mtime_ns, finish.version or None, *made)
         remark = finish.remark if found is not None and finish.remark else None
-        return (status, *state, *measured, finish.seconds, error, remark, self._key, at, finish.row)
+        done = (finish.seconds, error, remark, finish.attempts)
+        return (status, *state, *measured, *done, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
         """Note the run's end, with its counts and rate."""

@@ -9,14 +9,22 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from batch.errors import OutputError, printable
+from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.checkpoints import sync_folder
 from batch.outputs.leftovers import files_of, pictures, remove_leftovers
 from seglab.files import has_content, write_bytes
 from seglab.images.formats import IMAGE_SUFFIXES
 
 TAKEN = "a file of that name is there, and no run of this output made it"
+CLOCKS_DIFFER_SECONDS = 60.0
+"""By so much a file server's clock may be behind ours."""
 CHANGED = "it was changed since a run wrote it"
+
+NAME_ERRORS = frozenset(
+    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+)
+"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+HINTS = {TAKEN: "Move it away, and run again", CHANGED: "Move it away, and run again"}
 
 
 class MaskFiles(Protocol):
@@ -76,6 +84,27 @@ def require_own(path: str, *, is_fresh: bool = False, made: str = "") -> None:
             return
         if data and hashlib.sha256(data).hexdigest() != made:
             raise FileExistsError(errno.EEXIST, CHANGED, path)
+
+
+def was_there_before(path: str, started: float) -> bool:
+    """Is there a file that is older than a process that ``started`` then (seconds since 1970)?"""
+    try:
+        return os.stat(path).st_mtime < started - CLOCKS_DIFFER_SECONDS
+    except (OSError, ValueError):  # none, or no file of this machine
+        return False
+
+
+def why_not_written(mask: str, where: str, error: OSError) -> str:
+    """Return why the ``mask``, which goes ``where``, was not written, if its name is the reason.
+
+    Raises :class:`batch.errors.OutputError` for what would meet the next mask as well.
+    """
+    if error.errno not in NAME_ERRORS:
+        raise cannot_write(where, error) from error
+    said = error.strerror or str(error)
+    is_picture = error.strerror == TAKEN and error.filename not in (None, where)
+    subject = f"The picture {error.filename}" if is_picture else f"The mask {mask}"
+    return f"{subject} cannot be written: {said}. {HINTS.get(said, 'Rename the image, or change --name')}."
 
 
 class FolderStore:

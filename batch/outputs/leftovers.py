@@ -10,17 +10,18 @@ from pathlib import Path
 from batch.naming import SUFFIX
 from batch.output_mark import is_marked
 
-TEMPORARY = re.compile(r"\..*\.\d+-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
+TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
 """Names that :func:`seglab.files.replacing` gives to what is not complete."""
 
 
-def remove_leftovers(root: Path, unfinished: Sequence[str]) -> int:
+def remove_leftovers(root: Path, unfinished: Sequence[str], process: int | None = None) -> int:
     """Remove temporary files where a killed run was writing: beside unfinished masks, and at the top.
 
-    ``root``: a folder with the tree of the masks. Returns how many there were.
+    ``root``: a folder with the tree of the masks. ``process``: of which the files are; None: of any. Returns how many
+    there were.
     """
     folders = {"", *(os.path.dirname(mask) for mask in unfinished)}
-    return sum(_unlink(path) for folder in folders for path in _temporaries(os.path.join(root, folder)))
+    return sum(_unlink(path) for folder in folders for path in _temporaries(os.path.join(root, folder), process))
 
 
 def pictures(out: Path) -> Iterator[str]:
@@ -40,11 +41,12 @@ def files_of(out: Path, suffixes: Collection[str]) -> Iterator[str]:
                 yield os.path.relpath(os.path.join(folder, name), out)
 
 
-def _temporaries(folder: str) -> Iterator[str]:
+def _temporaries(folder: str, process: int | None) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") and TEMPORARY.fullmatch(entry.name):
+                found = TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
+                if found and process in (None, int(found["process"])):
                     yield entry.path
     except OSError:  # the folder was never made
         return

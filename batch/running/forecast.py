@@ -6,15 +6,16 @@ one process to a store that keeps nothing. Where a run takes several, it may be 
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch.errors import printable
-from batch.executors.base import Opened
-from batch.executors.factory import open_for, set_up
+from batch.executors.base import Executor
+from batch.executors.choice import executor_for
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
@@ -25,7 +26,9 @@ from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.steps.task import Task
-from export.runtime.model import Model
+
+if TYPE_CHECKING:
+    from export.runtime.model import Model
 
 FORMAT_VERSION = 1
 SAMPLE = 48
@@ -111,13 +114,14 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
     settings = with_mask_bits(settings, output.state)
-    model = model or open_for(settings)
-    opened = Opened.of(model)
-    found = Forecast(device=describe(opened), sources=sources.report)
-    key = settings.key(model.sha256, device_of_masks(settings, opened).precision)
-    sample = _sampled(_to_do(sources, output, key, found, checksum=settings.checksum), settings.limit)
-    if sample:
-        _measure(sample, settings, model, found)
+    plain = replace(settings, overlays=None, probs=None, out=output.name, ledger=output.state)
+    with contextlib.closing(executor_for(plain, model, None, are_few=lambda: True)) as executor:
+        opened = executor.open()
+        found = Forecast(device=describe(opened), sources=sources.report)
+        key = settings.key(opened.sha256, device_of_masks(settings, opened).precision)
+        sample = _sampled(_to_do(sources, output, key, found, checksum=settings.checksum), settings.limit)
+        if sample:
+            _measure(sample, executor, found)
     return found
 
 
@@ -151,46 +155,20 @@ def _sampled(items: Iterator[ImageRef], limit: int | None) -> list[ImageRef]:
     return sample
 
 
-def _measure(sample: Sequence[ImageRef], settings: RunSettings, model: Model, found: Forecast) -> None:
-    store = _Nowhere()
-    pipeline, bound = set_up(replace(settings, overlays=None), model, store)
-    waiting = [Task(0, item.path, "", item.bytes, item.mtime_ns, item.content) for item in sample]
+def _measure(sample: Sequence[ImageRef], executor: Executor, found: Forecast) -> None:
+    tasks = [Task(row, item.path, f"{row}.png", item.content) for row, item in enumerate(sample, 1)]
     start = time.perf_counter()
-    with pipeline:
-        while waiting or pipeline.in_flight:
-            while waiting and pipeline.in_flight < bound.in_flight:
-                pipeline.submit(waiting.pop())
-                if not waiting:
-                    pipeline.end_of_input()
-            for task in pipeline.results(wait=True):
-                if task.fatal is not None:
-                    raise task.fatal
-                if task.error is not None:
-                    found.failed[task.path] = task.error
-                else:
-                    found.sizes.append(task.size)
+    for turn in executor.run(iter([tasks])):
+        for outcome in turn.outcomes:
+            finish = outcome.finish
+            if finish is None or finish.figures is None:
+                reason = "" if finish is None else finish.error or ""
+                found.failed[tasks[outcome.row - 1].path] = reason
+            else:
+                found.sizes.append((finish.figures.height, finish.figures.width))
+                found.mask_bytes += len(outcome.mask or b"")
     found.seconds = time.perf_counter() - start
     found.sampled = len(sample)
-    found.mask_bytes = store.bytes
-
-
-class _Nowhere:
-    """Counts the bytes of masks and keeps none."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-
-    def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
-        """Count."""
-        self.bytes += len(data)
-
-    def read(self, mask: str) -> bytes:
-        """Raise :class:`FileNotFoundError`."""
-        raise FileNotFoundError(2, "nothing is kept", mask)
-
-    def where(self, mask: str) -> str:
-        """Return the name."""
-        return mask
 
 
 def in_bytes(count: float) -> str:

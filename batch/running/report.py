@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batch.errors import printable
-from batch.executors.timing import Clock, StageTimes, stage_table
+from batch.executors.timing import Stages, StageTimes, stage_table
 from batch.ledger.records import Status
 from batch.sources.image_ref import SourceReport
 from batch.sources.left_out import is_other_photograph
@@ -74,13 +73,10 @@ class RunReport:
         """Start the time that the rate is measured by."""
         self.started = time.monotonic()
 
-    def end_clock(self, clocks: Sequence[Clock]) -> None:
-        """Stop the time, and add up the stages' clocks."""
+    def end_clock(self, stages: Stages) -> None:
+        """Stop the time, and add up what the stages did."""
         self.seconds = time.monotonic() - self.started
-        names = dict.fromkeys(clock.stage for clock in clocks)
-        self.stages = [
-            StageTimes.of([clock for clock in clocks if clock.stage == name], self.seconds) for name in names
-        ]
+        self.stages = stages.table(self.seconds)
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts as the ledger keeps them."""

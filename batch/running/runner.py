@@ -1,28 +1,32 @@
-"""One run over an archive: walk, claim, hand to the pipeline, keep the ledger. All of that in the caller's thread."""
+"""One run over an archive: the walk, the ledger and the executor, brought together. All in the caller's thread."""
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import time
 import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch.errors import OutputError, cannot_write
-from batch.executors.timing import Clock
-from batch.executors.trace import Trace, tracing
+from batch.executors.base import Turn
+from batch.executors.choice import executor_for
+from batch.executors.timing import Stages
+from batch.executors.trace import tracing
 from batch.failure_limit import FailureLimit
-from batch.ledger.records import Claim, Claimed, Result, Status
+from batch.figures import Finish
+from batch.ledger.records import Result, Status
 from batch.ledger.schema import ledger_path, require_utf8
-from batch.ledger.writer import Finish, Ledger
+from batch.ledger.writer import Ledger
 from batch.mounts import is_far
 from batch.naming import NameTemplate
+from batch.outputs.base import why_not_written
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.spec import Output
+from batch.running.intake import Intake
 from batch.running.pictures import Pictures
 from batch.running.places import require_apart, take_possession
+from batch.running.read_ahead import ReadAhead
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
 from batch.running.setup import describe, device_of_masks, record_of, sources_of, with_mask_bits
@@ -30,26 +34,26 @@ from batch.running.tools import tool_versions
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.image_ref import ImageRef
-from batch.steps.task import Task
+from batch.steps.begun import BEGUN_NAME, left_by_a_killed_run
+from batch.steps.task import Outcome, Task
 from batch.storage import is_url
 from batch.urls import public_url
 from seglab.files import has_content
 
 if TYPE_CHECKING:
-    from batch.executors.base import Bound, Engine, Pipe
+    from batch.executors.base import Executor, Opened
     from export.runtime.model import Model
 
-MOST_HELD_BYTES = 256 * 2**20
-"""Where images come out of a stream, no more are taken out of it while those under way hold so much."""
-LATER_COPIES = (
-    "later copies of names in a compressed tar or a stream, of which the first counts; decompress the tar and name it"
-)
 FEW = 32
 """So many images are done before a second process has come up."""
+FEW_SECONDS = 0.05
+"""So long is it worth waiting to know whether there are more."""
 
 
 class Runner:
     """A run, to be iterated once; ``report`` has the counts at any time, ``sources`` can count what there is to do.
+
+    With a ``model`` that is open the work is done in this process, else in others, so that no image can end the run.
 
     Raises at once :class:`batch.errors.SourceError` for a source that is not there. While iterating:
     :class:`batch.errors.OutputError`, :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`. An
@@ -64,30 +68,39 @@ class Runner:
         require_apart(settings, self.output)
         self.settings = replace(settings, out=self.output.name, ledger=self.output.state)
         self._store = self.output.store()
-        self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
-        self._pictures = Pictures(self._store, settings.overlays, self._probs)
+        probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
+        self._pictures = Pictures(self._store, settings.overlays, probs)
         self.sources = sources_of(settings, self.output)
         self._origins = self.sources.origins
         self.report.sources = self.sources.report
         self._model = model
-        self._pipeline: Pipe | None = None
-        self._accepted = 0
-        self._holding: dict[int, int] = {}
-        self._walking, self._booking = Clock("walk"), Clock("ledger")
+        self._walk: ReadAhead | None = None
+        self._working: Executor | None = None
+        self._stages = Stages()
         limit = settings.max_failures
         self._most_failures = FailureLimit.of(limit) if limit is not None else None
 
     def stop(self) -> bool:
         """Ask the run to end in good order, soon; may be called from anywhere, a signal handler included.
 
-        What the model has seen is still written and yielded; the rest stays pending. Returns False where there is
-        nothing to end yet.
+        What was begun is finished, written and yielded; the rest stays pending. Returns False where there is nothing to
+        end yet.
         """
-        if self._pipeline is None:
+        if self._working is None:
             return False
         self.report.interrupted = True
-        self._pipeline.wake()
+        self._working.stop()
         return True
+
+    @property
+    def under_way(self) -> int:
+        """Images that are being worked on, or are next."""
+        return 0 if self._working is None else self._working.under_way
+
+    @property
+    def is_stuck(self) -> bool:
+        """Does a source keep its reader waiting though the run is over?"""
+        return self._walk is not None and self._walk.is_stuck
 
     def __iter__(self) -> Generator[Result]:
         """Do the run; yield a result for each image, those that are done already included, as they come.
@@ -103,33 +116,47 @@ class Runner:
         return results
 
     def _results(self) -> Generator[Result]:
-        state, store = self.output.state, self._store
         with self.output.hold():
-            if not has_content(ledger_path(state)):
-                store.require_fresh()
+            if not has_content(ledger_path(self.output.state)):
+                self._store.require_fresh()
             self._settle_mask_bits()
-            engine, items = self._engine()
-            with contextlib.closing(engine):
-                tools = tool_versions()  # while other processes open the model
-                opened = engine.opened
-                self.report.device = describe(opened)
-                if device_of_masks(self.settings, opened) != opened.device:
-                    self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
-                self.report.masks, self.report.ledger = public_url(self.output.name), str(state)
-                template, masks = NameTemplate(self.settings.name), self.output.masks
-                record = record_of(self.settings, opened, tools)
-                with (
-                    Ledger(state, template, record, self._pictures.present, masks, self._origins, store.sync) as ledger,
-                    tracing(self.settings.profile) as trace,
-                ):
+            suspects = left_by_a_killed_run(self.output.state / BEGUN_NAME)
+            self._walk = walk = ReadAhead(self._images())
+            with contextlib.closing(walk), contextlib.closing(self._executor(walk)) as executor:
+                tools = tool_versions()  # while workers open the model
+                opened = executor.open()
+                self._describe(opened)
+                with self._ledger(opened, tools) as ledger, tracing(self.settings.profile) as trace:
+                    self._stages.trace = trace
                     take_possession(self.settings, self.output, ledger)
-                    if is_far(str(state)):
-                        self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
-                    with _storing(self.output.name):
-                        self._pictures.prepare(ledger.unfinished())
-                    if not is_url(self.output.name) and (lost := reopen_lost(ledger, store)):
-                        self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
-                    yield from self._run(engine, items, ledger, trace)
+                    ledger.blame(suspects)
+                    self._recover(ledger)
+                    yield from self._run(walk, ledger, executor)
+
+    def _images(self) -> Iterator[ImageRef]:
+        images = iter(self.sources)
+        return with_checksums(images) if self.settings.checksum else images
+
+    def _executor(self, walk: ReadAhead) -> Executor:
+        store = None if self.output.is_archive else self._store
+        return executor_for(
+            self.settings,
+            self._model,
+            store,
+            are_few=lambda: walk.are_few(FEW, FEW_SECONDS),
+            state=self.output.state,
+        )
+
+    def _ledger(self, opened: Opened, tools: dict[str, str]) -> Ledger:
+        template, record = NameTemplate(self.settings.name), record_of(self.settings, opened, tools)
+        places = (self._pictures.present, self.output.masks, self._origins, self._store.sync)
+        return Ledger(self.output.state, template, record, *places)
+
+    def _describe(self, opened: Opened) -> None:
+        self.report.device = describe(opened)
+        if device_of_masks(self.settings, opened) != opened.device:
+            self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
+        self.report.masks, self.report.ledger = public_url(self.output.name), str(self.output.state)
 
     def _settle_mask_bits(self) -> None:
         asked = self.settings.mask_bits
@@ -140,119 +167,97 @@ class Runner:
                 f"--mask-bits {DEFAULT_MASK_BITS} makes all of them again"
             )
 
-    def _run(self, engine: Engine, items: Iterator[ImageRef], ledger: Ledger, trace: Trace | None) -> Iterator[Result]:
-        pipeline, bound = engine.start(self._store, self._probs, trace)
-        self._pipeline = pipeline
-        self._walking.trace = self._booking.trace = trace
+    def _recover(self, ledger: Ledger) -> None:
+        """Put in order what earlier runs left."""
+        if is_far(str(self.output.state)):
+            self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
+        with _storing(self.output.name):
+            self._pictures.prepare(ledger.unfinished())
+        if not is_url(self.output.name) and (lost := reopen_lost(ledger, self._store)):
+            self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
+
+    def _run(self, walk: ReadAhead, ledger: Ledger, executor: Executor) -> Iterator[Result]:
+        relays = self.output.is_archive
+        places = (self._store, self._pictures, self.report, self._stages)
+        intake = Intake(self.settings, walk, ledger, *places, relays=relays)
+        turns = executor.run(intake.groups())
+        self._working = executor
         self.report.begin_clock()
         try:
-            with pipeline:
-                yield from self._turn(items, pipeline, ledger, bound)
-            yield from self._wind_up(pipeline, ledger)
-        except BaseException:
+            for turn in turns:
+                yield from self._settled(turn, intake, ledger)
+            yield from self._settled(Turn(), intake, ledger)
+            if intake.error is not None:
+                raise intake.error
+        except BaseException as error:
             self.report.interrupted = True
+            executor.stop()
             with contextlib.suppress(OutputError):  # the ledger or the store may be what stopped the run
-                list(self._wind_up(pipeline, ledger))
+                if not isinstance(error, KeyboardInterrupt):
+                    for turn in turns:
+                        self._settle(turn, intake, ledger)
+                self._wind_up(ledger, executor)
             raise
+        self._wind_up(ledger, executor)
         require_something_there(ledger, self._origins, self.report.sources.without_images)
 
-    def _wind_up(self, pipeline: Pipe, ledger: Ledger) -> Iterator[Result]:
-        """Settle what was under way when the run was stopped, and end it."""
-        while pipeline.has_results:
-            for task in pipeline.results(wait=False):
-                if task.fatal is None:
-                    yield self._finish(task, ledger)
+    def _wind_up(self, ledger: Ledger, executor: Executor) -> None:
         with _storing(self.output.name):
             self._store.close()
-        self.report.notes += pipeline.notes
-        self.report.end_clock([self._walking, *pipeline.clocks, self._booking])
+        self.report.notes += executor.notes
+        self.report.end_clock(self._stages)
         ledger.end_run(self.report.to_json())
 
-    def _turn(self, items: Iterator[ImageRef], pipeline: Pipe, ledger: Ledger, bound: Bound) -> Iterator[Result]:
-        at_end = False
-        while (not at_end or pipeline.in_flight) and not self.report.interrupted:
-            is_full = pipeline.in_flight + bound.chunk > bound.in_flight or self._held >= MOST_HELD_BYTES
-            has_room = not at_end and not is_full
-            if has_room:
-                start = time.perf_counter()
-                chunk = self._next_chunk(items, bound.chunk)
-                self._walking.worked(start, len(chunk))
-                start = time.perf_counter()
-                claimed = ledger.claim(chunk)
-                self._booking.worked(start, 0)
-                yield from self._hand_in(claimed, pipeline)
-                at_end = not chunk
-                if at_end:
-                    pipeline.end_of_input()
-            for task in pipeline.results(wait=not has_room):
-                start = time.perf_counter()
-                result = self._finish(task, ledger)
-                self._booking.worked(start)
-                yield result
-            if self._most_failures is not None:
-                self._most_failures.require(self.report.done, self.report.failed)
+    def _settled(self, turn: Turn, intake: Intake, ledger: Ledger) -> Iterator[Result]:
+        """Settle what came, and only then yield it: whoever takes the results may leave at any of them."""
+        yield from self._settle(turn, intake, ledger)
+        if self._most_failures is not None:
+            self._most_failures.require(self.report.done, self.report.failed)
 
-    def _next_chunk(self, items: Iterator[ImageRef], most: int) -> list[ImageRef]:
-        if self.settings.limit is not None:
-            most = min(most, self.settings.limit - self._accepted)
-        return _take(items, most)
+    def _settle(self, turn: Turn, intake: Intake, ledger: Ledger) -> list[Result]:
+        results = intake.take_results()
+        with self._stages.ledger(len(turn.outcomes)):
+            if turn.blamed:
+                ledger.blame(turn.blamed)
+            for outcome in turn.outcomes:
+                task = intake.settled(outcome.row)
+                self._stages.add(turn.process, task.path, outcome.spans)
+                results.append(self._result(task, self._finish(task, outcome, ledger)))
+            ledger.keep_up()
+        return results
 
-    def _hand_in(self, claimed: list[Claimed], pipeline: Pipe) -> Iterator[Result]:
-        for entry in claimed:
-            if entry.claim is Claim.REPEATED:
-                self.report.repeated += 1
-                if entry.item.content.held:  # its first copy is under way, and cannot be called back
-                    self.report.sources.leave_out(LATER_COPIES, entry.item.path)
-            elif entry.claim is Claim.TODO:
-                self._accepted += 1
-                if entry.item.content.held:
-                    self._holding[entry.row] = entry.item.content.held
-                pipeline.submit(_task(entry))
-            elif self._pictures.lacks_overlay(entry.mask):
-                pipeline.submit(_task(entry, redraw=True))
-            else:
-                yield self._result(entry.item.path, entry.mask, Status.SKIPPED)
-
-    @property
-    def _held(self) -> int:
-        return sum(self._holding.values())
-
-    def _finish(self, task: Task, ledger: Ledger) -> Result:
-        if task.fatal is not None:
-            raise task.fatal
-        self._holding.pop(task.row, None)
+    def _finish(self, task: Task, outcome: Outcome, ledger: Ledger) -> Finish:
+        finish = outcome.finish or Finish(task.row)
+        if outcome.mask is not None and finish.error is None:
+            finish = self._stored(task, outcome.mask, finish)
         if task.redraw:  # the row stays as it is: its mask is there
-            status = Status.SKIPPED if task.error is None else Status.FAILED
-            return self._result(task.path, task.mask, status, seconds=task.seconds, error=task.error)
-        figures = task.figures if task.error is None else None
-        if task.error is not None and task.was_read and not task.is_fresh:
+            return finish
+        if finish.error is not None and finish.was_read and not task.is_fresh:
             with _storing(self.output.name):  # of an earlier state of the image
                 self._pictures.remove(task.mask, task.made)
-        state = (task.row, task.bytes, task.mtime_ns, task.seconds)
-        said = (task.version, task.sha256, task.was_read, task.remark)
-        ledger.finish(Finish(*state, figures, task.error, *said))
-        if task.error is not None:
-            return self._result(task.path, task.mask, Status.FAILED, seconds=task.seconds, error=task.error)
-        self.report.note_remark(task.remark)
-        done = {"figures": figures, "seconds": task.seconds, "remark": task.remark or None}
-        return self._result(task.path, task.mask, Status.DONE, **done)
+        ledger.finish(finish)
+        return finish
 
-    def _result(self, path: str, mask: str, status: Status, **details: Any) -> Result:
-        self.report.add(status)
-        return Result(path, self._store.where(mask), status, **details)
+    def _stored(self, task: Task, mask: bytes, finish: Finish) -> Finish:
+        """Write a mask that a worker sent."""
+        try:
+            self._store.write(task.mask, mask)
+        except OSError as error:
+            reason = why_not_written(task.mask, self._store.where(task.mask), error)
+            return finish._replace(figures=None, sha256="", error=reason)
+        return finish
 
-    def _engine(self) -> tuple[Engine, Iterator[ImageRef]]:
-        """Return the engine, and all items; some are looked at before, for a few are not worth several processes."""
-        from batch.executors.open import HereEngine, open_engine
-
-        items = iter(self.sources)
-        if self.settings.checksum:
-            items = with_checksums(items)
-        if self._model is not None:
-            return HereEngine(self.settings, self._model), items
-        first = [] if self.settings.exact else _take(items, FEW + 1)
-        few = len(first) <= FEW and sum(item.content.held for item in first) < MOST_HELD_BYTES
-        return open_engine(self.settings, few=few), itertools.chain(first, items)
+    def _result(self, task: Task, finish: Finish) -> Result:
+        place = (task.path, self._store.where(task.mask))
+        if finish.error is not None:
+            self.report.add(Status.FAILED)
+            return Result(*place, Status.FAILED, seconds=finish.seconds, error=finish.error)
+        if task.redraw:
+            self.report.add(Status.SKIPPED)
+            return Result(*place, Status.SKIPPED, seconds=finish.seconds)
+        self.report.add(Status.DONE)
+        self.report.note_remark(finish.remark)
+        return Result(*place, Status.DONE, finish.figures, finish.seconds, remark=finish.remark or None)
 
 
 def _close(results: weakref.ref[Generator[Result]]) -> None:
@@ -271,33 +276,6 @@ def run(settings: RunSettings) -> Generator[Result]:
     Raises as :class:`Runner`.
     """
     return iter(Runner(settings))
-
-
-def _take(items: Iterator[ImageRef], most: int) -> list[ImageRef]:
-    """Return the next items, at most so many, and no more once they hold much."""
-    taken: list[ImageRef] = []
-    held = 0
-    for item in itertools.islice(items, most):
-        taken.append(item)
-        held += item.content.held
-        if held >= MOST_HELD_BYTES:
-            break
-    return taken
-
-
-def _task(entry: Claimed, *, redraw: bool = False) -> Task:
-    item = entry.item
-    return Task(
-        entry.row,
-        item.path,
-        entry.mask,
-        item.bytes,
-        item.mtime_ns,
-        item.content,
-        redraw,
-        is_fresh=entry.is_fresh,
-        made=entry.made,
-    )
 
 
 @contextlib.contextmanager

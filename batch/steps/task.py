@@ -1,79 +1,45 @@
-"""Images on their way through an engine; known without loading what works on them."""
+"""What a run asks a worker to do with one image, and what it hears back. Both are small, and sent between processes."""
 
 from __future__ import annotations
 
-import errno
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from batch.errors import cannot_write
-from batch.figures import Figures
-from batch.outputs.base import CHANGED, TAKEN, MaskFiles
-from batch.sources.bytes import ByteSource, NoBytes
+from batch.figures import Finish
+from batch.sources.bytes import ByteSource
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-NAME_ERRORS = frozenset(
-    {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
-)
-"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+Span = tuple[str, int, float, float, int]
+"""A stage's work: name, thread, begin and end (seconds of ``time.perf_counter``), and on how many images."""
 
 
-HINTS = {
-    TAKEN: "Move it away, and run again",
-    CHANGED: "Move it away, and run again",
-}
-NOTHING = NoBytes("There is nothing to read.")
+class Task(NamedTuple):
+    """One image to be done.
 
-
-@dataclass(slots=True)
-class Task:
-    """One image on its way through the stages.
-
-    ``content``: where the image is read from. ``mask``: name below the output folder. ``redraw``: the mask is there,
-    only its overlay is wanted. ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``prob``: float32 ``(S,
-    S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``error``: why this image failed. ``fatal``: why the run
-    must stop. ``version``: of the image, see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
-    ``was_read``: could the image's file be read? ``is_fresh``: did no run of this output make such a mask? ``made``:
-    SHA-256 of the one that a run made, if it is known. ``remark``: what a user should know of the image as it was read.
+    ``row``: of the ledger. ``path``: of the image, for people. ``mask``: name below the output folder. ``image``: where
+    it is read from. ``is_fresh``: did no run of this output make such a mask? ``made``: SHA-256 of the one that a run
+    made, if it is known. ``redraw``: the mask is there, only its overlay is wanted; ``drawn``: that mask's file, where
+    a worker cannot read it itself. ``solo``: no other such image is worked on meanwhile. ``attempts``: how often a
+    process ended, or had to be ended, on it.
     """
 
     row: int
     path: str
     mask: str
-    bytes: int
-    mtime_ns: int
-    content: ByteSource = NOTHING
-    redraw: bool = False
-    size: tuple[int, int] = (0, 0)
-    pixels: NDArray[np.uint8] | None = None
-    prob: NDArray[np.float32] | None = None
-    whole: NDArray[np.uint8] | None = None
-    figures: Figures | None = None
-    seconds: float = 0.0
-    error: str | None = None
-    fatal: BaseException | None = None
-    version: str = ""
-    sha256: str = ""
-    was_read: bool = False
+    image: ByteSource
     is_fresh: bool = False
     made: str = ""
-    remark: str = ""
+    redraw: bool = False
+    drawn: bytes | None = None
+    solo: bool = False
+    attempts: int = 0
 
 
-def blame(task: Task, store: MaskFiles, error: OSError) -> None:
-    """Note why a mask was not written: its own name, or what would meet the next one as well."""
-    if error.errno in NAME_ERRORS:
-        said = error.strerror or str(error)
-        hint = HINTS.get(said, "Rename the image, or change --name")
-        task.error = f"{_spoken(task, store, error)} cannot be written: {said}. {hint}."
-        return
-    task.fatal = cannot_write(store.where(task.mask), error)
-    task.fatal.__cause__ = error
+class Outcome(NamedTuple):
+    """What became of a task. ``finish``: None for an image that has to be worked on alone.
 
+    ``mask``: its file, where somebody else writes it.
+    """
 
-def _spoken(task: Task, store: MaskFiles, error: OSError) -> str:
-    is_picture = error.strerror == TAKEN and error.filename not in (None, store.where(task.mask))
-    return f"The picture {error.filename}" if is_picture else f"The mask {task.mask}"
+    row: int
+    finish: Finish | None
+    mask: bytes | None = None
+    spans: tuple[Span, ...] = ()

@@ -1,0 +1,28 @@
+"""How many images the model is shown at a time, for the cores and the device that are there."""
+
+from __future__ import annotations
+
+from batch.cores import cores
+from batch.executors.placement import may_be_gpu
+from batch.settings import RunSettings
+
+CPU_BATCH = 8
+ONE_CORE_BATCH = 2
+"""Longer ones are hardly faster there, and a last one that is not full costs as much as a full one."""
+GPU_BATCH = 64
+AHEAD = 2
+"""Groups that threads read before the model wants them."""
+
+
+def batch_for(settings: RunSettings) -> int:
+    """Return the batch to open a model with."""
+    if settings.batch is not None:
+        return settings.batch
+    if may_be_gpu(settings.device):
+        return GPU_BATCH
+    return ONE_CORE_BATCH if cores() == 1 else CPU_BATCH
+
+
+def batch_of(settings: RunSettings, opened: int | None) -> int:
+    """Return how many images make a group. ``opened``: the batch that the model was opened with."""
+    return 1 if settings.exact else opened or batch_for(settings)

@@ -1,0 +1,112 @@
+"""The processes of a run, one a share of the machine: started, heard, ended, and replaced where one is lost."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import selectors
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from batch.executors.blame import Hangs
+from batch.executors.messages import Orders
+from batch.executors.placement import Share
+from batch.executors.process import Worker
+from batch.outputs.leftovers import remove_leftovers
+from batch.outputs.spec import Output
+from batch.settings import RunSettings
+from batch.steps.begun import BEGUN_NAME, BegunFile
+
+LOOK_SECONDS = 0.1
+"""Hangs are looked for so often."""
+
+
+class Crew:
+    """Workers for these ``shares``. ``relay``: masks are sent back. ``state``: see :class:`Workers`."""
+
+    def __init__(self, settings: RunSettings, shares: Sequence[Share], *, relay: bool, state: Path | None) -> None:
+        self.workers: list[Worker] = []
+        self._settings, self._shares, self._relay = settings, shares, relay
+        self._speakers = selectors.DefaultSelector()
+        self._begun = _begun_file(state, len(shares))
+        self._hangs, self._looked = Hangs(settings.timeout), time.monotonic()
+        try:
+            for index in range(len(shares)):
+                self._start(index)
+        except BaseException:
+            self.close()
+            raise
+
+    def listen(self, seconds: float) -> Iterator[tuple[Worker, object]]:
+        """Yield what workers have to say, None for one that is lost; wait so long for it."""
+        for key, _ in self._speakers.select(seconds):
+            worker: Worker = key.data
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError, pickle.UnpicklingError):
+                message = None
+            yield worker, message
+
+    def overdue(self) -> Iterator[tuple[Worker, set[int]]]:
+        """Yield workers that hang, with the rows that they have worked on for too long."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        seconds, self._looked = now - self._looked, now
+        for worker in list(self.workers):
+            if rows := self._hangs.overdue(worker.index, self._begun.of(worker.index), seconds):
+                yield worker, rows
+
+    def remove(self, worker: Worker, *, has_gone: bool) -> tuple[str, set[int]]:
+        """End a worker and clear up behind it. ``has_gone``: it is ending by itself.
+
+        Return how it ended, and the rows that it was working on.
+        """
+        self._speakers.unregister(worker.connection)
+        how = worker.end(has_gone=has_gone)
+        begun = {slot.row for slot in self._begun.of(worker.index)}
+        self._begun.clear(worker.index)
+        self.workers.remove(worker)
+        masks = [task.mask for task in worker.held.values()]
+        for folder in self._folders():
+            remove_leftovers(folder, masks, worker.pid)
+        return how, begun
+
+    def replace(self, worker: Worker) -> None:
+        """Start another one in the place of one that was removed."""
+        self._start(worker.index)
+
+    def close(self) -> None:
+        """End all of them, at once."""
+        for worker in self.workers:
+            worker.end()
+        self.workers.clear()
+        self._speakers.close()
+        self._begun.close()
+
+    def _folders(self) -> Iterator[Path]:
+        """Yield where workers write."""
+        out = None if self._relay else Output.of(self._settings.out, self._settings.ledger).folder
+        yield from filter(None, (out, self._settings.overlays, self._settings.probs))
+
+    def _start(self, index: int) -> None:
+        worker = Worker(index)
+        self.workers.append(worker)
+        self._speakers.register(worker.connection, selectors.EVENT_READ, worker)
+        lives_on = threading.current_thread() is threading.main_thread()
+        worker.send(Orders(self._settings, self._shares[index], index, self._relay, self._begun.path, lives_on))
+
+
+def _begun_file(state: Path | None, workers: int) -> BegunFile:
+    """Return the file in which workers note what they work on: beside the ledger, if that can be."""
+    if state is not None:
+        try:
+            return BegunFile(state / BEGUN_NAME, workers)
+        except OSError:  # a file system without mapped files: then only this run will know
+            pass
+    handle, path = tempfile.mkstemp(prefix="seg-batch-")
+    os.close(handle)
+    return BegunFile(Path(path), workers)

@@ -1,0 +1,87 @@
+"""Images that wait for a worker: most in groups, which are the model's batches, some alone."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+
+from batch.executors.batches import AHEAD
+from batch.executors.messages import Parcel
+from batch.executors.process import Worker
+from batch.steps.task import Task
+
+HELD_AT_LEAST = 16
+"""Images that a worker may hold, so that small ones do not cost a message each and nobody waits for one."""
+EXACT_HELD = 4
+"""The same in exact mode, where each may take a hundred megabytes of pixels."""
+MOST_SOLO = 64
+"""While so many wait to be worked on alone, no others are begun."""
+
+
+class Line:
+    """The images that wait. ``batch``: of a group. ``workers``: how many there are."""
+
+    def __init__(self, batch: int, workers: int, *, exact: bool) -> None:
+        self._batch = batch
+        self._credit = EXACT_HELD if exact else max(HELD_AT_LEAST, (AHEAD + 2) * batch)
+        self._enough = max(batch, workers * self._credit // 2)
+        self._groups: deque[Task] = deque()
+        self._solo: deque[Task] = deque()
+        self._reserved: Worker | None = None
+
+    def __len__(self) -> int:
+        return len(self._groups) + len(self._solo)
+
+    @property
+    def wants_more(self) -> bool:
+        """Is it worth asking the source?"""
+        return len(self._groups) < self._enough and len(self._solo) < MOST_SOLO
+
+    def add(self, tasks: Iterable[Task]) -> None:
+        """Take tasks in."""
+        for task in tasks:
+            (self._solo if task.solo else self._groups).append(task)
+
+    def put_back(self, task: Task) -> None:
+        """Take in a task that a worker has not got to."""
+        (self._solo if task.solo else self._groups).appendleft(task)
+
+    def hand_out(self, workers: Sequence[Worker], *, starved: bool, ended: bool) -> dict[Worker, Parcel]:
+        """Return what to send to whom; it counts as held by them.
+
+        ``starved``: the source has nothing now, so that a worker without work gets less than a batch. ``ended``: it has
+        nothing more.
+        """
+        ready = [worker for worker in workers if worker.is_ready]
+        parcels: dict[Worker, Parcel] = {}
+        self._hand_out_solo(ready, parcels)
+        free = [worker for worker in ready if worker is not self._reserved and not worker.has_solo]
+        while free and self._groups:
+            worker = min(free, key=_load)
+            is_whole = len(self._groups) >= self._batch or ended
+            is_full = worker.load > 0 and worker.load + self._batch > self._credit
+            if is_full or not (is_whole or (starved and not worker.load)):
+                break
+            self._give(worker, [self._groups.popleft() for _ in range(min(self._batch, len(self._groups)))], parcels)
+        return parcels
+
+    def _hand_out_solo(self, ready: Sequence[Worker], parcels: dict[Worker, Parcel]) -> None:
+        """Keep one worker free for an image that is worked on alone, one at a time over the whole run."""
+        if self._reserved not in ready:
+            self._reserved = None
+        if not self._solo or not ready or any(worker.has_solo for worker in ready):
+            return
+        if self._reserved is None:
+            self._reserved = min(ready, key=_load)
+        if not self._reserved.load:
+            self._give(self._reserved, [self._solo.popleft()], parcels)
+            self._reserved = None
+
+    @staticmethod
+    def _give(worker: Worker, group: list[Task], parcels: dict[Worker, Parcel]) -> None:
+        worker.held.update({task.row: task for task in group})
+        parcels.setdefault(worker, []).append(group)
+
+
+def _load(worker: Worker) -> int:
+    return worker.load

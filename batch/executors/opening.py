@@ -1,0 +1,86 @@
+"""Opening the model of a run, with a batch for the cores and the device that are there; and how work is laid out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import cv2
+
+from batch.cores import cores
+from batch.executors.batches import AHEAD, batch_for
+from batch.executors.placement import is_gpu
+from batch.mounts import is_far
+from batch.settings import RunSettings
+from batch.steps.stream import Inline
+from export.errors import ContractError
+from export.runtime.bundled import bundled_model
+from export.runtime.model import Model
+from export.runtime.opening import open_model
+
+MOST_THREADS = 32
+FAR_THREADS = 16
+"""They wait for storage far away most of the time."""
+
+
+def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
+    """Open the model that the settings name; ``threads``: of a CPU.
+
+    Raises ContractError and DeviceError.
+    """
+    path = settings.model if settings.model is not None else bundled_model()
+    batch = None if settings.exact else batch_for(settings)
+    model = open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
+    if model.contract.classes > 1:
+        raise ContractError(
+            f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
+            "one: archives are run for masks of lesion or not. Use export.Segmenter, which gives label maps."
+        )
+    return model
+
+
+class Layout(NamedTuple):
+    """Threads that read and that write, and how many groups are read ahead: see :func:`batch.steps.stream.stream`."""
+
+    readers: Executor
+    writers: Executor
+    ahead: int
+
+
+@contextmanager
+def layout_for(settings: RunSettings, device: str) -> Iterator[Layout]:
+    """Yield threads for reading and writing; none in a process with one core to itself, where they could only take
+    turns.
+    """
+    from_far, to_far = any(map(is_far, settings.source_names)), is_far(str(settings.out))
+    if cores() == 1 and settings.workers is None and not (from_far or to_far or is_gpu(device)):
+        with _one_cv_thread():
+            yield Layout(Inline(), Inline(), 0)
+        return
+    readers, writers = (
+        ThreadPoolExecutor(settings.workers or _threads(far=far), f"batch-{what}")
+        for far, what in ((from_far, "read"), (to_far, "write"))
+    )
+    try:
+        with _one_cv_thread():
+            yield Layout(readers, writers, AHEAD)
+    finally:
+        for pool in (readers, writers):
+            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _one_cv_thread() -> Iterator[None]:
+    """Keep OpenCV from threads of its own: images are done side by side."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _threads(*, far: bool) -> int:
+    return max(FAR_THREADS if far else 1, min(cores(), MOST_THREADS))

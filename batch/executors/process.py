@@ -1,0 +1,112 @@
+"""Starting a worker and speaking to it; what it then does is in :mod:`batch.executors.worker`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from multiprocessing import Pipe as socket_pair
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from batch.steps.task import Task
+
+GONE_SECONDS = 5.0
+"""A process that no longer speaks has so long to end."""
+WORKER = "from batch.executors.worker import main; main()"
+
+
+class Worker:
+    """A process, and what it was sent and has not answered: ``held``, by row.
+
+    ``index``: of its place among the workers. ``is_ready``: has it opened its model? ``started``: when, in seconds
+    since 1970.
+    """
+
+    def __init__(self, index: int) -> None:
+        self.index, self.is_ready = index, False
+        self.held: dict[int, Task] = {}
+        self.started = time.time()
+        self.connection, theirs = socket_pair()
+        self._outbox: queue.SimpleQueue[object] | None = None
+        with _held_back(), theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-c", WORKER, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
+    @property
+    def load(self) -> int:
+        """Images that it has."""
+        return len(self.held)
+
+    @property
+    def has_solo(self) -> bool:
+        """Is it at work on an image that is worked on alone?"""
+        return len(self.held) == 1 and next(iter(self.held.values())).solo
+
+    def send(self, message: object, *, is_large: bool = False) -> None:
+        """Send a message, and do not wait until it is received.
+
+        ``is_large``: it does not fit into what the system keeps of a connection, so that a worker that hangs would
+        hang its sender, too. From then on a thread sends.
+        """
+        if is_large and self._outbox is None:
+            self._outbox = queue.SimpleQueue()
+            threading.Thread(target=_send_all, args=(self.connection, self._outbox), daemon=True).start()
+        if self._outbox is not None:
+            self._outbox.put(message)
+            return
+        with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
+            self.connection.send(message)
+
+    def end(self, *, has_gone: bool = False) -> str:
+        """End it, whatever it does, and say how it ended. ``has_gone``: it is ending by itself."""
+        if has_gone:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(GONE_SECONDS)
+        if self._process.poll() is None:
+            self._process.kill()
+        code = self._process.wait()
+        with contextlib.suppress(OSError):
+            self.connection.close()
+        if self._outbox is not None:
+            self._outbox.put(None)
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def _send_all(connection: Connection, outbox: queue.SimpleQueue[object]) -> None:
+    with contextlib.suppress(OSError, ValueError):  # the worker, or this end of the connection, is gone
+        while (message := outbox.get()) is not None:
+            connection.send(message)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment in which a worker finds this package, and nothing that lies in the working folder."""
+    root = str(Path(__file__).resolve().parents[2])
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Keep Ctrl-C and SIGTERM from a process that is started meanwhile, from its first moment to its last: the run
+    decides. (The mask of signals is inherited.)
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,219 @@
+"""The loop of a run: images go out to worker processes in groups, outcomes come back, and no image stops it.
+
+A worker that ends or hangs costs the image that it was on. Where several may be to blame, each is tried once more,
+alone; what a process ended on twice has failed. See "What happens when" in docs/archives.md.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from batch.errors import ProcessError
+from batch.executors.base import Opened, Turn
+from batch.executors.batches import batch_of
+from batch.executors.blame import ATTEMPTS, crashed, hung
+from batch.executors.crew import Crew
+from batch.executors.line import Line
+from batch.executors.messages import STOP, Bye, Failed, Hello, Parcel, Report
+from batch.executors.placement import Share, is_gpu, may_be_gpu, share_out
+from batch.executors.process import Worker
+from batch.figures import Finish
+from batch.outputs.base import MaskFiles, was_there_before
+from batch.settings import RunSettings
+from batch.steps.task import Outcome, Task
+
+TICK_SECONDS = 0.05
+"""The loop turns at least so often: to begin what has come, to see a hang, to stop."""
+STARVED_SECONDS = 0.005
+"""The same while workers have nothing to do and the source has nothing."""
+STOP_SECONDS = 20.0
+"""So long may workers take to finish what they have begun when the run is stopped."""
+MOST_DEATHS = 3
+"""So many workers ending one after another while they work on nothing are no image's fault."""
+END: list[Task] = []
+
+
+class Workers:
+    """An executor (see :class:`batch.executors.base.Executor`) of one process a share.
+
+    ``store``: to which each of them writes; None: masks are sent back, for somebody else to write. ``state``: the
+    folder of the ledger, where it is noted what is under way; None: in a temporary one. Raises :class:`ProcessError` for what
+    ends the run.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        shares: Sequence[Share],
+        store: MaskFiles | None,
+        *,
+        state: Path | None = None,
+    ) -> None:
+        self.notes: list[str] = []
+        self._settings, self._shares, self._store, self._state = settings, shares, store, state
+        self._stop = threading.Event()
+        self._failure: ProcessError | None = None
+        self._opened: Opened | None = None
+        self._deaths = 0
+        self._turns: list[Turn] = []
+        self._crew = Crew(settings, shares, relay=store is None, state=state)
+
+    @property
+    def under_way(self) -> int:
+        """Images that workers have."""
+        return sum(worker.load for worker in self._crew.workers)
+
+    def open(self) -> Opened:
+        """Wait until the first worker has opened the model; the others join as they come."""
+        opened = self._first_opened()
+        if not is_gpu(opened.device.name) and any(may_be_gpu(share.device) for share in self._shares):
+            # There is a GPU, but it cannot be used: now each core gets a worker.
+            self._crew.close()
+            settings = replace(self._settings, device=opened.device.name)
+            self._shares, self._opened = share_out(settings, few=False), None
+            self._crew = Crew(settings, self._shares, relay=self._store is None, state=self._state)
+            opened = self._first_opened()
+        return opened
+
+    def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
+        """Yield what becomes of the tasks."""
+        batch = batch_of(self._settings, self._first_opened().batch)
+        self._line = line = Line(batch, len(self._shares), exact=self._settings.exact)
+        ended = starved = False
+        while not self._stop.is_set() and not (ended and not line and not self.under_way):
+            fetched = not ended and line.wants_more
+            if fetched:
+                tasks = next(groups, END)
+                ended, starved = tasks is END, tasks is None
+                line.add(tasks or ())
+            _send(line.hand_out(self._crew.workers, starved=starved, ended=ended))
+            yield from self._listen(0.0 if fetched and not (ended or starved) else self._patience())
+            self._end_hung()
+        yield from self._finish_begun()
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Ask for an end in good order."""
+        self._stop.set()
+
+    def close(self) -> None:
+        """End all workers, at once."""
+        self._crew.close()
+
+    def _first_opened(self) -> Opened:
+        while self._opened is None:
+            if self._failure is not None:
+                raise self._failure
+            for _ in self._listen(TICK_SECONDS):
+                pass
+        return self._opened
+
+    def _patience(self) -> float:
+        is_idle = not self.under_way and any(worker.is_ready for worker in self._crew.workers)
+        return STARVED_SECONDS if is_idle else TICK_SECONDS
+
+    def _listen(self, seconds: float) -> Iterator[Turn]:
+        """Yield what workers have done; wait so long for it."""
+        for worker, message in self._crew.listen(seconds):
+            if message is None:
+                self._settle_lost(worker)
+            else:
+                self._hear(worker, message)
+        turns, self._turns = self._turns, []
+        yield from turns or [Turn()]
+
+    def _hear(self, worker: Worker, message: object) -> None:
+        if isinstance(message, Report):
+            self._deaths = 0
+            self.notes += [note for note in message.notes if note not in self.notes]
+            done = [outcome for outcome in message.outcomes if self._is_done(worker, outcome)]
+            self._turns.append(Turn(done, worker.pid))
+        elif isinstance(message, Hello):
+            self._greet(worker, message.opened)
+        elif isinstance(message, Failed):
+            self._fail(ProcessError(message.message, message.exit_code))
+        elif isinstance(message, Bye):
+            worker.held.clear()
+
+    def _is_done(self, worker: Worker, outcome: Outcome) -> bool:
+        """Take a task off a worker; one that has to be worked on alone goes back into the line."""
+        task = worker.held.pop(outcome.row)
+        if outcome.finish is None:
+            self._line.add([task._replace(solo=True)])
+        return outcome.finish is not None
+
+    def _greet(self, worker: Worker, opened: Opened) -> None:
+        worker.is_ready = True
+        self._opened = self._opened or opened
+        if opened.device.precision != self._opened.device.precision:
+            self._fail(
+                ProcessError("The devices compute in different precisions; expected one. Name one of them only.")
+            )
+
+    def _fail(self, error: ProcessError) -> None:
+        self._failure = self._failure or error
+        self._stop.set()
+
+    def _end_hung(self) -> None:
+        for worker, rows in self._crew.overdue():
+            self._crew.remove(worker, has_gone=False)
+            self._settle(worker, rows, lambda task: hung(task, self._settings.timeout))
+
+    def _settle_lost(self, worker: Worker) -> None:
+        how, begun = self._crew.remove(worker, has_gone=True)
+        begun &= worker.held.keys()
+        self._deaths += not begun
+        if self._deaths >= MOST_DEATHS:
+            self._fail(_ends_by_itself(how))
+        self._settle(worker, begun, lambda task: crashed(task, how))
+
+    def _settle(self, worker: Worker, to_blame: Collection[int], failed: Callable[[Task], Finish]) -> None:
+        """Find a place for what a worker held that is no more, and another worker."""
+        if self._stop.is_set():  # it stays pending
+            worker.held.clear()
+            return
+        outcomes, blamed = [], []
+        for task in reversed(worker.held.values()):
+            again = self._again(task, worker)
+            if task.row not in to_blame:
+                self._line.put_back(again)
+            elif task.attempts + 1 < ATTEMPTS:
+                blamed.append(task.row)
+                self._line.add([again._replace(solo=True, attempts=task.attempts + 1)])
+            else:
+                outcomes.append(Outcome(task.row, failed(task)))
+        worker.held.clear()
+        self._turns.append(Turn(outcomes, worker.pid, blamed))
+        self._crew.replace(worker)
+
+    def _again(self, task: Task, worker: Worker) -> Task:
+        """Return a task whose mask the worker that is no more may have written already."""
+        if self._store is None or (task.is_fresh and was_there_before(self._store.where(task.mask), worker.started)):
+            return task
+        return task._replace(is_fresh=False, made="")
+
+    def _finish_begun(self) -> Iterator[Turn]:
+        """After a stop: let workers finish what they have begun, but not for ever."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._crew.workers:
+            worker.send(STOP)
+        while self.under_way and time.monotonic() < deadline:
+            yield from self._listen(TICK_SECONDS)
+
+
+def _send(parcels: dict[Worker, Parcel]) -> None:
+    for worker, parcel in parcels.items():
+        is_large = any(task.image.held or task.drawn for group in parcel for task in group)
+        worker.send(parcel, is_large=is_large)
+
+
+def _ends_by_itself(how: str) -> ProcessError:
+    return ProcessError(
+        f"A process that segments images ended by itself ({how}), and so did those that took its place; expected them "
+        "to go on. There may be too little memory: run again to go on, with fewer --processes if it happens again."
+    )

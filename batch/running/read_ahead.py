@@ -1,0 +1,115 @@
+"""Images are looked for ahead of the work, in a thread: a slow pipe or a hung network folder delays nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from batch.sources.image_ref import ImageRef
+from batch.steps.task import Span
+
+MOST_AHEAD = 256
+"""Images that are found and not taken."""
+MOST_HELD_BYTES = 256 * 2**20
+"""Where images come out of a stream, no more are taken out of it while those under way hold so much."""
+CLOSE_SECONDS = 1.0
+"""So long is a walk waited for that was told to end; one that waits for its source ends with the program."""
+
+
+class ReadAhead:
+    """The images of a walk, as they are found. ``is_stuck``: does it still wait for its source though it was closed?
+
+    Images that hold bytes count until they are released; one that holds more than all together may comes alone.
+    """
+
+    def __init__(self, images: Iterable[ImageRef]) -> None:
+        self._spans: list[Span] = []
+        self._images = images
+        self._found: deque[ImageRef] = deque()
+        self._changed = threading.Condition()
+        self._held = 0
+        self._ended = self._closed = False
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._walk, name="walk", daemon=True)
+        self._thread.start()
+
+    def take(self, most: int) -> list[ImageRef] | None:
+        """Return what was found, so many at most; nothing where there is nothing now, None at the end.
+
+        Raises what the walk raised, after all that it found.
+        """
+        with self._changed:
+            taken = [self._found.popleft() for _ in range(min(most, len(self._found)))]
+            if taken:
+                self._changed.notify_all()
+                return taken
+            if not self._ended:
+                return []
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def spans(self) -> list[Span]:
+        """Return what the walk did since this was asked for."""
+        spans, self._spans = self._spans, []
+        return spans
+
+    def release(self, held: int) -> None:
+        """Say that an image which held so many bytes is done."""
+        if held:
+            with self._changed:
+                self._held -= held
+                self._changed.notify_all()
+
+    def are_few(self, most: int, seconds: float) -> bool:
+        """Are there so many images at most? Waits so long for the answer."""
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while not self._ended and len(self._found) <= most:
+                if not self._changed.wait(deadline - time.monotonic()):
+                    return False
+            return self._ended and len(self._found) <= most
+
+    def close(self) -> None:
+        """Let the walk end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_SECONDS)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Does the walk still wait for its source, though it was closed?"""
+        return self._closed and self._thread.is_alive()
+
+    def _walk(self) -> None:
+        try:
+            start = time.perf_counter()
+            for image in self._images:
+                self._spans.append(("walk", threading.get_native_id(), start, time.perf_counter(), 1))
+                if not self._has_put(image):
+                    return
+                start = time.perf_counter()
+        except BaseException as error:  # it is the run's, not this thread's
+            self._error = error
+        finally:
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _has_put(self, image: ImageRef) -> bool:
+        """Put an image where it is taken from, as soon as there is room; return False once this is closed."""
+        held = image.content.held
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._has_room(held))
+            if self._closed:
+                return False
+            self._held += held
+            self._found.append(image)
+            self._changed.notify_all()
+            return True
+
+    def _has_room(self, held: int) -> bool:
+        return len(self._found) < MOST_AHEAD and (not held or not self._held or self._held + held <= MOST_HELD_BYTES)

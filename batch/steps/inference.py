@@ -1,0 +1,102 @@
+"""The model, shown a batch: what happens where memory runs out, and where a single image makes it fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.steps.work import Work, reason_of
+from export.errors import DeviceError
+
+FAILURES_IN_A_ROW = 3
+"""So many single images failing one after another in the provider are no longer the images' fault."""
+
+
+class Segmenter(Protocol):
+    """The part of :class:`export.runtime.model.Model` that is used here."""
+
+    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """``(N, S, S, 3)`` to ``(N, S, S)``."""
+
+    def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """``(N, H, W, 3)`` to ``(N, S, S)`` and ``(N, H, W)``."""
+
+    batch: int | None
+
+    def use_batch(self, batch: int) -> None:
+        """Take so many images a call from now on."""
+
+
+class Inference:
+    """Runs the model on batches, or on whole images one by one in exact mode.
+
+    Where memory runs out, half a batch is taken from then on, down to single images; ``notes`` say so.
+    """
+
+    def __init__(self, model: Segmenter, *, device: str, exact: bool) -> None:
+        self.notes: list[str] = []
+        self._model, self._device, self._exact = model, device, exact
+        self._has_worked, self._failed_in_a_row = False, 0
+
+    def __call__(self, works: Sequence[Work]) -> None:
+        """Fill ``prob`` (and ``whole``) of each, or ``error`` of those that fail alone as well.
+
+        Raises :class:`DeviceError` where it is the device and not the images.
+        """
+        try:
+            self._run_or_halve(works)
+            self._has_worked, self._failed_in_a_row = True, 0
+        except Exception as error:  # a provider may raise anything
+            self._one_by_one(works, error)
+        for work in works:
+            work.pixels = None
+
+    def _run_or_halve(self, works: Sequence[Work]) -> None:
+        while not self._has_run(works):
+            batch = (self._model.batch or 1) // 2
+            self._model.use_batch(batch)
+            self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
+
+    def _has_run(self, works: Sequence[Work]) -> bool:
+        """Run the model; return False where memory ran out and less may do.
+
+        By then the error is gone, and with its traceback all that held on to the memory.
+        """
+        try:
+            self._run(works)
+        except DeviceError as error:
+            if not error.out_of_memory or self._exact or (self._model.batch or 1) == 1:
+                raise
+            return False
+        return True
+
+    def _run(self, works: Sequence[Work]) -> None:
+        batch = np.stack([work.pixels for work in works if work.pixels is not None])  # (N, S, S, 3)
+        if self._exact:
+            probs, wholes = self._model.prob_and_mask(batch)
+            for work, whole in zip(works, wholes, strict=True):
+                work.whole = whole
+        else:
+            probs = self._model.prob(batch)
+        for work, prob in zip(works, probs, strict=True):
+            work.prob = prob
+
+    def _one_by_one(self, works: Sequence[Work], error: Exception) -> None:
+        for work in works:
+            try:
+                if len(works) == 1:
+                    raise error
+                self._run([work])
+                self._has_worked, self._failed_in_a_row = True, 0
+            except Exception as reason:  # as above
+                self._failed_in_a_row += 1
+                work.error = f"The model failed on this image: {reason_of(reason)}"
+        if all(work.error for work in works) and self._is_hopeless(len(works)):
+            hint = "Try a smaller --batch, or another --device; run again to go on."
+            raise DeviceError(self._device, f"it failed while running: {reason_of(error)}", hint) from error
+
+    def _is_hopeless(self, together: int) -> bool:
+        return together > 1 or not self._has_worked or self._failed_in_a_row >= FAILURES_IN_A_ROW

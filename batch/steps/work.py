@@ -1,0 +1,42 @@
+"""One image inside the process that works on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch.steps.task import Span, Task
+from seglab.errors import SeglabError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(slots=True)
+class Work:
+    """A task, and what there is of it so far.
+
+    ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``size``: of the image (H, W). ``prob``: float32
+    ``(S, S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``, ``mtime_ns``, ``version``: of the file as
+    it was read. ``needs_solo``: it has to be worked on alone.
+    """
+
+    task: Task
+    was_read: bool = False
+    bytes: int = -1
+    mtime_ns: int = 0
+    version: str = ""
+    size: tuple[int, int] = (0, 0)
+    pixels: NDArray[np.uint8] | None = None
+    prob: NDArray[np.float32] | None = None
+    whole: NDArray[np.uint8] | None = None
+    remark: str = ""
+    error: str | None = None
+    needs_solo: bool = False
+    spans: list[Span] = field(default_factory=list)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why an image failed."""
+    return str(error) if isinstance(error, SeglabError) else f"{type(error).__name__}: {error}"
