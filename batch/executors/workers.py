@@ -41,8 +41,8 @@ class Workers:
     """An executor (see :class:`batch.executors.base.Executor`) of one process a share.
 
     ``store``: to which each of them writes; None: masks are sent back, for somebody else to write. ``state``: the
-    folder of the ledger, where it is noted what is under way; None: in a temporary one. Raises :class:`ProcessError` for what
-    ends the run.
+    folder of the ledger, where it is noted what is under way; None: in a temporary one. Raises :class:`ProcessError`
+    for what ends the run.
     """
 
     def __init__(
