@@ -156,7 +156,7 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         is_stopping = runner.stop()
-        _say_at_once(f"Finishing {runner.under_way} images; press Ctrl-C again to stop now")
+        _say_at_once(f"Finishing {runner.begun} images; press Ctrl-C again to stop now")
         if not is_stopping:
             raise KeyboardInterrupt
 

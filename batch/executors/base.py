@@ -51,8 +51,8 @@ class Executor(Protocol):
         """What a person should know beside outcomes."""
 
     @property
-    def under_way(self) -> int:
-        """Images that were handed in and are not done."""
+    def begun(self) -> int:
+        """Images that are being worked on, and are finished after a stop."""
 
     def open(self) -> Opened:
         """Wait until the model is open. Raises what opening raises."""

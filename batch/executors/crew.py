@@ -50,6 +50,11 @@ class Crew:
                 message = None
             yield worker, message
 
+    @property
+    def begun(self) -> int:
+        """Images that are being worked on."""
+        return sum(len(self._begun.of(worker.index)) for worker in self.workers)
+
     def overdue(self) -> Iterator[tuple[Worker, set[int]]]:
         """Yield workers that hang, with the rows that they have worked on for too long."""
         now = time.monotonic()

@@ -33,7 +33,7 @@ class InProcess:
     """
 
     def __init__(self, settings: RunSettings, model: Model, store: MaskFiles | None) -> None:
-        self.under_way = 0
+        self.begun = 0
         self._settings, self._model = settings, model
         self._maker = MaskMaker(model, settings, store)
         self._batch = batch_of(settings, model.batch)
@@ -66,7 +66,7 @@ class InProcess:
         with layout_for(self._settings, self._model.device.name) as layout:
             waiting: dict[int, Task] = {}
             for outcomes in self._streamed(take, layout, waiting):
-                self.under_way -= len(outcomes)
+                self.begun -= len(outcomes)
                 yield Turn(outcomes)
 
     def _streamed(self, take: Take, layout: Layout, waiting: dict[int, Task]) -> Iterator[list[Outcome]]:
@@ -102,7 +102,7 @@ class InProcess:
             elif not tasks:
                 return []
             else:
-                self.under_way += len(tasks)
+                self.begun += len(tasks)
                 self._line.extend(tasks)
         group = [self._line.popleft() for _ in range(min(self._batch, len(self._line)))]
         return group if group or not self._ended else None

@@ -27,20 +27,25 @@ class Line:
         self._enough = max(batch, workers * self._credit // 2)
         self._groups: deque[Task] = deque()
         self._solo: deque[Task] = deque()
+        self._last: deque[Task] = deque()
         self._reserved: Worker | None = None
 
     def __len__(self) -> int:
-        return len(self._groups) + len(self._solo)
+        return len(self._groups) + len(self._solo) + len(self._last)
 
     @property
     def wants_more(self) -> bool:
         """Is it worth asking the source?"""
-        return len(self._groups) < self._enough and len(self._solo) < MOST_SOLO
+        return len(self._groups) < self._enough and len(self._solo) + len(self._last) < MOST_SOLO
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Take tasks in."""
+        """Take tasks in that are new. Those that a whole run was killed on come last: then little is lost."""
         for task in tasks:
-            (self._solo if task.solo else self._groups).append(task)
+            (self._last if task.attempts else self._groups).append(task)
+
+    def add_solo(self, task: Task) -> None:
+        """Take in a task that has to be worked on alone."""
+        self._solo.append(task._replace(solo=True))
 
     def put_back(self, task: Task) -> None:
         """Take in a task that a worker has not got to."""
@@ -53,6 +58,8 @@ class Line:
         nothing more.
         """
         ready = [worker for worker in workers if worker.is_ready]
+        if self._last and not self._groups and not any(worker.load for worker in workers):
+            self._solo.append(self._last.popleft())
         parcels: dict[Worker, Parcel] = {}
         self._hand_out_solo(ready, parcels)
         free = [worker for worker in ready if worker is not self._reserved and not worker.has_solo]

@@ -63,8 +63,12 @@ class Workers:
         self._crew = Crew(settings, shares, relay=store is None, state=state)
 
     @property
-    def under_way(self) -> int:
-        """Images that workers have."""
+    def begun(self) -> int:
+        """Images that are being worked on."""
+        return self._crew.begun
+
+    @property
+    def _under_way(self) -> int:
         return sum(worker.load for worker in self._crew.workers)
 
     def open(self) -> Opened:
@@ -84,7 +88,7 @@ class Workers:
         batch = batch_of(self._settings, self._first_opened().batch)
         self._line = line = Line(batch, len(self._shares), exact=self._settings.exact)
         ended = starved = False
-        while not self._stop.is_set() and not (ended and not line and not self.under_way):
+        while not self._stop.is_set() and not (ended and not line and not self._under_way):
             fetched = not ended and line.wants_more
             if fetched:
                 tasks = next(groups, END)
@@ -114,7 +118,7 @@ class Workers:
         return self._opened
 
     def _patience(self) -> float:
-        is_idle = not self.under_way and any(worker.is_ready for worker in self._crew.workers)
+        is_idle = not self._under_way and any(worker.is_ready for worker in self._crew.workers)
         return STARVED_SECONDS if is_idle else TICK_SECONDS
 
     def _listen(self, seconds: float) -> Iterator[Turn]:
@@ -144,7 +148,7 @@ class Workers:
         """Take a task off a worker; one that has to be worked on alone goes back into the line."""
         task = worker.held.pop(outcome.row)
         if outcome.finish is None:
-            self._line.add([task._replace(solo=True)])
+            self._line.add_solo(task)
         return outcome.finish is not None
 
     def _greet(self, worker: Worker, opened: Opened) -> None:
@@ -184,7 +188,7 @@ class Workers:
                 self._line.put_back(again)
             elif task.attempts + 1 < ATTEMPTS:
                 blamed.append(task.row)
-                self._line.add([again._replace(solo=True, attempts=task.attempts + 1)])
+                self._line.add_solo(again._replace(attempts=task.attempts + 1))
             else:
                 outcomes.append(Outcome(task.row, failed(task)))
         worker.held.clear()
@@ -202,7 +206,7 @@ class Workers:
         deadline = time.monotonic() + STOP_SECONDS
         for worker in self._crew.workers:
             worker.send(STOP)
-        while self.under_way and time.monotonic() < deadline:
+        while self._under_way and time.monotonic() < deadline:
             yield from self._listen(TICK_SECONDS)
 
 

@@ -93,9 +93,9 @@ class Runner:
         return True
 
     @property
-    def under_way(self) -> int:
-        """Images that are being worked on, or are next."""
-        return 0 if self._working is None else self._working.under_way
+    def begun(self) -> int:
+        """Images that are being worked on, and are finished after a stop."""
+        return 0 if self._working is None else self._working.begun
 
     @property
     def is_stuck(self) -> bool:

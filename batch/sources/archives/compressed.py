@@ -25,7 +25,8 @@ class Decompressed:
     """
 
     def __init__(self, raw: IO[bytes], complain: Callable[[str], None]) -> None:
-        self._raw, self._complain = raw, complain
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)  # what there is: a pipe may pause
+        self._complain = complain
         self._input, self._output, self._at, self._position = b"", b"", 0, 0
         self._fill(MAGIC_BYTES)
         self._is_plain = not self._input.startswith(MAGIC)
@@ -72,7 +73,7 @@ class Decompressed:
     def _more(self) -> bytes:
         """Return the next piece, nothing at the end."""
         if self._is_plain:
-            piece, self._input = self._input or self._raw.read(PIECE), b""
+            piece, self._input = self._input or self._read(PIECE), b""
             return piece
         while not self._ended:
             if self._decoder is None:
@@ -84,7 +85,7 @@ class Decompressed:
     def _begin(self) -> None:
         """Begin the next compressed stream; zeros may lie before it."""
         self._input = self._input.lstrip(b"\0")
-        while not self._input and (piece := self._raw.read(PIECE)):
+        while not self._input and (piece := self._read(PIECE)):
             self._input = piece.lstrip(b"\0")
         self._fill(MAGIC_BYTES)
         if self._input.startswith(MAGIC):
@@ -106,7 +107,7 @@ class Decompressed:
         return piece
 
     def _fill(self, size: int) -> None:
-        while len(self._input) < size and (piece := self._raw.read(PIECE)):
+        while len(self._input) < size and (piece := self._read(PIECE)):
             self._input += piece
 
 
