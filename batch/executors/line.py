@@ -59,18 +59,25 @@ class Line:
         """
         ready = [worker for worker in workers if worker.is_ready]
         if self._last and not self._groups and not any(worker.load for worker in workers):
-            self._solo.append(self._last.popleft())
+            self.add_solo(self._last.popleft())
         parcels: dict[Worker, Parcel] = {}
         self._hand_out_solo(ready, parcels)
         free = [worker for worker in ready if worker is not self._reserved and not worker.has_solo]
-        while free and self._groups:
-            worker = min(free, key=_load)
-            is_whole = len(self._groups) >= self._batch or ended
-            is_full = worker.load > 0 and worker.load + self._batch > self._credit
-            if is_full or not (is_whole or (starved and not worker.load)):
-                break
-            self._give(worker, [self._groups.popleft() for _ in range(min(self._batch, len(self._groups)))], parcels)
+        for number, worker in enumerate(sorted(free, key=_load)):
+            share = -(-len(self._groups) // (len(free) - number))
+            self._fill(worker, share, parcels, starved=starved, ended=ended)
         return parcels
+
+    def _fill(self, worker: Worker, share: int, parcels: dict[Worker, Parcel], *, starved: bool, ended: bool) -> None:
+        """Give a worker as much as it may hold, and no more than its share: whole groups, the last one as it is."""
+        room = max(self._credit - worker.load, 0 if worker.load else self._batch)
+        while room >= self._batch and share > 0:
+            is_whole = len(self._groups) >= self._batch or ended
+            if not self._groups or not (is_whole or (starved and not worker.load)):
+                return
+            group = [self._groups.popleft() for _ in range(min(self._batch, len(self._groups)))]
+            self._give(worker, group, parcels)
+            room, share = room - len(group), share - len(group)
 
     def _hand_out_solo(self, ready: Sequence[Worker], parcels: dict[Worker, Parcel]) -> None:
         """Keep one worker free for an image that is worked on alone, one at a time over the whole run."""

@@ -44,6 +44,8 @@ class Stages:
         """Take what a thread of a ``process`` did, on the image at ``path``."""
         for span in spans:
             stage, thread, start, end, images = span
+            if end <= start:
+                continue
             found = self._sums[stage]
             found.seconds += end - start
             found.images += images

@@ -212,7 +212,7 @@ class Workers:
 
 def _send(parcels: dict[Worker, Parcel]) -> None:
     for worker, parcel in parcels.items():
-        is_large = any(task.image.held or task.drawn for group in parcel for task in group)
+        is_large = any(task.image.held or task.drawn is not None for group in parcel for task in group)
         worker.send(parcel, is_large=is_large)
 
 

@@ -72,7 +72,7 @@ class Intake:
     def take_results(self) -> list[Result]:
         """Return the results of images that need no work, and forget them."""
         results, self._results = self._results, []
-        self._stages.add(os.getpid(), "", self._walk.spans())
+        self._stages.add(os.getpid(), "", [self._walk.span()])
         return results
 
     def settled(self, row: int) -> Task:
@@ -94,13 +94,15 @@ class Intake:
         if entry.claim is Claim.REPEATED:
             self._note_repeated(entry)
             return None
-        task = Task(entry.row, entry.item.path, entry.mask, entry.item.content, entry.is_fresh, entry.made)
+        task = Task(
+            entry.row, entry.item.path, entry.mask, entry.item.content, entry.is_fresh, entry.made, entry.attempts
+        )
         if entry.claim is Claim.TODO:
             self._accepted += 1
             if entry.attempts >= ATTEMPTS:
                 self._give_up(entry)
                 return None
-            return task._replace(solo=entry.attempts > 0, attempts=entry.attempts)
+            return task
         if self._pictures.lacks_overlay(entry.mask):
             return self._redrawn(entry, task)
         self._add(entry, Status.SKIPPED)

@@ -14,24 +14,25 @@ MOST_AHEAD = 256
 """Images that are found and not taken."""
 MOST_HELD_BYTES = 256 * 2**20
 """Where images come out of a stream, no more are taken out of it while those under way hold so much."""
+LOOK_SECONDS = 0.001
 CLOSE_SECONDS = 1.0
 """So long is a walk waited for that was told to end; one that waits for its source ends with the program."""
 
 
 class ReadAhead:
-    """The images of a walk, as they are found. ``is_stuck``: does it still wait for its source though it was closed?
+    """The images of a walk, as they are found.
 
     Images that hold bytes count until they are released; one that holds more than all together may comes alone.
     """
 
     def __init__(self, images: Iterable[ImageRef]) -> None:
-        self._spans: list[Span] = []
         self._images = images
         self._found: deque[ImageRef] = deque()
         self._changed = threading.Condition()
         self._held = 0
-        self._ended = self._closed = False
+        self._waits = self._ended = self._closed = False
         self._error: BaseException | None = None
+        self._begun, self._busy, self._count = time.perf_counter(), 0.0, 0
         self._thread = threading.Thread(target=self._walk, name="walk", daemon=True)
         self._thread.start()
 
@@ -40,21 +41,23 @@ class ReadAhead:
 
         Raises what the walk raised, after all that it found.
         """
-        with self._changed:
-            taken = [self._found.popleft() for _ in range(min(most, len(self._found)))]
-            if taken:
-                self._changed.notify_all()
-                return taken
-            if not self._ended:
-                return []
-            if self._error is not None:
-                raise self._error
-            return None
+        ended = self._ended  # looked at first: what is found before the end comes before it
+        taken = [self._found.popleft() for _ in range(min(most, len(self._found)))]
+        if taken:
+            if self._waits and len(self._found) <= MOST_AHEAD // 2:
+                self._wake()
+            return taken
+        if not ended:
+            return []
+        if self._error is not None:
+            raise self._error
+        return None
 
-    def spans(self) -> list[Span]:
-        """Return what the walk did since this was asked for."""
-        spans, self._spans = self._spans, []
-        return spans
+    def span(self) -> Span:
+        """Return what the walk did since this was asked for: a span as long as it was busy."""
+        begun, busy, count = self._begun, self._busy, self._count
+        self._begun, self._busy, self._count = time.perf_counter(), 0.0, 0
+        return "walk", self._thread.native_id or 0, begun, begun + busy, count
 
     def release(self, held: int) -> None:
         """Say that an image which held so many bytes is done."""
@@ -66,17 +69,14 @@ class ReadAhead:
     def are_few(self, most: int, seconds: float) -> bool:
         """Are there so many images at most? Waits so long for the answer."""
         deadline = time.monotonic() + seconds
-        with self._changed:
-            while not self._ended and len(self._found) <= most:
-                if not self._changed.wait(deadline - time.monotonic()):
-                    return False
-            return self._ended and len(self._found) <= most
+        while not self._ended and len(self._found) <= most and time.monotonic() < deadline:
+            self._thread.join(LOOK_SECONDS)
+        return self._ended and len(self._found) <= most
 
     def close(self) -> None:
         """Let the walk end."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._wake()
         self._thread.join(CLOSE_SECONDS)
 
     @property
@@ -84,32 +84,34 @@ class ReadAhead:
         """Does the walk still wait for its source, though it was closed?"""
         return self._closed and self._thread.is_alive()
 
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
     def _walk(self) -> None:
         try:
             start = time.perf_counter()
             for image in self._images:
-                self._spans.append(("walk", threading.get_native_id(), start, time.perf_counter(), 1))
-                if not self._has_put(image):
+                self._busy += time.perf_counter() - start
+                self._count += 1
+                held = image.content.held
+                if not (len(self._found) < MOST_AHEAD and not held):
+                    self._wait_for_room(held)
+                if self._closed:
                     return
+                self._found.append(image)
                 start = time.perf_counter()
         except BaseException as error:  # it is the run's, not this thread's
             self._error = error
         finally:
-            with self._changed:
-                self._ended = True
-                self._changed.notify_all()
+            self._ended = True
 
-    def _has_put(self, image: ImageRef) -> bool:
-        """Put an image where it is taken from, as soon as there is room; return False once this is closed."""
-        held = image.content.held
+    def _wait_for_room(self, held: int) -> None:
         with self._changed:
+            self._waits = True
             self._changed.wait_for(lambda: self._closed or self._has_room(held))
-            if self._closed:
-                return False
+            self._waits = False
             self._held += held
-            self._found.append(image)
-            self._changed.notify_all()
-            return True
 
     def _has_room(self, held: int) -> bool:
         return len(self._found) < MOST_AHEAD and (not held or not self._held or self._held + held <= MOST_HELD_BYTES)

@@ -47,7 +47,12 @@ class RunReport:
 
     def add(self, status: Status) -> None:
         """Count one result."""
-        setattr(self, status.value, getattr(self, status.value) + 1)
+        if status is Status.DONE:
+            self.done += 1
+        elif status is Status.FAILED:
+            self.failed += 1
+        else:
+            self.skipped += 1
 
     def note_remark(self, remark: str) -> None:
         """Count what was remarked on an image; of very many different remarks the later ones are counted together."""

@@ -27,10 +27,10 @@ class Task(NamedTuple):
     image: ByteSource
     is_fresh: bool = False
     made: str = ""
+    attempts: int = 0
+    solo: bool = False
     redraw: bool = False
     drawn: bytes | None = None
-    solo: bool = False
-    attempts: int = 0
 
 
 class Outcome(NamedTuple):
