@@ -31,7 +31,7 @@ def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
     Raises ContractError and DeviceError.
     """
     path = settings.model if settings.model is not None else bundled_model()
-    batch = None if settings.exact else batch_for(settings)
+    batch = None if settings.exact else batch_for(settings, threads)
     model = open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
     if model.contract.classes > 1:
         raise ContractError(
@@ -50,17 +50,18 @@ class Layout(NamedTuple):
 
 
 @contextmanager
-def layout_for(settings: RunSettings, device: str) -> Iterator[Layout]:
+def layout_for(settings: RunSettings, device: str, threads: int | None = None) -> Iterator[Layout]:
     """Yield threads for reading and writing; none in a process with one core to itself, where they could only take
-    turns.
+    turns. ``threads``: that this process may use at a time; None: as many as there are cores.
     """
+    own = threads or cores()
     from_far, to_far = any(map(is_far, settings.source_names)), is_far(str(settings.out))
-    if cores() == 1 and settings.workers is None and not (from_far or to_far or is_gpu(device)):
+    if own == 1 and settings.workers is None and not (from_far or to_far or is_gpu(device)):
         with _one_cv_thread():
             yield Layout(Inline(), Inline(), 0)
         return
     readers, writers = (
-        ThreadPoolExecutor(settings.workers or _threads(far=far), f"batch-{what}")
+        ThreadPoolExecutor(settings.workers or _threads(own, far=far), f"batch-{what}")
         for far, what in ((from_far, "read"), (to_far, "write"))
     )
     try:
@@ -82,5 +83,5 @@ def _one_cv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _threads(*, far: bool) -> int:
-    return max(FAR_THREADS if far else 1, min(cores(), MOST_THREADS))
+def _threads(own: int, *, far: bool) -> int:
+    return max(FAR_THREADS if far else 1, min(own, MOST_THREADS))
