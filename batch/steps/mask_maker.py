@@ -70,12 +70,12 @@ class MaskMaker:
                     work.version = checksum_of(data)
                 photo = self._decoded(data, solo=task.solo)
                 work.size, work.pixels, work.remark = photo.size, photo.pixels, "; ".join(photo.remarks)
-            except SourceLostError:
+            except (SourceLostError, KeyboardInterrupt):
                 raise
             except TooLargeError as error:
                 work.needs_solo = not task.solo and self._settings.max_pixels > LARGE_PIXELS
                 work.error = reason_of(error)
-            except Exception as error:  # whatever a decoder makes of a broken file, it concerns this image only
+            except BaseException as error:  # whatever a decoder makes of a broken file: what is written in Rust panics
                 work.error = reason_of(error)
         work.spans.append(_span("decode", start))
         return work
@@ -121,9 +121,9 @@ class MaskMaker:
                 draw_overlay(work.task.image.read().data, mask, self._settings.overlays, work.task.mask)
         except OSError as error:
             work.error = self._why_not_written(work.task, error)
-        except SourceLostError:
+        except (SourceLostError, KeyboardInterrupt):
             raise
-        except Exception as error:  # as in reading
+        except BaseException as error:  # as in reading
             work.error = reason_of(error)
 
     def _finish(self, work: Work, made: _Made) -> Finish:
