@@ -171,6 +171,7 @@ class Workers:
     def _settle_lost(self, worker: Worker) -> None:
         how, begun = self._crew.remove(worker, has_gone=True)
         begun &= worker.held.keys()
+        begun = begun or set(worker.held)  # between two steps: it may be any of them
         self._deaths += not begun
         if self._deaths >= MOST_DEATHS:
             self._fail(_ends_by_itself(how))
