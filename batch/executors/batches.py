@@ -15,7 +15,7 @@ AHEAD = 2
 
 
 def batch_for(settings: RunSettings, threads: int | None = None) -> int:
-    """Return the batch to open a model with. ``threads``: that it may use of a CPU; None: as many as there are cores."""
+    """Return the batch to open a model with. ``threads``: that it may use of a CPU; None: all cores."""
     if settings.batch is not None:
         return settings.batch
     if may_be_gpu(settings.device):

@@ -60,8 +60,8 @@ class Line:
     def hand_out(self, workers: Sequence[Worker], *, starved: bool, ended: bool) -> dict[Worker, Parcel]:
         """Return what to send to whom; it counts as held by them.
 
-        ``starved``: the source has nothing now, so that a worker without work soon gets less than a batch. ``ended``: it
-        has nothing more.
+        ``starved``: the source has nothing now, so that a worker without work soon gets less than a batch. ``ended``:
+        it has nothing more.
         """
         starved = starved and time.monotonic() - self._waiting_since > PARTIAL_SECONDS
         ready = [worker for worker in workers if worker.is_ready]
