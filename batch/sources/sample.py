@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from batch.errors import SourceError
+from batch.errors import SourceError, printable
 from batch.sources.archives.archive import ArchiveSource, StreamSource
 from batch.sources.collect import Sources
 from batch.sources.image_ref import Drawn, ImageRef
@@ -55,7 +55,7 @@ class SampledSources(Sources):
         self._most, self._seed = most, seed
         for source in self._sources:
             if isinstance(source, (ArchiveSource, StreamSource)) and source.is_held:
-                raise _cannot_draw(source.origin.named)
+                raise _cannot_draw(f"{spoken(source.origin.named)} is")
 
     def __iter__(self) -> Iterator[ImageRef]:
         """Walk over all sources now; return an iterator over what was drawn."""
@@ -66,7 +66,7 @@ class SampledSources(Sources):
     def _fetched_when_read(self) -> Iterator[ImageRef]:
         for item in super().__iter__():
             if item.content.held:  # an archive that a list names
-                raise _cannot_draw(item.path)
+                raise _cannot_draw(f"{printable(item.path)} lies in an archive that is")
             yield item
 
     def count(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
@@ -84,9 +84,9 @@ class SampledSources(Sources):
         return self._most if named >= self._most else total
 
 
-def _cannot_draw(source: str) -> SourceError:
+def _cannot_draw(what: str) -> SourceError:
     return SourceError(
-        f"{spoken(source)} is read once, from front to back, so that no sample can be drawn from it; expected a zip, "
+        f"{what} read once, from front to back, so that no sample can be drawn from it; expected a zip, "
         "a folder, or an uncompressed tar on a disk. Decompress it and name the tar, or take --limit, which does its "
         "first images."
     )
