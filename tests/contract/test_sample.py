@@ -201,3 +201,27 @@ def test_it_can_be_stopped_while_it_is_drawn(
     errors = process.communicate()[1]
     assert errors.startswith(b"Interrupted; run the same command again"), errors
     assert masks_below(tmp_path / "m") == {}
+
+
+def test_at_urls_a_zip_is_drawn_from_and_a_tar_is_refused(
+    photos: Path, model_file: Path, tmp_path: Path, s3: Any
+) -> None:
+    for path in photos.glob("first/*"):
+        s3.put(str(path), f"photos/set/{path.name}")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        for path in photos.glob("second/*"):
+            file.write(path, path.name)
+    with tarfile.open(tmp_path / "b.tar", "w") as tar:
+        tar.add(photos / "first", "first")
+    for name in ("a.zip", "b.tar"):
+        s3.put(str(tmp_path / name), f"photos/{name}")
+    options = ("--ledger", tmp_path / "ledger", "--model", model_file, "--device", "cpu", "--json", "--sample", "12")
+    sources = ("s3://photos/set", "s3://photos/a.zip")
+    ended = seg_batch("run", *sources, "--out", "s3://masks/m", *options)
+    assert ended.returncode == 0, ended.stderr
+    end = json.loads(ended.stdout.splitlines()[-1])
+    assert end["summary"]["drawn"] == {"images": 12, "of": COUNT, "seed": 0}
+    assert sum(name.endswith(".png") for name in s3.find("masks/m")) == end["summary"]["done"] == 12
+    ended = seg_batch("run", *sources, "s3://photos/b.tar", "--out", "s3://masks/m", *options)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Error: s3://photos/b.tar is read once, from front to back")
