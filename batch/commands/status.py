@@ -15,6 +15,7 @@ from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
 from batch.running.report import remark_lines
+from batch.sources.image_ref import Drawn
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -103,3 +104,5 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
         f"{found.get('done')} done, {found.get('failed')} failed, {found.get('skipped')} already done, "
         f"{found.get('images_per_second')} images/s"
     )
+    if drawn := found.get("drawn"):
+        yield f"last run: {Drawn(**drawn)}"
