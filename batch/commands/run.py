@@ -184,7 +184,8 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         is_stopping = runner.stop()
-        _say_at_once(f"Finishing {runner.begun} images; press Ctrl-C again to stop now")
+        images = "1 image" if runner.begun == 1 else f"{runner.begun} images"
+        _say_at_once(f"Finishing {images}; press Ctrl-C again to stop now")
         if not is_stopping:
             raise KeyboardInterrupt
 

@@ -199,7 +199,7 @@ def test_it_can_be_stopped_while_it_is_drawn(
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     errors = process.communicate()[1]
-    assert errors.startswith(b"Interrupted; run the same command again"), errors
+    assert b"\nInterrupted; run the same command again" in errors, errors
     assert masks_below(tmp_path / "m") == {}
 
 
