@@ -28,9 +28,19 @@ def to_mask(prob: Probs, threshold: float) -> Masks:
 
 def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Masks:
     """Bring probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
-    planes = prob if prob.ndim == 3 else prob[None]
-    full = np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
-    return to_mask(full if prob.ndim == 3 else full[0], threshold)
+    if prob.ndim == 2:
+        return to_mask(_resized(prob, size), threshold)
+    best = _resized(prob[0], size)  # one class after another: all of a large image at once would take too much memory
+    labels = np.zeros(size, np.uint8)
+    for number, plane in enumerate(prob[1:], 1):
+        full = _resized(plane, size)
+        np.copyto(labels, np.uint8(number), where=full > best)  # of equal ones the first, as argmax takes it
+        np.maximum(best, full, out=best)
+    return labels
+
+
+def _resized(plane: Probs, size: tuple[int, int]) -> Probs:
+    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
