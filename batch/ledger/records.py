@@ -97,7 +97,9 @@ class RunRecord:
 
 
 def in_words(class_names: Sequence[str]) -> str:
-    """Return what a person reads of a model's classes: the first ones with their numbers."""
+    """Return what a person reads of a model's classes: the first ones with their numbers, or the only one."""
+    if len(class_names) == 1:
+        return printable(class_names[0])
     shown = [f"{number} {name}" for number, name in enumerate(class_names[:CLASSES_SHOWN])]
     more = len(class_names) - len(shown)
     return printable(", ".join(shown) + (f" and {more} more" if more else ""))
