@@ -199,14 +199,14 @@ def test_verify_says_what_changed(photos: Path, label_file: Path, tmp_path: Path
     place = tmp_path / "m"
     run(photos, place, label_file)
     whole = masks_below(place)
-    for name, change in (("0.png", lambda labels: labels * 0), ("1.png", lambda labels: labels * 100)):
-        Image.fromarray(change(labels_of(place / name))).save(place / name)
+    for name, factor in (("0.png", 0), ("1.png", 100)):
+        Image.fromarray(labels_of(place / name) * np.uint8(factor)).save(place / name)
     Image.fromarray(labels_of(place / "2.png")).save(place / "2.png", compress_level=9)
     (place / "3.png").write_bytes(b"no picture")
     found = json.loads(invoke("verify", place, "--json", "--redo").stdout)
     assert found["matching"] == 1
     assert "0 lesion pixels; the ledger says" in found["wrong"]["0.png"]
-    assert "values up to 200; expected 8-bit grey with values below 3" in found["wrong"]["1.png"]
+    assert "values up to 200; expected one channel of 8-bit grey with values below 3" in found["wrong"]["1.png"]
     assert "same size, area and box, another file" in found["wrong"]["2.png"]
     run(photos, place, label_file)
     assert masks_below(place) == whole
