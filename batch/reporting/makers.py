@@ -68,8 +68,12 @@ class Makers:
         return len(self.all) > 1
 
     def class_names(self) -> tuple[str, ...]:
-        """Return the classes of all masks. Raises :class:`OutputError` where models told different ones apart."""
-        found = list(dict.fromkeys(maker.class_names for maker in self.all))
+        """Return the classes of all masks; whatever the one of masks of lesion or not is called, it is lesion.
+
+        Raises :class:`OutputError` where models told different ones apart.
+        """
+        named = (maker.class_names for maker in self.all)
+        found = list(dict.fromkeys(names if len(names) > 1 else LESION for names in named))
         if len(found) > 1:
             raise OutputError(
                 f"The masks are of models that tell different classes apart ({in_words(found[0])}; and "

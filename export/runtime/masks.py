@@ -29,18 +29,27 @@ def to_mask(prob: Probs, threshold: float) -> Masks:
 def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Masks:
     """Bring probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
     if prob.ndim == 2:
-        return to_mask(_resized(prob, size), threshold)
-    best = _resized(prob[0], size)  # one class after another: all of a large image at once would take too much memory
-    labels = np.zeros(size, np.uint8)
+        return to_mask(_resized(prob, np.empty(size, np.float32)), threshold)
+    return _likeliest(prob, size)
+
+
+def _likeliest(prob: Probs, size: tuple[int, int]) -> Masks:
+    """Resize the planes of ``(C, S, S)`` one after another, so that a large image takes the memory of two; return the
+    number of the highest one at each pixel, of equal ones the first: uint8 ``(H, W)``.
+    """
+    best, full = _resized(prob[0], np.empty(size, np.float32)), np.empty(size, np.float32)
+    labels, is_more = np.zeros(size, np.uint8), np.empty(size, np.bool_)
     for number, plane in enumerate(prob[1:], 1):
-        full = _resized(plane, size)
-        np.copyto(labels, np.uint8(number), where=full > best)  # of equal ones the first, as argmax takes it
+        full = _resized(plane, full)
+        np.greater(full, best, out=is_more)
+        np.copyto(labels, np.uint8(number), where=is_more)
         np.maximum(best, full, out=best)
     return labels
 
 
-def _resized(plane: Probs, size: tuple[int, int]) -> Probs:
-    return np.asarray(cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+def _resized(plane: Probs, into: Probs) -> Probs:
+    """Resize ``(S, S)`` to ``(H, W)``, in the memory of ``into``."""
+    return np.asarray(cv2.resize(plane, into.shape[::-1], dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:

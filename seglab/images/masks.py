@@ -41,8 +41,8 @@ def read_labels(source: Path | bytes, classes: int) -> NDArray[np.uint8]:
             return labels
         found = f"values up to {labels.max()}"
     raise ImageError(
-        f"Not the label map of these classes: {found}; expected one channel of 8-bit grey with values below {classes}. Bring the "
-        "file back, or have it made again."
+        f"Not the label map of these classes: {found}; expected one channel of 8-bit grey with values below {classes}. "
+        "Bring the file back, or have it made again."
     )
 
 

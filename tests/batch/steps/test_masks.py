@@ -111,7 +111,8 @@ def test_confidence_of_a_coin_toss() -> None:
 @pytest.mark.parametrize("size", [(33, 70), (16, 16), (200, 9)])
 @pytest.mark.parametrize("steps", [3, 1000])
 def test_labels_are_numbers_of_the_likeliest_class(size: tuple[int, int], steps: int) -> None:
-    prob = np.random.default_rng(steps).integers(0, steps, (5, 16, 16)).astype(np.float32) / steps  # some are equal
+    drawn = np.random.default_rng(steps).integers(0, steps, (5, 16, 16))  # some are equal
+    prob = drawn.astype(np.float32) / np.float32(steps)
     before = prob.copy()
     planes = [cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in prob]
     labels = mask_of(prob, 0.5, size)
