@@ -25,6 +25,8 @@ the ledger, in ``tools`` of its run.
 """
 KEY_DIGITS = 16
 DEFAULT_MASK_BITS = 8
+LABEL_BITS = 8
+"""Bits a pixel of label maps, which hold numbers of classes."""
 PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 

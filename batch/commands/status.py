@@ -10,7 +10,7 @@ from typing import Any
 
 from batch.errors import encodable, printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
-from batch.ledger.records import RunRecord
+from batch.ledger.records import RunRecord, in_words
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
@@ -92,6 +92,8 @@ def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
     yield f"model: {printable(run.model)} (sha256 {run.model_sha256[:12]})"
+    if len(run.class_names) > 1:
+        yield f"label maps: {in_words(run.class_names)}"
     yield f"device: {run.device} ({run.provider}, {run.precision})"
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from batch.errors import encodable, printable
 from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.ledger.writer import reopen
+from batch.outputs.png import decode_mask
 from batch.outputs.reading import StoredMasks, output_of, read_stored, reading
 from batch.outputs.spec import Output
 from batch.sources.ahead import map_ahead
 from batch.steps.masks import bbox_of
 from seglab.errors import DataError, ImageError
-from seglab.images.masks import read_mask
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -107,8 +107,8 @@ def _held(output: Output) -> Iterator[None]:
 def _compare_all(
     masks: StoredMasks, ledger: LedgerReader, report: VerifyReport, advance: Callable[[int], object]
 ) -> None:
-    total = ledger.counts()["done"]
-    for entry, reason in map_ahead(lambda entry: _reason(masks, entry), ledger.done_entries()):
+    total, classes = ledger.counts()["done"], ledger.classes()
+    for entry, reason in map_ahead(lambda entry: _reason(masks, entry, classes), ledger.done_entries()):
         if reason is None:
             report.matching += 1
         else:
@@ -119,9 +119,10 @@ def _compare_all(
 
 def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) -> None:
     """Compare what seemed wrong or stray with a ledger that was opened later."""
+    classes = ledger.classes()
     for mask in list(report.wrong):
         entry = ledger.done_entry(mask)
-        reason = None if entry is None else _reason(masks, entry)
+        reason = None if entry is None else _reason(masks, entry, classes)
         if reason is not None:
             report.wrong[mask] = reason
             continue
@@ -130,22 +131,26 @@ def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) 
     report.strays = sorted(name for name in report.strays if not ledger.has_mask(name))
 
 
-def _reason(masks: StoredMasks, entry: DoneEntry) -> str | None:
-    """Return why a mask is not the one that was written, or None. Its hash tells; older ledgers have figures only."""
+def _reason(masks: StoredMasks, entry: DoneEntry, classes: Mapping[str | None, int]) -> str | None:
+    """Return why a mask is not the one that was written, or None. Its hash tells; older ledgers have figures only.
+
+    ``classes``: of the models, by key.
+    """
     try:
         data = read_stored(masks, entry.mask)
     except ImageError as error:
         return str(error)
-    if entry.sha256 is None:
-        return _difference(data, entry)
-    if hashlib.sha256(data).hexdigest() == entry.sha256:
+    if entry.sha256 is not None and hashlib.sha256(data).hexdigest() == entry.sha256:
         return None
-    return f"changed since it was written: {_difference(data, entry) or 'same size, area and box, another file'}"
+    difference = _difference(data, entry, classes.get(entry.key, 1))
+    if entry.sha256 is None:
+        return difference
+    return f"changed since it was written: {difference or 'same size, area and box, another file'}"
 
 
-def _difference(data: bytes, entry: DoneEntry) -> str | None:
+def _difference(data: bytes, entry: DoneEntry, classes: int) -> str | None:
     try:
-        return _measured(read_mask(data), entry)
+        return _measured(decode_mask(data, classes), entry)
     except (DataError, ImageError) as error:
         return str(error)
 

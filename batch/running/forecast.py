@@ -18,6 +18,7 @@ from batch.executors.choice import executor_for
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
+from batch.running.label_maps import fit_to_classes
 from batch.running.report import drawn_json, left_out, passed_over, sample_line
 from batch.running.setup import describe, device_of_masks, sources_of, with_mask_bits
 from batch.settings import RunSettings
@@ -114,10 +115,11 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
-    settings = with_mask_bits(settings, output.state)
+    asked, settings = settings, with_mask_bits(settings, output.state)
     plain = replace(settings, overlays=None, probs=None, out=output.name, ledger=output.state)
     with contextlib.closing(executor_for(plain, model, None, are_few=lambda: True)) as executor:
         opened = executor.open()
+        settings = fit_to_classes(settings, asked, opened)
         found = Forecast(device=describe(opened), sources=sources.report)
         key = settings.key(opened.sha256, device_of_masks(settings, opened).precision)
         to_do = _to_do(sources, output, key, found, checksum=settings.checksum)

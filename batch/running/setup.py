@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.ledger.reader import last_mask_bits
-from batch.ledger.records import RunRecord
+from batch.ledger.records import CLASS_NAMES, RunRecord
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
@@ -67,6 +67,6 @@ def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> Ru
         device=device.name,
         provider=device.provider,
         precision=device.precision,
-        settings=settings.to_json(),
+        settings=settings.to_json() | {CLASS_NAMES: list(model.contract.class_names)},
         tools=tools,
     )
