@@ -1,0 +1,59 @@
+"""Is a mask's file the one that a run wrote, as the ledger describes it?"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from batch.ledger.reader import DoneEntry
+from batch.outputs.reading import StoredMasks, read_stored
+from seglab.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def why_wrong(masks: StoredMasks, entry: DoneEntry) -> str | None:
+    """Return why a mask is not the one that was written, or None."""
+    try:
+        return why_changed(read_stored(masks, entry.mask), entry)
+    except ImageError as error:
+        return str(error)
+
+
+def why_changed(data: bytes, entry: DoneEntry) -> str | None:
+    """Return why these bytes are not the mask that was written, or None. Its hash tells; older ledgers have figures
+    only.
+    """
+    if entry.sha256 is None:
+        return _difference(data, entry)
+    if hashlib.sha256(data).hexdigest() == entry.sha256:
+        return None
+    return f"changed since it was written: {_difference(data, entry) or 'same size, area and box, another file'}"
+
+
+def _difference(data: bytes, entry: DoneEntry) -> str | None:
+    from seglab.images.masks import read_mask
+
+    try:
+        return _measured(read_mask(data), entry)
+    except (DataError, ImageError) as error:
+        return str(error)
+
+
+def _measured(mask: NDArray[np.uint8], entry: DoneEntry) -> str | None:
+    """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger."""
+    import cv2
+
+    from batch.steps.masks import bbox_of
+
+    if mask.shape != (entry.height, entry.width):
+        return f"{mask.shape[0]}x{mask.shape[1]} pixels; the ledger says {entry.height}x{entry.width}"
+    area = int(cv2.countNonZero(mask))
+    if area != entry.lesion_area:
+        return f"{area} lesion pixels; the ledger says {entry.lesion_area}"
+    found = bbox_of(mask) if area else None
+    if found != entry.bbox:
+        return f"the lesion's box is {found}; the ledger says {entry.bbox}"
+    return None
