@@ -135,6 +135,36 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("out_a", type=FILE)
+@click.argument("out_b", type=FILE)
+@click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
+@click.option("--worst", type=click.IntRange(min=0), default=10, help="Name so many images whose masks differ most.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command_errors
+def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
+    """Compare the masks of two outputs of the same images: what would the model of OUT_B change?
+
+    Images are paired by path, below a source that was moved by the path in it. Dice and IoU of two empty masks are 1.
+    Exit code 3: a mask is missing, damaged, or of another size than its partner.
+
+    Example: seg-batch compare masks masks-new --table changes.csv
+    """
+    from batch.commands.compare import compare as compare_outputs
+
+    with progress(None, "compare", " images") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=advance)
+    _warn(report.notes)
+    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    if not report.is_complete:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
 @click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
 @command_errors
