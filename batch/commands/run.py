@@ -156,11 +156,11 @@ def _settings(options: dict[str, Any]) -> RunSettings:
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
     """Fail before the work, not after it, for files that cannot be written or are somebody else's."""
     from batch.commands.contours import require_coco
-    from batch.commands.table import writer_for
+    from batch.commands.table import require_table
     from batch.reporting.result_file import begins_with, require_replaceable
 
     if table is not None:
-        writer_for(table)
+        require_table(table)
     if contours is not None:
         require_coco(contours)
     if profile is not None:
