@@ -284,6 +284,15 @@ def test_masks_of_other_classes_are_not_mixed(photos: Path, label_file: Path, mo
     assert invoke("table", tmp_path / "m", tmp_path / "t.csv").exit_code == 0
 
 
+def test_one_class_by_another_name_is_lesion(photos: Path, model_file: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path / "m", model_file)
+    run(photos, tmp_path / "m", colour_model(tmp_path / "nevus.onnx", ["nevus"]), "--limit", "2")
+    done = invoke("contours", tmp_path / "m", tmp_path / "c.json")
+    assert done.exit_code == 0, done.output
+    assert "warning: of 5 done, 3 by another model" in done.stderr
+    assert [entry["name"] for entry in json.loads((tmp_path / "c.json").read_text())["categories"]] == ["lesion"]
+
+
 def test_score_is_for_lesion_or_not(out: Path) -> None:
     done = invoke("score", out, out)
     assert done.exit_code == 2
