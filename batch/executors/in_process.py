@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -67,7 +68,7 @@ class InProcess:
             waiting: dict[int, Task] = {}
             for outcomes in self._streamed(take, layout, waiting):
                 self.begun -= len(outcomes)
-                yield Turn(outcomes)
+                yield Turn(outcomes, os.getpid())
 
     def _streamed(self, take: Take, layout: Layout, waiting: dict[int, Task]) -> Iterator[list[Outcome]]:
         """Yield outcomes; what has to be worked on alone is, between groups."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -38,6 +40,7 @@ class Stages:
 
     def __init__(self) -> None:
         self.trace: Trace | None = None
+        self._process, self._thread = os.getpid(), threading.get_native_id()
         self._sums = {stage: _Sum() for stage in STAGES}
 
     def add(self, process: int, path: str, spans: Iterable[Span]) -> None:
@@ -60,7 +63,7 @@ class Stages:
         try:
             yield
         finally:
-            self.add(0, "", [(HERE[1], 0, start, time.perf_counter(), images)])
+            self.add(self._process, "", [(HERE[1], self._thread, start, time.perf_counter(), images)])
 
     def table(self, seconds: float) -> list[StageTimes]:
         """Return the times of a run of so many ``seconds``."""

@@ -32,8 +32,7 @@ class ReadAhead:
         self._held = 0
         self._waits = self._ended = self._closed = False
         self._error: BaseException | None = None
-        self._walked = self._told = (0.0, 0)  # busy seconds and images; replaced as one, for two threads look at it
-        self._begun = time.perf_counter()
+        self._walked = self._told = (0.0, 0, 0.0)  # busy seconds, images, time of the last; one, for two threads look
         self._thread = threading.Thread(target=self._walk, name="walk", daemon=True)
         self._thread.start()
 
@@ -55,11 +54,12 @@ class ReadAhead:
         return None
 
     def span(self) -> Span:
-        """Return what the walk did since this was asked for: a span as long as it was busy."""
-        begun, before = self._begun, self._told
-        self._begun, self._told = time.perf_counter(), self._walked
-        busy, count = self._told[0] - before[0], self._told[1] - before[1]
-        return "walk", self._thread.native_id or 0, begun, begun + busy, count
+        """Return what the walk did since this was asked for: a span as long as it was busy, which ends with the last
+        image.
+        """
+        (busy_before, count_before, _), (busy, count, at) = self._told, self._walked
+        self._told = (busy, count, at)
+        return "walk", self._thread.native_id or 0, at - (busy - busy_before), at, count - count_before
 
     def release(self, held: int) -> None:
         """Say that an image which held so many bytes is done."""
@@ -94,7 +94,8 @@ class ReadAhead:
         try:
             start = time.perf_counter()
             for image in self._images:
-                self._walked = (self._walked[0] + time.perf_counter() - start, self._walked[1] + 1)
+                busy, count, at = *self._walked[:2], time.perf_counter()
+                self._walked = (busy + at - start, count + 1, at)
                 held = image.content.held
                 if not (len(self._found) < MOST_AHEAD and not held):
                     self._wait_for_room(held)

@@ -158,7 +158,7 @@ def test_a_source_that_stalls_keeps_nobody() -> None:
     begin = time.monotonic()
     walk.close()
     assert time.monotonic() - begin < read_ahead.CLOSE_SECONDS + 5
-    assert walk.is_stuck
+    until(lambda: walk.is_stuck)
     source.end.set()
     until(lambda: not walk.is_stuck)
 
@@ -189,10 +189,11 @@ def test_are_there_few() -> None:
 
 def test_what_the_walk_took_is_told_once_and_all_of_it() -> None:
     with closing(ReadAhead(map(image, range(3000)))) as walk:
-        images = 0
+        images, last = 0, 0.0
         while walk.take(100) is not None:
             stage, thread, begin, end, count = walk.span()
-            assert (stage, thread > 0, end >= begin) == ("walk", True, True)
-            images += count
+            assert (stage, thread > 0) == ("walk", True)
+            assert last - 1e-6 <= begin <= end <= time.perf_counter()  # in a trace they do not overlap
+            images, last = images + count, end
         assert images + walk.span()[4] == 3000
         assert walk.span()[4] == 0

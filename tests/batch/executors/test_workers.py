@@ -1,4 +1,4 @@
-"""Several processes behind one run: the same masks, the same order in trouble."""
+"""Worker processes behind a run: the same masks, whatever becomes of one of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,20 +18,22 @@ import pytest
 from batch.commands.status import status_of
 from batch.commands.verify import verify
 from batch.errors import ProcessError
-from batch.executors import placement
-from batch.executors.base import WHOLE_IMAGES_IN_FLIGHT
-from batch.executors.placement import Share, share_out
-from batch.executors.processes import CrewEngine
-from batch.executors.start import start_processes
+from batch.executors import process
+from batch.executors.line import EXACT_HELD
+from batch.executors.placement import Share
+from batch.executors.worker import HANDFUL
+from batch.executors.workers import MOST_DEATHS, Workers
 from batch.ledger.records import Result
 from batch.outputs.base import FolderStore
+from batch.running import intake, read_ahead
 from batch.running.runner import FEW, Runner
 from batch.settings import RunSettings
-from seglab.errors import ConfigError
+from batch.sources.image_ref import ImageRef
+from batch.steps.begun import BEGUN_NAME
 from tests.support.archive import archived_masks, command, masks_below, save, save_many, seg_batch
 from tests.support.artefact import tiny_model
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="crews need POSIX")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="workers need POSIX")
 
 COUNT = 50
 
@@ -70,10 +72,12 @@ def test_three_processes_make_the_masks_of_one(
     assert (masks_below if name == "folder" else archived_masks)(tmp_path / name) == alone
     assert status_of(tmp_path / name).counts == {"done": COUNT + 1, "failed": 1, "pending": 0}
     assert verify(tmp_path / name).matching == COUNT + 1
-    assert {stage.stage: stage.threads for stage in runner.report.stages}["infer"] == 3
+    assert 1 <= {stage.stage: stage.threads for stage in runner.report.stages}["infer"] <= 3  # some may come too late
     assert sum(stage.images for stage in runner.report.stages if stage.stage == "infer") == COUNT + 1
     events = json.loads((tmp_path / "trace.json").read_text())
-    assert len({event["pid"] for event in events}) == 4
+    assert 2 <= len({event["pid"] for event in events}) <= 4
+    assert {event["pid"] for event in events if event["name"] in ("walk", "ledger")} == {os.getpid()}
+    assert os.getpid() not in {event["pid"] for event in events if event["name"] in ("decode", "infer", "write")}
     assert sum(event["ph"] == "X" and event["name"] == "write" for event in events) == COUNT + 1
     spans = [event for event in events if event["ph"] == "X"]
     first = min(event["ts"] for event in spans if event["name"] == "ledger")
@@ -83,14 +87,31 @@ def test_three_processes_make_the_masks_of_one(
     assert not list(tmp_path.glob("trace.json.*"))
 
 
-def test_whole_images_are_few_in_every_process(archive: Path, model_file: Path, tmp_path: Path) -> None:
-    exact = settings(archive, tmp_path / "out", model_file, exact=True, processes=2)
-    engine = CrewEngine(exact, [Share("cpu"), Share("cpu")], start_processes(2))
-    try:
-        _, bound = engine.start(FolderStore(tmp_path / "out"), None, None)
-        assert (bound.in_flight, bound.chunk) == (2 * WHOLE_IMAGES_IN_FLIGHT, 1)
-    finally:
-        engine.close()
+class CountingSources:
+    """Wraps a runner's sources and counts how far they were read."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.read = 0
+        self._sources = runner.sources
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        for item in self._sources:
+            self.read += 1
+            yield item
+
+
+def test_whole_images_are_few_in_every_worker(
+    archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "MOST_AHEAD", 2)
+    monkeypatch.setattr(intake, "CHUNK", 1)
+    runner = Runner(settings(archive, tmp_path / "out", model_file, exact=True, processes=2))
+    sources = CountingSources(runner)
+    runner.sources = sources  # type: ignore[assignment]
+    ahead = [sources.read - taken for taken, _ in enumerate(runner)]
+    assert len(ahead) == COUNT + 2
+    # Found, the one at hand, waiting in the line, and held by both; outcomes come up to eight at a time.
+    assert max(ahead) <= 2 + 1 + EXACT_HELD + 2 * EXACT_HELD + HANDFUL
 
 
 def test_archives_and_streams_feed_processes_too(
@@ -115,31 +136,22 @@ def test_overlays_and_maps_come_from_processes_and_later(archive: Path, model_fi
     assert (tmp_path / "pictures" / "000.jpg").stat().st_size > 0
 
 
-def test_a_process_that_is_killed_ends_the_run_and_loses_nothing(
+def test_a_worker_that_is_killed_is_replaced_and_loses_nothing(
     archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path
 ) -> None:
+    """As the system does where memory runs out."""
     out = tmp_path / "out"
-    runner = Runner(settings(archive, out, model_file, processes=2, batch=1, workers=1))
-    done = 0
-
-    def until_killed() -> None:
-        nonlocal done
-        for result in runner:
-            done += 1
-            if done == 5:
-                (victim, *_) = children()
-                os.kill(victim, signal.SIGKILL)
-                time.sleep(0.2)  # so that the other one does not finish alone
-            assert result is not None
-
-    with pytest.raises(ProcessError, match=r"ended by itself \(signal 9\).*Run again to go on"):
-        until_killed()
-    assert children() == []
-    counts = status_of(out).counts
-    assert counts["done"] >= 5
-    assert counts["pending"] > 0
-    list(run(archive, out, model_file, processes=2))
+    runner = Runner(settings(archive, out, model_file, processes=2, batch=1))
+    workers: list[int] = []
+    for number, _ in enumerate(runner):
+        if number == 5:
+            workers = children()
+            os.kill(workers[0], signal.SIGKILL)
+    assert (runner.report.done, runner.report.failed) == (COUNT + 1, 1)
     assert masks_below(out) == alone
+    assert children() == []
+    assert verify(out).matching == COUNT + 1
+    assert not (out / BEGUN_NAME).exists()
 
 
 def children() -> list[int]:
@@ -153,7 +165,7 @@ def children() -> list[int]:
     ]
 
 
-def test_processes_end_with_the_one_that_started_them(archive: Path, model_file: Path, tmp_path: Path) -> None:
+def test_workers_end_with_the_one_that_started_them(archive: Path, model_file: Path, tmp_path: Path) -> None:
     """Killed as it never expects: nobody may go on writing to an output that is no longer held."""
     big = tmp_path / "in"
     big.mkdir()
@@ -182,7 +194,7 @@ def is_running(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_stopped_crew_ends_in_order(archive: Path, model_file: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_stopped_workers_end_in_order(archive: Path, model_file: Path, tmp_path: Path, number: signal.Signals) -> None:
     """The whole group gets the signal, as from a terminal."""
     big = tmp_path / "in"
     big.mkdir()
@@ -221,75 +233,44 @@ def test_an_error_in_a_process_is_told_as_if_it_were_here(archive: Path, tmp_pat
     assert (ended.returncode, "nonsense" in ended.stderr) == (2, True)
 
 
-def test_a_disk_that_is_full_for_a_process_ends_the_run(
-    archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The output becomes a file while the processes are at work: masks cannot be written any more."""
-    out = tmp_path / "out"
-    ordered = settings(archive, out / "below", model_file, ledger=tmp_path / "book")
-    engine = CrewEngine(ordered, [Share("cpu"), Share("cpu")], start_processes(2))
+def test_workers_come_and_go_with_their_executor(archive: Path, model_file: Path, tmp_path: Path) -> None:
+    executor = Workers(
+        settings(archive, tmp_path, model_file), [Share("cpu"), Share("cpu")], FolderStore(tmp_path), state=tmp_path
+    )
     try:
-        out.write_text("not a folder")
-        assert engine.opened.device.name == "cpu"
+        assert executor.open().device.name == "cpu"
+        assert len(children()) == 2
+        assert (executor.begun, list(tmp_path.iterdir())) == (0, [tmp_path / BEGUN_NAME])
     finally:
-        engine.close()
+        executor.close()
     assert children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_cannot_be_ends_the_run(archive: Path, model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("not a folder")
     options = ("--ledger", tmp_path / "book", "--model", model_file, "--device", "cpu", "--processes", "2")
-    ended = seg_batch("run", archive, "--out", out / "below", *options)
-    assert ended.returncode in (1, 3)
+    ended = seg_batch("run", archive, "--out", tmp_path / "out" / "below", *options)
+    assert ended.returncode == 1
     assert "cannot be written" in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def shares(**more: object) -> list[Share]:
-    values: dict[str, object] = {"device": "cpu", **more}
-    return share_out(RunSettings(("in",), Path("out"), **values), few=False)  # type: ignore[arg-type]
+def test_workers_that_end_by_themselves_again_and_again_end_the_run(
+    archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = tmp_path / "started"
+    monkeypatch.setattr(process, "WORKER", f"open({str(started)!r}, 'a').write('.'); raise SystemExit(7)")
+    with pytest.raises(ProcessError, match=r"ended by itself \(exit code 7\).*run again to go on"):
+        list(run(archive, tmp_path / "out", model_file, processes=1))
+    assert len(started.read_text()) == MOST_DEATHS
+    assert children() == []
 
 
-def on_cores(monkeypatch: pytest.MonkeyPatch, numbers: Iterable[int], quota: int | None = None) -> None:
-    bound = set(numbers)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: bound)
-    monkeypatch.setattr(placement, "cores", lambda: quota or len(bound))
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs binding to cores")
-def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_cores(monkeypatch, (0, 1, 2, 3, 8, 9))
-    assert [share.cores for share in shares()] == [(0,), (1,), (2,), (3,), (8,), (9,)]
-    assert [share.cores for share in shares(processes=4)] == [(0,), (1, 2), (3,), (8, 9)]
-    assert [share.threads for share in shares(processes=4)] == [1, 2, 1, 2]
-    assert [share.cores for share in shares(processes=1)] == [()]
-    assert shares(exact=True) == [Share("cpu")]
-    assert shares(device="cuda:1") == [Share("cuda:1")]
-    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", (0, 1, 2), 3), Share("cuda:1", (3, 8, 9), 3)]
-    several = shares(device="cuda:0,cuda:1", processes=2)
-    assert [share.device for share in several] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
-    assert [share.cores for share in several] == [(0,), (1, 2), (3,), (8, 9)]
-    assert share_out(RunSettings(("in",), Path("out"), device="cpu"), few=True) == [Share("cpu")]
-    on_cores(monkeypatch, range(200))
-    assert {len(share.cores) for share in shares()} == {1, 2}
-    assert len(shares()) == 128
-    with pytest.raises(ConfigError, match="archives at a URL"):
-        share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu", processes=2), few=False)
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs binding to cores")
-def test_processes_of_a_container_with_part_of_the_cores_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    on_cores(monkeypatch, range(64), quota=4)
-    assert shares() == [Share("cpu", threads=1)] * 4
-    assert shares(processes=2) == [Share("cpu", threads=2)] * 2
-    assert shares(processes=6) == [Share("cpu", threads=1)] * 6
-    assert shares(processes=1) == [Share("cpu")]
-    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", threads=2), Share("cuda:1", threads=2)]
-    on_cores(monkeypatch, range(64), quota=1)
-    assert shares() == [Share("cpu")]
-
-
-def test_few_images_are_done_here(archive: Path, model_file: Path, tmp_path: Path) -> None:
+def test_few_images_are_done_by_one_worker(archive: Path, model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in range(FEW):
         os.link(archive / f"{number:03}.png", tmp_path / "in" / f"{number}.png")
     runner = Runner(settings(tmp_path / "in", tmp_path / "out", model_file))
-    for _ in runner:
-        assert children() == []
+    assert [len(children()) for _ in runner] == [1] * FEW
     assert runner.report.done == FEW
