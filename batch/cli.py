@@ -187,8 +187,8 @@ def table(out: Path, file: Path) -> None:
 @click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
 @command_errors
 def contours(out: Path, file: Path, polygons: bool) -> None:
-    """Write the masks of OUT to FILE as COCO annotations (.json), one category: lesion. Images are named by their
-    paths below the source.
+    """Write the masks of OUT to FILE as COCO annotations (.json). There is one category, lesion, or of label maps one
+    for each class. Images are named by their paths below the source.
 
     Example: seg-batch contours masks lesions.json
     """
@@ -202,7 +202,7 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 
         report = write_contours(out, file, polygons=polygons, advance=advance)
     _warn(report.warnings)
-    click.echo(f"{report.images} images, {report.annotations} with a lesion: {printable(str(file))}", err=True)
+    click.echo(f"{report.line()}: {printable(str(file))}", err=True)
 
 
 @main.command()

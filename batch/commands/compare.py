@@ -62,6 +62,8 @@ def compare(
     with reading(output_of(out_a)) as opened_a, reading(output_of(out_b)) as opened_b:
         a, b = _Opened(*opened_a), _Opened(*opened_b)
         report = Comparison(Side(out_a, a.ledger.last_run()), Side(out_b, b.ledger.last_run()), worst)
+        for out, side in ((out_a, a), (out_b, b)):
+            _require_lesion_or_not(out, side.ledger)
         pairs = Pairs(Images(a.ledger), Images(b.ledger))
         if not pairs.has_any:
             raise DataError(_nothing_in_common(a, b))
@@ -72,6 +74,14 @@ def compare(
         else:
             COMPARE_TABLE.write(rows, table)
     return report
+
+
+def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:
+    if any(classes > 1 for classes in ledger.classes().values()):
+        raise DataError(
+            f"{printable(str(out))} holds label maps of several classes; expected masks of lesion or not. Compare outputs "
+            "of models of one class."
+        )
 
 
 def _rows(pairs: Pairs, a: _Opened, b: _Opened, report: Comparison, advance: Callable[[int], object]) -> Iterator[Row]:

@@ -100,8 +100,8 @@ def _held(output: Output) -> Iterator[None]:
 def _compare_all(
     masks: StoredMasks, ledger: LedgerReader, report: VerifyReport, advance: Callable[[int], object]
 ) -> None:
-    total = ledger.counts()["done"]
-    for entry, reason in map_ahead(lambda entry: why_wrong(masks, entry), ledger.done_entries()):
+    total, classes = ledger.counts()["done"], ledger.classes()
+    for entry, reason in map_ahead(lambda entry: why_wrong(masks, entry, classes), ledger.done_entries()):
         if reason is None:
             report.matching += 1
         else:
@@ -112,9 +112,10 @@ def _compare_all(
 
 def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) -> None:
     """Compare what seemed wrong or stray with a ledger that was opened later."""
+    classes = ledger.classes()
     for mask in list(report.wrong):
         entry = ledger.done_entry(mask)
-        reason = None if entry is None else why_wrong(masks, entry)
+        reason = None if entry is None else why_wrong(masks, entry, classes)
         if reason is not None:
             report.wrong[mask] = reason
             continue

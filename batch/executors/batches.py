@@ -14,13 +14,13 @@ AHEAD = 2
 """Groups that threads read before the model wants them."""
 
 
-def batch_for(settings: RunSettings) -> int:
-    """Return the batch to open a model with."""
+def batch_for(settings: RunSettings, threads: int | None = None) -> int:
+    """Return the batch to open a model with. ``threads``: that it may use of a CPU; None: all cores."""
     if settings.batch is not None:
         return settings.batch
     if may_be_gpu(settings.device):
         return GPU_BATCH
-    return ONE_CORE_BATCH if cores() == 1 else CPU_BATCH
+    return ONE_CORE_BATCH if (threads or cores()) == 1 else CPU_BATCH
 
 
 def batch_of(settings: RunSettings, opened: int | None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 
@@ -14,6 +15,8 @@ HELD_AT_LEAST = 16
 """Images that a worker may hold, so that small ones do not cost a message each and nobody waits for one."""
 EXACT_HELD = 4
 """The same in exact mode, where each may take a hundred megabytes of pixels."""
+PARTIAL_SECONDS = 0.1
+"""So long is a batch that is not full worth waiting for."""
 MOST_SOLO = 64
 """While so many wait to be worked on alone, no others are begun."""
 
@@ -29,6 +32,7 @@ class Line:
         self._solo: deque[Task] = deque()
         self._last: deque[Task] = deque()
         self._reserved: Worker | None = None
+        self._waiting_since = 0.0
 
     def __len__(self) -> int:
         return len(self._groups) + len(self._solo) + len(self._last)
@@ -40,6 +44,8 @@ class Line:
 
     def add(self, tasks: Iterable[Task]) -> None:
         """Take tasks in that are new. Those that a whole run was killed on come last: then little is lost."""
+        if not self._groups:
+            self._waiting_since = time.monotonic()
         for task in tasks:
             (self._last if task.attempts else self._groups).append(task)
 
@@ -54,9 +60,10 @@ class Line:
     def hand_out(self, workers: Sequence[Worker], *, starved: bool, ended: bool) -> dict[Worker, Parcel]:
         """Return what to send to whom; it counts as held by them.
 
-        ``starved``: the source has nothing now, so that a worker without work gets less than a batch. ``ended``: it has
-        nothing more.
+        ``starved``: the source has nothing now, so that a worker without work soon gets less than a batch. ``ended``:
+        it has nothing more.
         """
+        starved = starved and time.monotonic() - self._waiting_since > PARTIAL_SECONDS
         ready = [worker for worker in workers if worker.is_ready]
         if self._last and not self._groups and not any(worker.load for worker in workers):
             self.add_solo(self._last.popleft())

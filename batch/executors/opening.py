@@ -15,7 +15,6 @@ from batch.executors.placement import is_gpu
 from batch.mounts import is_far
 from batch.settings import RunSettings
 from batch.steps.stream import Inline
-from export.errors import ContractError
 from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
@@ -31,14 +30,8 @@ def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
     Raises ContractError and DeviceError.
     """
     path = settings.model if settings.model is not None else bundled_model()
-    batch = None if settings.exact else batch_for(settings)
-    model = open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
-    if model.contract.classes > 1:
-        raise ContractError(
-            f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
-            "one: archives are run for masks of lesion or not. Use export.Segmenter, which gives label maps."
-        )
-    return model
+    batch = None if settings.exact else batch_for(settings, threads)
+    return open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
 
 
 class Layout(NamedTuple):
@@ -50,17 +43,18 @@ class Layout(NamedTuple):
 
 
 @contextmanager
-def layout_for(settings: RunSettings, device: str) -> Iterator[Layout]:
+def layout_for(settings: RunSettings, device: str, threads: int | None = None) -> Iterator[Layout]:
     """Yield threads for reading and writing; none in a process with one core to itself, where they could only take
-    turns.
+    turns. ``threads``: that this process may use at a time; None: as many as there are cores.
     """
+    own = threads or cores()
     from_far, to_far = any(map(is_far, settings.source_names)), is_far(str(settings.out))
-    if cores() == 1 and settings.workers is None and not (from_far or to_far or is_gpu(device)):
+    if own == 1 and settings.workers is None and not (from_far or to_far or is_gpu(device)):
         with _one_cv_thread():
             yield Layout(Inline(), Inline(), 0)
         return
     readers, writers = (
-        ThreadPoolExecutor(settings.workers or _threads(far=far), f"batch-{what}")
+        ThreadPoolExecutor(settings.workers or _threads(own, far=far), f"batch-{what}")
         for far, what in ((from_far, "read"), (to_far, "write"))
     )
     try:
@@ -82,5 +76,5 @@ def _one_cv_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _threads(*, far: bool) -> int:
-    return max(FAR_THREADS if far else 1, min(cores(), MOST_THREADS))
+def _threads(own: int, *, far: bool) -> int:
+    return max(FAR_THREADS if far else 1, min(own, MOST_THREADS))

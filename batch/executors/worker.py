@@ -52,7 +52,7 @@ def _serve(connection: Connection) -> None:
     settings, share = replace(orders.settings, device=orders.share.device), orders.share
     if share.cores:
         os.sched_setaffinity(0, share.cores)
-    model = open_for(settings, threads=len(share.cores) or None)
+    model = open_for(settings, threads=share.threads)
     connection.send(Hello(Opened.of(model)))
     _work(connection, orders, settings, model)
     connection.send(Bye())
@@ -65,7 +65,7 @@ def _work(connection: Connection, orders: Orders, settings: RunSettings, model: 
     reports = _Reports(connection, maker.notes)
     inbox = _Inbox(connection, reports)
     try:
-        with layout_for(settings, model.device.name) as layout:
+        with layout_for(settings, model.device.name, orders.share.threads) as layout:
             for outcomes in stream(maker, inbox.take, *layout, inbox.is_stopped):
                 reports.add(outcomes)
     finally:

@@ -23,7 +23,7 @@ from batch.sources.image_ref import ImageRef
 STATUSES = ("done", "failed", "pending")
 PAGE = 1024
 """Rows that are read at a time: between two pages a run may tidy up behind the reader."""
-DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1"
+DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1, key"
 RUN_JSON = ("settings", "tools", "summary")
 
 
@@ -42,7 +42,8 @@ class Entry:
 class DoneEntry:
     """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`.
 
-    ``sha256``: of the mask's file; None where it was written before the ledger kept that.
+    ``key``: of the run that made it. ``sha256``: of the mask's file; None where it was written before the ledger kept
+    that.
     """
 
     id: int
@@ -52,6 +53,7 @@ class DoneEntry:
     width: int
     lesion_area: int
     bbox: tuple[int, int, int, int] | None
+    key: str | None
     sha256: str | None
 
 
@@ -157,6 +159,10 @@ class LedgerReader:
         """Return the last run of each key, by number."""
         return list(self._runs("WHERE id IN (SELECT max(id) FROM runs GROUP BY key) ORDER BY id"))
 
+    def classes(self) -> dict[str | None, int]:
+        """Return how many classes the model of each key tells apart."""
+        return {run.key: len(run.class_names) for run in self.runs()}
+
     def has(self, table: str, column: str | None = None) -> bool:
         """Does the ledger's format have a table, or a column in it?"""
         columns = [row[1] for row in self.query(f"PRAGMA table_info({table})")]
@@ -225,8 +231,8 @@ def last_mask_bits(folder: Path) -> int | None:
 
 
 def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
-    number, path, mask, height, width, area, x0, y0, x1, y1, sha256 = row
-    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), sha256)
+    number, path, mask, height, width, area, x0, y0, x1, y1, key, sha256 = row
+    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), key, sha256)
 
 
 def _open(path: Path) -> sqlite3.Connection:

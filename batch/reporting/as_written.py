@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from batch.ledger.reader import DoneEntry
@@ -14,30 +15,32 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def why_wrong(masks: StoredMasks, entry: DoneEntry) -> str | None:
-    """Return why a mask is not the one that was written, or None."""
+def why_wrong(masks: StoredMasks, entry: DoneEntry, classes: Mapping[str | None, int]) -> str | None:
+    """Return why a mask is not the one that was written, or None. ``classes``: of the models, by key."""
     try:
-        return why_changed(read_stored(masks, entry.mask), entry)
+        return why_changed(read_stored(masks, entry.mask), entry, classes.get(entry.key, 1))
     except ImageError as error:
         return str(error)
 
 
-def why_changed(data: bytes, entry: DoneEntry) -> str | None:
+def why_changed(data: bytes, entry: DoneEntry, classes: int = 1) -> str | None:
     """Return why these bytes are not the mask that was written, or None. Its hash tells; older ledgers have figures
     only.
     """
     if entry.sha256 is None:
-        return _difference(data, entry)
+        return _difference(data, entry, classes)
     if hashlib.sha256(data).hexdigest() == entry.sha256:
         return None
-    return f"changed since it was written: {_difference(data, entry) or 'same size, area and box, another file'}"
+    return (
+        f"changed since it was written: {_difference(data, entry, classes) or 'same size, area and box, another file'}"
+    )
 
 
-def _difference(data: bytes, entry: DoneEntry) -> str | None:
-    from seglab.images.masks import read_mask
+def _difference(data: bytes, entry: DoneEntry, classes: int) -> str | None:
+    from batch.outputs.png import decode_mask
 
     try:
-        return _measured(read_mask(data), entry)
+        return _measured(decode_mask(data, classes), entry)
     except (DataError, ImageError) as error:
         return str(error)
 

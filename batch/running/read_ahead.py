@@ -32,7 +32,8 @@ class ReadAhead:
         self._held = 0
         self._waits = self._ended = self._closed = False
         self._error: BaseException | None = None
-        self._begun, self._busy, self._count = time.perf_counter(), 0.0, 0
+        self._walked = self._told = (0.0, 0)  # busy seconds and images; replaced as one, for two threads look at it
+        self._begun = time.perf_counter()
         self._thread = threading.Thread(target=self._walk, name="walk", daemon=True)
         self._thread.start()
 
@@ -55,8 +56,9 @@ class ReadAhead:
 
     def span(self) -> Span:
         """Return what the walk did since this was asked for: a span as long as it was busy."""
-        begun, busy, count = self._begun, self._busy, self._count
-        self._begun, self._busy, self._count = time.perf_counter(), 0.0, 0
+        begun, before = self._begun, self._told
+        self._begun, self._told = time.perf_counter(), self._walked
+        busy, count = self._told[0] - before[0], self._told[1] - before[1]
         return "walk", self._thread.native_id or 0, begun, begun + busy, count
 
     def release(self, held: int) -> None:
@@ -92,8 +94,7 @@ class ReadAhead:
         try:
             start = time.perf_counter()
             for image in self._images:
-                self._busy += time.perf_counter() - start
-                self._count += 1
+                self._walked = (self._walked[0] + time.perf_counter() - start, self._walked[1] + 1)
                 held = image.content.held
                 if not (len(self._found) < MOST_AHEAD and not held):
                     self._wait_for_room(held)

@@ -3,16 +3,21 @@
 ``python -m benchmarks.studies.engine --name cpu`` measures, each in several rounds that alternate, and writes
 ``benchmarks/results/NAME-engine.json``:
 
-- the possible rate, ``1 / (t_infer + t_host / cores)``: the model alone with all cores, decoding and writing alone in
-  one thread; beside it the engine's rate, in one process and in one per core;
-- the engine's own cost: its CPU time an image less that of plain loops over the same stages in as many processes,
-  with a network that computes next to nothing;
+- the possible rate, ``1 / (t_infer + t_host / cores)``: the model alone with all cores, reading and writing alone in
+  one thread; beside it the engine's rate, with one worker and with one per core;
+- the engine's own cost: its CPU time an image less that of plain loops that do the same in as many processes, with a
+  network that computes next to nothing; and, as a part of it, that of the run's own process, the ledger included;
+- the whole command, from its start to its end, over few images and many, and over very many tiny ones with that
+  network;
 - the time from the command to the first mask, the first time and once more.
+
+``--quick`` takes little of everything: does it work?
 """
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import statistics
@@ -20,8 +25,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +34,10 @@ from typing import Any
 import click
 
 from batch.cores import cores
-from batch.executors.factory import CPU_BATCH
+from batch.executors.batches import CPU_BATCH
 from batch.settings import RunSettings
+from benchmarks.support.archives import write_tar
+from benchmarks.support.command import run_arguments, watched
 from benchmarks.support.null_network import null_model
 from benchmarks.support.parts import host_seconds, infer_seconds, possible_rate, run_rate, tasks_of
 from benchmarks.support.places import RESULTS, machine
@@ -44,30 +51,54 @@ from seglab.synth import write_set
 SMALL = 64
 
 
+@dataclass(frozen=True)
+class Amount:
+    """How much is measured: photographs of 600x450, tiny images for the engine's own cost, rounds of each measurement,
+    and the lengths of whole runs: of photographs, and one of tiny images.
+    """
+
+    images: int = 192
+    small: int = 4000
+    rounds: int = 5
+    lengths: Sequence[int] = (8, 600)
+    tiny: int = 20_000
+    devices: Sequence[str] = ("cpu", "openvino")
+
+
+QUICK = Amount(images=8, small=100, rounds=1, lengths=(8,), tiny=200, devices=("cpu",))
+
+
 @click.command()
 @click.option("--name", required=True, help="Of the machine, in the name of the result.")
-@click.option("--images", default=192, show_default=True, help="Of 600x450.")
-@click.option("--small", default=4000, show_default=True, help="Tiny images for the engine's own cost.")
-@click.option("--rounds", default=5, show_default=True, help="Of each measurement; the median counts.")
+@click.option("--images", type=int, help=f"Of 600x450.  [default: {Amount.images}]")
+@click.option("--small", type=int, help=f"Tiny images for the engine's own cost.  [default: {Amount.small}]")
+@click.option("--rounds", type=int, help=f"Of each measurement; the median counts.  [default: {Amount.rounds}]")
+@click.option("--length", "lengths", type=int, multiple=True, help="Photographs of a whole run.  [default: 8, 600]")
+@click.option("--tiny", type=int, help=f"Tiny images of a whole run, from a tar.  [default: {Amount.tiny}]")
 @click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the bundled one]")
-@click.option("--device", "devices", multiple=True, default=("cpu", "openvino"), show_default=True)
-def main(name: str, images: int, small: int, rounds: int, model: Path | None, devices: Sequence[str]) -> None:
+@click.option("--device", "devices", multiple=True, help="[default: cpu, openvino]")
+@click.option("--quick", is_flag=True, help="Little of what is not said otherwise.")
+def main(name: str, model: Path | None, quick: bool, **amounts: Any) -> None:
     """Measure, print, write the figures."""
+    amount = replace(QUICK if quick else Amount(), **{key: value for key, value in amounts.items() if value})
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        write_set(root / "photos", images, [(450, 600)], 1)
-        write_set(root / "tiny", small, [(SMALL, SMALL)], 2)
-        path = model or bundled_model()
-        rows = [row for device in devices for row in _possible(device, path, root / "photos" / "images", root, rounds)]
-        figures = {
-            "machine": machine(),
-            "model": path.name,
-            "rates": rows,
-            "own_cost": _own_cost(root / "tiny" / "images", root, rounds),
-            "first_mask": [_first_mask(device, path, root / "photos" / "images", root, rounds) for device in devices],
-        }
+        figures = _figures(Path(folder), model or bundled_model(), amount)
     write_text(RESULTS / f"{name}-engine.json", json.dumps(figures, indent=2) + "\n")
     click.echo(json.dumps(figures, indent=2))
+
+
+def _figures(root: Path, path: Path, amount: Amount) -> dict[str, Any]:
+    write_set(root / "photos", amount.images, [(450, 600)], 1)
+    write_set(root / "tiny", amount.small, [(SMALL, SMALL)], 2)
+    photos, null, rounds = root / "photos" / "images", null_model(root / "null.onnx"), amount.rounds
+    return {
+        "machine": machine(),
+        "model": path.name,
+        "rates": [row for device in amount.devices for row in _possible(device, path, photos, root, rounds)],
+        "own_cost": _own_cost(null, root / "tiny" / "images", root, rounds),
+        "lengths": list(_lengths(path, null, photos, root, amount)),
+        "first_mask": [_first_mask(device, path, photos, root, rounds) for device in amount.devices],
+    }
 
 
 def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
@@ -81,7 +112,7 @@ def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) ->
     rates: dict[int | None, list[float]] = {1: [], None: []}
     for _ in range(rounds):
         infer.append(infer_seconds(model, CPU_BATCH))
-        host.append(host_seconds([images], model.contract.size, root / "host"))
+        host.append(host_seconds(model, [images], root / "host"))
         for processes, found in rates.items():
             settings = RunSettings((str(images),), root / "out", path, device, processes=processes)
             found.append(run_rate(settings))
@@ -102,33 +133,48 @@ def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) ->
     ]
 
 
-def _own_cost(images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
-    """Return milliseconds of CPU time an image, for one process and one a core: of plain loops in as many
-    processes at once, for two cores at work share what is not theirs alone, and of the engine.
+@dataclass
+class _Cost:
+    """Seconds of CPU time for all images, a value a round: of plain loops, of the engine, and of its own process."""
+
+    loops: list[float] = field(default_factory=list)
+    engine: list[float] = field(default_factory=list)
+    here: list[float] = field(default_factory=list)
+
+
+def _own_cost(path: Path, images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
+    """Return milliseconds of CPU time an image, for one worker and one a core: of plain loops in as many processes at
+    once, for two cores at work share what is not theirs alone, and of the engine.
     """
-    path = null_model(root / "null.onnx")
     count = len(tasks_of([images]))
-    found: dict[int, tuple[list[float], list[float]]] = {processes: ([], []) for processes in (1, cores())}
+    costs = {processes: _Cost() for processes in (1, cores())}
     for _ in range(rounds):
-        for processes, (loops, engine) in found.items():
+        for processes, cost in costs.items():
             settings = RunSettings((str(images),), root / "out", path, "cpu", processes=processes)
-            loops.append(_beyond_opening(partial(_looped, path, images, root / "loop", processes), count, processes))
-            engine.append(_beyond_opening(partial(_limited, settings), count, processes))
+            looped = partial(_looped, path, images, root / "loop", processes)
+            cost.loops.append(_beyond_opening(looped, count, processes)[0])
+            engine, here = _beyond_opening(partial(_limited, settings), count, processes)
+            cost.engine.append(engine)
+            cost.here.append(here)
     return [
         {
             "processes": processes,
             "images": count,
-            "plain_loop_ms": round(1000 * statistics.median(loops) / count, 3),
-            "engine_ms": round(1000 * statistics.median(engine) / count, 3),
-            "own_ms": round(1000 * (statistics.median(engine) - statistics.median(loops)) / count, 3),
+            "plain_loop_ms": round(1000 * statistics.median(cost.loops) / count, 3),
+            "engine_ms": round(1000 * statistics.median(cost.engine) / count, 3),
+            "own_ms": round(1000 * (statistics.median(cost.engine) - statistics.median(cost.loops)) / count, 3),
+            "own_process_ms": round(1000 * statistics.median(cost.here) / count, 3),
         }
-        for processes, (loops, engine) in found.items()
+        for processes, cost in costs.items()
     ]
 
 
-def _beyond_opening(work: Callable[[int], object], count: int, processes: int) -> float:
-    """Return the CPU time of work on all images, less that of opening and working on one in each process."""
-    return _processor_seconds(partial(work, count)) - _processor_seconds(partial(work, processes))
+def _beyond_opening(work: Callable[[int], object], count: int, processes: int) -> tuple[float, float]:
+    """Return the CPU time of work on all images, less that of opening and working on one in each process: of all
+    processes together, and of this one.
+    """
+    both, opening = _cpu_seconds(partial(work, count)), _cpu_seconds(partial(work, processes))
+    return both[0] - opening[0], both[1] - opening[1]
 
 
 def _looped(path: Path, images: Path, out: Path, processes: int, count: int) -> None:
@@ -141,16 +187,55 @@ def _limited(settings: RunSettings, count: int) -> None:
     shutil.rmtree(settings.out)
 
 
-def _processor_seconds(work: Callable[[], object]) -> float:
-    """Return what the work takes of all cores, in this process and in those that it starts and ends."""
+def _cpu_seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the CPU time of work: of this process with those that it starts and ends, and of this one."""
 
-    def used() -> float:
-        both = (resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN))
-        return sum(usage.ru_utime + usage.ru_stime for usage in both)
+    def used() -> list[float]:
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        return [usage.ru_utime + usage.ru_stime for usage in usages]
 
     start = used()
     work()
-    return used() - start
+    here, elsewhere = (after - before for before, after in zip(start, used(), strict=True))
+    return here + elsewhere, here
+
+
+def _lengths(path: Path, null: Path, photos: Path, root: Path, amount: Amount) -> Iterator[dict[str, Any]]:
+    """Yield what whole commands take, start-up included."""
+    for count in amount.lengths:
+        source = _linked(photos, root / f"photos-{count}", count)
+        for device in amount.devices:
+            yield _whole(source, path, device, count, root / "whole", amount.rounds)
+    if amount.tiny:
+        yield _whole(write_tar(root / "tiny.tar", amount.tiny), null, "cpu", amount.tiny, root / "whole", amount.rounds)
+
+
+def _linked(photos: Path, folder: Path, count: int) -> Path:
+    """Make a folder of so many names for these photographs, and return it."""
+    folder.mkdir()
+    files = sorted(photos.iterdir())
+    for number in range(count):
+        os.link(files[number % len(files)], folder / f"{number:06}.jpg")
+    return folder
+
+
+def _whole(source: Path, model: Path, device: str, count: int, out: Path, rounds: int) -> dict[str, Any]:
+    ended = []
+    for _ in range(rounds):
+        ended.append(
+            watched(run_arguments(source, out, model, device), lambda: next(out.rglob("*.png"), None) is not None)
+        )
+        shutil.rmtree(out)
+    seconds = statistics.median(one.seconds for one in ended)
+    return {
+        "images": count,
+        "model": model.name,
+        "device": device,
+        "seconds": round(seconds, 2),
+        "images_per_second": round(count / seconds, 1),
+        "first_mask_seconds": round(statistics.median(one.first_mask for one in ended), 2),
+        "peak_megabytes": round(max(one.megabytes for one in ended)),
+    }
 
 
 def _first_mask(device: str, path: Path, images: Path, root: Path, rounds: int) -> dict[str, Any]:

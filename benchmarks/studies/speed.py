@@ -22,7 +22,7 @@ from typing import Any
 import click
 import torch
 
-from batch.executors.factory import CPU_BATCH
+from batch.executors.batches import CPU_BATCH
 from batch.settings import RunSettings
 from benchmarks.support.archives import Archive, originals, photos
 from benchmarks.support.original import OriginalLoop
@@ -127,7 +127,7 @@ def _measured(
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         rival.append(len(archive.pairs) / timed(lambda: loop.run(archive.images, folders[-1])))
-        host.append(host_seconds(archive.images, checkpoint.size, root / "host"))
+        host += [host_seconds(way.model, archive.images, root / "host") for way in ways[:1]]  # the same for all
         for way, folder in zip(ways, folders, strict=False):
             way.seconds.append(infer_seconds(way.model, CPU_BATCH))
             way.rates.append(run_rate(_settings(way.model, archive, folder)))

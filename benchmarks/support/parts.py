@@ -13,24 +13,22 @@ import numpy as np
 from batch.cores import cores
 from batch.outputs.base import FolderStore
 from batch.running.runner import Runner
-from batch.settings import DEFAULT_MASK_BITS, RunSettings
+from batch.settings import RunSettings
 from batch.sources.collect import Sources
-from batch.steps.stages import Decoder, Sink
+from batch.steps.mask_maker import MaskMaker
 from batch.steps.task import Task
 from export.runtime.model import Model
 from export.runtime.probes import probe_images
-from seglab.images.formats import IMAGE_SUFFIXES, MAX_PIXELS
+from seglab.images.formats import IMAGE_SUFFIXES
 
 INFER_RUNS = 9
 HOST_IMAGES = 64
 
 
 def tasks_of(sources: Sequence[Path]) -> list[Task]:
-    """Return a task for each image of the sources; masks are called by numbers."""
+    """Return a task for each image of the sources; masks are called by numbers, from 1 on."""
     items = Sources([str(source) for source in sources], IMAGE_SUFFIXES)
-    return [
-        Task(row, item.path, f"{row}.png", item.bytes, item.mtime_ns, item.content) for row, item in enumerate(items)
-    ]
+    return [Task(row, item.path, f"{row}.png", item.content) for row, item in enumerate(items, 1)]
 
 
 def infer_seconds(model: Model, batch: int) -> float:
@@ -39,17 +37,17 @@ def infer_seconds(model: Model, batch: int) -> float:
     return statistics.median(timed(lambda: model.prob(pixels)) for _ in range(INFER_RUNS)) / batch
 
 
-def host_seconds(sources: Sequence[Path], size: int, out: Path) -> float:
-    """Return the seconds of decoding and writing an image, in one thread; a grey map is taken for the network's."""
+def host_seconds(model: Model, sources: Sequence[Path], out: Path) -> float:
+    """Return the seconds of reading and writing an image, in one thread; a grey map is taken for the network's."""
+    maker = MaskMaker(model, RunSettings(tuple(map(str, sources)), out), FolderStore(out))
     out.mkdir(parents=True, exist_ok=True)
-    decoder, sink = Decoder(size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, DEFAULT_MASK_BITS)
     tasks = tasks_of(sources)[:HOST_IMAGES]
     start = time.perf_counter()
     for task in tasks:
-        decoder(task)
-        if task.pixels is not None:
-            task.prob = task.pixels[..., 0].astype(np.float32) / np.float32(255)
-        sink(task)
+        work = maker.read(task)
+        if work.pixels is not None:
+            work.prob = work.pixels[..., 0].astype(np.float32) / np.float32(255)
+        maker.write(work)
     seconds = time.perf_counter() - start
     shutil.rmtree(out)
     return seconds / len(tasks)

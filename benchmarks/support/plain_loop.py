@@ -1,4 +1,4 @@
-"""The stages of ``seg-batch run`` in a plain loop over files: what an engine would cost that costs nothing.
+"""What ``seg-batch run`` does with an image, in a plain loop over files: what an engine would cost that costs nothing.
 
 ``python -m benchmarks.support.plain_loop MODEL IMAGES OUT --count N --part K --parts M`` takes every M-th of N images,
 on the K-th core.
@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 
 import click
+import cv2
 
-from batch.executors.factory import ONE_CORE_BATCH
+from batch.executors.batches import ONE_CORE_BATCH
 from batch.executors.placement import CAN_BIND
 from batch.outputs.base import FolderStore
-from batch.steps.stages import Decoder, Inference, Sink
+from batch.settings import RunSettings
+from batch.steps.mask_maker import MaskMaker
 from benchmarks.support.parts import tasks_of
 from export.runtime.opening import open_model
-from seglab.images.formats import MAX_PIXELS
 
 FILE = click.Path(path_type=Path)
 
@@ -51,21 +52,21 @@ def plain_loops(model: Path, images: Path, out: Path, parts: int, count: int) ->
 @click.option("--part", type=int, default=0)
 @click.option("--parts", type=int, default=1)
 def main(path: Path, images: Path, out: Path, count: int, part: int, parts: int) -> None:
-    """Decode, infer, write; images of one batch after the other."""
+    """Read, predict, write; images of one batch after the other."""
     if CAN_BIND:
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[part]})
+    cv2.setNumThreads(1)  # as in a worker
     model = open_model(path, "cpu", batch=ONE_CORE_BATCH, threads=1)
     out.mkdir(parents=True, exist_ok=True)
-    decoder, sink = Decoder(model.contract.size, False, MAX_PIXELS), Sink(FolderStore(out), 0.5, 1)
-    inference = Inference(model, device="cpu", exact=False)
+    maker = MaskMaker(model, RunSettings((str(images),), out), FolderStore(out))
     tasks = tasks_of([images])[:count][part::parts]
     for start in range(0, len(tasks), ONE_CORE_BATCH):
-        group = tasks[start : start + ONE_CORE_BATCH]
-        for task in group:
-            decoder(task)
-        inference(group)
-        for task in group:
-            sink(task)
+        works = [maker.read(task) for task in tasks[start : start + ONE_CORE_BATCH]]
+        maker.predict(works)
+        for work in works:
+            outcome = maker.write(work)
+            if outcome.finish is None or outcome.finish.error:
+                raise click.ClickException(f"{work.task.path} failed: {work.error}")
 
 
 if __name__ == "__main__":

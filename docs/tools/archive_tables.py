@@ -89,12 +89,32 @@ def _engine(figures: dict[str, Any]) -> Iterator[str]:
         )
     parts = (
         f"{row['own_ms']} ms with {row['processes']} process{'es' if row['processes'] > 1 else ''} "
-        f"(as many plain loops at once: {row['plain_loop_ms']} ms)"
+        f"(as many plain loops at once: {row['plain_loop_ms']} ms{_of_own_process(row)})"
         for row in figures["own_cost"]
     )
     yield f"\nThe engine's own CPU time an image, with a network that computes nothing: {'; '.join(parts)}."
     starts = (f"{row['device']} {row['fresh']} s, later {row['again']} s" for row in figures["first_mask"])
     yield f"From the command to the first mask: {'; '.join(starts)}.\n"
+    yield from _lengths(figures.get("lengths", []))
+
+
+def _of_own_process(row: dict[str, Any]) -> str:
+    return f"; the run's own process, ledger included: {row['own_process_ms']} ms" if "own_process_ms" in row else ""
+
+
+def _lengths(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a table of whole commands."""
+    if not rows:
+        return
+    yield "Whole commands, from their start to their end:\n"
+    yield "| images | network | device | s | images/s | first mask, s | MB, all processes |"
+    yield "|" + " --- |" * 7
+    for row in rows:
+        yield (
+            f"| {row['images']:,} | {row['model']} | {row['device']} | {row['seconds']} | {row['images_per_second']} | "
+            f"{row['first_mask_seconds']} | {row['peak_megabytes']} |"
+        )
+    yield ""
 
 
 def _scale(figures: dict[str, Any]) -> Iterator[str]:

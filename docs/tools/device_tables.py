@@ -16,7 +16,7 @@ from docs.tools.sections import put
 
 PAGE = ROOT / "docs" / "devices.md"
 USED = "2"
-"""The batch of a process with a core to itself: ``batch.executors.factory.ONE_CORE_BATCH``."""
+"""The batch of a process with a core to itself: ``batch.executors.batches.ONE_CORE_BATCH``."""
 
 
 @click.command()

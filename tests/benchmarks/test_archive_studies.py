@@ -36,15 +36,24 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
     assert figures["images_per_second"] > 0
     assert 20 < figures["peak_megabytes_of_many"] < 2000
     assert 0 < figures["killed_after_images"] <= 1500
-    arguments = ["--images", "16", "--small", "40", "--rounds", "1", "--device", "cpu", "--name", "t"]
-    ended = runner.invoke(engine.main, arguments, catch_exceptions=False)
+    quick = ["--quick", "--length", "8", "--length", "24", "--name", "t"]
+    ended = runner.invoke(engine.main, quick, catch_exceptions=False)
     assert ended.exit_code == 0
     figures = json.loads((results / "t-engine.json").read_text())
     assert figures["rates"][0]["processes"] == 1
     assert all(row["images_per_second"] > 0 for row in figures["rates"])
+    assert [(row["images"], row["model"]) for row in figures["lengths"]] == [
+        (8, "lesion.onnx"),
+        (24, "lesion.onnx"),
+        (200, "null.onnx"),
+    ]
+    assert all(row["images_per_second"] > 0 for row in figures["lengths"])
+    assert all(0 < row["own_process_ms"] for row in figures["own_cost"])
     archive_tables.main([], standalone_mode=False)
     page = (results / "archives.md").read_text()
     assert page.startswith("before\n")
+    assert "| 24 | lesion.onnx | cpu |" in page
+    assert "the run's own process, ledger included" in page
     assert "## 1,500 tiny images in a tar" in page
     assert "| cpu fp32 | 1 |" in page
     assert "old" not in page
