@@ -79,7 +79,7 @@ class ForgetReport:
             lines = self.first.get(what, [])
             yield from (f"{what}: {line}" for line in lines)
             if count > len(lines):
-                yield f"{what}: and {count - len(lines)} more"
+                yield f"and {count - len(lines)} more {what}"
         yield from self.notes
         if self.purged:
             yield f"purged: free pages are overwritten, and runs name these images no more; {STILL_NAMED}"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from batch.ledger.reader import DoneEntry
 from batch.outputs.reading import StoredMasks, read_stored
 from batch.reporting.as_written import why_changed
 from seglab.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 STEPS = 10_000
 """Dice is kept to four digits: a histogram of that many steps has exact quantiles of as many images as there may be."""
@@ -97,14 +102,28 @@ def change_of(first: tuple[StoredMasks, DoneEntry], second: tuple[StoredMasks, D
 
 
 def _difference(first: bytes, second: bytes) -> Found:
-    from seglab.images.masks import read_mask
     from seglab.metrics.overlap import confusion
 
     try:
-        counts = confusion(read_mask(second), read_mask(first))
+        counts = confusion(_decoded(second), _decoded(first))
     except (DataError, ImageError) as error:
         return Unusable(str(error))
     return Change(counts.tp, counts.fp, counts.fn)
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    """Decode a mask that is known to be a run's: uint8 ``(H, W)``, 0 or 255. Several times as fast as
+    :func:`seglab.images.masks.read_mask`, which takes masks of all kinds. Raises :class:`ImageError`.
+    """
+    import cv2
+    import numpy as np
+
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ImageError("The mask cannot be decoded; expected a PNG. Run again, and it is made again.")
+    if cv2.inRange(mask, 1, 254).any():
+        raise ImageError("The mask has other values than 0 and 255; expected lesion or not. Only such are compared.")
+    return np.asarray(mask, np.uint8)
 
 
 @dataclass

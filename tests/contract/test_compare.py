@@ -348,3 +348,19 @@ def test_the_command_itself(made: Path) -> None:
     done = seg_batch("compare", made / "a", made / "b")
     assert done.returncode == 0, done.stderr
     assert "8 images in both, 0 only in A, 0 only in B" in done.stdout
+
+
+def test_masks_of_one_bit_and_of_eight_are_alike(made: Path, tmp_path: Path, model_file: Path) -> None:
+    done = invoke(
+        "run", made / "in", "--out", tmp_path / "bits", "--model", model_file, "--device", "cpu", "--mask-bits", "1"
+    )
+    assert done.exit_code == 3, done.output
+    assert compared(made / "a", tmp_path / "bits")["identical"] == 7
+
+
+def test_masks_of_several_classes_are_refused(two: Path) -> None:
+    mask = read_grey(two / "a" / "x" / "000.png").copy()
+    mask[:4] = 2
+    replace_mask(two / "b", "x/000.png", mask)
+    report = compared(two / "a", two / "b", code=3)
+    assert "other values than 0 and 255" in report["unusable"]["first"][0]["reason"]
