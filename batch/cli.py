@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -135,6 +137,36 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 
 
 @main.command()
+@click.argument("out_a", type=FILE)
+@click.argument("out_b", type=FILE)
+@click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
+@click.option("--worst", type=click.IntRange(min=0), default=10, help="Name so many images whose masks differ most.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command_errors
+def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
+    """Compare the masks of two outputs of the same images: what would the model of OUT_B change?
+
+    Images are paired by path, below a source that was moved by the path in it. Dice and IoU of two empty masks are 1.
+    Exit code 3: a mask is missing, damaged, or of another size than its partner.
+
+    Example: seg-batch compare masks masks-new --table changes.csv
+    """
+    from batch.commands.compare import compare as compare_outputs
+
+    with progress(None, "compare", " images") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=advance)
+    _warn(report.notes)
+    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    if not report.is_complete:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
 @click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
 @command_errors
@@ -155,8 +187,8 @@ def table(out: Path, file: Path) -> None:
 @click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
 @command_errors
 def contours(out: Path, file: Path, polygons: bool) -> None:
-    """Write the masks of OUT to FILE as COCO annotations (.json), one category: lesion. Images are named by their
-    paths below the source.
+    """Write the masks of OUT to FILE as COCO annotations (.json). There is one category, lesion, or of label maps one
+    for each class. Images are named by their paths below the source.
 
     Example: seg-batch contours masks lesions.json
     """
@@ -170,7 +202,48 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 
         report = write_contours(out, file, polygons=polygons, advance=advance)
     _warn(report.warnings)
-    click.echo(f"{report.images} images, {report.annotations} with a lesion: {printable(str(file))}", err=True)
+    click.echo(f"{report.line()}: {printable(str(file))}", err=True)
+
+
+@main.command()
+@click.argument("out", type=FILE)
+@click.argument("paths", nargs=-1, metavar="PATH...")
+@click.option("--files-from", multiple=True, metavar="LIST", help="A list of paths, one a line; - for stdin.")
+@click.option("--below", is_flag=True, help="Forget all images below each PATH as well: a folder, an archive, a URL.")
+@click.option(
+    "--purge", is_flag=True, help="Leave no trace: overwrite what is deleted, take the paths out of all runs."
+)
+@click.option("--overlays", type=FILE, help="Where the folder of overlays is.  [default: where runs named it]")
+@click.option("--probs", type=FILE, help="Where the folder of probability maps is.  [default: where runs named it]")
+@click.option("--ignore-missing", is_flag=True, help="Go on where masks or such a folder are not there any more.")
+@command_errors
+def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **options: Any) -> None:
+    """Take images out of OUT: their rows, and the masks, overlays and probability maps that runs made of them.
+
+    Each PATH is an image, as `seg-batch status` and `table` name it, or from here. A file that was changed since a run
+    wrote it stays, and so does its image. Exit code 1: none of the images is known; 3: some are not, or stay.
+
+    Example: seg-batch status masks --failed -0 | seg-batch forget masks --files-from -
+    """
+    from batch.commands.forget import ForgetRequest
+    from batch.commands.forget import forget as take_out
+    from batch.reporting.spellings import names_in
+
+    if not (paths or files_from):
+        raise click.UsageError("No image was named; expected PATHs, or --files-from LIST. Name at least one.")
+    request = ForgetRequest(out, itertools.chain(paths, names_in(files_from)), **options)
+    with progress(None, "forget", " images") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = take_out(request, advance)
+    echo_lines(report.lines())
+    if report.is_of_nothing:
+        sys.exit(1)
+    if not report.is_complete:
+        sys.exit(SOME_FAILED)
 
 
 @main.command()

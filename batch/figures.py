@@ -10,7 +10,8 @@ class Figures(NamedTuple):
 
     ``height``, ``width``: pixels. ``lesion_area``: pixels. ``bbox``: ``(x0, y0, x1, y1)`` of the lesion, half-open (x1
     and y1 are the first column and row after it), None for an empty mask. ``confidence``: mean over the probability
-    map of max(p, 1 - p), 0.5 to 1.
+    map of max(p, 1 - p), 0.5 to 1. Of a label map, lesion is all that is not background, and the confidence is the
+    mean of the largest probability.
     """
 
     height: int

@@ -25,6 +25,8 @@ the ledger, in ``tools`` of its run.
 """
 KEY_DIGITS = 16
 DEFAULT_MASK_BITS = 8
+LABEL_BITS = 8
+"""Bits a pixel of label maps, which hold numbers of classes."""
 PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 
@@ -47,6 +49,7 @@ class RunSettings:
     pixel; None means as the output's last run, and 8 where there was none.
     ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
     ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
+    ``sample``: images that are drawn at random from all, with ``seed``, and done; the rest is left for later runs;
     ``probs``: folder for probability maps, or None, as
     ``probs_format``, png or npy; ``processes``: that share the work, on each
     device (None: one a core of a CPU, one a GPU); ``max_pixels``: larger images fail before they are
@@ -85,6 +88,8 @@ class RunSettings:
     zip_encoding: str | None = None
     any_dicom: bool = False
     timeout: float = 120.0
+    sample: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         self._take_paths_and_texts()
@@ -112,10 +117,10 @@ class RunSettings:
                 )
         if not self.timeout > 0:
             raise ConfigError(f"timeout is {self.timeout}; expected seconds, more than 0. Correct --timeout.")
-        for name in ("batch", "workers", "limit", "max_pixels", "processes"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} is {value}; expected at least 1. Correct --{name.replace('_', '-')}.")
+        for name in ("batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"):
+            value, least = getattr(self, name), 0 if name == "seed" else 1
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; expected at least {least}. Correct --{name.replace('_', '-')}.")
 
     def _take_paths_and_texts(self) -> None:
         for field in ("sources", "files_from"):

@@ -1,13 +1,16 @@
 """Masks as COCO annotations, for annotation tools and detection frameworks: run lengths, or polygons.
 
+Of label maps each class but the background is a category, and each class in an image an annotation.
+
 Run lengths are exact. Polygons run along the pixels' edges, so that they rasterise to the mask again but for its holes,
 which polygons cannot have. Source: COCO data format, section "Object Detection"; run lengths by pycocotools.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,15 +21,18 @@ from numpy.typing import NDArray
 
 from batch.errors import OutputError, cannot_write, encodable
 from batch.ledger.reader import DoneEntry, LedgerReader
+from batch.ledger.records import LESION
 from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
 from batch.reporting.coco_names import FileNames
 from batch.reporting.makers import Makers
 from batch.reporting.result_file import begins_with, require_replaceable
 from batch.sources.ahead import map_ahead
+from batch.steps.masks import bbox_of
 from seglab.errors import ConfigError, SeglabError
 from seglab.files import replacing
+from seglab.images.mask_values import levels
 
-CATEGORY = {"id": 1, "name": "lesion", "supercategory": "skin"}
+SUPERCATEGORY = "skin"
 DESCRIPTION = "Lesions, segmented by seg-batch"
 BEGIN = f'{{"info": {{"description": "{DESCRIPTION}"'
 INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
@@ -36,13 +42,20 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ContourReport:
-    """How many images the file names, and how many of their masks are not empty. ``warnings``: what a person should
-    know of them.
+    """How many images the file names, and how many annotations: one for each mask that is not empty, of label maps one
+    for each of the ``categories`` in it. ``warnings``: what a person should know of them.
     """
 
     images: int
     annotations: int
     warnings: tuple[str, ...] = ()
+    categories: int = 1
+
+    def line(self) -> str:
+        """Return what a person reads."""
+        if self.categories == 1:
+            return f"{self.images} images, {self.annotations} with a lesion"
+        return f"{self.images} images, {self.annotations} annotations of {self.categories} classes"
 
 
 def write_contours(
@@ -51,26 +64,28 @@ def write_contours(
     """Write the masks of an output as one COCO JSON file; a file name in it is the mask's image.
 
     ``advance`` is called after each mask with their number. Raises :class:`OutputError` where there is no ledger, a
-    mask cannot be read, or the file cannot be written or is somebody else's; :class:`ConfigError` where pycocotools is
-    missing, or the name does not end in .json.
+    mask cannot be read, masks are of different classes, or the file cannot be written or is somebody else's;
+    :class:`ConfigError` where pycocotools is missing, or the name does not end in .json.
     """
     require_coco(path)
     annotations = 0
     with reading(output_of(out)) as (store, ledger), ledger.snapshot():
         makers = Makers.of(ledger)
-        done = makers.done
+        done, class_names = makers.done, makers.class_names()
+        categories = categories_of(class_names)
+        parts = _Parts(store, len(class_names), polygons)
         try:
             with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
                 file.write(f'{{"info": {json.dumps(_info(makers))}, "images": [')
                 file.writelines(_separated(_images(ledger)))
-                file.write(f'\n], "categories": [{json.dumps(CATEGORY)}], "annotations": [')
-                for text in _separated(_annotations(ledger, store, polygons, lambda: advance(done))):
+                file.write(f'\n], "categories": {json.dumps(categories)}, "annotations": [')
+                for text in _separated(_annotations(ledger, parts, lambda: advance(done))):
                     file.write(text)
                     annotations += 1
                 file.write("\n]}\n")
         except OSError as error:
             raise cannot_write(str(path), error) from error
-    return ContourReport(done, annotations, tuple(makers.warnings()))
+    return ContourReport(done, annotations, tuple(makers.warnings()), len(categories))
 
 
 def require_coco(path: Path) -> None:
@@ -82,6 +97,12 @@ def require_coco(path: Path) -> None:
         import pycocotools.mask  # noqa: F401
     except ImportError as error:
         raise ConfigError(INSTALL) from error
+
+
+def categories_of(class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return COCO's categories: lesion, or the classes by their numbers in label maps."""
+    numbered = enumerate(class_names[1:] or LESION, 1)
+    return [{"id": number, "name": name, "supercategory": SUPERCATEGORY} for number, name in numbered]
 
 
 def run_lengths(mask: Mask) -> dict[str, Any]:
@@ -123,33 +144,48 @@ def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
         yield {"id": entry.id, "file_name": name, "height": entry.height, "width": entry.width}
 
 
-def _annotations(
-    ledger: LedgerReader, store: StoredMasks, polygons: bool, advance: Callable[[], object]
-) -> Iterator[dict[str, Any]]:
-    def segmentation(entry: DoneEntry) -> Any:
+class _Parts:
+    """What a mask's annotations say of its parts: one of a lesion, one for each class in a label map."""
+
+    def __init__(self, store: StoredMasks, classes: int, polygons: bool) -> None:
+        self.are_labels = classes > 1
+        self._store, self._classes, self._polygons = store, classes, polygons
+
+    def of(self, entry: DoneEntry) -> list[dict[str, Any]]:
+        """Return the parts of a mask. Raises :class:`OutputError` where it cannot be read."""
         if entry.bbox is None:
-            return None
+            return []
         try:
-            mask = stored_mask(store, entry.mask)
+            mask = stored_mask(self._store, entry.mask, self._classes)
         except SeglabError as error:
             raise OutputError(
-                f"{store.where(entry.mask)}: {error} `seg-batch verify --redo` and another run make it again."
+                f"{self._store.where(entry.mask)}: {error} `seg-batch verify --redo` and another run make it again."
             ) from error
-        return outlines(mask) if polygons else run_lengths(mask)
+        if not self.are_labels:
+            return [self._part(1, mask, entry.lesion_area, entry.bbox)]
+        return [self._of_class(mask, number) for number in levels(mask)[0].tolist() if number]
 
-    for entry, shape in map_ahead(segmentation, ledger.done_entries()):
+    def _of_class(self, labels: Mask, number: int) -> dict[str, Any]:
+        mask = np.asarray(cv2.inRange(labels, number, number), np.uint8)  # (H, W), 0 or 255
+        return self._part(number, mask, int(cv2.countNonZero(mask)), bbox_of(mask))
+
+    def _part(self, category: int, mask: Mask, area: int, box: tuple[int, int, int, int]) -> dict[str, Any]:
+        x0, y0, x1, y1 = box
+        return {
+            "category_id": category,
+            "segmentation": outlines(mask) if self._polygons else run_lengths(mask),
+            "area": area,
+            "bbox": [x0, y0, x1 - x0, y1 - y0],
+            "iscrowd": 0 if self._polygons else 1,
+        }
+
+
+def _annotations(ledger: LedgerReader, parts: _Parts, advance: Callable[[], object]) -> Iterator[dict[str, Any]]:
+    numbers = itertools.count(1)
+    for entry, found in map_ahead(parts.of, ledger.done_entries()):
         advance()
-        if entry.bbox is not None:
-            x0, y0, x1, y1 = entry.bbox
-            yield {
-                "id": entry.id,
-                "image_id": entry.id,
-                "category_id": CATEGORY["id"],
-                "segmentation": shape,
-                "area": entry.lesion_area,
-                "bbox": [x0, y0, x1 - x0, y1 - y0],
-                "iscrowd": 0 if polygons else 1,
-            }
+        for part in found:
+            yield {"id": next(numbers) if parts.are_labels else entry.id, "image_id": entry.id, **part}
 
 
 def _separated(entries: Iterator[dict[str, Any]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from seglab.cli_support import SOME_FAILED, command_errors, echo_lines, progress
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from batch.commands.progress_lines import ProgressLines
     from batch.ledger.records import Result
     from batch.running.runner import Runner
     from batch.settings import RunSettings
@@ -59,6 +60,10 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option("--processes", type=POSITIVE, help="Processes a device.  [default: one a core, or one a GPU]")
 @click.option("--limit", type=POSITIVE, help="Stop after so many images.  [default: all]")
+@click.option("--sample", type=POSITIVE, metavar="N", help="Do only N images, drawn evenly from all.  [default: all]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), metavar="S", help="Of --sample: the same seed, the same images.  [default: 0]"
+)
 @click.option("--max-pixels", type=POSITIVE, default=400_000_000, show_default=True, help="Most of an image.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), default=120.0, show_default=True, metavar="SECONDS",
@@ -73,9 +78,10 @@ POSITIVE = click.IntRange(min=1)
     "--any-dicom", is_flag=True, help="Also take DICOM images that are not photographs: CT, MR, X-ray, ultrasound."
 )
 @click.option("--dry-run", is_flag=True, help="Count, look at a sample, estimate the time; write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress as JSON lines; with --dry-run, one object.")
 @click.option("--profile", type=FILE, metavar="FILE", help="Write what each thread did when, for ui.perfetto.dev.")
 @command_errors
-def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
+def run(dry_run: bool, as_json: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
     """Write a mask for every image of the SOURCEs: folders (with all below), files, quoted patterns, archives (.zip,
     .tar, .tar.gz and so on, without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on
     standard input.
@@ -85,27 +91,39 @@ def run(dry_run: bool, table: Path | None, contours: Path | None, **options: Any
 
     Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
+    if options["seed"] is not None and options["sample"] is None:
+        raise click.UsageError("--seed was given without --sample; expected both. Add --sample N, or leave out --seed.")
+    if dry_run:
+        _forecast(options, as_json=as_json)
+    elif as_json:
+        from batch.commands.progress_lines import progress_lines
+
+        with progress_lines() as lines:
+            _run(options, table, contours, lines)
+    else:
+        _run(options, table, contours, None)
+
+
+def _run(options: dict[str, Any], table: Path | None, contours: Path | None, lines: ProgressLines | None) -> None:
+    """Do the run. ``lines``: where its progress goes instead of the bar and the summary."""
     from batch.commands.contours import write_contours
     from batch.commands.table import write_table
     from batch.running.runner import Runner
-    from batch.settings import RunSettings
 
-    options["mask_bits"] = int(options["mask_bits"]) if options["mask_bits"] else None
-    options["postprocess"] = tuple(filter(None, (options["postprocess"] or "").split(",")))
-    settings = RunSettings(**options)
+    settings = _settings(options)
     _require_files(table, contours, settings.profile)
-    if dry_run:
-        _forecast(settings)
-        return
     runner = Runner(settings)
     for line in runner.sources.report.unreadable:  # the others are done; at the end it is said again
         click.echo(f"not readable: {line}", err=True)
     failures: list[Result] = []
     try:
         with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
-            _watch(runner, results, failures)
+            if lines is None:
+                _watch(runner, results, failures)
+            else:
+                lines.watch(runner, results)
     finally:
-        if runner.report.device:  # it got as far as that
+        if lines is None and runner.report.device:  # it got as far as that
             _say_end(runner, failures)
     if runner.report.interrupted:
         _leave(runner)
@@ -127,24 +145,34 @@ def _leave(runner: Runner) -> None:
     raise KeyboardInterrupt
 
 
+def _settings(options: dict[str, Any]) -> RunSettings:
+    from batch.settings import RunSettings
+
+    mask_bits = int(options["mask_bits"]) if options["mask_bits"] else None
+    postprocess = tuple(filter(None, (options["postprocess"] or "").split(",")))
+    return RunSettings(**{**options, "mask_bits": mask_bits, "postprocess": postprocess, "seed": options["seed"] or 0})
+
+
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
     """Fail before the work, not after it, for files that cannot be written or are somebody else's."""
     from batch.commands.contours import require_coco
-    from batch.commands.table import writer_for
+    from batch.commands.table import require_table
     from batch.reporting.result_file import begins_with, require_replaceable
 
     if table is not None:
-        writer_for(table)
+        require_table(table)
     if contours is not None:
         require_coco(contours)
     if profile is not None:
         require_replaceable(profile, (".json",), "a trace", begins_with("[\n"))
 
 
-def _forecast(settings: RunSettings) -> None:
+def _forecast(options: dict[str, Any], *, as_json: bool) -> None:
+    from batch.commands.progress_lines import as_line
     from batch.running.forecast import forecast
 
-    echo_lines(forecast(settings).lines())
+    found = forecast(_settings(options))
+    echo_lines([as_line(found.to_json())] if as_json else found.lines())
 
 
 @contextlib.contextmanager
@@ -156,7 +184,8 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         is_stopping = runner.stop()
-        _say_at_once(f"Finishing {runner.begun} images; press Ctrl-C again to stop now")
+        images = "1 image" if runner.begun == 1 else f"{runner.begun} images"
+        _say_at_once(f"Finishing {images}; press Ctrl-C again to stop now")
         if not is_stopping:
             raise KeyboardInterrupt
 

@@ -14,6 +14,7 @@ from typing import Any
 from batch.cores import cores
 from batch.errors import cannot_write, encodable, printable
 from batch.ledger.reader import LedgerReader
+from batch.ledger.records import in_words
 from batch.ledger.schema import ledger_path
 from batch.outputs.base import FolderStore
 from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
@@ -21,7 +22,7 @@ from batch.reporting.makers import Makers
 from batch.reporting.matching import MaskEntry, TruthEntry, match
 from batch.reporting.result_file import begins_with, csv_writer, require_replaceable
 from seglab.data.layouts import truth_files
-from seglab.errors import DataError, ImageError
+from seglab.errors import ConfigError, DataError, ImageError
 from seglab.files import write_text
 from seglab.images.masks import read_mask
 from seglab.metrics.overlap import MEANS, Confusion, Scores, confusion
@@ -160,12 +161,24 @@ def _masks_of_folder(folder: Path) -> list[MaskEntry]:
 def _masks_of_run(ledger: LedgerReader, report: ScoreReport) -> list[MaskEntry]:
     """Return the images of a run, with masks or without."""
     with ledger.snapshot():
-        report.warnings = Makers.of(ledger).warnings()
+        makers = Makers.of(ledger)
+        _require_lesions(makers, report)
+        report.warnings = makers.warnings()
         report.images_pending = ledger.counts()["pending"]
         report.images_failed = {
             encodable(entry.path): encodable(entry.error or "") for entry in ledger.entries("failed")
         }
         return [MaskEntry(mask, path, status == "done") for path, mask, status in ledger.places()]
+
+
+def _require_lesions(makers: Makers, report: ScoreReport) -> None:
+    """Raise :class:`ConfigError` for label maps, but those of two classes, the background and one other."""
+    for maker in makers.all:
+        if len(maker.class_names) > 2:
+            raise ConfigError(
+                f"{printable(report.masks)} holds label maps ({in_words(maker.class_names)}); expected masks of lesion "
+                "or not, which is what score is for. Name the output of a model of one class."
+            )
 
 
 def _names(some: Iterable[TruthEntry], truths: Iterable[TruthEntry]) -> Iterator[str]:

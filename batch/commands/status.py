@@ -10,11 +10,12 @@ from typing import Any
 
 from batch.errors import encodable, printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
-from batch.ledger.records import RunRecord
+from batch.ledger.records import RunRecord, in_words
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
 from batch.running.report import remark_lines
+from batch.sources.image_ref import Drawn
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -91,6 +92,8 @@ def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
 
 def _run_lines(run: RunRecord) -> Iterator[str]:
     yield f"model: {printable(run.model)} (sha256 {run.model_sha256[:12]})"
+    if len(run.class_names) > 1:
+        yield f"label maps: {in_words(run.class_names)}"
     yield f"device: {run.device} ({run.provider}, {run.precision})"
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
@@ -103,3 +106,5 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
         f"{found.get('done')} done, {found.get('failed')} failed, {found.get('skipped')} already done, "
         f"{found.get('images_per_second')} images/s"
     )
+    if drawn := found.get("drawn"):
+        yield f"last run: {Drawn(**drawn)}"

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from batch.errors import encodable, printable
 from batch.ledger.lock import locked
-from batch.ledger.reader import DoneEntry, LedgerReader
+from batch.ledger.reader import LedgerReader
 from batch.ledger.writer import reopen
-from batch.outputs.reading import StoredMasks, output_of, read_stored, reading
+from batch.outputs.reading import StoredMasks, output_of, reading
 from batch.outputs.spec import Output
+from batch.reporting.as_written import why_wrong
 from batch.sources.ahead import map_ahead
-from batch.steps.masks import bbox_of
-from seglab.errors import DataError, ImageError
-from seglab.images.masks import read_mask
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -107,8 +100,8 @@ def _held(output: Output) -> Iterator[None]:
 def _compare_all(
     masks: StoredMasks, ledger: LedgerReader, report: VerifyReport, advance: Callable[[int], object]
 ) -> None:
-    total = ledger.counts()["done"]
-    for entry, reason in map_ahead(lambda entry: _reason(masks, entry), ledger.done_entries()):
+    total, classes = ledger.counts()["done"], ledger.classes()
+    for entry, reason in map_ahead(lambda entry: why_wrong(masks, entry, classes), ledger.done_entries()):
         if reason is None:
             report.matching += 1
         else:
@@ -119,48 +112,16 @@ def _compare_all(
 
 def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) -> None:
     """Compare what seemed wrong or stray with a ledger that was opened later."""
+    classes = ledger.classes()
     for mask in list(report.wrong):
         entry = ledger.done_entry(mask)
-        reason = None if entry is None else _reason(masks, entry)
+        reason = None if entry is None else why_wrong(masks, entry, classes)
         if reason is not None:
             report.wrong[mask] = reason
             continue
         del report.wrong[mask]
         report.matching += entry is not None
     report.strays = sorted(name for name in report.strays if not ledger.has_mask(name))
-
-
-def _reason(masks: StoredMasks, entry: DoneEntry) -> str | None:
-    """Return why a mask is not the one that was written, or None. Its hash tells; older ledgers have figures only."""
-    try:
-        data = read_stored(masks, entry.mask)
-    except ImageError as error:
-        return str(error)
-    if entry.sha256 is None:
-        return _difference(data, entry)
-    if hashlib.sha256(data).hexdigest() == entry.sha256:
-        return None
-    return f"changed since it was written: {_difference(data, entry) or 'same size, area and box, another file'}"
-
-
-def _difference(data: bytes, entry: DoneEntry) -> str | None:
-    try:
-        return _measured(read_mask(data), entry)
-    except (DataError, ImageError) as error:
-        return str(error)
-
-
-def _measured(mask: NDArray[np.uint8], entry: DoneEntry) -> str | None:
-    """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger."""
-    if mask.shape != (entry.height, entry.width):
-        return f"{mask.shape[0]}x{mask.shape[1]} pixels; the ledger says {entry.height}x{entry.width}"
-    area = int(cv2.countNonZero(mask))
-    if area != entry.lesion_area:
-        return f"{area} lesion pixels; the ledger says {entry.lesion_area}"
-    found = bbox_of(mask) if area else None
-    if found != entry.bbox:
-        return f"the lesion's box is {found}; the ledger says {entry.bbox}"
-    return None
 
 
 def _first(lines: Iterable[str]) -> Iterator[str]:

@@ -15,7 +15,6 @@ from batch.executors.placement import is_gpu
 from batch.mounts import is_far
 from batch.settings import RunSettings
 from batch.steps.stream import Inline
-from export.errors import ContractError
 from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
@@ -32,13 +31,7 @@ def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
     """
     path = settings.model if settings.model is not None else bundled_model()
     batch = None if settings.exact else batch_for(settings, threads)
-    model = open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
-    if model.contract.classes > 1:
-        raise ContractError(
-            f"{path} tells {model.contract.classes} classes apart ({', '.join(model.contract.class_names)}); expected "
-            "one: archives are run for masks of lesion or not. Use export.Segmenter, which gives label maps."
-        )
-    return model
+    return open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
 
 
 class Layout(NamedTuple):

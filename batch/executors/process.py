@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 from batch.steps.task import Task
 
 GONE_SECONDS = 5.0
 """A process that no longer speaks has so long to end."""
+SMALL_BYTES = 8192
+"""The system keeps some 200 kB of a connection, and a worker is sent few messages that it has not answered."""
 WORKER = "from batch.executors.worker import main; main()"
 
 
@@ -58,20 +61,21 @@ class Worker:
         """Is it at work on an image that is worked on alone?"""
         return len(self.held) == 1 and next(iter(self.held.values())).solo
 
-    def send(self, message: object, *, is_large: bool = False) -> None:
-        """Send a message, and do not wait until it is received.
+    def send(self, message: object, *, holds_bytes: bool = False) -> None:
+        """Send a message, and do not wait until it is received: a worker that hangs must not hang its run.
 
-        ``is_large``: it does not fit into what the system keeps of a connection, so that a worker that hangs would
-        hang its sender, too. From then on a thread sends.
+        What does not surely fit into what the system keeps of a connection is sent by a thread, and all after it.
+        ``holds_bytes``: of images; then it is packed by that thread, too.
         """
-        if is_large and self._outbox is None:
+        packed = None if holds_bytes else ForkingPickler.dumps(message)
+        if self._outbox is None and (packed is None or len(packed) > SMALL_BYTES):
             self._outbox = queue.SimpleQueue()
             threading.Thread(target=_send_all, args=(self.connection, self._outbox), daemon=True).start()
         if self._outbox is not None:
             self._outbox.put(message)
-            return
-        with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
-            self.connection.send(message)
+        elif packed is not None:
+            with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
+                self.connection.send_bytes(packed)
 
     def end(self, *, has_gone: bool = False) -> str:
         """End it, whatever it does, and say how it ended. ``has_gone``: it is ending by itself."""

@@ -172,6 +172,9 @@ class Workers:
         how, begun = self._crew.remove(worker, has_gone=True)
         begun &= worker.held.keys()
         begun = begun or set(worker.held)  # between two steps: it may be any of them
+        if not worker.is_ready and any(other.is_ready for other in self._crew.workers):
+            self.notes.append(f"a process could not begin ({how}); it may lack memory. The others did its part")
+            return
         self._deaths += not begun
         if self._deaths >= MOST_DEATHS:
             self._fail(_ends_by_itself(how))
@@ -213,8 +216,8 @@ class Workers:
 
 def _send(parcels: dict[Worker, Parcel]) -> None:
     for worker, parcel in parcels.items():
-        is_large = any(task.image.held or task.drawn is not None for group in parcel for task in group)
-        worker.send(parcel, is_large=is_large)
+        holds_bytes = any(task.image.held or task.drawn is not None for group in parcel for task in group)
+        worker.send(parcel, holds_bytes=holds_bytes)
 
 
 def _ends_by_itself(how: str) -> ProcessError:

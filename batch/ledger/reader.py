@@ -23,7 +23,7 @@ from batch.sources.image_ref import ImageRef
 STATUSES = ("done", "failed", "pending")
 PAGE = 1024
 """Rows that are read at a time: between two pages a run may tidy up behind the reader."""
-DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1"
+DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1, key"
 RUN_JSON = ("settings", "tools", "summary")
 
 
@@ -42,7 +42,8 @@ class Entry:
 class DoneEntry:
     """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`.
 
-    ``sha256``: of the mask's file; None where it was written before the ledger kept that.
+    ``key``: of the run that made it. ``sha256``: of the mask's file; None where it was written before the ledger kept
+    that.
     """
 
     id: int
@@ -52,6 +53,7 @@ class DoneEntry:
     width: int
     lesion_area: int
     bbox: tuple[int, int, int, int] | None
+    key: str | None
     sha256: str | None
 
 
@@ -95,12 +97,12 @@ class LedgerReader:
 
     def tallies(self) -> list[tuple[str, str | None, int]]:
         """Return how many images there are of each status and key (see ``runs`` in :mod:`batch.ledger.schema`)."""
-        return list(self._query("SELECT status, key, count(*) FROM items GROUP BY status, key"))
+        return list(self.query("SELECT status, key, count(*) FROM items GROUP BY status, key"))
 
     def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
         """Yield images of one status by path, at most ``limit``."""
         by_index = "" if status == "done" else "AND status <> 'done'"
-        rows = self._query(
+        rows = self.query(
             f"SELECT path, {self._mask}, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
             (status, -1 if limit is None else limit),
         )
@@ -109,7 +111,7 @@ class LedgerReader:
     def remarks(self) -> Counter[str]:
         """Return what was remarked on images that are done, and on how many."""
         text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
-        return Counter(dict(self._query(text)))
+        return Counter(dict(self.query(text)))
 
     def places(self) -> Iterator[tuple[str, str, str]]:
         """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""
@@ -122,7 +124,7 @@ class LedgerReader:
     def done_entry(self, mask: str) -> DoneEntry | None:
         """Return the image whose mask this is; None where it is not done."""
         text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE mask_key = CAST(? AS TEXT)"
-        row = next(self._query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
+        row = next(self.query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
         return None if row is None else _done_entry(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
@@ -137,7 +139,7 @@ class LedgerReader:
     def has_mask(self, name: str) -> bool:
         """Is this the name of an image's mask: one on record, or still to be made?"""
         text = f"SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND (status <> 'failed' OR {self._mask} NOT NULL)"
-        return next(self._query(text, (encode(clash_key(name)),)), None) is not None
+        return next(self.query(text, (encode(clash_key(name)),)), None) is not None
 
     def template(self) -> NameTemplate:
         """Return how masks are named."""
@@ -146,7 +148,7 @@ class LedgerReader:
     def is_done(self, item: ImageRef, key: str) -> bool:
         """Was the image done under ``key``, in the state that it has now?"""
         columns = f"status, key, bytes, mtime_ns, {self._version}"
-        row = next(self._query(f"SELECT {columns} FROM items WHERE path = CAST(? AS TEXT)", (encode(item.path),)), None)
+        row = next(self.query(f"SELECT {columns} FROM items WHERE path = CAST(? AS TEXT)", (encode(item.path),)), None)
         return row is not None and row[:2] == ("done", key) and is_same_content(item, *row[2:])
 
     def last_run(self) -> RunRecord | None:
@@ -157,18 +159,27 @@ class LedgerReader:
         """Return the last run of each key, by number."""
         return list(self._runs("WHERE id IN (SELECT max(id) FROM runs GROUP BY key) ORDER BY id"))
 
+    def classes(self) -> dict[str | None, int]:
+        """Return how many classes the model of each key tells apart."""
+        return {run.key: len(run.class_names) for run in self.runs()}
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """Does the ledger's format have a table, or a column in it?"""
+        columns = [row[1] for row in self.query(f"PRAGMA table_info({table})")]
+        return bool(columns) if column is None else column in columns
+
     @property
     def _mask(self) -> str:
         return f"CASE WHEN status = 'done' OR {self._sha256} IS NOT NULL THEN mask END"
 
     def _runs(self, which: str) -> Iterator[RunRecord]:
         names = [field.name for field in dataclasses.fields(RunRecord)]
-        for row in self._query(f"SELECT {', '.join(names)} FROM runs {which}"):
+        for row in self.query(f"SELECT {', '.join(names)} FROM runs {which}"):
             values = dict(zip(names, row, strict=True))
             yield RunRecord(**values | {name: json.loads(values[name] or "{}") for name in RUN_JSON})
 
     def _meta(self, key: str) -> str | None:
-        row = next(self._query("SELECT value FROM meta WHERE key = ?", (key,)), None)
+        row = next(self.query("SELECT value FROM meta WHERE key = ?", (key,)), None)
         return None if row is None else str(row[0])
 
     def _paged(self, columns: str, condition: str = "1", *, named: bool = False) -> Iterator[Any]:
@@ -176,12 +187,13 @@ class LedgerReader:
         text = f"SELECT id, {columns} FROM items WHERE id > ? AND {condition} ORDER BY id LIMIT {PAGE}"
         after, is_last = -1, False
         while not is_last:
-            page = list(self._query(text, (after,), named=named))
+            page = list(self.query(text, (after,), named=named))
             yield from page
             is_last = len(page) < PAGE
             after = page[-1][0] if page else after
 
-    def _query(self, sql: str, parameters: tuple[Any, ...] = (), *, named: bool = False) -> Iterator[Any]:
+    def query(self, sql: str, parameters: tuple[Any, ...] = (), *, named: bool = False) -> Iterator[Any]:
+        """Yield what a query finds; for this room. Ledgers of older formats lack columns and tables: :meth:`has`."""
         with _reading_errors(self._path), contextlib.closing(self._connection.cursor()) as cursor:
             cursor.row_factory = sqlite3.Row if named else None
             yield from cursor.execute(sql, parameters)
@@ -219,8 +231,8 @@ def last_mask_bits(folder: Path) -> int | None:
 
 
 def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
-    number, path, mask, height, width, area, x0, y0, x1, y1, sha256 = row
-    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), sha256)
+    number, path, mask, height, width, area, x0, y0, x1, y1, key, sha256 = row
+    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), key, sha256)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -5,12 +5,19 @@ from __future__ import annotations
 import enum
 import functools
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from batch.errors import printable
 from batch.figures import Figures
 from batch.sources.image_ref import CHECKSUM, ImageRef
+
+CLASS_NAMES = "class_names"
+"""What a run's settings say of its model, beside the settings."""
+LESION = ("lesion",)
+CLASSES_SHOWN = 8
 
 
 class Status(enum.StrEnum):
@@ -82,6 +89,20 @@ class RunRecord:
     started_at: str = ""
     finished_at: str | None = None
     summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The model's classes: one where masks are lesion or not, else those whose numbers masks hold."""
+        return tuple(map(str, self.settings.get(CLASS_NAMES) or LESION))
+
+
+def in_words(class_names: Sequence[str]) -> str:
+    """Return what a person reads of a model's classes: the first ones with their numbers, or the only one."""
+    if len(class_names) == 1:
+        return printable(class_names[0])
+    shown = [f"{number} {name}" for number, name in enumerate(class_names[:CLASSES_SHOWN])]
+    more = len(class_names) - len(shown)
+    return printable(", ".join(shown) + (f" and {more} more" if more else ""))
 
 
 def now() -> str:

@@ -12,13 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
+from seglab.images.masks import read_labels, read_mask
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY = 0
 DEFLATE_LEVEL = 1
 
 
 def encode_mask(mask: NDArray[np.uint8], bits: int = 8) -> bytes:
-    """Encode uint8 ``(H, W)``, 0 or 255, as a grey PNG of 8 bits a pixel, or of 1: black and white as well."""
+    """Encode uint8 ``(H, W)``, 0 or 255, as a grey PNG of 8 bits a pixel, or of 1: black and white as well.
+
+    Label maps, with any values, take 8 bits.
+    """
     height, width = mask.shape
     samples = np.packbits(mask, axis=1) if bits == 1 else mask  # (H, bytes in a row)
     rows = np.zeros((height, samples.shape[1] + 1), np.uint8)  # the first byte of a row is its filter: none
@@ -28,6 +33,14 @@ def encode_mask(mask: NDArray[np.uint8], bits: int = 8) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, bits, GREY, 0, 0, 0)
     data = deflate.compress(rows.data) + deflate.flush()
     return SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def decode_mask(data: bytes, classes: int = 1) -> NDArray[np.uint8]:
+    """Return the mask in a file's bytes: uint8 ``(H, W)``, 0 or 255; of several ``classes`` their numbers.
+
+    Raises :class:`seglab.errors.ImageError` where it is no such mask.
+    """
+    return read_mask(data) if classes == 1 else read_labels(data, classes)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

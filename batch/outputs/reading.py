@@ -74,8 +74,11 @@ def read_stored(masks: StoredMasks, mask: str) -> bytes:
         raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
 
 
-def stored_mask(masks: StoredMasks, mask: str) -> NDArray[np.uint8]:
-    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason where there is none."""
-    from seglab.images.masks import read_mask
+def stored_mask(masks: StoredMasks, mask: str, classes: int = 1) -> NDArray[np.uint8]:
+    """Read a mask: see :func:`batch.outputs.png.decode_mask`.
 
-    return read_mask(read_stored(masks, mask))
+    Raises :class:`ImageError` with the reason where there is none.
+    """
+    from batch.outputs.png import decode_mask
+
+    return decode_mask(read_stored(masks, mask), classes)

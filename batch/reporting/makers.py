@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batch.errors import printable
+from batch.errors import OutputError, printable
 from batch.ledger.reader import LedgerReader
-from batch.ledger.records import RunRecord
+from batch.ledger.records import LESION, RunRecord, in_words
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,12 @@ class Maker:
         """Return a JSON object."""
         names = ("model", "model_sha256", "precision", "device")
         about = {name: None if self.run is None else getattr(self.run, name) for name in names}
-        return {"key": self.key, "done": self.done, **about}
+        return {"key": self.key, "done": self.done, **about, "class_names": list(self.class_names)}
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The model's classes: see :attr:`RunRecord.class_names`."""
+        return LESION if self.run is None else self.run.class_names
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,20 @@ class Makers:
     def are_mixed(self) -> bool:
         """Did more than one make masks?"""
         return len(self.all) > 1
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the classes of all masks; whatever the one of masks of lesion or not is called, it is lesion.
+
+        Raises :class:`OutputError` where models told different ones apart.
+        """
+        named = (maker.class_names for maker in self.all)
+        found = list(dict.fromkeys(names if len(names) > 1 else LESION for names in named))
+        if len(found) > 1:
+            raise OutputError(
+                f"The masks are of models that tell different classes apart ({in_words(found[0])}; and "
+                f"{in_words(found[1])}); expected the same classes. Run again to make all of them alike."
+            )
+        return found[0] if found else LESION
 
     def lines(self) -> Iterator[str]:
         """Yield a line for each that is not the last run's."""

@@ -7,7 +7,6 @@ one process to a store that keeps nothing. Where a run takes several, it may be 
 from __future__ import annotations
 
 import contextlib
-import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,12 +18,14 @@ from batch.executors.choice import executor_for
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
-from batch.running.report import left_out, passed_over
+from batch.running.label_maps import fit_to_classes
+from batch.running.report import drawn_json, left_out, passed_over, sample_line
 from batch.running.setup import describe, device_of_masks, sources_of, with_mask_bits
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef, SourceReport
+from batch.sources.sample import drawn
 from batch.steps.task import Task
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SAMPLE = 48
-SEED = 0
 
 
 @dataclass
@@ -76,6 +76,7 @@ class Forecast:
             "done": self.done,
             "to_do": self.to_do,
             "device": self.device,
+            "drawn": drawn_json(self.sources),
             "sample": {
                 "images": self.sampled,
                 "sizes": self.sizes,
@@ -88,6 +89,7 @@ class Forecast:
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
+        yield from sample_line(self.sources)
         yield f"{self.images} images, {in_bytes(self.bytes)}; {self.done} already done, {self.to_do} to do"
         yield from left_out(self.sources)
         yield from passed_over(self.sources)
@@ -113,13 +115,15 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
-    settings = with_mask_bits(settings, output.state)
+    asked, settings = settings, with_mask_bits(settings, output.state)
     plain = replace(settings, overlays=None, probs=None, out=output.name, ledger=output.state)
     with contextlib.closing(executor_for(plain, model, None, are_few=lambda: True)) as executor:
         opened = executor.open()
+        settings = fit_to_classes(settings, asked, opened)
         found = Forecast(device=describe(opened), sources=sources.report)
         key = settings.key(opened.sha256, device_of_masks(settings, opened).precision)
-        sample = _sampled(_to_do(sources, output, key, found, checksum=settings.checksum), settings.limit)
+        to_do = _to_do(sources, output, key, found, checksum=settings.checksum)
+        sample, _ = drawn(to_do, min(SAMPLE, settings.limit or SAMPLE))
         if sample:
             _measure(sample, executor, found)
     return found
@@ -141,18 +145,6 @@ def _to_do(sources: Sources, output: Output, key: str, found: Forecast, *, check
         found.bytes = seen_bytes
         if ledger is not None:
             ledger.close()
-
-
-def _sampled(items: Iterator[ImageRef], limit: int | None) -> list[ImageRef]:
-    """Return at most :data:`SAMPLE` of the items, each as likely as any other (reservoir sampling, algorithm R)."""
-    draw = random.Random(SEED)
-    sample: list[ImageRef] = []
-    for number, item in enumerate(items):
-        if len(sample) < min(SAMPLE, limit or SAMPLE):
-            sample.append(item)
-        elif (place := draw.randrange(number + 1)) < len(sample):
-            sample[place] = item
-    return sample
 
 
 def _measure(sample: Sequence[ImageRef], executor: Executor, found: Forecast) -> None:

@@ -97,6 +97,7 @@ class RunReport:
         }
         return {
             **numbers,
+            "drawn": drawn_json(self.sources),
             **passed_over,
             "seconds": round(self.seconds, 3),
             "images_per_second": round(self.rate, 2),
@@ -110,6 +111,7 @@ class RunReport:
         counts = f"{self.done} done, {self.failed} failed, {self.skipped} already done"
         return [
             *left_out(self.sources),
+            *sample_line(self.sources),
             f"{counts}; {self.seconds:.1f} s, {self.rate:.1f} images/s",
             *([f"device: {self.device}"] if self.device else []),
             *(stage_table(self.stages) if self.done + self.failed else []),
@@ -140,6 +142,16 @@ def remark_lines(remarks: Counter[str]) -> list[str]:
 
 def _images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
+
+
+def sample_line(found: SourceReport) -> list[str]:
+    """Return what a person should know of a sample; nothing where all images were taken."""
+    return [] if found.drawn is None else [str(found.drawn)]
+
+
+def drawn_json(found: SourceReport) -> dict[str, int] | None:
+    """Return the sample as JSON has it; None where all images were taken."""
+    return None if found.drawn is None else found.drawn.to_json()
 
 
 def left_out(found: SourceReport) -> list[str]:

@@ -15,7 +15,7 @@ from batch.executors.timing import Stages
 from batch.executors.trace import tracing
 from batch.failure_limit import FailureLimit
 from batch.figures import Finish
-from batch.ledger.records import Result, Status
+from batch.ledger.records import Result, Status, in_words
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Ledger
 from batch.mounts import is_far
@@ -24,6 +24,7 @@ from batch.outputs.base import why_not_written
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.spec import Output
 from batch.running.intake import Intake
+from batch.running.label_maps import fit_to_classes
 from batch.running.pictures import Pictures
 from batch.running.places import require_apart, take_possession
 from batch.running.read_ahead import ReadAhead
@@ -119,13 +120,16 @@ class Runner:
         with self.output.hold():
             if not has_content(ledger_path(self.output.state)):
                 self._store.require_fresh()
-            self._settle_mask_bits()
+            asked = self.settings
+            self.settings = with_mask_bits(asked, self.output.state)
             suspects = left_by_a_killed_run(self.output.state / BEGUN_NAME)
             self._walk = walk = ReadAhead(self._images())
             with contextlib.closing(walk), contextlib.closing(self._executor(walk)) as executor:
                 tools = tool_versions()  # while workers open the model
                 opened = executor.open()
+                self.settings = fit_to_classes(self.settings, asked, opened)
                 self._describe(opened)
+                self._describe_masks(opened, asked)
                 with self._ledger(opened, tools) as ledger, tracing(self.settings.profile) as trace:
                     self._stages.trace = trace
                     take_possession(self.settings, self.output, ledger)
@@ -158,10 +162,10 @@ class Runner:
             self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
         self.report.masks, self.report.ledger = public_url(self.output.name), str(self.output.state)
 
-    def _settle_mask_bits(self) -> None:
-        asked = self.settings.mask_bits
-        self.settings = with_mask_bits(self.settings, self.output.state)
-        if asked is None and self.settings.bits != DEFAULT_MASK_BITS:
+    def _describe_masks(self, opened: Opened, asked: RunSettings) -> None:
+        if opened.contract.classes > 1:
+            self.report.notes.append(f"masks are label maps: {in_words(opened.contract.class_names)}")
+        elif asked.mask_bits is None and self.settings.bits != DEFAULT_MASK_BITS:
             self.report.notes.append(
                 f"masks have {self.settings.bits} bit a pixel, as those of the last run into this output; "
                 f"--mask-bits {DEFAULT_MASK_BITS} makes all of them again"

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.ledger.reader import last_mask_bits
-from batch.ledger.records import RunRecord
+from batch.ledger.records import CLASS_NAMES, RunRecord
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
+from batch.sources.sample import SampledSources
 from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:
-    """Return the images that the settings name, without what a run puts out. Raises :class:`SourceError`."""
+    """Return the images that the settings name, or a sample of them, without what a run puts out.
+
+    Raises :class:`SourceError`.
+    """
     require_outside(settings.source_names, output.name)
     archive = Path(output.name) if output.is_archive else None
     excluded = filter(None, [output.folder, archive, settings.overlays, settings.probs])
     names = (settings.source_names, IMAGE_SUFFIXES, excluded, settings.list_names)
+    if settings.sample is not None:
+        return SampledSources(settings.sample, settings.seed, *names, settings.zip_encoding)
     return Sources(*names, settings.zip_encoding)
 
 
@@ -61,6 +67,6 @@ def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> Ru
         device=device.name,
         provider=device.provider,
         precision=device.precision,
-        settings=settings.to_json(),
+        settings=settings.to_json() | {CLASS_NAMES: list(model.contract.class_names)},
         tools=tools,
     )

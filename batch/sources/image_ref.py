@@ -53,6 +53,26 @@ class ImageRef:
     version: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A sample: ``images`` that were drawn, ``of`` so many, with this ``seed``."""
+
+    images: int
+    of: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"a sample of {self.images:,} of {_images(self.of)} (seed {self.seed})"
+
+    def to_json(self) -> dict[str, int]:
+        """Return the three numbers."""
+        return {"images": self.images, "of": self.of, "seed": self.seed}
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
+
+
 @dataclass
 class SourceReport:
     """What has no row in the ledger.
@@ -60,7 +80,7 @@ class SourceReport:
     Rightly so: ``others``, files that are no photographs, by suffix; ``unmatched``, images that a pattern leaves out,
     by suffix; ``set_aside``, files of data sets that are not their photographs, by kind; ``hidden`` files and folders;
     ``outputs`` of runs; ``repeated_folders``, by links. ``named_anyway``: what was taken, for it was named, and is
-    hardly photographs: a sentence each.
+    hardly photographs: a sentence each. ``drawn``: the sample, where one was asked for.
 
     Against the user's will: ``left_out``, photographs and what may hold some, by reason (see :meth:`leave_out`), with
     ``examples`` of their paths; ``unreadable``, sources and parts of them, with the reason; ``without_images``, sources
@@ -74,6 +94,7 @@ class SourceReport:
     outputs: list[str] = field(default_factory=list)
     repeated_folders: list[str] = field(default_factory=list)
     named_anyway: list[str] = field(default_factory=list)
+    drawn: Drawn | None = None
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, list[str]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)

@@ -19,10 +19,10 @@ class Segmenter(Protocol):
     """The part of :class:`export.runtime.model.Model` that is used here."""
 
     def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """``(N, S, S, 3)`` to ``(N, S, S)``."""
+        """``(N, S, S, 3)`` to ``(N, S, S)``, or ``(N, C, S, S)`` of several classes."""
 
     def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """``(N, H, W, 3)`` to ``(N, S, S)`` and ``(N, H, W)``."""
+        """``(N, H, W, 3)`` to what :meth:`prob` gives and ``(N, H, W)``."""
 
     batch: int | None
 

@@ -12,9 +12,9 @@ from batch.errors import SourceLostError
 from batch.figures import Figures, Finish
 from batch.outputs.base import MaskFiles, require_own, why_not_written
 from batch.outputs.overlays import draw_overlay, overlay_path
-from batch.outputs.png import encode_mask
+from batch.outputs.png import decode_mask, encode_mask
 from batch.outputs.probabilities import ProbFiles
-from batch.settings import RunSettings
+from batch.settings import LABEL_BITS, RunSettings
 from batch.sources.checksum import checksum_of
 from batch.steps.begun import Begun
 from batch.steps.inference import Inference
@@ -23,7 +23,6 @@ from batch.steps.postprocess import postprocess
 from batch.steps.task import Outcome, Span, Task
 from batch.steps.work import Work, reason_of
 from seglab.errors import TooLargeError
-from seglab.images.masks import read_mask
 from seglab.images.reader import Photo, read_fitted, read_photo
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ class MaskMaker:
     ) -> None:
         self._settings, self._store, self._begun = settings, store, begun or Begun()
         self._size, self._threshold = model.contract.size, model.contract.threshold
+        self._classes = model.contract.classes
+        self._bits = settings.bits if self._classes == 1 else LABEL_BITS
         self._inference = Inference(model, device=model.device.name, exact=settings.exact)
         self._probs = ProbFiles(settings.probs, settings.probs_format) if settings.probs else None
         self.notes = self._inference.notes
@@ -118,7 +119,8 @@ class MaskMaker:
         try:
             mask = self._drawn(work.task) if work.task.redraw else self._write_mask(work, made)
             if self._settings.overlays is not None:
-                draw_overlay(work.task.image.read().data, mask, self._settings.overlays, work.task.mask)
+                place = (self._settings.overlays, work.task.mask)
+                draw_overlay(work.task.image.read().data, mask, *place, are_labels=self._classes > 1)
         except OSError as error:
             work.error = self._why_not_written(work.task, error)
         except (SourceLostError, KeyboardInterrupt):
@@ -135,10 +137,10 @@ class MaskMaker:
     def _drawn(self, task: Task) -> NDArray[np.uint8]:
         """Return the mask that is there already."""
         if task.drawn is not None:
-            return read_mask(task.drawn)
+            return decode_mask(task.drawn, self._classes)
         if self._store is None:
             raise FileNotFoundError(2, "it is written by somebody else", task.mask)
-        return read_mask(self._store.read(task.mask))
+        return decode_mask(self._store.read(task.mask), self._classes)
 
     def _write_mask(self, work: Work, made: _Made) -> NDArray[np.uint8]:
         task, prob = work.task, work.prob
@@ -148,7 +150,7 @@ class MaskMaker:
         mask = mask_of(prob, self._threshold, work.size) if work.whole is None else work.whole
         mask = postprocess(mask, self._settings.postprocess)
         figures = figures_of(mask, prob)
-        encoded = encode_mask(mask, self._settings.bits)
+        encoded = encode_mask(mask, self._bits)
         if self._store is None:
             made.mask = encoded
         else:

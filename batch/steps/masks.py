@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.figures import Figures
+from export.runtime.masks import enlarge
 
 LESION_LEVEL = 128
 """The lowest uint8 level that is lesion."""
@@ -25,7 +26,12 @@ def to_levels(prob: NDArray[np.float32], threshold: float) -> NDArray[np.uint8]:
 
 
 def mask_of(prob: NDArray[np.float32], threshold: float, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize ``(S, S)`` probabilities to ``size`` (H, W), bilinear, and threshold: uint8 ``(H, W)``, 0 or 255."""
+    """Resize ``(S, S)`` probabilities to ``size`` (H, W), bilinear, and threshold: uint8 ``(H, W)``, 0 or 255.
+
+    Of several classes, ``(C, S, S)``: a label map, as :class:`export.Segmenter` makes it.
+    """
+    if prob.ndim == 3:
+        return enlarge(prob, size, threshold)
     height, width = size
     levels = cv2.resize(to_levels(prob, threshold), (width, height), interpolation=cv2.INTER_LINEAR)  # (H, W)
     mask = cv2.threshold(levels, LESION_LEVEL - 1, 255, cv2.THRESH_BINARY, levels)[1]
@@ -33,18 +39,23 @@ def mask_of(prob: NDArray[np.float32], threshold: float, size: tuple[int, int]) 
 
 
 def figures_of(mask: NDArray[np.uint8], prob: NDArray[np.float32]) -> Figures:
-    """Measure a mask ``(H, W)`` and the probability map ``(S, S)`` that it came from."""
+    """Measure a mask ``(H, W)`` and the probability map ``(S, S)``, or ``(C, S, S)``, that it came from.
+
+    Area and box are those of what is not 0: of a label map all but the background.
+    """
     height, width = mask.shape
     area = int(cv2.countNonZero(mask))
     return Figures(height, width, area, bbox_of(mask) if area else None, confidence(prob))
 
 
 def confidence(prob: NDArray[np.float32]) -> float:
-    """Mean of max(p, 1 - p) = 1/2 + mean |p - 1/2|."""
+    """Mean of max(p, 1 - p) = 1/2 + mean |p - 1/2|; of several classes, the mean of the largest probability."""
+    if prob.ndim == 3:
+        return float(prob.max(axis=0).mean())
     return 0.5 + float(cv2.norm(prob - np.float32(0.5), cv2.NORM_L1)) / prob.size
 
 
 def bbox_of(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return ``(x0, y0, x1, y1)`` of a mask's lesion, half-open."""
+    """Return ``(x0, y0, x1, y1)`` of what is not 0 in a mask, half-open."""
     x, y, width, height = cv2.boundingRect(mask)
     return int(x), int(y), int(x + width), int(y + height)

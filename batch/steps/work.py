@@ -18,8 +18,8 @@ class Work:
     """A task, and what there is of it so far.
 
     ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``size``: of the image (H, W). ``prob``: float32
-    ``(S, S)``. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``, ``mtime_ns``, ``version``: of the file as
-    it was read. ``needs_solo``: it has to be worked on alone.
+    ``(S, S)``, or ``(C, S, S)`` of several classes. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``,
+    ``mtime_ns``, ``version``: of the file as it was read. ``needs_solo``: it has to be worked on alone.
     """
 
     task: Task

@@ -28,9 +28,28 @@ def to_mask(prob: Probs, threshold: float) -> Masks:
 
 def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Masks:
     """Bring probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
-    planes = prob if prob.ndim == 3 else prob[None]
-    full = np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in planes])
-    return to_mask(full if prob.ndim == 3 else full[0], threshold)
+    if prob.ndim == 2:
+        return to_mask(_resized(prob, np.empty(size, np.float32)), threshold)
+    return _likeliest(prob, size)
+
+
+def _likeliest(prob: Probs, size: tuple[int, int]) -> Masks:
+    """Resize the planes of ``(C, S, S)`` one after another, so that a large image takes the memory of two; return the
+    number of the highest one at each pixel, of equal ones the first: uint8 ``(H, W)``.
+    """
+    best, full = _resized(prob[0], np.empty(size, np.float32)), np.empty(size, np.float32)
+    labels, is_more = np.zeros(size, np.uint8), np.empty(size, np.bool_)
+    for number, plane in enumerate(prob[1:], 1):
+        full = _resized(plane, full)
+        np.greater(full, best, out=is_more)
+        np.copyto(labels, np.uint8(number), where=is_more)
+        np.maximum(best, full, out=best)
+    return labels
+
+
+def _resized(plane: Probs, into: Probs) -> Probs:
+    """Resize ``(S, S)`` to ``(H, W)``, in the memory of ``into``."""
+    return np.asarray(cv2.resize(plane, into.shape[::-1], dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:

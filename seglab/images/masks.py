@@ -31,6 +31,21 @@ def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
     return read_truth(source).mask
 
 
+def read_labels(source: Path | bytes, classes: int) -> NDArray[np.uint8]:
+    """Read a label map: uint8 ``(H, W)``, numbers below ``classes``. Raises :class:`ImageError` for anything else."""
+    stored = _stored(source)
+    found = f"{stored.colours} of {stored.bits} bits in {stored.values.shape[2]} channels"
+    if stored.colours == "grey" and stored.bits == 8 and stored.values.shape[2] == 1:
+        labels = np.ascontiguousarray(stored.values[..., 0], np.uint8)
+        if labels.max() < classes:
+            return labels
+        found = f"values up to {labels.max()}"
+    raise ImageError(
+        f"Not the label map of these classes: {found}; expected one channel of 8-bit grey with values below {classes}. "
+        "Bring the file back, or have it made again."
+    )
+
+
 def is_mask(source: Path | bytes) -> bool:
     """Does a file, or its bytes, hold a mask, of one shape or of classes, and no photograph?
 

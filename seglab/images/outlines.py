@@ -13,6 +13,8 @@ from seglab.files import write_bytes
 
 PREDICTION = (0, 255, 255)
 TRUTH = (255, 200, 0)
+CLASS_COLOURS = (PREDICTION, TRUTH, (255, 0, 255), (0, 255, 0), (80, 120, 255), (255, 80, 0), (255, 255, 255))
+"""Of the classes 1, 2, 3 and so on, over again for more of them."""
 HALO = (0, 0, 0)
 JPEG_QUALITY = 92
 
@@ -24,8 +26,7 @@ def overlay(
 
     Masks are uint8 ``(H, W)``, non-zero is lesion. Lines are as wide as the picture can bear, on a dark halo.
     """
-    picture = np.ascontiguousarray(image).copy()
-    width = max(1, round(max(picture.shape[:2]) / 300))
+    picture, width = _canvas(image)
     for outlined, colour in ((truth, TRUTH), (mask, PREDICTION)):
         if outlined is None:
             continue
@@ -33,6 +34,30 @@ def overlay(
         cv2.drawContours(picture, contours, -1, HALO, width + 2, cv2.LINE_AA)
         cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
     return picture
+
+
+def label_overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``image``, uint8 ``(H, W, 3)`` RGB, with the outline of each class but 0 in its :data:`CLASS_COLOURS`.
+
+    ``labels``: uint8 ``(H, W)``, numbers of classes.
+    """
+    picture, width = _canvas(image)
+    found = {}
+    for number in filter(None, np.unique(labels).tolist()):
+        region = np.asarray(cv2.inRange(labels, number, number), np.uint8)
+        found[number], _ = cv2.findContours(region, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for contours in found.values():  # before any line: classes may touch
+        cv2.drawContours(picture, contours, -1, HALO, width + 2, cv2.LINE_AA)
+    for number, contours in found.items():
+        colour = CLASS_COLOURS[(number - 1) % len(CLASS_COLOURS)]
+        cv2.drawContours(picture, contours, -1, colour, width, cv2.LINE_AA)
+    return picture
+
+
+def _canvas(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """Return a copy to draw on, and how wide lines are."""
+    picture = np.ascontiguousarray(image).copy()
+    return picture, max(1, round(max(picture.shape[:2]) / 300))
 
 
 def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None) -> None:

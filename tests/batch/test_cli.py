@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +15,8 @@ from sklearn.metrics import f1_score
 from batch.cli import main
 from batch.executors import factory
 from batch.executors.factory import CPU_BATCH, GPU_BATCH
-from export.errors import ContractError
 from export.runtime.inspection import inspect_devices
-from tests.support.archive import StandIn, as_model, read_grey, run_all, save, save_many, seg_batch
+from tests.support.archive import StandIn, read_grey, run_all, save, save_many, seg_batch
 from tests.support.artefact import blobs
 
 
@@ -162,18 +160,6 @@ def test_doctor(model_file: Path) -> None:
 def test_every_command_has_an_example() -> None:
     for name, command in main.commands.items():
         assert f"Example: seg-batch {name}" in (command.help or ""), name
-
-
-def test_a_model_of_several_classes_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_file: Path
-) -> None:
-    stand_in = StandIn()
-    stand_in.contract = replace(stand_in.contract, class_names=("skin", "nail", "lesion"))
-    monkeypatch.setattr(factory, "open_model", lambda *_, **__: as_model(stand_in))
-    save_many(tmp_path / "in", 1)
-    done = invoke("run", tmp_path / "in", "--out", tmp_path / "out", "--model", model_file)
-    assert done.exit_code == ContractError.exit_code
-    assert "tells 3 classes apart (skin, nail, lesion); expected one" in done.stderr
 
 
 @pytest.mark.parametrize(("device", "batch"), [("cpu", CPU_BATCH), ("openvino", CPU_BATCH), ("cuda:1", GPU_BATCH)])

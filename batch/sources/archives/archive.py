@@ -11,7 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, ClassVar
 
 from batch.errors import SourceError, printable
 from batch.sources.archives.compressed import Decompressed
@@ -142,6 +142,14 @@ class ArchiveSource:
     def __post_init__(self) -> None:
         require_archive(self.origin.root, self.opener)
 
+    @property
+    def is_held(self) -> bool:
+        """Is it read from front to back, so that its images are held in memory until they are decoded?"""
+        with contextlib.suppress(Exception):  # the walk will say so
+            kind = _kind(self.origin.root, self.opener)
+            return kind != ZIP and not (kind == TAR and self.opener is None)
+        return False
+
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the archive is reported."""
         complain = _complain(self.origin, report)
@@ -193,6 +201,7 @@ class StreamSource:
     stream: IO[bytes]
     suffixes: frozenset[str]
     origin: Origin = STDIN_ORIGIN
+    is_held: ClassVar[bool] = True
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images; what cannot be read of the stream is reported."""

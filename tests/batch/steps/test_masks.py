@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from batch.outputs.png import encode_mask
+from batch.outputs.png import decode_mask, encode_mask
 from batch.steps.masks import confidence, figures_of, mask_of, to_levels
+from seglab.errors import ImageError
 
 SHAPES = ((1, 1), (1, 9), (7, 1), (8, 8), (33, 17), (120, 251))
 
@@ -105,6 +106,41 @@ def test_an_empty_mask_has_no_box() -> None:
 
 def test_confidence_of_a_coin_toss() -> None:
     assert confidence(np.full((8, 8), 0.5, np.float32)) == 0.5
+
+
+@pytest.mark.parametrize("size", [(33, 70), (16, 16), (200, 9)])
+@pytest.mark.parametrize("steps", [3, 1000])
+def test_labels_are_numbers_of_the_likeliest_class(size: tuple[int, int], steps: int) -> None:
+    drawn = np.random.default_rng(steps).integers(0, steps, (5, 16, 16))  # some are equal
+    prob = drawn.astype(np.float32) / np.float32(steps)
+    before = prob.copy()
+    planes = [cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in prob]
+    labels = mask_of(prob, 0.5, size)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, np.argmax(planes, axis=0))
+    np.testing.assert_array_equal(prob, before)
+
+
+def test_figures_of_labels_by_hand() -> None:
+    labels = np.zeros((4, 6), np.uint8)
+    labels[1, 2], labels[2, 4] = 1, 7
+    prob = np.array([[[0.5, 0.1]], [[0.3, 0.8]], [[0.2, 0.1]]], np.float32)
+    figures = figures_of(labels, prob)
+    assert (figures.lesion_area, figures.bbox) == (2, (2, 1, 5, 3))
+    assert figures.confidence == pytest.approx((0.5 + 0.8) / 2)
+
+
+def test_label_maps_are_read_as_they_were_written() -> None:
+    labels = np.random.default_rng(0).integers(0, 256, (9, 11), np.uint8)
+    np.testing.assert_array_equal(decode_mask(encode_mask(labels), 256), labels)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "1", "I;16", "P", "LA"])
+def test_other_pictures_are_no_label_maps(mode: str) -> None:
+    buffer = io.BytesIO()
+    Image.new(mode, (4, 4)).save(buffer, "png")
+    with pytest.raises(ImageError, match=r"Not the label map of these classes: .*; expected one channel of 8-bit grey"):
+        decode_mask(buffer.getvalue(), 3)
 
 
 @pytest.mark.parametrize("bits", [1, 8])

@@ -1,0 +1,204 @@
+"""``seg-batch forget``: images, and all that runs made of them, out of an output."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch.errors import OutputError, cannot_write, printable
+from batch.ledger.forgetting import ChosenImage, Forgetting, overwrite_free_pages
+from batch.ledger.reader import LedgerReader
+from batch.ledger.redaction import redact
+from batch.ledger.schema import ledger_path
+from batch.outputs.archive import INDEX_NAME
+from batch.outputs.reading import output_of
+from batch.outputs.spec import Output
+from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, pictures_of
+from batch.reporting.spellings import spellings
+
+SHOWN = 20
+NOT_KNOWN = "no image of this output"
+STILL_NAMED = "tables, COCO files and traces that were written of this output may still name them: write them anew"
+
+
+@dataclass(frozen=True)
+class ForgetRequest:
+    """What is to be forgotten. ``names``: paths of images; ``below``: all below these paths as well. ``purge``: so that
+    nothing of it is left in the output's files. ``overlays``, ``probs``: where these folders are by now;
+    ``ignore_missing``: go on where one is not there.
+    """
+
+    out: Path
+    names: Iterable[str]
+    below: bool = False
+    purge: bool = False
+    overlays: Path | None = None
+    probs: Path | None = None
+    ignore_missing: bool = False
+
+
+@dataclass
+class ForgetReport:
+    """What was done. ``forgotten``: images; ``removed``: files of each kind. ``kept``: images that stay, for one of
+    their files does; ``unknown``: names that no image has. Of each the first are named. ``notes``: what stands in the
+    way of a purge.
+    """
+
+    forgotten: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
+    unknown: int = 0
+    purged: bool = False
+    notes: list[str] = field(default_factory=list)
+    first: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def is_of_nothing(self) -> bool:
+        """Were images named, and none of them is known?"""
+        return bool(self.unknown) and not (self.forgotten or self.kept)
+
+    @property
+    def is_complete(self) -> bool:
+        """Is all that was named forgotten?"""
+        return not (self.kept or self.unknown or self.notes)
+
+    def name(self, what: str, line: str) -> None:
+        """Name an image, if it is one of the first of its kind."""
+        lines = self.first.setdefault(what, [])
+        if len(lines) < SHOWN:
+            lines.append(line)
+
+    def lines(self) -> Iterator[str]:
+        """Yield what a person reads."""
+        removed = ", ".join(f"{self.removed[what]} {what}" for what in (MASKS, OVERLAYS, MAPS))
+        yield f"{self.forgotten} images forgotten; removed: {removed}"
+        for what, count in (("forgotten", self.forgotten), ("kept", self.kept), ("not known", self.unknown)):
+            lines = self.first.get(what, [])
+            yield from (f"{what}: {line}" for line in lines)
+            if count > len(lines):
+                yield f"and {count - len(lines)} more {what}"
+        yield from self.notes
+        if self.purged:
+            yield f"purged: free pages are overwritten, and runs name these images no more; {STILL_NAMED}"
+        if self.forgotten:
+            yield "the next run takes images that are still in their sources as new"
+
+
+def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda total: None) -> ForgetReport:
+    """Take images out of an output: row, mask, overlay and probability map. ``advance`` is called after each image with
+    their number.
+
+    An image stays where one of its files does, for it may be somebody else's: see :class:`KeptError`. Raises
+    :class:`OutputError` where there is no ledger, a run is on, or masks or pictures are not where they were.
+    """
+    output = output_of(request.out)
+    with LedgerReader(output.state):
+        pass
+    if not request.ignore_missing:
+        _require_masks(output)
+    report = ForgetReport(purged=request.purge)
+    with output.hold():
+        with Forgetting(output.state, purge=request.purge) as ledger:
+            names = _choose(request, ledger, report)
+            pictures = _pictures(request, output, ledger) if ledger.count else []
+            if request.purge:
+                redact(ledger, names)
+            if ledger.count:
+                _remove_chosen(output, ledger, pictures, report, advance)
+        if request.purge:
+            _overwrite(output, report)
+    return report
+
+
+def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) -> list[str]:
+    """Choose what is named; return names that are to be purged and are no chosen image's."""
+    choose = ledger.choose_below if request.below else ledger.choose
+    names: list[str] = []
+    for name in request.names:
+        paths = list(spellings(name))
+        path = next((path for path in paths if choose(path)), None)
+        if request.purge and (path is None or request.below):
+            names += paths if path is None else [name, path]
+        if path is None:
+            report.unknown += 1
+            below = max(map(ledger.count_below, paths))
+            why = f"{below} images are below it; with --below they are forgotten" if below else NOT_KNOWN
+            report.name("not known", f"{printable(name)}: {why}")
+    ledger.commit()
+    return names
+
+
+def _pictures(request: ForgetRequest, output: Output, ledger: Forgetting) -> list[Pictures]:
+    bases = [Path.cwd(), output.state.absolute().parent, output.state.absolute()]
+    places = (bases, request.overlays, request.probs)
+    return pictures_of(ledger, *places, ignore_missing=request.ignore_missing)
+
+
+def _remove_chosen(
+    output: Output,
+    ledger: Forgetting,
+    pictures: list[Pictures],
+    report: ForgetReport,
+    advance: Callable[[int], object],
+) -> None:
+    """Remove files first, and rows when they are gone: what is killed can be done again."""
+    total = ledger.count
+    try:
+        with contextlib.closing(output.store()) as store:
+            if output.is_archive:
+                store.prepare([])
+            files = MadeFiles(output, store, pictures)
+            for page in ledger.pages():
+                ledger.note(_removed(files, page, report, lambda: advance(total)))
+                if not output.is_archive:  # whose masks are gone when it is closed
+                    ledger.delete()
+    except OSError as error:
+        raise cannot_write(output.name, error) from error
+    ledger.delete()
+    if report.purged:
+        ledger.delete_empty_sources()
+
+
+def _removed(
+    files: MadeFiles, images: list[ChosenImage], report: ForgetReport, advance: Callable[[], object]
+) -> list[ChosenImage]:
+    """Remove the files of images; return the images that none is left of."""
+    if report.purged:
+        files.remove_leftovers(images)
+    gone = []
+    for image in images:
+        try:
+            report.removed.update(files.remove(image))
+        except KeptError as error:
+            report.kept += 1
+            report.name("kept", f"{printable(image.entry.path)}: {error}")
+        else:
+            report.forgotten += 1
+            report.name("forgotten", printable(image.entry.path))
+            gone.append(image)
+        advance()
+    return gone
+
+
+def _overwrite(output: Output, report: ForgetReport) -> None:
+    """Overwrite what was deleted from the databases of an output."""
+    for path in (ledger_path(output.state), output.state / INDEX_NAME):
+        if path.exists() and not overwrite_free_pages(path):
+            report.notes.append(
+                f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; end "
+                "that program, and purge again"
+            )
+
+
+def _require_masks(output: Output) -> None:
+    """Raise :class:`OutputError` where the masks are not where the ledger says."""
+    path = Path(output.name) if output.is_archive else output.folder
+    if path is None or path.exists() or path.with_name(f"{path.name}.part").exists():
+        return
+    raise OutputError(
+        f"The masks are not at {printable(str(path))}, where the ledger says they are; expected them, for some are "
+        "to be forgotten. Bring them back, or, if they are gone for good, go on with --ignore-missing."
+    )

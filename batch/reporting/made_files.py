@@ -1,0 +1,183 @@
+"""The files that runs made of an image: mask, overlay, probability map. What is not as it was written stays."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.errors import OutputError, printable
+from batch.ledger.forgetting import ChosenImage, Forgetting
+from batch.ledger.reader import DoneEntry
+from batch.output_mark import owner_of
+from batch.outputs.base import CHANGED, Store
+from batch.outputs.leftovers import remove_leftovers
+from batch.outputs.probabilities import ProbFiles
+from batch.outputs.spec import Output
+from batch.reporting.as_written import why_changed
+
+MASKS, OVERLAYS, MAPS = "masks", "overlays", "probability maps"
+UNRECORDED = (
+    "no record says that a run made it, for a run was killed. Run again, or remove it, and forget the image then"
+)
+LEADS_OUT = "its name leads out of the output"
+
+
+class KeptError(Exception):
+    """A file that stays, with the reason: it may be somebody else's, or it cannot be removed."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """A folder of pictures beside the masks. ``what``: :data:`OVERLAYS` or :data:`MAPS`; ``where``: file of a mask's
+    name.
+    """
+
+    what: str
+    folder: Path
+    where: Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class MadeFiles:
+    """The files of one output, which is held."""
+
+    output: Output
+    store: Store
+    pictures: Sequence[Pictures]
+
+    def remove(self, image: ChosenImage) -> Iterator[str]:
+        """Remove what runs made of an image; yield a word for each file: :data:`MASKS`, :data:`OVERLAYS`, :data:`MAPS`.
+
+        Raises :class:`KeptError` for a file that stays, and leaves the others.
+        """
+        mask = image.entry.mask
+        if mask.startswith("/") or ".." in mask.split("/"):
+            raise KeptError(f"{printable(mask)}: {LEADS_OUT}")
+        was_made = image.entry.sha256 is not None or image.is_done
+        if was_made or image.status == "pending":
+            if self._remove_mask(image):
+                yield MASKS
+            for pictures in self.pictures:
+                if self._remove_picture(pictures, mask, was_made):
+                    yield pictures.what
+
+    def remove_leftovers(self, images: Iterable[ChosenImage]) -> None:
+        """Remove what killed runs left half written of these images."""
+        masks = [image.entry.mask for image in images]
+        for folder in filter(None, (self.output.folder, *(pictures.folder for pictures in self.pictures))):
+            remove_leftovers(folder, masks)
+
+    def _remove_mask(self, image: ChosenImage) -> bool:
+        mask, where = image.entry.mask, self.store.where(image.entry.mask)
+        data = self._read(mask)
+        if data is None:
+            return False
+        if data and not self.output.is_archive and (reason := _why_not_ours(data, image)) is not None:
+            raise KeptError(f"{printable(where)}: {reason}")
+        try:
+            self.store.remove(mask)
+        except OSError as error:
+            raise _cannot_remove(where, error) from error
+        if self._read(mask) is not None:
+            raise KeptError(f"{printable(where)} cannot be removed; check the rights to change its folder")
+        if self.output.folder is not None:
+            _remove_empty(self.output.folder, mask)
+        return True
+
+    def _read(self, mask: str) -> bytes | None:
+        try:
+            return self.store.read(mask)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise KeptError(f"{printable(self.store.where(mask))}: {error.strerror or error}") from error
+
+    def _remove_picture(self, pictures: Pictures, mask: str, was_made: bool) -> bool:
+        path = pictures.where(mask)
+        if not os.path.lexists(path):
+            return False
+        if not was_made:
+            raise KeptError(f"{printable(str(path))}: {UNRECORDED}")
+        try:
+            path.unlink()
+        except OSError as error:
+            raise _cannot_remove(str(path), error) from error
+        _remove_empty(pictures.folder, mask)
+        return True
+
+
+def pictures_of(
+    ledger: Forgetting,
+    bases: Sequence[Path],
+    overlays: Path | None,
+    probs: Path | None,
+    *,
+    ignore_missing: bool = False,
+) -> list[Pictures]:
+    """Return the folders that runs wrote pictures to, known by their marks. ``overlays``, ``probs``: where they are by
+    now, if not where the runs named them; ``bases``: folders from which a run may have named them.
+
+    Raises :class:`OutputError` for one that is not found, unless ``ignore_missing``.
+    """
+    from batch.outputs.overlays import overlay_path
+
+    found = [
+        Pictures(OVERLAYS, folder, functools.partial(overlay_path, folder))
+        for folder in _folders(ledger, "--overlays", overlays, bases, ignore_missing)
+    ]
+    for folder in _folders(ledger, "--probs", probs, bases, ignore_missing):
+        kinds = sorted(ledger.used("probs_format"))
+        found += [Pictures(MAPS, folder, ProbFiles(folder, kind).where) for kind in kinds]
+    return found
+
+
+def _folders(
+    ledger: Forgetting, option: str, now: Path | None, bases: Sequence[Path], ignore_missing: bool
+) -> list[Path]:
+    named: set[Any] = ledger.used(option.removeprefix("--"))
+    places = [[now]] if now is not None else [[base / name for base in bases] for name in sorted(named)]
+    found: dict[Path, None] = {}
+    for candidates in places:
+        ours = [path for path in candidates if owner_of(path) == ledger.owner]
+        if not (ours or ignore_missing):
+            raise OutputError(_not_found(option, candidates[0]))
+        found.update(dict.fromkeys(path.resolve() for path in ours))
+    return list(found)
+
+
+def _not_found(option: str, folder: Path) -> str:
+    return (
+        f"Runs wrote pictures to {printable(str(folder))} ({option}), and no folder with the mark of this output is "
+        f"there; expected it, for it may hold pictures of what is to be forgotten. Name where it is with {option}, or, "
+        "if it is gone for good, go on with --ignore-missing."
+    )
+
+
+def _why_not_ours(data: bytes, image: ChosenImage) -> str | None:
+    """Return why these bytes may not be the mask that a run wrote, or None."""
+    entry: DoneEntry = image.entry
+    if entry.sha256 is not None:
+        is_ours = hashlib.sha256(data).hexdigest() == entry.sha256
+        return None if is_ours else f"{CHANGED}. Move it away or remove it, and forget the image then"
+    return why_changed(data, entry) if image.is_done else UNRECORDED
+
+
+def _cannot_remove(where: str, error: OSError) -> KeptError:
+    return KeptError(f"{printable(where)} cannot be removed: {error.strerror or error}")
+
+
+def _remove_empty(root: Path, mask: str) -> None:
+    """Remove the folders of a mask that are empty by now: their names may tell as much as its own."""
+    folder = posixpath.dirname(mask)
+    while folder:
+        try:
+            os.rmdir(root / folder)
+        except OSError:
+            return
+        folder = posixpath.dirname(folder)

@@ -1,0 +1,157 @@
+"""What differs between two masks of one image, and the figures of many such differences in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch.ledger.reader import DoneEntry
+from batch.outputs.reading import StoredMasks, read_stored
+from batch.reporting.as_written import why_changed
+from seglab.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+STEPS = 10_000
+"""Dice is kept to four digits: a histogram of that many steps has exact quantiles of as many images as there may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Pixel counts of two masks of one size: lesion in ``both``, ``gained`` (in the second only), ``lost`` (in the
+    first only).
+    """
+
+    both: int
+    gained: int
+    lost: int
+
+    @property
+    def dice(self) -> float:
+        """2 both / (2 both + gained + lost); 1 for two empty masks."""
+        total = 2 * self.both + self.gained + self.lost
+        return 2 * self.both / total if total else 1.0
+
+    @property
+    def iou(self) -> float:
+        """both / (both + gained + lost); 1 for two empty masks."""
+        total = self.both + self.gained + self.lost
+        return self.both / total if total else 1.0
+
+    @property
+    def is_none(self) -> bool:
+        """Are all pixels the same?"""
+        return not (self.gained or self.lost)
+
+    @property
+    def is_newly_empty(self) -> bool:
+        """Had the first mask a lesion, and has the second none?"""
+        return not (self.both or self.gained) and self.lost > 0
+
+    @property
+    def is_newly_not_empty(self) -> bool:
+        """Had the first mask no lesion, and has the second one?"""
+        return not (self.both or self.lost) and self.gained > 0
+
+
+@dataclass(frozen=True, slots=True)
+class OtherSize:
+    """Two masks of different sizes, ``(H, W)`` each, which cannot be compared."""
+
+    first: tuple[int, int]
+    second: tuple[int, int]
+
+    def __str__(self) -> str:
+        (height, width), (new_height, new_width) = self.first, self.second
+        return f"{height}x{width} pixels in A, {new_height}x{new_width} in B (height x width)"
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A mask that is missing, damaged or not the one that was written, with the reason."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+Found = Change | OtherSize | Unusable
+
+
+def change_of(first: tuple[StoredMasks, DoneEntry], second: tuple[StoredMasks, DoneEntry]) -> Found:
+    """Read the masks of an image in A and in B, each with its place and its row, and compare them."""
+    files: list[bytes] = []
+    for name, (masks, entry) in (("A", first), ("B", second)):
+        try:
+            data = read_stored(masks, entry.mask)
+        except ImageError as error:
+            return Unusable(f"in {name}: {error}")
+        if (reason := why_changed(data, entry)) is not None:
+            return Unusable(f"in {name}: {reason}")
+        files.append(data)
+    sizes = [(entry.height, entry.width) for _, entry in (first, second)]
+    if sizes[0] != sizes[1]:
+        return OtherSize(*sizes)
+    if files[0] == files[1]:
+        return Change(first[1].lesion_area, 0, 0)
+    return _difference(*files)
+
+
+def _difference(first: bytes, second: bytes) -> Found:
+    from seglab.metrics.overlap import confusion
+
+    try:
+        counts = confusion(_decoded(second), _decoded(first))
+    except (DataError, ImageError) as error:
+        return Unusable(str(error))
+    return Change(counts.tp, counts.fp, counts.fn)
+
+
+def _decoded(data: bytes) -> NDArray[np.uint8]:
+    """Decode a mask that is known to be a run's: uint8 ``(H, W)``, 0 or 255. Several times as fast as
+    :func:`seglab.images.masks.read_mask`, which takes masks of all kinds. Raises :class:`ImageError`.
+    """
+    import cv2
+    import numpy as np
+
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ImageError("The mask cannot be decoded; expected a PNG. Run again, and it is made again.")
+    if cv2.inRange(mask, 1, 254).any():
+        raise ImageError("The mask has other values than 0 and 255; expected lesion or not. Only such are compared.")
+    return np.asarray(mask, np.uint8)
+
+
+@dataclass
+class DiceFigures:
+    """Mean and quantiles of Dice over any number of images."""
+
+    count: int = 0
+    total: float = 0.0
+    steps: list[int] = field(default_factory=lambda: [0] * (STEPS + 1))
+
+    def add(self, dice: float) -> None:
+        """Add one image."""
+        self.count += 1
+        self.total += dice
+        self.steps[round(dice * STEPS)] += 1
+
+    @property
+    def mean(self) -> float:
+        """The mean; there must be an image."""
+        return self.total / self.count
+
+    def quantile(self, share: float) -> float:
+        """Return the Dice that the ``share`` of images with the lowest does not exceed, to four digits (nearest rank);
+        there must be an image.
+        """
+        rank, below = max(1, math.ceil(share * self.count)), 0
+        for step, count in enumerate(self.steps):
+            below += count
+            if below >= rank:
+                return step / STEPS
+        raise AssertionError("unreachable: all images are in a step")

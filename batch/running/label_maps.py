@@ -1,0 +1,42 @@
+"""What becomes of a run's settings with a model of several classes, whose masks are label maps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from batch.errors import printable
+from batch.executors.base import Opened
+from batch.ledger.records import in_words
+from batch.settings import LABEL_BITS, RunSettings
+from export.errors import ContractError
+from seglab.errors import ConfigError
+
+MOST_CLASSES = 2**LABEL_BITS
+
+
+def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) -> RunSettings:
+    """Return the settings as they are for the classes of a model: label maps have 8 bits, whatever masks had before.
+
+    ``asked``: without what earlier runs decide. Raises :class:`ConfigError` for what cannot be had of label maps, and
+    :class:`ContractError` for more classes than they can number.
+    """
+    count = opened.contract.classes
+    if count == 1:
+        return settings
+    if count > MOST_CLASSES:
+        raise ContractError(
+            f"{printable(str(opened.path))} tells {count} classes apart; expected {MOST_CLASSES} at most, which the "
+            "8 bits of a label map can number. Use export.Segmenter, which gives probabilities."
+        )
+    senseless = {
+        "--mask-bits 1": asked.mask_bits == 1,
+        "--postprocess": bool(asked.postprocess),
+        "--probs": asked.probs is not None,
+    }
+    for option in (option for option, is_asked in senseless.items() if is_asked):
+        raise ConfigError(
+            f"{option} was given, and {printable(str(opened.path))} tells {count} classes apart "
+            f"({in_words(opened.contract.class_names)}); expected a model of lesion or not. Leave {option} out: masks "
+            "are label maps of 8 bits."
+        )
+    return replace(settings, mask_bits=LABEL_BITS)
