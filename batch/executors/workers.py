@@ -94,9 +94,9 @@ class Workers:
                 tasks = next(groups, END)
                 ended, starved = tasks is END, tasks is None
                 line.add(tasks or ())
+            self._end_hung()
             _send(line.hand_out(self._crew.workers, starved=starved, ended=ended))
             yield from self._listen(0.0 if fetched and not (ended or starved) else self._patience())
-            self._end_hung()
         yield from self._finish_begun()
         if self._failure is not None:
             raise self._failure
