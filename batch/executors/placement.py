@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from batch.cores import available_cores, cores
 from batch.settings import RunSettings
 from batch.sources.archives.archive import is_archive
 from batch.storage import is_url
@@ -14,24 +15,32 @@ from batch.urls import path_part
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from seglab.errors import ConfigError
 
-MOST_PROCESSES = 16
+MOST_PROCESSES = 128
 CAN_BIND = hasattr(os, "sched_setaffinity")
 
 
 @dataclass(frozen=True)
 class Share:
-    """One process: its ``device``, and the ``cores`` that it is bound to; none: all of them."""
+    """One process: its ``device``, and the ``cores`` that it is bound to; none: all of them.
+
+    ``threads``: of a model on a CPU; None: the engine's own choice.
+    """
 
     device: str
     cores: tuple[int, ...] = ()
+    threads: int | None = None
 
 
 def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
-    """Return the processes that a run takes: each on its device, bound to its part of the cores."""
-    cores = sorted(os.sched_getaffinity(0)) if CAN_BIND else []
+    """Return the processes that a run takes: each on its device, bound to its part of the cores.
+
+    They are not bound where a container may use only part of the machine's cores: other containers would take the same
+    ones.
+    """
+    usable = cores()
     on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
     alone = on_gpu or few or settings.exact or not CAN_BIND or _is_bound_here(settings)
-    each = settings.processes or (1 if alone else min(len(cores), MOST_PROCESSES))
+    each = settings.processes or (1 if alone else min(usable, MOST_PROCESSES))
     devices = [device for device in settings.devices for _ in range(each)]
     if len(devices) == 1:
         return [Share(devices[0])]
@@ -40,7 +49,11 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
             f"{len(devices)} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave "
             "--processes away, and name one device."
         )
-    return [Share(device, tuple(_part(cores, index, len(devices)))) for index, device in enumerate(devices)]
+    if not CAN_BIND or usable < available_cores():
+        return [Share(device, threads=max(1, usable // len(devices))) for device in devices]
+    numbers = sorted(os.sched_getaffinity(0))
+    parts = [tuple(_part(numbers, index, len(devices))) for index in range(len(devices))]
+    return [Share(device, part, len(part)) for device, part in zip(devices, parts, strict=True)]
 
 
 def _is_bound_here(settings: RunSettings) -> bool:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ import pytest
 from batch.commands.status import status_of
 from batch.commands.verify import verify
 from batch.errors import ProcessError
+from batch.executors import placement
 from batch.executors.base import WHOLE_IMAGES_IN_FLIGHT
 from batch.executors.placement import Share, share_out
 from batch.executors.processes import CrewEngine
@@ -245,23 +246,43 @@ def shares(**more: object) -> list[Share]:
     return share_out(RunSettings(("in",), Path("out"), **values), few=False)  # type: ignore[arg-type]
 
 
+def on_cores(monkeypatch: pytest.MonkeyPatch, numbers: Iterable[int], quota: int | None = None) -> None:
+    bound = set(numbers)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: bound)
+    monkeypatch.setattr(placement, "cores", lambda: quota or len(bound))
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs binding to cores")
 def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3, 8, 9})
+    on_cores(monkeypatch, (0, 1, 2, 3, 8, 9))
     assert [share.cores for share in shares()] == [(0,), (1,), (2,), (3,), (8,), (9,)]
     assert [share.cores for share in shares(processes=4)] == [(0,), (1, 2), (3,), (8, 9)]
+    assert [share.threads for share in shares(processes=4)] == [1, 2, 1, 2]
     assert [share.cores for share in shares(processes=1)] == [()]
     assert shares(exact=True) == [Share("cpu")]
     assert shares(device="cuda:1") == [Share("cuda:1")]
-    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", (0, 1, 2)), Share("cuda:1", (3, 8, 9))]
+    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", (0, 1, 2), 3), Share("cuda:1", (3, 8, 9), 3)]
     several = shares(device="cuda:0,cuda:1", processes=2)
     assert [share.device for share in several] == ["cuda:0", "cuda:0", "cuda:1", "cuda:1"]
     assert [share.cores for share in several] == [(0,), (1, 2), (3,), (8, 9)]
     assert share_out(RunSettings(("in",), Path("out"), device="cpu"), few=True) == [Share("cpu")]
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)))
-    assert [len(share.cores) for share in shares()] == [4] * 16
+    on_cores(monkeypatch, range(200))
+    assert {len(share.cores) for share in shares()} == {1, 2}
+    assert len(shares()) == 128
     with pytest.raises(ConfigError, match="archives at a URL"):
         share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu", processes=2), few=False)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs binding to cores")
+def test_processes_of_a_container_with_part_of_the_cores_are_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_cores(monkeypatch, range(64), quota=4)
+    assert shares() == [Share("cpu", threads=1)] * 4
+    assert shares(processes=2) == [Share("cpu", threads=2)] * 2
+    assert shares(processes=6) == [Share("cpu", threads=1)] * 6
+    assert shares(processes=1) == [Share("cpu")]
+    assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", threads=2), Share("cuda:1", threads=2)]
+    on_cores(monkeypatch, range(64), quota=1)
+    assert shares() == [Share("cpu")]
 
 
 def test_few_images_are_done_here(archive: Path, model_file: Path, tmp_path: Path) -> None:
