@@ -269,8 +269,12 @@ def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytes
     on_cores(monkeypatch, range(200))
     assert {len(share.cores) for share in shares()} == {1, 2}
     assert len(shares()) == 128
-    with pytest.raises(ConfigError, match="archives at a URL"):
-        share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu", processes=2), few=False)
+    at_url = share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu"), few=False)
+    assert at_url == shares()
+    with monkeypatch.context() as windows:
+        windows.setattr(sys, "platform", "win32")
+        with pytest.raises(ConfigError, match="expected 1 on Windows"):
+            shares(processes=2)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs binding to cores")
