@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import stat
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import IO, ClassVar, NamedTuple, Protocol
 
 from seglab.errors import ImageError
 
 MAX_FILE_BYTES = 4 * 2**30
+"""Of a file that lies on a disk as it is, or inside an archive there that is not compressed."""
+MOST_UNPACKED_BYTES = 512 * 2**20
+"""Of what is unpacked, comes as a stream, or from a URL: a small file may unpack to anything."""
+PIECE = 1 << 20
+"""Bytes that are read at a time of what may be longer than it says."""
 MOST_TIME_NS = 2**63 - 1
 
 
@@ -36,8 +42,13 @@ class ByteSource(Protocol):
     def held(self) -> int:
         """Return 0 for what is fetched when it is read."""
 
-    def read(self) -> Read:
-        """Return all of it. Raises :class:`ImageError` with the reason where that cannot be."""
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
+        """Return all of it. Raises :class:`ImageError` with the reason where that cannot be.
+
+        What has more than ``limit`` bytes is refused, before it is read if that is known, else as soon as it turns out:
+        no more than that is ever held. What is unpacked, or comes from a URL, is bound by :data:`MOST_UNPACKED_BYTES`
+        as well.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ class FileBytes:
     def __reduce__(self) -> tuple[type[FileBytes], tuple[str]]:
         return FileBytes, (self.path,)  # in a third of the time that a dataclass takes: a run sends a million
 
-    def read(self) -> Read:
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
         """Read the file. Raises :class:`ImageError` for what is no file, or changes meanwhile."""
         try:
             # A pipe would wait for a writer; a file does not mind.
@@ -59,14 +70,15 @@ class FileBytes:
                 state = os.fstat(handle)
                 if not stat.S_ISREG(state.st_mode):
                     raise ImageError("Not a regular file; expected an image file. Remove it from the source.")
-                require_bounded(state.st_size)
-                data = file.read() or b""  # None: a device that has nothing now
+                require_bounded(state.st_size, limit)
+                data = read_exactly(file, state.st_size)
+                has_grown = bool(file.read(1))
                 after = os.fstat(handle)
         except OSError as error:
             raise ImageError(
                 f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
             ) from error
-        if (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
+        if has_grown or (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
             raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
         return Read(data, state.st_size, in_range(state.st_mtime_ns))
 
@@ -81,13 +93,14 @@ class FileSlice:
     mtime_ns: int
     held: ClassVar[int] = 0
 
-    def read(self) -> Read:
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
         """Read them. Raises :class:`ImageError`."""
-        require_bounded(self.bytes)
+        require_bounded(self.bytes, limit)
         try:
             with open(self.path, "rb", buffering=0) as file:
+                there = max(0, os.fstat(file.fileno()).st_size - self.offset)
                 file.seek(self.offset)
-                data = file.read(self.bytes)
+                data = read_exactly(file, min(self.bytes, there))
         except OSError as error:
             raise ImageError(
                 f"The archive cannot be read: {error.strerror or error}. Check that it is there and its rights."
@@ -109,8 +122,9 @@ class HeldBytes:
         """Return how many they are."""
         return len(self.data)
 
-    def read(self) -> Read:
-        """Return them."""
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
+        """Return them. Raises :class:`ImageError`."""
+        require_bounded(len(self.data), limit)
         return Read(self.data, len(self.data), self.mtime_ns)
 
 
@@ -121,7 +135,7 @@ class NoBytes:
     reason: str
     held: ClassVar[int] = 0
 
-    def read(self) -> Read:
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
         """Raise :class:`ImageError`."""
         raise ImageError(self.reason)
 
@@ -136,10 +150,40 @@ def nanoseconds(seconds: float) -> int:
     return in_range(int(seconds * 10**9)) if math.isfinite(seconds) else 0
 
 
-def require_bounded(size: int) -> None:
-    """Raise :class:`ImageError` for what is too large to be held."""
-    if size > MAX_FILE_BYTES:
-        raise ImageError(
-            f"The file has {size / 2**30:.1f} GiB; expected an image of at most {MAX_FILE_BYTES / 2**30:.0f} GiB. "
-            "Save a smaller copy."
-        )
+def read_exactly(file: io.RawIOBase | IO[bytes], size: int) -> bytes:
+    """Return so many bytes, fewer at the end: systems give at most 2 GiB at a time."""
+    data = file.read(size) or b""  # None: a device that has nothing now
+    if len(data) == size or not data:
+        return data
+    held = io.BytesIO()
+    while data:
+        held.write(data)
+        data = file.read(size - held.tell()) or b""
+    return held.getvalue()
+
+
+def require_bounded(size: int, limit: int, advice: str = "Save a smaller copy.") -> None:
+    """Raise :class:`ImageError` for a file of more than ``limit`` bytes."""
+    if size > limit:
+        raise ImageError(f"The file has {_said(size)}; expected an image of at most {_said(limit)}. {advice}")
+
+
+def require_unpacked_bounded(size: int, limit: int) -> None:
+    """Raise :class:`ImageError` for a member of an archive that unpacks to more than ``limit`` bytes."""
+    if size > limit:
+        raise ImageError(too_large_unpacked(size, limit))
+
+
+def too_large_unpacked(size: int, limit: int = MOST_UNPACKED_BYTES) -> str:
+    """Return why a member of an archive is not unpacked into memory."""
+    return (
+        f"It has {_said(size)} unpacked; expected an image of at most {_said(limit)}, as files are that are compressed "
+        "in an archive or come in a stream. Unpack the archive and name the folder, or save a smaller copy."
+    )
+
+
+def _said(size: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= factor:
+            return f"{size / factor:,.2f}".rstrip("0").rstrip(".") + f" {unit}"
+    return f"{size:,} bytes"

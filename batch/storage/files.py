@@ -21,6 +21,7 @@ REFUSED_IN_A_ROW = 5
 """So many files in a row that may not be read are a reason to ask whether any may."""
 FAILED_IN_A_ROW = 50
 """So many files in a row that may not be read, or cannot be had for all tries, are no longer the files' fault."""
+NO_SUCH_PART = 416
 LISTING_CACHE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Storages that keep what they listed as long as the process lives, unless they are told not to."""
 
@@ -165,9 +166,14 @@ class Storage:
     def _fetch(self, path: str, most: int) -> web.Answer:
         if self.is_web:
             return web.get(self.files, path, most)
-        # s3fs asks for the size first where it may fetch parts side by side: a second request for each image
-        one_by_one = {"max_concurrency": 1} if hasattr(self.files, "max_concurrency") else {}
-        return web.Answer(path, data=bytes(self.files.cat_file(path, **one_by_one)))
+        try:  # a byte more tells that there is more
+            data = bytes(self.files.cat_file(path, start=0, end=most + 1))
+        except Exception as error:
+            if status_of(error) != NO_SUCH_PART:
+                raise
+            data = b""  # an empty file has not even a first byte
+        web.require_most(len(data), most)
+        return web.Answer(path, data=data)
 
     def _require_alive(self, error: Exception, most: int) -> None:
         """Note a failure. Raises :class:`SourceLostError` where it would meet every other file."""

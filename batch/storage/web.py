@@ -5,6 +5,7 @@ fsspec's own calls neither say what a server answered nor bound what it sends.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -138,15 +139,18 @@ async def _ask(files: Any, method: str, url: str, most: int = 0, more: Mapping[s
             if method == "GET":
                 got.close()  # what follows is not wanted
             return answer
-        _require_most(answer.bytes, most)
-        parts, length = [], 0
+        require_most(answer.bytes, most)
+        held = io.BytesIO()
         async for chunk in got.content.iter_chunked(CHUNK):
-            parts.append(chunk)
-            length += len(chunk)
-            _require_most(length, most)
-    return Answer(answer.url, said, b"".join(parts))
+            held.write(chunk)
+            require_most(held.tell(), most)
+    return Answer(answer.url, said, held.getvalue())
 
 
-def _require_most(length: int, most: int) -> None:
+def require_most(length: int, most: int) -> None:
+    """Raise :class:`ImageError` for a file of more than ``most`` bytes."""
     if length > most:
-        raise ImageError(f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy.")
+        raise ImageError(
+            f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy, or fetch it and "
+            "name the file."
+        )

@@ -45,10 +45,10 @@ class Run:
     def __init__(self, model_file: Path, folder: Path) -> None:
         self.out, self.table, self._model = folder / "masks", folder / "table.jsonl", model_file
 
-    def __call__(self, *sources: str, out: str | None = None, processes: int = 1) -> tuple[int, str]:
+    def __call__(self, *sources: str, out: str | None = None, processes: int = 1, timeout: int = 60) -> tuple[int, str]:
         place = [str(self.out)] if out is None else [out, "--ledger", str(self.out)]
         arguments = ["run", *sources, "--out", *place, "--model", str(self._model), "--device", "cpu"]
-        ended = CliRunner().invoke(main, [*arguments, "--processes", str(processes)])
+        ended = CliRunner().invoke(main, [*arguments, "--processes", str(processes), "--timeout", str(timeout)])
         assert ended.exception is None or isinstance(ended.exception, SystemExit), ended.exception
         return ended.exit_code, ended.output
 
@@ -164,11 +164,11 @@ def test_a_server_that_says_nothing_ends_no_run_of_others(
     assert (code, "did not answer in time" in said) == (3, True), said
     assert len(run.masks()) == 1
     scripted.answer = lambda request: (
-        page("a.png", "silent.png") if request.path == "/d/" else Reply(png, after=1.5 * ("silent" in request.path))
+        page("a.png", "silent.png") if request.path == "/d/" else Reply(png, after=8 * ("silent" in request.path))
     )
-    code, said = run(f"{scripted.url}/d/")
+    code, said = run(f"{scripted.url}/d/", timeout=2)
     assert (code, "1 done, 1 failed" in said) == (3, True), said
-    assert "did not answer in time" in next(row["error"] for row in run.rows() if row["error"])
+    assert "longer than 2 s" in next(row["error"] for row in run.rows() if row["error"])
 
 
 @pytest.mark.usefixtures("soon")

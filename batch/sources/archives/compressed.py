@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import zlib
 from collections.abc import Callable
 from typing import IO, Any
+
+from batch.sources.bytes import MOST_UNPACKED_BYTES
 
 PIECE = 1 << 16
 """Bytes that are read at a time, and the most that a decompressor gives at a time is :data:`MOST_OUT`."""
@@ -30,7 +33,7 @@ class Decompressed:
         self._input, self._output, self._at, self._position = b"", b"", 0, 0
         self._fill(MAGIC_BYTES)
         self._is_plain = not self._input.startswith(MAGIC)
-        self._decoder: _Decoder | None = None
+        self._decoder: Decoder | None = None
         self._ended = False
 
     def tell(self) -> int:
@@ -49,11 +52,20 @@ class Decompressed:
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer at the end."""
+        if size > MOST_OUT:
+            return self._read_long(size)
         self._prepare(size)
         data = self._output[self._at : self._at + size]
         self._at += len(data)
         self._position += len(data)
         return data
+
+    def _read_long(self, size: int) -> bytes:
+        """Read piece by piece, so that what is read is held once."""
+        held = io.BytesIO()
+        while (missing := size - held.tell()) > 0 and (piece := self.read(min(missing, MOST_OUT))):
+            held.write(piece)
+        return held.getvalue()
 
     def ahead(self, size: int) -> bytes:
         """Return what :meth:`read` will return next."""
@@ -95,7 +107,7 @@ class Decompressed:
         if self._input:
             self._complain("data that is no archive lies behind its compressed data; what is before it was read")
 
-    def _decoded(self, decoder: _Decoder) -> bytes:
+    def _decoded(self, decoder: Decoder) -> bytes:
         if not self._input and not decoder.has_more:
             self._fill(1)
             if not self._input:
@@ -111,7 +123,7 @@ class Decompressed:
             self._input += piece
 
 
-class _Decoder:
+class Decoder:
     """One compressed stream. ``rest``: input to give it again, or what follows at its end. ``has_more``: output."""
 
     def __init__(self, decompressor: Any) -> None:
@@ -133,7 +145,9 @@ class _Decoder:
         return piece
 
 
-def _decoder(beginning: bytes) -> _Decoder:
+def _decoder(beginning: bytes) -> Decoder:
     if beginning.startswith(GZIP):
-        return _Decoder(zlib.decompressobj(zlib.MAX_WBITS | 16))
-    return _Decoder(bz2.BZ2Decompressor() if beginning.startswith(BZIP2) else lzma.LZMADecompressor())
+        return Decoder(zlib.decompressobj(zlib.MAX_WBITS | 16))
+    if beginning.startswith(BZIP2):
+        return Decoder(bz2.BZ2Decompressor())
+    return Decoder(lzma.LZMADecompressor(memlimit=MOST_UNPACKED_BYTES))

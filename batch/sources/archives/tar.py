@@ -9,7 +9,7 @@ import io
 import re
 import tarfile
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 from batch.sources.archives.member import ArchiveEnd, Complain, reason
 
@@ -21,6 +21,10 @@ OCTAL = re.compile(rb" *([0-7]+)[ \0]*")
 EXTENSIONS = b"LKxgX"
 MOST_EXTENSION_BYTES = 2**20
 """Longer names and attributes are no names: tarfile would read all of them into memory."""
+MOST_HEADER_BYTES = 2 * MOST_EXTENSION_BYTES
+"""Of one file with all that belongs to it, such as the map of a sparse file, which may have no end."""
+SPARSE_PIECE = 1 << 16
+"""Bytes of a sparse file that are put together at a time: tarfile copies them at each hole."""
 
 
 class Blocks(Protocol):
@@ -34,6 +38,25 @@ class Blocks(Protocol):
 
     def ahead(self, size: int) -> bytes:
         """Return what ``read`` will return next."""
+
+
+class _Given:
+    """What tarfile reads from. ``left``: bytes that it may have."""
+
+    def __init__(self, blocks: Blocks) -> None:
+        self.left = 0
+        self.tell, self.seek, self._read = blocks.tell, blocks.seek, blocks.read
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes. Raises :class:`tarfile.HeaderError` where that would be too much."""
+        self.left -= size
+        if self.left < 0:
+            raise tarfile.InvalidHeaderError("a header too long")  # type: ignore[attr-defined]
+        return self._read(size)
 
 
 class PlainFile(io.BufferedReader):
@@ -54,8 +77,9 @@ class Tar(tarfile.TarFile):
 
     def __init__(self, blocks: Blocks) -> None:
         self.blocks, self.found = blocks, 0
+        self._given = _Given(blocks)
         super().__init__(
-            fileobj=blocks, mode="r", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"  # type: ignore[arg-type]
+            fileobj=self._given, mode="r", tarinfo=_Header, encoding="utf-8", errors="surrogateescape"  # type: ignore[arg-type]
         )  # fmt: skip
 
     def next(self) -> None:
@@ -83,7 +107,10 @@ class Tar(tarfile.TarFile):
             at = self.offset
             try:
                 self.blocks.seek(at)
+                self._given.left = MOST_HEADER_BYTES
                 info = _Header.fromtarfile(self)
+                if info.size < 0 or self.offset <= at:  # the next one would be this one, for ever
+                    raise tarfile.InvalidHeaderError("a size below zero")  # type: ignore[attr-defined]
             except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
                 is_marked, self.offset = True, self._behind_zeros()
                 self.pax_headers = {}  # they are for one tar
@@ -99,6 +126,15 @@ class Tar(tarfile.TarFile):
             else:
                 self.found, is_marked = self.found + 1, False
                 yield info
+
+    def filled(self, info: tarfile.TarInfo) -> bytes:
+        """Return the bytes of a sparse file, holes filled. Raises :class:`tarfile.ReadError` if the tar ends in it."""
+        self._given.left = info.size
+        held = io.BytesIO()
+        with cast("IO[bytes]", self.extractfile(info)) as file:
+            while piece := file.read(SPARSE_PIECE):
+                held.write(piece)
+        return held.getvalue()
 
     def _behind_zeros(self) -> int:
         """Go to the next block that is not zero, or to the end."""

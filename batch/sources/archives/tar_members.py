@@ -10,12 +10,19 @@ from dataclasses import dataclass, field
 from batch.sources.archives.member import LINK, PASSED_OVER, ArchiveEnd, Complain, Member, Wanted
 from batch.sources.archives.names_twice import last_places
 from batch.sources.archives.tar import Blocks, PlainFile, Tar
-from batch.sources.bytes import MAX_FILE_BYTES, ByteSource, FileSlice, HeldBytes, NoBytes, nanoseconds
+from batch.sources.bytes import (
+    MOST_UNPACKED_BYTES,
+    ByteSource,
+    FileSlice,
+    HeldBytes,
+    NoBytes,
+    nanoseconds,
+    too_large_unpacked,
+)
 
 MOST_LINKS = 100_000
 """Hard links of one archive whose bytes are looked for; each takes memory."""
 NO_FILE = "It is no file in the archive (a device, a pipe, a part of one); expected a file. Remove it from the archive."
-TOO_LARGE = f"It has more than {MAX_FILE_BYTES / 2**30:.0f} GiB; expected an image. Save a smaller copy."
 
 
 def plain_members(path: str, wanted: Wanted, complain: Complain) -> Iterator[Member]:
@@ -88,10 +95,9 @@ def _content(tar: Tar, info: tarfile.TarInfo, mtime_ns: int) -> ByteSource:
         return _held_link(info)
     if not info.isreg():
         return NoBytes(LINK if info.issym() else NO_FILE)
-    if info.size > MAX_FILE_BYTES:
-        return NoBytes(TOO_LARGE)
-    file = tar.extractfile(info) if info.issparse() else None
-    data = file.read() if file else tar.blocks.read(info.size)
+    if info.size > MOST_UNPACKED_BYTES:
+        return NoBytes(too_large_unpacked(info.size))  # what follows is looked for behind it, without holding it
+    data = tar.filled(info) if info.issparse() else tar.blocks.read(info.size)
     if len(data) < info.size:
         raise EOFError("it ends inside a file")
     return HeldBytes(data, mtime_ns)

@@ -23,6 +23,8 @@ LOCATOR, LOCATOR_MAGIC = struct.Struct("<4sLQL"), b"PK\x06\x07"
 ENTRY, ENTRY_MAGIC = struct.Struct("<4s4B4H3L5H2L"), b"PK\x01\x02"
 LOCAL_MAGIC = b"PK\x03\x04"
 LONGEST_COMMENT = 2**16
+MOST_DIRECTORY_BYTES = 2 * 2**30
+"""It is held while the zip is walked: some 100 bytes a member."""
 NAME_IS_UTF8 = 0x800
 FAT = 0
 FULL = 0xFFFF_FFFF
@@ -73,6 +75,8 @@ class ZipDirectory:
 
     def __init__(self, file: IO[bytes], encoding: str | None = None) -> None:
         start, size, self.before = _place(file)
+        if size > MOST_DIRECTORY_BYTES:
+            raise BadDirectoryError(f"its directory has more than {MOST_DIRECTORY_BYTES / 2**30:.0f} GiB")
         file.seek(start)
         self._data, self._encoding = file.read(size), encoding
         if size and not self._data.startswith(ENTRY_MAGIC):

@@ -20,8 +20,17 @@ from batch.sources.archives.member import (
     Wanted,
 )
 from batch.sources.archives.shared import SharedFile
+from batch.sources.archives.unpacking import unpacked
 from batch.sources.archives.zip import LOCAL_MAGIC, BadDirectoryError, Entry, ZipDirectory
-from batch.sources.bytes import ByteSource, NoBytes, Read, require_bounded
+from batch.sources.bytes import (
+    MAX_FILE_BYTES,
+    MOST_UNPACKED_BYTES,
+    ByteSource,
+    NoBytes,
+    Read,
+    require_bounded,
+    require_unpacked_bounded,
+)
 from batch.storage import first_line
 from seglab.errors import ImageError
 
@@ -59,9 +68,12 @@ class ZipMember:
         """The check sum, as an image's version."""
         return f"crc32:{self.crc:08x}"
 
-    def read(self) -> Read:
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
         """Decompress the member and check its sum. Raises :class:`ImageError`."""
-        require_bounded(max(self.bytes, self.packed))
+        if self.method == zipfile.ZIP_STORED and self.shared is None:
+            require_bounded(self.bytes, limit)
+        else:
+            require_unpacked_bounded(self.bytes, min(limit, MOST_UNPACKED_BYTES))
         self._require_readable()
         try:
             data = _unpacked(self)
@@ -104,11 +116,7 @@ def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
         raise zipfile.BadZipFile("no header where the directory says")
     name, extra = struct.unpack("<2H", header[-4:])
     file.seek(name + extra, os.SEEK_CUR)
-    info = zipfile.ZipInfo("the file")
-    info.compress_type, info.compress_size = member.method, member.packed
-    info.file_size, info.CRC = member.bytes, member.crc
-    with zipfile.ZipExtFile(file, "r", info) as content:
-        return content.read()
+    return unpacked(file, member.method, member.packed, member.bytes, member.crc)
 
 
 def require_zip(path: str, opener: Opener | None) -> None:

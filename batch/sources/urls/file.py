@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from batch.sources.bytes import MAX_FILE_BYTES, Read, nanoseconds, require_bounded
+from batch.sources.bytes import MAX_FILE_BYTES, MOST_UNPACKED_BYTES, Read, nanoseconds, require_bounded
 from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport
 from batch.storage import Storage
 from seglab.errors import ImageError
@@ -25,10 +25,11 @@ class RemoteBytes:
     version: str = ""
     held: ClassVar[int] = 0
 
-    def read(self) -> Read:
+    def read(self, limit: int = MAX_FILE_BYTES) -> Read:
         """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` where no image can be had."""
-        require_bounded(self.bytes)
-        answer = self.storage.fetch(self.path, MAX_FILE_BYTES)
+        limit = min(limit, MOST_UNPACKED_BYTES)
+        require_bounded(self.bytes, limit, "Save a smaller copy, or fetch it and name the file.")
+        answer = self.storage.fetch(self.path, limit)
         length = len(answer.data)
         if self.storage.is_web:
             if answer.is_page:

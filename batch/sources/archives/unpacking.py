@@ -1,0 +1,93 @@
+"""One member of a zip, unpacked in pieces: hardly more of it is ever held than its directory says that it has.
+
+:mod:`zipfile` unpacks whatever its compressed bytes hold at once, which may be a million times as much.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import struct
+import zipfile
+import zlib
+from typing import IO, Protocol
+
+from batch.sources.archives.compressed import Decoder
+from batch.sources.bytes import PIECE
+
+LZMA_HEADER = struct.Struct("<BBHBI")
+"""Version (2 bytes), length of the properties (5), and these: lc, lp and pb in one byte, size of the dictionary."""
+LEAST_DICTIONARY = 4096
+
+
+def unpacked(file: IO[bytes], method: int, packed: int, size: int, crc: int) -> bytes:
+    """Return the ``size`` bytes that the next ``packed`` bytes of a file hold.
+
+    ``method``: a number of :mod:`zipfile`. Raises :class:`zipfile.BadZipFile` where there are more or others,
+    :class:`EOFError` where the file ends too early, and what decompressors raise.
+    """
+    decoder: _Decoding
+    if method == zipfile.ZIP_LZMA:
+        decoder = _lzma_decoder(file, size)
+        packed -= LZMA_HEADER.size
+    else:
+        decoder = _decoder(method)
+    held = io.BytesIO()
+    given = b""
+    while not decoder.eof:
+        if not given and not decoder.has_more:
+            if packed <= 0:
+                break
+            given = file.read(min(PIECE, packed))
+            if not given:
+                raise EOFError
+            packed -= len(given)
+        held.write(decoder.decompress(given))
+        given = decoder.rest
+        if held.tell() > size:
+            raise zipfile.BadZipFile(f"it holds more than the {size:,} bytes that the directory says")
+    data = held.getvalue()
+    if zlib.crc32(data) != crc:
+        raise zipfile.BadZipFile("its check sum (CRC-32) is another than the directory says")
+    return data
+
+
+class _Decoding(Protocol):
+    """What unpacks. See :class:`batch.sources.archives.compressed.Decoder`."""
+
+    rest: bytes
+    has_more: bool
+    eof: bool
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+class _Stored:
+    """What is not compressed."""
+
+    rest, has_more, eof = b"", False, False
+
+    def decompress(self, data: bytes) -> bytes:
+        """Return it."""
+        return data
+
+
+def _decoder(method: int) -> _Decoding:
+    if method == zipfile.ZIP_STORED:
+        return _Stored()
+    return Decoder(bz2.BZ2Decompressor() if method == zipfile.ZIP_BZIP2 else zlib.decompressobj(-zlib.MAX_WBITS))
+
+
+def _lzma_decoder(file: IO[bytes], size: int) -> Decoder:
+    """Read the header of APPNOTE 5.8.8. Of a dictionary, no more than the whole content is ever looked up."""
+    header = file.read(LZMA_HEADER.size)
+    if len(header) < LZMA_HEADER.size:
+        raise EOFError
+    _, _, length, properties, dictionary = LZMA_HEADER.unpack(header)
+    if length != 5:
+        raise zipfile.BadZipFile("its header of LZMA is damaged")
+    lc, lp, pb = properties % 9, properties // 9 % 5, properties // 45
+    room = max(LEAST_DICTIONARY, min(dictionary, size))
+    entry = {"id": lzma.FILTER_LZMA1, "dict_size": room, "lc": lc, "lp": lp, "pb": pb}
+    return Decoder(lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[entry]))
