@@ -76,6 +76,13 @@ class _Panic(BaseException):
     """As those of Rust libraries are."""
 
 
+class _Bomb:
+    """Goes off where it is freed: as memory does that a decoder has written over."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
 KINDS: dict[str, Callable[[], None]] = {
     "crash": _kill(signal.SIGSEGV),
     "kill": _kill(signal.SIGKILL),
@@ -87,6 +94,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "raise": _raise,
     "panic": _panic,
     "late": _die_late,
+    "free": lambda: None,
     "slow": lambda: time.sleep(0.2),
     "nap": lambda: time.sleep(0.01),
 }
@@ -112,7 +120,10 @@ def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
         after, kind, times = found.groups()
         photo = read(source, *arguments, **options) if after else None
         _happen(kind.decode(), data, times)
-        return photo if after else read(source, *arguments, **options)
+        photo = photo or read(source, *arguments, **options)
+        if kind == b"free":
+            object.__setattr__(photo, "bomb", _Bomb())
+        return photo
 
     return reading
 
