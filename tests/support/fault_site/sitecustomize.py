@@ -100,15 +100,16 @@ KINDS: dict[str, Callable[[], None]] = {
 }
 
 
-def _happen(kind: str, data: bytes, times: bytes | None) -> None:
-    """Do it, unless it was done so often; count it before."""
+def _happen(kind: str, data: bytes, times: bytes | None) -> bool:
+    """Do it, unless it was done so often; count it before. Return whether it was done."""
     counter = Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}")
     count = counter.stat().st_size if counter.exists() else 0
     if times is not None and count >= int(times):
-        return
+        return False
     with counter.open("ab") as file:
         file.write(b".")
     KINDS[kind]()
+    return True
 
 
 def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,9 +120,9 @@ def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
             return read(source, *arguments, **options)
         after, kind, times = found.groups()
         photo = read(source, *arguments, **options) if after else None
-        _happen(kind.decode(), data, times)
+        happens = _happen(kind.decode(), data, times)
         photo = photo or read(source, *arguments, **options)
-        if kind == b"free":
+        if kind == b"free" and happens:
             object.__setattr__(photo, "bomb", _Bomb())
         return photo
 
