@@ -6,7 +6,6 @@ import io
 import os
 import re
 import signal
-import tarfile
 import threading
 import time
 import zipfile
@@ -29,6 +28,7 @@ from tests.support.faults import (
     png,
     reasons,
     started,
+    tar_of,
     wait_for,
     write_images,
 )
@@ -191,19 +191,6 @@ def test_an_archive_of_masks_with_pictures(model_file: Path, tmp_path: Path, kin
     assert not (tmp_path / f"out.{kind}.part").exists()
 
 
-def write_tar(images: dict[str, bytes], file: io.BufferedIOBase | Path, mode: str = "w") -> None:
-    opened = tarfile.open(file, mode) if isinstance(file, Path) else tarfile.open(fileobj=file, mode=mode)  # type: ignore[call-overload]
-    with opened as tar:
-        for name, data in images.items():
-            tar.addfile(member(name, data), io.BytesIO(data))
-
-
-def member(name: str, data: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime = len(data), 1_700_000_000
-    return info
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "pipe", "list"])
 def test_every_source(model_file: Path, tmp_path: Path, kind: str) -> None:
@@ -221,7 +208,7 @@ def test_every_source(model_file: Path, tmp_path: Path, kind: str) -> None:
         path.write_text("".join(f"{folder / name}\n" for name in images))
         source = "-"
     else:
-        write_tar(images, path, "w:gz" if kind == "tar.gz" else "w")
+        path.write_bytes(tar_of(images, "w:gz" if kind == "tar.gz" else "w"))
         source = "-" if kind == "pipe" else path
     with path.open("rb") as stdin:
         options = {"stdin": stdin} if source == "-" else {}
@@ -247,7 +234,7 @@ def test_a_stream_of_images_larger_than_what_is_held(
 ) -> None:
     images = {f"{number:03}.bmp": bmp(1774, number) for number in range(60)}  # 9.4 MB each, 566 MB together
     assert 9 * 2**20 < len(images["000.bmp"]) < 9.1 * 2**20
-    write_tar(images, tmp_path / "large.tar.gz", "w:gz")
+    (tmp_path / "large.tar.gz").write_bytes(tar_of(images, "w:gz"))
     code, said = ended(tmp_path, *run_words(tmp_path / "large.tar.gz", tmp_path / "out", model_file, *options))
     assert code == 0, said
     assert counts(tmp_path / "out") == {"done": 60, "failed": 0, "pending": 0}
@@ -259,7 +246,7 @@ def test_a_stream_with_images_that_are_each_larger_than_what_is_held(model_file:
     images |= healthy(20)
     images["large-crash.png"] = png(np.zeros((8200, 8200, 3), np.uint8), "after-crash")
     images["zz.bmp"] = bmp(9600)
-    write_tar(images, tmp_path / "large.tar.gz", "w:gz")
+    (tmp_path / "large.tar.gz").write_bytes(tar_of(images, "w:gz"))
     code, said = ended(tmp_path, *run_words(tmp_path / "large.tar.gz", tmp_path / "out", model_file))
     assert code == 3, said
     assert set(reasons(tmp_path / "out")) == {"large-crash.png"}
@@ -267,10 +254,7 @@ def test_a_stream_with_images_that_are_each_larger_than_what_is_held(model_file:
 
 
 def test_what_came_before_a_pipe_pauses_is_done_meanwhile(model_file: Path, tmp_path: Path) -> None:
-    file = io.BytesIO()
-    images = faulty("crash", count=9)
-    write_tar(images, file)
-    data, out = file.getvalue(), tmp_path / "out"
+    data, out = tar_of(faulty("crash", count=9)), tmp_path / "out"
     read, write = os.pipe()
     with started(tmp_path, *run_words("-", out, model_file), stdin=read) as run, os.fdopen(write, "wb") as pipe:
         os.close(read)
@@ -297,9 +281,7 @@ def trickle() -> Iterator[list[threading.Thread]]:
 def test_a_pipe_that_pauses_in_the_middle_of_an_image(
     model_file: Path, tmp_path: Path, trickle: list[threading.Thread]
 ) -> None:
-    file = io.BytesIO()
-    write_tar(faulty("kill", "hang", count=30), file)
-    data = file.getvalue()
+    data = tar_of(faulty("kill", "hang", count=30))
     read, write = os.pipe()
 
     def send() -> None:
@@ -354,7 +336,9 @@ def test_a_machine_that_sleeps_is_no_hang(model_file: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_only_images_that_crash(model_file: Path, tmp_path: Path) -> None:
-    source = write_images(tmp_path / "in", {f"{n}-crash.png": data for n, data in enumerate(healthy(8, 0, "crash").values())})
+    source = write_images(
+        tmp_path / "in", {f"{n}-crash.png": data for n, data in enumerate(healthy(8, 0, "crash").values())}
+    )
     code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file))
     assert code == 3, said
     assert counts(tmp_path / "out") == {"done": 0, "failed": 8, "pending": 0}

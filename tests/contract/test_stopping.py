@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import os
 import signal
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +15,11 @@ from tests.support.archive import masks_below, seg_batch
 from tests.support.faults import (
     PATIENCE,
     SOON,
-    Started,
     counts,
     healthy,
     png,
     started,
+    tar_of,
     wait_for,
     write_images,
 )
@@ -30,9 +28,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 FINISHING = "images; press Ctrl-C again to stop now"
 STOPPED = 130
-LARGE = np.full((8100, 8100, 3), 90, np.uint8)
-"""65.6 megapixels: worked on alone."""
-State = Callable[[Path], tuple[dict[str, bytes], str]]
+SMALL = np.full((50, 60, 3), 90, np.uint8)
 
 
 def run_words(source: str | Path, out: Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
@@ -55,48 +51,44 @@ def test_ctrl_c_in_the_middle_of_work(model_file: Path, tmp_path: Path) -> None:
     assert "stopped early" in seg_batch("status", out).stdout
 
 
-IMAGES = {
-    "worker works": healthy(120, fault="slow"),
-    "worker hangs": {"a.png": png(LARGE[:50, :60], "hang")},
-    "worker hangs and holds Python": {"a.png": png(LARGE[:50, :60], "clutch")},
-    "two hang": {f"{name}.png": png(LARGE[:50, :60], "clutch") for name in "ab"},
-    "model hangs": {"a.png": png(np.full((64, 64, 3), (0, 255, 255), np.uint8))},
-    "alone, and hangs": {"a.png": png(LARGE, "after-hang", compress_level=1)},
+MAKE: dict[str, Callable[[], dict[str, bytes]]] = {
+    "worker works": lambda: healthy(120, fault="slow"),
+    "worker hangs": lambda: {"a.png": png(SMALL, "hang")},
+    "worker hangs and holds Python": lambda: {"a.png": png(SMALL, "clutch")},
+    "two hang": lambda: {f"{name}.png": png(SMALL, "clutch") for name in "ab"},
+    "model hangs": lambda: {"a.png": png(np.full((64, 64, 3), (0, 255, 255), np.uint8))},
+    "alone, and hangs": lambda: {"a.png": png(np.full((8100, 8100, 3), 90, np.uint8), "after-hang", compress_level=1)},
 }
+"""Images that bring a run into a state; the last one has 65.6 megapixels, and is worked on alone."""
 FAULTS = {
     "worker works": "slow",
     "worker hangs and holds Python": "clutch",
     "two hang": "clutch",
 }
+FAST = ("worker hangs and holds Python", signal.SIGINT)
 STATES = [
-    pytest.param(state, number, marks=[] if (state, number) in FAST else [pytest.mark.slow])
-    for FAST in [{("worker hangs and holds Python", signal.SIGINT)}]
-    for state in IMAGES
+    pytest.param(state, number, marks=[] if (state, number) == FAST else [pytest.mark.slow])
+    for state in MAKE
     for number in (signal.SIGINT, signal.SIGTERM)
 ]
 
 
 @pytest.mark.parametrize(("state", "number"), STATES)
 def test_a_second_one_ends_at_once(model_file: Path, tmp_path: Path, state: str, number: signal.Signals) -> None:
-    source = write_images(tmp_path / "in", IMAGES[state])
+    source = write_images(tmp_path / "in", MAKE[state]())
     with started(tmp_path, *run_words(source, tmp_path / "out", model_file)) as run:
         run.in_time(FAULTS.get(state, "hang"), tmp_path)
         run.process.send_signal(number)
         run.says(FINISHING)
         assert run.process.poll() is None
         run.process.send_signal(number)
-        ends_at_once(run, number)
-
-
-def ends_at_once(run: Started, number: signal.Signals) -> None:
-    assert run.wait(SOON) in (STOPPED, -number), run.said
+        assert run.wait(SOON) in (STOPPED, -number), run.said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["worker hangs", "two hang", "alone, and hangs"])
 def test_one_is_enough_while_workers_hang(model_file: Path, tmp_path: Path, state: str) -> None:
-    images = IMAGES[state] | healthy(10)
-    source = write_images(tmp_path / "in", images)
+    source = write_images(tmp_path / "in", MAKE[state]() | healthy(10))
     with started(tmp_path, *run_words(source, tmp_path / "out", model_file)) as run:
         run.in_time(FAULTS.get(state, "hang"), tmp_path)
         run.kill(signal.SIGINT)
@@ -107,24 +99,32 @@ def test_one_is_enough_while_workers_hang(model_file: Path, tmp_path: Path, stat
 
 @pytest.mark.parametrize("twice", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_source_that_pauses(model_file: Path, tmp_path: Path, twice: bool) -> None:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for name, data in healthy(8).items():
-            info = tarfile.TarInfo(name)
-            info.size, info.mtime = len(data), 1_700_000_000
-            tar.addfile(info, io.BytesIO(data))
-    out = tmp_path / "out"
+    data, out = tar_of(healthy(8)), tmp_path / "out"
     read, write = os.pipe()
     with started(tmp_path, *run_words("-", out, model_file), stdin=read) as run, os.fdopen(write, "wb") as pipe:
         os.close(read)
-        pipe.write(file.getvalue()[:-20_000])
+        pipe.write(data[:-20_000])
         pipe.flush()
         wait_for(lambda: counts(out).get("done", 0) > 4, PATIENCE, lambda: f"{counts(out)}; {run.said}")
         run.kill(signal.SIGINT)
         run.says("Finishing 0 images")
         if twice:
             run.kill(signal.SIGINT)
-        assert run.wait(2 * SOON) == STOPPED, run.said
+        assert run.wait(2 * SOON) in (STOPPED, -signal.SIGINT), run.said
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_while_its_source_pauses(model_file: Path, tmp_path: Path) -> None:
+    """It ends with its error, and does not wait for the source."""
+    data = tar_of({"a.png": png(SMALL, "raise")} | healthy(20))
+    read, write = os.pipe()
+    words = run_words("-", tmp_path / "out", model_file, "--max-failures", "0")
+    with started(tmp_path, *words, stdin=read) as run, os.fdopen(write, "wb") as pipe:
+        os.close(read)
+        pipe.write(data[:-20_000])
+        pipe.flush()
+        assert run.wait() == 1, run.said
+    assert "--max-failures" in run.said
 
 
 @pytest.mark.slow
@@ -138,13 +138,13 @@ def test_workers_that_start(model_file: Path, tmp_path: Path, twice: bool) -> No
         run.says("Finishing 0 images")
         if twice:
             run.kill(signal.SIGINT)
-        assert run.wait(2 * SOON) == STOPPED, run.said
+        assert run.wait(2 * SOON) in (STOPPED, -signal.SIGINT), run.said
 
 
 @pytest.mark.slow
 def test_workers_that_start_again(model_file: Path, tmp_path: Path) -> None:
     """The one that takes the place of one that crashed is under way when the signal comes."""
-    source = write_images(tmp_path / "in", healthy(4) | {"a.png": png(LARGE[:50, :60], "crash")})
+    source = write_images(tmp_path / "in", healthy(4) | {"a.png": png(SMALL, "crash")})
     with started(tmp_path, *run_words(source, tmp_path / "out", model_file), start_seconds=4) as run:
         run.in_time("crash", tmp_path)
         time.sleep(0.5)
@@ -153,14 +153,11 @@ def test_workers_that_start_again(model_file: Path, tmp_path: Path) -> None:
         assert run.wait(PATIENCE) == STOPPED, run.said
 
 
-KILLED = {name: IMAGES[name] for name in ("worker works", "worker hangs", "two hang", "model hangs")}
-
-
 @pytest.mark.parametrize(
-    "state", [pytest.param(name, marks=[] if name == "two hang" else [pytest.mark.slow]) for name in KILLED]
+    "state", ["two hang", *(pytest.param(name, marks=pytest.mark.slow) for name in MAKE if name != "two hang")]
 )
 def test_nothing_outlives_a_command_that_is_killed(model_file: Path, tmp_path: Path, state: str) -> None:
-    source = write_images(tmp_path / "in", KILLED[state])
+    source = write_images(tmp_path / "in", MAKE[state]())
     with started(tmp_path, *run_words(source, tmp_path / "out", model_file)) as run:
         run.in_time(FAULTS.get(state, "hang"), tmp_path)
         run.process.kill()  # not its workers
@@ -172,8 +169,7 @@ def test_nothing_outlives_a_command_that_is_killed(model_file: Path, tmp_path: P
 @pytest.mark.slow
 def test_nothing_outlives_a_command_that_is_killed_while_workers_start(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4))
-    with started(tmp_path, *run_words(source, tmp_path / "out", model_file), start_seconds=30) as run:
+    with started(tmp_path, *run_words(source, tmp_path / "out", model_file), start_seconds=1.5) as run:
         wait_for(lambda: len(run.processes()) > 1, PATIENCE, "no worker")
-        time.sleep(0.5)
         run.process.kill()
         assert run.wait() == -signal.SIGKILL

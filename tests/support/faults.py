@@ -11,12 +11,13 @@ import json
 import os
 import signal
 import subprocess
+import tarfile
 import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +69,17 @@ def write_images(folder: Path, images: dict[str, bytes]) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
     return folder
+
+
+def tar_of(images: dict[str, bytes], mode: Literal["w", "w:gz"] = "w") -> bytes:
+    """Return a tar of images."""
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode=mode) as tar:
+        for name, data in images.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 1_700_000_000
+            tar.addfile(info, io.BytesIO(data))
+    return file.getvalue()
 
 
 class Started:

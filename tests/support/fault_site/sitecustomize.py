@@ -162,11 +162,11 @@ class _Finder:
     def find_spec(cls, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name not in SPOILED:
             return None
-        sys.meta_path.remove(cls)  # type: ignore[arg-type]  # finders are any objects with this method
+        sys.meta_path.remove(cls)
         try:
             spec = importlib.util.find_spec(name)
         finally:
-            sys.meta_path.insert(0, cls)  # type: ignore[arg-type]  # as above
+            sys.meta_path.insert(0, cls)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
@@ -181,4 +181,4 @@ class _Finder:
 if "FAULT_STATE" in os.environ:
     with contextlib.suppress(ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]  # as above
+    sys.meta_path.insert(0, _Finder)
