@@ -96,7 +96,6 @@ class Workers:
                 line.add(tasks or ())
             self._end_hung()
             _send(line.hand_out(self._crew.workers, starved=starved, ended=ended))
-            self._end_hung()  # before listening, which yields what becomes of them
             yield from self._listen(0.0 if fetched and not (ended or starved) else self._patience())
         yield from self._finish_begun()
         if self._failure is not None:

@@ -24,6 +24,7 @@ from tests.support.faults import (
     healthy,
     png,
     reasons,
+    run_words,
     started,
     write_images,
 )
@@ -35,10 +36,6 @@ KILLED = -signal.SIGKILL
 MOST_SECONDS = 3.0
 """A run is killed at the latest so long after its start, if it has not ended by then."""
 COUNT = 300
-
-
-def run_words(source: str | Path, out: Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
-    return ("run", source, "--out", out, "--model", model, "--device", "cpu", *options)
 
 
 def with_fatal(fault: str) -> dict[str, bytes]:

@@ -18,6 +18,7 @@ from tests.support.faults import (
     counts,
     healthy,
     png,
+    run_words,
     started,
     tar_of,
     wait_for,
@@ -29,10 +30,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 FINISHING = "images; press Ctrl-C again to stop now"
 STOPPED = 130
 SMALL = np.full((50, 60, 3), 90, np.uint8)
-
-
-def run_words(source: str | Path, out: Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
-    return ("run", source, "--out", out, "--model", model, "--device", "cpu", *options)
 
 
 def test_ctrl_c_in_the_middle_of_work(model_file: Path, tmp_path: Path) -> None:

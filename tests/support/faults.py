@@ -63,6 +63,20 @@ def healthy(count: int, seed: int = 0, fault: str = "") -> dict[str, bytes]:
     return {f"{n:03}.png": png(blobs(rng, *size)[0], fault) for n, size in enumerate(sizes)}
 
 
+def faulty(*faults: str, count: int = 16) -> dict[str, bytes]:
+    """Return healthy images and, among them, one of each fault, called by it."""
+    images = healthy(count)
+    for number, fault in enumerate(faults):
+        pixels = blobs(np.random.default_rng(100 + number), 50, 60)[0]
+        images[f"{3 * number:03}-{fault.replace(':', '_')}.png"] = png(pixels, fault)
+    return dict(sorted(images.items()))
+
+
+def run_words(source: str | Path, out: Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
+    """Return the words of a run on the CPU."""
+    return ("run", source, "--out", out, "--model", model, "--device", "cpu", *options)
+
+
 def write_images(folder: Path, images: dict[str, bytes]) -> Path:
     """Write images below a folder, and return it."""
     for name, data in images.items():
