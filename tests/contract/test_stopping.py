@@ -27,7 +27,7 @@ from tests.support.faults import (
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
-FINISHING = "images; press Ctrl-C again to stop now"
+FINISHING = "press Ctrl-C again to stop now"
 STOPPED = 130
 SMALL = np.full((50, 60, 3), 90, np.uint8)
 
