@@ -48,7 +48,7 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
         (200, "null.onnx"),
     ]
     assert all(row["images_per_second"] > 0 for row in figures["lengths"])
-    assert all(0 < row["own_process_ms"] for row in figures["own_cost"])
+    assert all(row["own_process_ms"] > 0 for row in figures["own_cost"])
     archive_tables.main([], standalone_mode=False)
     page = (results / "archives.md").read_text()
     assert page.startswith("before\n")
