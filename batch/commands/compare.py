@@ -77,10 +77,11 @@ def compare(
 
 
 def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:
-    if any(classes > 1 for classes in ledger.classes().values()):
+    """Raise :class:`DataError` for masks that are label maps by now, whatever earlier runs made."""
+    if len(Makers.of(ledger).class_names()) > 1:
         raise DataError(
-            f"{printable(str(out))} holds label maps of several classes; expected masks of lesion or not. Compare outputs "
-            "of models of one class."
+            f"{printable(str(out))} holds label maps of several classes; expected masks of lesion or not. Compare "
+            "outputs of models of one class."
         )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch.errors import OutputError, cannot_write, printable
+from batch.errors import OutputError, printable
 from batch.ledger.forgetting import ChosenImage, Forgetting, overwrite_free_pages
 from batch.ledger.reader import LedgerReader
 from batch.ledger.redaction import redact
@@ -16,7 +16,7 @@ from batch.ledger.schema import ledger_path
 from batch.outputs.archive import INDEX_NAME
 from batch.outputs.reading import output_of
 from batch.outputs.spec import Output
-from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, pictures_of
+from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, made_files, pictures_of
 from batch.reporting.spellings import spellings
 
 SHOWN = 20
@@ -95,8 +95,8 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
     :class:`OutputError` where there is no ledger, a run is on, or masks or pictures are not where they were.
     """
     output = output_of(request.out)
-    with LedgerReader(output.state):
-        pass
+    with LedgerReader(output.state) as reader:
+        classes = reader.classes()
     if not request.ignore_missing:
         _require_masks(output)
     report = ForgetReport(purged=request.purge)
@@ -107,7 +107,7 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
             if request.purge:
                 redact(ledger, names)
             if ledger.count:
-                _remove_chosen(output, ledger, pictures, report, advance)
+                _remove_chosen(made_files(output, pictures, classes), ledger, report, advance)
         if request.purge:
             _overwrite(output, report)
     return report
@@ -138,25 +138,18 @@ def _pictures(request: ForgetRequest, output: Output, ledger: Forgetting) -> lis
 
 
 def _remove_chosen(
-    output: Output,
+    opened: AbstractContextManager[MadeFiles],
     ledger: Forgetting,
-    pictures: list[Pictures],
     report: ForgetReport,
     advance: Callable[[int], object],
 ) -> None:
     """Remove files first, and rows when they are gone: what is killed can be done again."""
     total = ledger.count
-    try:
-        with contextlib.closing(output.store()) as store:
-            if output.is_archive:
-                store.prepare([])
-            files = MadeFiles(output, store, pictures)
-            for page in ledger.pages():
-                ledger.note(_removed(files, page, report, lambda: advance(total)))
-                if not output.is_archive:  # whose masks are gone when it is closed
-                    ledger.delete()
-    except OSError as error:
-        raise cannot_write(output.name, error) from error
+    with opened as files:
+        for page in ledger.pages():
+            ledger.note(_removed(files, page, report, lambda: advance(total)))
+            if not files.output.is_archive:  # whose masks are gone when it is closed
+                ledger.delete()
     ledger.delete()
     if report.purged:
         ledger.delete_empty_sources()

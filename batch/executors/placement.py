@@ -9,9 +9,6 @@ from dataclasses import dataclass
 
 from batch.cores import available_cores, cores
 from batch.settings import RunSettings
-from batch.sources.archives.archive import is_archive
-from batch.storage import is_url
-from batch.urls import path_part
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from seglab.errors import ConfigError
 
@@ -39,26 +36,21 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
     """
     usable = cores()
     on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
-    alone = on_gpu or few or settings.exact or not CAN_BIND or _is_bound_here(settings)
+    alone = on_gpu or few or settings.exact or not CAN_BIND
     each = settings.processes or (1 if alone else min(usable, MOST_PROCESSES))
     devices = [device for device in settings.devices for _ in range(each)]
     if len(devices) == 1:
         return [Share(devices[0])]
-    if sys.platform == "win32" or _is_bound_here(settings):
+    if sys.platform == "win32":
         raise ConfigError(
-            f"{len(devices)} processes were asked for; expected 1 on Windows, and for archives at a URL. Leave "
-            "--processes away, and name one device."
+            f"{len(devices)} processes were asked for; expected 1 on Windows. Leave --processes away, and name one "
+            "device."
         )
     if not CAN_BIND or usable < available_cores():
         return [Share(device, threads=max(1, usable // len(devices))) for device in devices]
     numbers = sorted(os.sched_getaffinity(0))
     parts = [tuple(_part(numbers, index, len(devices))) for index in range(len(devices))]
     return [Share(device, part, len(part)) for device, part in zip(devices, parts, strict=True)]
-
-
-def _is_bound_here(settings: RunSettings) -> bool:
-    """Does a source need this process: an archive at a URL, which is open here?"""
-    return any(is_url(source) and is_archive(path_part(source)) for source in settings.source_names)
 
 
 def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:

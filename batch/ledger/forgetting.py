@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.ledger.meta import Meta
-from batch.ledger.reader import DONE_COLUMNS, PAGE, DoneEntry
+from batch.ledger.reader import DONE_COLUMNS, PAGE, DoneEntry, done_entry_of
 from batch.ledger.schema import encode, ledger_path, open_for_writing, sqlite_errors
 
 TABLES = """
@@ -176,6 +176,5 @@ def _bounds(folder: str) -> tuple[bytes, bytes]:
 
 
 def _chosen(row: tuple[Any, ...]) -> ChosenImage:
-    number, path, mask, height, width, area, x0, y0, x1, y1, sha256, status = row
-    bbox = None if x0 is None else (x0, y0, x1, y1)
-    return ChosenImage(DoneEntry(number, path, mask, height, width, area, bbox, sha256), status)
+    *of_mask, status = row
+    return ChosenImage(done_entry_of(tuple(of_mask)), status)

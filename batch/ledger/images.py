@@ -6,11 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch.ledger.reader import PAGE, DoneEntry, LedgerReader
+from batch.ledger.reader import DONE_COLUMNS, PAGE, DoneEntry, LedgerReader, done_entry_of
 from batch.ledger.schema import encode
 from batch.naming import clash_key
-
-COLUMNS = "id, path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Images:
     def __init__(self, ledger: LedgerReader) -> None:
         self._ledger = ledger
         sha256 = "sha256" if ledger.has("items", "sha256") else "NULL"
-        self._columns = f"{COLUMNS}, {sha256}, status, bytes, error"
+        self._columns = f"id, {DONE_COLUMNS}, {sha256}, status, bytes, error"
 
     def pages(self) -> Iterator[list[Image]]:
         """Yield all images in the order they were found in, a page at a time; each page is read as it is wanted."""
@@ -77,7 +75,6 @@ class Images:
 
 
 def _image(row: tuple[Any, ...]) -> Image:
-    number, path, mask, height, width, area, x0, y0, x1, y1, sha256, status, size, error = row
-    bbox = None if x0 is None else (x0, y0, x1, y1)
-    entry = DoneEntry(number, path, mask, height, width, area, bbox, sha256) if status == "done" else None
-    return Image(path, mask, status, size, error, entry)
+    *of_mask, status, size, error = row
+    entry = done_entry_of(tuple(of_mask))
+    return Image(entry.path, entry.mask, status, size, error, entry if status == "done" else None)

@@ -119,13 +119,13 @@ class LedgerReader:
 
     def done_entries(self) -> Iterator[DoneEntry]:
         """Yield the images that are done, with what was measured of their masks."""
-        return map(_done_entry, self._paged(f"{DONE_COLUMNS}, {self._sha256}", "status = 'done'"))
+        return map(done_entry_of, self._paged(f"{DONE_COLUMNS}, {self._sha256}", "status = 'done'"))
 
     def done_entry(self, mask: str) -> DoneEntry | None:
         """Return the image whose mask this is; None where it is not done."""
         text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE mask_key = CAST(? AS TEXT)"
         row = next(self.query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
-        return None if row is None else _done_entry(row)
+        return None if row is None else done_entry_of(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`, and
@@ -230,7 +230,8 @@ def last_mask_bits(folder: Path) -> int | None:
         return None if bits is None else int(bits)
 
 
-def _done_entry(row: tuple[Any, ...]) -> DoneEntry:
+def done_entry_of(row: tuple[Any, ...]) -> DoneEntry:
+    """Return the entry of a row: ``id``, :data:`DONE_COLUMNS`, ``sha256``."""
     number, path, mask, height, width, area, x0, y0, x1, y1, key, sha256 = row
     return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), key, sha256)
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import posixpath
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.errors import OutputError, printable
+from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.forgetting import ChosenImage, Forgetting
 from batch.ledger.reader import DoneEntry
 from batch.output_mark import owner_of
@@ -45,11 +46,12 @@ class Pictures:
 
 @dataclass(frozen=True)
 class MadeFiles:
-    """The files of one output, which is held."""
+    """The files of one output, which is held. ``classes``: of the models, by key."""
 
     output: Output
     store: Store
     pictures: Sequence[Pictures]
+    classes: Mapping[str | None, int]
 
     def remove(self, image: ChosenImage) -> Iterator[str]:
         """Remove what runs made of an image; yield a word for each file: :data:`MASKS`, :data:`OVERLAYS`, :data:`MAPS`.
@@ -78,7 +80,7 @@ class MadeFiles:
         data = self._read(mask)
         if data is None:
             return False
-        if data and not self.output.is_archive and (reason := _why_not_ours(data, image)) is not None:
+        if data and not self.output.is_archive and (reason := _why_not_ours(data, image, self.classes)) is not None:
             raise KeptError(f"{printable(where)}: {reason}")
         try:
             self.store.remove(mask)
@@ -110,6 +112,21 @@ class MadeFiles:
             raise _cannot_remove(str(path), error) from error
         _remove_empty(pictures.folder, mask)
         return True
+
+
+@contextlib.contextmanager
+def made_files(output: Output, pictures: Sequence[Pictures], classes: Mapping[str | None, int]) -> Iterator[MadeFiles]:
+    """Open the files of an output, which is held, to remove some; an archive is written anew without them at the end.
+
+    Raises :class:`OutputError` where that cannot be.
+    """
+    try:
+        with contextlib.closing(output.store()) as store:
+            if output.is_archive:
+                store.prepare([])
+            yield MadeFiles(output, store, pictures, classes)
+    except OSError as error:
+        raise cannot_write(output.name, error) from error
 
 
 def pictures_of(
@@ -159,13 +176,13 @@ def _not_found(option: str, folder: Path) -> str:
     )
 
 
-def _why_not_ours(data: bytes, image: ChosenImage) -> str | None:
+def _why_not_ours(data: bytes, image: ChosenImage, classes: Mapping[str | None, int]) -> str | None:
     """Return why these bytes may not be the mask that a run wrote, or None."""
     entry: DoneEntry = image.entry
     if entry.sha256 is not None:
         is_ours = hashlib.sha256(data).hexdigest() == entry.sha256
         return None if is_ours else f"{CHANGED}. Move it away or remove it, and forget the image then"
-    return why_changed(data, entry) if image.is_done else UNRECORDED
+    return why_changed(data, entry, classes.get(entry.key, 1)) if image.is_done else UNRECORDED
 
 
 def _cannot_remove(where: str, error: OSError) -> KeptError:

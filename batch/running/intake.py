@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 
 from batch.executors.blame import ATTEMPTS, given_up
-from batch.executors.timing import Stages
 from batch.ledger.records import Claim, Claimed, Result, Status
 from batch.ledger.writer import Ledger
 from batch.outputs.base import Store
 from batch.running.pictures import Pictures
 from batch.running.read_ahead import ReadAhead
 from batch.running.report import RunReport
+from batch.running.timing import Stages
 from batch.settings import RunSettings
 from batch.steps.task import Task
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch.errors import printable
-from batch.executors.timing import Stages, StageTimes, stage_table
 from batch.ledger.records import Status
+from batch.running.timing import Stages, StageTimes, stage_table
 from batch.sources.image_ref import SourceReport
 from batch.sources.left_out import is_other_photograph
 from seglab.images.formats import IMAGE_SUFFIXES

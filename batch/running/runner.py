@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 from batch.errors import OutputError, cannot_write
 from batch.executors.base import Turn
 from batch.executors.choice import executor_for
-from batch.executors.timing import Stages
-from batch.executors.trace import tracing
 from batch.failure_limit import FailureLimit
 from batch.figures import Finish
 from batch.ledger.records import Result, Status, in_words
@@ -31,7 +29,9 @@ from batch.running.read_ahead import ReadAhead
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
 from batch.running.setup import describe, device_of_masks, record_of, sources_of, with_mask_bits
+from batch.running.timing import Stages
 from batch.running.tools import tool_versions
+from batch.running.trace import tracing
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.image_ref import ImageRef

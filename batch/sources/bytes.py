@@ -29,8 +29,7 @@ class Read(NamedTuple):
 class ByteSource(Protocol):
     """Something that can be read once or several times, by any thread. ``held``: bytes of memory that it takes.
 
-    It must be picklable, and readable in another process: the processes of a run are sent it. (Members of an archive at
-    a URL are not; such a run stays in one process, see :mod:`batch.executors.placement`.)
+    It must be picklable, and readable in another process: the processes of a run are sent it.
     """
 
     @property

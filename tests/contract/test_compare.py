@@ -19,7 +19,7 @@ from PIL import Image
 
 from batch.cli import main
 from tests.support.archive import command, masks_below, read_grey, save, save_many, seg_batch, spot
-from tests.support.artefact import tiny_model
+from tests.support.artefact import colour_model, tiny_model
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -358,7 +358,17 @@ def test_masks_of_one_bit_and_of_eight_are_alike(made: Path, tmp_path: Path, mod
     assert compared(made / "a", tmp_path / "bits")["identical"] == 7
 
 
-def test_masks_of_several_classes_are_refused(two: Path) -> None:
+def test_label_maps_are_refused(made: Path, tmp_path: Path, model_file: Path) -> None:
+    out = tmp_path / "labels"
+    run(out, colour_model(tmp_path / "colours.onnx", ("skin", "brown", "blue")), made / "in", code=3)
+    done = invoke("compare", made / "a", out)
+    assert done.exit_code == 1
+    assert "holds label maps of several classes" in done.stderr
+    run(out, model_file, made / "in", code=3)  # they are masks by now
+    assert compared(made / "a", out)["identical"] == 7
+
+
+def test_a_mask_with_classes_in_it_is_not_taken_for_lesion_or_not(two: Path) -> None:
     mask = read_grey(two / "a" / "x" / "000.png").copy()
     mask[:4] = 2
     replace_mask(two / "b", "x/000.png", mask)

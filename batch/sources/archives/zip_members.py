@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import IO, ClassVar
 
+from batch.errors import SourceError
 from batch.sources.archives.member import (
     LINK,
     PASSED_OVER,
@@ -20,6 +19,7 @@ from batch.sources.archives.member import (
     Opener,
     Wanted,
 )
+from batch.sources.archives.shared import SharedFile
 from batch.sources.archives.zip import LOCAL_MAGIC, BadDirectoryError, Entry, ZipDirectory
 from batch.sources.bytes import ByteSource, NoBytes, Read, require_bounded
 from batch.storage import first_line
@@ -35,19 +35,12 @@ OTHER_METHODS = {
 """Of APPNOTE 4.4.5."""
 
 
-class SharedFile:
-    """A file that is open in this process, for one thread at a time."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.lock = file, threading.Lock()
-
-
 @dataclass(frozen=True, slots=True)
 class ZipMember:
     """A member of a zip at ``path``; any thread or process may read at the same time.
 
     ``offset``: of its header in the file; ``packed``: bytes compressed; ``crc``, ``method``, ``flags``: as the
-    directory has them. ``shared``: the open zip to read from, where it is no file of this machine.
+    directory has them. ``shared``: the zip to read from, where it is no file of this machine.
     """
 
     path: str
@@ -72,6 +65,8 @@ class ZipMember:
         self._require_readable()
         try:
             data = _unpacked(self)
+        except SourceError as error:  # it could not be opened
+            raise ImageError(str(error)) from error
         except EOFError as error:
             raise ImageError("It cannot be read from the archive: it ends too early. Get the archive again.") from error
         except OSError as error:
@@ -97,10 +92,7 @@ class ZipMember:
 
 
 def _unpacked(member: ZipMember) -> bytes:
-    if member.shared is not None:
-        with member.shared.lock:
-            return _read_from(member.shared.file, member)
-    with open(member.path, "rb") as file:
+    with member.shared.open() if member.shared is not None else open(member.path, "rb") as file:
         return _read_from(file, member)
 
 
@@ -135,8 +127,8 @@ def zip_members(
 
     Raises :class:`BadDirectoryError`, :class:`SplitZipError`, :class:`ArchiveEnd` where the directory is damaged.
     """
-    shared = SharedFile(opener()) if opener else None  # it stays open: its members are read through it
-    with contextlib.nullcontext(shared.file) if shared else open(path, "rb") as file:
+    shared = SharedFile(opener) if opener else None
+    with shared.open() if shared else open(path, "rb") as file:
         directory = ZipDirectory(file, zip_encoding)
     if directory.follows_a_zip:
         complain("another archive lies before it in the same file, and was not read; split the file, or unpack both")

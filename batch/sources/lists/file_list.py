@@ -176,8 +176,8 @@ class _Reading:
                 yield from self._opened(lambda *_, source=found: source, entry.text, _place(entry.text))
 
     def _look_up(self, entry: Entry) -> ImageRef | Source | None:
-        """Return the image at a URL, or the folder there; None for an archive, which cannot be read by several
-        processes. One that cannot be reached is an item that will fail.
+        """Return the image at a URL, or the folder there; None for an archive, which has to be a source of its own.
+        One that cannot be reached is an item that will fail.
         """
         url = entry.text
         if is_archive(urlsplit(url).path):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import re
+import select
 import stat
 import sys
 import time
@@ -25,7 +25,10 @@ HOW = "find photos -name '*.jpg' -print0 | seg-batch run - --out masks"
 
 
 class Stream(io.RawIOBase):
-    """A binary stream whose first bytes were looked at: they are read again, then the rest."""
+    """A binary stream whose first bytes were looked at: they are read again, then the rest.
+
+    It is closed with this, unless it is the program's own standard input.
+    """
 
     def __init__(self, stream: IO[bytes], beginning: bytes) -> None:
         self._stream, self._beginning = stream, beginning
@@ -41,6 +44,12 @@ class Stream(io.RawIOBase):
             found = read_some(self._stream, len(buffer))
         buffer[: len(found)] = found
         return len(found)
+
+    def close(self) -> None:
+        """Close the stream."""
+        if self._stream is not getattr(sys.stdin, "buffer", None):
+            self._stream.close()
+        super().close()
 
 
 def with_beginning(stream: IO[bytes], name: str) -> tuple[IO[bytes], bytes]:
@@ -58,8 +67,12 @@ def with_beginning(stream: IO[bytes], name: str) -> tuple[IO[bytes], bytes]:
 
 def read_some(stream: IO[bytes], most: int) -> bytes:
     """Return at least a byte, as soon as there is one; none at the end."""
-    found: bytes | None = stream.read1(most) if hasattr(stream, "read1") else stream.read(most)
-    return found or b""
+    read = stream.read1 if hasattr(stream, "read1") else stream.read
+    found: bytes | None = read(most)
+    while found is None:  # another program made the pipe one that does not wait
+        select.select([stream], [], [])
+        found = read(most)
+    return found
 
 
 def open_stream(name: str) -> IO[bytes] | None:
@@ -75,7 +88,7 @@ def open_stream(name: str) -> IO[bytes] | None:
         return None
     try:
         if (number := DESCRIPTOR.fullmatch(name)) is not None:
-            return open(os.dup(int(number[1])), "rb")
+            return open(os.dup(int(number[1])), "rb", buffering=0)
         stream = _open_pipe(name) if stat.S_ISFIFO(mode) else _open_device(name)
         _require_end(state, name)
         return stream
@@ -101,9 +114,16 @@ def _standard_input() -> IO[bytes]:
     if sys.stdin is None or sys.stdin.closed:
         raise SourceError(f"Standard input is closed; expected a tar or a list of files there. Pipe one in: {HOW}")
     _require_no_terminal(sys.stdin.isatty(), STDIN)
-    with contextlib.suppress(OSError, ValueError):  # not a file of the system
-        _require_end(os.fstat(sys.stdin.fileno()), STDIN)
-    return sys.stdin.buffer
+    try:
+        handle = sys.stdin.fileno()
+    except (OSError, ValueError):  # not a file of the system
+        return sys.stdin.buffer
+    try:
+        _require_end(os.fstat(handle), STDIN)
+        # Not sys.stdin: Python closes that as it ends, and aborts where a thread is still waiting in it.
+        return open(os.dup(handle), "rb", buffering=0)
+    except OSError as error:
+        raise unreadable(STDIN, error) from error
 
 
 def _open_device(name: str) -> IO[bytes]:

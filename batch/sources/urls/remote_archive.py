@@ -36,7 +36,11 @@ def remote_archive(storage: Storage, opening: Opening) -> ArchiveSource:
 
 
 class _Opener:
-    """Opens the archive, as often as it is asked to."""
+    """Opens the archive, as often as it is asked to.
+
+    May be sent to other processes, which take over what this one learned: the size of a zip whose server gives parts,
+    or the file that it was fetched to. That file is there as long as the opener that fetched it.
+    """
 
     def __init__(self, storage: Storage, *, is_zip: bool) -> None:
         self._storage, self._is_zip = storage, is_zip
@@ -64,7 +68,16 @@ class _Opener:
             return _steady(storage.open(storage.root, size=self._size), may_seek=True)
         if self._fetched is None:
             self._fetched = self._fetch()
-        return _steady(self._fetched.open("rb"), may_seek=True)
+        return _steady(self._copy(self._fetched), may_seek=True)
+
+    def _copy(self, path: Path) -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except OSError as error:
+            raise SourceError(
+                f"The copy of {printable(self._storage.url)} in the folder for temporary files cannot be read: "
+                f"{error.strerror}; expected it there until the run ends. Run again to go on."
+            ) from error
 
     def _stream(self) -> IO[bytes]:
         # A size that is given is not asked for, and not used: many servers know none.

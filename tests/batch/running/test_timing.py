@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import OutputError
-from batch.executors.timing import Stages, stage_table
+from batch.running.timing import Stages, stage_table
 from export.errors import DeviceError
 from tests.support.archive import StandIn, run_all, run_with_report, save_many
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from batch.executors.trace import Trace
+from batch.running.trace import Trace
 from batch.steps.task import Span
 
 HERE = ("walk", "ledger")
