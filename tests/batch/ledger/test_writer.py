@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from batch.errors import OutputError
-from batch.figures import Figures
+from batch.figures import Figures, Finish
 from batch.ledger import schema, writer
 from batch.ledger.lock import locked
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import Claim, RunRecord
 from batch.ledger.schema import FORMAT_VERSION, ledger_path
-from batch.ledger.writer import NOTED_TOGETHER, Finish, Ledger
+from batch.ledger.writer import NOTED_TOGETHER, Ledger
 from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
 from batch.sources.bytes import FileBytes
