@@ -201,7 +201,7 @@ def test_a_ledger_of_format_1_goes_on(model_file: Path, tmp_path: Path) -> None:
     assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
     expected = {"photos/new.png", *(f"photos/{n:03}.png" for n in range(3)), *(f"more/{n:03}.png" for n in range(2))}
     assert masks(out) == expected
-    assert ask(out, "PRAGMA user_version") == [(3,)]
+    assert ask(out, "PRAGMA user_version") == [(4,)]
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -230,13 +230,14 @@ def test_a_ledger_without_remarks_goes_on(model_file: Path, tmp_path: Path) -> N
     out = tmp_path / "m"
     assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
     ask(out, "ALTER TABLE items DROP COLUMN remark")
+    ask(out, "ALTER TABLE items DROP COLUMN attempts")
     ask(out, "UPDATE meta SET value = '2' WHERE key = 'format_version'")
     ask(out, "PRAGMA user_version = 2")
     assert seg_batch("status", out).returncode == seg_batch("table", out, tmp_path / "t.csv").returncode == 0
     assert ask(out, "PRAGMA user_version") == [(2,)]
     code, said = run(model_file, tmp_path / "photos", "--out", out)
     assert (code, "0 done, 0 failed, 2 already done" in said) == (0, True), said
-    assert ask(out, "PRAGMA user_version") == [(3,)]
+    assert ask(out, "PRAGMA user_version") == [(4,)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the locale of POSIX")
@@ -266,3 +267,25 @@ def test_a_ledger_over_a_network_has_no_shared_memory(model_file: Path, tmp_path
     assert done.returncode == 0, done.stderr
     assert "network file system" in done.stderr
     assert ask(tmp_path / "far", "PRAGMA journal_mode") == [("delete",)]
+
+
+def test_a_ledger_without_attempts_goes_on(model_file: Path, tmp_path: Path) -> None:
+    """Format 3, as the release before wrote it, from a run that was killed: one image is left to do."""
+    save_many(tmp_path / "photos", 3)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    ask(out, "ALTER TABLE items DROP COLUMN attempts")
+    ask(out, "UPDATE items SET status = 'pending' WHERE mask = '001.png'")
+    ask(out, "UPDATE meta SET value = '3' WHERE key = 'format_version'")
+    ask(out, "PRAGMA user_version = 3")
+    before = masks_below(out)
+    for arguments in (("status", out), ("table", out, tmp_path / "t.csv"), ("verify", out)):
+        assert "Traceback" not in (ended := seg_batch(*arguments)).stderr
+        assert ended.returncode in (0, 3), ended.stderr
+    assert ask(out, "PRAGMA user_version") == [(3,)]
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "1 done, 0 failed, 2 already done" in said) == (0, True), said
+    assert ask(out, "PRAGMA user_version") == [(4,)]
+    assert ask(out, "SELECT value FROM meta WHERE key = 'format_version'") == [("4",)]
+    assert ask(out, "SELECT status, attempts FROM items") == [("done", 0)] * 3
+    assert masks_below(out) == before

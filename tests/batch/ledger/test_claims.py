@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.figures import Figures
+from batch.figures import Figures, Finish
 from batch.ledger.claims import LONG, SHORT, Claims, Rows
 from batch.ledger.records import Claim, RunRecord
 from batch.ledger.schema import ledger_path, open_for_writing
-from batch.ledger.writer import Finish, Ledger
+from batch.ledger.writer import Ledger
 from batch.naming import NameTemplate, clash_key
 from batch.sources.bytes import FileBytes
 from batch.sources.image_ref import ImageRef, Origin

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from batch.errors import OutputError
-from batch.figures import Figures
+from batch.figures import Figures, Finish
 from batch.ledger import schema, writer
 from batch.ledger.lock import locked
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import Claim, RunRecord
 from batch.ledger.schema import FORMAT_VERSION, ledger_path
-from batch.ledger.writer import Finish, Ledger
+from batch.ledger.writer import NOTED_TOGETHER, Ledger
 from batch.naming import NameTemplate
 from batch.outputs.base import FolderStore
 from batch.sources.bytes import FileBytes
@@ -121,11 +121,47 @@ def test_claims_are_on_record_before_anything_is_written(out: Path) -> None:
 def test_results_wait_for_their_transaction(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_ledger(out) as ledger:
         one, other = ledger.claim([item("a.jpg"), item("b.jpg")])
-        ledger.finish(Finish(one.row, 10, 20, 0.1, FIGURES))
+        for claimed in (one, other):
+            ledger.finish(Finish(claimed.row, 10, 20, 0.1, FIGURES))
+            ledger.keep_up()
         assert rows(out, "SELECT count(*) FROM items WHERE status = 'done'") == [(0,)]
         monkeypatch.setattr(writer, "COMMIT_SECONDS", -1)
-        ledger.finish(Finish(other.row, 10, 20, 0.1, FIGURES))
+        ledger.keep_up()  # called also while nothing is finished
         assert rows(out, "SELECT count(*) FROM items WHERE status = 'done'") == [(2,)]
+
+
+def test_many_results_go_to_the_database_together_and_none_is_forgotten(out: Path) -> None:
+    count = 2 * NOTED_TOGETHER + 3
+    with open_ledger(out) as ledger:
+        for claimed in ledger.claim([item(f"{number:04}.jpg") for number in range(count)]):
+            ledger.finish(Finish(claimed.row, 10, 20, 0.1, FIGURES))
+        ledger.end_run({})
+        assert rows(out, "SELECT count(*) FROM items WHERE status = 'done'") == [(count,)]
+
+
+def test_a_process_that_ended_on_an_image_is_on_record_at_once(out: Path) -> None:
+    with open_ledger(out) as ledger:
+        one, other = ledger.claim([item("a.jpg"), item("b.jpg")])
+        ledger.blame([one.row])
+        assert rows(out, "SELECT attempts FROM items ORDER BY id") == [(1,), (0,)]
+    with open_ledger(out) as ledger:
+        assert [entry.attempts for entry in ledger.claim([item("a.jpg"), item("b.jpg")])] == [1, 0]
+        ledger.blame([one.row, other.row])
+        ledger.finish(Finish(one.row, 10, 20, 0.1, FIGURES))
+        ledger.finish(Finish(other.row, error="it ended twice", was_read=False, attempts=1))
+        ledger.commit()
+        assert rows(out, "SELECT status, attempts FROM items ORDER BY id") == [("done", 0), ("failed", 1)]
+        ledger.blame([one.row])  # of what is done nobody is to blame
+        assert rows(out, "SELECT attempts FROM items ORDER BY id") == [(0,), (1,)]
+
+
+def test_an_image_that_changed_is_not_to_blame_for_what_it_was(out: Path) -> None:
+    with open_ledger(out) as ledger:
+        (one,) = ledger.claim([item("a.jpg")])
+        ledger.blame([one.row])
+    with open_ledger(out) as ledger:
+        (one,) = ledger.claim([item("a.jpg", size=11)])
+        assert one.attempts == 0
 
 
 def test_what_a_row_says(out: Path) -> None:

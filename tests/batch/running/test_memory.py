@@ -5,10 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,26 +13,24 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from batch.running import runner
+from batch.running import read_ahead
 from batch.running.runner import Runner
 from batch.settings import RunSettings
 from batch.sources.bytes import HeldBytes
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
-from batch.steps import stages
-from batch.steps.large_image_lock import one_at_a_time
-from benchmarks.support.parts import tasks_of
 from export.errors import DeviceError
 from export.runtime.engines.failures import is_out_of_memory
-from seglab.images.reader import Photo, read_fitted
-from tests.support.archive import SIZE, StandIn, as_model, run_with_report, save, save_many, spot
+from tests.support.archive import StandIn, as_model, run_with_report, save_many, spot
 from tests.support.artefact import tiny_model
 
 OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np
 from pathlib import Path
+from batch.sources.bytes import FileBytes
+from batch.steps.inference import Inference
 from batch.steps.task import Task
-from batch.steps.stages import Inference
+from batch.steps.work import Work
 from export.runtime.opening import open_model
 
 model = open_model(Path(sys.argv[1]), "cpu", batch=256)
@@ -45,14 +40,14 @@ expected = [model.prob(pixels[:8]), model.prob(pixels[-8:])]
 model.use_batch(256)  # gives back what the calls took
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + (32 << 20), resource.RLIM_INFINITY))
-tasks = [Task(row, "", "", 0, 0, pixels=image) for row, image in enumerate(pixels)]
+works = [Work(Task(row, "", "", FileBytes("")), pixels=image) for row, image in enumerate(pixels)]
 inference = Inference(model, device="cpu", exact=False)
-inference(tasks)
+inference(works)
 resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
 print(*inference.notes, sep="\\n")
-assert not any(task.error for task in tasks)
-np.testing.assert_allclose([task.prob for task in tasks[:8]], expected[0], atol=1e-5)
-np.testing.assert_allclose([task.prob for task in tasks[-8:]], expected[1], atol=1e-5)
+assert not any(work.error for work in works)
+np.testing.assert_allclose([work.prob for work in works[:8]], expected[0], atol=1e-5)
+np.testing.assert_allclose([work.prob for work in works[-8:]], expected[1], atol=1e-5)
 assert model.batch < 256
 """
 
@@ -114,52 +109,6 @@ def test_words_for_no_memory(text: str, expected: bool) -> None:
     assert is_out_of_memory(RuntimeError(text)) is expected
 
 
-def test_large_images_are_decoded_one_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repo_root: Path
-) -> None:
-    """Over all threads and processes that share the folder, small ones meanwhile."""
-    monkeypatch.setattr(stages, "LARGE_PIXELS", 3000)
-    small, large = save(tmp_path / "in" / "s.png"), save(tmp_path / "in" / "l.png", spot(60, 64))
-    at_once, most, lock = 0, 0, threading.Lock()
-
-    def slowly(data: bytes, size: int, max_pixels: int, **more: bool) -> Photo:
-        nonlocal at_once, most
-        photo = read_fitted(data, size, max_pixels, **more)
-        if photo.size == (60, 64):
-            with lock:
-                at_once += 1
-                most = max(most, at_once)
-            time.sleep(0.05)
-            with lock:
-                at_once -= 1
-        return photo
-
-    monkeypatch.setattr(stages, "read_fitted", slowly)
-    decoder = stages.Decoder(SIZE, False, 10_000, tmp_path)
-    tasks = [*tasks_of([small] * 4), *tasks_of([large] * 4)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(decoder, tasks))
-    assert most == 1
-    assert [task.error for task in tasks] == [None] * 8
-
-    code = "from batch.steps.large_image_lock import one_at_a_time\nfrom pathlib import Path\n"
-    code += f"with one_at_a_time(Path({str(tmp_path)!r})): print('in')"
-    with one_at_a_time(tmp_path):
-        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=repo_root)
-        with pytest.raises(subprocess.TimeoutExpired):
-            other.wait(1.0)
-    assert other.communicate(timeout=30)[0] == "in\n"
-
-
-def test_images_beyond_the_limit_are_refused_without_waiting(tmp_path: Path) -> None:
-    large = save(tmp_path / "in" / "l.png", spot(60, 64))
-    with one_at_a_time(tmp_path):
-        for limit in (1000, 3839):
-            (task,) = tasks_of([large])
-            stages.Decoder(SIZE, False, limit, tmp_path)(task)
-            assert "64 x 60" in (task.error or "")
-
-
 class Held:
     """Images in memory, as they come out of a stream; counts how far it was read."""
 
@@ -181,12 +130,25 @@ class Held:
 def test_a_stream_is_read_ahead_only_by_so_many_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    monkeypatch.setattr(runner, "MOST_HELD_BYTES", limit)
+    monkeypatch.setattr(read_ahead, "MOST_HELD_BYTES", limit)
     (tmp_path / "in").mkdir()
     run = Runner(RunSettings(tmp_path / "in", tmp_path / "out"), as_model(StandIn(batch=4)))
     source = Held(60, 100_000)
     run.sources = source  # type: ignore[assignment]
     ahead = [source.read - taken for taken, _ in enumerate(run)]
     assert len(ahead) == 60
-    assert (max(ahead) <= 10) is (limit == 500_000)  # half a megabyte under way, and half in the chunk that was taken
+    assert (max(ahead) <= 5 + 1 + 4) is (limit == 500_000)  # under way, at hand, and said together
     assert run.report.done == 60
+
+
+def test_an_image_of_a_stream_that_is_larger_than_all_may_be_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_ahead, "MOST_HELD_BYTES", 1000)
+    (tmp_path / "in").mkdir()
+    run = Runner(RunSettings(tmp_path / "in", tmp_path / "out"), as_model(StandIn(batch=4)))
+    source = Held(5, 100_000)
+    run.sources = source  # type: ignore[assignment]
+    ahead = [source.read - taken for taken, _ in enumerate(run)]
+    assert run.report.done == 5
+    assert max(ahead) <= 2  # one by one
