@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,8 +49,15 @@ def test_a_process_a_core_on_a_processor_and_one_for_each_gpu(monkeypatch: pytes
     on_cores(monkeypatch, range(200))
     assert {len(share.cores) for share in shares()} == {1, 2}
     assert len(shares()) == 128
-    with pytest.raises(ConfigError, match="archives at a URL"):
-        share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu", processes=2), few=False)
+    assert len(share_out(RunSettings(("s3://a/b.zip",), Path("out"), device="cpu"), few=False)) == 128
+
+
+def test_on_windows_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(placement, "CAN_BIND", False)
+    assert shares() == [Share("cpu")]
+    with pytest.raises(ConfigError, match="expected 1 on Windows"):
+        shares(processes=2)
 
 
 @needs_binding
