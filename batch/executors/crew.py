@@ -15,8 +15,8 @@ from batch.executors.blame import Hangs
 from batch.executors.messages import Orders
 from batch.executors.placement import Share
 from batch.executors.process import Worker
+from batch.outputs.base import FolderStore, MaskFiles
 from batch.outputs.leftovers import remove_leftovers
-from batch.outputs.spec import Output
 from batch.settings import RunSettings
 from batch.steps.begun import BEGUN_NAME, BegunFile
 
@@ -25,11 +25,13 @@ LOOK_SECONDS = 0.1
 
 
 class Crew:
-    """Workers for these ``shares``. ``relay``: masks are sent back. ``state``: see :class:`Workers`."""
+    """Workers for these ``shares``. ``store``, ``state``: see :class:`batch.executors.workers.Workers`."""
 
-    def __init__(self, settings: RunSettings, shares: Sequence[Share], *, relay: bool, state: Path | None) -> None:
+    def __init__(
+        self, settings: RunSettings, shares: Sequence[Share], *, store: MaskFiles | None, state: Path | None
+    ) -> None:
         self.workers: list[Worker] = []
-        self._settings, self._shares, self._relay = settings, shares, relay
+        self._settings, self._shares, self._store = settings, shares, store
         self._speakers = selectors.DefaultSelector()
         self._begun = _begun_file(state, len(shares))
         self._hangs, self._looked = Hangs(settings.timeout), time.monotonic()
@@ -94,7 +96,7 @@ class Crew:
 
     def _folders(self) -> Iterator[Path]:
         """Yield where workers write."""
-        out = None if self._relay else Output.of(self._settings.out, self._settings.ledger).folder
+        out = self._store.folder if isinstance(self._store, FolderStore) else None
         yield from filter(None, (out, self._settings.overlays, self._settings.probs))
 
     def _start(self, index: int) -> None:
@@ -102,7 +104,7 @@ class Crew:
         self.workers.append(worker)
         self._speakers.register(worker.connection, selectors.EVENT_READ, worker)
         lives_on = threading.current_thread() is threading.main_thread()
-        worker.send(Orders(self._settings, self._shares[index], index, self._relay, self._begun.path, lives_on))
+        worker.send(Orders(self._settings, self._shares[index], index, self._store, self._begun.path, lives_on))
 
 
 def _begun_file(state: Path | None, workers: int) -> BegunFile:

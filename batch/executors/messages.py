@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from batch.executors.base import Opened
 from batch.executors.placement import Share
+from batch.outputs.base import MaskFiles
 from batch.settings import RunSettings
 from batch.steps.task import Outcome, Task
 
@@ -20,15 +21,15 @@ Parcel = list[Sequence[Task]]
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is to do. ``relay``: masks are sent back, not written. ``begun``: the file in which it notes what
-    it works on, if there is one, at the place of its ``index``. ``dies_with_thread``: is it sure that the thread that
-    starts it lives as long as the run?
+    """What a worker is to do. ``store``: to which it writes masks; None: they are sent back. ``begun``: the file in
+    which it notes what it works on, at the place of its ``index``. ``dies_with_thread``: is it sure that the thread
+    that starts it lives as long as the run?
     """
 
     settings: RunSettings
     share: Share
     index: int
-    relay: bool
+    store: MaskFiles | None
     begun: Path | None
     dies_with_thread: bool
 

@@ -17,7 +17,6 @@ from multiprocessing.connection import Connection
 from batch.executors.base import Opened
 from batch.executors.messages import STOP, Bye, Failed, Hello, Orders, Report
 from batch.executors.opening import layout_for, open_for
-from batch.outputs.spec import Output
 from batch.settings import RunSettings
 from batch.steps.begun import Begun
 from batch.steps.mask_maker import MaskMaker
@@ -60,8 +59,7 @@ def _serve(connection: Connection) -> None:
 
 def _work(connection: Connection, orders: Orders, settings: RunSettings, model: Model) -> None:
     """Do what is sent, until a stop."""
-    store = None if orders.relay else Output.of(settings.out, settings.ledger).store()
-    maker = MaskMaker(model, settings, store, Begun(orders.begun, orders.index))
+    maker = MaskMaker(model, settings, orders.store, Begun(orders.begun, orders.index))
     reports = _Reports(connection, maker.notes)
     inbox = _Inbox(connection, reports)
     try:

@@ -60,7 +60,7 @@ class Workers:
         self._opened: Opened | None = None
         self._deaths = 0
         self._turns: list[Turn] = []
-        self._crew = Crew(settings, shares, relay=store is None, state=state)
+        self._crew = Crew(settings, shares, store=store, state=state)
 
     @property
     def begun(self) -> int:
@@ -79,7 +79,7 @@ class Workers:
             self._crew.close()
             settings = replace(self._settings, device=opened.device.name)
             self._shares, self._opened = share_out(settings, few=False), None
-            self._crew = Crew(settings, self._shares, relay=self._store is None, state=self._state)
+            self._crew = Crew(settings, self._shares, store=self._store, state=self._state)
             opened = self._first_opened()
         return opened
 
