@@ -23,6 +23,7 @@ from batch.executors.placement import Share, is_gpu, may_be_gpu, share_out
 from batch.executors.process import Worker
 from batch.figures import Finish
 from batch.outputs.base import MaskFiles, was_there_before
+from batch.outputs.probabilities import ProbFiles
 from batch.settings import RunSettings
 from batch.steps.task import Outcome, Task
 
@@ -135,7 +136,8 @@ class Workers:
         if isinstance(message, Report):
             self._deaths = 0
             self.notes += [note for note in message.notes if note not in self.notes]
-            done = [outcome for outcome in message.outcomes if self._is_done(worker, outcome)]
+            taken = [(worker.held.pop(outcome.row), outcome) for outcome in message.outcomes]
+            done = [outcome._replace(is_torn=task.is_torn) for task, outcome in taken if self._is_done(task, outcome)]
             self._turns.append(Turn(done, worker.pid))
         elif isinstance(message, Hello):
             self._greet(worker, message.opened)
@@ -144,9 +146,8 @@ class Workers:
         elif isinstance(message, Bye):
             worker.held.clear()
 
-    def _is_done(self, worker: Worker, outcome: Outcome) -> bool:
-        """Take a task off a worker; one that has to be worked on alone goes back into the line."""
-        task = worker.held.pop(outcome.row)
+    def _is_done(self, task: Task, outcome: Outcome) -> bool:
+        """Put a task that has to be worked on alone back into the line."""
         if outcome.finish is None:
             self._line.add_solo(task)
         return outcome.finish is not None
@@ -194,16 +195,27 @@ class Workers:
                 blamed.append(task.row)
                 self._line.add_solo(again._replace(attempts=task.attempts + 1))
             else:
-                outcomes.append(Outcome(task.row, failed(task)))
+                outcomes.append(Outcome(task.row, failed(task), is_torn=again.is_torn))
         worker.held.clear()
         self._turns.append(Turn(outcomes, worker.pid, blamed))
         self._crew.replace(worker)
 
     def _again(self, task: Task, worker: Worker) -> Task:
-        """Return a task whose mask the worker that is no more may have written already."""
-        if self._store is None or (task.is_fresh and was_there_before(self._store.where(task.mask), worker.started)):
+        """Return a task whose mask, or what is drawn from it, the worker that is no more may have written already."""
+        if any(was_there_before(place, worker.started) for place in self._places(task)):
             return task
-        return task._replace(is_fresh=False, made="")
+        return task._replace(is_fresh=False, made="", is_torn=True)
+
+    def _places(self, task: Task) -> Iterator[str]:
+        """Yield where a file may lie that is not to be replaced."""
+        if self._store is not None:
+            yield self._store.where(task.mask)
+        if task.is_fresh and self._settings.probs is not None:
+            yield str(ProbFiles(self._settings.probs, self._settings.probs_format).where(task.mask))
+        if task.is_fresh and self._settings.overlays is not None:
+            from batch.outputs.overlays import overlay_path
+
+            yield str(overlay_path(self._settings.overlays, task.mask))
 
     def _finish_begun(self) -> Iterator[Turn]:
         """After a stop: let workers finish what they have begun, but not for ever."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.checkpoints import sync_folder
+from batch.mounts import is_far
 from batch.outputs.leftovers import files_of, pictures, remove_leftovers
 from seglab.files import has_content, write_bytes
 from seglab.images.formats import IMAGE_SUFFIXES
@@ -18,6 +19,8 @@ from seglab.images.formats import IMAGE_SUFFIXES
 TAKEN = "a file of that name is there, and no run of this output made it"
 CLOCKS_DIFFER_SECONDS = 60.0
 """By so much a file server's clock may be behind ours."""
+TICK_SECONDS = 0.1
+"""By so much the times of files may be behind the clock."""
 CHANGED = "it was changed since a run wrote it"
 
 NAME_ERRORS = frozenset(
@@ -89,7 +92,7 @@ def require_own(path: str, *, is_fresh: bool = False, made: str = "") -> None:
 def was_there_before(path: str, started: float) -> bool:
     """Is there a file that is older than a process that ``started`` then (seconds since 1970)?"""
     try:
-        return os.stat(path).st_mtime < started - CLOCKS_DIFFER_SECONDS
+        return os.stat(path).st_mtime < started - (CLOCKS_DIFFER_SECONDS if is_far(path) else TICK_SECONDS)
     except (OSError, ValueError):  # none, or no file of this machine
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 
@@ -126,6 +127,9 @@ class Intake:
 
     def _give_up(self, entry: Claimed) -> None:
         finish = given_up(entry.row)
+        if not entry.is_fresh:
+            with contextlib.suppress(OSError):  # as the runs that were killed may have left it
+                self._pictures.remove(entry.mask, entry.made)
         self._ledger.finish(finish)
         self._add(entry, Status.FAILED, finish.error)
 

@@ -236,9 +236,9 @@ class Runner:
             finish = self._stored(task, outcome.mask, finish)
         if task.redraw:  # the row stays as it is: its mask is there
             return finish
-        if finish.error is not None and finish.was_read and not task.is_fresh:
-            with _storing(self.output.name):  # of an earlier state of the image
-                self._pictures.remove(task.mask, task.made)
+        if finish.error is not None and (outcome.is_torn or (finish.was_read and not task.is_fresh)):
+            with _storing(self.output.name):  # of an earlier state of the image, or of a process that ended on it
+                self._pictures.remove(task.mask, "" if outcome.is_torn else task.made)
         ledger.finish(finish)
         return finish
 

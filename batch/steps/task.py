@@ -18,7 +18,7 @@ class Task(NamedTuple):
     it is read from. ``is_fresh``: did no run of this output make such a mask? ``made``: SHA-256 of the one that a run
     made, if it is known. ``redraw``: the mask is there, only its overlay is wanted; ``drawn``: that mask's file, where
     a worker cannot read it itself. ``solo``: no other such image is worked on meanwhile. ``attempts``: how often a
-    process ended, or had to be ended, on it.
+    process ended, or had to be ended, on it. ``is_torn``: a process that ended may have written what belongs to it.
     """
 
     row: int
@@ -31,15 +31,17 @@ class Task(NamedTuple):
     solo: bool = False
     redraw: bool = False
     drawn: bytes | None = None
+    is_torn: bool = False
 
 
 class Outcome(NamedTuple):
     """What became of a task. ``finish``: None for an image that has to be worked on alone.
 
-    ``mask``: its file, where somebody else writes it.
+    ``mask``: its file, where somebody else writes it. ``is_torn``: see :class:`Task`.
     """
 
     row: int
     finish: Finish | None
     mask: bytes | None = None
     spans: tuple[Span, ...] = ()
+    is_torn: bool = False

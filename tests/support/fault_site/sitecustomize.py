@@ -1,10 +1,10 @@
 """Faults that really happen: Python imports this at its start where this folder is on ``PYTHONPATH``.
 
 It wraps what reads images: bytes that contain ``FAULT:crash;`` (or another kind of ``KINDS``) crash the process that
-reads them. ``FAULT:crash:1;`` does it the first time only; ``FAULT:after-crash;`` once the image is read. It wraps the
-model as well: a batch with an image whose upper left pixel is one of ``COLOURS`` has its fault. Set from outside:
-``FAULT_STATE``, a folder in which faults are counted, and ``FAULT_START_SECONDS``, by which workers start later. See
-``tests/support/faults.py``.
+reads them. ``FAULT:crash:1;`` does it the first time only; ``FAULT:after-crash;`` once the image is read;
+``FAULT:again-crash;`` when it is read again (for an overlay). It wraps the model as well: a batch with an image whose
+upper left pixel is one of ``COLOURS`` has its fault. Set from outside: ``FAULT_STATE``, a folder in which faults are
+counted, and ``FAULT_START_SECONDS``, by which workers start later. See ``tests/support/faults.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
-MARKER = re.compile(rb"FAULT:(after-)?([a-z]+)(?::(\d+))?;")
+MARKER = re.compile(rb"FAULT:(after-|again-)?([a-z]+)(?::(\d+))?;")
 FOR_EVER = 100_000
 SPARE_BYTES = 64 * 2**20
 COLOURS = {(255, 0, 255): "crash", (0, 255, 255): "hang", (255, 255, 0): "raise"}
@@ -101,15 +101,19 @@ KINDS: dict[str, Callable[[], None]] = {
 
 
 def _happen(kind: str, data: bytes, times: bytes | None) -> bool:
-    """Do it, unless it was done so often; count it before. Return whether it was done."""
-    counter = Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}")
-    count = counter.stat().st_size if counter.exists() else 0
-    if times is not None and count >= int(times):
+    """Do it, unless it was asked for so often; count that. Return whether it was done."""
+    count = _count(kind, data)
+    if times is not None and count > int(times):
         return False
-    with counter.open("ab") as file:
-        file.write(b".")
     KINDS[kind]()
     return True
+
+
+def _count(kind: str, data: bytes) -> int:
+    """Count it, and return how often it was counted."""
+    with Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}").open("ab") as file:
+        file.write(b".")
+        return file.tell()
 
 
 def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,8 +122,10 @@ def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
         found = MARKER.search(data)
         if found is None:
             return read(source, *arguments, **options)
-        after, kind, times = found.groups()
-        photo = read(source, *arguments, **options) if after else None
+        when, kind, times = found.groups()
+        if when == b"again-" and _count("read", data) == 1:
+            return read(source, *arguments, **options)
+        photo = read(source, *arguments, **options) if when == b"after-" else None
         happens = _happen(kind.decode(), data, times)
         photo = photo or read(source, *arguments, **options)
         if kind == b"free" and happens:
