@@ -8,6 +8,7 @@ import string
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from seglab.errors import ConfigError
 
@@ -60,6 +61,11 @@ class NameTemplate:
             f"The name template {self.text!r} {why}; expected something like '{DEFAULT_NAME}' or "
             "'{stem}_segmentation.png'. Correct --name."
         )
+
+
+def overlay_path(overlays: Path, mask: str) -> Path:
+    """Return where the picture for a mask (named below its output folder) goes: the same tree, as JPEG."""
+    return (overlays / mask).with_suffix(".jpg")
 
 
 def clash_key(mask: str) -> str:

@@ -22,6 +22,7 @@ from batch.executors.messages import STOP, Bye, Failed, Hello, Parcel, Report
 from batch.executors.placement import Share, is_gpu, may_be_gpu, share_out
 from batch.executors.process import Worker
 from batch.figures import Finish
+from batch.naming import overlay_path
 from batch.outputs.base import MaskFiles, was_there_before
 from batch.outputs.probabilities import ProbFiles
 from batch.settings import RunSettings
@@ -213,8 +214,6 @@ class Workers:
         if task.is_fresh and self._settings.probs is not None:
             yield str(ProbFiles(self._settings.probs, self._settings.probs_format).where(task.mask))
         if task.is_fresh and self._settings.overlays is not None:
-            from batch.outputs.overlays import overlay_path
-
             yield str(overlay_path(self._settings.overlays, task.mask))
 
     def _finish_begun(self) -> Iterator[Turn]:

@@ -8,15 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.naming import overlay_path
 from seglab.images.outlines import label_overlay, overlay, write_image
 from seglab.images.reader import read_photo
 
 LONGEST_SIDE = 1024
-
-
-def overlay_path(overlays: Path, mask: str) -> Path:
-    """Return where the picture for a mask (named below its output folder) goes: the same tree, as JPEG."""
-    return (overlays / mask).with_suffix(".jpg")
 
 
 def draw_overlay(image: bytes, mask: NDArray[np.uint8], overlays: Path, name: str, *, are_labels: bool = False) -> None:

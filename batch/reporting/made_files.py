@@ -15,6 +15,7 @@ from typing import Any
 from batch.errors import OutputError, cannot_write, printable
 from batch.ledger.forgetting import ChosenImage, Forgetting
 from batch.ledger.reader import DoneEntry
+from batch.naming import overlay_path
 from batch.output_mark import owner_of
 from batch.outputs.base import CHANGED, Store
 from batch.outputs.leftovers import remove_leftovers
@@ -142,8 +143,6 @@ def pictures_of(
 
     Raises :class:`OutputError` for one that is not found, unless ``ignore_missing``.
     """
-    from batch.outputs.overlays import overlay_path
-
     found = [
         Pictures(OVERLAYS, folder, functools.partial(overlay_path, folder))
         for folder in _folders(ledger, "--overlays", overlays, bases, ignore_missing)

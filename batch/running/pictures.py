@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from batch.naming import overlay_path
 from batch.outputs.base import Store
 from batch.outputs.leftovers import remove_leftovers
 from batch.outputs.probabilities import ProbFiles
@@ -43,6 +44,4 @@ class Pictures:
     def _overlay(self, mask: str) -> Path | None:
         if self._overlays is None:
             return None
-        from batch.outputs.overlays import overlay_path
-
         return overlay_path(self._overlays, mask)

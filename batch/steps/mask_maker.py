@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from batch.errors import SourceLostError
 from batch.figures import Figures, Finish
+from batch.naming import overlay_path
 from batch.outputs.base import MaskFiles, require_own, why_not_written
-from batch.outputs.overlays import draw_overlay, overlay_path
+from batch.outputs.overlays import draw_overlay
 from batch.outputs.png import decode_mask, encode_mask
 from batch.outputs.probabilities import ProbFiles
 from batch.settings import LABEL_BITS, RunSettings
