@@ -54,3 +54,16 @@ def test_every_option_has_help(script: str, module: str) -> None:
 def test_links_between_files_lead_somewhere(document: Path) -> None:
     targets = LINK.findall(document.read_text(encoding="utf-8"))
     assert [target for target in targets if not (document.parent / target).exists()] == []
+
+
+def test_tests_that_the_table_of_faults_names_are_there() -> None:
+    page = (ROOT / "docs" / "archives.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## What happens when a process crashes, hangs or is killed\n")
+    rows = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| ")][2:]
+    there = {name: ROOT / "tests" / "contract" / name for name in re.findall(r"`(test_\w+\.py)`", "".join(rows))}
+    sources = [path.read_text(encoding="utf-8") for path in there.values()]
+    sources.append((ROOT / "tests" / "benchmarks" / "test_fuzz_run.py").read_text(encoding="utf-8"))
+    named = [name for row in rows for name in re.findall(r"`([a-z_]{12,})`", row.rstrip(" |").rpartition("|")[2])]
+    assert len(named) > 15
+    for name in named:
+        assert any(f"def test_{name}(" in source for source in sources), name
