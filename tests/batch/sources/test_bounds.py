@@ -401,7 +401,7 @@ def test_sparse_files_of_the_system_are_filled(tmp_path: Path, name: str) -> Non
     expected = (tmp_path / "s.png").read_bytes()
     kind = "z" if name.endswith("gz") else ""
     for dialect in ("gnu", "posix"):
-        line = ["tar", f"cS{kind}f", tmp_path / name, f"--format={dialect}", "s.png"]
+        line: list[str | Path] = ["tar", f"cS{kind}f", tmp_path / name, f"--format={dialect}", "s.png"]
         if subprocess.run(line, cwd=tmp_path, check=False, capture_output=True).returncode:
             pytest.skip("needs GNU tar")
         (item,), report = found_in(tmp_path / name)
