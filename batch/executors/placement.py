@@ -40,7 +40,7 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
     each = settings.processes or (1 if alone else min(usable, MOST_PROCESSES))
     devices = [device for device in settings.devices for _ in range(each)]
     if len(devices) == 1:
-        return [Share(devices[0])]
+        return [Share(devices[0], threads=usable if usable < available_cores() else None)]
     if sys.platform == "win32":
         raise ConfigError(
             f"{len(devices)} processes were asked for; expected 1 on Windows. Leave --processes away, and name one "
