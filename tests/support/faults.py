@@ -72,7 +72,7 @@ def faulty(*faults: str, count: int = 16) -> dict[str, bytes]:
     return dict(sorted(images.items()))
 
 
-def run_words(source: str | Path, out: Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
+def run_words(source: str | Path, out: str | Path, model: Path, *options: str | Path) -> tuple[str | Path, ...]:
     """Return the words of a run on the CPU."""
     return ("run", source, "--out", out, "--model", model, "--device", "cpu", *options)
 
