@@ -101,17 +101,22 @@ KINDS: dict[str, Callable[[], None]] = {
 
 
 def _happen(kind: str, data: bytes, times: bytes | None) -> bool:
-    """Do it, unless it was asked for so often; count that. Return whether it was done."""
-    count = _count(kind, data)
-    if times is not None and count > int(times):
+    """Do it, unless it was done so often; count it before. Return whether it was done."""
+    counter = Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}")
+    if times is not None and counter.exists() and counter.stat().st_size >= int(times):
         return False
+    _count(counter)
     KINDS[kind]()
     return True
 
 
-def _count(kind: str, data: bytes) -> int:
-    """Count it, and return how often it was counted."""
-    with Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}").open("ab") as file:
+def _is_first_read(data: bytes) -> bool:
+    return _count(Path(os.environ["FAULT_STATE"], f"read-{hashlib.sha1(data).hexdigest()[:12]}")) == 1
+
+
+def _count(counter: Path) -> int:
+    """Count in a file, and return how often that was done."""
+    with counter.open("ab") as file:
         file.write(b".")
         return file.tell()
 
@@ -123,7 +128,7 @@ def _faulty_reader(read: Callable[..., Any]) -> Callable[..., Any]:
         if found is None:
             return read(source, *arguments, **options)
         when, kind, times = found.groups()
-        if when == b"again-" and _count("read", data) == 1:
+        if when == b"again-" and _is_first_read(data):
             return read(source, *arguments, **options)
         photo = read(source, *arguments, **options) if when == b"after-" else None
         happens = _happen(kind.decode(), data, times)
