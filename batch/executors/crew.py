@@ -104,7 +104,9 @@ class Crew:
         self.workers.append(worker)
         self._speakers.register(worker.connection, selectors.EVENT_READ, worker)
         lives_on = threading.current_thread() is threading.main_thread()
-        worker.send(Orders(self._settings, self._shares[index], index, self._store, self._begun.path, lives_on))
+        worker.send(
+            Orders(self._settings, self._shares[index], index, self._store, self._begun.path, os.getpid(), lives_on)
+        )
 
 
 def _begun_file(state: Path | None, workers: int) -> BegunFile:

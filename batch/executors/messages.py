@@ -22,8 +22,8 @@ Parcel = list[Sequence[Task]]
 @dataclass(frozen=True)
 class Orders:
     """What a worker is to do. ``store``: to which it writes masks; None: they are sent back. ``begun``: the file in
-    which it notes what it works on, at the place of its ``index``. ``dies_with_thread``: is it sure that the thread
-    that starts it lives as long as the run?
+    which it notes what it works on, at the place of its ``index``. ``run``: number of the process that sends this.
+    ``dies_with_thread``: is it sure that the thread that starts it lives as long as the run?
     """
 
     settings: RunSettings
@@ -31,6 +31,7 @@ class Orders:
     index: int
     store: MaskFiles | None
     begun: Path | None
+    run: int
     dies_with_thread: bool
 
 

@@ -125,11 +125,10 @@ class _Inbox:
 
 def _end_with_the_run(orders: Orders) -> None:
     """See to it that this process ends where the run does, however that comes: its lock on the output is gone then."""
-    run = os.getppid()
     if orders.dies_with_thread and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # by the kernel, whatever a decoder does
-    threading.Thread(target=_look_for, args=(run,), name="look for the run", daemon=True).start()
+    threading.Thread(target=_look_for, args=(orders.run,), name="look for the run", daemon=True).start()
 
 
 def _look_for(run: int) -> None:

@@ -70,6 +70,11 @@ class Intake:
                 claimed = self._ledger.claim(images)
             yield [task for entry in claimed if (task := self._task(entry)) is not None]
 
+    @property
+    def unsettled(self) -> int:
+        """Images that were handed out and of which nothing was heard."""
+        return len(self._under_way)
+
     def take_results(self) -> list[Result]:
         """Return the results of images that need no work, and forget them."""
         results, self._results = self._results, []

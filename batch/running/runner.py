@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from batch.errors import OutputError, cannot_write
+from batch.errors import OutputError, ProcessError, cannot_write
 from batch.executors.base import Turn
 from batch.executors.choice import executor_for
 from batch.failure_limit import FailureLimit
@@ -193,6 +193,8 @@ class Runner:
             yield from self._settled(Turn(), intake, ledger)
             if intake.error is not None:
                 raise intake.error
+            if intake.unsettled and not self.report.interrupted:
+                raise ProcessError(f"{intake.unsettled} images have no result; expected one of each. Run again.")
         except BaseException as error:
             self.report.interrupted = True
             executor.stop()
