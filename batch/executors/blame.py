@@ -13,6 +13,8 @@ ATTEMPTS = 2
 """What a process or a run ended on so often has failed."""
 MOST_SEEN_SECONDS = 1.0
 """Between two looks no more counts: the whole machine may have slept meanwhile, or stood still."""
+OPENING_SECONDS = 900.0
+"""So long may a process take to open its model: some engines build it anew for the device."""
 ONCE_MORE = 1
 """Attempts on record of an image that failed for that reason: the next run tries it once, alone."""
 GIVEN_UP = (
@@ -29,6 +31,7 @@ class Hangs:
     def __init__(self, timeout: float) -> None:
         self._timeout = timeout
         self._seen: dict[int, dict[Slot, float]] = {}
+        self._silent: dict[int, float] = {}
 
     def overdue(self, worker: int, slots: Iterable[Slot], seconds: float) -> set[int]:
         """Return the rows that a worker has worked on for too long, ``seconds`` after the last look."""
@@ -37,6 +40,14 @@ class Hangs:
         self._seen[worker] = seen
         together = Counter(slot.since for slot in seen)
         return {slot.row for slot, long in seen.items() if long > self._timeout * together[slot.since]}
+
+    def is_silent(self, process: int, seconds: float | None, *, is_ready: bool) -> bool:
+        """Has a process not begun what it should for too long? ``seconds``: after the last look; None: it has."""
+        if seconds is None:
+            self._silent.pop(process, None)
+            return False
+        self._silent[process] = self._silent.get(process, 0.0) + min(seconds, MOST_SEEN_SECONDS)
+        return self._silent[process] > (self._timeout if is_ready else max(self._timeout, OPENING_SECONDS))
 
 
 def crashed(task: Task, how: str) -> Finish:

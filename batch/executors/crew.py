@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from batch.errors import cannot_write
 from batch.executors.blame import Hangs
 from batch.executors.messages import Orders
 from batch.executors.placement import Share
@@ -58,13 +59,18 @@ class Crew:
         return sum(len(self._begun.of(worker.index)) for worker in self.workers)
 
     def overdue(self) -> Iterator[tuple[Worker, set[int]]]:
-        """Yield workers that hang, with the rows that they have worked on for too long."""
+        """Yield workers that hang, with the rows that they have worked on for too long; none of one that does not take
+        up what it was sent, or does not open its model.
+        """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
         seconds, self._looked = now - self._looked, now
         for worker in list(self.workers):
-            if rows := self._hangs.overdue(worker.index, self._begun.of(worker.index), seconds):
+            slots = self._begun.of(worker.index)
+            rows = self._hangs.overdue(worker.index, slots, seconds)
+            waits = not slots and (worker.load > 0 or not worker.is_ready)
+            if rows or self._hangs.is_silent(worker.pid, seconds if waits else None, is_ready=worker.is_ready):
                 yield worker, rows
 
     def remove(self, worker: Worker, *, has_gone: bool) -> tuple[str, set[int]]:
@@ -82,9 +88,9 @@ class Crew:
             remove_leftovers(folder, masks, worker.pid)
         return how, begun
 
-    def replace(self, worker: Worker) -> None:
+    def replace(self, index: int) -> None:
         """Start another one in the place of one that was removed."""
-        self._start(worker.index)
+        self._start(index)
 
     def close(self) -> None:
         """End all of them, at once."""
@@ -114,8 +120,11 @@ def _begun_file(state: Path | None, workers: int) -> BegunFile:
     if state is not None:
         try:
             return BegunFile(state / BEGUN_NAME, workers)
-        except OSError:  # a file system without mapped files: then only this run will know
+        except OSError:  # a full disk, or one without mapped files: then only this run will know
             pass
-    handle, path = tempfile.mkstemp(prefix="seg-batch-")
-    os.close(handle)
-    return BegunFile(Path(path), workers)
+    try:
+        handle, path = tempfile.mkstemp(prefix="seg-batch-")
+        os.close(handle)
+        return BegunFile(Path(path), workers)
+    except OSError as error:
+        raise cannot_write(tempfile.gettempdir(), error) from error

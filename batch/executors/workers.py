@@ -36,6 +36,8 @@ STOP_SECONDS = 20.0
 """So long may workers take to finish what they have begun when the run is stopped."""
 MOST_DEATHS = 3
 """So many workers ending one after another while they work on nothing are no image's fault."""
+AGAIN_SECONDS = 10.0
+"""A worker that could not begin while others can, for want of memory perhaps, is tried again after so long."""
 END: list[Task] = []
 
 
@@ -61,6 +63,7 @@ class Workers:
         self._failure: ProcessError | None = None
         self._opened: Opened | None = None
         self._deaths = 0
+        self._postponed: dict[int, float] = {}
         self._turns: list[Turn] = []
         self._crew = Crew(settings, shares, store=store, state=state)
 
@@ -96,6 +99,7 @@ class Workers:
                 tasks = next(groups, END)
                 ended, starved = tasks is END, tasks is None
                 line.add(tasks or ())
+            self._start_postponed()
             self._end_hung()
             _send(line.hand_out(self._crew.workers, starved=starved, ended=ended))
             yield from self._listen(0.0 if fetched and not (ended or starved) else self._patience())
@@ -117,6 +121,7 @@ class Workers:
                 raise self._failure
             for _ in self._listen(TICK_SECONDS):
                 pass
+            self._end_hung()
         return self._opened
 
     def _patience(self) -> float:
@@ -168,6 +173,7 @@ class Workers:
     def _end_hung(self) -> None:
         for worker, rows in self._crew.overdue():
             self._crew.remove(worker, has_gone=False)
+            self._count_death("it did not begin what it should", blamed=bool(rows))
             self._settle(worker, rows, lambda task: hung(task, self._settings.timeout))
 
     def _settle_lost(self, worker: Worker) -> None:
@@ -175,12 +181,21 @@ class Workers:
         begun &= worker.held.keys()
         begun = begun or set(worker.held)  # between two steps: it may be any of them
         if not worker.is_ready and any(other.is_ready for other in self._crew.workers):
-            self.notes.append(f"a process could not begin ({how}); it may lack memory. The others did its part")
+            self._postponed[worker.index] = time.monotonic() + AGAIN_SECONDS
             return
-        self._deaths += not begun
+        self._count_death(how, blamed=bool(begun))
+        self._settle(worker, begun, lambda task: crashed(task, how))
+
+    def _count_death(self, how: str, *, blamed: bool) -> None:
+        self._deaths += not blamed
         if self._deaths >= MOST_DEATHS:
             self._fail(_ends_by_itself(how))
-        self._settle(worker, begun, lambda task: crashed(task, how))
+
+    def _start_postponed(self) -> None:
+        for index, when in list(self._postponed.items()):
+            if time.monotonic() >= when:
+                del self._postponed[index]
+                self._crew.replace(index)
 
     def _settle(self, worker: Worker, to_blame: Collection[int], failed: Callable[[Task], Finish]) -> None:
         """Find a place for what a worker held that is no more, and another worker."""
@@ -199,7 +214,7 @@ class Workers:
                 outcomes.append(Outcome(task.row, failed(task), is_torn=again.is_torn))
         worker.held.clear()
         self._turns.append(Turn(outcomes, worker.pid, blamed))
-        self._crew.replace(worker)
+        self._crew.replace(worker.index)
 
     def _again(self, task: Task, worker: Worker) -> Task:
         """Return a task whose mask, or what is drawn from it, the worker that is no more may have written already."""

@@ -40,7 +40,7 @@ class BegunFile:
         self.path = path
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            os.ftruncate(descriptor, workers * WORKER_BYTES)
+            _write_all(descriptor, bytes(workers * WORKER_BYTES))  # a hole on a full disk would end who looks into it
             self._map = mmap.mmap(descriptor, workers * WORKER_BYTES)
         finally:
             os.close(descriptor)
@@ -57,6 +57,11 @@ class BegunFile:
         """Remove it: the run ends by itself, and knows what became of everything."""
         self._map.close()
         self.path.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def left_by_a_killed_run(path: Path) -> list[int]:

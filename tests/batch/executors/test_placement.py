@@ -69,7 +69,7 @@ def test_processes_of_a_container_with_part_of_the_cores_are_not_bound(monkeypat
     assert shares(processes=1) == [Share("cpu", threads=4)]
     assert shares(device="cuda:0,cuda:1") == [Share("cuda:0", threads=2), Share("cuda:1", threads=2)]
     on_cores(monkeypatch, range(64), quota=1)
-    assert shares() == [Share("cpu")]
+    assert shares() == [Share("cpu", threads=1)]
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,10 @@ def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="links"):
         BegunFile(path, 1)
     assert (tmp_path / "precious").read_text() == "keep me"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_disk_is_noticed_when_the_file_is_made() -> None:
+    """Not when somebody looks into it, which ends the process."""
+    with pytest.raises(OSError, match="No space left"):
+        BegunFile(Path("/dev/full"), 2)
