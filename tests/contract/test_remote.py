@@ -171,6 +171,7 @@ def test_a_server_that_says_nothing_ends_no_run_of_others(
     assert "longer than 2 s" in next(row["error"] for row in run.rows() if row["error"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("soon")
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     scripted: Scripted, run: Run, png: bytes, monkeypatch: pytest.MonkeyPatch
