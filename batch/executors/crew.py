@@ -38,7 +38,7 @@ class Crew:
         self._hangs, self._looked = Hangs(settings.timeout), time.monotonic()
         try:
             for index in range(len(shares)):
-                self._start(index)
+                self.start(index)
         except BaseException:
             self.close()
             raise
@@ -88,10 +88,6 @@ class Crew:
             remove_leftovers(folder, masks, worker.pid)
         return how, begun
 
-    def replace(self, index: int) -> None:
-        """Start another one in the place of one that was removed."""
-        self._start(index)
-
     def close(self) -> None:
         """End all of them, at once."""
         for worker in self.workers:
@@ -105,7 +101,8 @@ class Crew:
         out = self._store.folder if isinstance(self._store, FolderStore) else None
         yield from filter(None, (out, self._settings.overlays, self._settings.probs))
 
-    def _start(self, index: int) -> None:
+    def start(self, index: int) -> None:
+        """Start a worker, in a place that has none."""
         worker = Worker(index)
         self.workers.append(worker)
         self._speakers.register(worker.connection, selectors.EVENT_READ, worker)

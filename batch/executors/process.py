@@ -67,7 +67,7 @@ class Worker:
         What does not surely fit into what the system keeps of a connection is sent by a thread, and all after it.
         ``holds_bytes``: of images; then it is packed by that thread, too.
         """
-        packed = None if holds_bytes else ForkingPickler.dumps(message)
+        packed = None if holds_bytes or self._outbox is not None else ForkingPickler.dumps(message)
         if self._outbox is None and (packed is None or len(packed) > SMALL_BYTES):
             self._outbox = queue.SimpleQueue()
             threading.Thread(target=_send_all, args=(self.connection, self._outbox), daemon=True).start()

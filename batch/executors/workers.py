@@ -195,7 +195,7 @@ class Workers:
         for index, when in list(self._postponed.items()):
             if time.monotonic() >= when:
                 del self._postponed[index]
-                self._crew.replace(index)
+                self._crew.start(index)
 
     def _settle(self, worker: Worker, to_blame: Collection[int], failed: Callable[[Task], Finish]) -> None:
         """Find a place for what a worker held that is no more, and another worker."""
@@ -214,7 +214,7 @@ class Workers:
                 outcomes.append(Outcome(task.row, failed(task), is_torn=again.is_torn))
         worker.held.clear()
         self._turns.append(Turn(outcomes, worker.pid, blamed))
-        self._crew.replace(worker.index)
+        self._crew.start(worker.index)
 
     def _again(self, task: Task, worker: Worker) -> Task:
         """Return a task whose mask, or what is drawn from it, the worker that is no more may have written already."""
