@@ -205,10 +205,12 @@ def masks_of(folder: Path) -> str | None:
     Raises :class:`batch.errors.OutputError` for a file that is not a seg-batch ledger.
     """
     path = ledger_path(folder)
-    if not path.is_file() or path.stat().st_size == 0:  # a run that was killed at its very start leaves an empty one
+    if not path.is_file():
         return None
     with _reading_errors(path), contextlib.closing(peek(path)) as connection:
         connection.text_factory = decode
+        if _is_empty(connection):
+            return None
         _require_ours(connection, path)
         row = connection.execute("SELECT value FROM meta WHERE key = ?", (MASKS,)).fetchone()
         return None if row is None else str(row[0])
@@ -220,7 +222,7 @@ def last_mask_bits(folder: Path) -> int | None:
     Raises :class:`batch.errors.OutputError` where it cannot be read.
     """
     path = ledger_path(folder)
-    if not path.is_file() or path.stat().st_size == 0:
+    if not path.is_file():
         return None
     with _reading_errors(path), contextlib.closing(peek(path)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -254,12 +256,17 @@ def _open(path: Path) -> sqlite3.Connection:
         return connection
 
 
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Was the first run killed before it had made the tables?"""
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return not tables and not connection.execute("PRAGMA application_id").fetchone()[0]
+
+
 def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
     application, version = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
     )
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-    if not application and not tables:
+    if _is_empty(connection):
         raise OutputError(
             f"The ledger {printable(str(path))} is empty: the first run was killed before it took an image on. "
             "Expected a run that came further. Run again with this output: it begins anew."

@@ -8,6 +8,7 @@ Databases"; ``readonly_shm`` is in ``os_unix.c`` and ``os_win.c``.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -45,7 +46,9 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     for _ in range(ATTEMPTS):
         try:
             if _has_content(_beside(path, "-wal")) and _beside(path, "-shm").exists():
-                return _opened(path, "mode=ro&readonly_shm=1")
+                # Whoever was to fill the index may have been killed before: a copy gets one of its own.
+                with contextlib.suppress(sqlite3.OperationalError):
+                    return _opened(path, "mode=ro&readonly_shm=1")
             connection = _copied(path)
         except sqlite3.OperationalError as error:
             problem = error

@@ -264,6 +264,13 @@ def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> N
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     out.mkdir()
     (out / LEDGER_NAME).touch()
+    with closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as ledger:  # a run was killed before it made the tables
+        ledger.execute("PRAGMA journal_mode = WAL")
+    (tmp_path / "m1").mkdir()
+    shutil.copy(tmp_path / LEDGER_NAME, tmp_path / "m1")
+    assert (tmp_path / "m1" / LEDGER_NAME).stat().st_size
+    code, said = run(model_file, photos, "--out", tmp_path / "m1")
+    assert (code, "3 done" in said) == (0, True), said
     code, said = run(model_file, photos, "--out", out)
     assert (code, "3 done" in said) == (0, True), said
     (tmp_path / "m2").mkdir()
@@ -271,6 +278,23 @@ def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> N
     (tmp_path / "m2" / "own.png").write_bytes(b"somebody's")
     code, said = run(model_file, photos, "--out", tmp_path / "m2")
     assert (code, "own.png" in said) == (1, True), said
+
+
+def test_a_run_that_was_killed_when_it_had_begun_the_log_of_the_ledger(model_file: Path, tmp_path: Path) -> None:
+    photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
+    assert run(model_file, photos, "--out", out)[0] == 0
+    left = tmp_path / "as a kill leaves it"
+    with closing(sqlite3.connect(out / LEDGER_NAME)) as ledger:
+        ledger.execute("SELECT * FROM items").fetchall()
+        shutil.copytree(out, left)
+        ledger.execute("UPDATE items SET seconds = 7")
+        ledger.commit()
+        log = (out / f"{LEDGER_NAME}-wal").read_bytes()
+    (left / f"{LEDGER_NAME}-wal").write_bytes(log[:32])  # its header, and nothing yet
+    done = seg_batch("status", left)
+    assert done.returncode == 0, done.stderr
+    code, said = run(model_file, photos, "--out", left)
+    assert (code, "3 already done" in said) == (0, True), said
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "setresuid"), reason="POSIX users")
