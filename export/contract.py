@@ -15,8 +15,10 @@ from typing import Any
 
 from export.errors import ContractError
 
-FORMAT_VERSION = 2
-"""2: several classes, ensembles, hair removal inside the graph, fp16; a file of format 1 has none of these."""
+FORMAT_VERSION = 3
+"""2: several classes, ensembles, hair removal inside the graph, fp16. 3: networks that give probabilities, take BGR, or
+of whose classes one is the lesion's.
+"""
 PREFIX = "seglab."
 
 COLOUR_SPACE = "sRGB"
@@ -39,10 +41,12 @@ class Contract:
     ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not; of several, the
     first is the background, and the mask holds their numbers. ``tta``: ``flips`` where the graph averages over mirror
     images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the networks whose probabilities are
-    averaged, where there are several; the other fields are the first one's. ``precision``: of weights and activations
-    (see :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in
-    fp32. ``training``: data and scores. ``parity``: figures against the PyTorch original. ``tools``: versions that made
-    the file.
+    averaged, where there are several; the other fields are the first one's. ``output``: what the network itself gives,
+    ``logits`` or ``probabilities``. ``channels``: the order in which it takes them, ``rgb`` or ``bgr``; images, mean
+    and std are RGB all the same. ``lesion_class``: of a network of several classes, the one whose probability is
+    ``prob``. ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 or
+    fp16 model was made, and which layers stayed in fp32. ``training``: data and scores. ``parity``: figures against the
+    PyTorch original. ``tools``: versions that made the file.
     """
 
     arch: str
@@ -55,6 +59,9 @@ class Contract:
     checkpoint_sha256: str
     hair_removal: bool = False
     tta: str = "none"
+    output: str = "logits"
+    channels: str = "rgb"
+    lesion_class: int | None = None
     ensemble: tuple[dict[str, Any], ...] = ()
     precision: str = "fp32"
     class_names: tuple[str, ...] = ("lesion",)

@@ -19,7 +19,7 @@ from PIL import Image
 from export.contract import Contract
 from export.errors import ContractError, DeviceError
 from export.graph.simplify import drop_notes
-from export.graph.stages import OPSET, Member, Stages, Triple, fuse
+from export.graph.stages import OPSET, Member, Stages, fuse
 from export.graph.writing import tool_versions, write_contract, write_model
 from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.masks import drop_single_class, enlarge
@@ -27,6 +27,7 @@ from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
 from seglab.files import replacing, sha256
 from seglab.images.hair import remove
+from seglab.networks.normalisation import Triple
 
 if TYPE_CHECKING:
     from onnx import ModelProto

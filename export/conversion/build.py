@@ -43,10 +43,17 @@ def fused(
     """Return the fused graph of traced networks in a precision (see :func:`export.precision.half.in_precision`)."""
     first = checkpoints[0]
     members = [
-        Member(in_precision(network, precision, float_layers), each.mean, each.std)
+        Member(
+            in_precision(network, precision, float_layers),
+            each.mean,
+            each.std,
+            each.output,
+            each.channels,
+            each.lesion_class,
+        )
         for each, network in zip(checkpoints, networks, strict=True)
     ]
-    stages = Stages(first.size, first.threshold, first.network.classes, first.tta == "flips", first.hair)
+    stages = Stages(first.size, first.threshold, first.classes, first.tta == "flips", first.hair)
     return fuse(members, stages)
 
 
@@ -76,6 +83,9 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
         opset=OPSET,
         class_names=_class_names(first),
         tta=first.tta,
+        output=first.output,
+        channels=first.channels,
+        lesion_class=first.lesion_class,
         hair_removal=first.hair != "none",
         ensemble=tuple(map(_member, checkpoints)) if len(checkpoints) > 1 else (),
         training=describe_training(first.training),
@@ -87,7 +97,7 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
 
 def _class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return a name per class; numbers where the checkpoint has none."""
-    classes = checkpoint.network.classes
+    classes = checkpoint.classes
     if len(checkpoint.class_names) == classes:
         return checkpoint.class_names
     return ("background", *(f"class {number}" for number in range(1, classes)))
@@ -99,6 +109,9 @@ def _member(checkpoint: Checkpoint) -> dict[str, Any]:
         "encoder": checkpoint.network.encoder,
         "mean": list(checkpoint.mean),
         "std": list(checkpoint.std),
+        "output": checkpoint.output,
+        "channels": checkpoint.channels,
+        "lesion_class": checkpoint.lesion_class,
         "checkpoint_sha256": checkpoint.sha256,
     }
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import ContractError
 from export.graph import hair
+from seglab.networks.normalisation import Triple
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -30,7 +31,6 @@ IR_VERSION = 10
 NETWORK = "network"
 """Nodes and weights of the networks begin with this (``network.``; ``network1.`` ... where there are several)."""
 
-Triple = tuple[float, float, float]
 Constants = Mapping[str, NDArray[Any]]
 
 HEAD = """
@@ -46,23 +46,29 @@ NORMALISE = """
     centred{k} = Sub ({source}, offset{k})
     normalised{k} = Mul (centred{k}, scale{k})
 """
+TURN_CHANNELS = """
+    ordered{k} = Gather <axis = 1> (normalised{k}, bgr)
+"""
 MIRROR = """
-    mirrored{k} = Slice (normalised{k}, last, before_first, width_axis, backwards)
-    up{k} = Slice (normalised{k}, last, before_first, height_axis, backwards)
+    mirrored{k} = Slice ({source}, last, before_first, width_axis, backwards)
+    up{k} = Slice ({source}, last, before_first, height_axis, backwards)
     turned{k} = Slice (up{k}, last, before_first, width_axis, backwards)
-    views{k} = Concat <axis = 0> (normalised{k}, mirrored{k}, up{k}, turned{k})
+    views{k} = Concat <axis = 0> ({source}, mirrored{k}, up{k}, turned{k})
 """
 TO_HALF = """
     halved{k} = Cast <to = 10> ({source})
 """
 FROM_HALF = """
-    logits{k} = Cast <to = 1> (half_logits{k})
+    {to} = Cast <to = 1> (half_{to})
 """
 SIGMOID = """
     {to} = Sigmoid (logits{k})
 """
 SOFTMAX = """
     {to} = Softmax <axis = 1> (logits{k})
+"""
+ONE_CLASS = """
+    {to} = Gather <axis = 1> (all_classes{k}, lesion_class{k})
 """
 UNMIRROR = """
     seen{k}, seen_left{k}, seen_up{k}, seen_turned{k} = Split <axis = 0, num_outputs = 4> (seen_all{k})
@@ -84,8 +90,7 @@ TAIL = """
 BINARY = """
     plane = Squeeze (full, class_axis)
     lesion = GreaterOrEqual (plane, threshold)
-    ones = Cast <to = 2> (lesion)
-    mask = Mul (ones, white)
+    mask = Where (lesion, white, black)
 """
 LABELS = """
     label = ArgMax <axis = 1, keepdims = 0> (full)
@@ -105,11 +110,17 @@ class Member:
     """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits ``(N, C, S,
     S)``, either in fp32 or fp16. ``mean``, ``std``: of the normalisation it learned with, per RGB channel on the
     scale 0-1.
+
+    ``output``: ``probabilities`` where it gives those, not logits. ``channels``: ``bgr`` where it takes blue first.
+    ``lesion_class``: where it has several classes, the one whose probability is the lesion's.
     """
 
     network: ModelProto
     mean: Triple
     std: Triple
+    output: str = "logits"
+    channels: str = "rgb"
+    lesion_class: int | None = None
 
 
 @dataclass(frozen=True)
@@ -172,20 +183,35 @@ def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name:
     offset = (np.array(member.mean, np.float32) * np.float32(255)).reshape(1, 3, 1, 1)
     scale = (1 / (np.array(member.std, np.float32) * np.float32(255))).reshape(1, 3, 1, 1)
     _add(graph, NORMALISE.format(k=k, source=stages.pixels), {f"offset{k}": offset, f"scale{k}": scale})
+    source = f"normalised{k}"
+    if member.channels == "bgr":
+        _add(graph, TURN_CHANNELS.format(k=k), {"bgr": np.array([2, 1, 0])} if "bgr" not in _constants(graph) else {})
+        source = f"ordered{k}"
     if stages.flips:
-        _add(graph, MIRROR.format(k=k))
-    _add_network(graph, member.network, stages, k, f"views{k}" if stages.flips else f"normalised{k}")
-    activation = SIGMOID if stages.classes == 1 else SOFTMAX
-    _add(graph, activation.format(to=f"seen_all{k}" if stages.flips else name, k=k))
+        _add(graph, MIRROR.format(k=k, source=source))
+        source = f"views{k}"
+    end = f"seen_all{k}" if stages.flips else name
+    probabilities = end if member.lesion_class is None else f"all_classes{k}"
+    _add_network(graph, member, stages, k, source, f"logits{k}" if member.output == "logits" else probabilities)
+    if member.output == "logits":
+        activation = SIGMOID if stages.classes == 1 and member.lesion_class is None else SOFTMAX
+        _add(graph, activation.format(to=probabilities, k=k))
+    if member.lesion_class is not None:
+        _add(graph, ONE_CLASS.format(to=end, k=k), {f"lesion_class{k}": np.array([member.lesion_class])})
     if stages.flips:
         _add(graph, UNMIRROR.format(k=k, to=name))
 
 
-def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str, source: str) -> None:
-    """Copy a network's nodes and weights into ``graph``, under a prefix: from ``source`` to ``logits{k}``."""
+def _constants(graph: GraphProto) -> set[str]:
+    return {entry.name for entry in graph.initializer}
+
+
+def _add_network(graph: GraphProto, member: Member, stages: Stages, k: str, source: str, to: str) -> None:
+    """Copy a network's nodes and weights into ``graph``, under a prefix: from ``source`` to ``to``."""
     from onnx import GraphProto, compose
 
-    given, wanted = _interface(network.graph, stages)
+    network = member.network
+    given, wanted = _interface(member, stages)
     half_in, half_out = _is_half(given), _is_half(wanted)
     if half_in:
         _add(graph, TO_HALF.format(k=k, source=source))
@@ -197,7 +223,7 @@ def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str,
     own = compose.add_prefix_graph(own, prefix)
     ends = {
         prefix + given.name: f"halved{k}" if half_in else source,
-        prefix + wanted.name: f"half_logits{k}" if half_out else f"logits{k}",
+        prefix + wanted.name: f"half_{to}" if half_out else to,
     }
     for node in own.node:
         node.input[:] = [ends.get(name, name) for name in node.input]
@@ -205,7 +231,7 @@ def _add_network(graph: GraphProto, network: ModelProto, stages: Stages, k: str,
     graph.node.extend(own.node)
     graph.initializer.extend(own.initializer)
     if half_out:
-        _add(graph, FROM_HALF.format(k=k))
+        _add(graph, FROM_HALF.format(to=to))
 
 
 def _is_half(value: ValueInfoProto) -> bool:
@@ -214,8 +240,9 @@ def _is_half(value: ValueInfoProto) -> bool:
     return bool(value.type.tensor_type.elem_type == TensorProto.FLOAT16)
 
 
-def _interface(graph: GraphProto, stages: Stages) -> tuple[ValueInfoProto, ValueInfoProto]:
+def _interface(member: Member, stages: Stages) -> tuple[ValueInfoProto, ValueInfoProto]:
     """Return a network's input and output, if they are what they ought to be."""
+    graph = member.network.graph
     weights = {entry.name for entry in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in weights]
     if len(inputs) != 1 or len(graph.output) != 1:
@@ -224,7 +251,8 @@ def _interface(graph: GraphProto, stages: Stages) -> tuple[ValueInfoProto, Value
             "logits out. Export it without the others."
         )
     size = stages.size
-    for what, entry, channels in (("input", inputs[0], 3), ("output", graph.output[0], stages.classes)):
+    classes = stages.classes if member.lesion_class is None else _channels(graph.output[0], member.lesion_class)
+    for what, entry, channels in (("input", inputs[0], 3), ("output", graph.output[0], classes)):
         shape = [axis.dim_value for axis in entry.type.tensor_type.shape.dim]
         expected = [0, channels, size, size]
         if len(shape) != 4 or any(have and have != want for have, want in zip(shape[1:], expected[1:], strict=True)):
@@ -236,6 +264,18 @@ def _interface(graph: GraphProto, stages: Stages) -> tuple[ValueInfoProto, Value
     return inputs[0], graph.output[0]
 
 
+def _channels(output: ValueInfoProto, lesion_class: int) -> int:
+    """Return how many classes a network's output has, if the lesion's is one of them; 0: any number."""
+    shape = output.type.tensor_type.shape.dim
+    found = int(shape[1].dim_value) if len(shape) > 1 else 0
+    if found and not 0 <= lesion_class < found:
+        raise ContractError(
+            f"The network's output {output.name!r} has {found} classes, 0 to {found - 1}, and the lesion's is said to "
+            f"be {lesion_class}; expected one of them. Name another with --lesion-class."
+        )
+    return found
+
+
 def _add_tail(graph: GraphProto, stages: Stages) -> None:
     _add(graph, TAIL)
     if stages.classes == 1:
@@ -243,6 +283,7 @@ def _add_tail(graph: GraphProto, stages: Stages) -> None:
             "class_axis": np.array([1]),
             "threshold": np.array(stages.threshold, np.float32),
             "white": np.array(255, np.uint8),
+            "black": np.array(0, np.uint8),
         }
         _add(graph, BINARY, constants)
     else:

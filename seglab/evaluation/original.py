@@ -28,7 +28,7 @@ class Predictor:
         self, checkpoint: Checkpoint, *others: Checkpoint, device: str = "cpu", tta: str | None = None
     ) -> None:
         self.checkpoint = checkpoint
-        self.classes = checkpoint.network.classes
+        self.classes = checkpoint.classes
         self.device = torch.device(device)
         self.tta = checkpoint.tta if tta is None else tta
         self.networks = [_Network(each, self.device, self.tta) for each in (checkpoint, *others)]
@@ -68,19 +68,22 @@ class _Network:
     """One network with its own normalisation: pixels ``(1, 3, S, S)`` on 0-255 to probabilities ``(1, C, S, S)``."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, tta: str) -> None:
-        self._hair = checkpoint.hair
+        self._hair, self._output, self._lesion_class = checkpoint.hair, checkpoint.output, checkpoint.lesion_class
+        self._order = [2, 1, 0] if checkpoint.channels == "bgr" else [0, 1, 2]
         self._views = MIRRORS if tta == "flips" else ((),)
         self.network = restore_network(checkpoint).to(device)
         self._mean = torch.tensor(checkpoint.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(checkpoint.std, device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        x = (self._without_hair(pixels) / 255 - self._mean) / self._std
+        x = ((self._without_hair(pixels) / 255 - self._mean) / self._std)[:, self._order]
         views = [self._activate(self.network(x.flip(axes))).flip(axes) for axes in self._views]
         return torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
 
-    def _activate(self, logits: Tensor) -> Tensor:
-        return torch.sigmoid(logits) if logits.shape[1] == 1 else torch.softmax(logits, dim=1)
+    def _activate(self, given: Tensor) -> Tensor:
+        if self._output == "logits":
+            given = torch.sigmoid(given) if given.shape[1] == 1 else torch.softmax(given, dim=1)
+        return given if self._lesion_class is None else given[:, self._lesion_class, None]
 
     def _without_hair(self, x: Tensor) -> Tensor:
         if self._hair == "none":

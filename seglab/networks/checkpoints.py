@@ -38,6 +38,9 @@ class Checkpoint:
     ``threshold``: probability from which a pixel is lesion. ``hair``: how hairs were removed from the images it learned
     from, ``none`` or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, or ``none``.
     ``training``: plain values on how it was made.
+    ``output``: what the network gives, ``logits`` or ``probabilities``. ``channels``: their order, ``rgb`` or ``bgr``
+    (``mean`` and ``std`` are of red, green, blue all the same). ``lesion_class``: of a network of several classes, the
+    one whose probability counts as the lesion's; None: all of them, or there is one.
     ``state``: the network's weights. ``resume``: optimiser and counters, in ``last.pt`` only.
     """
 
@@ -50,10 +53,18 @@ class Checkpoint:
     class_names: tuple[str, ...] = ("lesion",)
     hair: str = "none"
     tta: str = "none"
+    output: str = "logits"
+    channels: str = "rgb"
+    lesion_class: int | None = None
     training: dict[str, Any] = field(default_factory=dict)
     resume: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     sha256: str = ""
+
+    @property
+    def classes(self) -> int:
+        """How many probabilities a pixel has: 1 for lesion or not."""
+        return self.network.classes if self.lesion_class is None else 1
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:

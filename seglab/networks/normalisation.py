@@ -1,8 +1,40 @@
-"""The constants that pixels are normalised with, per RGB channel on the scale 0-1."""
+"""How pixels become what a network takes: what is subtracted and divided by, and the order of its channels."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+
+Triple = tuple[float, float, float]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 NORMALISATION = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
 """Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1."""
+
+CHANNEL_ORDERS = ("rgb", "bgr")
+BYTE = 255.0
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """``mean``, ``std``: per RGB channel, whatever the network's order is, on the scale 0-1. ``channels``: that order,
+    ``rgb`` or ``bgr``.
+    """
+
+    mean: Triple
+    std: Triple
+    channels: str = "rgb"
+
+
+_RAW_STD = (1 / BYTE, 1 / BYTE, 1 / BYTE)
+PRESETS = {
+    "imagenet": Normalisation(IMAGENET_MEAN, IMAGENET_STD),
+    "0-1": Normalisation((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "0-255": Normalisation((0.0, 0.0, 0.0), _RAW_STD),
+    "-1..1": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+    "caffe-bgr": Normalisation((123.68 / BYTE, 116.779 / BYTE, 103.939 / BYTE), _RAW_STD, "bgr"),
+}
+"""What networks are commonly fed, by the name that commands take: ImageNet's statistics (torchvision, smp, timm); plain
+pixels on 0-1, on 0-255, on -1 to 1 (TensorFlow's, Inception's); Caffe's, BGR on 0-255 less ImageNet's mean (Keras' VGG
+and ResNet).
+"""

@@ -124,7 +124,7 @@ def test_info_is_a_data_sheet(tmp_path: Path) -> None:
 
 def test_info_as_json(tmp_path: Path) -> None:
     values = json.loads(run("info", tiny_model(tmp_path / "m.onnx"), "--json").stdout)
-    assert (values["format_version"], values["size"], values["threshold"]) == (2, 64, 0.5)
+    assert (values["format_version"], values["size"], values["threshold"]) == (3, 64, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ from torch import nn
 from torch.nn import functional
 
 from export.conversion.build import contract_for, segmenter
-from export.graph.stages import Member, Stages, Triple, fuse
+from export.graph.stages import Member, Stages, fuse
 from export.graph.trace import trace
 from export.graph.writing import write_model
 from seglab.evaluation.original import Predictor
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
-from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
 
 TINY_SIZE = 64
 STEPS, BATCH = 70, 8
