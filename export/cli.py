@@ -8,13 +8,16 @@ from export.commands.adopt import adopt
 from export.commands.check import check
 from export.commands.info import info
 from export.commands.onnx import onnx
-from seglab.cli_support import CONTEXT
+from seglab.cli_support import CONTEXT, begin_command
 
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(package_name="seglab")
 def main() -> None:
     """Make one self-contained ONNX model of a trained network, and prove that it computes the same masks."""
+    begin_command(
+        "Interrupted; nothing unproved was written. Run the same command again: it starts from the beginning."
+    )
 
 
 for command in (onnx, adopt, check, info):

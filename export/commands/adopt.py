@@ -18,6 +18,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.places import require_model_places
 from seglab.cli_support import command_errors, require_packages
 
 IMAGENET = "imagenet"
@@ -61,6 +62,7 @@ def adopt(
     Example:
       seg-export adopt net.onnx --size 256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out lesion.onnx
     """
+    require_model_places(out, json_file, None, (source,), (folder,), draws=False)
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")
     from export.conversion.adopt import Wrapping
     from export.conversion.adopt import adopt as wrap

@@ -17,6 +17,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def check(
     Example:
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
     """
+    outputs = {"--json": json_file, "--picture": picture}
+    require_places(outputs, (model, *checkpoints), what="a file that is to be compared", folders=(folder,))
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.proof.gate import CHUNK
     from export.proof.gate import check as compare

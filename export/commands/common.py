@@ -73,7 +73,10 @@ def write_report(path: Path, report: ParityReport) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say what to do where ``path`` cannot be written."""
+    """Say what to do where ``path`` cannot be written; remove what killed processes left of earlier tries."""
+    from seglab.files import remove_abandoned
+
+    remove_abandoned(path)
     try:
         yield
     except OSError as error:
