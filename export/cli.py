@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from export.commands.adopt import adopt
+from export.commands.bench import bench
 from export.commands.check import check
 from export.commands.info import info
 from export.commands.onnx import onnx
@@ -20,7 +21,7 @@ def main() -> None:
     )
 
 
-for command in (onnx, adopt, check, info):
+for command in (onnx, adopt, check, info, bench):
     main.add_command(command)
 
 
