@@ -7,6 +7,7 @@ import click
 from export.commands.adopt import adopt
 from export.commands.bench import bench
 from export.commands.check import check
+from export.commands.diff import diff
 from export.commands.info import info
 from export.commands.onnx import onnx
 from seglab.cli_support import CONTEXT, begin_command
@@ -21,7 +22,7 @@ def main() -> None:
     )
 
 
-for command in (onnx, adopt, check, info, bench):
+for command in (onnx, adopt, check, info, bench, diff):
     main.add_command(command)
 
 
