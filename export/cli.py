@@ -10,6 +10,7 @@ from export.commands.check import check
 from export.commands.diff import diff
 from export.commands.info import info
 from export.commands.onnx import onnx
+from export.commands.openvino import openvino
 from seglab.cli_support import CONTEXT, begin_command
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     )
 
 
-for command in (onnx, adopt, check, info, bench, diff):
+for command in (onnx, adopt, check, info, bench, diff, openvino):
     main.add_command(command)
 
 
