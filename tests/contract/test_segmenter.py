@@ -261,6 +261,7 @@ NOISE = np.random.default_rng(0).normal(0, 1, (8, 9, 3)).astype(np.float32)
         (b"no image", ImageError, "The encoded image: "),
         ("a\0b.png", ImageError, "is no path"),
         ("absent.png", ImageError, "absent.png"),
+        ("/", ImageError, "/ is a folder; expected an image file. Hand in a list of its files"),
     ],
 )
 def test_other_things_are_refused_in_a_sentence(
