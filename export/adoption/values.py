@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.adoption.head import Head, gives_labels
+from export.adoption.head import LOGITS, PROBABILITIES, Head, gives_labels
 from export.adoption.untouched import Untouched
 from export.errors import ContractError
 
-LOGITS, PROBABILITIES = "logits", "probabilities"
-KINDS = (LOGITS, PROBABILITIES)
 BYTE = 255.0
 TOLERANCE = 1e-6
 """How far beyond 0 and 1 probabilities may be; fp16 rounds by more than this only inside that range."""
@@ -91,6 +89,8 @@ def find_kind(
 
 
 def _said(untouched: Untouched, head: Head, seen: Values, said: str) -> Kind:
+    if said == LOGITS and seen.are_labels:
+        raise gives_labels(untouched, head)
     if said == LOGITS:
         return Kind(LOGITS)
     for scale in (1.0, BYTE):
