@@ -47,7 +47,8 @@ def truth_note(
         return float(np.mean([_dice(original, sample) for sample in chosen]))
 
     dice = mean_dice(wrapping)
-    best, better = max(((mean_dice(way), words) for words, way in _other_ways(entry, wrapping)), default=(0.0, ""))
+    others = [(mean_dice(way), words) for words, way in _other_ways(entry, wrapping)]
+    best, better = max(others, key=lambda other: other[0], default=(0.0, ""))  # of equal ones the commonest
     measured = f"of {len(chosen)} images ({samples.source}) the mean Dice of {untouched.source}'s masks is {dice:.2f}"
     if best >= max(dice + GAIN, FAIR_DICE):
         return f"WARNING: against the truth {measured}; with {better} it is {best:.2f}. Is the normalisation right?"
