@@ -5,19 +5,25 @@ from __future__ import annotations
 import click
 
 from export.commands.adopt import adopt
+from export.commands.bench import bench
 from export.commands.check import check
+from export.commands.diff import diff
 from export.commands.info import info
 from export.commands.onnx import onnx
-from seglab.cli_support import CONTEXT
+from export.commands.openvino import openvino
+from seglab.cli_support import CONTEXT, begin_command
 
 
 @click.group(context_settings=CONTEXT)
 @click.version_option(package_name="seglab")
 def main() -> None:
     """Make one self-contained ONNX model of a trained network, and prove that it computes the same masks."""
+    begin_command(
+        "Interrupted; nothing unproved was written. Run the same command again: it starts from the beginning."
+    )
 
 
-for command in (onnx, adopt, check, info):
+for command in (onnx, adopt, check, info, bench, diff, openvino):
     main.add_command(command)
 
 

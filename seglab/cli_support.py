@@ -22,6 +22,10 @@ CONTEXT: dict[str, Any] = {
     "max_content_width": 110,
 }
 
+SAID_OF_STOPS, IS_STOPPED = "seglab.said-of-stops", "seglab.is-stopped"
+"""Where the context of a command line keeps what is said of Ctrl-C, and that it came."""
+GO_ON = "Interrupted; run the same command again to go on (seglab train: with --resume)."
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -42,21 +46,29 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except SeglabError as error:
+        except (Exception, KeyboardInterrupt) as error:
+            context = click.get_current_context(silent=True)
+            meta = context.meta if context else {}
+            # Libraries that are interrupted as they load raise errors of their own instead.
+            if isinstance(error, KeyboardInterrupt) or meta.get(IS_STOPPED):
+                click.echo(meta.get(SAID_OF_STOPS, GO_ON), err=True)
+                sys.exit(INTERRUPTED)
+            if not isinstance(error, SeglabError):
+                raise
             click.echo(f"Error: {_printable_lines(str(error))}", err=True)
             sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            click.echo("Interrupted; run the same command again to go on (seglab train: with --resume).", err=True)
-            sys.exit(INTERRUPTED)
 
     return wrapped
 
 
-def begin_command() -> None:
+def begin_command(said_of_stops: str = GO_ON) -> None:
     """Treat SIGTERM as Ctrl-C, so that a scheduler's stop ends in the same orderly way; open closed standard streams.
 
     A file that was opened under the number of a closed one would be written to by whatever reports an error.
+    ``said_of_stops``: the message of commands that were stopped.
     """
+    meta = click.get_current_context().meta
+    meta[SAID_OF_STOPS] = said_of_stops
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
             nothing = os.open(os.devnull, os.O_RDWR)
@@ -66,9 +78,12 @@ def begin_command() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
     def interrupt(_number: int, _frame: object) -> NoReturn:
+        meta[IS_STOPPED] = True
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def progress(total: int | None, desc: str, unit: str) -> Any:

@@ -6,12 +6,16 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 STEM_CHARACTERS = 30
 """Of the stem in a temporary name: whatever the script, four bytes each stay well below a name's 255."""
+TEMPORARY = re.compile(r"\.(?P<stem>.*)\.(?P<process>\d+)-\d+\.tmp", re.DOTALL)
+"""A temporary name without its suffix."""
 
 
 @contextlib.contextmanager
@@ -52,6 +56,40 @@ def _temporary(path: str | Path) -> str:
     folder, name = os.path.split(path)
     stem, suffix = os.path.splitext(name)
     return os.path.join(folder, f".{stem[:STEM_CHARACTERS]}.{os.getpid()}-{threading.get_ident()}.tmp{suffix}")
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove temporary files of ``path`` whose writers' processes are gone (``kill -9``, a power cut)."""
+    stem = path.stem[:STEM_CHARACTERS]
+    with contextlib.suppress(OSError):
+        for entry in list(path.parent.iterdir()):
+            found = TEMPORARY.fullmatch(entry.stem) if entry.suffix == path.suffix else None
+            if found and _is_of(found["stem"], stem) and not _is_running(int(found["process"])):
+                with contextlib.suppress(OSError):
+                    entry.unlink()
+
+
+def _is_of(written: str, stem: str) -> bool:
+    """Is this the stem in a temporary name of a file with ``stem``, or in that of such a temporary file itself?"""
+    within = re.escape(f".{stem}.") + r"\d+-\d+\.tmp"
+    return (
+        written == stem
+        or (len(written) == STEM_CHARACTERS and written.startswith(f".{stem}."[:STEM_CHARACTERS]))
+        or (re.fullmatch(within, written) is not None)
+    )
+
+
+def _is_running(process: int) -> bool:
+    """Is there such a process? Where that cannot be asked without harm (Windows), it is taken for running."""
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 @contextlib.contextmanager

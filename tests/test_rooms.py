@@ -35,7 +35,7 @@ def test_the_order_holds(copied: Path) -> None:
     ("file", "imported", "contract"),
     [
         ("seglab/files.py", "export.errors", "packages BROKEN"),
-        ("export/contract.py", "export.proof.gate", "rooms of export BROKEN"),
+        ("export/contract/fields.py", "export.proof.gate", "rooms of export BROKEN"),
         ("seglab/images/reader.py", "seglab.data.pairs", "rooms of seglab BROKEN"),
         ("batch/sources/bytes.py", "batch.outputs.base", "rooms of batch BROKEN"),
         ("batch/steps/masks.py", "batch.ledger.schema", "knows no ledger BROKEN"),

@@ -27,7 +27,7 @@ from batch.reporting.coco_names import FileNames
 from batch.reporting.makers import Makers
 from batch.reporting.result_file import begins_with, require_replaceable
 from batch.sources.ahead import map_ahead
-from batch.steps.masks import bbox_of
+from export.runtime.masks import bbox_of
 from seglab.errors import ConfigError, SeglabError
 from seglab.files import replacing
 from seglab.images.mask_values import levels

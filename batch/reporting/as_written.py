@@ -49,7 +49,7 @@ def _measured(mask: NDArray[np.uint8], entry: DoneEntry) -> str | None:
     """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger."""
     import cv2
 
-    from batch.steps.masks import bbox_of
+    from export.runtime.masks import bbox_of
 
     if mask.shape != (entry.height, entry.width):
         return f"{mask.shape[0]}x{mask.shape[1]} pixels; the ledger says {entry.height}x{entry.width}"

@@ -26,7 +26,7 @@ def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) ->
     if count > MOST_CLASSES:
         raise ContractError(
             f"{printable(str(opened.path))} tells {count} classes apart; expected {MOST_CLASSES} at most, which the "
-            "8 bits of a label map can number. Use export.Segmenter, which gives probabilities."
+            "8 bits of a label map can number. Use the graph's output `prob`."
         )
     senseless = {
         "--mask-bits 1": asked.mask_bits == 1,

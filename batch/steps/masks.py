@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.figures import Figures
-from export.runtime.masks import enlarge
+from export.runtime.masks import bbox_of, confidence, enlarge
 
 LESION_LEVEL = 128
 """The lowest uint8 level that is lesion."""
@@ -46,16 +46,3 @@ def figures_of(mask: NDArray[np.uint8], prob: NDArray[np.float32]) -> Figures:
     height, width = mask.shape
     area = int(cv2.countNonZero(mask))
     return Figures(height, width, area, bbox_of(mask) if area else None, confidence(prob))
-
-
-def confidence(prob: NDArray[np.float32]) -> float:
-    """Mean of max(p, 1 - p) = 1/2 + mean |p - 1/2|; of several classes, the mean of the largest probability."""
-    if prob.ndim == 3:
-        return float(prob.max(axis=0).mean())
-    return 0.5 + float(cv2.norm(prob - np.float32(0.5), cv2.NORM_L1)) / prob.size
-
-
-def bbox_of(mask: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Return ``(x0, y0, x1, y1)`` of what is not 0 in a mask, half-open."""
-    x, y, width, height = cv2.boundingRect(mask)
-    return int(x), int(y), int(x + width), int(y + height)

@@ -20,6 +20,7 @@ from export.commands.common import (
     writing,
 )
 from export.commands.feeding import feeding_options, normalisation
+from export.commands.places import require_model_places
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def adopt(
       seg-export adopt two_class.onnx --mean imagenet --lesion-class 1 --out lesion.onnx
       seg-export adopt with_aux.onnx --mean imagenet --output out --output logits --out lesion.onnx
     """
+    require_model_places(out, json_file, None, (source,), (folder,), draws=False)
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")
     from export.adoption.adopt import adopt as wrap
     from export.adoption.adopt import open_foreign

@@ -18,6 +18,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def check(
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
       seg-export check adopted.onnx net.onnx --images data/isic2018
     """
+    outputs = {"--json": json_file, "--picture": picture}
+    require_places(outputs, (model, *checkpoints), what="a file that is to be compared", folders=(folder,))
     from export.proof.gate import CHUNK
     from export.proof.gate import check as compare
     from export.proof.picture import draw_worst

@@ -62,18 +62,26 @@ def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
 
 def write_report(path: Path, report: ParityReport) -> None:
     """Write a report as JSON, to stdout for ``-``."""
+    write_json_text(path, report.to_json())
+
+
+def write_json_text(path: Path, text: str) -> None:
+    """Write JSON to a file, to stdout for ``-``."""
     from seglab.files import write_text
 
     if str(path) == "-":
-        click.echo(report.to_json())
+        click.echo(text)
     else:
         with writing(path):
-            write_text(path, report.to_json() + "\n")
+            write_text(path, text + "\n")
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say what to do where ``path`` cannot be written."""
+    """Say what to do where ``path`` cannot be written; remove what killed processes left of earlier tries."""
+    from seglab.files import remove_abandoned
+
+    remove_abandoned(path)
     try:
         yield
     except OSError as error:

@@ -20,6 +20,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.places import require_model_places
 from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors, require_packages
 
@@ -103,6 +104,8 @@ def onnx(
         raise click.UsageError(
             f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
         )
+    target = out or checkpoints[0].with_suffix(".onnx")
+    require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder), draws=True)
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.conversion.checkpoint import convert
     from export.errors import ParityError
@@ -110,7 +113,6 @@ def onnx(
     from export.proof.text import parity_text
     from export.samples import sample_set
 
-    target = out or checkpoints[0].with_suffix(".onnx")
     samples = sample_set(folder, limit)
     loaded = [_loaded(path, tta, hair) for path in checkpoints]
     size = loaded[0].size

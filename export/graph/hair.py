@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.contract import HAIRLESS
 from seglab.images.hair import DARKER, EDGES, FILL_WEIGHTS, hair_length, hair_width
 
 GREY = """
@@ -179,7 +180,7 @@ FILL = """
 """
 """Ring by ring from the rim. The fourth plane is 1 where the colour is known, and its weighted sum the weight."""
 
-RESULT = "filled"
+RESULT = HAIRLESS
 GREY_BITS = 15
 """OpenCV's weights of R, G and B (ITU-R BT.601) are whole numbers of this many bits."""
 GREY_WEIGHTS = (9798, 19235, 3735)

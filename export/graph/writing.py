@@ -8,7 +8,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.contract import Contract
+from export.contract import Contract, bound
 from seglab.files import replacing
 
 if TYPE_CHECKING:
@@ -34,9 +34,13 @@ def write_contract(path: Path, contract: Contract) -> None:
 
 
 def write_model(model: ModelProto, contract: Contract, out: Path) -> None:
-    """Check ``model`` and write it with ``contract``, as a whole or not at all."""
+    """Check ``model`` and write it with ``contract``, as a whole or not at all.
+
+    The contract is bound to the graph: its digest, precision and operator set are those of ``model``.
+    """
     import onnx
 
+    contract = bound(contract, model.SerializeToString())
     onnx.helper.set_model_props(model, contract.to_metadata())
     onnx.checker.check_model(model, full_check=True)
     with replacing(out) as temporary:

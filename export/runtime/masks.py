@@ -13,6 +13,9 @@ from seglab.metrics.overlap import Confusion
 Masks = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
+MOST_CLASSES = 256
+"""Whose numbers a mask of 8 bits can hold."""
+
 
 def drop_single_class(probs: NDArray[Any]) -> Probs:
     """Return a graph's ``prob`` ``(N, C, S, S)`` as it is, or as ``(N, S, S)`` where C is 1, in fp32."""
@@ -50,6 +53,19 @@ def _likeliest(prob: Probs, size: tuple[int, int]) -> Masks:
 def _resized(plane: Probs, into: Probs) -> Probs:
     """Resize ``(S, S)`` to ``(H, W)``, in the memory of ``into``."""
     return np.asarray(cv2.resize(plane, into.shape[::-1], dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def confidence(prob: Probs) -> float:
+    """Mean of max(p, 1 - p) = 1/2 + mean |p - 1/2|; of several classes, the mean of the largest probability."""
+    if prob.ndim == 3:
+        return float(prob.max(axis=0).mean())
+    return 0.5 + float(cv2.norm(prob - np.float32(0.5), cv2.NORM_L1)) / prob.size
+
+
+def bbox_of(mask: Masks) -> tuple[int, int, int, int]:
+    """Return ``(x0, y0, x1, y1)`` of what is not 0 in a mask, half-open."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return int(x), int(y), int(x + width), int(y + height)
 
 
 def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:

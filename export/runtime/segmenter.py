@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.contract import Contract
+from export.errors import ContractError
 from export.runtime.bundled import bundled_model
-from export.runtime.device import Device
-from export.runtime.masks import enlarge
+from export.runtime.device import COMPUTES, DEVICES, Device
+from export.runtime.masks import MOST_CLASSES, enlarge
 from export.runtime.opening import open_model
-from seglab.errors import ImageError
+from export.runtime.pictures import Pixels, is_batch, is_single, pixels_of
+from export.runtime.result import Result
+from seglab.errors import ConfigError, ImageError
 from seglab.images.pixels.resize import fit
-from seglab.images.reader import read_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 BATCH = 8
-
-Image = NDArray[np.uint8]
-Mask = NDArray[np.uint8]
-Probs = NDArray[np.float32]
 
 
 class Segmenter:
@@ -33,26 +34,35 @@ class Segmenter:
     ``auto|cpu|openvino|cuda|cuda:K|tensorrt``. ``threads``: for the CPU (None: the engine's own choice). ``compute``:
     ``fp32`` or ``bf16`` asks for that arithmetic (None: see :func:`export.runtime.opening.open_model`). ``exact``:
     resize inside the graph, as the model was trained and proved; without it the host resizes, which is faster and
-    differs by less than the parity figures' ``host``. Several threads may call it; they take turns. Raises
-    :class:`export.errors.ContractError` for a file that is no model, :class:`export.errors.DeviceError` for a device
-    that cannot be had.
+    differs by less than the parity figures' ``host``. Several threads may call it; they take turns. A copy, or one
+    that was pickled, opens the model again. Raises :class:`export.errors.ContractError` for a file that is no model or
+    has more classes than a mask can number, :class:`export.errors.DeviceError` for a device that cannot be had,
+    :class:`seglab.errors.ConfigError` for arguments that nothing can be.
 
     >>> from export import Segmenter
-    >>> masks = Segmenter()(["a.jpg", "b.jpg"])  # doctest: +SKIP
+    >>> result = Segmenter()("a.jpg")  # doctest: +SKIP
+    >>> results = Segmenter()(["a.jpg", "b.jpg"])  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        model: str | Path | None = None,
+        model: str | os.PathLike[str] | None = None,
         device: str = "auto",
         *,
         threads: int | None = None,
         compute: str | None = None,
         exact: bool = False,
     ) -> None:
-        path = bundled_model() if model is None else Path(model)
+        _require_arguments(model, device, threads, compute)
+        path = (bundled_model() if model is None else Path(model)).absolute()  # it may be opened again from elsewhere
+        self._opened_by = (None if model is None else path, device, threads, compute, exact)
         self._model = open_model(path, device, threads=threads, compute=compute, batch=None if exact else BATCH)
         self._exact = exact
+        if self.contract.classes > MOST_CLASSES:
+            raise ContractError(
+                f"{path} tells {self.contract.classes} classes apart; expected {MOST_CLASSES} at most, which the "
+                "8 bits of a mask can number. Use the graph's output `prob` with onnxruntime."
+            )
 
     @property
     def contract(self) -> Contract:
@@ -64,49 +74,93 @@ class Segmenter:
         """Where it runs, in what precision, and what ``auto`` passed over."""
         return self._model.whole_device if self._exact else self._model.device
 
-    def __call__(self, images: Image | str | Path | Iterable[Image | str | Path]) -> list[Mask]:
-        """Return the masks of images, each of its image's size; of a single image a list of one.
+    @overload
+    def __call__(self, images: str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image) -> Result: ...
 
-        An image is a file, or uint8 ``(H, W, 3)`` RGB; an array ``(N, H, W, 3)`` is N of them. A mask is uint8
-        ``(H, W)``: 0 or 255, or with several classes their numbers. Raises :class:`seglab.errors.ImageError` for a file
-        that is no image, :class:`ValueError` for an array of another shape or type.
+    @overload
+    def __call__(self, images: list[Any] | tuple[Any, ...] | Iterator[Any]) -> list[Result]: ...
+
+    @overload
+    def __call__(self, images: Any) -> Any: ...
+
+    def __call__(self, images: Any) -> Result | list[Result]:
+        """Return the :class:`Result` of an image; of several a list, in their order.
+
+        An image is a path, an encoded image (bytes or an open binary file), a Pillow image, or an array or torch tensor
+        in RGB: uint8, uint16, bool, or floats from 0 to 1, ``(H, W, 3)``, grey ``(H, W)`` or ``(H, W, 1)``, or
+        ``(H, W, 4)`` whose alpha is dropped; of tensors also ``(3, H, W)``. Several are a list, any other iterable, or
+        one array ``(N, H, W, 3)``.
+
+        Where a list has an image that cannot be used, its result says why (``error``), and the others lose nothing. A
+        single one, or an array, raises: :class:`seglab.errors.ImageError` for what cannot be read, :class:`TypeError`
+        for what is no image, :class:`ValueError` for an array whose shape or values are none of an image's.
         """
-        single = isinstance(images, str | Path) or (isinstance(images, np.ndarray) and images.ndim == 3)
-        many = [cast("Image | str | Path", images)] if single else cast("Iterable[Image | str | Path]", images)
-        return [mask for mask, _ in self.stream(many)]
+        results = list(self.stream(images))
+        return results[0] if is_single(images) else results
 
-    def stream(self, images: Iterable[Image | str | Path]) -> Iterator[tuple[Mask, Probs]]:
-        """Yield mask and probabilities ``(S, S)`` (``(C, S, S)`` of several classes) of one image after another.
+    def stream(self, images: Any) -> Iterator[Result]:
+        """Yield the result of one image after another, as :meth:`__call__` takes and gives them.
 
         At most :data:`BATCH` images are held at a time.
         """
-        remaining = iter(images)
-        while chunk := [_pixels(image) for image in itertools.islice(remaining, BATCH)]:
-            yield from map(self._whole, chunk) if self._exact else self._fitted(chunk)
+        is_strict = is_single(images) or is_batch(images)
+        remaining = iter([images] if is_single(images) else cast("Iterable[Any]", images))
+        while chunk := [_read(image, is_strict) for image in itertools.islice(remaining, BATCH)]:
+            made = iter(self._results([entry for entry in chunk if not isinstance(entry, Result)]))
+            for entry in chunk:
+                yield entry if isinstance(entry, Result) else next(made)
 
-    def _whole(self, image: Image) -> tuple[Mask, Probs]:
-        probs, masks = self._model.prob_and_mask(image[None])
-        return masks[0], probs[0]
+    def _results(self, images: list[Pixels]) -> Iterator[Result]:
+        if self._exact:
+            for image in images:
+                probs, masks = self._model.prob_and_mask(image[None])
+                yield Result(masks[0], probs[0])
+        elif images:
+            for image, prob in zip(images, self._model.prob(self._fitted(images)), strict=True):
+                yield Result(enlarge(prob, (image.shape[0], image.shape[1]), self.contract.threshold), prob)
 
-    def _fitted(self, images: list[Image]) -> Iterator[tuple[Mask, Probs]]:
-        probs = self._model.prob(np.stack([fit(image, self.contract.size) for image in images]))
-        for image, prob in zip(images, probs, strict=True):
-            yield enlarge(prob, (image.shape[0], image.shape[1]), self.contract.threshold), prob
+    def _fitted(self, images: list[Pixels]) -> Pixels:
+        return np.stack([fit(image, self.contract.size) for image in images])  # (N, S, S, 3)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let a copy, or another process, open the model again."""
+        return _opened_again, self._opened_by
+
+    def __repr__(self) -> str:
+        contract, device = self.contract, self.device
+        return (
+            f"Segmenter({str(self._model.path)!r}, {device.name!r}): {contract.arch}, "
+            f"{contract.size} x {contract.size}, {contract.classes} class{'es' if contract.classes > 1 else ''}, "
+            f"{device.precision} by {device.engine}"
+        )
 
 
-def _pixels(image: Image | str | Path) -> Image:
-    if isinstance(image, str | Path):
-        try:
-            return read_image(Path(image))
-        except ImageError as error:
-            raise ImageError(f"{image}: {error}") from error
-    if (
-        not isinstance(image, np.ndarray)
-        or image.dtype != np.uint8
-        or image.ndim != 3
-        or image.shape[2] != 3
-        or not image.size
-    ):
-        found = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise ValueError(f"The image is {found}; expected a file, or uint8 (H, W, 3) in RGB.")
-    return image
+def _opened_again(model: Path | None, device: str, threads: int | None, compute: str | None, exact: bool) -> Segmenter:
+    return Segmenter(model, device, threads=threads, compute=compute, exact=exact)
+
+
+def _read(image: object, is_strict: bool) -> Pixels | Result:
+    """Return the pixels of an image, or the result that says why there are none, if it is not to be raised."""
+    try:
+        return pixels_of(image)
+    except (ImageError, TypeError, ValueError) as error:
+        if is_strict:
+            raise
+        return Result(None, None, str(error))
+
+
+def _require_arguments(model: object, device: object, threads: object, compute: object) -> None:
+    """Raise :class:`ConfigError` for arguments of types that they cannot have."""
+    expected = {
+        "model": (model, model is None or isinstance(model, str | os.PathLike), "the path of a model file, or None"),
+        "device": (device, isinstance(device, str), DEVICES),
+        "threads": (
+            threads,
+            threads is None or (isinstance(threads, int) and not isinstance(threads, bool) and threads >= 0),
+            "a whole number, or None for the engine's choice",
+        ),
+        "compute": (compute, compute is None or isinstance(compute, str), f"{' or '.join(COMPUTES)}, or None"),
+    }
+    for name, (value, is_right, wanted) in expected.items():
+        if not is_right:
+            raise ConfigError(f"{name} is {value!r}; expected {wanted}.")

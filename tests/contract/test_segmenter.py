@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+import io
+import os
+import pickle
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import export
 from export import Segmenter
-from export.errors import ContractError
-from seglab.errors import ImageError
-from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_original
+from export.errors import ContractError, DeviceError
+from seglab.errors import ConfigError, ImageError
+from tests.support.artefact import TINY_SIZE, blobs, colour_model, label_model, tiny_original
 
 SHAPES = [(90, 70), (TINY_SIZE, TINY_SIZE), (201, 133), (33, 300)]
 
@@ -22,10 +31,15 @@ def pictures() -> list[np.ndarray]:
     return [blobs(np.random.default_rng(index), *shape)[0] for index, shape in enumerate(SHAPES)]
 
 
+@pytest.fixture(scope="module")
+def segmenter(model_file: Path) -> Segmenter:
+    return Segmenter(model_file, "cpu")
+
+
 @pytest.mark.parametrize("exact", [False, True])
 def test_masks_are_those_of_the_original(model_file: Path, tmp_path: Path, exact: bool) -> None:
     original = tiny_original(tmp_path / "c.pt")
-    masks = Segmenter(model_file, "cpu", exact=exact)(pictures())
+    masks = [result.mask for result in Segmenter(model_file, "cpu", exact=exact)(pictures())]
     assert [mask.shape for mask in masks] == SHAPES
     for mask, image in zip(masks, pictures(), strict=True):
         assert set(np.unique(mask)) <= {0, 255}
@@ -39,35 +53,157 @@ def test_the_device_is_the_one_that_makes_the_masks(model_file: Path) -> None:
     assert (exact.device.name, exact.device.precision) == ("cpu", "fp32")
 
 
-def test_an_array_or_a_file_are_the_same(model_file: Path, tmp_path: Path) -> None:
-    image = pictures()[0]
-    assert cv2.imwrite(str(tmp_path / "a.png"), image[..., ::-1])
-    segmenter = Segmenter(str(model_file), "cpu")
-    (mask,) = segmenter(image)
-    assert mask.shape == image.shape[:2]
-    for way in (tmp_path / "a.png", str(tmp_path / "a.png")):
-        np.testing.assert_array_equal(segmenter(way), [mask])
-    np.testing.assert_array_equal(segmenter([tmp_path / "a.png", image])[1], mask)
+def png_of(image: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()
 
 
-def test_a_batch_of_arrays_gives_a_list(model_file: Path) -> None:
-    images = np.stack([pictures()[0]] * 11)  # more than run at a time
-    masks = Segmenter(model_file, "cpu")(images)
-    assert len(masks) == 11
-    assert all(np.array_equal(mask, masks[0]) for mask in masks)
+def turned_jpeg(image: np.ndarray) -> bytes:
+    """A JPEG that lies on its side and says so."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(image)).save(file, "JPEG", quality=95, exif=exif)
+    return file.getvalue()
 
 
-def test_nothing_gives_nothing(model_file: Path) -> None:
-    assert Segmenter(model_file, "cpu")([]) == []
+def with_alpha(image: np.ndarray) -> np.ndarray:
+    return np.dstack([image, np.full(image.shape[:2], 7, np.uint8)])
 
 
-def test_images_are_read_as_they_are_asked_for(model_file: Path) -> None:
-    def endless() -> object:
+PICTURE = pictures()[0]
+GREY = np.repeat(PICTURE[..., :1], 3, axis=2)
+BLACK = np.where(GREY > 150, 255, 0).astype(np.uint8)
+WAYS: dict[str, tuple[Any, np.ndarray]] = {
+    "bytes": (png_of(PICTURE), PICTURE),
+    "bytearray": (bytearray(png_of(PICTURE)), PICTURE),
+    "memoryview": (memoryview(png_of(PICTURE)), PICTURE),
+    "RGBA": (with_alpha(PICTURE), PICTURE),
+    "grey": (GREY[..., 0], GREY),
+    "grey (H, W, 1)": (GREY[..., :1], GREY),
+    "not contiguous": (np.asfortranarray(PICTURE), PICTURE),
+    "float32": (PICTURE.astype(np.float32) / 255, PICTURE),
+    "float64 grey": (GREY[..., 0] / 255, GREY),
+    "uint16": (PICTURE.astype(np.uint16) * 257, PICTURE),
+    "big-endian uint16": (PICTURE.astype(">u2") * 257, PICTURE),
+    "bool": (BLACK[..., 0] > 0, BLACK),
+    "tensor (H, W, 3)": (torch.from_numpy(PICTURE), PICTURE),
+    "tensor (3, H, W)": (torch.from_numpy(PICTURE).permute(2, 0, 1), PICTURE),
+    "float tensor that learns": ((torch.from_numpy(PICTURE).permute(2, 0, 1) / 255).requires_grad_(), PICTURE),
+    "Pillow": (Image.fromarray(PICTURE), PICTURE),
+    "Pillow, L": (Image.fromarray(GREY[..., 0]), GREY),
+    "Pillow, LA": (Image.fromarray(GREY[..., 0]).convert("LA"), GREY),
+    "Pillow, RGBA": (Image.fromarray(with_alpha(PICTURE)), PICTURE),
+    "Pillow, 1": (Image.fromarray(BLACK[..., 0]).convert("1"), BLACK),
+    "Pillow, P": (Image.fromarray(GREY[..., 0]).convert("P"), GREY),
+    "Pillow, I;16": (Image.fromarray(GREY[..., 0].astype(np.uint16) * 257), GREY),
+    "Pillow, F": (Image.fromarray(GREY[..., 0].astype(np.float32)), GREY),
+    "Pillow, lies on its side": (
+        Image.open(io.BytesIO(turned_jpeg(PICTURE))),
+        np.rot90(np.asarray(Image.open(io.BytesIO(turned_jpeg(PICTURE)))), -1),
+    ),
+}
+"""What is handed in, and the same image as uint8 (H, W, 3)."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_same_image_in_another_form_gives_the_same(segmenter: Segmenter, way: str) -> None:
+    given, plain = WAYS[way]
+    expected = segmenter(np.ascontiguousarray(plain))
+    assert expected.area
+    result = segmenter(given)
+    np.testing.assert_array_equal(result.mask, expected.mask)
+    np.testing.assert_array_equal(result.prob, expected.prob)
+
+
+def test_files_are_taken_by_path_and_opened(segmenter: Segmenter, tmp_path: Path) -> None:
+    class Somewhere(os.PathLike[str]):
+        def __fspath__(self) -> str:
+            return str(path)
+
+    path = tmp_path / "a.png"
+    path.write_bytes(png_of(PICTURE))
+    expected = segmenter(PICTURE).mask
+    ways: list[Any] = [path, str(path), Somewhere()]
+    for given in ways:
+        np.testing.assert_array_equal(segmenter(given).mask, expected)
+    with path.open("rb") as file:
+        opened: list[Any] = [file, io.BytesIO(png_of(PICTURE))]
+        for given in opened:
+            np.testing.assert_array_equal(segmenter(given).mask, expected)
+
+
+def test_one_in_one_out_and_many_in_a_list_out(segmenter: Segmenter) -> None:
+    one = segmenter(PICTURE)
+    assert one.mask.shape == SHAPES[0]
+    many = np.stack([PICTURE] * 11)  # more than run at a time
+    tensors = torch.from_numpy(many).permute(0, 3, 1, 2)
+    for several in (many, tensors, [PICTURE] * 11, (PICTURE for _ in range(11))):
+        results = segmenter(several)
+        assert isinstance(results, list)
+        assert len(results) == 11
+        assert all(np.array_equal(result.mask, one.mask) for result in results)
+    assert [len(segmenter(given)) for given in ([PICTURE], (PICTURE,), PICTURE[None], [], many[:0])] == [1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_one_bad_image_in_a_list_is_an_error_in_its_place(model_file: Path, tmp_path: Path, exact: bool) -> None:
+    (tmp_path / "no.png").write_text("no image")
+    bad = [tmp_path / "no.png", tmp_path / "absent.png", b"", None, PICTURE.astype(np.float32), tmp_path]
+    segmenter = Segmenter(model_file, "cpu", exact=exact)
+    good = [result.mask for result in segmenter([*pictures(), *pictures()])]
+    results = segmenter([*pictures(), *bad, *pictures()])
+    assert [result.error is None for result in results] == [True] * 4 + [False] * 6 + [True] * 4
+    for result, mask in zip([*results[:4], *results[10:]], good, strict=True):
+        np.testing.assert_array_equal(result.mask, mask)
+    failed = results[4]
+    assert "no.png" in str(failed.error)
+    assert (failed.mask, failed.prob, failed.area, failed.box, failed.confidence) == (None,) * 5
+    with pytest.raises(ImageError, match=r"no\.png"):
+        np.asarray(failed)
+    assert "absent.png" in str(results[5].error)
+
+
+def test_a_result_has_the_figures_of_its_mask(segmenter: Segmenter) -> None:
+    result = segmenter(PICTURE)
+    rows, columns = np.nonzero(result.mask)
+    assert result.area == len(rows)
+    assert result.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert result.confidence == pytest.approx(np.maximum(result.prob, 1 - result.prob).mean(), abs=1e-6)
+    assert result.error is None
+    empty = segmenter(np.full((40, 50, 3), (220, 180, 160), np.uint8))
+    assert (empty.area, empty.box) == (0, None)
+    assert repr(empty) == "Result(mask 40 x 50, area=0, box=None)"
+
+
+def test_a_result_goes_as_its_mask_and_as_a_pair(segmenter: Segmenter) -> None:
+    result = segmenter(PICTURE)
+    mask, prob = result
+    assert mask is result.mask
+    assert prob is result.prob
+    assert np.asarray(result) is result.mask
+    assert np.array(result) is not result.mask
+    assert np.asarray(result, np.float32).dtype == np.float32
+    np.testing.assert_array_equal(np.stack([result, result])[1], mask)
+    with pytest.raises(ValueError, match="without a copy"):
+        np.array(result, np.int32, copy=False)
+
+
+def test_images_are_read_as_they_are_asked_for(segmenter: Segmenter) -> None:
+    taken = 0
+
+    def endless() -> Any:
+        nonlocal taken
         while True:
-            yield pictures()[0]
+            taken += 1
+            yield PICTURE
 
-    mask, prob = next(Segmenter(model_file, "cpu").stream(endless()))  # type: ignore[arg-type]
+    stream = segmenter.stream(endless())
+    mask, prob = next(stream)
     assert (mask.shape, prob.shape) == (SHAPES[0], (TINY_SIZE, TINY_SIZE))
+    for _ in range(20):
+        next(stream)
+    assert taken <= 24
 
 
 def test_several_classes_give_label_maps(tmp_path: Path) -> None:
@@ -83,7 +219,7 @@ def test_several_classes_give_label_maps(tmp_path: Path) -> None:
         image[:, 20 * channel : 20 * channel + 20, channel] = 255
     for exact in (False, True):
         segmenter = Segmenter(path, "cpu", exact=exact)
-        (mask, prob) = next(segmenter.stream([image]))
+        mask, prob = next(segmenter.stream([image]))
         assert prob.shape == (3, 16, 16)
         np.testing.assert_allclose(prob.sum(axis=0), 1, atol=1e-6)
         assert [int(mask[20, x]) for x in (5, 30, 55)] == [0, 1, 2]
@@ -96,26 +232,133 @@ def test_the_bundled_model_is_the_default() -> None:
     assert segmenter.device.name == "cpu"
 
 
+NOISE = np.random.default_rng(0).normal(0, 1, (8, 9, 3)).astype(np.float32)
+
+
 @pytest.mark.parametrize(
-    ("image", "message"),
+    ("image", "kind", "message"),
     [
-        (np.zeros((0, 5, 3), np.uint8), r"uint8 \(0, 5, 3\); expected a file, or uint8 \(H, W, 3\)"),
-        (np.zeros((4, 5, 3), np.float32), r"float32 \(4, 5, 3\); expected a file, or uint8 \(H, W, 3\)"),
-        (np.zeros((4, 5, 4), np.uint8), r"uint8 \(4, 5, 4\)"),
-        (7, "int; expected"),
+        (np.zeros((0, 5, 3), np.uint8), ValueError, r"uint8 \(0, 5, 3\), without a pixel; expected a path"),
+        (np.zeros((3, 5, 7), np.uint8), ValueError, r"channels first; .* image.transpose\(1, 2, 0\)"),
+        (np.zeros((4, 5, 2), np.uint8), ValueError, r"uint8 \(4, 5, 2\); expected"),
+        (np.zeros(7, np.uint8), ValueError, r"uint8 \(7,\); expected"),
+        (np.zeros((4, 5, 3), np.int64), ValueError, r"int64 \(4, 5, 3\); expected .*astype\(np.uint8\)"),
+        (np.zeros((4, 5, 3), complex), ValueError, "complex128"),
+        (np.array([["a", "b"]]), ValueError, r"<U1 \(1, 2\); expected"),
+        (PICTURE.astype(np.float32), ValueError, "values up to .*; expected floats from 0 to 1: image / 255"),
+        (NOISE, ValueError, "before any normalisation"),
+        (np.full((4, 5, 3), np.nan), ValueError, "holds NaN or infinity"),
+        (np.full((2, 4, 5, 3), np.nan), ValueError, "holds NaN or infinity"),
+        (torch.zeros(3, 5, 3), ValueError, "channels may be the first axis or the last"),
+        (torch.zeros(3, 5, 6).to_sparse(), TypeError, "does not become an array"),
+        (torch.full((3, 5, 6), 200.0), ValueError, "image / 255"),
+        (Image.new("RGB", (0, 4)), ValueError, "at least one pixel"),
+        (Image.open(io.BytesIO(png_of(PICTURE)[:999])), ImageError, "mode RGB, 70 x 90, which does not become RGB"),
+        (7, TypeError, "of type int; expected a path, an encoded image"),
+        (None, TypeError, "The image is None; expected"),
+        ({"a": 1}, TypeError, "of type dict"),
+        (io.StringIO("text"), TypeError, r"gives str; expected bytes: open it with open\(path, 'rb'\)"),
+        (b"no image", ImageError, "The encoded image: "),
+        ("a\0b.png", ImageError, "is no path"),
+        ("absent.png", ImageError, "absent.png"),
     ],
 )
-def test_other_things_are_refused(model_file: Path, image: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Segmenter(model_file, "cpu")([image])  # type: ignore[list-item]
+def test_other_things_are_refused_in_a_sentence(
+    segmenter: Segmenter, image: Any, kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as raised:
+        segmenter(image)
+    assert "\n" not in str(raised.value)
 
 
-def test_files_that_are_no_images_or_models_are_named(model_file: Path, tmp_path: Path) -> None:
-    (tmp_path / "no.png").write_text("no image")
-    with pytest.raises(ImageError, match=r"no\.png"):
-        Segmenter(model_file, "cpu")(tmp_path / "no.png")
+def test_a_file_that_is_closed_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(PICTURE))
+    with (tmp_path / "a.png").open("rb") as file, Image.open(tmp_path / "a.png") as picture:
+        pass
+    for closed in (file, picture):
+        with pytest.raises(ImageError, match=r"closed|expected one that is open"):
+            segmenter(closed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": 123}, "model is 123; expected the path"),
+        ({"model": b"m.onnx"}, "model is b'm.onnx'; expected the path"),
+        ({"device": None}, "device is None; expected auto|cpu"),
+        ({"device": "gpu"}, "There is no device 'gpu'"),
+        ({"threads": "2"}, "threads is '2'; expected a whole number"),
+        ({"threads": -1}, "threads is -1; expected a whole number"),
+        ({"compute": 16}, "compute is 16; expected fp32 or bf16"),
+    ],
+)
+def test_odd_arguments_are_refused_in_a_sentence(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        Segmenter(**arguments)
+    assert message in str(raised.value)
+
+
+def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match="does not exist"):
         Segmenter(tmp_path / "absent.onnx")
+
+
+def test_more_classes_than_a_mask_can_number_are_refused(tmp_path: Path) -> None:
+    most = colour_model(tmp_path / "most.onnx", [f"c{number}" for number in range(256)])
+    assert Segmenter(most, "cpu")(PICTURE).mask.max() <= 2
+    more = colour_model(tmp_path / "more.onnx", [f"c{number}" for number in range(257)])
+    with pytest.raises(ContractError, match="tells 257 classes apart; expected 256 at most"):
+        Segmenter(more, "cpu")
+
+
+def test_copies_open_the_model_again(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(model_file.parent)
+    segmenter = Segmenter(model_file.name, "cpu", threads=1, exact=True)
+    packed = pickle.dumps(segmenter)
+    monkeypatch.chdir("/")
+    for again in (pickle.loads(packed), copy.deepcopy(segmenter)):
+        np.testing.assert_array_equal(again(PICTURE).mask, segmenter(PICTURE).mask)
+        assert repr(again).startswith(f"Segmenter({str(model_file)!r}, 'cpu'): unet-scratch, 64 x 64, 1 class, fp32 by")
+    result = pickle.loads(pickle.dumps(segmenter(PICTURE)))
+    np.testing.assert_array_equal(result.mask, segmenter(PICTURE).mask)
+
+
+def test_threads_take_turns(segmenter: Segmenter) -> None:
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda: found.append(segmenter(pictures()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for results in found:
+        for result, expected in zip(results, segmenter(pictures()), strict=True):
+            np.testing.assert_array_equal(result.mask, expected.mask)
+    assert len(found) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_is_told_what_to_do(segmenter: Segmenter) -> None:
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            segmenter(PICTURE)
+        except DeviceError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as said:
+        assert "Start processes with multiprocessing's 'spawn'" in said.read()
+    os.waitpid(child, 0)
+
+
+def test_torch_is_not_needed_for_it(model_file: Path) -> None:
+    code = (
+        "import sys, numpy as np; from export import Segmenter; from PIL import Image;"
+        "Segmenter(sys.argv[1], 'cpu')(Image.new('RGB', (9, 8))); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(model_file)], check=True)
 
 
 def test_the_package_has_nothing_else() -> None:

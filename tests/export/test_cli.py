@@ -22,6 +22,7 @@ from export.conversion.build import segmenter
 from export.samples import DEFAULT_LIMIT
 from seglab.networks.checkpoints import Checkpoint, save_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
+from tests.support.planted_faults import no_antialias
 
 
 @pytest.fixture
@@ -55,7 +56,9 @@ def test_a_checkpoint_becomes_a_proved_model(tmp_path: Path, pictures: Path) -> 
 
 def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(checkpoints: Sequence[Checkpoint], precision: str) -> ModelProto:
-        return segmenter([dataclasses.replace(checkpoint, threshold=0.3) for checkpoint in checkpoints], precision)
+        model = segmenter(checkpoints, precision)
+        no_antialias(model)
+        return model
 
     monkeypatch.setattr(checkpoint, "segmenter", wrong)
     tiny_checkpoint(tmp_path / "best.pt")

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 
 from export.contract import FORMAT_VERSION, Contract, read_contract
 from export.errors import ContractError
+from export.graph.writing import write_contract
 from tests.support.artefact import TINY_SIZE, tiny_model
 
 
@@ -32,7 +33,15 @@ def a_contract(**changes: object) -> Contract:
         opset=18,
         checkpoint_sha256="ab" * 32,
         training={"data": ["isic2018", "isic2017"], "dice": 0.9, "naïve": None},
-        parity={"passed": True, "figures": {"whole": {"mean_dice": 1.0}}},
+        parity={
+            "passed": True,
+            "images": 8,
+            "source": "s",
+            "device": "cpu",
+            "precision": "fp32",
+            "whole_on": "cpu",
+            "figures": {"whole": {"mean_dice": 1.0, "worst_dice": 0.9}},
+        },
         tools={"torch": "2.15.0"},
         licence="CC0-1.0",
     )
@@ -51,8 +60,12 @@ def bare_model(path: Path, entries: dict[str, str]) -> Path:
 
 
 def test_a_contract_survives_the_way_through_a_file(tmp_path: Path) -> None:
-    contract = a_contract()
-    assert read_contract(bare_model(tmp_path / "m.onnx", contract.to_metadata())) == contract
+    path = tiny_model(tmp_path / "m.onnx")
+    contract = dataclasses.replace(
+        read_contract(path), training=a_contract().training, parity=a_contract().parity, licence="CC0-1.0"
+    )
+    write_contract(path, contract)
+    assert read_contract(path) == contract
 
 
 @given(
@@ -61,7 +74,7 @@ def test_a_contract_survives_the_way_through_a_file(tmp_path: Path) -> None:
     std=st.tuples(*[st.floats(1e-6, 10)] * 3),
     threshold=st.floats(1e-9, 1 - 1e-9),
     encoder=st.none() | st.text(),
-    names=st.lists(st.text(), min_size=1).map(tuple),
+    names=st.lists(st.text(min_size=1).filter(str.strip), min_size=1, unique=True).map(tuple),
 )
 def test_no_value_changes_on_the_way(
     size: int,
@@ -128,14 +141,43 @@ def test_a_torn_model_is_refused(tmp_path: Path) -> None:
         ("size", 0),
         ("mean", (0.5,)),
         ("std", (0.1, 0.0, 0.1)),
+        ("std", (float("inf"), 1.0, 1.0)),
+        ("mean", (float("nan"), 0.5, 0.5)),
+        ("mean", (123.675, 116.28, 103.53)),
+        ("mean", ("0.5", 0.5, 0.5)),
+        ("size", 64.0),
+        ("size", True),
         ("threshold", 1.0),
         ("threshold", 0.0),
+        ("threshold", "0.5"),
+        ("class_names", ("lesion", "lesion")),
+        ("class_names", ("",)),
+        ("class_names", (1, 2)),
+        ("arch", None),
+        ("precision", "fp8"),
+        ("tta", "rotations"),
+        ("hair_removal", "yes"),
+        ("channels", "grb"),
+        ("output", "labels"),
+        ("lesion_class", -1),
+        ("opset", "18"),
+        ("ensemble", ({"arch": "unet"}, {"arch": "unet"})),
+        ("quantisation", {"layers": "many"}),
+        ("parity", {"passed": "yes"}),
+        ("tools", {"torch": 2}),
+        ("training", ["isic"]),
+        ("graph_sha256", "abc"),
         ("colour_space", "Adobe RGB"),
     ],
 )
 def test_a_contract_cannot_say_what_no_model_is(name: str, value: object) -> None:
-    with pytest.raises(ContractError, match=name):
+    with pytest.raises(ContractError, match=rf"The contract's {name} is .*; expected .*seg-export onnx"):
         a_contract(**{name: value})
+
+
+def test_one_class_of_several_is_one_class() -> None:
+    with pytest.raises(ContractError, match="class 1 as the lesion's, and 2 classes"):
+        a_contract(lesion_class=1, class_names=("skin", "lesion"))
 
 
 def test_the_contract_of_an_export_tells_what_is_in_the_graph(tmp_path: Path) -> None:

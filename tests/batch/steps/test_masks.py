@@ -16,7 +16,8 @@ from PIL import Image
 from scipy import ndimage
 
 from batch.outputs.png import decode_mask, encode_mask
-from batch.steps.masks import confidence, figures_of, mask_of, to_levels
+from batch.steps.masks import figures_of, mask_of, to_levels
+from export.runtime.masks import confidence
 from seglab.errors import ImageError
 
 SHAPES = ((1, 1), (1, 9), (7, 1), (8, 8), (33, 17), (120, 251))

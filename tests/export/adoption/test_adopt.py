@@ -27,6 +27,7 @@ from seglab.evaluation.original import Predictor
 from seglab.networks.build import restore_network
 from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint
+from tests.support.planted_faults import no_antialias
 
 WRAPPING = Wrapping(IMAGENET_MEAN, IMAGENET_STD)
 
@@ -147,14 +148,19 @@ def test_an_older_operator_set_is_converted(pictures: Path, folder: Path) -> Non
     assert open_model(folder / "renewed.onnx", "cpu", batch=4).prob(np.zeros((5, 64, 64, 3), np.uint8)).shape[0] == 5
 
 
-def test_wrong_constants_would_fail_the_gate(
+def test_wrong_stages_would_fail_the_gate(
     pictures: Path, folder: Path, foreign: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gate compares with an original that shares nothing with the graph but the network."""
     from export.adoption import adopt as module
-    from export.graph.stages import Member
+    from export.graph.stages import Member, Stages, fuse
 
-    monkeypatch.setattr(module, "Member", lambda network, mean, std, *more: Member(network, std, mean, *more))
+    def faulty(members: list[Member], stages: Stages) -> onnx.ModelProto:
+        model = fuse(members, stages)
+        no_antialias(model)
+        return model
+
+    monkeypatch.setattr(module, "fuse", faulty)
     out = folder / "wrong.onnx"
     with pytest.raises(ParityError, match=r"(?s)does not match .*net\.onnx.*whole\.max_prob.*--mean") as raised:
         adopt(open_foreign(foreign), out, WRAPPING, sample_set(pictures))

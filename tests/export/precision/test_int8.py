@@ -36,6 +36,7 @@ from seglab.errors import DataError
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint, tiny_model
+from tests.support.planted_faults import opened
 
 QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
 
@@ -172,7 +173,7 @@ def test_a_scale_that_is_wrong_fails_the_gate(made: Path, folder: Path, blob_fol
     scale.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(scale) * np.float32(4), scale.name))
     path = folder / "scale.onnx"
     onnx.save(model, path)
-    report = check(open_model(path, "cpu"), Predictor(tiny_checkpoint(folder / "s.pt")), sample_set(blob_folder))
+    report = check(opened(path), Predictor(tiny_checkpoint(folder / "s.pt")), sample_set(blob_folder))
     assert {failure.figure for failure in report.failures} >= {"batch.mean_prob"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from seglab.evaluation.original import Predictor
 from seglab.files import sha256
 from seglab.networks.checkpoints import load_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
-from tests.support.planted_faults import FAULTS, Fault, no_antialias, planted
+from tests.support.planted_faults import FAULTS, Fault, no_antialias, opened, planted, sigmoid_twice
 
 SHAPES = ((150, 203), (203, 150), (64, 64), (91, 91))
 
@@ -60,7 +59,7 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def measure(path: Path, original: Predictor, device: str = "cpu") -> ParityReport:
-    return check(open_model(path, device, batch=CHUNK), original, samples())
+    return check(opened(path, device), original, samples())
 
 
 def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
@@ -92,7 +91,7 @@ def test_a_planted_fault_fails_the_gate(folder: Path, original: Predictor, fault
 def test_a_fault_planted_in_the_packages_model_fails_the_gate(data_dir: Path, tmp_path: Path, fault: Fault) -> None:
     original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(data_dir / "originals", 12)
     path = planted(fault, bundled_model(), tmp_path / "faulty.onnx")
-    report = check(open_model(path, "cpu", batch=CHUNK), original, samples)
+    report = check(opened(path), original, samples)
     assert {failure.figure for failure in report.failures} & FAULTS[fault]
 
 
@@ -156,7 +155,8 @@ def test_convert_leaves_a_proved_model_with_its_figures(folder: Path) -> None:
 
 def test_convert_leaves_nothing_where_the_gate_fails(folder: Path, picture_folder: Path) -> None:
     checkpoint = tiny_checkpoint(folder / "wrong.pt")
-    wrong = segmenter([dataclasses.replace(checkpoint, std=(0.3, 0.3, 0.3))])
+    wrong = segmenter([checkpoint])
+    sigmoid_twice(wrong)
     out = folder / "wrong" / "m.onnx"
     with pytest.raises(ParityError, match=r"whole\.max_prob is .* at most 0\.001 allowed \(worst image: "):
         convert([checkpoint], out, sample_set(picture_folder), fused_model=wrong)

@@ -1,8 +1,4 @@
-"""The contract: what a model is and how to feed it, carried in the file as ONNX metadata.
-
-Every field is a metadata entry ``seglab.<field>`` with a JSON value, so that any ONNX viewer shows it. Reading needs
-neither torch nor the ``onnx`` package.
-"""
+"""The contract's fields, and how they go into a file's metadata and come out of it."""
 
 from __future__ import annotations
 
@@ -10,25 +6,28 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from export.contract.values import CHECKS
 from export.errors import ContractError
 
 FORMAT_VERSION = 3
 """2: several classes, ensembles, hair removal inside the graph, fp16. 3: networks that give probabilities, take BGR, or
-of whose classes one is the lesion's.
+of whose classes one is the lesion's; bound to its graph by a digest.
 """
 PREFIX = "seglab."
 
 COLOUR_SPACE = "sRGB"
 """The one in which photographs are read (:mod:`seglab.images.reader`), for training and for masks alike."""
+HAIRLESS = "filled"
+"""The tensor that the stage of the graph which removes hairs gives to the networks."""
 INPUT = "image"
 PROB = "prob"
 MASK = "mask"
 DIMENSIONS = ("batch", "height", "width")
 """Names of the input's free axes: ``image`` is uint8 ``(batch, height, width, 3)``."""
 
+LONGEST_SHOWN = 80
 MAKE_ONE = "Make one with `seg-export onnx CKPT --out M.onnx`"
 
 
@@ -46,8 +45,8 @@ class Contract:
     and std are RGB all the same. ``lesion_class``: of a network of several classes, the one whose probability is
     ``prob``. ``precision``: of weights and activations (see :mod:`export.tolerances`). ``quantisation``: how an int8 or
     fp16 model was made, and which layers stayed in fp32. ``adopted``: of a foreign network, its file, input and output
-    (see :mod:`export.adoption`). ``training``: data and scores. ``parity``: figures against the
-    PyTorch original. ``tools``: versions that made the file.
+    (see :mod:`export.adoption`). ``training``: data and scores. ``parity``: figures against the PyTorch original.
+    ``tools``: versions that made the file. ``graph_sha256``: of the file without its metadata.
     """
 
     arch: str
@@ -74,21 +73,20 @@ class Contract:
     licence: str = "not stated"
     colour_space: str = COLOUR_SPACE
     format_version: int = FORMAT_VERSION
+    graph_sha256: str = ""
 
     def __post_init__(self) -> None:
-        problems = {
-            "size": not (isinstance(self.size, int) and self.size > 0),
-            "mean": len(self.mean) != 3,
-            "std": len(self.std) != 3 or not all(value > 0 for value in self.std),
-            "threshold": not 0 < self.threshold < 1,
-            "class_names": not self.class_names,
-            "colour_space": self.colour_space != COLOUR_SPACE,
-        }
-        for name, wrong in problems.items():
-            if wrong:
-                raise ContractError(
-                    f"The contract's {name} is {getattr(self, name)!r}, which no model can have. {MAKE_ONE} again."
-                )
+        for name, (holds, expected) in CHECKS.items():
+            value = getattr(self, name)
+            if not holds(value):
+                shown = repr(value)
+                shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}..."
+                raise ContractError(f"The contract's {name} is {shown}; expected {expected}. {MAKE_ONE} again.")
+        if self.lesion_class is not None and self.classes > 1:
+            raise ContractError(
+                f"The contract names class {self.lesion_class} as the lesion's, and {self.classes} classes of the "
+                f"mask; expected one of these. {MAKE_ONE} again."
+            )
 
     @property
     def classes(self) -> int:
@@ -130,52 +128,13 @@ class Contract:
                 if name in values:
                     values[name] = tuple(values[name])
             return cls(**values)
+        except ContractError as error:
+            raise ContractError(f"{source} carries a damaged contract. {error}") from error
         except (ValueError, TypeError, KeyError) as error:
             raise ContractError(
                 f"{source} carries a damaged contract ({type(error).__name__}: {error}); expected the entries that "
                 f"`seg-export onnx` writes. {MAKE_ONE} again."
             ) from error
-
-
-def read_contract(path: Path) -> Contract:
-    """Read a model file's contract.
-
-    Raises :class:`ContractError` where the file is missing, no ONNX model, without a contract, or of a newer format.
-    """
-    return Contract.from_metadata(read_metadata(path), str(path))
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return an ONNX file's metadata entries. Raises :class:`ContractError` for a file that is not an ONNX model."""
-    import onnxruntime
-
-    _require_file(path)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    try:
-        # 0.05 s for a model of 16 MiB: cheap enough not to parse protobuf by hand.
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's errors have no base of their own
-        raise _not_a_model(path, error) from error
-    return dict(session.get_modelmeta().custom_metadata_map)
-
-
-def _require_file(path: Path) -> None:
-    """Raise :class:`ContractError` where ``path`` is not a file."""
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
-
-
-def _not_a_model(path: Path, error: Exception) -> ContractError:
-    """Return the error for a file that onnxruntime cannot open."""
-    said = str(error).rpartition(" : ")[2].strip() or "no reason given"  # after "[ONNXRuntimeError] : 7 : CODE : "
-    return ContractError(
-        f"{path} cannot be opened as an ONNX model ({said}); expected a file that `seg-export onnx` wrote. "
-        f"Copy it again. {MAKE_ONE}."
-    )
 
 
 def _format_version(metadata: Mapping[str, str], source: str) -> int:

@@ -1,0 +1,177 @@
+"""Where a command may write: never over what it reads, nor over a file that it did not make."""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from seglab.images.formats import IMAGE_SUFFIXES
+
+STDOUT = "-"
+ONNX_BEGINNING = b"\x08"
+"""The first field of an ONNX file is the number of its format."""
+CONTRACT_MARK = b"seglab.format_version"
+REPORT_MARK = b'"kind": "seglab '
+PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
+BEGINNING = 4096
+XML_BEGINNING, IR_MARK = b"<?xml", b"<seglab>"
+IR_WEIGHTS = "--out's .bin"
+
+Own = Mapping[str, tuple[Callable[[Path], bool], str]]
+
+
+def require_places(
+    outputs: Mapping[str, Path | None],
+    reads: Iterable[Path | None],
+    *,
+    what: str = "the file that is to be exported",
+    folders: Iterable[Path | None] = (),
+    own: Own | None = None,
+) -> None:
+    """Raise :class:`click.UsageError` unless every output may be written; to be asked before anything is computed.
+
+    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (or folders: all that
+    is in them), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
+    knows them, whatever links and spellings lead to them. A file that is there is replaced only where it is what such a
+    command writes (``own``; by itself :data:`OWN`: a model with a contract, a report, a picture), or empty.
+    """
+    places = {
+        option: path
+        for option, path in outputs.items()
+        if path is not None and (option, str(path)) != ("--json", STDOUT)
+    }
+    for option, path in places.items():
+        if path.is_dir():
+            raise click.UsageError(
+                f"{option} {path} is a folder; expected the name of a file. Add one: {path / 'NAME'}."
+            )
+    _require_apart(places)
+    for read in filter(None, reads):
+        for option, path in places.items():
+            if _is_same(path, read) or (read.is_dir() and _is_among(path, _files_below(read))):
+                raise click.UsageError(f"{option} is {what}; name another than {path}.{_if_onnx(path)}")
+    for folder in filter(None, folders):
+        for option, path in places.items():
+            if path.exists() and _is_among(path, _images_below(folder)):
+                raise click.UsageError(f"{option} is one of the images that are to be read; name another than {path}.")
+    for option, path in places.items():
+        _require_own(option, path, own or OWN)
+
+
+def require_model_places(
+    out: Path,
+    json_file: Path | None,
+    picture: Path | None,
+    reads: Iterable[Path],
+    folders: Iterable[Path | None] = (),
+    *,
+    draws: bool,
+) -> None:
+    """The same for a command that writes the model ``out``, its report and, if it ``draws``, a picture beside it."""
+    reads, folders = tuple(reads), tuple(folders)
+    require_places({"--out": out}, reads, folders=folders)  # it is the name of a file, then
+    outputs = {
+        "--out": out,
+        "--json": json_file or out.with_suffix(".parity.json"),
+        "--picture": picture or (out.with_suffix(".parity.jpg") if draws else None),
+    }
+    require_places(outputs, reads, folders=folders)
+
+
+def _if_onnx(path: Path) -> str:
+    return " (A network that is an ONNX file already is for `seg-export adopt`.)" if path.suffix == ".onnx" else ""
+
+
+def _require_apart(places: Mapping[str, Path]) -> None:
+    for (one, path), (other, same) in itertools.combinations(places.items(), 2):
+        if _is_same(path, same):
+            raise click.UsageError(f"{one} and {other} are the same file, {path}; name another for one of them.")
+
+
+def _require_own(option: str, path: Path, own: Own) -> None:
+    """Raise unless ``path`` is free, empty, or what ``option`` writes."""
+    suffix = path.suffix.lower()
+    if option == "--picture" and suffix not in PICTURE_SUFFIXES:
+        raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Name it so.")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise click.UsageError(f"{option} {path} is a device or a pipe; expected a file. --json - writes to stdout.")
+    is_ours, expected = own[option]
+    try:
+        ours = path.stat().st_size == 0 or is_ours(path)
+    except OSError as error:
+        raise click.UsageError(f"{option} {path} cannot be read ({error.strerror}); name another file.") from error
+    if not ours:
+        raise click.UsageError(
+            f"{option} {path} is there already and is not {expected}; it stays. Name another file, or move it."
+        )
+
+
+def _is_model(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[:1] == ONNX_BEGINNING and content.find(CONTRACT_MARK) >= 0
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return REPORT_MARK in file.read(BEGINNING)
+
+
+def _is_picture(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(PICTURES[1])).startswith(PICTURES)
+
+
+def _is_ir(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[:5] == XML_BEGINNING and content.find(IR_MARK) >= 0
+
+
+def _is_weights_of_ir(path: Path) -> bool:
+    xml = path.with_suffix(".xml")
+    return xml.is_file() and xml.stat().st_size > 0 and _is_ir(xml)
+
+
+OWN: Own = {
+    "--out": (_is_model, "a model that seg-export made"),
+    "--json": (_is_report, "a report that seg-export wrote"),
+    "--picture": (_is_picture, "a picture (.png, .jpg)"),
+}
+"""What each option writes: how it is known, and in words."""
+IR_OWN: Own = {
+    **OWN,
+    "--out": (_is_ir, "an OpenVINO file that seg-export made"),
+    IR_WEIGHTS: (_is_weights_of_ir, "the weights of an OpenVINO file that seg-export made"),
+}
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Do two paths lead to the same file, or would they if there were one?"""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return _absolute(one) == _absolute(other)
+
+
+def _absolute(path: Path) -> str:
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _is_among(path: Path, files: Iterable[Path]) -> bool:
+    return any(_is_same(path, file) for file in files)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for found, _, names in os.walk(folder):
+        yield from (Path(found, name) for name in names)
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    return (path for path in _files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)

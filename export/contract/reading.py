@@ -1,0 +1,58 @@
+"""Reading a model file: its bytes, the contract in them, and whether the two go together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from export.contract.agreement import precision_of, require_agreement
+from export.contract.fields import MAKE_ONE, Contract
+from export.contract.onnx_file import DamagedFileError, OnnxFile, parse
+from export.errors import ContractError
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model file that was read: its contract, and all its metadata."""
+
+    contract: Contract
+    metadata: dict[str, str]
+
+
+def read_contract(path: Path) -> Contract:
+    """Read a model file's contract, and see that its graph is what the contract says.
+
+    Raises :class:`ContractError` where the file is missing, no ONNX model, without a contract, of a newer format, or
+    where contract and graph do not go together.
+    """
+    return read_model(path).contract
+
+
+def read_model(path: Path) -> Opened:
+    """Read contract and metadata of a model file, as :func:`read_contract` does."""
+    found = _read(path)
+    contract = Contract.from_metadata(found.metadata, str(path))
+    require_agreement(contract, found, str(path))
+    return Opened(contract, found.metadata)
+
+
+def bound(contract: Contract, content: bytes) -> Contract:
+    """Return a contract that is bound to a graph, an ONNX file's ``content``: its digest, its operator set, and the
+    precision that its operators and constants are of.
+    """
+    found = parse(content)
+    return dataclasses.replace(contract, graph_sha256=found.sha256, opset=found.opset, precision=precision_of(found))
+
+
+def _read(path: Path) -> OnnxFile:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
+    try:
+        return parse(path.read_bytes())
+    except (OSError, DamagedFileError, RecursionError) as error:
+        raise ContractError(
+            f"{path} cannot be opened as an ONNX model ({error}); expected a file that `seg-export onnx` wrote. "
+            f"Copy it again. {MAKE_ONE}."
+        ) from error

@@ -1,0 +1,203 @@
+"""What callers from Python hand in as an image, and its pixels as the model takes them: uint8 ``(H, W, 3)`` RGB.
+
+Files and their bytes are read as everywhere (:mod:`seglab.images.reader`); Pillow's images and arrays are treated as
+their files would be: upright, in sRGB, alpha dropped, grey as three equal channels.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from seglab.errors import ImageError, SeglabError
+from seglab.images.pixels.colour import to_srgb
+from seglab.images.pixels.orientation import ORIENTATION_TAG, TURNS, UPRIGHT, upright, upright_image
+from seglab.images.pixels.samples import ROUNDING, from_floats, from_signed, from_sixteen
+from seglab.images.reader import read_image
+
+Pixels = NDArray[np.uint8]
+Numbers = NDArray[Any]
+
+CHANNELS = (1, 3, 4)
+"""Grey, RGB, RGBA."""
+TAKEN = (
+    "a path, an encoded image (bytes, or a file opened in binary mode), a Pillow image, or an array or a tensor "
+    "(H, W, 3), (H, W) or (H, W, 4) in RGB of uint8, uint16, bool or floats from 0 to 1"
+)
+AS_NEEDED = {"La": "LA", "RGBa": "RGBA"}
+"""Modes of Pillow's that become RGB by way of another one only."""
+
+
+def is_single(images: object) -> bool:
+    """Is this one image, and not several?"""
+    if isinstance(images, np.ndarray):
+        return images.ndim != 4
+    if _is_tensor(images):
+        return len(cast("Any", images).shape) != 4
+    if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | dict):
+        return True
+    return hasattr(images, "read") or not isinstance(images, Iterable)
+
+
+def is_batch(images: object) -> bool:
+    """Is this one array or tensor of several images, ``(N, H, W, 3)``?"""
+    return (isinstance(images, np.ndarray) or _is_tensor(images)) and not is_single(images)
+
+
+def pixels_of(image: object) -> Pixels:
+    """Return the pixels of whatever is an image: uint8 ``(H, W, 3)``, RGB, 0-255.
+
+    Raises :class:`ImageError` for what cannot be read, :class:`TypeError` for what is no image, :class:`ValueError` for
+    an array whose shape or values are none of an image's.
+    """
+    if isinstance(image, str | os.PathLike):
+        return _of_file(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return _of_bytes(bytes(image), "The encoded image")
+    if isinstance(image, Image.Image):
+        return _of_pillow(image)
+    if isinstance(image, np.ndarray):
+        return _of_array(image, f"{image.dtype} {image.shape}")
+    if _is_tensor(image):
+        return _of_tensor(image)
+    if hasattr(image, "read"):
+        return _of_open_file(image)
+    raise TypeError(f"The image is {_named(image)}; expected {TAKEN}.")
+
+
+def _named(image: object) -> str:
+    return "None" if image is None else f"of type {type(image).__name__}"
+
+
+def _of_file(image: str | os.PathLike[Any]) -> Pixels:
+    path = Path(os.fsdecode(image))
+    try:
+        return read_image(path)
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    except ValueError as error:  # a zero in the name
+        raise ImageError(f"{path!r} is no path ({error}); expected the name of an image file. Check it.") from error
+
+
+def _of_bytes(data: bytes, name: str) -> Pixels:
+    try:
+        return read_image(data)
+    except ImageError as error:
+        raise ImageError(f"{name}: {error}") from error
+
+
+def _of_open_file(file: Any) -> Pixels:
+    name = f"The file {getattr(file, 'name', '') or type(file).__name__}"
+    try:
+        data = file.read()
+    except (OSError, ValueError, UnicodeError) as error:  # closed, not for reading, or text that is none
+        raise ImageError(f"{name} cannot be read ({error}); expected one opened with open(path, 'rb').") from error
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
+    return _of_bytes(bytes(data), name)
+
+
+def _of_pillow(image: Image.Image) -> Pixels:
+    about = f"Pillow image, mode {image.mode}, {image.width} x {image.height}"
+    if not (image.width and image.height):
+        raise ValueError(f"The image is a {about}; expected at least one pixel.")
+    try:
+        image.load()
+        orientation = image.getexif().get(ORIENTATION_TAG)
+        turned = orientation if orientation in TURNS else UPRIGHT
+        if image.mode == "F" or image.mode.startswith("I"):
+            return np.ascontiguousarray(upright(_in_colour(_deep(np.asarray(image))), turned))
+        profile = image.info.get("icc_profile")
+        plain = image.convert(AS_NEEDED[image.mode]) if image.mode in AS_NEEDED else image
+        converted, _ = to_srgb(plain, profile if isinstance(profile, bytes) else None)
+        return np.array(upright_image(converted, turned), np.uint8)
+    except SeglabError:
+        raise
+    except Exception as error:  # whatever Pillow makes of a broken or closed file, or of a mode that it cannot convert
+        raise ImageError(
+            f"The image is a {about}, which does not become RGB ({str(error) or type(error).__name__}); "
+            "expected one that is open and whole: `image.convert('RGB')` has to work."
+        ) from error
+
+
+def _deep(samples: Numbers) -> Pixels:
+    """Bring grey of more than 8 bits, ``(H, W)``, to uint8."""
+    if samples.dtype.kind == "f":
+        return from_floats(samples)[0]
+    if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
+        return from_sixteen(samples.astype(np.uint16))[0]
+    return from_signed(samples, 8 * samples.dtype.itemsize)[0]
+
+
+def _of_array(array: Numbers, about: str) -> Pixels:
+    if 0 in array.shape:
+        raise ValueError(f"The image is {about}, without a pixel; expected {TAKEN}.")
+    if array.ndim == 3 and array.shape[2] > max(CHANNELS) and array.shape[0] in CHANNELS:
+        raise ValueError(f"The image is {about}, channels first; expected them last: image.transpose(1, 2, 0).")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
+        raise ValueError(f"The image is {about}; expected {TAKEN}.")
+    colours = array[..., :3] if array.ndim == 3 else array[..., None]  # (H, W, 1 or 3)
+    return _in_colour(_in_bytes(colours, about))
+
+
+def _in_bytes(samples: Numbers, about: str) -> Pixels:
+    """Bring samples of any type to uint8 0-255; of floats only those from 0 to 1."""
+    kind, size = samples.dtype.kind, samples.dtype.itemsize
+    if samples.dtype == np.uint8:
+        return samples
+    if kind == "b":
+        return samples.astype(np.uint8) * np.uint8(255)
+    if kind == "u" and size == 2:
+        return from_sixteen(samples.astype(np.uint16))[0]
+    if kind != "f":
+        raise ValueError(f"The image is {about}; expected {TAKEN}: image.astype(np.uint8), if it holds 0 to 255.")
+    least, most = float(samples.min()), float(samples.max())
+    if not (np.isfinite(least) and np.isfinite(most)):
+        raise ValueError(f"The image is {about} and holds NaN or infinity; expected floats from 0 to 1.")
+    if least < -ROUNDING:
+        raise ValueError(
+            f"The image is {about} with values from {least:.4g} to {most:.4g}; expected floats from 0 to 1, before any "
+            "normalisation, which the model does itself."
+        )
+    if most > 1 + ROUNDING:
+        raise ValueError(
+            f"The image is {about} with values up to {most:.4g}; expected floats from 0 to 1: image / 255, if they are "
+            "on 0-255."
+        )
+    return from_floats(samples)[0]
+
+
+def _in_colour(samples: Pixels) -> Pixels:
+    """Return uint8 ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` as ``(H, W, 3)``."""
+    grey = samples[..., None] if samples.ndim == 2 else samples
+    return np.ascontiguousarray(np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey)
+
+
+def _is_tensor(image: object) -> bool:
+    """Is it a tensor of torch, which is not imported for the question?"""
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)
+    return kind is not None and isinstance(image, kind)
+
+
+def _of_tensor(tensor: Any) -> Pixels:
+    shape = tuple(tensor.shape)
+    about = f"{tensor.dtype} {shape}"
+    is_first, is_last = len(shape) == 3 and shape[0] in CHANNELS, len(shape) == 3 and shape[2] in CHANNELS
+    if is_first and is_last:
+        raise ValueError(
+            f"The image is {about}, whose channels may be the first axis or the last; expected a NumPy array "
+            "(H, W, C) of so small an image."
+        )
+    try:
+        known = tensor.detach().cpu()
+        array = np.asarray((known.float() if known.is_floating_point() else known).numpy())
+    except Exception as error:  # sparse, quantised or meta tensors
+        raise TypeError(f"The image is {about}, which does not become an array ({error}); expected {TAKEN}.") from error
+    return _of_array(np.moveaxis(array, 0, -1) if is_first else array, about)
