@@ -69,19 +69,19 @@ class Values:
 
 
 def find_kind(
-    untouched: Untouched, head: Head, all_planes: Iterable[NDArray[np.float64]], said: str | None
+    untouched: Untouched, head: Head, all_planes: Iterable[tuple[str, NDArray[np.float64]]], said: str | None
 ) -> tuple[Kind, str]:
     """Return what an output's values are, and a sentence on it. ``said``: what the user says that they are.
 
-    ``all_planes``: what the untouched network gives for each image, ``(C, side, side)``. Raises :class:`ContractError`
-    for labels, for values that are no numbers, and where ``said`` cannot be.
+    ``all_planes``: names of images, and what the untouched network gives for them, ``(C, side, side)``. Raises
+    :class:`ContractError` for labels, for values that are no numbers, and where ``said`` cannot be.
     """
     seen = Values()
-    for planes in all_planes:
-        if np.isnan(planes).any():
+    for image, planes in all_planes:
+        if not np.isfinite(planes).all():
             raise ContractError(
-                f"The output {head.name!r} of {untouched.source} is not a number (NaN) for some images; expected "
-                "numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
+                f"The output {head.name!r} of {untouched.source} is not a number (NaN), or infinite, for the image "
+                f"{image}; expected numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
             )
         seen.add(planes)
     kind = _said(untouched, head, seen, said) if said else _decided(untouched, head, seen)
