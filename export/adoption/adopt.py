@@ -57,7 +57,7 @@ class Foreign:
     output_kind: str | None = None
 
 
-def open_foreign(source: Path, size: int | None = None, output: Sequence[str] = ()) -> Foreign:
+def open_foreign(source: str | Path, size: int | None = None, output: Sequence[str] = ()) -> Foreign:
     """Read a foreign network and find out how it takes images.
 
     ``size``: S, where the file does not state it. ``output``: the name of an output, or of a tensor inside, and
@@ -65,6 +65,7 @@ def open_foreign(source: Path, size: int | None = None, output: Sequence[str] = 
     Raises :class:`ContractError` for a file that cannot be adopted, :class:`seglab.errors.ConfigError` for options that
     do not go with it.
     """
+    source = Path(source)
     model = read_network(source)
     name, kind = name_and_kind(model, output)
     untouched = Untouched(source, model, name)
@@ -73,7 +74,7 @@ def open_foreign(source: Path, size: int | None = None, output: Sequence[str] = 
 
 def adopt(
     foreign: Foreign,
-    out: Path,
+    out: str | Path,
     wrapping: Wrapping,
     samples: SampleSet,
     *,
@@ -91,7 +92,7 @@ def adopt(
     require_feeding(untouched.source, entry, wrapping)
     head, remark = find_head(untouched, entry, foreign.output_name)
     _require_same_twice(foreign, head, wrapping)
-    seen = (given_planes(untouched, entry, head, wrapping, sample.image) for sample in samples)
+    seen = ((each.name, given_planes(untouched, entry, head, wrapping, each.image)) for each in samples)
     kind, found = find_kind(untouched, head, seen, foreign.output_kind)
     for sentence in (_taken(entry, wrapping), remark, f"Output {head.name!r}: {head.describe(entry.size)}.", found):
         if sentence:
@@ -102,7 +103,7 @@ def adopt(
         say(note)
     network = _network(foreign, head, kind, wrapping)
     contract = _contract(foreign, head, kind, wrapping, licence, network)
-    with replacing(out) as temporary:
+    with replacing(Path(out)) as temporary:
         _write(untouched.source, _fused(network, entry, kind, wrapping), contract, temporary)
         report = _measure(
             temporary, Reference(untouched, entry, head, wrapping, kind), samples, untouched.source, track

@@ -17,6 +17,8 @@ from export.errors import ContractError
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
+KINDS = (LOGITS, PROBABILITIES) = ("logits", "probabilities")
+"""What the values of an output can be."""
 PLANES, PLANE = "NHW", "HW"
 """Further orders of axes: without classes; without a batch axis either."""
 COARSEST = 32
@@ -95,7 +97,8 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
 def gives_labels(untouched: Untouched, head: Head) -> ContractError:
     """Return the error for an output that holds labels or a finished mask."""
     before = _before_the_decision(untouched.model, head.name)
-    way = f"Take what it is made of with --output {before}" if before else "Export it without its last step"
+    words = f"--output {before}" if before not in KINDS else f"--output {before} --output {before}"  # twice: a name
+    way = f"Take what it is made of with {words}" if before else "Export it without its last step"
     return ContractError(
         f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}), not how "
         f"likely each pixel is; expected logits or probabilities. {way}."

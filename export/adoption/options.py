@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.adoption.entry import GREY, Entry
-from export.adoption.head import Head
-from export.adoption.values import KINDS, Kind
+from export.adoption.head import KINDS, Head
+from export.adoption.values import Kind
 from export.adoption.wrapping import PIXEL_MEAN, PIXEL_STD, Wrapping
 from export.errors import ContractError
 from seglab.errors import ConfigError
@@ -80,14 +80,15 @@ def require_classes(source: Path, head: Head, kind: Kind, wrapping: Wrapping) ->
             )
         return
     if count > 1 and len(names) == 1:
+        number = 1 if count == 2 else "N"
+        all_of_them = f", or name all {count} with --classes for a mask of class numbers" if kind.exclusive else ""
         raise ContractError(
-            f"{what}; expected one, or to be told which one is the lesion's. Say --lesion-class "
-            f"{1 if count == 2 else 'N'} (0 is commonly the background), or name all {count} with --classes for a mask "
-            "of class numbers."
+            f"{what}; expected one, or to be told which one is the lesion's. Say --lesion-class {number} (0 is "
+            f"commonly the background){all_of_them}."
         )
     if len(names) != count:
         raise ConfigError(
-            f"{what}, and --classes names {len(names)}; expected {count} names, by commas. Name them all."
+            f"{what}, and --classes names {len(names)}; expected {count}. Name each class once, by commas."
         )
     if count > 1 and not kind.exclusive:
         raise ContractError(

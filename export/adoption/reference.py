@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from export.adoption.entry import Entry, Planes
-from export.adoption.head import Head, resized
+from export.adoption.head import LOGITS, Head, resized
 from export.adoption.untouched import Untouched
-from export.adoption.values import LOGITS, Kind
+from export.adoption.values import Kind
 from export.adoption.wrapping import Wrapping
 from export.contract import INPUT
 from export.graph.stages import head_alone

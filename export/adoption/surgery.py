@@ -18,13 +18,15 @@ from export.adoption.training_mode import opset_of
 from export.errors import ContractError
 from export.graph.names import all_nodes, drop_unread, in_order, subgraphs
 from export.graph.simplify import drop_notes
-from export.graph.stages import OPSET
+from export.graph.stages import IR_VERSION, OPSET
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 STEM = "adapted"
 """Names of what is added begin with this."""
+HALF_PIXEL_SINCE = 11
+"""Operator set from which on Resize counts from the middle of pixels, unless told otherwise."""
 ONNX_TYPES = {"float32": 1, "uint8": 2, "float16": 10, "float64": 11}
 """Numbers of element types in ``TensorProto``, by numpy's names."""
 
@@ -131,6 +133,7 @@ def _converted(source: Path, model: ModelProto) -> ModelProto:
 
     copy = ModelProto()
     copy.CopyFrom(model)
+    copy.ir_version = max(copy.ir_version, IR_VERSION)  # before version 4 weights had to be among the inputs
     _constants_are_no_inputs(copy)
     version = opset_of(copy)
     if version >= OPSET:
@@ -142,7 +145,21 @@ def _converted(source: Path, model: ModelProto) -> ModelProto:
             f"{source} is of opset {version} and cannot be brought to {OPSET} ({error}). Export it with "
             f"opset_version={OPSET}."
         ) from error
+    if version < HALF_PIXEL_SINCE:
+        _resize_as_before(converted)
     return converted
+
+
+def _resize_as_before(model: ModelProto) -> None:
+    """Let resizes from before their coordinates could be chosen go on as they did: the conversion gives them others."""
+    from onnx import helper
+
+    settings = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    for node in all_nodes(model.graph):
+        if node.op_type == "Resize":
+            kept = [entry for entry in node.attribute if entry.name not in settings]
+            del node.attribute[:]
+            node.attribute.extend([*kept, *(helper.make_attribute(*setting) for setting in settings.items())])
 
 
 def _constants_are_no_inputs(model: ModelProto) -> None:

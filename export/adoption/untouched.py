@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.adoption.training_mode import opset_of
 from export.errors import ContractError
 from export.graph.names import read_by
 
@@ -22,6 +23,8 @@ FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
 PREAMBLE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?", re.DOTALL)
 PLACE = re.compile(r"\S*/onnxruntime/\S+:\d+ .*?\)( const)? |Status Message: ")
 MOST_OF_A_REASON = 300
+TOO_NEW = "is under development"
+"""What onnxruntime says of an operator set that it does not know yet."""
 TYPES = {
     "float": "float32",
     "float16": "float16",
@@ -64,7 +67,7 @@ class Untouched:
         self.model = model
         inside = {name for node in model.graph.node for name in node.output if name}
         given = {entry.name for entry in model.graph.output}
-        self._session = _opened(source, tensor if tensor in inside - given else None)
+        self._session = _opened(source, model, tensor if tensor in inside - given else None)
         self.inputs = [_port(entry) for entry in self._session.get_inputs()]
         self.outputs = [_port(entry) for entry in self._session.get_outputs()]
         read = {name for node in model.graph.node for name in read_by(node)}
@@ -99,7 +102,7 @@ def reason_of(error: Exception) -> str:
     return (next(filter(None, lines), "") or type(error).__name__)[:MOST_OF_A_REASON].rstrip(". ")
 
 
-def _opened(source: Path, tensor: str | None) -> Any:
+def _opened(source: Path, model: ModelProto, tensor: str | None) -> Any:
     import onnx
     import onnxruntime
 
@@ -117,8 +120,11 @@ def _opened(source: Path, tensor: str | None) -> Any:
     try:
         return onnxruntime.InferenceSession(what, options, providers=[REFERENCE])
     except Exception as error:  # onnxruntime's errors have no base of their own
+        reason = reason_of(error)
+        if TOO_NEW in reason:
+            reason = f"opset {opset_of(model)} is newer than it knows"
         raise ContractError(
-            f"onnxruntime {onnxruntime.__version__} does not open {source} ({reason_of(error)}); expected a network "
+            f"onnxruntime {onnxruntime.__version__} does not open {source} ({reason}); expected a network "
             "that it runs. Export it again, with opset_version=18."
         ) from error
 
@@ -126,7 +132,7 @@ def _opened(source: Path, tensor: str | None) -> Any:
 def _port(entry: Any) -> Port:
     inner = str(entry.type).removeprefix("tensor(").removesuffix(")")
     shape = tuple(length if isinstance(length, int) and length > 0 else None for length in entry.shape or ())
-    return Port(entry.name, TYPES.get(inner, str(entry.type)), shape)
+    return Port(entry.name, TYPES.get(inner, inner), shape)
 
 
 def _nothing(port: Port) -> Array:

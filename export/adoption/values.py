@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.adoption.head import Head, gives_labels
+from export.adoption.head import LOGITS, PROBABILITIES, Head, gives_labels
 from export.adoption.untouched import Untouched
 from export.errors import ContractError
 
-LOGITS, PROBABILITIES = "logits", "probabilities"
-KINDS = (LOGITS, PROBABILITIES)
 BYTE = 255.0
 TOLERANCE = 1e-6
 """How far beyond 0 and 1 probabilities may be; fp16 rounds by more than this only inside that range."""
@@ -71,19 +69,19 @@ class Values:
 
 
 def find_kind(
-    untouched: Untouched, head: Head, all_planes: Iterable[NDArray[np.float64]], said: str | None
+    untouched: Untouched, head: Head, all_planes: Iterable[tuple[str, NDArray[np.float64]]], said: str | None
 ) -> tuple[Kind, str]:
     """Return what an output's values are, and a sentence on it. ``said``: what the user says that they are.
 
-    ``all_planes``: what the untouched network gives for each image, ``(C, side, side)``. Raises :class:`ContractError`
-    for labels, for values that are no numbers, and where ``said`` cannot be.
+    ``all_planes``: names of images, and what the untouched network gives for them, ``(C, side, side)``. Raises
+    :class:`ContractError` for labels, for values that are no numbers, and where ``said`` cannot be.
     """
     seen = Values()
-    for planes in all_planes:
-        if np.isnan(planes).any():
+    for image, planes in all_planes:
+        if not np.isfinite(planes).all():
             raise ContractError(
-                f"The output {head.name!r} of {untouched.source} is not a number (NaN) for some images; expected "
-                "numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
+                f"The output {head.name!r} of {untouched.source} is not a number (NaN), or infinite, for the image "
+                f"{image}; expected numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
             )
         seen.add(planes)
     kind = _said(untouched, head, seen, said) if said else _decided(untouched, head, seen)
@@ -91,6 +89,8 @@ def find_kind(
 
 
 def _said(untouched: Untouched, head: Head, seen: Values, said: str) -> Kind:
+    if said == LOGITS and seen.are_labels:
+        raise gives_labels(untouched, head)
     if said == LOGITS:
         return Kind(LOGITS)
     for scale in (1.0, BYTE):

@@ -94,7 +94,7 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...]) -> tuple
     """Return what a model is compared with, and how the gate is to speak of it."""
     from export.errors import ContractError
 
-    if contract.adopted:
+    if contract.arch == "adopted":
         return _adopted_original(model, contract, files)
     foreign = next((path for path in files if path.suffix.lower() == ".onnx"), None)
     if foreign:
@@ -123,7 +123,13 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...]) 
             "expected that one. Leave the others out."
         )
     advice = f"Adopt {files[0]} again; if it fails again, report it with the output of --json."
-    return original_of(contract, files[0]), {"original_name": str(files[0]), "advice": advice}
+    try:
+        original = original_of(contract, files[0])
+    except ContractError as error:
+        raise ContractError(
+            f"{model} was adopted from {contract.adopted.get('from', 'an ONNX file')}. {error}"
+        ) from error
+    return original, {"original_name": str(files[0]), "advice": advice}
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:

@@ -126,7 +126,7 @@ def test_its_masks_are_what_numpy_works_out(tmp_path: Path, name: str) -> None:
     given = value("logits", batch, 1, free, free)
     source = write(tmp_path / "net.onnx", [*case.nodes, dark()], taken, given, case.constants)
     words = ["adopt", str(source), *case.options, "--out", str(tmp_path / "m.onnx"), "--parity", str(pictures)]
-    result = CliRunner().invoke(main, words)
+    result = CliRunner().invoke(main, [*words, "--parity-images", "1"])
     assert result.exit_code == 0, result.output
     assert case.remark in result.stderr
     assert read_contract(tmp_path / "m.onnx").size == SIDE
