@@ -17,6 +17,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.foreign import reopen
 from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
 
@@ -66,11 +67,10 @@ def check(
     from export.runtime.opening import open_model
     from export.samples import sample_set
     from seglab.evaluation.original import Predictor
-    from seglab.networks.checkpoints import load_checkpoint
 
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
-    loaded = [load_checkpoint(path) for path in checkpoints]
+    loaded = [reopen(path, opened.contract, index, samples) for index, path in enumerate(checkpoints)]
     _require_size(model, opened.contract.size, loaded)
     if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
