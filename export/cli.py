@@ -5,9 +5,12 @@ from __future__ import annotations
 import click
 
 from export.commands.adopt import adopt
+from export.commands.bench import bench
 from export.commands.check import check
+from export.commands.diff import diff
 from export.commands.info import info
 from export.commands.onnx import onnx
+from export.commands.openvino import openvino
 from seglab.cli_support import CONTEXT, begin_command
 
 
@@ -20,7 +23,7 @@ def main() -> None:
     )
 
 
-for command in (onnx, adopt, check, info):
+for command in (onnx, adopt, check, info, bench, diff, openvino):
     main.add_command(command)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from export.conversion.adopt import Wrapping, adopt
+from export.adoption.adopt import adopt, open_foreign
+from export.adoption.wrapping import Wrapping
 from export.samples import sample_set
 
 OPSET = 20
@@ -28,6 +29,6 @@ def null_model(path: Path, size: int = 64) -> Path:
     )
     network = path.with_name(f"{path.stem}-network.onnx")
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10), network)
-    adopt(network, path, Wrapping(size, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), sample_set(None, 8))
+    adopt(open_foreign(network), path, Wrapping((0.5, 0.5, 0.5), (0.25, 0.25, 0.25)), sample_set(None, 8))
     network.unlink()
     return path

@@ -1,4 +1,6 @@
-"""python segment_openvino.py lesion.onnx photo.jpg mask.png   (pip install openvino pillow numpy)
+"""python segment_openvino.py lesion.xml photo.jpg mask.png   (pip install openvino pillow numpy)
+
+lesion.xml is what `seg-export openvino lesion.onnx` writes; lesion.onnx itself will do, too.
 
 OpenVINO ignores the antialiasing of the graph's first Resize, so the image is brought to the model's size beforehand,
 and the probabilities to the image's size afterwards.
@@ -14,9 +16,15 @@ from PIL import Image
 path, photo, out = sys.argv[1:]
 core = openvino.Core()
 network = core.read_model(path)
-size, threshold = (
-    json.loads(network.get_rt_info(["framework", f"seglab.{key}"]).value) for key in ("size", "threshold")
-)
+
+
+def field(name: str) -> float:
+    is_ir = network.has_rt_info(["seglab", name])
+    value: float = json.loads(network.get_rt_info(["seglab", name] if is_ir else ["framework", f"seglab.{name}"]).value)
+    return value
+
+
+size, threshold = int(field("size")), field("threshold")
 # Left to itself, OpenVINO computes in bf16 wherever the CPU can.
 model = core.compile_model(network, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 picture = Image.open(photo).convert("RGB")

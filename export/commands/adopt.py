@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,18 +19,30 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.feeding import feeding_options, normalisation
 from export.commands.places import require_model_places
 from seglab.cli_support import command_errors, require_packages
 
-IMAGENET = "imagenet"
+if TYPE_CHECKING:
+    from export.adoption.entry import Entry
+    from seglab.networks.normalisation import Normalisation
+
+PRESET_USES = (
+    ("imagenet", "torchvision, smp and timm: ImageNet's mean and deviation"),
+    ("0-1", "pixels divided by 255, nothing else (many Keras and U-Net notebooks)"),
+    ("0-255", "pixels as they are, where the network scales them itself"),
+    ("-1..1", "TensorFlow's and Inception's"),
+    ("caffe-bgr", "Caffe's, and Keras' VGG and ResNet: BGR less ImageNet's mean"),
+)
 
 
 @click.command()
 @click.argument("source", metavar="NET.onnx", type=FILE)
 @click.option("--out", type=FILE, required=True, help="Model file to write.")
-@click.option("--size", type=click.IntRange(min=8), required=True, help="Height and width of the network's input.")
-@click.option("--mean", default=IMAGENET, help="Subtracted from pixels on 0-1: 'R,G,B', one number, or imagenet.")
-@click.option("--std", default=IMAGENET, help="What they are divided by after that, likewise.")
+@feeding_options
+@click.option("--output", metavar="NAME|logits|probabilities", multiple=True,
+              help="The output that holds the mask, where there are several, or a tensor inside the network; and, "
+              "likewise, what its values are.  [default: decided by the values on the images]")  # fmt: skip
 @click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5,
               help="Probability from which a pixel is lesion.")  # fmt: skip
 @click.option("--classes", default="lesion", help="Names, by commas: one for lesion or not, else the background first.")
@@ -42,9 +55,13 @@ IMAGENET = "imagenet"
 def adopt(
     source: Path,
     out: Path,
-    size: int,
-    mean: str,
-    std: str,
+    size: int | None,
+    mean: str | None,
+    std: str | None,
+    input_range: str | None,
+    channels: str | None,
+    lesion_class: int | None,
+    output: tuple[str, ...],
     threshold: float,
     classes: str,
     hair: str | None,
@@ -53,30 +70,41 @@ def adopt(
     licence: str,
     json_file: Path | None,
 ) -> None:
-    """Make a model of NET.onnx, a plain export of a network: float (N, 3, S, S) in, logits or probabilities out.
+    """Make a model of NET.onnx, any network that takes an image and gives a mask's logits or probabilities.
 
-    The stages around the network are added to its graph; torch is not needed. The file appears only after its masks
-    were compared with those of NET.onnx itself, fed by Pillow and enlarged by OpenCV.
+    Types, order of axes, grey, masks of another size: seen in the file and by running it. How pixels are normalised is
+    not in it and has to be said. Torch is not needed. The model appears only after its masks were compared with those
+    of NET.onnx itself, untouched, fed by Pillow and enlarged by OpenCV.
 
     \b
     Example:
-      seg-export adopt net.onnx --size 256 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --out lesion.onnx
+      seg-export adopt net.onnx --mean imagenet --out lesion.onnx --parity photos
+      seg-export adopt keras.onnx --size 256 --mean 0-1 --out lesion.onnx
+      seg-export adopt net.onnx --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --input-range 0-255 --out lesion.onnx
+      seg-export adopt two_class.onnx --mean imagenet --lesion-class 1 --out lesion.onnx
+      seg-export adopt with_aux.onnx --mean imagenet --output out --output logits --out lesion.onnx
     """
     require_model_places(out, json_file, None, (source,), (folder,), draws=False)
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")
-    from export.conversion.adopt import Wrapping
-    from export.conversion.adopt import adopt as wrap
+    from export.adoption.adopt import adopt as wrap
+    from export.adoption.adopt import open_foreign
+    from export.adoption.options import require_feeding
+    from export.adoption.wrapping import Wrapping
     from export.errors import ParityError
     from export.proof.text import parity_text
     from export.samples import sample_set
 
-    names = tuple(name.strip() for name in classes.split(","))
-    wrapping = Wrapping(size, _triple("--mean", mean), _triple("--std", std), threshold, names, hair or "none")
+    told = normalisation(mean, std, input_range, channels)
+    names = _class_names(classes)
+    foreign = open_foreign(source, size, output)
+    feeding = _feeding(source, foreign.entry, told, channels)
+    wrapping = Wrapping(feeding.mean, feeding.std, feeding.channels, threshold, names, lesion_class, hair or "none")
+    require_feeding(source, foreign.entry, wrapping)
     samples = sample_set(folder, limit)
     click.echo(f"Wrapping {source}, then comparing on {samples.source} ...", err=True)
     try:
         with writing(out):
-            report = wrap(source, out, wrapping, samples, licence=licence, track=parity_bar(len(samples)))
+            report = wrap(foreign, out, wrapping, samples, licence=licence, track=parity_bar(len(samples)), say=_say)
     except ParityError as error:
         if error.report and json_file:
             write_report(json_file, error.report)
@@ -86,18 +114,38 @@ def adopt(
     click.echo(str(out))
 
 
-def _triple(option: str, text: str) -> tuple[float, float, float]:
-    from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
+def _say(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
-    if text == IMAGENET:
-        return IMAGENET_MEAN if option == "--mean" else IMAGENET_STD
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not numbers; expected 'R,G,B', one number, or imagenet.",
-                                 param_hint=option) from error  # fmt: skip
-    if len(values) == 1:
-        values *= 3
-    if len(values) != 3:
-        raise click.BadParameter(f"{text!r} has {len(values)} numbers; expected one or three.", param_hint=option)
-    return values[0], values[1], values[2]
+
+def _feeding(source: Path, entry: Entry, told: Normalisation | None, channels: str | None) -> Normalisation:
+    """Return how the network is fed, by what the options say and what its input takes.
+
+    Raises :class:`click.UsageError` where the normalisation is missing, or there can be none.
+    """
+    from seglab.networks.normalisation import PRESETS, Normalisation
+
+    if entry.takes_pixels and told is None:
+        return Normalisation(PRESETS["0-255"].mean, PRESETS["0-255"].std, channels or "rgb")
+    if entry.takes_pixels:
+        raise click.UsageError(
+            f"{source} takes pixels 0-255 (its input {entry.name!r} is uint8), which are not normalised; expected no "
+            "--mean, --std or --input-range. Leave them out."
+        )
+    if told is None:
+        uses = "".join(f"\n  --mean {name:<10} {use}" for name, use in PRESET_USES)
+        raise click.UsageError(
+            f"How {source} wants its pixels normalised is not in the file; expected --mean and --std, or --mean with a "
+            f"preset, as in its training:{uses}"
+        )
+    return told
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter(
+            f"{text!r} has a name that is empty or twice there; expected different names, by commas.",
+            param_hint="--classes",
+        )
+    return names

@@ -11,6 +11,7 @@ import click
 from export.commands.common import (
     FILE,
     TRAINING_PACKAGES,
+    WRITING_PACKAGES,
     json_option,
     limit_option,
     parity_bar,
@@ -22,6 +23,9 @@ from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
+    from export.contract import Contract
+    from export.proof.gate import Original
+    from export.samples import SampleSet
     from seglab.networks.checkpoints import Checkpoint
 
 
@@ -51,36 +55,32 @@ def check(
 ) -> None:
     """Compare MODEL on a device with the PyTorch original in CHECKPOINT; exit code 1 where they differ too much.
 
-    An ensemble is compared with all its checkpoints, in the order in which it was exported.
+    An ensemble is compared with all its checkpoints, in the order in which it was exported; a model of `seg-export
+    adopt` with the ONNX file that it was made of.
 
     \b
     Example:
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
+      seg-export check adopted.onnx net.onnx --images data/isic2018
     """
     outputs = {"--json": json_file, "--picture": picture}
     require_places(outputs, (model, *checkpoints), what="a file that is to be compared", folders=(folder,))
-    require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.proof.gate import CHUNK
     from export.proof.gate import check as compare
     from export.proof.picture import draw_worst
     from export.proof.text import parity_text
     from export.runtime.opening import open_model
     from export.samples import sample_set
-    from seglab.evaluation.original import Predictor
 
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
-    loaded = [reopen(path, opened.contract, index, samples) for index, path in enumerate(checkpoints)]
-    _require_size(model, opened.contract.size, loaded)
-    if opened.contract.checkpoints != tuple(checkpoint.sha256 for checkpoint in loaded):
+    original, told, sums = _original(model, opened.contract, checkpoints, samples)
+    if opened.contract.checkpoints != sums:
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
     click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
-    hair = "dullrazor" if opened.contract.hair_removal else "none"
-    loaded = [dataclasses.replace(checkpoint, hair=hair) for checkpoint in loaded]
-    original = Predictor(*loaded, tta=opened.contract.tta)
-    report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)))
+    report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)), **told)
     if json_file:
         write_report(json_file, report)
     if str(json_file) != "-":
@@ -89,6 +89,53 @@ def check(
         with writing(picture):
             draw_worst(picture, opened, original, samples, report)
     report.require_passed()
+
+
+def _original(
+    model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet
+) -> tuple[Original, dict[str, str], tuple[str, ...]]:
+    """Return what a model is compared with, how the gate is to speak of it, and the SHA-256 of its files."""
+    from export.errors import ContractError
+
+    if contract.arch == "adopted":
+        return _adopted_original(model, contract, files)
+    foreign = next((path for path in files if path.suffix.lower() == ".onnx"), None)
+    if foreign:
+        raise ContractError(
+            f"{model} was exported from a checkpoint, and {foreign} is an ONNX file; expected the checkpoint. Name "
+            "that, or make a model of the ONNX file with `seg-export adopt`."
+        )
+    require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
+    from seglab.evaluation.original import Predictor
+
+    loaded = [reopen(path, contract, index, samples) for index, path in enumerate(files)]
+    _require_size(model, contract.size, loaded)
+    hair = "dullrazor" if contract.hair_removal else "none"
+    original = Predictor(*(dataclasses.replace(each, hair=hair) for each in loaded), tta=contract.tta)
+    return original, {}, tuple(each.sha256 for each in loaded)
+
+
+def _adopted_original(
+    model: Path, contract: Contract, files: tuple[Path, ...]
+) -> tuple[Original, dict[str, str], tuple[str, ...]]:
+    require_packages(WRITING_PACKAGES, "This command reads ONNX graphs")
+    from export.adoption.again import original_of
+    from export.errors import ContractError
+    from seglab.files import sha256
+
+    if len(files) != 1:
+        raise ContractError(
+            f"{model} was adopted from one ONNX file ({contract.adopted.get('from')}), and {len(files)} are named; "
+            "expected that one. Leave the others out."
+        )
+    advice = f"Adopt {files[0]} again; if it fails again, report it with the output of --json."
+    try:
+        original = original_of(contract, files[0])
+    except ContractError as error:
+        raise ContractError(
+            f"{model} was adopted from {contract.adopted.get('from', 'an ONNX file')}. {error}"
+        ) from error
+    return original, {"original_name": str(files[0]), "advice": advice}, (sha256(files[0]),)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:

@@ -62,13 +62,18 @@ def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
 
 def write_report(path: Path, report: ParityReport) -> None:
     """Write a report as JSON, to stdout for ``-``."""
+    write_json_text(path, report.to_json())
+
+
+def write_json_text(path: Path, text: str) -> None:
+    """Write JSON to a file, to stdout for ``-``."""
     from seglab.files import write_text
 
     if str(path) == "-":
-        click.echo(report.to_json())
+        click.echo(text)
     else:
         with writing(path):
-            write_text(path, report.to_json() + "\n")
+            write_text(path, text + "\n")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from export.commands.common import (
     writing,
 )
 from export.commands.foreign import Description, foreign_options, open_checkpoint
-from export.commands.places import require_model_places
+from export.commands.places import default_place, require_model_places
 from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors, require_packages
 
@@ -112,7 +112,7 @@ def onnx(
         raise click.UsageError(
             f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
         )
-    target = out or checkpoints[0].with_suffix(".onnx")
+    target = out or default_place(checkpoints[0], ".onnx")
     require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder), draws=True)
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.conversion.checkpoint import convert

@@ -20,6 +20,10 @@ REPORT_MARK = b'"kind": "seglab '
 PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 BEGINNING = 4096
+XML_BEGINNING, IR_MARK = b"<?xml", b"<seglab>"
+IR_WEIGHTS = "--out's .bin"
+
+Own = Mapping[str, tuple[Callable[[Path], bool], str]]
 
 
 def require_places(
@@ -28,13 +32,14 @@ def require_places(
     *,
     what: str = "the file that is to be exported",
     folders: Iterable[Path | None] = (),
+    own: Own | None = None,
 ) -> None:
     """Raise :class:`click.UsageError` unless every output may be written; to be asked before anything is computed.
 
-    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (or folders: all that
-    is in them), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
+    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (of a folder the
+    files in it), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
     knows them, whatever links and spellings lead to them. A file that is there is replaced only where it is what such a
-    command writes: a model with a contract, a report, a picture; or empty.
+    command writes (``own``; by itself :data:`OWN`: a model with a contract, a report, a picture), or empty.
     """
     places = {
         option: path
@@ -49,14 +54,21 @@ def require_places(
     _require_apart(places)
     for read in filter(None, reads):
         for option, path in places.items():
-            if _is_same(path, read) or (read.is_dir() and _is_among(path, _files_below(read))):
+            if _is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
                 raise click.UsageError(f"{option} is {what}; name another than {path}.{_if_onnx(path)}")
     for folder in filter(None, folders):
         for option, path in places.items():
             if path.exists() and _is_among(path, _images_below(folder)):
                 raise click.UsageError(f"{option} is one of the images that are to be read; name another than {path}.")
     for option, path in places.items():
-        _require_own(option, path)
+        _require_own(option, path, own or OWN)
+
+
+def default_place(source: Path, suffix: str) -> Path:
+    """Return where the output of ``source`` goes by itself: beside it, of its name with another suffix."""
+    if source.name not in ("", ".."):
+        return source.with_suffix(suffix)
+    return source / f"{source.resolve().name or 'model'}{suffix}"  # the folder in which we are, or one above
 
 
 def require_model_places(
@@ -89,7 +101,7 @@ def _require_apart(places: Mapping[str, Path]) -> None:
             raise click.UsageError(f"{one} and {other} are the same file, {path}; name another for one of them.")
 
 
-def _require_own(option: str, path: Path) -> None:
+def _require_own(option: str, path: Path, own: Own) -> None:
     """Raise unless ``path`` is free, empty, or what ``option`` writes."""
     suffix = path.suffix.lower()
     if option == "--picture" and suffix not in PICTURE_SUFFIXES:
@@ -98,7 +110,7 @@ def _require_own(option: str, path: Path) -> None:
         return
     if not path.is_file():
         raise click.UsageError(f"{option} {path} is a device or a pipe; expected a file. --json - writes to stdout.")
-    is_ours, expected = OWN.get(option, OWN["--out"])
+    is_ours, expected = own[option]
     try:
         ours = path.stat().st_size == 0 or is_ours(path)
     except OSError as error:
@@ -124,12 +136,27 @@ def _is_picture(path: Path) -> bool:
         return file.read(len(PICTURES[1])).startswith(PICTURES)
 
 
-OWN: dict[str, tuple[Callable[[Path], bool], str]] = {
+def _is_ir(path: Path) -> bool:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return content[:5] == XML_BEGINNING and content.find(IR_MARK) >= 0
+
+
+def _is_weights_of_ir(path: Path) -> bool:
+    xml = path.with_suffix(".xml")
+    return xml.is_file() and xml.stat().st_size > 0 and _is_ir(xml)
+
+
+OWN: Own = {
     "--out": (_is_model, "a model that seg-export made"),
     "--json": (_is_report, "a report that seg-export wrote"),
     "--picture": (_is_picture, "a picture (.png, .jpg)"),
 }
 """What each option writes: how it is known, and in words."""
+IR_OWN: Own = {
+    **OWN,
+    "--out": (_is_ir, "an OpenVINO file that seg-export made"),
+    IR_WEIGHTS: (_is_weights_of_ir, "the weights of an OpenVINO file that seg-export made"),
+}
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -148,10 +175,11 @@ def _is_among(path: Path, files: Iterable[Path]) -> bool:
     return any(_is_same(path, file) for file in files)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for found, _, names in os.walk(folder):
+def _files_in(folder: Path) -> Iterator[Path]:
+    for found, _, names in itertools.islice(os.walk(folder), 1):
         yield from (Path(found, name) for name in names)
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
-    return (path for path in _files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (Path(found, name) for found, _, names in os.walk(folder) for name in names)
+    return (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -45,8 +45,9 @@ class Contract:
     ``rgb`` or ``bgr``; images, mean and std are RGB all the same. ``lesion_class``: of a network of several
     classes, the one whose probability is ``prob``. ``precision``: of weights and activations (see
     :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in
-    fp32. ``training``: data and scores. ``parity``: figures against the PyTorch original. ``tools``: versions that
-    made the file. ``graph_sha256``: of the file without its metadata.
+    fp32. ``adopted``: of a foreign ONNX network, its file, input and output (see :mod:`export.adoption`).
+    ``training``: data and scores. ``parity``: figures against the original. ``tools``: versions that made the file.
+    ``graph_sha256``: of the file without its metadata.
     """
 
     arch: str
@@ -66,6 +67,7 @@ class Contract:
     precision: str = "fp32"
     class_names: tuple[str, ...] = ("lesion",)
     quantisation: dict[str, Any] = field(default_factory=dict)
+    adopted: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
@@ -141,8 +143,8 @@ def _format_version(metadata: Mapping[str, str], source: str) -> int:
     text = metadata.get(PREFIX + "format_version")
     if text is None:
         raise ContractError(
-            f"{source} is an ONNX model without a contract; expected one that `seg-export onnx` wrote, which says how "
-            f"to feed it. {MAKE_ONE}."
+            f"{source} is an ONNX model without a contract; expected one that says how to feed it. Make one of it with "
+            "`seg-export adopt NET.onnx --out M.onnx`, or of a checkpoint with `seg-export onnx`."
         )
     try:
         return int(json.loads(text))

@@ -125,6 +125,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "precision": _is_one_of(*PRECISIONS),
     "class_names": (_are_names, "names, each another"),
     "quantisation": (_is_quantisation, "nothing, or the layers that stayed in fp32"),
+    "adopted": (_is_record, "nothing, or how the network that was adopted is fed"),
     "training": (_is_record, "named values"),
     "parity": (_is_parity, "nothing, or the figures of a parity report"),
     "tools": (lambda value: _is_record(value) and all(map(is_text, value.values())), "versions by name"),

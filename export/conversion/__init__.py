@@ -1,1 +1,1 @@
-"""From a checkpoint, or a foreign ONNX file, to the one graph that holds everything."""
+"""From a checkpoint to the one graph that holds everything."""

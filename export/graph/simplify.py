@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from export.graph.names import drop_unread
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -45,17 +47,12 @@ def fix_scales(model: ModelProto) -> None:
 
 
 def drop_dead_nodes(model: ModelProto) -> None:
-    """Remove nodes and initializers that no output needs."""
-    needed = {output.name for output in model.graph.output}
-    alive = []
-    for node in reversed(model.graph.node):  # in topological order, as ONNX demands
-        if needed.intersection(node.output):
-            alive.append(node)
-            needed.update(node.input)
-    _keep(model.graph.node, alive[::-1])
-    _keep(model.graph.initializer, [entry for entry in model.graph.initializer if entry.name in needed])
-    produced = {name for node in alive for name in node.output}
-    _keep(model.graph.value_info, [entry for entry in model.graph.value_info if entry.name in produced])
+    """Remove nodes, weights and notes on shapes that no output needs."""
+    drop_unread(model.graph)
+    produced = {name for node in model.graph.node for name in node.output}
+    kept = [entry for entry in model.graph.value_info if entry.name in produced]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
 
 
 def drop_notes(model: ModelProto) -> None:
@@ -64,12 +61,6 @@ def drop_notes(model: ModelProto) -> None:
     for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
-
-
-def _keep(field: Any, kept: Iterable[Any]) -> None:
-    entries = list(kept)
-    del field[:]
-    field.extend(entries)
 
 
 def _shapes(model: ModelProto) -> Iterator[tuple[str, list[int | None]]]:

@@ -178,6 +178,20 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
     return shape_inference.infer_shapes(model, data_prop=True)
 
 
+def head_alone(size: int) -> ModelProto:
+    """Return the stage that resizes, by itself: ``image`` as in :func:`fuse` to float ``(batch, 3, S, S)``, 0-255."""
+    from onnx import TensorProto, helper
+
+    graph = helper.make_graph(
+        [],
+        "head",
+        [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [*DIMENSIONS, 3])],
+        [helper.make_tensor_value_info("resized", TensorProto.FLOAT, ["batch", 3, size, size])],
+    )
+    _add(graph, HEAD, {"planes_shape": np.array([3, size, size])})
+    return helper.make_model(graph, opset_imports=_opsets([]), ir_version=IR_VERSION)
+
+
 def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name: str) -> None:
     # mean and std are on the scale 0-1, pixels on 0-255: (pixel / 255 - mean) / std = (pixel - offset) * scale
     offset = (np.array(member.mean, np.float32) * np.float32(255)).reshape(1, 3, 1, 1)

@@ -30,6 +30,9 @@ FORMAT_VERSION = 1
 CHUNK = 8
 """Images held at a time."""
 
+ORIGINAL = "the PyTorch original"
+ADVICE = "Export the checkpoint again; if it fails again, report it with the output of --json."
+
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
@@ -87,7 +90,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """The outcome: figures over all images, failures (none: passed), a row per image."""
+    """The outcome: figures over all images, failures (none: passed), a row per image.
+
+    ``original``: what the model was compared with, ``advice``: what to do where they differ, a sentence or two.
+    """
 
     device: str
     precision: str
@@ -98,6 +104,8 @@ class ParityReport:
     failures: tuple[Failure, ...]
     rows: tuple[Row, ...]
     about: dict[str, Any] = field(default_factory=dict)
+    original: str = ORIGINAL
+    advice: str = ADVICE
 
     @property
     def passed(self) -> bool:
@@ -139,9 +147,8 @@ class ParityReport:
         if self.failures:
             listed = "".join(f"\n  {failure}" for failure in self.failures)
             raise ParityError(
-                f"The model does not match the PyTorch original on {self.device} ({self.precision}), measured on "
-                f"{len(self.rows)} images ({self.source}):{listed}\nDo not use it. Export the checkpoint again; "
-                "if it fails again, report it with the output of --json.",
+                f"The model does not match {self.original} on {self.device} ({self.precision}), measured on "
+                f"{len(self.rows)} images ({self.source}):{listed}\nDo not use it. {self.advice}",
                 self,
             )
 
@@ -153,10 +160,13 @@ def check(
     *,
     source: str = "images",
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+    original_name: str = ORIGINAL,
+    advice: str = ADVICE,
 ) -> ParityReport:
-    """Compare an opened model with the PyTorch original on every sample; at most :data:`CHUNK` are held at a time.
+    """Compare an opened model with its original on every sample; at most :data:`CHUNK` are held at a time.
 
-    ``track`` wraps the samples in a progress bar. A difference is in the report, not an error.
+    ``track`` wraps the samples in a progress bar. ``original_name`` and ``advice``: see :class:`ParityReport`. A
+    difference is in the report, not an error.
     """
     rows = tuple(_rows(model, original, track(samples)))
     if not rows:
@@ -170,7 +180,17 @@ def check(
     )
     about = {"model_sha256": model.sha256, "checkpoint_sha256": model.contract.checkpoint_sha256}
     return ParityReport(
-        device.name, device.precision, whole.name, whole.precision, source, figures, failures, rows, about
+        device.name,
+        device.precision,
+        whole.name,
+        whole.precision,
+        source,
+        figures,
+        failures,
+        rows,
+        about,
+        original_name,
+        advice,
     )
 
 

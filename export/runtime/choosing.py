@@ -52,16 +52,23 @@ def open_fastest(request: Request, device: str) -> Model:
 
 def images_per_second(models: Sequence[Model], seconds: float) -> list[float]:
     """Return the rate of models at S x S, their calls taking turns for so long; of each the quickest call counts."""
+    return [images / min(taken) for images, taken in timed_turns(models, seconds)]
+
+
+def timed_turns(models: Sequence[Model], seconds: float) -> list[tuple[int, list[float]]]:
+    """Let the calls of models at S x S take turns for so long; return of each how many images a call has, and the
+    seconds that each call took.
+    """
     batches = [_batch_for(model) for model in models]
-    best = [float("inf")] * len(models)
+    taken: list[list[float]] = [[] for _ in models]
     deadline, rounds = time.perf_counter() + seconds, 0
     while rounds < FEWEST_ROUNDS or time.perf_counter() < deadline:
-        for index, (model, images) in enumerate(zip(models, batches, strict=True)):
+        for model, images, times in zip(models, batches, taken, strict=True):
             start = time.perf_counter()
             model.prob(images)
-            best[index] = min(best[index], time.perf_counter() - start)
+            times.append(time.perf_counter() - start)
         rounds += 1
-    return [len(images) / taken for images, taken in zip(batches, best, strict=True)]
+    return [(len(images), times) for images, times in zip(batches, taken, strict=True)]
 
 
 def _offers(request: Request, device: str) -> tuple[list[list[Plan]], dict[str, str]]:

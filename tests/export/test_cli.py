@@ -146,12 +146,12 @@ def test_info_as_json(tmp_path: Path) -> None:
             "absent.onnx does not exist; expected an ONNX",
         ),
         (
-            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--mean", "1,2"),
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--mean", "1,2", "--std", "1"),
             2,
             "'1,2' has 2 numbers; expected one",
         ),
         (
-            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--std", "a"),
+            ("adopt", "n.onnx", "--size", "64", "--out", "m.onnx", "--mean", "0", "--std", "a"),
             2,
             "'a' is not numbers; expected 'R,G,B'",
         ),

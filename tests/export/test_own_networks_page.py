@@ -17,7 +17,7 @@ from export.cli import main
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import NetworkSpec
 from seglab.networks.plain_unet import PlainUNet
-from tests.support.foreign import SIZE, lively, pictures
+from tests.support.torch_networks import SIZE, lively, pictures
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_networks.md"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

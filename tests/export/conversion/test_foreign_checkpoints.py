@@ -22,7 +22,7 @@ from seglab.networks.build import build_network
 from seglab.networks.checkpoints import NetworkSpec
 from seglab.networks.plain_unet import PlainUNet
 from tests.support.artefact import blobs
-from tests.support.foreign import SIZE, Sure, TwoHeads, expected_mask, lively, pictures
+from tests.support.torch_networks import SIZE, Sure, TwoHeads, expected_mask, lively, pictures
 
 LIKE_TRAINED = ("--size", SIZE, "--mean", "imagenet")
 

@@ -146,8 +146,11 @@ def test_adopted_networks_too(tmp_path: Path, photographs: Path) -> None:
         network.eval(), (torch.zeros(2, 3, 96, 96),), str(tmp_path / "net.onnx"), dynamic_shapes=({0: "n"},),
         dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
-    words = ["adopt", str(tmp_path / "net.onnx"), "--size", "96", "--hair", "dullrazor", "--parity", str(photographs)]
-    result = CliRunner().invoke(main, [*words, "--out", str(tmp_path / "m.onnx"), "--json", str(tmp_path / "r.json")])
+    words = ["adopt", str(tmp_path / "net.onnx"), "--mean", "imagenet", "--hair", "dullrazor"]
+    result = CliRunner().invoke(
+        main,
+        [*words, "--parity", str(photographs), "--out", str(tmp_path / "m.onnx"), "--json", str(tmp_path / "r.json")],
+    )
     assert result.exit_code == 0, result.output
     assert read_contract(tmp_path / "m.onnx").hair_removal
     assert json.loads((tmp_path / "r.json").read_text())["passed"]

@@ -1,0 +1,113 @@
+"""A foreign network has to give for each image of a batch what it gives for that image alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.errors import ContractError
+from export.graph.names import all_nodes
+from export.precision.calibration import session
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+CLOSE = 2e-2
+"""By how much of the range of all values one may differ, with the rounding of fp16."""
+SHAPE_INPUTS = {"Reshape": 1, "Resize": 3}
+"""Operators that are told a shape, and which input says it."""
+Planes = NDArray[np.float32]
+
+
+def with_free_batch(source: Path, network: ModelProto, batch: int | None, planes: Planes) -> ModelProto:
+    """Return the network for batches of any length: as it is, or with the length taken out of its reshapes and resizes.
+
+    ``batch``: the length that the file states. ``planes``: different images ``(N, 3, S, S)`` to try it with. Raises
+    :class:`ContractError` where the length is fixed in another way, or images of one batch change each other.
+    """
+    reason = _fault(network, planes)
+    if reason is None:
+        return network
+    freed = _freed(network, batch or 1)
+    if freed is not None and _fault(freed, planes) is None:
+        return freed
+    raise ContractError(
+        f"{source} does not take batches of several images ({reason}); expected a network whose batch axis is free. "
+        "Call model.eval() and export it with dynamic_axes={'input': {0: 'batch'}, 'output': {0: 'batch'}} (or "
+        "dynamic_shapes)."
+    )
+
+
+def _fault(network: ModelProto, planes: Planes) -> str | None:
+    """Return what is wrong with the network's batches, or None."""
+    from export.adoption.untouched import reason_of
+
+    name = network.graph.input[0].name
+    try:
+        run = session(network)
+        single = [_run(run, name, image[None]) for image in planes]
+        together = _run(run, name, planes)
+    except Exception as error:  # onnxruntime's errors have no base of their own
+        return reason_of(error)
+    alone = np.concatenate(single)
+    if alone.shape != together.shape:
+        return f"for {len(planes)} images it gives {together.shape}"
+    span = float(np.ptp(alone)) or 1.0
+    if not np.abs(alone - together).max() <= CLOSE * span:  # written so that NaN fails
+        return "images of one batch change each other's masks"
+    return None
+
+
+def _run(run: Any, name: str, planes: Planes) -> NDArray[np.float64]:
+    return np.asarray(run.run(None, {name: planes})[0], np.float64)
+
+
+def _freed(network: ModelProto, batch: int) -> ModelProto | None:
+    """Return a copy in which reshapes and resizes take the batch's length from what they are given; None where none of
+    them has it inside.
+    """
+    from onnx import ModelProto, helper, numpy_helper
+
+    copy = ModelProto()
+    copy.CopyFrom(network)
+    shapes = _constants(copy.graph)
+    changed = False
+    for node in all_nodes(copy.graph):
+        place = SHAPE_INPUTS.get(node.op_type, len(node.input))
+        shape = shapes.get(node.input[place]) if place < len(node.input) else None
+        if shape is None or len(shape) < 2 or shape[0] != batch or 0 in shape:
+            continue
+        if node.op_type == "Reshape":
+            _drop_attribute(node, "allowzero")
+            shape = np.array([0, *shape[1:]], np.int64)  # 0: what is there
+        elif len(shape) == 4 and not any(entry.name == "axes" for entry in node.attribute):
+            node.attribute.append(helper.make_attribute("axes", [2, 3]))
+            shape = shape[2:]
+        name = f"{node.output[0]}_of_any_batch"
+        copy.graph.initializer.append(numpy_helper.from_array(shape, name))
+        node.input[place] = name
+        changed = True
+    return copy if changed else None
+
+
+def _drop_attribute(node: NodeProto, name: str) -> None:
+    kept = [entry for entry in node.attribute if entry.name != name]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _constants(graph: GraphProto) -> dict[str, NDArray[Any]]:
+    from onnx import numpy_helper
+
+    found = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer if len(entry.dims) == 1}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            for entry in node.attribute:
+                if entry.name == "value":
+                    found[node.output[0]] = numpy_helper.to_array(entry.t)
+                elif entry.name == "value_ints":
+                    found[node.output[0]] = np.array(entry.ints)
+    return found

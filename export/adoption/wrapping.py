@@ -1,0 +1,30 @@
+"""How a foreign network wants its images, and what its output means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seglab.networks.normalisation import PRESETS, Triple
+
+PIXEL_MEAN: Triple = PRESETS["0-255"].mean
+PIXEL_STD: Triple = PRESETS["0-255"].std
+"""Of pixels 0-255 as they are."""
+
+
+@dataclass(frozen=True)
+class Wrapping:
+    """What a foreign file does not say.
+
+    ``mean``, ``std``: per RGB channel on the scale 0-1. ``channels``: ``rgb``, or ``bgr`` where it takes blue first.
+    ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not, else one per class,
+    the background first. ``lesion_class``: of a network of several classes, the one whose probability counts alone.
+    ``hair``: how hairs are removed before it, ``none`` or ``dullrazor``.
+    """
+
+    mean: Triple = PIXEL_MEAN
+    std: Triple = PIXEL_STD
+    channels: str = "rgb"
+    threshold: float = 0.5
+    class_names: tuple[str, ...] = ("lesion",)
+    lesion_class: int | None = None
+    hair: str = "none"

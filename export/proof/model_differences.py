@@ -1,0 +1,140 @@
+"""In what two model files differ: contract, graph, and above all the masks that they give."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from export.contract import Contract
+from export.proof.graph_differences import GraphDifferences, graph_differences
+from export.runtime.masks import agreement
+from export.runtime.model import Model
+from export.samples import Sample
+from export.tolerances import tolerance_for
+
+FORMAT_VERSION = 1
+JUDGED_BY = "fp32"
+
+
+@dataclass(frozen=True)
+class MaskRow:
+    """How the masks of one image differ: flipped of all pixels, Dice; ``counted``: the Dice that it is judged by.
+
+    ``max_prob``: largest difference of probabilities; None where the models' sizes differ.
+    """
+
+    image: str
+    flipped: int
+    pixels: int
+    dice: float
+    counted: float
+    max_prob: float | None
+
+
+@dataclass(frozen=True)
+class MaskDifferences:
+    """The same over all images, and what is beyond the limits of fp32 (nothing: the masks agree)."""
+
+    flipped: float
+    mean_dice: float
+    worst_dice: float
+    max_prob: float | None
+    beyond: tuple[str, ...]
+    rows: tuple[MaskRow, ...]
+
+    def worst(self, count: int) -> list[MaskRow]:
+        """Return the images whose masks differ most; none whose masks are equal."""
+        return sorted((row for row in self.rows if row.flipped), key=lambda row: (row.counted, row.dice))[:count]
+
+
+@dataclass(frozen=True)
+class ModelDifferences:
+    """``contract``: fields with the values of either. ``graph``: None where the package onnx is missing.
+
+    ``masks``: None where the classes differ, so that masks cannot be compared.
+    """
+
+    contract: dict[str, tuple[Any, Any]]
+    graph: GraphDifferences | None
+    masks: MaskDifferences | None
+
+    @property
+    def masks_agree(self) -> bool:
+        """Are the masks the same but for the rounding of fp32?"""
+        return self.masks is not None and not self.masks.beyond
+
+    def to_json(self) -> str:
+        """Return everything as JSON, with a format version."""
+        values = {"kind": "seglab diff", "format_version": FORMAT_VERSION, "masks_agree": self.masks_agree}
+        return json.dumps(_finite(values | dataclasses.asdict(self)), indent=2)
+
+
+def model_differences(
+    first: Model,
+    second: Model,
+    samples: Iterable[Sample],
+    track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
+) -> ModelDifferences:
+    """Compare two opened models; their masks on whole images, one after the other.
+
+    Raises :class:`export.errors.DeviceError` where a model does not run, :class:`seglab.errors.ImageError` for an image
+    that cannot be read.
+    """
+    has_onnx = importlib.util.find_spec("onnx") is not None
+    is_comparable = first.contract.classes == second.contract.classes
+    return ModelDifferences(
+        _contract_differences(first.contract, second.contract),
+        graph_differences(first.path, second.path) if has_onnx else None,
+        _mask_differences(tuple(_rows(first, second, track(samples)))) if is_comparable else None,
+    )
+
+
+def _contract_differences(first: Contract, second: Contract) -> dict[str, tuple[Any, Any]]:
+    one, other = dataclasses.asdict(first), dataclasses.asdict(second)
+    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}
+
+
+def _rows(first: Model, second: Model, samples: Iterable[Sample]) -> Iterator[MaskRow]:
+    limits = tolerance_for(JUDGED_BY)
+    for sample in samples:
+        (probs, masks), (other_probs, other_masks) = (
+            model.prob_and_mask(sample.image[None]) for model in (first, second)
+        )
+        flipped, dice = agreement(masks[0], other_masks[0])
+        counted = limits.counted_dice(dice, flipped, masks[0].size if sample.edge else 0)
+        gap = float(np.abs(probs - other_probs).max()) if probs.shape == other_probs.shape else None
+        yield MaskRow(sample.name, flipped, masks[0].size, dice, counted, gap)
+
+
+def _mask_differences(rows: tuple[MaskRow, ...]) -> MaskDifferences:
+    limits = tolerance_for(JUDGED_BY)
+    flipped = sum(row.flipped for row in rows) / sum(row.pixels for row in rows)
+    counted = [row.counted for row in rows]
+    beyond = []
+    if flipped > limits.flipped:
+        beyond.append(f"flipped pixels are {flipped:.2g}, at most {limits.flipped:g} allowed")
+    for name, found in (("mean", float(np.mean(counted))), ("worst", min(counted))):
+        limit = getattr(limits, f"{name}_dice")
+        if found < limit:
+            beyond.append(f"{name} Dice is {found:.6f}, at least {limit:g} allowed")
+    gaps = [row.max_prob for row in rows if row.max_prob is not None]
+    max_prob = float(np.max(gaps)) if gaps else None
+    if max_prob is not None and np.isnan(max_prob):
+        beyond.append("some probabilities are not finite")
+    dice = [row.dice for row in rows]
+    return MaskDifferences(flipped, float(np.mean(dice)), min(dice), max_prob, tuple(beyond), rows)
+
+
+def _finite(value: Any) -> Any:
+    """Return a value as JSON can hold it: infinite numbers become null."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
