@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from export.runtime.benchmark import Benchmark, Settings
 
 FORMAT_VERSION = 1
-QUICK_BATCHES = "1,4"
+BATCHES, QUICK_BATCHES = "1,2,4,8", "1,4"
 LONGEST = 1024
 FAILED, GAP = "failed", "  "
 
@@ -29,7 +29,7 @@ FAILED, GAP = "failed", "  "
     "devices",
     help="cpu, openvino, cuda, cuda:K, tensorrt; several by commas.  [default: cpu, openvino, cuda: what is here]",
 )
-@click.option("--batch", "batches", default="1,2,4,8", help="Batch lengths, by commas.")
+@click.option("--batch", "batches", help=f"Batch lengths, by commas.  [default: {BATCHES}]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: the engine's own choice]")
 @click.option("--compute", type=click.Choice(["fp32", "bf16"]), help="Time only this arithmetic of float models.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=2.0, help="For each batch length, shared by all ways.")
@@ -41,7 +41,7 @@ FAILED, GAP = "failed", "  "
 def bench(
     models: tuple[Path, ...],
     devices: str | None,
-    batches: str,
+    batches: str | None,
     threads: int | None,
     compute: str | None,
     seconds: float,
@@ -60,7 +60,7 @@ def bench(
     from export.runtime.benchmark import Settings, benchmark
 
     require_places({"--json": json_file}, models, what="a model that is to be timed")
-    lengths = _lengths(QUICK_BATCHES if quick else batches)
+    lengths = _lengths(batches or (QUICK_BATCHES if quick else BATCHES))
     names = tuple(name.strip() for name in devices.split(",")) if devices else ()
     settings = Settings(names, lengths, 0.0 if quick else seconds, threads, compute)
     click.echo(f"Opening {', '.join(map(str, models))} on every device, then timing ...", err=True)

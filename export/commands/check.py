@@ -18,12 +18,14 @@ from export.commands.common import (
     write_report,
     writing,
 )
+from export.commands.foreign import reopen
 from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
     from export.contract import Contract
     from export.proof.gate import Original
+    from export.samples import SampleSet
     from seglab.networks.checkpoints import Checkpoint
 
 
@@ -69,12 +71,11 @@ def check(
     from export.proof.text import parity_text
     from export.runtime.opening import open_model
     from export.samples import sample_set
-    from seglab.files import sha256
 
     samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
-    original, told = _original(model, opened.contract, checkpoints)
-    if opened.contract.checkpoints != tuple(map(sha256, checkpoints)):
+    original, told, sums = _original(model, opened.contract, checkpoints, samples)
+    if opened.contract.checkpoints != sums:
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
@@ -90,8 +91,10 @@ def check(
     report.require_passed()
 
 
-def _original(model: Path, contract: Contract, files: tuple[Path, ...]) -> tuple[Original, dict[str, str]]:
-    """Return what a model is compared with, and how the gate is to speak of it."""
+def _original(
+    model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet
+) -> tuple[Original, dict[str, str], tuple[str, ...]]:
+    """Return what a model is compared with, how the gate is to speak of it, and the SHA-256 of its files."""
     from export.errors import ContractError
 
     if contract.arch == "adopted":
@@ -104,18 +107,21 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...]) -> tuple
         )
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from seglab.evaluation.original import Predictor
-    from seglab.networks.checkpoints import load_checkpoint
 
-    loaded = [load_checkpoint(path) for path in files]
+    loaded = [reopen(path, contract, index, samples) for index, path in enumerate(files)]
     _require_size(model, contract.size, loaded)
     hair = "dullrazor" if contract.hair_removal else "none"
-    return Predictor(*(dataclasses.replace(each, hair=hair) for each in loaded), tta=contract.tta), {}
+    original = Predictor(*(dataclasses.replace(each, hair=hair) for each in loaded), tta=contract.tta)
+    return original, {}, tuple(each.sha256 for each in loaded)
 
 
-def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...]) -> tuple[Original, dict[str, str]]:
+def _adopted_original(
+    model: Path, contract: Contract, files: tuple[Path, ...]
+) -> tuple[Original, dict[str, str], tuple[str, ...]]:
     require_packages(WRITING_PACKAGES, "This command reads ONNX graphs")
     from export.adoption.again import original_of
     from export.errors import ContractError
+    from seglab.files import sha256
 
     if len(files) != 1:
         raise ContractError(
@@ -129,7 +135,7 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...]) 
         raise ContractError(
             f"{model} was adopted from {contract.adopted.get('from', 'an ONNX file')}. {error}"
         ) from error
-    return original, {"original_name": str(files[0]), "advice": advice}
+    return original, {"original_name": str(files[0]), "advice": advice}, (sha256(files[0]),)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:

@@ -69,7 +69,8 @@ def _lines(found: ModelDifferences, worst: int) -> Iterator[str]:
 
 
 def _contract_lines(fields: dict[str, tuple[Any, Any]]) -> Iterator[str]:
-    yield f"contract: {len(fields)} fields differ" if fields else "contract: the same"
+    count = "1 field differs" if len(fields) == 1 else f"{len(fields)} fields differ"
+    yield f"contract: {count if fields else 'the same'}"
     for name, values in fields.items():
         one, other = map(_shortened, values)
         yield f"  {name}: {one} | {other}"

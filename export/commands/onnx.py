@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,7 +20,8 @@ from export.commands.common import (
     write_report,
     writing,
 )
-from export.commands.places import require_model_places
+from export.commands.foreign import Description, foreign_options, open_checkpoint
+from export.commands.places import default_place, require_model_places
 from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors, require_packages
 
@@ -66,6 +67,7 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imp
     help="flips: the graph averages over the image and its three mirror images.  [default: what the checkpoint says]",
 )
 @hair_option("what the checkpoint says")
+@foreign_options
 @parity_option
 @limit_option
 @licence_option
@@ -86,8 +88,13 @@ def onnx(
     licence: str,
     json_file: Path | None,
     picture: Path | None,
+    **described: Any,
 ) -> None:
     """Export CHECKPOINT to a model file, if it passes the parity gate.
+
+    CHECKPOINT is one of seglab, or any network's: a state dictionary, a Lightning checkpoint, a safetensors file, a
+    folder of smp's save_pretrained, a TorchScript or torch.export file. Those do not say how they are fed: --size and
+    --mean have to be given; the architecture is guessed.
 
     The file appears only after its masks were compared with the PyTorch original's. The figures go into its contract
     and into M.parity.json beside it (or to --json), the images that agree least into M.parity.jpg (or to --picture).
@@ -95,6 +102,7 @@ def onnx(
     \b
     Example:
       seg-export onnx runs/q/best.pt --out lesion.onnx --parity data/isic2018
+      seg-export onnx weights.pth --size 256 --mean imagenet --out lesion.onnx
       seg-export onnx runs/q/best.pt --precision int8 --calibrate data/isic2018
       seg-export onnx --ensemble runs/a/best.pt runs/b/best.pt --out both.onnx
     """
@@ -104,7 +112,7 @@ def onnx(
         raise click.UsageError(
             f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
         )
-    target = out or checkpoints[0].with_suffix(".onnx")
+    target = out or default_place(checkpoints[0], ".onnx")
     require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder), draws=True)
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.conversion.checkpoint import convert
@@ -114,7 +122,8 @@ def onnx(
     from export.samples import sample_set
 
     samples = sample_set(folder, limit)
-    loaded = [_loaded(path, tta, hair) for path in checkpoints]
+    said = Description(**described)
+    loaded = [_loaded(path, said, samples, tta, hair) for path in checkpoints]
     size = loaded[0].size
     calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
 
@@ -141,11 +150,9 @@ def onnx(
     click.echo(str(target))
 
 
-def _loaded(path: Path, tta: str | None, hair: str | None) -> Checkpoint:
+def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, hair: str | None) -> Checkpoint:
     """Return a checkpoint with what the command says of test-time flips and hair removal."""
-    from seglab.networks.checkpoints import load_checkpoint
-
-    checkpoint = load_checkpoint(path)
+    checkpoint = open_checkpoint(path, said, samples)
     return dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from export.commands.common import FILE, json_option, limit_option, parity_bar, parity_option, write_json_text, writing
-from export.commands.places import IR_OWN, IR_WEIGHTS, require_places
+from export.commands.places import IR_OWN, IR_WEIGHTS, default_place, require_places
 from seglab.cli_support import command_errors
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def openvino(
     from export.errors import ParityError
     from export.samples import sample_set
 
-    target = out or model.with_suffix(".xml")
-    outputs = {"--out": target, IR_WEIGHTS: target.with_name(f"{target.stem}.bin"), "--json": json_file}
+    target = out or default_place(model, ".xml")
+    outputs = {"--out": target, IR_WEIGHTS: default_place(target, ".bin"), "--json": json_file}
     require_places(outputs, (model,), folders=(folder,), own=IR_OWN)
     if target.suffix != ".xml":
         raise click.UsageError(f"--out {target} ends in {target.suffix or 'nothing'}; expected .xml. Name it so.")

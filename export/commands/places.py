@@ -36,8 +36,8 @@ def require_places(
 ) -> None:
     """Raise :class:`click.UsageError` unless every output may be written; to be asked before anything is computed.
 
-    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (or folders: all that
-    is in them), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
+    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (of a folder the
+    files in it), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
     knows them, whatever links and spellings lead to them. A file that is there is replaced only where it is what such a
     command writes (``own``; by itself :data:`OWN`: a model with a contract, a report, a picture), or empty.
     """
@@ -54,7 +54,7 @@ def require_places(
     _require_apart(places)
     for read in filter(None, reads):
         for option, path in places.items():
-            if _is_same(path, read) or (read.is_dir() and _is_among(path, _files_below(read))):
+            if _is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
                 raise click.UsageError(f"{option} is {what}; name another than {path}.{_if_onnx(path)}")
     for folder in filter(None, folders):
         for option, path in places.items():
@@ -62,6 +62,13 @@ def require_places(
                 raise click.UsageError(f"{option} is one of the images that are to be read; name another than {path}.")
     for option, path in places.items():
         _require_own(option, path, own or OWN)
+
+
+def default_place(source: Path, suffix: str) -> Path:
+    """Return where the output of ``source`` goes by itself: beside it, of its name with another suffix."""
+    if source.name not in ("", ".."):
+        return source.with_suffix(suffix)
+    return source / f"{source.resolve().name or 'model'}{suffix}"  # the folder in which we are, or one above
 
 
 def require_model_places(
@@ -168,10 +175,11 @@ def _is_among(path: Path, files: Iterable[Path]) -> bool:
     return any(_is_same(path, file) for file in files)
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for found, _, names in os.walk(folder):
+def _files_in(folder: Path) -> Iterator[Path]:
+    for found, _, names in itertools.islice(os.walk(folder), 1):
         yield from (Path(found, name) for name in names)
 
 
 def _images_below(folder: Path) -> Iterator[Path]:
-    return (path for path in _files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (Path(found, name) for found, _, names in os.walk(folder) for name in names)
+    return (path for path in files if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -69,6 +69,7 @@ def _is_member(value: Any) -> bool:
         and value.get("output", "logits") in ("logits", "probabilities")
         and value.get("channels", "rgb") in ("rgb", "bgr")
         and (value.get("lesion_class") is None or is_count(value["lesion_class"]))
+        and _is_record(value.get("options", {}))
     )
 
 
@@ -105,6 +106,7 @@ def _is_parity(value: Any) -> bool:
 CHECKS: Mapping[str, tuple[Check, str]] = {
     "arch": (is_name, "the network's name"),
     "encoder": (lambda value: value is None or is_text(value), "a name, or null"),
+    "options": (_is_record, "what its constructor was told, by name"),
     "size": (lambda value: is_count(value, 1), "a whole number of pixels"),
     "mean": (is_mean, "three numbers for pixels on the scale 0-1"),
     "std": (is_std, "three numbers above 0 for pixels on the scale 0-1"),

@@ -76,6 +76,7 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
     return Contract(
         arch=first.network.arch,
         encoder=first.network.encoder,
+        options=first.network.options,
         size=first.size,
         mean=first.mean,
         std=first.std,
@@ -107,6 +108,7 @@ def _member(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "arch": checkpoint.network.arch,
         "encoder": checkpoint.network.encoder,
+        "options": checkpoint.network.options,
         "mean": list(checkpoint.mean),
         "std": list(checkpoint.std),
         "output": checkpoint.output,

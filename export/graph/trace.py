@@ -13,6 +13,9 @@ from torch import nn
 from export.errors import ContractError
 from export.graph.simplify import simplify
 from export.graph.stages import OPSET
+from export.graph.trace_script import as_operators, by_the_old_exporter
+from seglab.networks.foreign.found import SCRIPT
+from seglab.networks.foreign.programs import Program
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -27,10 +30,34 @@ def trace(network: nn.Module, size: int) -> ModelProto:
     Raises :class:`ContractError` with the exporter's reason for a network that it cannot take.
     """
     example = torch.zeros(EXAMPLES, 3, size, size)
+    if isinstance(network, Program) and network.kind == SCRIPT:
+        return _trace_script(network, example)
+    return _traced(network, example)
+
+
+def _trace_script(program: Program, example: torch.Tensor) -> ModelProto:
+    operators = as_operators(program, example)
+    first: ContractError | None = None
+    if operators is not None:
+        try:
+            return _traced(operators, example)
+        except ContractError as error:
+            first = error
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return simplify(by_the_old_exporter(program.module, example, OPSET))
+    except Exception as error:  # the old exporter has many kinds of errors
+        raise first or _refused(error) from error
+
+
+def _traced(network: nn.Module, example: torch.Tensor) -> ModelProto:
     # The exporter reports its progress on stdout, where this program's data goes.
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|onnx_ir)\.")
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|onnxscript|onnx_ir)\.")
+        warnings.filterwarnings(
+            "ignore", message="Exporting a model while it is in training mode"
+        )  # torch.export's own
         try:
             program = torch.onnx.export(
                 network,
@@ -43,11 +70,16 @@ def trace(network: nn.Module, size: int) -> ModelProto:
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
-            reason = next((line.strip() for line in str(error.__cause__ or error).splitlines() if line.strip()), "")
-            raise ContractError(
-                f"torch.onnx.export does not take this network ({reason}); expected one of those in docs/export.md. "
-                "Train another one, or another size."
-            ) from error
+            raise _refused(error.__cause__ or error) from error
     if program is None:  # only without dynamo
         raise ContractError("torch.onnx.export returned nothing; expected a program. Install a newer torch.")
     return simplify(program.model_proto)
+
+
+def _refused(error: BaseException) -> ContractError:
+    reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return ContractError(
+        f"torch.onnx.export does not take this network ({reason}); expected one of those in docs/export.md. "
+        "Train another one, or another size. One of somebody else's: export it to ONNX where its code is, with a free "
+        "batch axis, and take that with `seg-export adopt NET.onnx`."
+    )

@@ -81,6 +81,8 @@ def _of_file(image: str | os.PathLike[Any]) -> Pixels:
     try:
         return read_image(path)
     except ImageError as error:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder; expected an image file. Hand in a list of its files.") from error
         raise ImageError(f"{path}: {error}") from error
     except ValueError as error:  # a zero in the name
         raise ImageError(f"{path!r} is no path ({error}); expected the name of an image file. Check it.") from error

@@ -12,10 +12,13 @@ from torch import nn
 
 from seglab.errors import CheckpointError, ConfigError, MissingDependencyError
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
+from seglab.networks.foreign.found import PROGRAMS
+from seglab.networks.foreign.programs import open_program
+from seglab.networks.plain_unet import PlainUNet
 from seglab.networks.unet import UNet
 from seglab.recipes.recipe import ARCHITECTURES, OWN_ARCHITECTURES, SMP_ARCHITECTURES, Recipe
 
-OWN: dict[str, type[nn.Module]] = {"unet-scratch": UNet}
+OWN: dict[str, type[nn.Module]] = {"unet-scratch": UNet, "unet-plain": PlainUNet}
 """The classes of ``OWN_ARCHITECTURES``; their arguments are ``classes`` and ``widths``."""
 
 
@@ -53,10 +56,16 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
 
 
 def restore_network(checkpoint: Checkpoint) -> nn.Module:
-    """Build the checkpoint's network with its weights, in evaluation mode, fp32, on the CPU."""
-    network = build_network(checkpoint.network)
+    """Build the checkpoint's network with its weights, in evaluation mode, fp32, on the CPU.
+
+    That of a TorchScript or torch.export file is read from the file itself.
+    """
+    spec = checkpoint.network
+    if spec.arch in PROGRAMS and checkpoint.path is not None:
+        return open_program(checkpoint.path, spec.arch, tuple(spec.options.get("output", ())))
+    network = build_network(spec)
     try:
-        network.load_state_dict(checkpoint.state)
+        network.load_state_dict(dict(checkpoint.state))
     except RuntimeError as error:
         raise CheckpointError(
             f"The weights of {checkpoint.path} do not fit {checkpoint.network}; expected those of the same network. "
@@ -103,7 +112,7 @@ def _build_smp(spec: NetworkSpec, weights: str | None) -> nn.Module:
     from_file = weights if weights and Path(weights).suffix in (".pt", ".pth") else None
     create = functools.partial(smp.create_model, spec.arch)
     options = {"encoder_name": spec.encoder, "encoder_weights": None, "classes": spec.classes, **spec.options}
-    if "decoder_channels" in options:
+    if isinstance(options.get("decoder_channels"), list | tuple):  # some decoders have one number
         options["encoder_depth"] = len(options["decoder_channels"])
     if weights and not from_file:
         options["encoder_weights"] = weights

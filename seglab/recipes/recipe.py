@@ -19,7 +19,7 @@ SMP_ARCHITECTURES = (
     "segformer", "dpt",
 )  # fmt: skip
 """What segmentation-models-pytorch builds by name."""
-OWN_ARCHITECTURES = ("unet-scratch",)
+OWN_ARCHITECTURES = ("unet-scratch", "unet-plain")
 """What ``seglab.networks.build.OWN`` builds: without an encoder, as wide as ``widths`` says."""
 ARCHITECTURES = (*SMP_ARCHITECTURES, *OWN_ARCHITECTURES)
 
@@ -48,11 +48,11 @@ SHARES = ("threshold", "val_share")
 class Recipe:
     """A training set-up.
 
-    **Network.** ``arch``: an architecture of smp, or ``unet-scratch``. ``encoder_weights``: a file, a name that smp
-    knows, or empty for none. ``init``: a checkpoint whose weights to start from, or empty. ``decoder_channels``: empty
-    for the library's own; their number is the depth. ``widths``: channels of ``unet-scratch`` by level.
-    ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's mean and
-    deviation, or ``unit``: to 0-1.
+    **Network.** ``arch``: an architecture of smp, ``unet-scratch`` or ``unet-plain``. ``encoder_weights``: a file, a
+    name that smp knows, or empty for none. ``init``: a checkpoint whose weights to start from, or empty.
+    ``decoder_channels``: empty for the library's own; their number is the depth. ``widths``: channels by level of
+    ``unet-scratch`` and ``unet-plain``. ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's
+    mean and deviation, or ``unit``: to 0-1.
 
     **Data.** ``split``: see :func:`seglab.data.splits.make_split`; ``val_share``, ``test_share``: of the lesions, where
     the seed splits. ``limit``: training images at most, drawn by seed (0: all). ``augment``: ``flips`` are the eight

@@ -31,7 +31,7 @@ def test_a_table_has_a_row_for_each_way_and_the_reason_for_what_is_not_here(mode
 
 
 def test_figures_of_several_models_as_json(model_file: Path, tmp_path: Path) -> None:
-    other = tiny_model(tmp_path / "other.onnx", seed=1)
+    other = tiny_model(tmp_path / "other.onnx")
     for to in (tmp_path / "bench.json", tmp_path / "bench.json", "-"):  # its own file it may replace
         result = bench(model_file, other, "--device", "cpu", "--quick", "--json", to)
         assert result.exit_code == 0, result.output

@@ -66,6 +66,7 @@ ADOPT = "adopt net.onnx --size 64 --mean imagenet --parity photos"
         ("onnx a.pt --picture b.pt", "expected .png or .jpg"),
         ("onnx a.pt --out photos", "--out photos is a folder; expected the name of a file"),
         ("onnx a.pt --out .", "--out . is a folder"),
+        ("openvino model.onnx --out .", "--out . is a folder"),
         ("onnx a.pt --out m.onnx --json ./m.onnx", "--out and --json are the same file"),
         ("onnx a.pt --out m.jpg --picture m.jpg", "--out and --picture are the same file"),
         ("onnx a.pt --json /dev/null", "is a device or a pipe; expected a file. --json - writes to stdout"),
@@ -79,12 +80,21 @@ def test_what_is_read_and_what_is_somebody_elses_stays(here: Path, line: str, sa
     assert contents(here) == before
 
 
+def test_a_folder_has_a_default_too(here: Path) -> None:
+    for line in ("onnx .", "onnx ..", "onnx /", "openvino ."):
+        result = run(line)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines()[-1].startswith("Error: ")
+
+
 @pytest.mark.parametrize("link", [os.symlink, os.link])
 def test_a_link_to_what_is_read_is_what_is_read(here: Path, link: Callable[[str, str], None]) -> None:
     link("a.pt", "other.onnx")
     link("photos/p.jpg", "worst.jpg")
+    os.makedirs("pretrained")
+    os.link("b.pt", "pretrained/b.pt")
     before = contents(here)
-    for line in ("onnx a.pt --out other.onnx", "onnx other.onnx --out a.pt"):
+    for line in ("onnx pretrained --out b.pt", "onnx a.pt --out other.onnx", "onnx other.onnx --out a.pt"):
         assert EXPORTED in " ".join(run(line).stderr.split())
     result = run("onnx a.pt --parity photos --picture worst.jpg")
     assert result.exit_code == 2

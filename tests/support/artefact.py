@@ -11,7 +11,7 @@ import functools
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -51,6 +51,14 @@ def tiny_model(path: Path, seed: int = 0) -> Path:
     """Write that network's model file (with contract) and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_exported(seed), path)
+    return path
+
+
+def tiny_model_with(path: Path, change: Callable[[dict[str, torch.Tensor]], object], licence: str = "MIT") -> Path:
+    """Write the model file of that network after a change of its weights, and return its path."""
+    checkpoint = load_checkpoint(_trained(0))
+    change(checkpoint.state)
+    write_model(segmenter([checkpoint]), contract_for([checkpoint], licence=licence), path)
     return path
 
 

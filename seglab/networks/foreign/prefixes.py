@@ -1,0 +1,49 @@
+"""Names of tensors without what wrappers put before them: DataParallel, torch.compile, moving averages, Lightning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from torch import Tensor
+
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""Wrappers' names for what they hold, wherever in a name they are; no network has parts that are called so."""
+HOLDERS = (
+    "ema_model", "model_ema", "ema", "module", "model", "net", "network", "segmentation_model", "segmentor", "student",
+    "online_model", "generator",
+)  # fmt: skip
+"""Where loops and wrappers keep the network; of several the first is taken."""
+COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay", "epoch", "global_step")
+"""Tensors of wrappers that are no weights."""
+MOST_LEVELS = 8
+
+
+def levels(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], tuple[str, ...]]]:
+    """Yield the tensors under names that get shorter and shorter, with notes of what was left out on the way.
+
+    The first are all of them under their own names; then what all names share is taken off, or, where a loop keeps
+    losses and metrics beside the network, what is outside the network is left out.
+    """
+    counters = [key for key in tensors if key in COUNTERS]
+    current = {_unwrapped(key): value for key, value in tensors.items() if key not in counters}
+    notes: tuple[str, ...] = ()
+    for _ in range(MOST_LEVELS):
+        yield current, notes
+        groups = Counter(key.partition(".")[0] for key in current)
+        holder = next(iter(groups)) if len(groups) == 1 else next((name for name in HOLDERS if name in groups), None)
+        inside = {
+            key.removeprefix(f"{holder}."): value for key, value in current.items() if key.startswith(f"{holder}.")
+        }
+        if not inside:
+            return
+        if outside := [name for name in groups if name != holder]:
+            count = sum(groups[name] for name in outside)
+            notes = (*notes, f"{count} tensors outside {holder!r} are left out ({', '.join(outside[:3])})")
+        current = inside
+
+
+def _unwrapped(key: str) -> str:
+    for wrapper in WRAPPERS:
+        key = key.replace(wrapper, "")
+    return key
