@@ -18,17 +18,16 @@ from export.adoption.batches import with_free_batch
 from export.adoption.entry import GREY, Entry, find_entry
 from export.adoption.head import Head, find_head
 from export.adoption.options import name_and_kind, require_classes, require_feeding
+from export.adoption.plausibility import feeding_note
 from export.adoption.reading import read_network
 from export.adoption.reference import Reference, given_planes, normalised
 from export.adoption.surgery import fitting_network
-from export.adoption.truth import truth_note
 from export.adoption.untouched import Untouched
 from export.adoption.values import Kind, find_kind
 from export.adoption.wrapping import Wrapping
 from export.contract import Contract
 from export.errors import ContractError, DeviceError
-from export.graph.names import all_nodes
-from export.graph.stages import Member, Stages, fuse
+from export.graph.stages import OPSET, Member, Stages, fuse
 from export.graph.writing import tool_versions, write_contract, write_model
 from export.proof.gate import CHUNK, ParityReport, check
 from export.runtime.opening import open_model
@@ -98,11 +97,11 @@ def adopt(
         if sentence:
             say(sentence)
     require_classes(untouched.source, head, kind, wrapping)
-    note = truth_note(untouched, entry, head, kind, wrapping, samples)
+    note = feeding_note(untouched, entry, head, kind, wrapping, samples)
     if note:
         say(note)
     network = _network(foreign, head, kind, wrapping)
-    contract = _contract(foreign, head, kind, wrapping, licence, network)
+    contract = _contract(foreign, head, kind, wrapping, licence)
     with replacing(Path(out)) as temporary:
         _write(untouched.source, _fused(network, entry, kind, wrapping), contract, temporary)
         report = _measure(
@@ -179,22 +178,7 @@ def _measure(
         ) from error
 
 
-def _precision(network: ModelProto) -> str:
-    """Return what the network computes in, by its operators and weights."""
-    from onnx import TensorProto
-
-    nodes = list(all_nodes(network.graph))
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in nodes):
-        return "int8"
-    if any(entry.name == "to" and entry.i == TensorProto.FLOAT16 for node in nodes for entry in node.attribute):
-        return "fp16"
-    is_half = any(entry.data_type == TensorProto.FLOAT16 for entry in network.graph.initializer)
-    return "fp16-weights" if is_half else "fp32"
-
-
-def _contract(
-    foreign: Foreign, head: Head, kind: Kind, wrapping: Wrapping, licence: str, network: ModelProto
-) -> Contract:
+def _contract(foreign: Foreign, head: Head, kind: Kind, wrapping: Wrapping, licence: str) -> Contract:
     source = foreign.untouched.source
     digest = sha256(source)
     return Contract(
@@ -204,9 +188,8 @@ def _contract(
         mean=wrapping.mean,
         std=wrapping.std,
         threshold=wrapping.threshold,
-        opset=next(entry.version for entry in network.opset_import if entry.domain == ""),
+        opset=OPSET,  # this and the precision are the graph's own when it is written
         class_names=wrapping.class_names,
-        precision=_precision(network),
         hair_removal=wrapping.hair != "none",
         output=kind.output,
         channels=wrapping.channels,

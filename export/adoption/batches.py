@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 CLOSE = 2e-2
 """By how much of the range of all values one may differ, with the rounding of fp16."""
-SHAPE_INPUTS = {"Reshape": 1, "Resize": 3}
-"""Operators that are told a shape, and which input says it."""
+BAKED = {"Reshape": 1, "Resize": 3, "Squeeze": 1}
+"""Operators that are told a shape or axes, and which input says it."""
 Planes = NDArray[np.float32]
 
 
@@ -31,9 +31,10 @@ def with_free_batch(source: Path, network: ModelProto, batch: int | None, planes
     reason = _fault(network, planes)
     if reason is None:
         return network
-    freed = _freed(network, batch or 1)
-    if freed is not None and _fault(freed, planes) is None:
-        return freed
+    for squeezed in (False, True):
+        freed = _freed(network, batch or 1, squeezed=squeezed)
+        if freed is not None and _fault(freed, planes) is None:
+            return freed
     raise ContractError(
         f"{source} does not take batches of several images ({reason}); expected a network whose batch axis is free. "
         "Call model.eval() and export it with dynamic_axes={'input': {0: 'batch'}, 'output': {0: 'batch'}} (or "
@@ -65,32 +66,52 @@ def _run(run: Any, name: str, planes: Planes) -> NDArray[np.float64]:
     return np.asarray(run.run(None, {name: planes})[0], np.float64)
 
 
-def _freed(network: ModelProto, batch: int) -> ModelProto | None:
-    """Return a copy in which reshapes and resizes take the batch's length from what they are given; None where none of
-    them has it inside.
+def _freed(network: ModelProto, batch: int, *, squeezed: bool) -> ModelProto | None:
+    """Return a copy in which reshapes and resizes take the batch's length from what they are given, and squeezes leave
+    it; None where none of them has it inside. ``squeezed``: take off squeezes of the first axis alone, too, which may
+    be arithmetic with shapes.
     """
-    from onnx import ModelProto, helper, numpy_helper
+    from onnx import ModelProto, numpy_helper
 
     copy = ModelProto()
     copy.CopyFrom(network)
-    shapes = _constants(copy.graph)
+    constants = _constants(copy.graph)
     changed = False
     for node in all_nodes(copy.graph):
-        place = SHAPE_INPUTS.get(node.op_type, len(node.input))
-        shape = shapes.get(node.input[place]) if place < len(node.input) else None
-        if shape is None or len(shape) < 2 or shape[0] != batch or 0 in shape:
+        place = BAKED.get(node.op_type, len(node.input))
+        value = constants.get(node.input[place]) if place < len(node.input) else None
+        if value is None or not len(value):
             continue
-        if node.op_type == "Reshape":
-            _drop_attribute(node, "allowzero")
-            shape = np.array([0, *shape[1:]], np.int64)  # 0: what is there
-        elif len(shape) == 4 and not any(entry.name == "axes" for entry in node.attribute):
-            node.attribute.append(helper.make_attribute("axes", [2, 3]))
-            shape = shape[2:]
-        name = f"{node.output[0]}_of_any_batch"
-        copy.graph.initializer.append(numpy_helper.from_array(shape, name))
-        node.input[place] = name
-        changed = True
+        if squeezed and node.op_type == "Squeeze" and value.tolist() == [0]:
+            node.op_type = "Identity"
+            del node.input[1:]
+            changed = True
+            continue
+        free = _without_batch(node, value, batch)
+        if free is not None:
+            name = f"{node.output[0]}_of_any_batch"
+            copy.graph.initializer.append(numpy_helper.from_array(free, name))
+            node.input[place] = name
+            changed = True
     return copy if changed else None
+
+
+def _without_batch(node: NodeProto, value: NDArray[Any], batch: int) -> NDArray[Any] | None:
+    """Change a node for a shape, or for axes, in which no length of the batch is; return these. None: there is none."""
+    from onnx import helper
+
+    if node.op_type == "Squeeze":
+        kept = value[value != 0]
+        return kept if 0 < len(kept) < len(value) else None
+    if len(value) < 2 or value[0] != batch or 0 in value:
+        return None
+    if node.op_type == "Reshape":
+        _drop_attribute(node, "allowzero")
+        return np.array([0, *value[1:]], np.int64)  # 0: what is there
+    if len(value) != 4 or any(entry.name == "axes" for entry in node.attribute):
+        return None
+    node.attribute.append(helper.make_attribute("axes", [2, 3]))
+    return value[2:]
 
 
 def _drop_attribute(node: NodeProto, name: str) -> None:

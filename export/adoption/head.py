@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 KINDS = (LOGITS, PROBABILITIES) = ("logits", "probabilities")
 """What the values of an output can be."""
-PLANES, PLANE = "NHW", "HW"
-"""Further orders of axes: without classes; without a batch axis either."""
+PLANES, CLASSES, PLANE = "NHW", "CHW", "HW"
+"""Further orders of axes: without classes; without a batch axis; without either."""
+BATCHLESS = (CLASSES, PLANE)
 COARSEST = 32
 """How many times smaller than the image a mask may be."""
 MOST_CLASSES = 256
@@ -32,8 +33,8 @@ DECIDING = ("ArgMax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round
 
 @dataclass(frozen=True)
 class Head:
-    """An output: ``dtype`` by numpy's name, ``layout`` (NCHW, NHWC, NHW or HW), ``classes`` C, ``side``: height and
-    width of its planes, which are brought to S x S.
+    """An output: ``dtype`` by numpy's name, ``layout`` (NCHW, NHWC, NHW, CHW or HW), ``classes`` C, ``side``: height
+    and width of its planes, which are brought to S x S.
     """
 
     name: str
@@ -44,10 +45,10 @@ class Head:
 
     def planes(self, values: Array) -> NDArray[np.float64]:
         """Return the planes ``(C, side, side)`` of the first image in what the network gave."""
-        first = values if self.layout == PLANE else values[0]
+        first = values if self.layout in BATCHLESS else values[0]
         if self.layout == CHANNELS_LAST:
             first = np.moveaxis(first, 2, 0)
-        return np.asarray(first if self.layout in (CHANNELS_FIRST, CHANNELS_LAST) else first[None], np.float64)
+        return np.asarray(first if first.ndim == 3 else first[None], np.float64)
 
     def describe(self, size: int) -> str:
         """Return type and shape in words."""
@@ -137,6 +138,8 @@ def _head(name: str, values: Array, entry: Entry) -> Head | None:
             candidates.append(Head(name, dtype, CHANNELS_LAST, shape[3], shape[1]))
     elif len(shape) == 3 and shape[0] == batch and shape[1] == shape[2]:
         candidates.append(Head(name, dtype, PLANES, 1, shape[1]))
+    elif len(shape) == 3 and batch == 1 and shape[1] == shape[2]:
+        candidates.append(Head(name, dtype, CLASSES, shape[0], shape[1]))
     elif len(shape) == 2 and batch == 1 and shape[0] == shape[1]:
         candidates.append(Head(name, dtype, PLANE, 1, shape[0]))
     return _likeliest([head for head in candidates if _is_fine_enough(head, entry)], entry)

@@ -91,7 +91,8 @@ class _Ends:
         if head.layout == CHANNELS_LAST:
             name = self._add("Transpose", [name], perm=[0, 3, 1, 2])
         elif head.layout != CHANNELS_FIRST:
-            name = self._add("Unsqueeze", [name, self._constant(np.array([1]))])
+            shape = np.array([-1, head.classes, head.side, head.side])
+            name = self._add("Reshape", [name, self._constant(shape)])
         if scale != 1:
             name = self._add("Div", [name, self._constant(np.array(scale, np.float32))])
         if head.side != size:

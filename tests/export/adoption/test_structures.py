@@ -143,6 +143,19 @@ def test_old_resizes_keep_their_coordinates(
     assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("axes", [None, [0], [0, 1]])
+def test_a_batch_axis_of_one_may_be_squeezed_away(tmp_path: Path, pictures: Path, axes: list[int] | None) -> None:
+    constants = {} if axes is None else {"axes": np.array(axes)}
+    squeeze = node("Squeeze", ["logits", *constants], "y")
+    given = value("y", 1, SIDE, SIDE) if axes == [0] else value("y", SIDE, SIDE)
+    source = write(tmp_path / "net.onnx", [dark(), squeeze], value("x", 1, 3, SIDE, SIDE), given, constants)
+    result = adopt(source, pictures)
+    assert result.exit_code == 0, result.output
+    image = read_image(min((pictures / "images").iterdir()))
+    expected = full_mask(sigmoid(logits(normalised(fitted(image)))), image)
+    assert dice(open_model(tmp_path / "m.onnx", "cpu").mask(image[None])[0], expected) >= 0.999
+
+
 def test_a_newer_operator_set_is_said(tmp_path: Path, pictures: Path) -> None:
     source = write(tmp_path / "net.onnx", [dark()], opset=20, ir_version=9)
     assert adopt(source, pictures).exit_code == 0

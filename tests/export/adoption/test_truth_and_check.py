@@ -120,3 +120,9 @@ def test_a_plain_network_is_sent_to_adopt(tmp_path: Path, pictures: Path) -> Non
     source = write(tmp_path / "net.onnx", [dark()])
     assert "seg-export adopt NET.onnx" in run("info", source).stderr
     assert "seg-export adopt NET.onnx" in check(source, source, pictures).stderr
+
+
+def test_masks_that_are_all_empty_are_called_out_without_truth(tmp_path: Path, pictures: Path) -> None:
+    source = write(tmp_path / "net.onnx", [dark()], constants=STEEP)
+    result = adopt(source, pictures / "images", "--mean", "0-1")
+    assert "masks are empty, or full, on all images; with --mean imagenet they are not." in result.stderr

@@ -1,18 +1,18 @@
-"""Where truth is at hand: do the untouched network's masks have to do with it, and would they more if it were fed
-otherwise?
+"""Is a foreign network fed as in its training? Its masks tell: by the truth where that is at hand, else by being empty,
+or full, where those of another way of feeding it are not.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from export.adoption.entry import GREY, Entry
 from export.adoption.head import Head
-from export.adoption.reference import Reference
+from export.adoption.reference import Images, Reference
 from export.adoption.untouched import Untouched
 from export.adoption.values import Kind
 from export.adoption.wrapping import Wrapping
@@ -21,36 +21,54 @@ from seglab.metrics.overlap import confusion
 from seglab.networks.normalisation import CHANNEL_ORDERS, PRESETS
 
 IMAGES = 6
-"""With truth, that each way of feeding is tried on."""
+"""That each way of feeding is tried on."""
 GOOD_DICE = 0.8
-"""A mean Dice from which nothing is said unless another way is better."""
+"""A mean Dice to the truth from which nothing is said unless another way is better."""
 FAIR_DICE = 0.5
 """Another way with a lower one is none."""
 GAIN = 0.05
 """By so much a mean Dice has to be better for the other way to be named; of those as good, the commonest is."""
 
+Masks = Callable[[Wrapping], list[Images]]
 
-def truth_note(
+
+def feeding_note(
     untouched: Untouched, entry: Entry, head: Head, kind: Kind, wrapping: Wrapping, samples: SampleSet
 ) -> str | None:
-    """Return what a user must know of the masks' Dice to the truth: that it is low, or that another way of feeding the
-    network gives a higher one. None where there is no truth, or nothing to say.
+    """Return what a user must know of how the network is fed: that its Dice to the truth is low, that its masks are all
+    empty or full, and which preset does better. None where there is nothing to say.
     """
     if len(wrapping.class_names) > 1:
         return None
-    chosen = list(itertools.islice((sample for sample in samples.some(IMAGES) if sample.truth is not None), IMAGES))
-    if not chosen:
-        return None
+    pictures = list(itertools.islice((sample for sample in samples.some(IMAGES) if not sample.edge), IMAGES))
 
-    def mean_dice(way: Wrapping) -> float:
+    def masks(way: Wrapping) -> list[Images]:
         original = Reference(untouched, entry, head, way, kind)
-        return float(np.mean([_dice(original, sample) for sample in chosen]))
+        return [original.prob_and_mask(sample.image)[1] for sample in pictures]
+
+    ways = list(_other_ways(entry, wrapping))
+    if any(sample.truth is not None for sample in pictures):
+        return _by_truth(str(untouched.source), masks, pictures, wrapping, ways, samples.source)
+    return _by_contents(str(untouched.source), masks, wrapping, ways)
+
+
+def _by_truth(
+    source: str,
+    masks: Masks,
+    pictures: Sequence[Sample],
+    wrapping: Wrapping,
+    ways: Sequence[tuple[str, Wrapping]],
+    origin: str,
+) -> str | None:
+    def mean_dice(way: Wrapping) -> float:
+        pairs = zip(masks(way), pictures, strict=True)
+        return float(np.mean([confusion(mask, each.truth).dice for mask, each in pairs if each.truth is not None]))
 
     dice = mean_dice(wrapping)
-    others = [(mean_dice(way), words) for words, way in _other_ways(entry, wrapping)]
+    others = [(mean_dice(way), words) for words, way in ways]
     highest = max((found for found, _ in others), default=0.0)
     best, better = next(((found, words) for found, words in others if found > highest - GAIN), (0.0, ""))
-    measured = f"of {len(chosen)} images ({samples.source}) the mean Dice of {untouched.source}'s masks is {dice:.2f}"
+    measured = f"of {len(pictures)} images ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
     if best >= max(dice + GAIN, FAIR_DICE):
         return f"WARNING: against the truth {measured}; with {better} it is {best:.2f}. Is the normalisation right?"
     if dice < GOOD_DICE:
@@ -61,9 +79,19 @@ def truth_note(
     return None
 
 
-def _dice(original: Reference, sample: Sample) -> float:
-    assert sample.truth is not None  # only such are chosen
-    return confusion(original.prob_and_mask(sample.image)[1], sample.truth).dice
+def _by_contents(source: str, masks: Masks, wrapping: Wrapping, ways: Sequence[tuple[str, Wrapping]]) -> str | None:
+    if not all(map(_is_uniform, masks(wrapping))):
+        return None
+    better = [words for words, way in ways if not any(map(_is_uniform, masks(way)))]
+    other = f"; with {better[0]} they are not" if better else ""
+    return (
+        f"WARNING: {source}'s masks are empty, or full, on all images{other}. Is it fed as in training (--mean, "
+        "--channels, --size), and is --output right?"
+    )
+
+
+def _is_uniform(mask: Images) -> bool:
+    return bool((mask == mask.flat[0]).all())
 
 
 def _other_ways(entry: Entry, wrapping: Wrapping) -> Iterator[tuple[str, Wrapping]]:
