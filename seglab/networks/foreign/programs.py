@@ -74,7 +74,10 @@ def open_program(path: Path, kind: str, output: tuple[str | int, ...] = ()) -> P
 
 
 def own_size(path: Path) -> int | None:
-    """Return S of a torch.export file that takes images of S x S only; None where it takes others, too."""
+    """Return S of a torch.export file that takes images of S x S only; None where it takes others, too.
+
+    Raises :class:`CheckpointError` for one that takes rectangles only.
+    """
     with _quiet():
         try:
             program = torch.export.load(path)
@@ -82,9 +85,17 @@ def own_size(path: Path) -> int | None:
             return None
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     shape = tuple(inputs[0].meta["val"].shape) if inputs and "val" in inputs[0].meta else None
-    if shape is None or len(shape) != 4 or not isinstance(shape[2], int) or shape[2] != shape[3]:
+    if shape is None or len(shape) != 4:
         return None
-    return shape[2]
+    height, width = shape[2:]
+    if not (isinstance(height, int) and isinstance(width, int)):
+        return None
+    if height != width:
+        raise CheckpointError(
+            f"{path} takes images of {height} x {width} pixels only; expected a square. Save it again for a square, or "
+            "with free sides."
+        )
+    return height
 
 
 @torch.inference_mode()

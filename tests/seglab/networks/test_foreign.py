@@ -231,6 +231,13 @@ def test_a_network_of_grey_images_is_refused_with_a_way(tmp_path: Path) -> None:
         recognised(tmp_path / "w.pth")
 
 
+def test_a_torch_export_file_of_rectangles_is_refused(tmp_path: Path) -> None:
+    network = PlainUNet(widths=(4, 8)).eval()
+    torch.export.save(torch.export.export(network, (torch.zeros(1, 3, 16, 24),)), tmp_path / "w.pt2")
+    with pytest.raises(CheckpointError, match="takes images of 16 x 24 pixels only; expected a square"):
+        recognised(tmp_path / "w.pt2")
+
+
 def test_a_torch_export_file_that_would_run_something_is_not_opened(tmp_path: Path) -> None:
     path = tmp_path / "w.pt2"
     torch.export.save(torch.export.export(PlainUNet(widths=(4, 8)).eval(), (torch.zeros(1, 3, 16, 16),)), path)
