@@ -112,6 +112,11 @@ def onnx(
         raise click.UsageError(
             f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
         )
+    if out is None and checkpoints[0].suffix == ".onnx":
+        raise click.UsageError(
+            f"{checkpoints[0]} is named as an ONNX file; expected a checkpoint. A network that is ONNX already is for "
+            "`seg-export adopt`; a checkpoint of such a name needs --out."
+        )
     target = out or default_place(checkpoints[0], ".onnx")
     require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder), draws=True)
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")

@@ -55,7 +55,7 @@ def require_places(
     for read in filter(None, reads):
         for option, path in places.items():
             if _is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
-                raise click.UsageError(f"{option} is {what}; name another than {path}.{_if_onnx(path)}")
+                raise click.UsageError(f"{option} is {what}; name another than {path}.")
     for folder in filter(None, folders):
         for option, path in places.items():
             if path.exists() and _is_among(path, _images_below(folder)):
@@ -89,10 +89,6 @@ def require_model_places(
         "--picture": picture or (out.with_suffix(".parity.jpg") if draws else None),
     }
     require_places(outputs, reads, folders=folders)
-
-
-def _if_onnx(path: Path) -> str:
-    return " (A network that is an ONNX file already is for `seg-export adopt`.)" if path.suffix == ".onnx" else ""
 
 
 def _require_apart(places: Mapping[str, Path]) -> None:
