@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ MOST_CLASSES = 256
 LABELS = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
 DECIDING = ("ArgMax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round", "TopK", "Hardmax")
 """Operators that make labels of what they read first."""
+FLATTENING = ("Reshape", "Flatten")
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,13 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
         )
     head = _head(name, given[name], entry)
     if head is None:
+        is_flat = given[name].size % entry.size**2 == 0
+        before = _made_of(untouched.model, name, FLATTENING) if is_flat else None
+        way = "Name another output, or a tensor inside, with --output NAME"
         raise ContractError(
             f"The output {name!r} of {untouched.source} is {shape_text(given[name].shape)}, for an input of "
             f"{entry.size} x {entry.size}; expected square planes: (N, C, S, S), (N, S, S, C) or (N, S, S), of S or "
-            "less. Name another output, or a tensor inside, with --output NAME."
+            f"less. {f'Take what was laid flat with {_option(before)}' if before else way}."
         )
     if head.dtype in LABELS and not (head.dtype == "uint8" and head.classes == 1):
         raise gives_labels(untouched, head)
@@ -97,13 +101,17 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
 
 def gives_labels(untouched: Untouched, head: Head) -> ContractError:
     """Return the error for an output that holds labels or a finished mask."""
-    before = _before_the_decision(untouched.model, head.name)
-    words = f"--output {before}" if before not in KINDS else f"--output {before} --output {before}"  # twice: a name
-    way = f"Take what it is made of with {words}" if before else "Export it without its last step"
+    before = _made_of(untouched.model, head.name, DECIDING)
+    way = f"Take what it is made of with {_option(before)}" if before else "Export it without its last step"
     return ContractError(
         f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}), not how "
         f"likely each pixel is; expected logits or probabilities. {way}."
     )
+
+
+def _option(name: str) -> str:
+    """Return how a tensor is named: twice where its name is also a kind of values."""
+    return f"--output {name} --output {name}" if name in KINDS else f"--output {name}"
 
 
 def _choose(untouched: Untouched, entry: Entry, given: Mapping[str, Array]) -> tuple[str, str]:
@@ -154,8 +162,8 @@ def _likeliest(candidates: Sequence[Head], entry: Entry) -> Head | None:
     return max(candidates, key=lambda head: (head.side == entry.size, head.layout == entry.layout), default=None)
 
 
-def _before_the_decision(model: ModelProto, output: str) -> str | None:
-    """Return the tensor that is made into labels on the way to an output."""
+def _made_of(model: ModelProto, output: str, operators: Collection[str]) -> str | None:
+    """Return the tensor that the last of some operators on the way to an output reads."""
     makers = {name: node for node in model.graph.node for name in node.output if name}
     queue, seen = [output], set()
     while queue:
@@ -163,7 +171,7 @@ def _before_the_decision(model: ModelProto, output: str) -> str | None:
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
-        if node.op_type in DECIDING:
+        if node.op_type in operators:
             return _computed(node, makers)
         queue.extend(name for name in node.input if name)
     return None

@@ -121,18 +121,20 @@ class Case:
 
 
 FAST = {
-    "plain U-Net": Case(PlainUNet),
     "dictionary": Case(
         WithDictionary, ("--output", "out", "--lesion-class", "1"), lambda y: second(y["out"]), outputs=("out", "aux")
     ),
     "SegFormer-like": Case(Quarter, prob=lambda y: one(enlarged(y, SIZE))),
+    "fp16": Case(PlainUNet, half=True),
+}
+SLOW = {
+    "plain U-Net": Case(PlainUNet),
     "MONAI-like": Case(lambda: PlainUNet(instance)),
     "tf2onnx-like": Case(ChannelsLast, prob=lambda y: y.permute(0, 3, 1, 2), last=True),
     "two-class softmax": Case(Softmax, ("--lesion-class", "1"), lambda y: y[:, 1:]),
-    "fp16": Case(PlainUNet, half=True),
     "auxiliary head": Case(WithAuxiliaryHead, prob=lambda y: one(y[0]), outputs=("y", "label")),
+    **{f"smp {name}": Case(smp(name)) for name in ("Unet", "UnetPlusPlus", "FPN", "DeepLabV3Plus")},
 }
-SLOW = {f"smp {name}": Case(smp(name)) for name in ("Unet", "UnetPlusPlus", "FPN", "DeepLabV3Plus")}
 CASES = {**FAST, **SLOW}
 
 

@@ -123,6 +123,10 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...], int, str]] = {
     "a class for the whole image": (
         behind(node("GlobalAveragePool", ["logits"], "y"), given=value("y", "b", 1, 1, 1)), (), 1, "is (1, 1, 1, 1)",
     ),
+    "planes laid flat": (
+        behind(node("Neg", ["logits"], "n"), node("Flatten", ["n"], "y"), given=value("y", "b", SIDE * SIDE)), (), 1,
+        "Take what was laid flat with --output n.",
+    ),
     "two inputs": (
         before([value("x", "b", 3, SIDE, SIDE), value("k", 1)], node("Add", ["x", "k"], "s"), node("Neg", ["s"], "z")),
         (), 1, "has 2 inputs ('x' float32 (?, 3, 64, 64); 'k' float32 (1)); expected one, for images",
