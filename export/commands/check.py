@@ -20,6 +20,7 @@ from export.commands.common import (
 from seglab.cli_support import command_errors, require_packages
 
 if TYPE_CHECKING:
+    from export.contract import Contract
     from seglab.networks.checkpoints import Checkpoint
 
 
@@ -60,6 +61,7 @@ def check(
     from export.proof.gate import check as compare
     from export.proof.picture import draw_worst
     from export.proof.text import parity_text
+    from export.proof.training_images import told_apart
     from export.runtime.opening import open_model
     from export.samples import sample_set
     from seglab.evaluation.original import Predictor
@@ -74,8 +76,10 @@ def check(
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
     click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
+    samples = told_apart(samples, loaded[0].training, loaded[0].path)
     hair = "dullrazor" if opened.contract.hair_removal else "none"
     loaded = [dataclasses.replace(checkpoint, hair=hair) for checkpoint in loaded]
+    _require_stages(model, opened.contract, loaded)
     original = Predictor(*loaded, tta=opened.contract.tta)
     report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)))
     if json_file:
@@ -99,3 +103,17 @@ def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None
             f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the one "
             "that the model was exported from."
         )
+
+
+def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoint]) -> None:
+    """Raise :class:`ParityError` unless all that is around MODEL's networks is what the checkpoints ask for."""
+    import onnx
+
+    from export.conversion.build import stages_of
+    from export.proof.stages import FIRST_FORMAT, require_same_stages
+
+    if contract.format_version < FIRST_FORMAT:
+        click.echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
+        return
+    alike = [dataclasses.replace(each, tta=contract.tta) for each in checkpoints]
+    require_same_stages(onnx.load(model), stages_of(alike), str(model), advice="Export the checkpoint again.")

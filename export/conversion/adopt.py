@@ -20,8 +20,9 @@ from export.contract import Contract
 from export.errors import ContractError, DeviceError
 from export.graph.simplify import drop_notes
 from export.graph.stages import OPSET, Member, Stages, fuse
-from export.graph.writing import tool_versions, write_contract, write_model
+from export.graph.writing import tool_versions, write_model
 from export.proof.gate import CHUNK, ParityReport, check
+from export.proof.sealing import seal
 from export.runtime.masks import drop_single_class, enlarge
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 ARCH = "adopted"
+ADVICE = "See that it is fed as it was trained (--size, --mean, --std) and adopt it again."
 ACTIVATIONS = {"Sigmoid", "Softmax"}
 
 Images = NDArray[np.uint8]
@@ -79,14 +81,16 @@ def adopt(
         try:
             model = open_model(temporary, "cpu", batch=CHUNK)
             original = Foreign(network, wrapping)
-            report = check(model, original, samples, source=samples.source, track=track)
+            report = check(
+                model, original, samples, source=samples.source, track=track, original_name=str(source), advice=ADVICE
+            )
         except DeviceError as error:
             raise ContractError(
                 f"{source} does not run on batches of {CHUNK} images ({error.reason}); expected a network whose batch "
                 "axis is free. Export it with dynamic_axes for the batch."
             ) from error
         report.require_passed()
-        write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
+        seal(temporary, dataclasses.replace(contract, parity=report.summary()))
         return dataclasses.replace(report, about={**report.about, "model_sha256": sha256(temporary)})
 
 

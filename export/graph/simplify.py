@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import graphlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +52,32 @@ def drop_dead_nodes(model: ModelProto) -> None:
     for node in reversed(model.graph.node):  # in topological order, as ONNX demands
         if needed.intersection(node.output):
             alive.append(node)
-            needed.update(node.input)
+            needed.update(_read_by(node))
     _keep(model.graph.node, alive[::-1])
     _keep(model.graph.initializer, [entry for entry in model.graph.initializer if entry.name in needed])
     produced = {name for node in alive for name in node.output}
     _keep(model.graph.value_info, [entry for entry in model.graph.value_info if entry.name in produced])
+
+
+def sort_nodes(model: ModelProto) -> None:
+    """Bring nodes into topological order: each behind those whose tensors it, or a graph inside it, reads."""
+    makers = {name: index for index, node in enumerate(model.graph.node) for name in node.output}
+    order = graphlib.TopologicalSorter(
+        {
+            index: sorted({makers[name] for name in _read_by(node) if name in makers})
+            for index, node in enumerate(model.graph.node)
+        }
+    )
+    _keep(model.graph.node, [model.graph.node[index] for index in order.static_order()])
+
+
+def _read_by(node: NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node reads, those that the graphs inside it (of a loop) take from around it, too."""
+    yield from node.input
+    for attribute in node.attribute:
+        for graph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            for inner in graph.node:
+                yield from _read_by(inner)
 
 
 def drop_notes(model: ModelProto) -> None:
