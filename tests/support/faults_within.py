@@ -116,7 +116,7 @@ def _scale(factor: float) -> Fault:
 def _weight_scale(model: onnx.ModelProto) -> None:
     makers = {name: node for node in model.graph.node for name in node.output}
     entry = constant_of(model, makers[_layers(model)[2].input[1]].input[1])
-    entry.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(entry) * np.float32(1.5), entry.name))
+    entry.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(entry) * np.float32(4), entry.name))
 
 
 def _zero_point(model: onnx.ModelProto) -> None:
@@ -149,8 +149,8 @@ WITHIN: dict[str, Fault] = {
     "convolutions silently in bf16": _silently_bf16,
 }
 OF_INT8: dict[str, Fault] = {
-    "a scale of weights one and a half times too large": _weight_scale,
-    "steps sixteen times too coarse": _scale(16),
+    "a scale of weights four times too large": _weight_scale,
+    "steps so coarse that values are all alike": _scale(256),
     "steps four times too fine: values are cut off": _scale(0.25),
     "a zero point off by 20": _zero_point,
     "one scale for all channels": _one_scale,
