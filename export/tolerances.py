@@ -21,7 +21,8 @@ class Tolerance:
     ``max_prob``, ``mean_prob``: largest and mean difference of probabilities at S x S, over all images.
     ``flipped``: share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the PyTorch
     masks. ``stray_pixels``: an image with no more flipped pixels than this counts as Dice 1, however small its mask.
-    ``truth_dice``: how far the mean Dice against the truth may move, either way.
+    ``truth_dice``: how far the mean Dice against the truth may move, either way; None: nothing may be lost of it, see
+    :data:`MOST_LOST`.
     """
 
     name: str
@@ -31,7 +32,7 @@ class Tolerance:
     mean_dice: float
     worst_dice: float
     stray_pixels: int
-    truth_dice: float
+    truth_dice: float | None = None
 
     def counted_dice(self, dice: float, flipped: int, edge_pixels: int = 0) -> float:
         """Return the Dice that an image with so many flipped pixels is judged by.
@@ -46,13 +47,18 @@ TOLERANCES = {
     entry.name: entry
     for entry in (
         Tolerance("fp32", 1e-3, 1e-5, 1e-5, 0.9999, 0.999, 2, 1e-4),
-        Tolerance("fp16", 1e-1, 1e-3, 5e-4, 0.9995, 0.998, 8, 5e-4),
-        Tolerance("fp16-weights", 2e-2, 5e-4, 2e-4, 0.9998, 0.999, 4, 2e-4),
-        Tolerance("bf16", 2.5e-1, 5e-3, 1e-3, 0.9995, 0.998, 16, 1e-3),
-        Tolerance("int8", 5e-1, 1e-2, 5e-3, 0.998, 0.985, 16, 1e-3),
+        Tolerance("fp16", 1e-1, 1e-3, 5e-4, 0.9995, 0.998, 8),
+        Tolerance("fp16-weights", 2e-2, 5e-4, 2e-4, 0.9998, 0.999, 4),
+        Tolerance("bf16", 2.5e-1, 5e-3, 1e-3, 0.9995, 0.998, 16),
+        Tolerance("int8", 5e-1, 1e-2, 5e-3, 0.998, 0.985, 16),
     )
 }
 
+
+MOST_LOST = 2e-3
+"""Of Dice against the truth, in every precision below fp32: the differences to the original, image by image, have a
+mean, and its 95 % interval may not reach further below zero. Few images have a wide interval, and have to be alike.
+"""
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 """Those of model files; bf16 is how a device may compute."""

@@ -1,6 +1,6 @@
-"""Plant every fault in the package's model and put what the gate says into ``docs/export.md``.
+"""Plant every fault in a model of every precision and put what finds it into ``docs/export.md``.
 
-``python -m docs.tools.fault_table --images DATA/originals`` prints a line for each; exit code 1 where one passes.
+``python -m docs.tools.fault_table`` prints a line for each; exit code 1 where one is not found.
 """
 
 from __future__ import annotations
@@ -11,57 +11,65 @@ from pathlib import Path
 import click
 import onnx
 
-from benchmarks.support.places import CHECKPOINT
 from docs.tools.sections import EXPORT_PAGE, put
-from export.proof.gate import CHUNK, ParityReport, check
-from export.runtime.bundled import bundled_model
-from export.runtime.opening import open_model
-from export.samples import sample_set
+from export.conversion.build import segmenter
+from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor
-from seglab.networks.checkpoints import load_checkpoint
-from tests.support.planted_faults import FAULTS, Fault, planted
+from tests.support.artefact import tiny_checkpoint
+from tests.support.faults_around import AROUND, OF_VARIANTS
+from tests.support.faults_within import OF_INT8, WITHIN
+from tests.support.planted_faults import RESTATED, exported, found_by, pictures, restated, three_classes, variant
 
-HEAD = (
-    "| fault | largest difference of probabilities | flipped | mean Dice | worst | beyond its limit |",
-    "|" + " --- |" * 6,
-)
+HEAD = (f"| fault | {' | '.join(PRECISIONS)} |", "|" + " --- |" * (1 + len(PRECISIONS)))
+NOT_FOUND = "NOT FOUND"
 
 
 @click.command()
-@click.option("--images", type=click.Path(path_type=Path), required=True, help="Images with truth, for the gate.")
-@click.option("--limit", default=12, show_default=True, help="Most images to compare.")
-def main(images: Path, limit: int) -> None:
-    """Print what the gate says of each fault, and put it into docs/export.md."""
-    original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(images, limit)
-    lines, not_found = [*HEAD], []
+def main() -> None:
+    """Print what finds each fault, and put it into docs/export.md."""
+    lines = list(HEAD)
     with tempfile.TemporaryDirectory() as folder:
-        for fault in (unchanged, *FAULTS):
-            path = planted(fault, bundled_model(), Path(folder) / "faulty.onnx")
-            report = check(open_model(path, "cpu", batch=CHUNK), original, samples, source=samples.source)
-            lines.append(line(fault, report))
+        for name, cells in rows(Path(folder)).items():
+            lines.append(f"| {name} | {' | '.join(cells)} |")
             click.echo(lines[-1])
-            if report.passed and fault is not unchanged:
-                not_found.append(fault.__name__)
     put(EXPORT_PAGE, "faults", "\n".join(lines))
-    if not_found:
-        raise click.ClickException(f"Not found: {', '.join(not_found)}.")
+    missing = [line for line in lines if NOT_FOUND in line]
+    if missing:
+        raise click.ClickException(f"Not found: {len(missing)}.")
 
 
-def line(fault: Fault, report: ParityReport) -> str:
-    """Return what the gate says, as a line of the table."""
-    whole = report.figures["whole"]
-    figures = " | ".join(
-        (
-            f"{whole['max_prob']:.1e}", f"{whole['flipped']:.1e}", f"{whole['mean_dice']:.5f}",
-            f"{whole['worst_dice']:.4f}",
-        )
-    )  # fmt: skip
-    failures = ", ".join(dict.fromkeys(failure.figure for failure in report.failures))
-    return f"| {(fault.__doc__ or '').splitlines()[0]} | {figures} | {failures or 'passed'} |"
+def rows(folder: Path) -> dict[str, list[str]]:
+    """Return for each fault what finds it, by precision."""
+    checkpoint = tiny_checkpoint(folder / "c.pt")
+    original, samples, file = Predictor(checkpoint), pictures(), folder / "faulty.onnx"
+    found: dict[str, list[str]] = {}
+    for name, fields in RESTATED.items():
+        for precision in PRECISIONS:
+            other = "fp32" if precision == "int8" else "int8"
+            stated = {field: other if value == "other" else value for field, value in fields.items()}
+            found.setdefault(name, []).append(_short(restated(_copy(precision), checkpoint, file, **stated)))
+    for name, fault in (AROUND | WITHIN).items():
+        for precision in PRECISIONS:
+            by = found_by(fault, exported(precision), checkpoint, original, samples, file)
+            found.setdefault(name, []).append(_short(by))
+    for name, fault in OF_INT8.items():
+        found[name] = ["", "", "", _short(found_by(fault, exported("int8"), checkpoint, original, samples, file))]
+    for name, (kind, fault) in OF_VARIANTS.items():
+        chosen = variant(checkpoint, kind, three_classes())
+        by = found_by(fault, segmenter([chosen]), chosen, Predictor(chosen), samples, file)
+        found[name] = [_short(by), "", "", ""]
+    return found
 
 
-def unchanged(model: onnx.ModelProto) -> None:
-    """The model as it is."""
+def _copy(precision: str) -> onnx.ModelProto:
+    model = onnx.ModelProto()
+    model.CopyFrom(exported(precision))
+    return model
+
+
+def _short(by: str) -> str:
+    """Return what found a fault, of the gate's figures the first."""
+    return by.split(", ")[0] or NOT_FOUND
 
 
 if __name__ == "__main__":

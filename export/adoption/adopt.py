@@ -28,8 +28,9 @@ from export.adoption.wrapping import Wrapping
 from export.contract import Contract
 from export.errors import ContractError, DeviceError
 from export.graph.stages import OPSET, Member, Stages, fuse
-from export.graph.writing import tool_versions, write_contract, write_model
+from export.graph.writing import tool_versions, write_model
 from export.proof.gate import CHUNK, ParityReport, check
+from export.proof.sealing import seal
 from export.runtime.opening import open_model
 from export.runtime.probes import probe_images
 from export.samples import Sample, SampleSet
@@ -108,7 +109,7 @@ def adopt(
             temporary, Reference(untouched, entry, head, wrapping, kind), samples, untouched.source, track
         )
         report.require_passed()
-        write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
+        seal(temporary, dataclasses.replace(contract, parity=report.summary()))
         return dataclasses.replace(report, about={**report.about, "model_sha256": sha256(temporary)})
 
 

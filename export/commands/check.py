@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,33 +73,49 @@ def check(
     from export.runtime.opening import open_model
     from export.samples import sample_set
 
-    samples = sample_set(folder, limit)
     opened = open_model(model, device, batch=CHUNK, compute=compute)
-    original, told, sums = _original(model, opened.contract, checkpoints, samples)
-    if opened.contract.checkpoints != sums:
+    original = _original(model, opened.contract, checkpoints, sample_set(folder, limit))
+    samples = original.samples
+    if opened.contract.checkpoints != original.sums:
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
     click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
-    report = compare(opened, original, samples, source=samples.source, track=parity_bar(len(samples)), **told)
+    report = compare(
+        opened,
+        original.predictor,
+        samples,
+        source=samples.source,
+        track=parity_bar(len(samples)),
+        original_name=original.name,
+        advice=original.advice,
+    )
     if json_file:
         write_report(json_file, report)
     if str(json_file) != "-":
         click.echo(parity_text(report))
     if picture:
         with writing(picture):
-            draw_worst(picture, opened, original, samples, report)
+            draw_worst(picture, opened, original.predictor, samples, report)
     report.require_passed()
 
 
-def _original(
-    model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet
-) -> tuple[Original, dict[str, str], tuple[str, ...]]:
-    """Return what a model is compared with, how the gate is to speak of it, and the SHA-256 of its files."""
+@dataclass(frozen=True)
+class _Original:
+    """What a model is compared with: ``predictor``; the SHA-256 of its files, the images, how the gate speaks of it."""
+
+    predictor: Original
+    sums: tuple[str, ...]
+    samples: SampleSet
+    name: str
+    advice: str
+
+
+def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet) -> _Original:
     from export.errors import ContractError
 
     if contract.arch == "adopted":
-        return _adopted_original(model, contract, files)
+        return _adopted_original(model, contract, files, samples)
     foreign = next((path for path in files if path.suffix.lower() == ".onnx"), None)
     if foreign:
         raise ContractError(
@@ -106,18 +123,21 @@ def _original(
             "that, or make a model of the ONNX file with `seg-export adopt`."
         )
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
+    from export.proof.report import ADVICE, ORIGINAL
+    from export.proof.training_images import told_apart
     from seglab.evaluation.original import Predictor
 
     loaded = [reopen(path, contract, index, samples) for index, path in enumerate(files)]
     _require_size(model, contract.size, loaded)
     hair = "dullrazor" if contract.hair_removal else "none"
-    original = Predictor(*(dataclasses.replace(each, hair=hair) for each in loaded), tta=contract.tta)
-    return original, {}, tuple(each.sha256 for each in loaded)
+    loaded = [dataclasses.replace(each, hair=hair) for each in loaded]
+    _require_stages(model, contract, loaded)
+    samples = told_apart(samples, loaded[0].training, loaded[0].path)
+    sums = tuple(each.sha256 for each in loaded)
+    return _Original(Predictor(*loaded, tta=contract.tta), sums, samples, ORIGINAL, ADVICE)
 
 
-def _adopted_original(
-    model: Path, contract: Contract, files: tuple[Path, ...]
-) -> tuple[Original, dict[str, str], tuple[str, ...]]:
+def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet) -> _Original:
     require_packages(WRITING_PACKAGES, "This command reads ONNX graphs")
     from export.adoption.again import original_of
     from export.errors import ContractError
@@ -135,7 +155,7 @@ def _adopted_original(
         raise ContractError(
             f"{model} was adopted from {contract.adopted.get('from', 'an ONNX file')}. {error}"
         ) from error
-    return original, {"original_name": str(files[0]), "advice": advice}, (sha256(files[0]),)
+    return _Original(original, (sha256(files[0]),), samples, str(files[0]), advice)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:
@@ -149,3 +169,17 @@ def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None
             f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the one "
             "that the model was exported from."
         )
+
+
+def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoint]) -> None:
+    """Raise :class:`ParityError` unless all that is around MODEL's networks is what the checkpoints ask for."""
+    import onnx
+
+    from export.conversion.build import stages_of
+    from export.proof.stages import FIRST_FORMAT, require_same_stages
+
+    if contract.format_version < FIRST_FORMAT:
+        click.echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
+        return
+    alike = [dataclasses.replace(each, tta=contract.tta) for each in checkpoints]
+    require_same_stages(onnx.load(model), stages_of(alike), str(model), advice="Export the checkpoint again.")

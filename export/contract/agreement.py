@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.contract.fields import HAIRLESS, INPUT, MAKE_ONE, MASK, PROB, Contract
-from export.contract.onnx_file import FLOAT16, Node, OnnxFile
+from export.contract.onnx_file import BFLOAT16, FLOAT16, Node, OnnxFile
 from export.errors import ContractError
 
 QUANTISERS = {
@@ -43,7 +43,11 @@ def require_agreement(contract: Contract, found: OnnxFile, source: str) -> None:
 
 
 def precision_of(found: OnnxFile) -> str:
-    """Return the precision of a graph by its operators and constants, one of ``export.tolerances.PRECISIONS``."""
+    """Return the precision of a graph by its operators and constants: one of ``export.tolerances.PRECISIONS``, or bf16,
+    which no file of ours has.
+    """
+    if any(node.to == BFLOAT16 or BFLOAT16 in node.holds for node in found.nodes):
+        return "bf16"
     if any(node.operator in QUANTISERS for node in found.nodes):
         return "int8"
     casts = [node for node in found.nodes if node.operator == "Cast" and node.to == FLOAT16]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
 GRAPH, OPSET_IMPORT, METADATA = 7, 8, 14
-FLOAT, UINT8, INT8, INT32, INT64, FLOAT16 = 1, 2, 3, 6, 7, 10
+FLOAT, UINT8, INT8, INT32, INT64, FLOAT16, BFLOAT16 = 1, 2, 3, 6, 7, 10, 16
 TYPES = {FLOAT: "<f4", UINT8: "u1", INT8: "i1", INT32: "<i4", INT64: "<i8", FLOAT16: "<f2"}
 TYPED_FIELDS = {4: FLOAT, 5: INT32, 7: INT64}
 """Of a tensor: the fields that hold values where ``raw_data`` does not."""

@@ -57,6 +57,23 @@ def fused(
     return fuse(members, stages)
 
 
+def stages_of(checkpoints: Sequence[Checkpoint]) -> ModelProto:
+    """Return the fused graph of checkpoints with nothing for networks: what has to stand around theirs in a file.
+
+    Raises as :func:`segmenter` does.
+    """
+    from onnx import parser
+
+    require_alike(checkpoints)
+    nothing = """<ir_version: 10, opset_import: ["" : {opset}]>
+    nothing (float[N, 3, {size}, {size}] x) => (float[N, {classes}, {size}, {size}] y) {{ y = Identity (x) }}"""
+    networks = [
+        parser.parse_model(nothing.format(opset=OPSET, size=each.size, classes=each.network.classes))
+        for each in checkpoints
+    ]
+    return fused(checkpoints, networks, "fp32")
+
+
 def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
     """Raise :class:`ContractError` unless all checkpoints have the same size, threshold, classes and stages."""
     first = checkpoints[0]

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export.contract import Contract
-from export.conversion.build import contract_for, fused, segmenter, traced
+from export.conversion.build import contract_for, fused, traced
 from export.errors import ContractError
-from export.graph.writing import write_contract, write_model
+from export.graph.writing import write_model
 from export.precision.calibration import Calibration
 from export.precision.half import layers_of
 from export.precision.quantise import layer_names
 from export.precision.sensitivity import Candidate, candidates
 from export.proof.gate import CHUNK, ParityReport, check
+from export.proof.report import ADVICE
+from export.proof.sealing import seal
+from export.proof.stages import require_same_stages
+from export.proof.training_images import told_apart
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
@@ -30,6 +34,14 @@ if TYPE_CHECKING:
 
 SCREENED = 12
 """Images that an fp16 model with layers in fp32 has to pass before it is shown all."""
+
+
+ADVICE_BELOW_FP32 = {
+    "int8": "Its fp32 graph passed: calibrate on more images that look like those it will see (--calibrate, "
+    "--calibration-images), or export with --precision fp32.",
+    "fp16": "Its fp32 graph passed: export with --precision fp16-weights or fp32.",
+    "fp16-weights": "Its fp32 graph passed: export with --precision fp32.",
+}
 
 
 @dataclass(frozen=True)
@@ -58,81 +70,113 @@ def convert(
 ) -> ParityReport:
     """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
-    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. In int8 and fp16 layers are put back into
-    fp32 until the gate passes. The report's figures are in the model's contract, too. ``on_measured`` is given what was
-    measured, passed or not, while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test
-    of the gate hands in wrong ones). Raises :class:`ContractError` for what cannot be exported,
-    :class:`export.errors.ParityError` with the report where the gate fails; nothing is moved to ``out`` then, and what
-    was there before stays.
+    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. The fp32 graph has to pass first, whatever
+    the precision; then all that is outside the network has to be the same, and the network is judged by the limits of
+    the precision. In int8 and fp16 layers are put back into fp32 until the gate passes.
+
+    The report's figures are in the model's contract, too. ``on_measured`` is given what was measured, passed or not,
+    while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test of the gate hands in wrong
+    ones). Raises :class:`ContractError` for what cannot be exported, :class:`export.errors.ParityError` with the report
+    where the gate fails; nothing is moved to ``out`` then, and what was there before stays.
     """
     if (calibration is not None) != (precision == "int8"):
         raise ContractError(
             f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; "
             "expected such images for int8, and for int8 only."
         )
-    original = Predictor(*checkpoints)
     contract = contract_for(checkpoints, licence)
+    networks = traced(checkpoints)
+    exact = fused_model or fused(checkpoints, networks, "fp32")
+    known = told_apart(samples, checkpoints[0].training, checkpoints[0].path)
+    gate = _Gate(Predictor(*checkpoints), known, track)
     with replacing(out) as temporary:
-        versions = _versions(checkpoints, contract, precision, calibration, fused_model)
-        contract, model, report = _first_that_passes(versions, temporary, original, samples, track)
-        on_measured(model, original, report)
-        report.require_passed()
-        write_contract(temporary, dataclasses.replace(contract, parity=report.summary()))
-        about = {**report.about, "model_sha256": sha256(temporary)}
-        return dataclasses.replace(report, about=about)
+        made = gate.measure(_Version(exact, contract), temporary)
+        if precision != "fp32" and made.report.passed:
+            versions = _reduced(checkpoints, networks, exact, contract, precision, calibration)
+            made = _first_that_passes(versions, exact, temporary, gate)
+        on_measured(made.model, gate.original, made.report)
+        made.report.require_passed()
+        seal(temporary, dataclasses.replace(made.contract, parity=made.report.summary()))
+        about = {**made.report.about, "model_sha256": sha256(temporary)}
+        return dataclasses.replace(made.report, about=about)
 
 
-def _first_that_passes(
-    versions: Iterable[_Version],
-    file: Path,
-    original: Predictor,
-    samples: SampleSet,
-    track: Callable[[Iterable[Sample]], Iterable[Sample]],
-) -> tuple[Contract, Model, ParityReport]:
-    """Write one version after the other into the file until one passes; return that, or the last that was measured."""
-    tried: tuple[Contract, Model, ParityReport] | None = None
+@dataclass(frozen=True)
+class _Measured:
+    contract: Contract
+    model: Model
+    report: ParityReport
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """What every version has to pass."""
+
+    original: Predictor
+    samples: SampleSet
+    track: Callable[[Iterable[Sample]], Iterable[Sample]]
+
+    def measure(self, version: _Version, file: Path) -> _Measured:
+        """Write a version into the file and compare it with the original on all samples; on few ones first, if these
+        are to be tried first and it fails.
+        """
+        write_model(version.model, version.contract, file)
+        model = open_model(file, "cpu", batch=CHUNK)
+        advice = ADVICE_BELOW_FP32.get(version.contract.precision, ADVICE)
+        if version.screen:
+            screened = check(model, self.original, self.samples.some(SCREENED), advice=advice)
+            if not screened.passed:
+                return _Measured(version.contract, model, screened)
+        report = check(model, self.original, self.samples, source=self.samples.source, track=self.track, advice=advice)
+        if version.contract.quantisation:
+            report.about["quantisation"] = version.contract.quantisation
+        return _Measured(version.contract, model, report)
+
+
+def _first_that_passes(versions: Iterable[_Version], exact: ModelProto, file: Path, gate: _Gate) -> _Measured:
+    """Measure one version after the other until one passes; return that, or the last that was measured in full.
+
+    Of each, all that is outside the network has to be as in the fp32 graph ``exact``.
+    """
+    tried: _Measured | None = None
     for version in versions:
         if tried and not version.promising:
             continue
-        write_model(version.model, version.contract, file)
-        model = open_model(file, "cpu", batch=CHUNK)
-        if version.screen and not check(model, original, samples.some(SCREENED)).passed:
-            continue
-        report = check(model, original, samples, source=samples.source, track=track)
-        if version.contract.quantisation:
-            report.about["quantisation"] = version.contract.quantisation
-        tried = version.contract, model, report
-        if report.passed:
+        require_same_stages(version.model, exact, f"The {version.contract.precision} model", "its fp32 graph")
+        measured = gate.measure(version, file)
+        if tried is None or measured.report.passed or not version.screen:
+            tried = measured
+        if measured.report.passed:
             break
     if tried is None:  # not reached: there is always a version
         raise ContractError("There is no model to try; expected one. Export with --precision fp32.")
     return tried
 
 
-def _versions(
+def _reduced(
     checkpoints: Sequence[Checkpoint],
+    networks: Sequence[ModelProto],
+    exact: ModelProto,
     contract: Contract,
     precision: str,
     calibration: Calibration | None,
-    fused_model: ModelProto | None,
 ) -> Iterator[_Version]:
     """Yield the models to try, the best first: one, or in int8 and fp16 with more and more layers in fp32."""
     described = dataclasses.replace(contract, precision=precision)
-    if fused_model is not None and calibration is None:
-        yield _Version(fused_model, described)
-    elif precision == "fp16":
-        yield from _half_versions(checkpoints, described)
-    elif calibration is None:
-        yield _Version(segmenter(checkpoints, precision), described)
-    else:
-        for candidate in candidates(fused_model or segmenter(checkpoints), calibration, contract.threshold):
+    if calibration is not None:
+        for candidate in candidates(exact, calibration, contract.threshold):
             made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
             yield _Version(candidate.model, made, candidate.promising)
+    elif precision == "fp16":
+        yield from _half_versions(checkpoints, networks, described)
+    else:
+        yield _Version(fused(checkpoints, networks, precision), described)
 
 
-def _half_versions(checkpoints: Sequence[Checkpoint], contract: Contract) -> Iterator[_Version]:
+def _half_versions(
+    checkpoints: Sequence[Checkpoint], networks: Sequence[ModelProto], contract: Contract
+) -> Iterator[_Version]:
     """Yield fp16 models: with no layer in fp32, then with the first 1, 2, 4, ... up to half of them."""
-    networks = traced(checkpoints)
     layers = layers_of(networks[0])
     count = 0
     while count <= len(layers) // 2:

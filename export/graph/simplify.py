@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from export.graph.names import drop_unread
+from export.graph.names import drop_unread, in_order
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -53,6 +53,13 @@ def drop_dead_nodes(model: ModelProto) -> None:
     kept = [entry for entry in model.graph.value_info if entry.name in produced]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
+
+
+def sort_nodes(model: ModelProto) -> None:
+    """Bring nodes into topological order: each behind those whose tensors it, or a graph inside it, reads."""
+    nodes = in_order(model.graph)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def drop_notes(model: ModelProto) -> None:

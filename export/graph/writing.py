@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,15 +34,15 @@ def write_contract(path: Path, contract: Contract) -> None:
     write_model(onnx.load(path), contract, path)
 
 
-def write_model(model: ModelProto, contract: Contract, out: Path) -> None:
-    """Check ``model`` and write it with ``contract``, as a whole or not at all.
+def write_model(model: ModelProto, contract: Contract, out: Path, more: Mapping[str, str] | None = None) -> None:
+    """Check ``model`` and write it with ``contract``, as a whole or not at all; ``more``: further metadata.
 
     The contract is bound to the graph: its digest, precision and operator set are those of ``model``.
     """
     import onnx
 
     contract = bound(contract, model.SerializeToString())
-    onnx.helper.set_model_props(model, contract.to_metadata())
+    onnx.helper.set_model_props(model, {**contract.to_metadata(), **(more or {})})
     onnx.checker.check_model(model, full_check=True)
     with replacing(out) as temporary:
         onnx.save(model, temporary)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export.errors import ContractError
-from export.graph.simplify import drop_dead_nodes
+from export.graph.simplify import drop_dead_nodes, sort_nodes
 from export.graph.stages import NETWORK
 from export.precision.calibration import Range, measure
 from export.precision.rounding import round_weights
@@ -80,8 +80,8 @@ def quantise(network: Network, keep: Collection[str] = (), only: Collection[str]
         model, True, False, QuantType.QInt8, QuantType.QUInt8, _tensors(network.ranges), chosen, [], list(QUANTISED), {}
     )
     quantiser.quantize_model()
-    quantiser.model.topological_sort()
     result: ModelProto = quantiser.model.model
+    sort_nodes(result)  # onnxruntime's own sorting passes over what loops read from around them
     _read_unquantised(result, kept)
     drop_dead_nodes(result)
     return result

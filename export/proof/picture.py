@@ -1,8 +1,9 @@
-"""A picture of the images on which a model and its PyTorch original agree least, with both outlines."""
+"""A picture of the images on which a model and its original agree least, with both outlines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,10 @@ TILE = 360
 """Largest side of a picture, in pixels."""
 CAPTION = 22
 ZOOM = 24
-"""Side of the enlarged detail, in pixels of the image; larger where the images are (see :func:`_detail`)."""
-HEAD = "model: cyan, PyTorch original: amber; right: where they differ most"
+"""Side of the enlarged detail, in pixels of the image; larger where the images are (see :func:`_differing`)."""
+HEAD = "model: cyan, original: amber; framed, and enlarged on the right: where they differ most"
+FRAME = (255, 255, 255), (0, 0, 0)
+"""Colours of the frame around the detail, outside and inside: one of them is seen on any image."""
 
 Picture = NDArray[np.uint8]
 
@@ -51,16 +54,31 @@ def worst_rows(rows: Sequence[Row], count: int = WORST) -> list[Row]:
 def _line(sample: Sample, row: Row, model: Model, original: Original) -> Picture:
     mask = model.mask(sample.image[None])[0]
     _, expected = original.prob_and_mask(sample.image)
-    whole = _fitted(overlay(sample.image, _outlined(mask), _outlined(expected)))
-    detail = _detail(sample.image, mask, expected)
+    place = _differing(mask, expected)
+    whole = _framed(_fitted(overlay(sample.image, _outlined(mask), _outlined(expected))), place, mask.shape)
+    detail = _enlarged(sample.image, mask, expected, place)
     caption = np.full((CAPTION, 2 * TILE, 3), 255, np.uint8)
     figures = f"Dice {row.whole.dice:.6f}, {row.whole.flipped} of {row.whole.pixels} pixels differ"
     _write(caption, f"{sample.name}: {figures}, prob by up to {row.whole.max_prob:.1e}", 15)
     return np.vstack([np.hstack([whole, detail]), caption])
 
 
-def _detail(image: Picture, mask: Picture, expected: Picture) -> Picture:
-    """Return the surroundings of the place with the most differing pixels, enlarged pixel by pixel."""
+@dataclass(frozen=True)
+class _Place:
+    """A square of an image: its upper left corner and its side, in pixels."""
+
+    top: int
+    left: int
+    side: int
+
+    @property
+    def factor(self) -> int:
+        """By how much it is enlarged: each pixel becomes so many squared."""
+        return max(1, TILE // self.side)
+
+
+def _differing(mask: Picture, expected: Picture) -> _Place:
+    """Return the surroundings of the place with the most differing pixels."""
     height, width = mask.shape
     side = min(max(ZOOM, max(height, width) // 20), height, width)
     density = cv2.boxFilter((mask != expected).astype(np.float32), -1, (side, side))
@@ -68,13 +86,32 @@ def _detail(image: Picture, mask: Picture, expected: Picture) -> Picture:
         density = cv2.boxFilter(cv2.Laplacian(mask, cv2.CV_32F).clip(0, 1), -1, (side, side))
     y, x = np.unravel_index(int(density.argmax()), density.shape)
     top, left = (min(max(0, int(at) - side // 2), length - side) for at, length in ((y, height), (x, width)))
-    part = (slice(top, top + side), slice(left, left + side))
-    factor = max(1, TILE // side)
+    return _Place(top, left, side)
+
+
+def _enlarged(image: Picture, mask: Picture, expected: Picture, place: _Place) -> Picture:
+    """Return a place, enlarged pixel by pixel, with the scale written on it."""
+    part = (slice(place.top, place.top + place.side), slice(place.left, place.left + place.side))
     enlarged = [
-        np.asarray(cv2.resize(plane, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST), np.uint8)
+        np.asarray(cv2.resize(plane, None, fx=place.factor, fy=place.factor, interpolation=cv2.INTER_NEAREST), np.uint8)
         for plane in (image[part], _outlined(mask[part]), _outlined(expected[part]))
     ]
-    return _fitted(overlay(*enlarged))
+    tile = _fitted(overlay(*enlarged))
+    scale = f"x {TILE / place.side:.2g}" if place.side > TILE else f"x {round(TILE / place.side)}"
+    cv2.rectangle(tile, (0, 0), (10 + 9 * len(scale), 20), FRAME[0], cv2.FILLED)
+    _write(tile, scale, 14)
+    return tile
+
+
+def _framed(tile: Picture, place: _Place, size: tuple[int, ...]) -> Picture:
+    """Draw a frame around a place on the picture of the whole image, which is of this height and width."""
+    factor = TILE / max(size)
+    corners = [round(at * factor) for at in (place.left, place.top, place.left + place.side, place.top + place.side)]
+    for colour, wider in zip(FRAME, (2, 1), strict=True):
+        cv2.rectangle(
+            tile, (corners[0] - wider, corners[1] - wider), (corners[2] + wider, corners[3] + wider), colour, 1
+        )
+    return tile
 
 
 def _outlined(mask: Picture) -> Picture:

@@ -86,6 +86,7 @@ def _parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("parity", f"{passed} on {parity['device']} in {parity['precision']}, {source}")]
     if parity["whole_on"] != parity["device"]:
         rows.append(("", f"whole images were measured on {parity['whole_on']}"))
+    rows += [("", parity["unproved"])] if parity.get("unproved") else []
     figures = parity["figures"]
     rows += [(f"  {feed}", f"{label}: {_figures(figures[feed])}") for feed, label in FEEDS.items() if feed in figures]
     if "truth" in figures:

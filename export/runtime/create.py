@@ -32,17 +32,17 @@ class PlannedOpener:
             fixed = None if batch is None else (batch, size, size)
             plan = keeping_engines(plan, request.sha256, fixed)
             session = OrtSession(request.path, plan, fixed=fixed, threads=request.threads, shared=request.shared)
-        if not plan.is_reference:
-            verify_fitted(session, plan, request)
+        verify_fitted(session, plan, request)
         return session
 
     def whole(self) -> WholeSession:
         """Return a session for whole images, by the reference where the device cannot. Raises DeviceError."""
-        request, plan = self.request, self.plan if self.plan.antialias else reference()
+        request, plan = self.request, self.plan
+        if not plan.antialias:
+            plan = replace(reference(), precision=request.contract.precision)
         plan = keeping_engines(plan, request.sha256, None)
         session = OrtSession(request.path, plan, threads=request.threads, shared=request.shared)
-        if not plan.is_reference:
-            verify_whole(session, plan, request)
+        verify_whole(session, plan, request)
         return session
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.contract import read_contract
+from export.contract import read_model
+from export.runtime import file_probes
 from export.runtime.choosing import open_fastest
 from export.runtime.device import check_asked
 from export.runtime.engines.onnxruntime import load
@@ -32,7 +33,8 @@ def open_model(
     fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
 
     Verified means: the session has the provider, all convolutions were placed on it, and probe images give the CPU
-    provider's probabilities and masks within the tolerance of the precision, which ``Model.device.precision`` names.
+    provider's probabilities and masks (those that it gave when the file was proved, where they are in it) within the
+    tolerance of the precision, which ``Model.device.precision`` names.
     Where several devices verify, they are timed for a second; what was taken is kept in the user's cache folder.
 
     Raises :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`, and
@@ -54,4 +56,6 @@ def request_for(
     """Read what a file is, for opening it: arguments and errors as :func:`open_model`."""
     require_own_process(device)
     load()  # which everything needs, the contract too
-    return Request(path, read_contract(path), sha256(path), threads, batch, compute, shared)
+    found = read_model(path)
+    probes = file_probes.read(found.metadata, found.contract, str(path))
+    return Request(path, found.contract, sha256(path), threads, batch, compute, shared, probes)

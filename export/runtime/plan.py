@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from export.contract import Contract
+
+if TYPE_CHECKING:
+    from export.runtime.file_probes import FileProbes
 
 ONNXRUNTIME = "onnxruntime"
 OPENVINO = "openvino"
@@ -21,7 +24,7 @@ class Request:
     ``threads``: for the CPU (None: the engine's own choice). ``batch``: the length that batches at S x S are brought
     to (None: any). ``compute``: the only arithmetic allowed, ``fp32`` or ``bf16`` (None: the best that
     passes its gate). ``shared``: other work wants the cores, too
-    (onnxruntime then waits without spinning; OpenVINO always does).
+    (onnxruntime then waits without spinning; OpenVINO always does). ``probes``: those in the file.
     """
 
     path: Path
@@ -31,6 +34,7 @@ class Request:
     batch: int | None = None
     compute: str | None = None
     shared: bool = False
+    probes: FileProbes | None = None
 
 
 @dataclass(frozen=True)

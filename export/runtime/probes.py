@@ -1,4 +1,6 @@
-"""Verifying a session: it has to compute what the CPU provider computes, on synthetic images of the network's size."""
+"""Verifying a session: it has to compute what was proved, on the images in the model's file, and what the CPU provider
+computes, on synthetic images of the network's size.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from export.errors import DeviceError
 from export.runtime import cache
 from export.runtime.devices.cpu import reference
 from export.runtime.engines.onnxruntime import OrtSession
+from export.runtime.file_probes import FileProbes
 from export.runtime.masks import agreement, drop_single_class, to_mask
 from export.runtime.plan import Plan, Request
 from export.runtime.session import FittedSession, Images, Probs, WholeSession
@@ -23,6 +26,8 @@ from seglab.synth import MIN_SIDE, synthesise
 PROBES = 2
 MANY_PROBES = 8
 """Where float layers are computed in less than fp32; black, white and noise come on top."""
+PROVED = "what the model's file holds, which it gave when it was proved"
+PROVED_HINT = "Copy the file again, use another device, or export the model on a machine like this one."
 RULE = 1
 """Raise this where other probes are drawn, so that those that are kept are made again."""
 
@@ -42,22 +47,55 @@ def probe_images(height: int, width: int, count: int = PROBES) -> Images:
 
 
 def verify_fitted(session: FittedSession, plan: Plan, request: Request) -> None:
-    """Raise :class:`DeviceError` unless a session for S x S gives what the CPU provider gives."""
+    """Raise :class:`DeviceError` unless a session for S x S gives what the file says, and what the CPU provider gives.
+
+    What is in the file is enough for fp32 arithmetic; for less, more images are compared with the CPU provider here.
+    """
+    threshold = request.contract.threshold
+    if request.probes:
+        _require_proved(session.prob(request.probes.images), request.probes, plan, threshold)
+    if plan.is_reference or (request.probes and plan.compute == "fp32"):
+        return
     probes = _kept_probes(request, many=plan.compute != "fp32")
-    require_same(session.prob(probes.images), probes.expected, plan=plan, threshold=request.contract.threshold)
+    require_same(session.prob(probes.images), probes.expected, plan=plan, threshold=threshold)
 
 
 def verify_whole(session: WholeSession, plan: Plan, request: Request) -> None:
-    """Raise :class:`DeviceError` unless a session for whole images gives what the CPU provider gives."""
+    """Raise :class:`DeviceError` unless a session for whole images gives what the file says of images at S x S, and
+    what the CPU provider gives of larger ones.
+    """
+    threshold = request.contract.threshold
+    if request.probes:
+        _require_proved(session.prob_and_mask(request.probes.images)[0], request.probes, plan, threshold)
+    if plan.is_reference:
+        return
     size = request.contract.size
     images = probe_images(2 * size + 37, 3 * size + 11, count=1)
     expected, _ = OrtSession(request.path, reference(), threads=request.threads).prob_and_mask(images)
     prob, _ = session.prob_and_mask(images)
-    require_same(prob, expected, plan=plan, threshold=request.contract.threshold)
+    require_same(prob, expected, plan=plan, threshold=threshold)
 
 
-def require_same(prob: Probs, expected: Probs, *, plan: Plan, threshold: float) -> None:
-    """Raise :class:`DeviceError` unless probabilities ``(N, C, S, S)`` and their masks keep the limits of the gate."""
+def _require_proved(prob: Probs, probes: FileProbes, plan: Plan, threshold: float) -> None:
+    """Raise :class:`DeviceError` unless a session gives what the file's probes gave when it was proved."""
+    if np.isnan(prob).any():
+        raise DeviceError(plan.device, f"in {plan.precision} it gives no numbers (NaN)", PROVED_HINT, available=True)
+    require_same(probes.seen(prob), probes.expected, plan=plan, threshold=threshold, what=PROVED, hint=PROVED_HINT)
+
+
+def require_same(
+    prob: Probs,
+    expected: Probs,
+    *,
+    plan: Plan,
+    threshold: float,
+    what: str = "what the CPU provider gives",
+    hint: str = "Use another device.",
+) -> None:
+    """Raise :class:`DeviceError` unless probabilities ``(N, C, S, S)`` and their masks keep the limits of the gate.
+
+    ``what`` is expected, in words; ``hint``: what to do without it, where it was computed in fp32.
+    """
     limits = tolerance_for(plan.precision)
     gap = np.abs(prob - expected)
     masks = zip(drop_single_class(prob), drop_single_class(expected), strict=True)
@@ -74,12 +112,9 @@ def require_same(prob: Probs, expected: Probs, *, plan: Plan, threshold: float) 
         limit, at_least = getattr(limits, name), name.endswith("dice")
         if not (value >= limit if at_least else value <= limit):  # written so that NaN fails
             side = "at least" if at_least else "at most"
-            reason = (
-                f"in {plan.precision} it does not give what the CPU provider gives: {name} is {value:.5g}, {side} "
-                f"{limit:g} allowed"
-            )
-            hint = "Use another device." if plan.compute == "fp32" else "Ask for --compute fp32."
-            raise DeviceError(plan.device, reason, hint, available=True)
+            reason = f"in {plan.precision} it does not give {what}: {name} is {value:.5g}, {side} {limit:g} allowed"
+            remedy = hint if plan.compute == "fp32" else "Ask for --compute fp32."
+            raise DeviceError(plan.device, reason, remedy, available=True)
 
 
 def _kept_probes(request: Request, *, many: bool) -> Probes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,9 +18,9 @@ from export.cli import main
 from export.commands.common import DEFAULT_IMAGES
 from export.contract import read_contract
 from export.conversion import checkpoint
-from export.conversion.build import segmenter
+from export.conversion.build import fused
 from export.samples import DEFAULT_LIMIT
-from seglab.networks.checkpoints import Checkpoint, save_checkpoint
+from seglab.networks.checkpoints import save_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
 from tests.support.planted_faults import no_antialias
 
@@ -55,12 +55,12 @@ def test_a_checkpoint_becomes_a_proved_model(tmp_path: Path, pictures: Path) -> 
 
 
 def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(checkpoints: Sequence[Checkpoint], precision: str) -> ModelProto:
-        model = segmenter(checkpoints, precision)
+    def wrong(*arguments: Any) -> ModelProto:
+        model = fused(*arguments)
         no_antialias(model)
         return model
 
-    monkeypatch.setattr(checkpoint, "segmenter", wrong)
+    monkeypatch.setattr(checkpoint, "fused", wrong)
     tiny_checkpoint(tmp_path / "best.pt")
     out = tmp_path / "models" / "m.onnx"
     arguments = ("--out", out, "--parity", pictures, "--json", tmp_path / "failed.json")

@@ -25,7 +25,8 @@ from seglab.evaluation.original import Predictor
 from seglab.files import sha256
 from seglab.networks.checkpoints import load_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
-from tests.support.planted_faults import FAULTS, Fault, no_antialias, opened, planted, sigmoid_twice
+from tests.support.faults_around import Fault
+from tests.support.planted_faults import FAULTS, NAMES, no_antialias, opened, planted, sigmoid_twice
 
 SHAPES = ((150, 203), (203, 150), (64, 64), (91, 91))
 
@@ -73,9 +74,9 @@ def test_the_true_graph_passes(folder: Path, original: Predictor) -> None:
     assert len(report.rows) == len(EDGES) + len(SHAPES)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES.__getitem__)
 def test_a_planted_fault_fails_the_gate(folder: Path, original: Predictor, fault: Fault) -> None:
-    path = planted(fault, tiny_model(folder / "tiny.onnx"), folder / f"{fault.__name__}.onnx")
+    path = planted(fault, tiny_model(folder / "tiny.onnx"), folder / "planted.onnx")
     report = measure(path, original)
     assert {failure.figure for failure in report.failures} >= FAULTS[fault]
     names = {row.image for row in report.rows}
@@ -87,7 +88,7 @@ def test_a_planted_fault_fails_the_gate(folder: Path, original: Predictor, fault
 
 @pytest.mark.slow
 @pytest.mark.real
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize("fault", FAULTS, ids=NAMES.__getitem__)
 def test_a_fault_planted_in_the_packages_model_fails_the_gate(data_dir: Path, tmp_path: Path, fault: Fault) -> None:
     original, samples = Predictor(load_checkpoint(CHECKPOINT)), sample_set(data_dir / "originals", 12)
     path = planted(fault, bundled_model(), tmp_path / "faulty.onnx")

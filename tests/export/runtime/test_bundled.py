@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from benchmarks.support.places import CHECKPOINT
-from export.contract import read_contract
+from export.contract import FORMAT_VERSION, read_contract, read_model
+from export.contract.onnx_file import parse
+from export.conversion.build import stages_of
+from export.proof.stages import stage_differences
+from export.runtime import file_probes
 from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
@@ -20,6 +25,7 @@ from seglab.files import sha256
 from seglab.images.masks import read_mask
 from seglab.images.reader import read_image
 from seglab.metrics.overlap import Scores, confusion
+from seglab.networks.checkpoints import load_checkpoint
 from seglab.synth import synthesise
 
 MOST_BYTES = 12 * 2**20
@@ -29,6 +35,15 @@ MOST_BYTES = 12 * 2**20
 def model() -> Model:
     """The bundled model on the CPU provider."""
     return open_model(bundled_model(), "cpu")
+
+
+def test_the_file_is_what_the_current_code_makes() -> None:
+    """Exported again with every release: its stages are those of today, its digest and its probes are in it."""
+    content = read_model(bundled_model())
+    assert content.contract.format_version == FORMAT_VERSION
+    assert content.contract.graph_sha256 == parse(bundled_model().read_bytes()).sha256
+    assert file_probes.KEY in content.metadata
+    assert list(stage_differences(onnx.load(bundled_model()), stages_of([load_checkpoint(CHECKPOINT)]))) == []
 
 
 def mean_dice(model: Model, pairs: list[FilePair]) -> float:

@@ -1,0 +1,122 @@
+"""From figures to a judgement: what is beyond its limit, and whether the images could show anything at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from export.proof.report import Difference, Failure, Row
+from export.tolerances import MOST_LOST, Tolerance
+from seglab.metrics.bootstrap import interval
+
+SHOWN = 1e-3
+"""Share of a picture that has to be lesion, and background, for its mask to show anything."""
+LOOK = (
+    "Name images with lesions by --parity (`check`: --images). Of a network that was trained elsewhere, see that it is "
+    "fed as it was trained: --mean, --std, --input-range, --channels, and --output."
+)
+
+
+def figures_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the figures over all images, by what they are of: ``whole``, ``batch``, ``host``, ``truth``."""
+    figures = {feed: _feed_figures([getattr(row, feed) for row in rows]) for feed in ("whole", "batch")}
+    host = [row.host_dice for row in rows if row.host_dice is not None]
+    if host:
+        figures["host"] = {"mean_dice": float(np.mean(host)), "worst_dice": min(host)}
+    truths = [row.truth for row in rows if row.truth]
+    if truths:
+        means = {key: float(np.mean([truth[key] for truth in truths])) for key in truths[0]}
+        figures["truth"] = {
+            "images": len(truths),
+            **means,
+            "dice_difference": means["dice"] - means["original_dice"],
+            "iou_difference": means["iou"] - means["original_iou"],
+            "lowest_dice_difference": interval([truth["dice"] - truth["original_dice"] for truth in truths])[0],
+        }
+    return figures
+
+
+def judge(
+    figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], whole: Tolerance, batch: Tolerance
+) -> tuple[Failure, ...]:
+    """Return what is beyond its limit; ``whole`` and ``batch``: the limits of each way of feeding."""
+    return (
+        *_beyond(figures, rows, "whole", whole),
+        *_beyond(figures, rows, "batch", batch),
+        *_beyond_truth(figures, rows, batch),
+    )
+
+
+def why_nothing_is_proved(rows: Sequence[Row], original: str) -> str:
+    """Return a sentence where no picture's mask has both lesion and background, so that agreeing says nothing; else an
+    empty text. Edge cases are no pictures.
+    """
+    pictures = [row for row in rows if row.host_dice is not None]
+    if any(SHOWN <= row.marked <= 1 - SHOWN for row in pictures):
+        return ""
+    if not pictures:
+        seen = "There is no picture among the images"
+    elif all(row.marked < SHOWN for row in pictures):
+        seen = f"In all {len(pictures)} pictures {original} finds no lesion"
+    elif all(row.marked > 1 - SHOWN for row in pictures):
+        seen = f"In all {len(pictures)} pictures {original} takes everything for lesion"
+    else:
+        seen = f"In each of {len(pictures)} pictures {original} finds no lesion or nothing but lesion"
+    return f"{seen}; expected masks with lesion and background, for agreeing on others proves nothing. {LOOK}"
+
+
+def _feed_figures(differences: list[Difference]) -> dict[str, float]:
+    dice = [entry.dice for entry in differences]
+    return {
+        "max_prob": float(np.max([entry.max_prob for entry in differences])),
+        "mean_prob": float(np.mean([entry.mean_prob for entry in differences])),
+        "flipped": sum(entry.flipped for entry in differences) / sum(entry.pixels for entry in differences),
+        "mean_dice": float(np.mean(dice)),
+        "worst_dice": min(dice),
+    }
+
+
+def _beyond(
+    figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], feed: str, limits: Tolerance
+) -> Iterator[Failure]:
+    found = figures[feed]
+    differences: list[tuple[str, Difference]] = [(row.image, getattr(row, feed)) for row in rows]
+    for name in ("max_prob", "mean_prob", "flipped"):
+        limit = getattr(limits, name)
+        if not found[name] <= limit:  # written so that NaN fails
+            gaps = [(_or_infinite(getattr(entry, name)), image) for image, entry in differences]
+            yield Failure(f"{feed}.{name}", found[name], limit, max(gaps)[1])
+    counted = [
+        (limits.counted_dice(entry.dice, entry.flipped, 0 if row.host_dice is not None else entry.pixels), row.image)
+        for row, (_, entry) in zip(rows, differences, strict=True)
+    ]
+    mean, (worst, image) = float(np.mean([dice for dice, _ in counted])), min(counted)
+    if mean < limits.mean_dice:
+        yield Failure(f"{feed}.mean_dice", mean, limits.mean_dice, image)
+    if worst < limits.worst_dice:
+        yield Failure(f"{feed}.worst_dice", worst, limits.worst_dice, image)
+
+
+def _beyond_truth(
+    figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], limits: Tolerance
+) -> Iterator[Failure]:
+    """Yield what moved against the truth: in fp32 by how much; else, whether Dice may have been lost (the lower end of
+    the 95 % interval of its paired differences, image by image).
+    """
+    if "truth" not in figures:
+        return
+    gaps = [(row.truth["dice"] - row.truth["original_dice"], row.image) for row in rows if row.truth]
+    if limits.truth_dice is not None:
+        moved = abs(figures["truth"]["dice_difference"])
+        if moved > limits.truth_dice:
+            yield Failure(
+                "truth.dice_difference", moved, limits.truth_dice, max((abs(gap), name) for gap, name in gaps)[1]
+            )
+    elif figures["truth"]["lowest_dice_difference"] < -MOST_LOST:
+        lowest = figures["truth"]["lowest_dice_difference"]
+        yield Failure("truth.lowest_dice_difference", lowest, -MOST_LOST, min(gaps)[1])
+
+
+def _or_infinite(value: float) -> float:
+    return float("inf") if np.isnan(value) else value

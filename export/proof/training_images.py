@@ -1,0 +1,46 @@
+"""Which images of a set a model was trained on: agreeing on them is no validation, and is not called so."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from export.samples import SampleSet
+from seglab.data.splits import read_split, validates
+from seglab.errors import DataError
+
+SPLIT = "split.json"
+"""In the folder of a training run: the ids of its parts."""
+
+
+def told_apart(samples: SampleSet, training: dict[str, Any], checkpoint: Path | None) -> SampleSet:
+    """Return the set; its ``source`` says how many of its images the model was trained on, as far as that is known.
+
+    ``training``: the checkpoint's record of it. ``checkpoint``: where it lies; the split of its run lies beside it.
+    """
+    names = [image.stem for image, _ in samples.files]
+    trained = _trained_on(names, samples, training, checkpoint)
+    if not trained:
+        return samples
+    which = "images of the training set" if trained == len(names) else f"{trained} of them images of the training set"
+    return dataclasses.replace(samples, source=f"{samples.source} ({which})")
+
+
+def _trained_on(names: Sequence[str], samples: SampleSet, training: dict[str, Any], checkpoint: Path | None) -> int:
+    split = checkpoint.parent / SPLIT if checkpoint else None
+    if split is not None and split.is_file():
+        try:
+            ids = read_split(split)["training"]
+        except DataError:  # another program's file of that name
+            ids = frozenset()
+        return sum(name in ids for name in names)
+    data = training.get("data")
+    sets = data.get("sets") if isinstance(data, dict) else None
+    if not isinstance(sets, list):
+        return 0
+    known = [image.stem for image, _ in samples.files if set(image.parts) & set(map(str, sets))]
+    method = str(data.get("split", "")) if isinstance(data, dict) else ""
+    is_fifth = method == "fifth" or "mod 5" in method
+    return sum(not validates(name) for name in known) if is_fifth else len(known)
