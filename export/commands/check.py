@@ -76,8 +76,6 @@ def check(
     opened = open_model(model, device, batch=CHUNK, compute=compute)
     original = _original(model, opened.contract, checkpoints, sample_set(folder, limit))
     samples = original.samples
-    if opened.contract.checkpoints != original.sums:
-        click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, checkpoints))}.", err=True)
     for name, reason in opened.device.rejected.items():
         click.echo(f"Not on {name}: {reason}", err=True)
     click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
@@ -102,10 +100,9 @@ def check(
 
 @dataclass(frozen=True)
 class _Original:
-    """What a model is compared with: ``predictor``; the SHA-256 of its files, the images, how the gate speaks of it."""
+    """What a model is compared with: ``predictor``; on which images; how the gate speaks of it."""
 
     predictor: Original
-    sums: tuple[str, ...]
     samples: SampleSet
     name: str
     advice: str
@@ -131,10 +128,15 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     _require_size(model, contract.size, loaded)
     hair = "dullrazor" if contract.hair_removal else "none"
     loaded = [dataclasses.replace(each, hair=hair) for each in loaded]
+    _note_others(model, contract, files, [each.sha256 for each in loaded])
+    if len(files) != len(contract.checkpoints):
+        raise ContractError(
+            f"{model} was made of {len(contract.checkpoints)} checkpoints, and {len(files)} are named; expected all of "
+            "them, in the order of the export."
+        )
     _require_stages(model, contract, loaded)
     samples = told_apart(samples, loaded[0].training, loaded[0].path)
-    sums = tuple(each.sha256 for each in loaded)
-    return _Original(Predictor(*loaded, tta=contract.tta), sums, samples, ORIGINAL, ADVICE)
+    return _Original(Predictor(*loaded, tta=contract.tta), samples, ORIGINAL, ADVICE)
 
 
 def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], samples: SampleSet) -> _Original:
@@ -155,7 +157,14 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
         raise ContractError(
             f"{model} was adopted from {contract.adopted.get('from', 'an ONNX file')}. {error}"
         ) from error
-    return _Original(original, (sha256(files[0]),), samples, str(files[0]), advice)
+    _note_others(model, contract, files, [sha256(files[0])])
+    return _Original(original, samples, str(files[0]), advice)
+
+
+def _note_others(model: Path, contract: Contract, files: tuple[Path, ...], sums: list[str]) -> None:
+    """Say it where a model was exported from other files than these, whose SHA-256 are ``sums``."""
+    if list(contract.checkpoints) != sums:
+        click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, files))}.", err=True)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:

@@ -26,6 +26,7 @@ from seglab.evaluation.original import Predictor
 from seglab.images.hair import hair_mask, remove_hair
 from seglab.networks.checkpoints import save_checkpoint
 from tests.support.artefact import tiny_checkpoint
+from tests.support.torch_networks import lively
 
 BETWEEN = ("grey", "traced", "is_hair")
 Pixels = NDArray[np.uint8]
@@ -141,9 +142,10 @@ def test_it_can_be_asked_for(tmp_path: Path, photographs: Path, tta: str) -> Non
 
 
 def test_adopted_networks_too(tmp_path: Path, photographs: Path) -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 5, padding=2), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
+    head = nn.Conv2d(4, 1, 3, padding=1)
+    network = lively(nn.Sequential(nn.Conv2d(3, 4, 5, padding=2), nn.ReLU(), head), head)
     torch.onnx.export(
-        network.eval(), (torch.zeros(2, 3, 96, 96),), str(tmp_path / "net.onnx"), dynamic_shapes=({0: "n"},),
+        network, (torch.zeros(2, 3, 96, 96),), str(tmp_path / "net.onnx"), dynamic_shapes=({0: "n"},),
         dynamo=True, external_data=False, verbose=False,
     )  # fmt: skip
     words = ["adopt", str(tmp_path / "net.onnx"), "--mean", "imagenet", "--hair", "dullrazor"]
