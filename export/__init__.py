@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from export.runtime.segmenter import Segmenter
+    from export.segmenter.segmenter import Segmenter
 
 __all__ = ["Segmenter"]
 
@@ -20,7 +20,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = os.environ.get("ORT_DISABLE_TELEMETRY") or
 
 def __getattr__(name: str) -> Any:
     if name == "Segmenter":  # loaded when it is asked for: command lines answer --help without it
-        from export.runtime.segmenter import Segmenter
+        from export.segmenter.segmenter import Segmenter
 
         return Segmenter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

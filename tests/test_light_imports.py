@@ -42,7 +42,7 @@ TORCH_FREE = {
         "runtime.bundled",
         "runtime.inspection",
         "runtime.opening",
-        "runtime.segmenter",
+        "segmenter.segmenter",
     ),
 }
 COMMANDS = {"seglab": "seglab.cli", "seg-export": "export.cli", "seg-batch": "batch.cli"}

@@ -31,7 +31,7 @@ from export.errors import DeviceError
 from export.runtime.device import COMPUTES
 from export.runtime.engines.openvino import HINTS, cut_to_prob, load
 from export.runtime.opening import open_model
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from seglab.files import write_text
 
 BATCHES, APP_BATCHES = (1, 2, 4, 8), (2, 4)

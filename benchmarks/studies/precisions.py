@@ -32,7 +32,7 @@ from export.precision.calibration import calibration_set
 from export.proof.gate import ParityReport, check
 from export.runtime.model import Model
 from export.runtime.opening import open_model
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from export.samples import SampleSet, sample_set
 from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor

@@ -31,7 +31,7 @@ from benchmarks.support.places import RESULTS, machine
 from export.contract import read_contract
 from export.runtime.bundled import bundled_model
 from export.runtime.opening import open_model
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from seglab.files import write_text
 from seglab.synth import synthesise
 

@@ -18,7 +18,7 @@ from batch.sources.collect import Sources
 from batch.steps.mask_maker import MaskMaker
 from batch.steps.task import Task
 from export.runtime.model import Model
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from seglab.images.formats import IMAGE_SUFFIXES
 
 INFER_RUNS = 9

@@ -32,7 +32,7 @@ from export.graph.writing import tool_versions, write_model
 from export.proof.gate import CHUNK, ParityReport, check
 from export.proof.sealing import seal
 from export.runtime.opening import open_model
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from export.samples import Sample, SampleSet
 from seglab.files import replacing, sha256
 from seglab.networks.normalisation import PRESETS

@@ -2,9 +2,9 @@
 
 A model is: ``head`` (resize to S x S), hair removal where the networks learned without hairs, for each network of it
 ``normalise``, the network itself, ``probabilities``, then ``combine`` (the mean over networks) and ``tail`` (back to
-full size, threshold or argmax). The stages are written in ONNX's own text form (onnx/docs/Syntax.md), opset 18: the
-first one whose Resize has ``antialias``. None of them needs torch, so that networks of other people can be wrapped in
-them, too.
+full size, threshold or argmax). The stages are written in ONNX's own text form (``stage_texts.py``),
+opset 18: the first one whose Resize has ``antialias``. None of them needs torch, so that networks of other people can
+be wrapped in them, too.
 """
 
 from __future__ import annotations
@@ -19,6 +19,22 @@ from numpy.typing import NDArray
 from export.contract import DIMENSIONS, INPUT, MASK, PROB
 from export.errors import ContractError
 from export.graph import hair
+from export.graph.stage_texts import (
+    BINARY,
+    COMBINE,
+    FROM_HALF,
+    HEAD,
+    LABELS,
+    MIRROR,
+    NORMALISE,
+    ONE_CLASS,
+    SIGMOID,
+    SOFTMAX,
+    TAIL,
+    TO_HALF,
+    TURN_CHANNELS,
+    UNMIRROR,
+)
 from seglab.networks.normalisation import Triple
 
 if TYPE_CHECKING:
@@ -33,69 +49,6 @@ NETWORK = "network"
 
 Constants = Mapping[str, NDArray[Any]]
 
-HEAD = """
-    planes = Transpose <perm = [0, 3, 1, 2]> (image)
-    floats = Cast <to = 1> (planes)
-    images = Shape <start = 0, end = 1> (image)
-    network_shape = Concat <axis = 0> (images, planes_shape)
-    resized = Resize <
-        mode = "linear", antialias = 1, exclude_outside = 1, coordinate_transformation_mode = "half_pixel"
-    > (floats, , , network_shape)
-"""
-NORMALISE = """
-    centred{k} = Sub ({source}, offset{k})
-    normalised{k} = Mul (centred{k}, scale{k})
-"""
-TURN_CHANNELS = """
-    ordered{k} = Gather <axis = 1> (normalised{k}, bgr)
-"""
-MIRROR = """
-    mirrored{k} = Slice ({source}, last, before_first, width_axis, backwards)
-    up{k} = Slice ({source}, last, before_first, height_axis, backwards)
-    turned{k} = Slice (up{k}, last, before_first, width_axis, backwards)
-    views{k} = Concat <axis = 0> ({source}, mirrored{k}, up{k}, turned{k})
-"""
-TO_HALF = """
-    halved{k} = Cast <to = 10> ({source})
-"""
-FROM_HALF = """
-    {to} = Cast <to = 1> (half_{to})
-"""
-SIGMOID = """
-    {to} = Sigmoid (logits{k})
-"""
-SOFTMAX = """
-    {to} = Softmax <axis = 1> (logits{k})
-"""
-ONE_CLASS = """
-    {to} = Gather <axis = 1> (all_classes{k}, lesion_class{k})
-"""
-UNMIRROR = """
-    seen{k}, seen_left{k}, seen_up{k}, seen_turned{k} = Split <axis = 0, num_outputs = 4> (seen_all{k})
-    unleft{k} = Slice (seen_left{k}, last, before_first, width_axis, backwards)
-    unup{k} = Slice (seen_up{k}, last, before_first, height_axis, backwards)
-    half_turned{k} = Slice (seen_turned{k}, last, before_first, height_axis, backwards)
-    unturned{k} = Slice (half_turned{k}, last, before_first, width_axis, backwards)
-    {to} = Mean (seen{k}, unleft{k}, unup{k}, unturned{k})
-"""
-COMBINE = """
-    prob = Mean ({members})
-"""
-TAIL = """
-    kept_shape = Shape <start = 0, end = 2> (prob)
-    full_size = Shape <start = 1, end = 3> (image)
-    full_shape = Concat <axis = 0> (kept_shape, full_size)
-    full = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (prob, , , full_shape)
-"""
-BINARY = """
-    plane = Squeeze (full, class_axis)
-    lesion = GreaterOrEqual (plane, threshold)
-    mask = Where (lesion, white, black)
-"""
-LABELS = """
-    label = ArgMax <axis = 1, keepdims = 0> (full)
-    mask = Cast <to = 2> (label)
-"""
 MIRROR_CONSTANTS: Constants = {
     "last": np.array([-1]),
     "before_first": np.array([np.iinfo(np.int64).min]),

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from export.contract import Contract
 from export.graph.writing import write_model
-from export.runtime import file_probes
+from export.runtime.devices.cpu import reference
+from export.runtime.engines.onnxruntime import OrtSession
+from export.runtime.probes import in_file as file_probes
 
 
 def seal(path: Path, contract: Contract) -> None:
     """Replace the contract in a model file that passed its gate, and put probes into it: images at S x S, and what the
     CPU provider makes of them here.
 
-    Every session is checked against them as it is opened (:mod:`export.runtime.file_probes`).
+    Every session is checked against them as it is opened (:mod:`export.runtime.probes.in_file`).
     """
     import onnx
 
-    write_model(onnx.load(path), contract, path, {file_probes.KEY: file_probes.make(path, contract)})
+    probes = file_probes.entry_for(contract, OrtSession(path, reference()).prob)
+    write_model(onnx.load(path), contract, path, {file_probes.KEY: probes})

@@ -16,7 +16,7 @@ from export.runtime.devices.find import AUTO, plans_for
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from export.runtime.model import Model
 from export.runtime.plan import Plan, Request
-from export.runtime.probes import probe_images
+from export.runtime.probes.verify import probe_images
 from export.runtime.session import Images
 
 SECONDS, FEWEST_ROUNDS, FEW_IMAGES = 1.0, 2, 4

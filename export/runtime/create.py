@@ -11,7 +11,7 @@ from export.runtime.engines.onnxruntime import OrtSession
 from export.runtime.engines.openvino import OpenVinoSession
 from export.runtime.model import Model
 from export.runtime.plan import OPENVINO, Plan, Request
-from export.runtime.probes import verify_fitted, verify_whole
+from export.runtime.probes.verify import verify_fitted, verify_whole
 from export.runtime.session import FittedSession, WholeSession
 
 

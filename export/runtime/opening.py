@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.contract import read_model
-from export.runtime import file_probes
 from export.runtime.choosing import open_fastest
 from export.runtime.device import check_asked
 from export.runtime.engines.onnxruntime import load
 from export.runtime.forks import require_own_process
 from export.runtime.model import Model
 from export.runtime.plan import Request
+from export.runtime.probes import in_file as file_probes
 from seglab.files import sha256
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from export.contract import Contract
 
 if TYPE_CHECKING:
-    from export.runtime.file_probes import FileProbes
+    from export.runtime.probes.in_file import FileProbes
 
 ONNXRUNTIME = "onnxruntime"
 OPENVINO = "openvino"

@@ -30,8 +30,8 @@ from export.precision.quantise import LAYERS, calibrate, network_nodes, quantise
 from export.precision.rounding import LEVELS, to_grid
 from export.precision.sensitivity import Candidate, candidates
 from export.proof.gate import CHUNK, check
-from export.runtime import file_probes
 from export.runtime.opening import open_model
+from export.runtime.probes import in_file as file_probes
 from export.samples import sample_set
 from seglab.errors import DataError
 from seglab.evaluation.original import Predictor

@@ -13,10 +13,10 @@ from export.contract import FORMAT_VERSION, read_contract, read_model
 from export.contract.onnx_file import parse
 from export.conversion.build import stages_of
 from export.proof.stages import stage_differences
-from export.runtime import file_probes
 from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
+from export.runtime.probes import in_file as file_probes
 from seglab.data.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.data.splits import read_ids, validates

@@ -25,7 +25,7 @@ from export.runtime.engines.openvino import OpenVinoSession
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.plan import Plan, Request
-from export.runtime.probes import require_same
+from export.runtime.probes.verify import require_same
 from tests.support.artefact import TINY_SIZE, tiny_model
 
 

@@ -16,9 +16,9 @@ from export.contract.onnx_file import parse
 from export.errors import ContractError, DeviceError
 from export.graph.writing import write_model
 from export.proof.sealing import seal
-from export.runtime import file_probes
 from export.runtime.create import PlannedOpener
 from export.runtime.opening import open_model
+from export.runtime.probes import in_file as file_probes
 from tests.support.artefact import TINY_SIZE, tiny_model
 
 MOST_BYTES = 300_000
@@ -50,6 +50,7 @@ def test_the_probes_are_what_the_model_gives(sealed: Path) -> None:
     np.testing.assert_allclose(probes.expected, prob[:, :, :: probes.step, :: probes.step], atol=1 / file_probes.LEVELS)
     assert np.ptp(probes.expected) > 0.5  # they are not all alike, or nothing would be shown
     assert len(found.metadata[file_probes.KEY]) < MOST_BYTES
+    assert np.isnan(probes.seen(np.full((1, 1, TINY_SIZE, TINY_SIZE), np.nan, np.float32))).all()  # not a probability
 
 
 @pytest.mark.parametrize("device", ["cpu", "openvino"])

@@ -10,17 +10,14 @@ import base64
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.contract import MAKE_ONE, PREFIX, Contract
 from export.errors import ContractError
-from export.runtime.devices.cpu import reference
-from export.runtime.engines.onnxruntime import OrtSession
 from export.runtime.session import Images, Probs
 from seglab.synth import MIN_SIDE, synthesise
 
@@ -42,18 +39,17 @@ class FileProbes:
 
     def seen(self, prob: Probs) -> Probs:
         """Return of probabilities ``(N, C, S, S)`` what is compared: the same pixels, in the same steps."""
-        return _rounded(prob, self.step).astype(np.float32) / np.float32(LEVELS)
+        return _levels(prob, self.step) / np.float32(LEVELS)
 
 
-def make(path: Path, contract: Contract) -> str:
-    """Return the metadata entry for a model file: probes, computed by the CPU provider here."""
+def entry_for(contract: Contract, prob: Callable[[Images], Probs]) -> str:
+    """Return the metadata entry for a model file: probes, and what ``prob`` gives for one image after another."""
     side = min(contract.size, MOST_SIDE)
     larger = max(side, MIN_SIDE)
     small = np.stack([synthesise(larger, larger, seed).image[:side, :side] for seed in range(COUNT)])
-    session = OrtSession(path, reference())
-    probs = [session.prob(image[None]) for image in _enlarged(small, contract.size)]
+    probs = [prob(image[None]) for image in _enlarged(small, contract.size)]
     step = math.ceil(math.sqrt(COUNT * contract.classes / MOST_VALUES) * contract.size)
-    values = _rounded(np.concatenate(probs), step)
+    values = np.nan_to_num(_levels(np.concatenate(probs), step)).astype("<u2")
     return json.dumps({"side": side, "step": step, "images": _packed(small), "prob": _packed(_bytes_apart(values))})
 
 
@@ -85,10 +81,9 @@ def _enlarged(small: Images, size: int) -> Images:
     return np.ascontiguousarray(small[:, index][:, :, index])
 
 
-def _rounded(prob: Probs, step: int) -> NDArray[np.uint16]:
-    """Round every ``step``-th pixel of ``(N, C, S, S)`` to 16 bits; what is no number becomes 0."""
-    some = np.nan_to_num(prob[:, :, ::step, ::step], nan=0.0)
-    return np.round(some.clip(0, 1) * LEVELS).astype("<u2")
+def _levels(prob: Probs, step: int) -> Probs:
+    """Return every ``step``-th pixel of ``(N, C, S, S)`` in whole steps of 16 bits; what is no number stays so."""
+    return np.asarray(np.round(prob[:, :, ::step, ::step].clip(0, 1) * LEVELS), np.float32)
 
 
 def _bytes_apart(values: NDArray[np.uint16]) -> NDArray[np.uint8]:

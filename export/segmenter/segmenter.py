@@ -16,8 +16,8 @@ from export.runtime.bundled import bundled_model
 from export.runtime.device import COMPUTES, DEVICES, Device
 from export.runtime.masks import MOST_CLASSES, enlarge
 from export.runtime.opening import open_model
-from export.runtime.pictures import Pixels, is_batch, is_single, pixels_of
-from export.runtime.result import Result
+from export.segmenter.pictures import Pixels, is_batch, is_single, pixels_of
+from export.segmenter.result import Result
 from seglab.errors import ConfigError, ImageError
 from seglab.images.pixels.resize import fit
 

@@ -16,9 +16,9 @@ from export.errors import DeviceError
 from export.runtime import cache
 from export.runtime.devices.cpu import reference
 from export.runtime.engines.onnxruntime import OrtSession
-from export.runtime.file_probes import FileProbes
 from export.runtime.masks import agreement, drop_single_class, to_mask
 from export.runtime.plan import Plan, Request
+from export.runtime.probes.in_file import FileProbes
 from export.runtime.session import FittedSession, Images, Probs, WholeSession
 from export.tolerances import tolerance_for
 from seglab.synth import MIN_SIDE, synthesise

@@ -1,0 +1,1 @@
+"""A model from Python: any image in, a mask with its figures out."""
