@@ -18,6 +18,7 @@ from seglab.images.reader import read_image
 from seglab.synth import synthesise
 
 DEFAULT_LIMIT = 48
+SYNTHETIC = "synthetic images"
 SYNTHETIC_SIZES = (
     (450, 600),
     (600, 450),
@@ -79,7 +80,7 @@ def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
     :class:`seglab.errors.DataError` where there are none.
     """
     if folder is None:
-        return SampleSet("synthetic images")
+        return SampleSet(SYNTHETIC)
     kept, total, kind = sample_files(folder, limit)
     return SampleSet(f"{len(kept)} of {total} {kind} of {folder.resolve().name}", kept)
 

@@ -26,6 +26,8 @@ MOST_STEPS = 16
 CLOSE = 1e-5
 """Relative: constants are fp32, and older versions rounded otherwise."""
 
+ANOTHER_WAY = {"threshold": "Another threshold is given to the export, as --threshold. "}
+
 Difference = tuple[str, object, object]
 """A field, what the contract says, what the graph has."""
 
@@ -36,9 +38,10 @@ def require_agreement(contract: Contract, found: OnnxFile, source: str) -> None:
     ``source`` names the file in the message.
     """
     for field, said, has in _differences(contract, found):
+        other_way = ANOTHER_WAY.get(field, "")
         raise ContractError(
             f"{source} cannot be trusted: {field} is {_shown(said)} in its contract and {_shown(has)} in its graph; "
-            f"expected the same. One of them was changed after the export. {MAKE_ONE} again."
+            f"expected the same. One of them was changed after the export. {other_way}{MAKE_ONE} again."
         )
 
 

@@ -11,6 +11,9 @@ from export.contract.fields import MAKE_ONE, Contract
 from export.contract.onnx_file import DamagedFileError, OnnxFile, parse
 from export.errors import ContractError
 
+WEIGHTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""How files of torch.save begin: a zip, or in old ones a pickle."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -52,7 +55,20 @@ def _read(path: Path) -> OnnxFile:
     try:
         return parse(path.read_bytes())
     except (OSError, DamagedFileError, RecursionError) as error:
+        if _looks_like_weights(path):
+            raise ContractError(
+                f"{path} is no model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one of it "
+                f"with `seg-export onnx {path} --out M.onnx`, which says what else it has to know."
+            ) from error
         raise ContractError(
             f"{path} cannot be opened as an ONNX model ({error}); expected a file that `seg-export onnx` wrote. "
             f"Copy it again. {MAKE_ONE}."
         ) from error
+
+
+def _looks_like_weights(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(WEIGHTS)
+    except OSError:
+        return False

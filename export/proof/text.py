@@ -9,6 +9,7 @@ from typing import Any
 
 from export.contract import DIMENSIONS, INPUT, MASK, PROB, Contract
 from export.proof.gate import ParityReport
+from export.samples import SYNTHETIC
 from seglab.files import sha256
 
 MIB = 1 << 20
@@ -91,10 +92,11 @@ def _parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"  {feed}", f"{label}: {_figures(figures[feed])}") for feed, label in FEEDS.items() if feed in figures]
     if "truth" in figures:
         truth = figures["truth"]
+        kind = SYNTHETIC if parity["source"] == SYNTHETIC else "images"
         rows.append(
             (
                 "  truth",
-                f"{truth['images']:.0f} images: Dice {truth['dice']:.4f} (original {truth['original_dice']:.4f}), "
+                f"{truth['images']:.0f} {kind}: Dice {truth['dice']:.4f} (original {truth['original_dice']:.4f}), "
                 f"IoU {truth['iou']:.4f} (original {truth['original_iou']:.4f})",
             )
         )

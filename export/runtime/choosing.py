@@ -123,7 +123,7 @@ def _chosen_now(request: Request, offers: Sequence[Sequence[Plan]], absent: dict
     fastest = max(range(len(opened)), key=rates.__getitem__)
     for index, (plan, _) in enumerate(opened):
         if index != fastest:
-            rejected[plan.label] = f"slower, {rates[index]:.0f} images/s against {rates[fastest]:.0f}"
+            rejected[plan.label] = f"slower, {rates[index]:.3g} images/s against {rates[fastest]:.3g}"
     plan, model = opened[fastest]
     model.device = replace(model.device, rejected=rejected)
     if not any(error.passing for error in errors):  # another time they may not be

@@ -106,6 +106,10 @@ def test_every_entry_is_json_that_any_viewer_shows() -> None:
         (lambda path: path.mkdir() or path, "is a folder"),
         (lambda path: path.write_text("not a model") and path, "cannot be opened as an ONNX model"),
         (lambda path: path.touch() or path, "cannot be opened as an ONNX model"),
+        (
+            lambda path: path.write_bytes(b"PK\x03\x04 and weights") and path,
+            "looks like a PyTorch checkpoint",
+        ),
         (lambda path: bare_model(path, {}), "without a contract"),
         (lambda path: bare_model(path, {"seglab.format_version": "one"}), "contract format 'one'"),
         (
