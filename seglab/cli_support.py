@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.util
 import os
@@ -53,6 +54,11 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             if isinstance(error, KeyboardInterrupt) or meta.get(IS_STOPPED):
                 click.echo(meta.get(SAID_OF_STOPS, GO_ON), err=True)
                 sys.exit(INTERRUPTED)
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                click.echo(
+                    f"Error: {printable(str(error.filename))}: the name is too long; expected a shorter one.", err=True
+                )
+                sys.exit(1)
             if not isinstance(error, SeglabError):
                 raise
             click.echo(f"Error: {_printable_lines(str(error))}", err=True)

@@ -19,7 +19,7 @@ from export.commands.common import (
     write_report,
     writing,
 )
-from export.commands.feeding import feeding_options, normalisation
+from export.commands.feeding import THRESHOLD, feeding_options, normalisation
 from export.commands.places import require_model_places
 from seglab.cli_support import command_errors, require_packages
 
@@ -43,7 +43,7 @@ PRESET_USES = (
 @click.option("--output", metavar="NAME|logits|probabilities", multiple=True,
               help="The output that holds the mask, where there are several, or a tensor inside the network; and, "
               "likewise, what its values are.  [default: decided by the values on the images]")  # fmt: skip
-@click.option("--threshold", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.5,
+@click.option("--threshold", type=THRESHOLD, default=0.5,
               help="Probability from which a pixel is lesion.")  # fmt: skip
 @click.option("--classes", default="lesion", help="Names, by commas: one for lesion or not, else the background first.")
 @hair_option("none")
@@ -111,7 +111,8 @@ def adopt(
         raise
     write_report(json_file or out.with_suffix(".parity.json"), report)
     click.echo(parity_text(report), err=True)
-    click.echo(str(out))
+    if str(json_file) != "-":  # stdout is one JSON value then
+        click.echo(str(out))
 
 
 def _say(sentence: str) -> None:

@@ -14,6 +14,18 @@ RANGES = ("0-1", "0-255")
 """Scales of pixels that ``--mean`` and ``--std`` can be on."""
 PRESET_NAMES = ", ".join(PRESETS)
 
+
+class _Share(click.FloatRange):
+    """A number between 0 and 1, which click's range takes "nan" for."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = float(super().convert(value, param, ctx))
+        if math.isnan(number):
+            self.fail(f"{value} is no number; expected one between 0 and 1.", param, ctx)
+        return number
+
+
+THRESHOLD = _Share(0, 1, min_open=True, max_open=True)
 SIZE = click.option("--size", type=click.IntRange(min=8), help="Height and width of the network's input.")
 MEAN = click.option(
     "--mean",
@@ -57,6 +69,8 @@ def normalisation(
         if input_range:
             raise click.UsageError(f"--mean {mean} is a preset, which says the --input-range; expected no other.")
         preset = PRESETS[str(mean)]
+        if channels == "rgb" and preset.channels == "bgr":
+            raise click.UsageError(f"--mean {mean} is a preset of BGR; expected no --channels rgb. Leave that out.")
         return Normalisation(preset.mean, preset.std, channels or preset.channels)
     if mean is None and std is None:
         if input_range is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from export.commands.feeding import PRESET_NAMES, feeding_options, normalisation
+from export.commands.feeding import PRESET_NAMES, THRESHOLD, feeding_options, normalisation
 
 if TYPE_CHECKING:
     from export.contract import Contract
@@ -36,7 +36,7 @@ OPTIONS = (
     ),
     click.option(
         "--threshold",
-        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        type=THRESHOLD,
         help="Probability from which a pixel is lesion.  [default: what the checkpoint says, or 0.5]",
     ),
     click.option("--class-names", metavar="A,B,...", help="Names of several classes, the background first."),

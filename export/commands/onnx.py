@@ -152,7 +152,8 @@ def onnx(
         raise
     write_report(json_file or target.with_suffix(".parity.json"), report)
     click.echo(parity_text(report), err=True)
-    click.echo(str(target))
+    if str(json_file) != "-":  # stdout is one JSON value then
+        click.echo(str(target))
 
 
 def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, hair: str | None) -> Checkpoint:

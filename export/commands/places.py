@@ -17,7 +17,7 @@ ONNX_BEGINNING = b"\x08"
 """The first field of an ONNX file is the number of its format."""
 CONTRACT_MARK = b"seglab.format_version"
 REPORT_MARK = b'"kind": "seglab '
-PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
+PICTURE_MARK = b"seg-export drew this picture"
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 BEGINNING = 4096
 XML_BEGINNING, IR_MARK = b"<?xml", b"<seglab>"
@@ -129,7 +129,7 @@ def _is_report(path: Path) -> bool:
 
 def _is_picture(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(len(PICTURES[1])).startswith(PICTURES)
+        return PICTURE_MARK in file.read(BEGINNING)
 
 
 def _is_ir(path: Path) -> bool:
@@ -145,7 +145,7 @@ def _is_weights_of_ir(path: Path) -> bool:
 OWN: Own = {
     "--out": (_is_model, "a model that seg-export made"),
     "--json": (_is_report, "a report that seg-export wrote"),
-    "--picture": (_is_picture, "a picture (.png, .jpg)"),
+    "--picture": (_is_picture, "a picture that seg-export drew"),
 }
 """What each option writes: how it is known, and in words."""
 IR_OWN: Own = {

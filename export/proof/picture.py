@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
 
 from export.proof.gate import Original, ParityReport, Row
 from export.runtime.model import Model
 from export.samples import Sample
-from seglab.images.outlines import overlay, write_image
+from seglab.files import write_bytes
+from seglab.images.outlines import JPEG_QUALITY, overlay
 
 WORST = 4
 TILE = 360
 """Largest side of a picture, in pixels."""
 CAPTION = 22
+PICTURE_MARK = "seg-export drew this picture of parity"
 ZOOM = 24
 """Side of the enlarged detail, in pixels of the image; larger where the images are (see :func:`_differing`)."""
 HEAD = "model: cyan, original: amber; framed, and enlarged on the right: where they differ most"
@@ -40,7 +44,19 @@ def draw_worst(path: Path, model: Model, original: Original, samples: Iterable[S
     lines = [drawn[name] for name in chosen if name in drawn]
     head = np.full((CAPTION + 8, 2 * TILE, 3), 255, np.uint8)
     _write(head, f"{HEAD}  ({report.device}, {report.precision})", 18)
-    write_image(path, np.vstack([head, *lines]))
+    _write_marked(path, np.vstack([head, *lines]))
+
+
+def _write_marked(path: Path, picture: Picture) -> None:
+    """Write a picture with a comment by which the next run knows that it may replace it."""
+    file = io.BytesIO()
+    if path.suffix.lower() == ".png":
+        notes = PngImagePlugin.PngInfo()
+        notes.add_text("Comment", PICTURE_MARK)
+        Image.fromarray(picture).save(file, "PNG", pnginfo=notes)
+    else:
+        Image.fromarray(picture).save(file, "JPEG", quality=JPEG_QUALITY, comment=PICTURE_MARK.encode())
+    write_bytes(path, file.getvalue())
 
 
 def worst_rows(rows: Sequence[Row], count: int = WORST) -> list[Row]:

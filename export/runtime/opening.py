@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from export.contract import read_model
+from export.errors import ContractError
 from export.runtime.choosing import open_fastest
 from export.runtime.device import check_asked
 from export.runtime.engines.onnxruntime import load
@@ -58,4 +59,9 @@ def request_for(
     load()  # which everything needs, the contract too
     found = read_model(path)
     probes = file_probes.read(found.metadata, found.contract, str(path))
+    if probes is None and found.contract.parity and found.contract.format_version >= file_probes.FIRST_FORMAT:
+        raise ContractError(
+            f"{path} was proved and holds no probe images, by which a machine sees that it computes what was proved; "
+            "expected them in its metadata. Something took them out: copy the file again, or export it again."
+        )
     return Request(path, found.contract, sha256(path), threads, batch, compute, shared, probes)

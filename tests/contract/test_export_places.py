@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -99,6 +100,25 @@ def test_a_link_to_what_is_read_is_what_is_read(here: Path, link: Callable[[str,
     result = run("onnx a.pt --parity photos --picture worst.jpg")
     assert result.exit_code == 2
     assert contents(here) == before
+
+
+@pytest.mark.parametrize("name", ["worst.jpg", "worst.png"])
+def test_a_picture_of_somebody_stays_and_one_of_ours_is_replaced(here: Path, name: str) -> None:
+    line = f"check model.onnx a.pt --images photos --device cpu --picture {name}"
+    assert run(line).exit_code == 0
+    assert run(line).exit_code == 0
+    assert cv2.imread(name) is not None
+    assert cv2.imwrite(name, blobs(np.random.default_rng(0), 50, 60)[0])
+    before = contents(here)
+    assert run(line).exit_code == 2
+    assert contents(here) == before
+
+
+def test_stdout_is_one_json_value_and_a_name_that_is_too_long_is_said(here: Path) -> None:
+    assert json.loads(run("onnx a.pt --parity photos --json - --out m.onnx").stdout)["passed"]
+    result = run(f"info {'x' * 300}.onnx")
+    assert (result.exit_code, "too long" in result.stderr) == (1, True), result.output
+    assert isinstance(result.exception, SystemExit)
 
 
 def test_an_earlier_model_and_an_empty_file_are_replaced_and_what_dead_writers_left_removed(here: Path) -> None:

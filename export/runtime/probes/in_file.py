@@ -23,6 +23,8 @@ from seglab.synth import MIN_SIDE, synthesise
 
 KEY = f"{PREFIX}probes"
 """Of the metadata entry."""
+FIRST_FORMAT = 3
+"""Of contracts: models that were proved have probes from this one on."""
 COUNT = 2
 MOST_SIDE = 128
 MOST_VALUES = 1 << 17

@@ -36,7 +36,7 @@ def weights_in(path: Path, values: Any, wanted: str | None = None) -> tuple[dict
     if not found:
         raise CheckpointError(_nothing(path, values))
     names = sorted(found, key=_rank)
-    others = [".".join(name) for name in names[1:] if _rank(name)[0] < len(KNOWN)]
+    others = [".".join(name) for name in names[1:]]
     notes = []
     if names[0]:
         notes.append(f"the weights are those under {'.'.join(names[0])!r}")
@@ -49,7 +49,12 @@ def _wanted(path: Path, found: dict[tuple[str, ...], dict[str, Tensor]], wanted:
     for name, tensors in found.items():
         if wanted in (".".join(name), name[-1] if name else ""):
             return tensors
-    there = ", ".join(repr(".".join(name)) for name in found if name) or "none under a name"
+    there = ", ".join(repr(".".join(name)) for name in found if name)
+    if not there:
+        raise CheckpointError(
+            f"{path} has no weights under {wanted!r}: its tensors lie at the top, under no name. Leave --weights out; "
+            "of several networks side by side, save one alone."
+        )
     raise CheckpointError(
         f"{path} has no weights under {wanted!r}; expected one of: {there}. Name that with --weights."
     )

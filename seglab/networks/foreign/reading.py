@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from seglab.errors import CheckpointError, MissingDependencyError
-from seglab.networks.checkpoints import KIND
+from seglab.networks.checkpoints import KIND, require_whole
 from seglab.networks.foreign import found, kinds
 from seglab.networks.foreign.dictionaries import weights_in
 from seglab.networks.foreign.found import Found
@@ -27,6 +27,8 @@ def read(path: Path, weights: str | None = None) -> Found | None:
     Raises :class:`CheckpointError` for a file without weights, saying what it is and what to do.
     """
     kind = kinds.kind_of_file(path)
+    if kind not in (kinds.FOLDER, kinds.SAFETENSORS):
+        require_whole(path)
     if kind == kinds.FOLDER:
         return _folder(path)
     if kind == kinds.TORCHSCRIPT:

@@ -258,8 +258,7 @@ def test_opencv_threads_are_put_back(tmp_path: Path) -> None:
 def test_a_single_core_makes_the_same_masks_in_one_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_many(tmp_path / "in", 11)
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff none")
-    threaded, runner = run_with_report(tmp_path / "in", tmp_path / "a", workers=3)
-    assert {stage.stage: stage.threads for stage in runner.report.stages}["decode"] > 1
+    threaded, _ = run_with_report(tmp_path / "in", tmp_path / "a", workers=3)
     one_core(monkeypatch)
     alone, runner = run_with_report(tmp_path / "in", tmp_path / "b")
     assert [stage.threads for stage in runner.report.stages] == [1] * 5

@@ -16,6 +16,7 @@ from export.contract.onnx_file import parse
 from export.errors import ContractError, DeviceError
 from export.graph.writing import write_model
 from export.proof.sealing import seal
+from export.runtime.bundled import bundled_model
 from export.runtime.create import PlannedOpener
 from export.runtime.opening import open_model
 from export.runtime.probes import in_file as file_probes
@@ -71,6 +72,16 @@ def test_whole_images_are_checked_as_well(sealed: Path, tmp_path: Path) -> None:
     assert good.mask(image).shape == (1, 20, 30)
     with pytest.raises(DeviceError, match="does not give what the model's file holds"):
         bad.mask(image)
+
+
+def test_a_proved_file_whose_probes_were_taken_out_is_refused(tmp_path: Path) -> None:
+    model = onnx.load(bundled_model())
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    del entries[file_probes.KEY]
+    onnx.helper.set_model_props(model, entries)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ContractError, match="holds no probe images"):
+        open_model(tmp_path / "m.onnx", "cpu")
 
 
 def test_a_file_without_probes_opens_as_before(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from seglab.images.hair import remove_hair
 from seglab.images.pixels.resize import fit
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
+from tests.support.artefact import tiny_checkpoint
 
 SIZE = 32
 
@@ -70,7 +72,8 @@ def test_a_checkpoint_remembers_both_and_old_ones_have_neither(tmp_path: Path) -
 
 def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
     path = tmp_path / "flips.onnx"
-    assert convert([checkpoint(tta="flips")], path, sample_set(None)).passed
+    trained = dataclasses.replace(tiny_checkpoint(tmp_path / "tiny.pt"), tta="flips")
+    assert convert([trained], path, sample_set(None)).passed
     photo = image(50, 70)
     prob, _ = open_model(path, "cpu", batch=1).prob_and_mask(photo[None])
-    assert prob[0] == pytest.approx(Predictor(checkpoint(tta="flips")).prob(photo), abs=1e-4)
+    assert prob[0] == pytest.approx(Predictor(trained).prob(photo), abs=1e-4)

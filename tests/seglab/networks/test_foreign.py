@@ -213,6 +213,24 @@ def test_a_torn_file_is_called_so(tmp_path: Path, zipped: bool) -> None:
     assert "cannot be read as weights" in refusal(tmp_path / "w.pt")
 
 
+def test_a_damaged_file_is_noticed_which_torch_itself_does_not(tmp_path: Path) -> None:
+    torch.save(PLAIN, tmp_path / "w.pt")
+    content = bytearray((tmp_path / "w.pt").read_bytes())
+    weight = next(value for value in PLAIN.values() if value.numel() > 64).numpy().tobytes()
+    content[content.index(weight) + 8] ^= 1
+    (tmp_path / "w.pt").write_bytes(bytes(content))
+    torch.load(tmp_path / "w.pt", weights_only=True)
+    assert "is not what its checksum says" in refusal(tmp_path / "w.pt")
+
+
+def test_of_two_networks_in_a_file_the_other_is_named(tmp_path: Path) -> None:
+    torch.save({"teacher": PLAIN, "student": PLAIN}, tmp_path / "w.pt")
+    found = read(tmp_path / "w.pt")
+    assert found is not None
+    assert "'teacher'" in " ".join(found.notes)
+    assert "'student'" in " ".join(found.notes)
+
+
 def test_a_zip_and_folders_without_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("readme.txt", "x")
