@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 """Attempts to open a ledger, for a run may begin or end meanwhile."""
 TIMEOUT = 30.0
+LOG_HEADER = 32
+"""Bytes at the beginning of a log. A killed run may have come so far; SQLite then waits for many seconds, in vain."""
 
 
 class _Copy(sqlite3.Connection):
@@ -45,7 +47,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
     problem: sqlite3.Error = sqlite3.OperationalError("it changes all the time")
     for _ in range(ATTEMPTS):
         try:
-            if _has_content(_beside(path, "-wal")) and _beside(path, "-shm").exists():
+            if _has_frames(_beside(path, "-wal")) and _beside(path, "-shm").exists():
                 # Whoever was to fill the index may have been killed before: a copy gets one of its own.
                 with contextlib.suppress(sqlite3.OperationalError):
                     return _opened(path, "mode=ro&readonly_shm=1")
@@ -64,7 +66,7 @@ def peek(path: Path) -> sqlite3.Connection:
     Raises as :func:`connect_readonly`.
     """
     path = Path(os.path.realpath(path))
-    if _has_content(_beside(path, "-wal")):
+    if _has_frames(_beside(path, "-wal")):
         return connect_readonly(path)
     try:
         return _opened(path, "immutable=1")
@@ -95,7 +97,7 @@ def _copied(path: Path) -> sqlite3.Connection | None:
     copy = Path(folder.name, "copy.sqlite")
     try:
         shutil.copyfile(path, copy)
-        if _has_content(log):
+        if _has_frames(log):
             shutil.copyfile(log, _beside(copy, "-wal"))
     except OSError as error:
         folder.cleanup()
@@ -110,7 +112,7 @@ def _copied(path: Path) -> sqlite3.Connection | None:
 
 def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
     """Open the file itself, which has all there is to read unless there is a log."""
-    if _has_content(_beside(path, "-wal")):
+    if _has_frames(_beside(path, "-wal")):
         raise sqlite3.OperationalError(
             f"a run that was killed left its last changes in {path.name}-wal, and no copy, in which to apply them, "
             f"can be made in the folder for temporary files, which TMPDIR names ({error.strerror or error})"
@@ -122,8 +124,9 @@ def _beside(path: Path, ending: str) -> Path:
     return path.with_name(path.name + ending)
 
 
-def _has_content(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
+def _has_frames(log: Path) -> bool:
+    """Is there more in a log than its header?"""
+    return log.exists() and log.stat().st_size > LOG_HEADER
 
 
 def _state(path: Path) -> list[tuple[int, int] | None]:
