@@ -14,6 +14,8 @@ from export.adoption.untouched import Untouched
 from export.errors import ContractError
 
 BYTE = 255.0
+TANH = 0.9
+"""Values beyond this on both sides, none beyond 1, look like those of a tanh."""
 TOLERANCE = 1e-6
 """How far beyond 0 and 1 probabilities may be; fp16 rounds by more than this only inside that range."""
 SUM_TOLERANCE = 1e-2
@@ -58,6 +60,11 @@ class Values:
     def are_labels(self) -> bool:
         """Whether there are but a few whole numbers, and more than one of them."""
         return self.is_whole and 1 < len(self.different) <= FEW_VALUES
+
+    @property
+    def is_tanh(self) -> bool:
+        """Whether they fill -1 to 1 and nothing else."""
+        return self.low < -TANH and self.high > TANH and max(-self.low, self.high) <= 1
 
     def within(self, high: float) -> bool:
         """Whether all of them are between 0 and ``high``."""
@@ -119,7 +126,10 @@ def _sentence(head: Head, seen: Values, kind: Kind, said: str | None) -> str:
     if kind.output == PROBABILITIES:
         return f"{values}: taken as probabilities{_divided(kind)} (if they are logits, say --output logits)."
     activation = "a sigmoid" if head.classes == 1 else f"a softmax over {head.classes} classes"
-    return f"{values}: taken as logits, so {activation} follows."
+    tanh = (
+        " If it ends in a tanh, masks are right, and probabilities lie between 0.27 and 0.73." if seen.is_tanh else ""
+    )
+    return f"{values}: taken as logits, so {activation} follows.{tanh}"
 
 
 def _divided(kind: Kind) -> str:

@@ -64,6 +64,9 @@ CASES = {
         [ACTIVATED, node("Clip", ["prob1", "low", "high"], "y")], ONE,
         constants={"low": np.array(1e-6, np.float32), "high": np.array(1 - 1e-6, np.float32)},
     ),
+    "a tanh": Case(
+        [node("Tanh", ["logits"], "y")], ONE, lambda plane: sigmoid(np.tanh(plane)), remark="If it ends in a tanh"
+    ),
     "times 255": Case(
         [ACTIVATED, node("Mul", ["prob1", "byte"], "y")], ONE, constants=BYTE, remark="divided by 255"
     ),
