@@ -166,12 +166,15 @@ def failures(entry: Entry) -> Iterator[str]:
             yield f"{name}: {row['ratio']} times as fast as {entry['base']}; expected {LEAST_RATIO} at least"
         for figure, words in (("dice", "the truth"), ("dice_to_original", "the PyTorch original")):
             change = row.get(f"{figure}_change")
-            limit = TOLERANCES[row["precision"]].truth_dice or MOST_LOST
-            if change and change["high"] < 0 and change["mean"] < -limit:
+            if change and change["high"] < 0 and change["mean"] < -_most_lost(row["precision"]):
                 yield (
                     f"{name}: Dice against {words} changed by {change['mean']} on average (95 % interval "
                     f"{change['low']} to {change['high']}); expected no fall"
                 )
+
+
+def _most_lost(precision: str) -> float:
+    return TOLERANCES[precision].truth_dice or MOST_LOST
 
 
 def table(entry: Entry) -> Iterator[str]:
