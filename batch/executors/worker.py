@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 
+from batch.errors import OutputError, printable
 from batch.executors.base import Opened
 from batch.executors.messages import STOP, Bye, Failed, Hello, Orders, Report
 from batch.executors.opening import layout_for, open_for
@@ -59,7 +60,7 @@ def _serve(connection: Connection) -> None:
 
 def _work(connection: Connection, orders: Orders, settings: RunSettings, model: Model) -> None:
     """Do what is sent, until a stop."""
-    maker = MaskMaker(model, settings, orders.store, Begun(orders.begun, orders.index))
+    maker = MaskMaker(model, settings, orders.store, _begun(orders))
     reports = _Reports(connection, maker.notes)
     inbox = _Inbox(connection, reports)
     try:
@@ -68,6 +69,17 @@ def _work(connection: Connection, orders: Orders, settings: RunSettings, model: 
                 reports.add(outcomes)
     finally:
         reports.send()
+
+
+def _begun(orders: Orders) -> Begun:
+    """Open the file in which this process notes what it begins. Raises :class:`OutputError` where it is gone."""
+    try:
+        return Begun(orders.begun, orders.index)
+    except OSError as error:
+        raise OutputError(
+            f"{printable(str(orders.begun))} cannot be opened ({error.strerror}); expected that nobody removes or "
+            "moves the output while a run writes to it. Put it back and run again, or start with a new one."
+        ) from error
 
 
 class _Reports:

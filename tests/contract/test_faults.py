@@ -15,6 +15,7 @@ import pytest
 from tests.support.archive import archived_masks, masks_below, seg_batch
 from tests.support.artefact import blobs
 from tests.support.faults import (
+    PATIENCE,
     counts,
     ended,
     everything_below,
@@ -26,6 +27,7 @@ from tests.support.faults import (
     run_words,
     started,
     tar_of,
+    wait_for,
     write_images,
 )
 
@@ -256,3 +258,18 @@ def test_more_crashes_than_max_failures_end_the_run(model_file: Path, tmp_path: 
     code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--max-failures", "1"))
     assert code == 1, said
     assert "--max-failures" in said
+
+
+@pytest.mark.slow
+def test_a_worker_that_starts_when_the_output_was_taken_away_says_so(model_file: Path, tmp_path: Path) -> None:
+    source, out = write_images(tmp_path / "in", healthy(300, fault="nap")), tmp_path / "out"
+    words = run_words(source, out, model_file, "--processes", "2")
+    with started(tmp_path, *words, start_seconds=2) as run:
+        wait_for(lambda: len(list(out.glob("*.png"))) > 2, PATIENCE, lambda: run.said)
+        run.process.send_signal(signal.SIGSTOP)  # it would notice itself
+        out.rename(tmp_path / "moved")
+        time.sleep(4)
+        run.process.send_signal(signal.SIGCONT)
+        assert run.wait() == 1
+        assert "Traceback" not in run.said
+        assert "moved" in run.said
