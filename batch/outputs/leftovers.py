@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from batch.naming import SUFFIX
 from batch.output_mark import is_marked
+from seglab.files import TEMPORARY
 
-TEMPORARY = re.compile(r"\..*\.(?P<process>\d+)-\d+\.tmp\.(png|jpg|npy)", re.DOTALL)
-"""Names that :func:`seglab.files.replacing` gives to what is not complete."""
+WRITTEN = frozenset({".png", ".jpg", ".npy"})
+"""Suffixes of what runs write; what is not complete has a name of :data:`seglab.files.TEMPORARY`."""
 
 
 def remove_leftovers(root: Path, unfinished: Sequence[str], process: int | None = None) -> int:
@@ -45,7 +45,8 @@ def _temporaries(folder: str, process: int | None) -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                found = TEMPORARY.fullmatch(entry.name) if entry.name.startswith(".") else None
+                stem, suffix = os.path.splitext(entry.name)
+                found = TEMPORARY.fullmatch(stem) if suffix in WRITTEN else None
                 if found and process in (None, int(found["process"])):
                     yield entry.path
     except OSError:  # the folder was never made

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from export.adoption.entry import CHANNELS_FIRST, CHANNELS_LAST, Entry
 from export.adoption.untouched import Array, Untouched, shape_text
 from export.errors import ContractError
+from export.runtime.masks import MOST_CLASSES
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -24,8 +25,6 @@ PLANES, CLASSES, PLANE = "NHW", "CHW", "HW"
 BATCHLESS = (CLASSES, PLANE)
 COARSEST = 32
 """How many times smaller than the image a mask may be."""
-MOST_CLASSES = 256
-"""A mask is uint8 and holds class numbers."""
 LABELS = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
 DECIDING = ("ArgMax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round", "TopK", "Hardmax")
 """Operators that make labels of what they read first."""

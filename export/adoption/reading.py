@@ -28,8 +28,8 @@ KINDS: tuple[tuple[bytes, str], ...] = (
 def read_network(source: Path) -> ModelProto:
     """Return the network in a foreign file, its functions inlined and its nodes in order; else nothing is changed.
 
-    Raises :class:`ContractError` for what is no ONNX network, lacks its weights, is a model already, or computes in
-    training mode.
+    Raises :class:`ContractError` for a file that is no ONNX network, or lacks its weights, or is a model with a
+    contract already, and for a network in training mode.
     """
     from onnx import inliner
 

@@ -45,7 +45,7 @@ TYPES = {
 @dataclass(frozen=True)
 class Port:
     """An input or output as the file states it: its name, its element type by numpy's name (or onnxruntime's where
-    numpy has none), and its shape, with None for what is free; an empty shape says nothing.
+    numpy has none), and its shape, with None for a free axis. An empty shape: the file states none.
     """
 
     name: str

@@ -51,7 +51,7 @@ def bench(
     """Time MODELs on the devices that are here: a table of images a second, by device, precision and batch length.
 
     Images are S x S already; from bytes to probabilities. All ways take turns, the median call counts, and each is
-    verified against the CPU provider before. What is not to be had is listed with the reason.
+    checked against the CPU provider first. A device that is not here is listed with the reason.
 
     \b
     Example:

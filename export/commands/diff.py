@@ -30,7 +30,7 @@ LONGEST = 60
 @click.option("--images", "folder", type=FILE, help="Images to compare masks on.  [default: synthetic images]")
 @limit_option
 @click.option("--device", default="cpu", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
-@click.option("--worst", type=click.IntRange(min=0), default=5, help="Name so many images whose masks differ most.")
+@click.option("--worst", type=click.IntRange(min=0), default=5, help="How many of the worst images are named.")
 @json_option
 @command_errors
 def diff(

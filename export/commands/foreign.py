@@ -94,14 +94,14 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
     What was guessed is printed. Raises :class:`click.UsageError` where something has to be said that is not, naming all
     of it at once, or is said against what a checkpoint of seglab says.
     """
-    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import recognise
     from seglab.networks.foreign.reading import read
 
     wanted = said.wanted()
     found = read(path, said.weights)
-    if found is None:
-        return _agreeing(load_checkpoint(path), said, wanted)
+    if isinstance(found, Checkpoint):
+        return _agreeing(found, said, wanted)
     network = recognise(found, wanted)
     if network is None:
         from seglab.networks.foreign.checkpoint import unknown
@@ -116,15 +116,15 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
 
 def reopen(path: Path, contract: Contract, index: int, samples: Iterable[Sample]) -> Checkpoint:
     """Open the checkpoint that a model was exported from; of a foreign one, the contract says how."""
-    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import Wanted, checkpoint_of, recognise, unknown
     from seglab.networks.foreign.reading import read
     from seglab.networks.normalisation import Normalisation
 
     name = contract.training.get("weights_name")
     found = read(path, name if isinstance(name, str) else None)
-    if found is None:
-        return load_checkpoint(path)
+    if isinstance(found, Checkpoint):
+        return found
     of_network = contract.ensemble[index] if index < len(contract.ensemble) else dataclasses.asdict(contract)
     is_program = of_network["arch"] == found.kind
     wanted = Wanted(

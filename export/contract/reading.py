@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ WEIGHTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 
 @dataclass(frozen=True)
 class Opened:
-    """A model file that was read: its contract, and all its metadata."""
+    """A model file that was read: its contract, all its metadata, and the SHA-256 of its bytes."""
 
     contract: Contract
     metadata: dict[str, str]
+    sha256: str
 
 
 def read_contract(path: Path) -> Contract:
@@ -34,10 +36,11 @@ def read_contract(path: Path) -> Contract:
 
 def read_model(path: Path) -> Opened:
     """Read contract and metadata of a model file, as :func:`read_contract` does."""
-    found = _read(path)
+    content = _content(path)
+    found = _parsed(path, content)
     contract = Contract.from_metadata(found.metadata, str(path))
     require_agreement(contract, found, str(path))
-    return Opened(contract, found.metadata)
+    return Opened(contract, found.metadata, hashlib.sha256(content).hexdigest())
 
 
 def bound(contract: Contract, content: bytes) -> Contract:
@@ -48,14 +51,23 @@ def bound(contract: Contract, content: bytes) -> Contract:
     return dataclasses.replace(contract, graph_sha256=found.sha256, opset=found.opset, precision=precision_of(found))
 
 
-def _read(path: Path) -> OnnxFile:
+def _content(path: Path) -> bytes:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
     try:
-        return parse(path.read_bytes())
-    except (OSError, DamagedFileError, RecursionError) as error:
-        if _looks_like_weights(path):
+        return path.read_bytes()
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its permissions."
+        ) from error
+
+
+def _parsed(path: Path, content: bytes) -> OnnxFile:
+    try:
+        return parse(content)
+    except (DamagedFileError, RecursionError) as error:
+        if content.startswith(WEIGHTS):
             raise ContractError(
                 f"{path} is no model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one of it "
                 f"with `seg-export onnx {path} --out M.onnx`, which says what else it has to know."
@@ -64,11 +76,3 @@ def _read(path: Path) -> OnnxFile:
             f"{path} cannot be opened as an ONNX model ({error}); expected a file that `seg-export onnx` wrote. "
             f"Copy it again. {MAKE_ONE}."
         ) from error
-
-
-def _looks_like_weights(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(4).startswith(WEIGHTS)
-    except OSError:
-        return False

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from export.contract import PREFIX
 from export.errors import ParityError
-from export.proof.probabilities import CHUNK, ProbReport, compare_probs
+from export.proof.gate import CHUNK
+from export.proof.probabilities import ProbReport, compare_probs
 from export.runtime.engines.failures import mapped
 from export.runtime.engines.openvino import HINTS, OTHERWISE, cut_to_prob, load
 from export.runtime.masks import drop_single_class

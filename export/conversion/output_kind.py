@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from export.errors import ContractError
 from export.samples import Sample
-from seglab.images.pixels.resize import fit
-from seglab.networks.build import restore_network
+from seglab.evaluation.original import Predictor
 from seglab.networks.checkpoints import Checkpoint
 
 ROUNDING = 1e-6
@@ -35,21 +33,11 @@ def kind_of_values(values: Iterable[NDArray[np.float32]]) -> str | None:
 
 def output_kind(checkpoint: Checkpoint, samples: Iterable[Sample]) -> str:
     """Return what the checkpoint's network gives for images. Raises :class:`ContractError` where that does not tell."""
-    kind = kind_of_values(_outputs(checkpoint, samples))
+    original = Predictor(checkpoint)
+    kind = kind_of_values(original.given(sample.image) for sample in samples)
     if kind is None:
         raise ContractError(
             f"{checkpoint.path} gives nearly the same value everywhere on all images; expected a network whose output "
             "tells logits from probabilities. Say it with --output, or prove it on other images with --parity."
         )
     return kind
-
-
-@torch.inference_mode()
-def _outputs(checkpoint: Checkpoint, samples: Iterable[Sample]) -> Iterable[NDArray[np.float32]]:
-    network = restore_network(checkpoint)
-    order = [2, 1, 0] if checkpoint.channels == "bgr" else [0, 1, 2]
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (checkpoint.mean, checkpoint.std))
-    for sample in samples:
-        pixels = torch.from_numpy(np.array(fit(sample.image, checkpoint.size))).permute(2, 0, 1).float()  # (3, S, S)
-        x = ((pixels / 255 - mean) / std)[order]
-        yield np.asarray(network(x.unsqueeze(0))[0].numpy(), np.float32)

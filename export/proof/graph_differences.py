@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.errors import ContractError
+from export.graph.names import all_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from onnx import GraphProto, NodeProto
+    from onnx import GraphProto
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class GraphDifferences:
 def graph_differences(first: Path, second: Path) -> GraphDifferences:
     """Compare two model files. Needs the package onnx. Raises :class:`ContractError` for a file that is no ONNX."""
     one, other = _load(first), _load(second)
-    counts = [Counter(node.op_type for node in _nodes(graph)) for graph in (one, other)]
+    counts = [Counter(node.op_type for node in all_nodes(graph)) for graph in (one, other)]
     nodes = {
         name: (counts[0][name], counts[1][name])
         for name in sorted(counts[0] | counts[1])
@@ -71,20 +72,11 @@ def _load(path: Path) -> GraphProto:
         ) from error
 
 
-def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """Yield all nodes, those of loops and branches too."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
-                yield from _nodes(inner)
-
-
 def _constants(graph: GraphProto) -> dict[str, NDArray[Any]]:
     from onnx import numpy_helper
 
     found = {entry.name: numpy_helper.to_array(entry) for entry in graph.initializer}
-    for node in _nodes(graph):
+    for node in all_nodes(graph):
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             found[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
     return found

@@ -9,13 +9,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from export.runtime.masks import agreement, to_mask
+from export.proof.gate import CHUNK, difference
+from export.runtime.masks import to_mask
 from export.samples import Sample
 from export.tolerances import Tolerance
 from seglab.images.pixels.resize import fit
-
-CHUNK = 8
-"""Images held at a time."""
 
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
@@ -81,11 +79,9 @@ def _rows(
     while chunk := list(itertools.islice(remaining, CHUNK)):
         images = np.stack([fit(sample.image, size) for sample in chunk])  # (N, S, S, 3)
         for sample, prob, expected in zip(chunk, run(images), reference(images), strict=True):
-            gap = np.abs(prob.astype(np.float64) - expected)
-            mask = to_mask(prob, threshold)
-            flipped, dice = agreement(mask, to_mask(expected, threshold))
-            counted = limits.counted_dice(dice, flipped, mask.size if sample.edge else 0)
-            yield ProbRow(sample.name, float(gap.max()), float(gap.mean()), flipped, mask.size, dice, counted)
+            gap = difference(prob, to_mask(prob, threshold), expected, to_mask(expected, threshold))
+            counted = limits.counted_dice(gap.dice, gap.flipped, gap.pixels if sample.edge else 0)
+            yield ProbRow(sample.name, **asdict(gap), counted_dice=counted)
 
 
 def _beyond(figures: dict[str, float], rows: tuple[ProbRow, ...], limits: Tolerance) -> Iterator[str]:

@@ -13,7 +13,6 @@ from export.runtime.forks import require_own_process
 from export.runtime.model import Model
 from export.runtime.plan import Request
 from export.runtime.probes import in_file as file_probes
-from seglab.files import sha256
 
 
 def open_model(
@@ -64,4 +63,4 @@ def request_for(
             f"{path} was proved and holds no probe images, by which a machine sees that it computes what was proved; "
             "expected them in its metadata. Something took them out: copy the file again, or export it again."
         )
-    return Request(path, found.contract, sha256(path), threads, batch, compute, shared, probes)
+    return Request(path, found.contract, found.sha256, threads, batch, compute, shared, probes)

@@ -55,13 +55,23 @@ class Predictor:
         return np.asarray((prob[0] if self.classes > 1 else prob[0, 0]).cpu().numpy(), np.float32)
 
     @torch.inference_mode()
+    def given(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the first network itself gives for an image, logits or whatever it is: ``(C, S, S)``."""
+        first = self.networks[0]
+        return np.asarray(first.network(first.fed(self._pixels(image)))[0].cpu().numpy(), np.float32)
+
+    @torch.inference_mode()
     def _prob(self, image: NDArray[np.uint8]) -> Tensor:
+        x = self._pixels(image)
+        probs = [network(x) for network in self.networks]
+        return torch.stack(probs).mean(dim=0) if len(probs) > 1 else probs[0]  # (1, C, S, S)
+
+    def _pixels(self, image: NDArray[np.uint8]) -> Tensor:
+        """Return an image at the network's size, ``(1, 3, S, S)`` on 0-255."""
         size = self.checkpoint.size
         pixels = torch.from_numpy(np.array(image)).to(self.device)
         x = pixels.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
-        x = functional.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
-        probs = [network(x) for network in self.networks]
-        return torch.stack(probs).mean(dim=0) if len(probs) > 1 else probs[0]  # (1, C, S, S)
+        return functional.interpolate(x, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 class _Network:
@@ -76,9 +86,13 @@ class _Network:
         self._std = torch.tensor(checkpoint.std, device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
-        x = ((self._without_hair(pixels) / 255 - self._mean) / self._std)[:, self._order]
+        x = self.fed(pixels)
         views = [self._activate(self.network(x.flip(axes))).flip(axes) for axes in self._views]
         return torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
+
+    def fed(self, pixels: Tensor) -> Tensor:
+        """Return pixels as the network takes them: without hairs, normalised, in its order of channels."""
+        return ((self._without_hair(pixels) / 255 - self._mean) / self._std)[:, self._order]
 
     def _activate(self, given: Tensor) -> Tensor:
         if self._output == "logits":

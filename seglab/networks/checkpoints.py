@@ -83,7 +83,11 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint onto the CPU. Raises :class:`CheckpointError` for anything else than one of ours."""
-    values = load_tensors(path)
+    return checkpoint_of(load_tensors(path), path)
+
+
+def checkpoint_of(values: dict[str, Any], path: Path) -> Checkpoint:
+    """Return the checkpoint whose file, at ``path``, holds these values. Raises as :func:`load_checkpoint`."""
     if values.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a seglab checkpoint; expected a file that `seglab train` wrote (best.pt, last.pt)."

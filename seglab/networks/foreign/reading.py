@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from seglab.errors import CheckpointError, MissingDependencyError
-from seglab.networks.checkpoints import KIND, require_whole
+from seglab.networks.checkpoints import KIND, Checkpoint, checkpoint_of, require_whole
 from seglab.networks.foreign import found, kinds
 from seglab.networks.foreign.dictionaries import weights_in
 from seglab.networks.foreign.found import Found
@@ -20,8 +20,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Files of weights in a folder that ``save_pretrained`` wrote."""
 
 
-def read(path: Path, weights: str | None = None) -> Found | None:
-    """Return what is in ``path``, a file or a folder; None for a checkpoint of seglab.
+def read(path: Path, weights: str | None = None) -> Found | Checkpoint:
+    """Return what is in ``path``, a file or a folder; a checkpoint of seglab as such.
 
     ``weights``: the name of the dictionary to take, where there are several. Nothing in a file of weights is run.
     Raises :class:`CheckpointError` for a file without weights, saying what it is and what to do.
@@ -39,7 +39,7 @@ def read(path: Path, weights: str | None = None) -> Found | None:
         return Found(path, found.SAFETENSORS, path, _safetensors(path))
     values = read_pickle(path)
     if isinstance(values, dict) and values.get("kind") == KIND:
-        return None
+        return checkpoint_of(values, path)
     tensors, notes = weights_in(path, values, weights)
     lightning = isinstance(values, Mapping) and "pytorch-lightning_version" in values
     return Found(

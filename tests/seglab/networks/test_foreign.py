@@ -22,6 +22,7 @@ from seglab.errors import CheckpointError
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import NetworkSpec
 from seglab.networks.foreign.checkpoint import Network, Wanted, recognise
+from seglab.networks.foreign.found import Found
 from seglab.networks.foreign.programs import open_program
 from seglab.networks.foreign.reading import read
 from seglab.networks.plain_unet import PlainUNet
@@ -48,9 +49,14 @@ class Runs:
         return self.call, self.arguments
 
 
-def recognised(path: Path, **wanted: Any) -> Network:
+def foreign(path: Path) -> Found:
     found = read(path)
-    assert found is not None
+    assert isinstance(found, Found)
+    return found
+
+
+def recognised(path: Path, **wanted: Any) -> Network:
+    found = foreign(path)
     network = recognise(found, Wanted(**wanted))
     assert network is not None
     return network
@@ -148,8 +154,7 @@ def test_the_scratch_unet_is_recognised(tmp_path: Path) -> None:
 def test_two_encoders_with_the_same_tensors_are_asked_for(tmp_path: Path) -> None:
     """timm's efficientnet_b0 and tf_efficientnet_b0 pad in different ways, which no tensor shows."""
     torch.save(build_network(NetworkSpec("unet", "tu-efficientnet_b0")).state_dict(), tmp_path / "w.pth")
-    found = read(tmp_path / "w.pth")
-    assert found is not None
+    found = foreign(tmp_path / "w.pth")
     assert recognise(found, Wanted()) is None
     assert recognised(tmp_path / "w.pth", encoder="tu-efficientnet_b0").spec.encoder == "tu-efficientnet_b0"
 
@@ -225,8 +230,7 @@ def test_a_damaged_file_is_noticed_which_torch_itself_does_not(tmp_path: Path) -
 
 def test_of_two_networks_in_a_file_the_other_is_named(tmp_path: Path) -> None:
     torch.save({"teacher": PLAIN, "student": PLAIN}, tmp_path / "w.pt")
-    found = read(tmp_path / "w.pt")
-    assert found is not None
+    found = foreign(tmp_path / "w.pt")
     assert "'teacher'" in " ".join(found.notes)
     assert "'student'" in " ".join(found.notes)
 
