@@ -20,7 +20,7 @@ PROGRESS := awk '/^ *(Downloading|Using cached) .*[0-9] (MB|GB)/ { print "  " $$
 	/^Installing collected/ { print "  Unpacking " NF - 3 " packages"; fflush() }'
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check slow lint types docs bench bench-quick track-quick clean
+.PHONY: help demo test check slow lint types docs site bench bench-quick track-quick clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,9 +29,9 @@ demo: $(DEMO_ENV)/.installed ## masks of synthetic images with the bundled model
 	$(DEMO_BIN)/seglab synth --out demo/archive --count 8 --size 600x450 --size 1024x768 --size 768x1024 --size 2592x1944 --seed 1
 	$(DEMO_BIN)/seg-batch run demo/archive/images --out demo/masks --overlays demo/overlays
 	@echo
-	@echo "images    demo/archive/images"
-	@echo "masks     demo/masks"
-	@echo "overlays  demo/overlays   (open these)"
+	$(DEMO_BIN)/seg-batch score demo/masks demo/archive/masks
+	@echo
+	@echo "Open the pictures in demo/overlays."
 
 test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything (7.2 GB)
 	$(TEST_BIN)/python -m pytest $(SIDE_BY_SIDE)
@@ -52,6 +52,10 @@ types: $(TEST_ENV)/.installed ## strict mypy
 
 docs: $(TEST_ENV)/.installed ## write docs/cli.md from the commands themselves
 	$(TEST_BIN)/python -m docs.tools.cli_page
+
+site: $(TEST_ENV)/.installed ## the documentation as web pages in docs/_site; a warning is an error
+	$(TEST_BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_site
+	@echo "docs/_site/index.html"
 
 bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
 	mkdir -p .benchmarks
@@ -78,5 +82,5 @@ $(TEST_ENV)/.installed: pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
 	@echo "Installing into $(TEST_ENV): on Linux about 7.2 GB, most of it CUDA libraries that torch and torchvision ask"
 	@echo "for: builds without them are not on PyPI."
-	@$(TEST_BIN)/python -m pip install --editable '.[train,dicom,heic,outputs,remote,dev]' | $(PROGRESS)
+	@$(TEST_BIN)/python -m pip install --editable '.[train,dicom,heic,outputs,remote,weights,wandb,mlflow,docs,dev]' | $(PROGRESS)
 	@touch $@

@@ -9,15 +9,23 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batch.api.outcome import Failure, SegmentRun
     from batch.figures import Figures
+    from batch.ledger.findings import SegmentedImage
     from batch.ledger.records import Result, Status
     from batch.running.report import RunReport
     from batch.running.runner import Runner, run
     from batch.settings import RunSettings
 
-__all__ = ["Figures", "Result", "RunReport", "RunSettings", "Runner", "Status", "run"]
+__all__ = [
+    "Failure", "Figures", "Result", "RunReport", "RunSettings", "Runner", "SegmentRun", "SegmentedImage", "Status",
+    "run",
+]  # fmt: skip
 
 _HOMES = {
+    "Failure": "api.outcome",
+    "SegmentRun": "api.outcome",
+    "SegmentedImage": "ledger.findings",
     "Figures": "figures",
     "Result": "ledger.records",
     "RunReport": "running.report",

@@ -14,12 +14,21 @@ import click
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
-from seglab.cli_support import CONTEXT, SOME_FAILED, begin_command, command_errors, echo_lines, progress
+from seglab.cli_support import (
+    CONTEXT,
+    SOME_FAILED,
+    CommandGroup,
+    NamedPath,
+    begin_command,
+    command_errors,
+    echo_lines,
+    progress,
+)
 
-FILE = click.Path(path_type=Path)
+FILE = NamedPath()
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="seg-batch")
 def main() -> None:
     """Segment whole archives of images: every image gets a mask or a reason."""
@@ -37,51 +46,13 @@ def _warn(warnings: Iterable[str]) -> None:
 
 @main.command()
 @click.argument("out", type=FILE)
-@click.argument("truth", type=FILE)
-@click.option("--json", "json_to", metavar="FILE", help="Write the scores as JSON; - for stdout.")
-@click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
-@command_errors
-def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
-    """Compare the masks in OUT with TRUTH: a data set, or a folder of truth masks.
-
-    A mask's truth is the one of the same id (the file's name without suffix, and without _segmentation, _mask, _truth
-    or _lesion); where an id is there twice, the folders have to tell which belong together. Exit code 3: some masks
-    could not be scored.
-
-    Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
-    """
-    from batch.commands.score import require_writable, write_csv
-    from batch.commands.score import score as compare
-    from batch.reporting.result_file import write_json
-
-    json_file = Path(json_to) if json_to not in (None, "-") else None
-    require_writable(json_file, csv_to)
-    with progress(None, "score", " masks") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = compare(out, truth, advance)
-    if csv_to is not None:
-        write_csv(report, csv_to)
-    if json_file is not None:
-        write_json(json_file, report.to_json())
-    echo_lines([json.dumps(report.to_json(), indent=2)] if json_to == "-" else report.lines())
-    _warn(report.warnings)
-    if not report.is_complete:
-        sys.exit(SOME_FAILED)
-
-
-@main.command()
-@click.argument("out", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--all", "all_failures", is_flag=True, help="Show all failures, not the first 20 only.")
 @click.option("--failed", is_flag=True, help="Print only the images that failed: path, tab, reason.")
 @click.option("-0", "zero", is_flag=True, help="With --failed: only paths, each with a zero byte behind it.")
 @command_errors
 def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: bool) -> None:
-    """Show how far OUT is, with which model and device, how fast, and what failed.
+    """Show how much of a run is done, how fast, and what failed.
 
     What failed can be handed on: seg-batch status masks --failed -0 | seg-batch run - --out masks
 
@@ -111,28 +82,41 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
 
 @main.command()
 @click.argument("out", type=FILE)
-@click.option("--redo", is_flag=True, help="Let the next run make wrong masks again.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("truth", type=FILE)
+@click.option("--json", "json_to", metavar="FILE", help="Write the scores as JSON; - for stdout.")
+@click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
 @command_errors
-def verify(out: Path, redo: bool, as_json: bool) -> None:
-    """Read every mask in OUT again and compare it with the ledger: is it there, whole, and as it was written?
+def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
+    """Score masks against truth: Dice, IoU and more.
 
-    Exit code 3: a mask is missing or wrong, or a PNG file is no image's mask. Images that failed or are still to be
-    done are counted, and do not change it.
+    OUT has the masks; TRUTH is a data set, or a folder of truth masks.
 
-    Example: seg-batch verify masks --redo
+    A mask's truth is the one of the same id (the file's name without suffix, and without endings as _segmentation,
+    _mask, -gt or _label); where an id is there twice, the folders have to tell which belong together. Exit code 3: some
+    masks could not be scored, or some truths have no mask.
+
+    Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
     """
-    from batch.commands.verify import verify as compare
+    from batch.commands.score import require_writable, write_csv
+    from batch.commands.score import score as compare
+    from batch.reporting.result_file import write_json
 
-    with progress(None, "verify", " masks") as bar:
+    json_file = Path(json_to) if json_to not in (None, "-") else None
+    require_writable(json_file, csv_to)
+    with progress(None, "score", " masks") as bar:
 
         def advance(total: int) -> None:
             bar.total = total
             bar.update()
 
-        report = compare(out, redo=redo, advance=advance)
-    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
-    if not report.is_whole:
+        report = compare(out, truth, advance)
+    if csv_to is not None:
+        write_csv(report, csv_to)
+    if json_file is not None:
+        write_json(json_file, report.to_json())
+    echo_lines([json.dumps(report.to_json(), indent=2)] if json_to == "-" else report.lines())
+    _warn(report.warnings)
+    if not report.is_complete:
         sys.exit(SOME_FAILED)
 
 
@@ -140,11 +124,13 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 @click.argument("out_a", type=FILE)
 @click.argument("out_b", type=FILE)
 @click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
-@click.option("--worst", type=click.IntRange(min=0), default=10, help="Name so many images whose masks differ most.")
+@click.option("--worst", type=click.IntRange(min=0), default=10, help="Images to name, those whose masks differ most.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
-    """Compare the masks of two outputs of the same images: what would the model of OUT_B change?
+    """Show how the masks of two outputs differ.
+
+    OUT_A and OUT_B have masks of the same images: what would the model of OUT_B change?
 
     Images are paired by path, below a source that was moved by the path in it. Dice and IoU of two empty masks are 1.
     Exit code 3: a mask is missing, damaged, or of another size than its partner.
@@ -168,10 +154,41 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
 
 @main.command()
 @click.argument("out", type=FILE)
+@click.option("--redo", is_flag=True, help="Let the next run make wrong masks again.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@command_errors
+def verify(out: Path, redo: bool, as_json: bool) -> None:
+    """Check that every mask is there, whole and unchanged.
+
+    Reads every mask in OUT again and compares it with the ledger.
+
+    Exit code 3: a mask is missing or wrong, or a PNG file is no image's mask. Images that failed or are still to be
+    done are counted, and do not change it.
+
+    Example: seg-batch verify masks --redo
+    """
+    from batch.commands.verify import verify as compare
+
+    with progress(None, "verify", " masks") as bar:
+
+        def advance(total: int) -> None:
+            bar.total = total
+            bar.update()
+
+        report = compare(out, redo=redo, advance=advance)
+    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    if not report.is_whole:
+        sys.exit(SOME_FAILED)
+
+
+@main.command()
+@click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
 @command_errors
 def table(out: Path, file: Path) -> None:
-    """Write what OUT's ledger knows to FILE, a row an image: .csv, .jsonl or .parquet.
+    """Write a table of all images: CSV, JSON lines or Parquet.
+
+    FILE gets a row per image with what OUT's ledger knows of it; it ends in .csv, .jsonl or .parquet.
 
     Example: seg-batch table masks masks.parquet
     """
@@ -187,8 +204,10 @@ def table(out: Path, file: Path) -> None:
 @click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
 @command_errors
 def contours(out: Path, file: Path, polygons: bool) -> None:
-    """Write the masks of OUT to FILE as COCO annotations (.json). There is one category, lesion, or of label maps one
-    for each class. Images are named by their paths below the source.
+    """Write the masks as COCO annotations (.json).
+
+    There is one category, lesion, or of label maps one for each class. Images are named by their paths below the
+    source.
 
     Example: seg-batch contours masks lesions.json
     """
@@ -218,7 +237,9 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 @click.option("--ignore-missing", is_flag=True, help="Go on where masks or such a folder are not there any more.")
 @command_errors
 def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **options: Any) -> None:
-    """Take images out of OUT: their rows, and the masks, overlays and probability maps that runs made of them.
+    """Remove images and all that was made of them.
+
+    Their rows go, and the masks, overlays and probability maps that runs made of them.
 
     Each PATH is an image, as `seg-batch status` and `table` name it, or from here. A file that was changed since a run
     wrote it stays, and so does its image. Exit code 1: none of the images is known; 3: some are not, or stay.
@@ -251,7 +272,9 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def doctor(model: Path | None, as_json: bool) -> None:
-    """Show which devices there are, which verify, how fast each runs the model, and what to install for the others.
+    """Show which devices work here, and how fast.
+
+    Each device that is here is verified and timed with the model; for the others it says what to install.
 
     Example: seg-batch doctor
     """

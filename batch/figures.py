@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+SUITABLE_FROM = 0.5
+"""Images with a lower score do not look like those that their model learned from: models set their scores so."""
+
+CERTAIN_FROM = 0.8
+"""Masks with a lower ``confidence`` are worth a look."""
+CUT_FROM = 3
+"""A lesion that reaches three or four borders of the photograph is cut off: its area is not known."""
+
 
 class Figures(NamedTuple):
     """What is known of a mask.
 
     ``height``, ``width``: pixels. ``lesion_area``: pixels. ``bbox``: ``(x0, y0, x1, y1)`` of the lesion, half-open (x1
-    and y1 are the first column and row after it), None for an empty mask. ``confidence``: mean over the probability
-    map of max(p, 1 - p), 0.5 to 1. Of a label map, lesion is all that is not background, and the confidence is the
-    mean of the largest probability.
+    and y1 are the first column and row after it), None for an empty mask. Of a label map, lesion is all that is not
+    background. ``confidence``: 0 to 1, see :func:`export.runtime.masks.confidence`. ``suitable``: whether the image
+    looks like those that the model learned from, 0 to 1; None where the model does not say.
     """
 
     height: int
@@ -19,6 +27,30 @@ class Figures(NamedTuple):
     lesion_area: int
     bbox: tuple[int, int, int, int] | None
     confidence: float
+    suitable: float | None = None
+
+    @property
+    def is_unsuitable(self) -> bool:
+        """Does the image look like none of those that the model learned from?"""
+        return self.suitable is not None and self.suitable < SUITABLE_FROM
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Does the network doubt the outline that it found?"""
+        return not self.is_empty and self.confidence < CERTAIN_FROM
+
+    @property
+    def is_empty(self) -> bool:
+        """Was no lesion found?"""
+        return self.lesion_area == 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Does the lesion go beyond the photograph?"""
+        if self.bbox is None:
+            return False
+        x0, y0, x1, y1 = self.bbox
+        return (x0 == 0) + (y0 == 0) + (x1 == self.width) + (y1 == self.height) >= CUT_FROM
 
     @property
     def lesion_fraction(self) -> float:

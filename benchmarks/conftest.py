@@ -49,7 +49,7 @@ def checkpoint() -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def int8_model() -> Path:
-    """The same network in int8, as ``seg-export onnx CHECKPOINT --precision int8 --calibrate isic2018`` made it."""
+    """The same network in int8, as ``seg-export onnx CHECKPOINT --precision int8`` made it."""
     return INT8_MODEL
 
 

@@ -14,7 +14,7 @@ from benchmarks.support.places import DATA
 from export.graph.hair import RESULT, hair_stage
 from export.graph.stages import IR_VERSION, OPSET
 from export.precision.calibration import session
-from seglab.data.layouts import find_pairs
+from seglab.data.finding.layouts import find_pairs
 from seglab.images.hair import remove_hair
 from seglab.images.pixels.resize import fit
 from seglab.synth import synthesise

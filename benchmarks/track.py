@@ -33,7 +33,7 @@ from benchmarks.support.history import Entry, append, plot, read
 from benchmarks.support.null_network import null_model
 from benchmarks.support.original import OriginalLoop
 from benchmarks.support.parts import timed
-from benchmarks.support.places import CHECKPOINT, DATA, INT8_MODEL, ROOT, machine
+from benchmarks.support.places import CHECKPOINT, DATA, FP32_MODEL, ROOT, machine
 from benchmarks.support.trees import Tree, default_base, unpacked, working_tree
 from export.tolerances import MOST_LOST, TOLERANCES
 from seglab.cli_support import begin_command
@@ -133,7 +133,7 @@ def measured(before: Tree, after: Tree, amount: Amount, root: Path, data: Path |
     judged = originals(data, root / "originals", amount.originals, predictor) if data else archive
     tiny = write_tar(root / "tiny.tar", amount.tiny)
     images = archive.images[0].parent
-    ways = [Way(device, model, images) for device in amount.devices for model in (None, INT8_MODEL)]
+    ways = [Way(device, model, images) for device in amount.devices for model in (None, FP32_MODEL)]
     nothing = Way("cpu", null_model(root / "null.onnx"), tiny)
     loop: list[float] = []
     original = OriginalLoop(predictor.checkpoint, "cpu")

@@ -11,10 +11,10 @@ from export.commands.diff import diff
 from export.commands.info import info
 from export.commands.onnx import onnx
 from export.commands.openvino import openvino
-from seglab.cli_support import CONTEXT, begin_command
+from seglab.cli_support import CONTEXT, CommandGroup, begin_command
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(package_name="seglab")
 def main() -> None:
     """Make one self-contained ONNX model of a trained network, and prove that it computes the same masks."""
@@ -23,7 +23,7 @@ def main() -> None:
     )
 
 
-for command in (onnx, adopt, check, info, bench, diff, openvino):
+for command in (onnx, adopt, check, info, diff, bench, openvino):
     main.add_command(command)
 
 

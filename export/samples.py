@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.data.layouts import find_file_pairs, require_size
+from seglab.data.finding.layouts import find_file_pairs
+from seglab.data.pairs import require_size
 from seglab.errors import DataError, ImageError
 from seglab.images.formats import IMAGE_SUFFIXES
 from seglab.images.masks import read_mask

@@ -1,28 +1,30 @@
-"""``seglab``: make synthetic images, prepare data sets, train, validate, compare."""
+"""``seglab``: make synthetic images, prepare data sets, train, validate, compare, describe."""
 
 from __future__ import annotations
 
 import click
 
 from seglab import __version__
-from seglab.cli_support import CONTEXT, begin_command
+from seglab.cli_support import CONTEXT, CommandGroup, begin_command
+from seglab.commands.card import card
 from seglab.commands.compare import compare
 from seglab.commands.inspect import inspect_data
 from seglab.commands.prepare import prepare
 from seglab.commands.recipes import recipes
+from seglab.commands.suitable import suitable
 from seglab.commands.synth import synth
 from seglab.commands.train import train
 from seglab.commands.validate import validate
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="seglab")
 def main() -> None:
     """Train and validate networks that outline lesions on dermoscopy images."""
     begin_command()
 
 
-for command in (synth, inspect_data, prepare, train, validate, compare, recipes):
+for command in (inspect_data, prepare, recipes, train, validate, compare, card, suitable, synth):
     main.add_command(command)
 
 

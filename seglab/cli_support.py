@@ -1,15 +1,19 @@
-"""What the three command lines share: help settings, error handling, progress bars."""
+"""What the three command lines share: help settings, groups of options, errors, progress; and silence for Python."""
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import errno
 import functools
 import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, ParamSpec, TypeVar
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, Self, TextIO, TypeVar
 
 import click
 
@@ -25,10 +29,96 @@ CONTEXT: dict[str, Any] = {
 
 SAID_OF_STOPS, IS_STOPPED = "seglab.said-of-stops", "seglab.is-stopped"
 """Where the context of a command line keeps what is said of Ctrl-C, and that it came."""
-GO_ON = "Interrupted; run the same command again to go on (seglab train: with --resume)."
+GO_ON = "Interrupted; run the same command again to go on."
+
+LOG_SECONDS = 30.0
+"""Between two lines of progress where there is no terminal, at least."""
+
+_SPACE = "expected more. Make room, then run the command again (seglab train: with --resume, once an epoch is kept)."
+SAID_OF_FILES = {
+    errno.ENAMETOOLONG: "the name is too long; expected a shorter one.",
+    errno.ENOSPC: f"no space is left on its disk; {_SPACE}",
+    errno.EDQUOT: f"your quota of the disk is used up; {_SPACE}",
+    errno.EFBIG: f"the file would be larger than this process may write (ulimit -f); {_SPACE}",
+    errno.EACCES: "permission denied; expected the right to read or write it. Change that, or name another one.",
+    errno.EPERM: "not permitted; expected the right to read or write it. Change that, or name another one.",
+    errno.EROFS: "its disk can only be read; expected one with the right to write. Name another place.",
+    errno.ENOTDIR: "a part of this path is a file; expected folders. Name another one.",
+    errno.EISDIR: "is a folder; expected the name of a file. Name another one.",
+    errno.EEXIST: "is there already, and is no folder; expected a folder. Name another one.",
+    errno.EIO: "its disk cannot be read or written; copy it to another one.",
+}
+"""What is said of an error of the operating system that names a file."""
+
+_IS_QUIET = contextvars.ContextVar("is_quiet", default=False)
+
+
+class NamedPath(click.Path):
+    """A path; an empty text is refused, which would be the working folder."""
+
+    name = "path"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("expected a path, got an empty text. Is a variable of the shell unset? '.' is the folder here.")
+        return super().convert(value, param, ctx)
+
+
+class NamedText(click.types.StringParamType):
+    """A path or a URL; an empty text is refused."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        NamedPath().convert(value, param, ctx)
+        return str(value)
+
+
+class CommandGroup(click.Group):
+    """Commands in the order in which they were added, the order of use, instead of the alphabet's."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(self.commands)
+
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class GroupedCommand(click.Command):
+    """A command whose options stand in ``groups`` in its help: a heading, and the names of options (as its function
+    takes them). What no group names stands last.
+    """
+
+    def __init__(self, *args: Any, groups: dict[str, tuple[str, ...]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._groups = groups
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, group by group, with one width for all."""
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        shown = {param.name: record for param in options if (record := param.get_help_record(ctx))}
+        width = max((len(option) for option, _ in shown.values()), default=0)
+        for heading, names in self._groups.items():
+            records = [shown.pop(name) for name in names]
+            with formatter.section(heading):
+                formatter.write_dl([(option.ljust(width), text) for option, text in records], col_max=width)
+        with formatter.section("Other"):
+            formatter.write_dl([(option.ljust(width), text) for option, text in shown.values()], col_max=width)
+
+
+class PlainOption(click.Option):
+    """An option whose help does not repeat which numbers it takes: its error message says so."""
+
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """Return what stands behind the help text: the default, but no range."""
+        return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
 
 
 def require_packages(names: Iterable[str], what: str) -> None:
@@ -52,12 +142,12 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             meta = context.meta if context else {}
             # Libraries that are interrupted as they load raise errors of their own instead.
             if isinstance(error, KeyboardInterrupt) or meta.get(IS_STOPPED):
-                click.echo(meta.get(SAID_OF_STOPS, GO_ON), err=True)
+                said = meta.get(SAID_OF_STOPS, GO_ON)
+                click.echo(said() if callable(said) else said, err=True)
                 sys.exit(INTERRUPTED)
-            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
-                click.echo(
-                    f"Error: {printable(str(error.filename))}: the name is too long; expected a shorter one.", err=True
-                )
+            if isinstance(error, OSError) and error.errno in SAID_OF_FILES:
+                where = printable(os.fsdecode(error.filename)) if error.filename else "A file of this command"
+                click.echo(f"Error: {where}: {SAID_OF_FILES[error.errno]}", err=True)
                 sys.exit(1)
             if not isinstance(error, SeglabError):
                 raise
@@ -65,6 +155,13 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(error.exit_code)
 
     return wrapped
+
+
+def say_of_stops(text: str | Callable[[], str]) -> None:
+    """Set the message with which this command ends when it is stopped (Ctrl-C, SIGTERM), or what gives it then."""
+    context = click.get_current_context(silent=True)
+    if context:
+        context.meta[SAID_OF_STOPS] = text
 
 
 def begin_command(said_of_stops: str = GO_ON) -> None:
@@ -92,11 +189,88 @@ def begin_command(said_of_stops: str = GO_ON) -> None:
         signal.signal(signal.SIGINT, interrupt)
 
 
-def progress(total: int | None, desc: str, unit: str) -> Any:
-    """Return a tqdm bar on stderr with rate and time left; silent where stderr is not a terminal."""
+@contextlib.contextmanager
+def quiet(is_quiet: bool = True) -> Iterator[None]:
+    """Let :func:`echo` and :func:`progress` show nothing: functions for Python do what commands do, without words."""
+    before = _IS_QUIET.set(is_quiet)
+    try:
+        yield
+    finally:
+        _IS_QUIET.reset(before)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print ``text`` to standard output or standard error, unless it is to be :func:`quiet`."""
+    if not _IS_QUIET.get():
+        click.echo(text, err=err)
+
+
+def is_live(stream: TextIO) -> bool:
+    """Can lines on this stream be painted over? A log file and a dumb terminal keep every one."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def is_coloured(stream: TextIO) -> bool:
+    """May colours be written to this stream? See https://no-color.org."""
+    return is_live(stream) and not os.environ.get("NO_COLOR")
+
+
+def progress(total: int | None, desc: str, unit: str, *, in_logs: bool = False) -> Any:
+    """Return a tqdm bar on stderr with rate and time left. Where stderr is no terminal: nothing, or with ``in_logs`` a
+    :class:`ProgressLog`. Nothing where it is to be :func:`quiet`.
+    """
+    is_bar = is_live(sys.stderr) and not _IS_QUIET.get()
+    if in_logs and not is_bar and not _IS_QUIET.get():
+        return ProgressLog(total, desc, unit)
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=desc, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), smoothing=0.1)
+    return tqdm(total=total, desc=desc, unit=unit, file=sys.stderr, disable=not is_bar, smoothing=0.1)
+
+
+def rate_text(rate: float) -> str:
+    """Return a number per second as people read it."""
+    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+
+
+class ProgressLog:
+    """Progress as lines in a log, at most one in :data:`LOG_SECONDS`; it takes what this package asks of a tqdm bar."""
+
+    disable = False
+
+    def __init__(self, total: int | None, desc: str, unit: str) -> None:
+        self.total, self.n, self.initial, self.last_print_n = total, 0, 0, 0
+        self._desc, self._unit, self._postfix = desc, unit, ""
+        self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def unpause(self) -> None:
+        """Measure the rate from now on."""
+        self._began = time.monotonic()
+
+    def set_postfix_str(self, text: str, refresh: bool = False) -> None:
+        """Set what a line says beside the numbers."""
+        self._postfix = text
+
+    def update(self, count: int = 1) -> None:
+        """Count; write a line where the last one is old."""
+        self.n += count
+        now = time.monotonic()
+        if now - self._last >= LOG_SECONDS:
+            self._last = now
+            rate = (self.n - self.initial) / max(now - self._began, 1e-9)
+            whole = f" of {self.total:,}" if self.total is not None else ""
+            more = f", {self._postfix}" if self._postfix else ""
+            self.write(f"{self._desc}: {self.n:,}{whole}{more}, {rate_text(rate)} {self._unit.strip()}/s")
+
+    @staticmethod
+    def write(text: str, file: TextIO | None = None) -> None:
+        """Write a line."""
+        click.echo(text, file=file, err=file is None)
 
 
 def echo_lines(lines: Iterable[str]) -> None:

@@ -39,6 +39,14 @@ class CheckpointError(SeglabError):
     """A checkpoint cannot be read, or does not fit the network it names."""
 
 
+class DivergedError(SeglabError):
+    """A loss is not a number any more: training cannot go on as it is set."""
+
+
+class WriteError(SeglabError):
+    """A file or folder that a command is to write cannot be written, or somebody else is writing it."""
+
+
 class MissingDependencyError(SeglabError):
     """An optional package is needed and not installed."""
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
+import math
 import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from seglab.errors import WriteError
 
 STEM_CHARACTERS = 30
 """Of the stem in a temporary name: whatever the script, four bytes each stay well below a name's 255."""
@@ -97,10 +102,78 @@ def _moved(temporary: str, path: str | Path) -> Iterator[None]:
     try:
         yield
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say which file it was
+            error.filename = os.fspath(path)
         raise
+
+
+def require_writable(path: Path, option: str) -> None:
+    """Raise :class:`WriteError` unless the file ``path``, which ``option`` names, can be written; it stays as it is.
+
+    Missing parent folders are made. To be asked before the work whose result it gets.
+    """
+    if os.path.isdir(path):
+        raise WriteError(f"{option} {path} is a folder; expected the name of a file. Add one: {path / 'NAME'}.")
+    _try_new(path, option)
+
+
+def require_folder(path: Path, option: str) -> None:
+    """Make the folder ``path``, which ``option`` names. Raises :class:`WriteError` unless files can be made in it."""
+    _try_new(path / "tried", option)
+
+
+def _try_new(path: Path, option: str) -> None:
+    try:
+        with contextlib.suppress(_Tried), replacing(path) as temporary:
+            temporary.touch()
+            raise _Tried
+        os.stat(path)  # a name may be too long, though the temporary one is not
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _cannot_write(path, option, error) from error
+
+
+class _Tried(Exception):
+    pass
+
+
+def _cannot_write(path: Path, option: str, error: OSError) -> WriteError:
+    return WriteError(
+        f"{option} {error.filename or path} cannot be written: {error.strerror or error}. Expected a place with the "
+        "right to write and free space. Name another one."
+    )
+
+
+LONGEST_NAME = 100
+"""Characters of a name that files are called after."""
+UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
+"""Characters that a file name cannot have on some system."""
+
+
+def safe_name(text: str) -> str:
+    """Return ``text`` as a part of a file name: without separators, and of a length that every file system takes."""
+    name = UNSAFE.sub("_", text)
+    if len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name[: LONGEST_NAME // 4]}-{digest}"
+
+
+def json_text(values: Any) -> str:
+    """Return ``values`` as JSON with a line break at the end; numbers that JSON has not (NaN, infinity) become null."""
+    return json.dumps(_finite(values), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def has_content(path: str | Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from seglab.synth import write_set
 
 pytest.register_assert_rewrite("tests.support")
-pytest_plugins = ("tests.support.storage",)
+pytest_plugins = ("tests.support.storage", "tests.support.traces")
 ROOT = Path(__file__).resolve().parent.parent
 
 # No timed assertions (machines are shared); and a change must not fail on an example that has nothing to do with it:
@@ -23,6 +24,10 @@ hypothesis.settings.load_profile("seglab")
 # Tests run side by side (pytest-xdist): threads of torch that share a core only wait for each other.
 if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+# Where they were started in the background, Ctrl-C is ignored, also by all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What devices are measured to do is kept in a folder of the tests' own; subprocesses inherit it.
 _cache = tempfile.TemporaryDirectory(prefix="seglab-tests-cache-")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +15,13 @@ import pytest
 HEAVY = ("matplotlib", "onnx", "onnxscript", "segmentation_models_pytorch", "timm", "torch", "torchvision")
 TORCH_FREE = {
     "seglab": (
+        "api.training",
+        "api.validation",
         "cli",
         "cli_support",
-        "data.conventions",
-        "data.inspection",
-        "data.layouts",
+        "data.collection",
+        "data.checking.inspection",
+        "data.finding.layouts",
         "data.pairs",
         "data.splits",
         "data.store",
@@ -42,6 +46,7 @@ TORCH_FREE = {
         "runtime.bundled",
         "runtime.inspection",
         "runtime.opening",
+        "segmenter.loading",
         "segmenter.segmenter",
     ),
 }
@@ -127,7 +132,8 @@ def test_every_subcommand_helps_without_heavy_imports(repo_root: Path, command: 
 def test_every_file_of_a_subcommand_is_in_use(repo_root: Path, package: str) -> None:
     commands = importlib.import_module(f"{package}.cli").main.commands
     files = {path.stem for path in (repo_root / package / "commands").glob("*.py")}
-    files -= {"__init__", "common", "feeding", "foreign", "places", "progress_lines"}  # what subcommands use
+    files -= {"__init__", "checks", "common", "feeding", "foreign", "places", "progress_lines"}  # what subcommands use
+    files -= {"score_table", "tables"}
     assert files == set(commands)
 
 
@@ -137,3 +143,57 @@ def test_what_a_run_loads_before_its_processes_start_is_light() -> None:
     heavy = ["numpy", "cv2", "PIL", "asyncio", "fsspec", "onnxruntime"]
     ended = subprocess.run([sys.executable, "-c", script, *heavy], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+
+
+ABSENT = (
+    "torch",
+    "lightning",
+    "segmentation_models",
+    "timm",
+    "tensorboard",
+    "matplotlib",
+    "onnx",
+    "safetensors",
+)
+
+
+@pytest.fixture(scope="module")
+def light(repo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of an interpreter that has what `pip install .` brings, and nothing of `.[train]`."""
+    packages = tmp_path_factory.mktemp("packages")
+    for folder in {Path(place) for place in site.getsitepackages()}:
+        for entry in folder.iterdir():
+            is_light = entry.name.startswith("onnxruntime") or not entry.name.lower().startswith(ABSENT)
+            if is_light and entry.suffix != ".pth" and not (packages / entry.name).exists():
+                (packages / entry.name).symlink_to(entry)
+    return {"PYTHONPATH": f"{repo_root}{os.pathsep}{packages}", "PATH": os.environ["PATH"]}
+
+
+@pytest.mark.parametrize("command", sorted(importlib.import_module("seglab.cli").main.commands))
+def test_without_torch_a_command_works_or_says_what_to_install(
+    light: dict[str, str], tmp_path: Path, synth_root: Path, command: str
+) -> None:
+    run, words = str(tmp_path), str(synth_root)
+    calls = {
+        "train": ["--data", words, "--out", run],
+        "validate": [run, "--data", words],
+        "suitable": [run, "--data", words],
+        "inspect": [words],
+        "compare": [run, "--out", run],
+        "prepare": [words, "--out", run, "--size", "16"],
+        "synth": ["--out", run, "--count", "1", "--size", "32x32"],
+        "recipes": [],
+        "card": [run],
+    }
+    if command in ("compare", "card"):
+        (tmp_path / "settings.json").write_text(json.dumps({"recipe": {"epochs": 1}}))
+        (tmp_path / "log.csv").write_text("epoch,train_loss,val_loss,val_dice,val_iou,lr\n1,1,1,0.5,0.4,0.001\n")
+    module = [sys.executable, "-S", "-W", "error", "-m", "seglab.cli"]
+    done = subprocess.run([*module, command, *calls[command]], capture_output=True, text=True, check=False, env=light)
+    if command not in ("compare", "train", "validate", "suitable"):
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 1, done.stderr
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("Error: ")
+        assert "pip install 'seglab[train]'" in line

@@ -28,13 +28,13 @@ from batch.reporting.makers import Makers
 from batch.reporting.result_file import begins_with, require_replaceable
 from batch.sources.ahead import map_ahead
 from export.runtime.masks import bbox_of
+from seglab.data.finding.found import OUR_OUTLINES
 from seglab.errors import ConfigError, SeglabError
 from seglab.files import replacing
 from seglab.images.mask_values import levels
 
 SUPERCATEGORY = "skin"
-DESCRIPTION = "Lesions, segmented by seg-batch"
-BEGIN = f'{{"info": {{"description": "{DESCRIPTION}"'
+BEGIN = f'{{"info": {{"description": "{OUR_OUTLINES}"'
 INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
 
 Mask = NDArray[np.uint8]
@@ -129,7 +129,7 @@ def outlines(mask: Mask) -> list[list[float]]:
 def _info(makers: Makers) -> dict[str, Any]:
     """Return what the file says of itself; no paths, for it is handed on."""
     return {
-        "description": DESCRIPTION,
+        "description": OUR_OUTLINES,
         "models": [
             {"key": maker.key, "sha256": maker.run and maker.run.model_sha256, "images": maker.done}
             for maker in makers.all

@@ -37,7 +37,9 @@ ARM_FEATURES = {
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``."""
+    """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``, and on the
+    int8 file of the package's network beside its fp32 one.
+    """
 
     system: str
     cpu: str
@@ -75,10 +77,10 @@ def examine(model: Path | None = None) -> DoctorReport:
 
     Raises :class:`export.errors.ContractError` for a file that is no model.
     """
-    from export.runtime.bundled import bundled_model
+    from export.runtime.bundled import FP32, INT8, bundled_model
     from export.runtime.inspection import inspect_devices
 
-    path = model if model is not None else bundled_model()
+    paths = [model] if model is not None else [bundled_model(name) for name in (FP32, INT8)]
     name, features = describe_cpu()
     return DoctorReport(
         system=f"{platform.system()} {platform.machine()}",
@@ -86,8 +88,8 @@ def examine(model: Path | None = None) -> DoctorReport:
         cores=cores(),
         features=features,
         tools=tool_versions(),
-        model=path,
-        devices=tuple(inspect_devices(path)),
+        model=paths[0],
+        devices=tuple(inspect_devices(paths)),
     )
 
 

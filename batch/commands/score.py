@@ -21,7 +21,7 @@ from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
 from batch.reporting.makers import Makers
 from batch.reporting.matching import MaskEntry, TruthEntry, match
 from batch.reporting.result_file import begins_with, csv_writer, require_replaceable
-from seglab.data.layouts import truth_files
+from seglab.data.finding.truth_folders import truth_files
 from seglab.errors import ConfigError, DataError, ImageError
 from seglab.files import write_text
 from seglab.images.masks import read_mask
@@ -30,6 +30,8 @@ from seglab.metrics.overlap import MEANS, Confusion, Scores, confusion
 FORMAT_VERSION = 1
 NAMED = 5
 """So many names of a kind are shown to a person; JSON has all."""
+LOWEST = 3
+"""Masks with the lowest Dice that are named."""
 
 METRICS = {
     "dice": "Dice",
@@ -37,11 +39,11 @@ METRICS = {
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
-    "f1": "F1",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
     "thresholded_jaccard": "thresholded Jaccard",
     "pooled_dice": "pooled Dice",
     "pooled_iou": "pooled IoU",
-    "worst_dice": "worst Dice",
 }
 
 
@@ -66,8 +68,8 @@ class ScoreReport:
 
     @property
     def is_complete(self) -> bool:
-        """Was there a score for every image that has a truth and was taken on?"""
-        return not (self.failed or self.images_failed or self.images_pending)
+        """Was there a score for every truth, and for every image that was taken on and has one?"""
+        return not (self.failed or self.images_failed or self.images_pending or self.truths_without_mask)
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
@@ -87,6 +89,8 @@ class ScoreReport:
         yield f"{'images scored':<22}{summary['count']:>8}"
         for key, title in METRICS.items():
             yield f"{title:<22}{summary[key]:>8.4f}"
+        for place, (name, dice) in enumerate(self.scores.lowest(LOWEST)):
+            yield f"{'' if place else 'lowest Dice':<22}{dice:>8.4f}  {printable(name)}"
         yield f"{'pixels':<22}TP {summary['tp']}  FP {summary['fp']}  FN {summary['fn']}  TN {summary['tn']}"
         yield from _named("masks that could not be scored", [f"{name}: {why}" for name, why in self.failed.items()])
         yield from _named(

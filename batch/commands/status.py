@@ -14,7 +14,7 @@ from batch.ledger.records import RunRecord, in_words
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
-from batch.running.report import remark_lines
+from batch.running.report import UNLIKE_SHOWN, remark_lines, unlike_lines
 from batch.sources.image_ref import Drawn
 
 FORMAT_VERSION = 1
@@ -23,13 +23,19 @@ FAILURES_SHOWN = 20
 
 @dataclass(frozen=True)
 class StatusReport:
-    """Counts by status, the last run, who made the masks, the failures (all, or the first ones), counts of remarks."""
+    """Counts by status, the last run, who made the masks, the failures (all, or the first ones), counts of remarks, and
+    of definitions of ``confidence``, and of images that do not look like what the model learned from, with the paths of
+    the first ones.
+    """
 
     out: Path
     counts: dict[str, int]
     makers: Makers
     failures: tuple[Entry, ...]
     remarks: Counter[str]
+    confidences: Counter[str]
+    unsuitable: int = 0
+    unlike: tuple[str, ...] = ()
 
     @property
     def last_run(self) -> RunRecord | None:
@@ -54,6 +60,8 @@ class StatusReport:
                 for entry in self.failures
             ],
             "remarks": dict(self.remarks),
+            "unsuitable": self.unsuitable,
+            "confidence_by": dict(self.confidences),
         }
 
     def lines(self) -> Iterator[str]:
@@ -63,6 +71,8 @@ class StatusReport:
             yield from _run_lines(self.last_run)
         yield from self.makers.lines()
         yield from remark_lines(self.remarks)
+        yield from unlike_lines(self.unsuitable, self.unlike)
+        yield from _confidence_lines(self.confidences)
         for entry in self.failures:
             yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
@@ -77,7 +87,10 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
         tallies = ledger.tallies()
         counts = {status: sum(count for found, _, count in tallies if found == status) for status in STATUSES}
         makers = Makers.from_tallies(ledger, tallies)
-        return StatusReport(out, counts, makers, tuple(ledger.entries("failed", limit)), ledger.remarks())
+        failures = tuple(ledger.entries("failed", limit))
+        unsuitable, unlike = ledger.unsuitable(UNLIKE_SHOWN)
+        said = (ledger.remarks(), ledger.confidences())
+        return StatusReport(out, counts, makers, failures, *said, unsuitable, tuple(unlike))
 
 
 def failed_lines(ledger: LedgerReader) -> Iterator[str]:
@@ -88,6 +101,13 @@ def failed_lines(ledger: LedgerReader) -> Iterator[str]:
 def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
     """Yield the paths of images that failed, as the file system has them, each with a zero byte behind it."""
     return (encode(entry.path) + b"\0" for entry in ledger.entries("failed"))
+
+
+def _confidence_lines(found: Counter[str]) -> Iterator[str]:
+    """Yield what to know where not all images have the same kind of ``confidence``."""
+    if len(found) > 1:
+        kinds = ", ".join(f"{count} by {printable(definition)}" for definition, count in found.most_common())
+        yield f"confidence: {kinds}; do not compare one kind with another (column confidence_by of `seg-batch table`)"
 
 
 def _run_lines(run: RunRecord) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from batch.ledger.records import CONFIDENCE_BY
 from batch.outputs.reading import ledger_of
 from batch.reporting.table_file import NUMBER, SHARE, TEXT, Row, Table
 
@@ -14,11 +15,13 @@ LEDGER_TABLE = Table(
         "height": NUMBER, "width": NUMBER, "lesion_area": NUMBER, "lesion_fraction": SHARE, "bbox_x0": NUMBER,
         "bbox_y0": NUMBER, "bbox_x1": NUMBER, "bbox_y1": NUMBER, "confidence": SHARE, "seconds": SHARE,
         "finished_at": TEXT, "key": TEXT, "model_sha256": TEXT, "sha256": TEXT, "remark": TEXT,
+        "suitable": SHARE, CONFIDENCE_BY: TEXT,
     }
 )  # fmt: skip
 COLUMNS = tuple(LEDGER_TABLE.columns)
 """As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: of the image, UTC, ISO 8601;
-``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done. ``mask`` is
+``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done;
+``suitable``: empty where its model has no such score; ``confidence_by``: how ``confidence`` is defined. ``mask`` is
 empty where none is on record."""
 
 

@@ -15,7 +15,7 @@ from batch.executors.placement import is_gpu
 from batch.mounts import is_far
 from batch.settings import RunSettings
 from batch.steps.stream import Inline
-from export.runtime.bundled import bundled_model
+from export.runtime.bundled import bundled_models
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 
@@ -29,7 +29,7 @@ def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
 
     Raises ContractError and DeviceError.
     """
-    path = settings.model if settings.model is not None else bundled_model()
+    path = settings.model or bundled_models(settings.compute, exact=settings.exact)
     batch = None if settings.exact else batch_for(settings, threads)
     return open_model(path, settings.device, batch=batch, compute=settings.compute, shared=True, threads=threads)
 

@@ -1,7 +1,7 @@
 """The loop of a run: images go out to worker processes in groups, outcomes come back, and no image stops it.
 
 A worker that ends or hangs costs the image that it was on. Where several may be to blame, each is tried once more,
-alone; what a process ended on twice has failed. See "What happens when" in docs/archives.md.
+alone; what a process ended on twice has failed. See "What happens when" in docs/reference/faults.md.
 """
 
 from __future__ import annotations

@@ -20,6 +20,11 @@ EPOCHS_PER_RUN = 1 << 20
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+def run_of(epoch: int | None) -> int:
+    """Return the run that a row was finished in; 0 where its epoch is not known (ledgers before format 2)."""
+    return (epoch or 0) // EPOCHS_PER_RUN
+
+
 class Checkpoints:
     """The epochs of one run. ``sync``: puts the masks on the disk; it runs in a thread of its own.
 

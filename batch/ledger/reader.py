@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from batch.errors import OutputError, printable
+from batch.figures import SUITABLE_FROM
+from batch.ledger.checkpoints import run_of
 from batch.ledger.readonly import connect_readonly, peek
-from batch.ledger.records import RunRecord, is_same_content
+from batch.ledger.records import CONFIDENCE_BY, FORMER_CONFIDENCE, RunRecord, is_same_content
 from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, encode, ledger_path, require_utf8
 from batch.naming import DEFAULT_NAME, NameTemplate, clash_key
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
@@ -65,8 +67,10 @@ class LedgerReader:
         self._connection = _open(self._path)
         with _reading_errors(self._path):
             columns = {row[1] for row in self._connection.execute("PRAGMA table_info(items)")}
-        newer = ("sha256", "version", "remark")
-        self._sha256, self._version, self._remark = (name if name in columns else "NULL" for name in newer)
+        newer = ("sha256", "version", "remark", "epoch", "suitable")
+        self._sha256, self._version, self._remark, self._epoch, self._suitable = (
+            name if name in columns else "NULL" for name in newer
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +117,15 @@ class LedgerReader:
         text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
         return Counter(dict(self.query(text)))
 
+    def unsuitable(self, shown: int) -> tuple[int, list[str]]:
+        """Return how many images are done that do not look like those their models learned from, and the paths of the
+        first ones.
+        """
+        which = f"FROM items WHERE status = 'done' AND {self._suitable} < ?"
+        count = next(self.query(f"SELECT count(*) {which}", (SUITABLE_FROM,)))[0]
+        rows = self.query(f"SELECT path {which} ORDER BY path LIMIT ?", (SUITABLE_FROM, shown)) if count else ()
+        return int(count), [path for (path,) in rows]
+
     def places(self) -> Iterator[tuple[str, str, str]]:
         """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""
         return ((path, mask, status) for _, path, mask, status in self._paged("path, mask, status"))
@@ -128,13 +141,32 @@ class LedgerReader:
         return None if row is None else done_entry_of(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`, and
-        ``model_sha256``. ``mask`` is None where none is on record.
+        """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`,
+        ``model_sha256``, and ``confidence_by``: how the ``confidence`` is defined. ``mask`` is None where none is on
+        record.
         """
         models = {run.key: run.model_sha256 for run in self.runs()}
-        for row in self._paged(f"*, {self._mask} AS mask_on_record", named=True):
+        definitions = {run.id: run.confidence_by for run in self._runs("")}
+        for row in self._paged(f"*, {self._mask} AS mask_on_record, {self._epoch} AS finished_in", named=True):
             values = dict(row)
-            yield {**values, "mask": values["mask_on_record"], "model_sha256": models.get(values["key"])}
+            by = definitions.get(run_of(values["finished_in"]), FORMER_CONFIDENCE)
+            yield {
+                **values,
+                "mask": values["mask_on_record"],
+                "model_sha256": models.get(values["key"]),
+                CONFIDENCE_BY: None if values["confidence"] is None else by,
+            }
+
+    def confidences(self) -> Counter[str]:
+        """Return by which definitions of ``confidence`` images were done, and how many by each."""
+        definitions = {run.id: run.confidence_by for run in self._runs("")}
+        if len(set(definitions.values())) == 1:
+            return Counter({next(iter(definitions.values())): self.counts()["done"]})
+        found: Counter[str] = Counter()
+        text = f"SELECT {self._epoch}, count(*) FROM items WHERE status = 'done' GROUP BY 1"
+        for epoch, count in self.query(text):
+            found[definitions.get(run_of(epoch), FORMER_CONFIDENCE)] += count
+        return found
 
     def has_mask(self, name: str) -> bool:
         """Is this the name of an image's mask: one on record, or still to be made?"""
@@ -216,8 +248,16 @@ def masks_of(folder: Path) -> str | None:
         return None if row is None else str(row[0])
 
 
-def last_mask_bits(folder: Path) -> int | None:
-    """Return how many bits a pixel the masks of the last run have; None if the folder has no ledger of ours with a run.
+class LastRun(NamedTuple):
+    """The last run into a folder: ``mask_bits`` per pixel (None: not on record), its model's SHA-256, its key."""
+
+    mask_bits: int | None
+    model_sha256: str
+    key: str
+
+
+def last_run(folder: Path) -> LastRun | None:
+    """Return what the last run was; None if the folder has no ledger of ours with a run.
 
     Raises :class:`batch.errors.OutputError` where it cannot be read.
     """
@@ -227,9 +267,11 @@ def last_mask_bits(folder: Path) -> int | None:
     with _reading_errors(path), contextlib.closing(peek(path)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             return None  # what it is, is said when it is opened to write
-        row = connection.execute("SELECT settings FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-        bits = json.loads(row[0]).get("mask_bits") if row else None
-        return None if bits is None else int(bits)
+        row = connection.execute("SELECT settings, model_sha256, key FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        if row is None:
+            return None
+        bits = json.loads(row[0]).get("mask_bits")
+        return LastRun(None if bits is None else int(bits), row[1], row[2])
 
 
 def done_entry_of(row: tuple[Any, ...]) -> DoneEntry:

@@ -16,6 +16,10 @@ from batch.sources.image_ref import CHECKSUM, ImageRef
 
 CLASS_NAMES = "class_names"
 """What a run's settings say of its model, beside the settings."""
+CONFIDENCE_BY = "confidence_by"
+"""What they say of the figure ``confidence`` in the rows that the run finished: its definition."""
+FORMER_CONFIDENCE = "mean of max(p, 1 - p)"
+"""The definition of runs that name none: those of releases before it was named."""
 LESION = ("lesion",)
 CLASSES_SHOWN = 8
 
@@ -94,6 +98,11 @@ class RunRecord:
     def class_names(self) -> tuple[str, ...]:
         """The model's classes: one where masks are lesion or not, else those whose numbers masks hold."""
         return tuple(map(str, self.settings.get(CLASS_NAMES) or LESION))
+
+    @property
+    def confidence_by(self) -> str:
+        """How ``confidence`` is defined in the rows that the run finished."""
+        return str(self.settings.get(CONFIDENCE_BY) or FORMER_CONFIDENCE)
 
 
 def in_words(class_names: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from batch.ledger.lock import make_for_all, why_not
 from batch.mounts import is_far
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
-FORMAT_VERSION = 4
-"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks. 4: attempts."""
+FORMAT_VERSION = 5
+"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks. 4: attempts. 5: suitable."""
 BUSY_SECONDS = 30.0
 MASKS, SYNCED, BOOT, OWNER = "masks", "synced", "boot", "owner"
 """Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are on the disk; the
@@ -60,7 +60,7 @@ CREATE TABLE items (
     bbox_y0 INTEGER,
     bbox_x1 INTEGER,
     bbox_y1 INTEGER,
-    confidence REAL,                -- mean of max(p, 1 - p) over the probability map
+    confidence REAL,                -- of the mask, 0-1, as the settings of the run define it (confidence_by)
     seconds REAL,                   -- of work on this image, all stages together
     error TEXT,
     key TEXT,                       -- as in runs, of the run that finished the item
@@ -70,7 +70,8 @@ CREATE TABLE items (
     version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns
     epoch INTEGER,                  -- number of the stretch between checkpoints in which it was finished
     remark TEXT,                    -- what a user should know of an image that was read; NULL: nothing
-    attempts INTEGER NOT NULL DEFAULT 0  -- how often a process or a run ended on it, since it was done or changed
+    attempts INTEGER NOT NULL DEFAULT 0, -- how often a process or a run ended on it since it was done or changed
+    suitable REAL                   -- 0-1, below 0.5 it does not look like the model's images; NULL: not known
 );
 -- A query finds it only if it says status <> 'done' in these words.
 CREATE INDEX unfinished ON items (status, path) WHERE status <> 'done';
@@ -95,6 +96,11 @@ PRAGMA user_version = 3;
 ALTER TABLE items ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
 UPDATE meta SET value = '4' WHERE key = 'format_version';
 PRAGMA user_version = 4;
+""",
+    4: """
+ALTER TABLE items ADD COLUMN suitable REAL;
+UPDATE meta SET value = '5' WHERE key = 'format_version';
+PRAGMA user_version = 5;
 """,
 }
 """From a format to the next one. The sources of rows of format 1 are added as runs name them."""

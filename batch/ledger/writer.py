@@ -33,7 +33,7 @@ NOTED_TOGETHER = 64
 FINISH_ITEM = """
 UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, epoch = ?, height = ?, width = ?,
     lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
-    seconds = ?, error = CAST(? AS TEXT), remark = ?, attempts = ?, key = ?, finished_at = ?
+    suitable = ?, seconds = ?, error = CAST(? AS TEXT), remark = ?, attempts = ?, key = ?, finished_at = ?
 WHERE id = ?
 """
 FINISH_UNREAD = """
@@ -209,10 +209,10 @@ class Ledger:
 
     def _finished(self, finish: Finish, at: str) -> tuple[Any, ...]:
         found = finish.figures
-        measured: tuple[Any, ...] = (None, None, None, None, *NO_BBOX, None)
+        measured: tuple[Any, ...] = (None, None, None, None, *NO_BBOX, None, None)
         if found is not None:
             sizes = (found.height, found.width, found.lesion_area, found.lesion_fraction)
-            measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence)
+            measured = (*sizes, *(found.bbox or NO_BBOX), found.confidence, found.suitable)
         status = "done" if found is not None else "failed"
         error = None if finish.error is None else encode(finish.error)
         made = (finish.sha256, self._checkpoints.epoch) if found is not None and finish.sha256 else (None, None)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
 from batch.errors import printable
-from seglab.data.conventions import LAYOUTS
-from seglab.data.layouts import PART_NAMES, part_of, truth_id
+from seglab.data.finding.conventions import LAYOUTS
+from seglab.data.finding.names import PART_NAMES, part_of, truth_id
 from seglab.errors import DataError
 
 Folders = tuple[str, ...]

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import printable
 from batch.executors.base import Executor
 from batch.executors.choice import executor_for
-from batch.ledger.reader import LedgerReader
+from batch.ledger.reader import LedgerReader, last_run
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
 from batch.running.label_maps import fit_to_classes
-from batch.running.report import drawn_json, left_out, passed_over, sample_line
-from batch.running.setup import describe, device_of_masks, sources_of, with_mask_bits
+from batch.running.setup import as_last_run, describe, describe_in_short, device_of_masks, sources_of
+from batch.running.source_lines import drawn_json, left_out, named_anyway, passed_over, sample_line
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.collect import Sources
@@ -50,6 +50,7 @@ class Forecast:
     seconds: float = 0.0
     mask_bytes: int = 0
     device: str = ""
+    device_in_short: str = ""
     sources: SourceReport = field(default_factory=SourceReport)
 
     @property
@@ -92,10 +93,11 @@ class Forecast:
         yield from sample_line(self.sources)
         yield f"{self.images} images, {in_bytes(self.bytes)}; {self.done} already done, {self.to_do} to do"
         yield from left_out(self.sources)
-        yield from passed_over(self.sources)
+        yield from (f"passed over: {part}" for part in passed_over(self.sources))
+        yield from named_anyway(self.sources)
         if not self.sampled:
             return
-        yield f"device: {self.device}"
+        yield f"device: {self.device_in_short}"
         if self.sizes:
             by_area = sorted(self.sizes, key=lambda size: size[0] * size[1])
             low, middle, high = (by_area[round(share * (len(by_area) - 1))] for share in (0, 0.5, 1))
@@ -115,12 +117,12 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
     """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
-    asked, settings = settings, with_mask_bits(settings, output.state)
+    asked, settings = settings, as_last_run(settings, last_run(output.state), is_open=model is not None)
     plain = replace(settings, overlays=None, probs=None, out=output.name, ledger=output.state)
     with contextlib.closing(executor_for(plain, model, None, are_few=lambda: True)) as executor:
         opened = executor.open()
         settings = fit_to_classes(settings, asked, opened)
-        found = Forecast(device=describe(opened), sources=sources.report)
+        found = Forecast(device=describe(opened), device_in_short=describe_in_short(opened), sources=sources.report)
         key = settings.key(opened.sha256, device_of_masks(settings, opened).precision)
         to_do = _to_do(sources, output, key, found, checksum=settings.checksum)
         sample, _ = drawn(to_do, min(SAMPLE, settings.limit or SAMPLE))

@@ -82,6 +82,11 @@ class ReadAhead:
         self._thread.join(CLOSE_SECONDS)
 
     @property
+    def all_found(self) -> int | None:
+        """How many images the walk found; None until it is at its end."""
+        return self._walked[1] if self._ended else None
+
+    @property
     def is_stuck(self) -> bool:
         """Does the walk still wait for its source, though it was closed?"""
         return self._closed and self._thread.is_alive()

@@ -10,6 +10,7 @@ from batch.ledger.writer import Doubtful, Ledger
 from batch.outputs.base import Store
 from batch.sources.ahead import map_ahead
 from batch.sources.image_ref import Origin
+from batch.sources.lists.stream import STDIN
 
 
 def reopen_lost(ledger: Ledger, store: Store) -> int:
@@ -33,9 +34,9 @@ def reopen_lost(ledger: Ledger, store: Store) -> int:
 
 
 def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_images: Collection[str]) -> None:
-    """Raise :class:`SourceGoneError` for a source without images that had some in earlier runs."""
+    """Raise :class:`SourceGoneError` for a source without images that had some in earlier runs; standard input may."""
     for origin in origins:
-        if origin.named in without_images and (known := ledger.known_below(origin.root)):
+        if origin.named != STDIN and origin.named in without_images and (known := ledger.known_below(origin.root)):
             raise SourceGoneError(
                 f"{printable(origin.named)} holds no image now, and earlier runs had {known} of it; expected that they "
                 "are there. Is its disk mounted? Nothing was removed; run again when it is."

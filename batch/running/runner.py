@@ -13,7 +13,8 @@ from batch.executors.base import Turn
 from batch.executors.choice import executor_for
 from batch.failure_limit import FailureLimit
 from batch.figures import Finish
-from batch.ledger.records import Result, Status, in_words
+from batch.ledger.reader import last_run
+from batch.ledger.records import Result, Status
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Ledger
 from batch.mounts import is_far
@@ -28,11 +29,19 @@ from batch.running.places import require_apart, take_possession
 from batch.running.read_ahead import ReadAhead
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
-from batch.running.setup import describe, device_of_masks, record_of, sources_of, with_mask_bits
+from batch.running.setup import (
+    as_last_run,
+    describe,
+    describe_in_short,
+    device_of_masks,
+    notes_on_masks,
+    record_of,
+    sources_of,
+)
 from batch.running.timing import Stages
 from batch.running.tools import tool_versions
 from batch.running.trace import tracing
-from batch.settings import DEFAULT_MASK_BITS, RunSettings
+from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
 from batch.sources.image_ref import ImageRef
 from batch.steps.begun import BEGUN_NAME, left_by_a_killed_run
@@ -99,6 +108,11 @@ class Runner:
         return 0 if self._working is None else self._working.begun
 
     @property
+    def all_found(self) -> int | None:
+        """How many images the sources hold; None until they are walked through, and the report has all of them."""
+        return None if self._walk is None else self._walk.all_found
+
+    @property
     def is_stuck(self) -> bool:
         """Does a source keep its reader waiting though the run is over?"""
         return self._walk is not None and self._walk.is_stuck
@@ -121,7 +135,8 @@ class Runner:
             if not has_content(ledger_path(self.output.state)):
                 self._store.require_fresh()
             asked = self.settings
-            self.settings = with_mask_bits(asked, self.output.state)
+            last = last_run(self.output.state)
+            self.settings = as_last_run(asked, last, is_open=self._model is not None)
             suspects = left_by_a_killed_run(self.output.state / BEGUN_NAME)
             self._walk = walk = ReadAhead(self._images())
             with contextlib.closing(walk), contextlib.closing(self._executor(walk)) as executor:
@@ -129,7 +144,7 @@ class Runner:
                 opened = executor.open()
                 self.settings = fit_to_classes(self.settings, asked, opened)
                 self._describe(opened)
-                self._describe_masks(opened, asked)
+                self.report.notes += notes_on_masks(self.settings, asked, opened, last)
                 with self._ledger(opened, tools) as ledger, tracing(self.settings.profile) as trace:
                     self._stages.trace = trace
                     take_possession(self.settings, self.output, ledger)
@@ -157,19 +172,11 @@ class Runner:
         return Ledger(self.output.state, template, record, *places)
 
     def _describe(self, opened: Opened) -> None:
-        self.report.device = describe(opened)
+        self.report.device, self.report.device_in_short = describe(opened), describe_in_short(opened)
         if device_of_masks(self.settings, opened) != opened.device:
             self.report.device += "; exact masks on cpu, since this device cannot resize with antialiasing"
+            self.report.device_in_short += "; exact masks on the CPU"
         self.report.masks, self.report.ledger = public_url(self.output.name), str(self.output.state)
-
-    def _describe_masks(self, opened: Opened, asked: RunSettings) -> None:
-        if opened.contract.classes > 1:
-            self.report.notes.append(f"masks are label maps: {in_words(opened.contract.class_names)}")
-        elif asked.mask_bits is None and self.settings.bits != DEFAULT_MASK_BITS:
-            self.report.notes.append(
-                f"masks have {self.settings.bits} bit a pixel, as those of the last run into this output; "
-                f"--mask-bits {DEFAULT_MASK_BITS} makes all of them again"
-            )
 
     def _recover(self, ledger: Ledger) -> None:
         """Put in order what earlier runs left."""
@@ -263,6 +270,7 @@ class Runner:
             return Result(*place, Status.SKIPPED, seconds=finish.seconds)
         self.report.add(Status.DONE)
         self.report.note_remark(finish.remark)
+        self.report.note_figures(task.path, finish.figures)
         return Result(*place, Status.DONE, finish.figures, finish.seconds, remark=finish.remark or None)
 
 

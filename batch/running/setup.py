@@ -6,17 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.ledger.reader import last_mask_bits
-from batch.ledger.records import CLASS_NAMES, RunRecord
+from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, RunRecord, in_words
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
 from batch.sources.sample import SampledSources
+from seglab.files import sha256
 from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from batch.executors.base import Opened
+    from batch.ledger.reader import LastRun
     from export.runtime.device import Device
 
 
@@ -34,14 +35,19 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
     return Sources(*names, settings.zip_encoding)
 
 
-def with_mask_bits(settings: RunSettings, state: Path) -> RunSettings:
-    """Return settings that say how many bits masks have: as those of the last run, so that its masks are not redone.
+def as_last_run(settings: RunSettings, last: LastRun | None, *, is_open: bool = False) -> RunSettings:
+    """Return settings that say what the last run decides, so that its masks are not redone: how many bits masks have,
+    and by which of the package's files of the same network they are made.
 
-    ``state``: the folder of the ledger, which need not be there. Raises :class:`batch.errors.OutputError`.
+    ``last``: None where there was none. ``is_open``: the model is there already.
     """
-    if settings.mask_bits is not None:
-        return settings
-    return replace(settings, mask_bits=last_mask_bits(state) or DEFAULT_MASK_BITS)
+    bits = settings.mask_bits or (last and last.mask_bits) or DEFAULT_MASK_BITS
+    model = settings.model
+    if last and not is_open and model is None and settings.compute is None and not settings.exact:
+        from export.runtime.bundled import bundled_models
+
+        model = next((path for path in bundled_models() if sha256(path) == last.model_sha256), None)
+    return replace(settings, mask_bits=bits, model=model)
 
 
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:
@@ -57,8 +63,34 @@ def describe(model: Opened) -> str:
     return "; ".join(part for part in parts if part)
 
 
+def describe_in_short(model: Opened) -> str:
+    """Return in some six words what runs a model."""
+    name, engine = model.device.name, model.device.engine.partition(" ")[0]
+    known = {"openvino": "OpenVINO on the CPU", "tensorrt": "TensorRT on the GPU"}
+    place = "the CPU" if name == "cpu" else name
+    return f"{known.get(name, f'{engine} on {place}')}, {model.device.precision}"
+
+
+def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, last: LastRun | None) -> list[str]:
+    """Return what a person should know of masks that are not as ``asked``: as the last run's are, or label maps."""
+    notes = []
+    key = settings.key(model.sha256, device_of_masks(settings, model).precision)
+    if asked.model is None and settings.model is not None and last is not None and last.key == key:
+        notes.append(f"made in {model.device.precision}, as those of the last run; another --compute makes all again")
+    if model.contract.classes > 1:
+        notes.append(f"masks are label maps: {in_words(model.contract.class_names)}")
+    elif asked.mask_bits is None and settings.bits != DEFAULT_MASK_BITS:
+        notes.append(
+            f"masks have {settings.bits} bit a pixel, as those of the last run into this output; --mask-bits "
+            f"{DEFAULT_MASK_BITS} makes all of them again"
+        )
+    return notes
+
+
 def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> RunRecord:
     """Return what the ledger keeps of a run with these settings. ``tools``: their versions."""
+    from export.runtime.masks import CONFIDENCE  # with numpy and OpenCV, which are there by now
+
     device = device_of_masks(settings, model)
     return RunRecord(
         key=settings.key(model.sha256, device.precision),
@@ -67,6 +99,6 @@ def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> Ru
         device=device.name,
         provider=device.provider,
         precision=device.precision,
-        settings=settings.to_json() | {CLASS_NAMES: list(model.contract.class_names)},
+        settings=settings.to_json() | {CLASS_NAMES: list(model.contract.class_names), CONFIDENCE_BY: CONFIDENCE},
         tools=tools,
     )

@@ -1,7 +1,8 @@
 """Which folders below a source hold a data set's truth masks, or other pictures of it that are no photographs.
 
-By the names of folders that ``seglab train`` knows (:mod:`seglab.data.conventions`). A folder of truth masks counts
-only where a folder of images of the same data set is near: so a folder called ``labels`` alone is one of photographs.
+By the names of folders that ``seglab train`` knows (:mod:`seglab.data.finding.conventions`). A folder of truth masks
+counts only where a folder of images of the same data set is near: so a folder called ``labels`` alone is one of
+photographs.
 Nothing is read here: a folder, an archive or a storage says which folders it has.
 """
 
@@ -12,7 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from seglab.data.conventions import LAYOUTS, SUPERPIXELS_ENDING
+from seglab.data.finding.conventions import LAYOUTS, PLAIN, SUPERPIXELS_ENDING
+from seglab.data.finding.names import IMAGE_FOLDERS, TRUTH_FOLDERS
 
 Parts = tuple[str, ...]
 """Where a folder is below the source: the names on the way, the source itself ``()``."""
@@ -39,12 +41,17 @@ def _folder(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-PLAIN = LAYOUTS[-1]
+def _with(words: Iterable[str]) -> re.Pattern[str]:
+    """Match names of folders with one of the words in them: ``train_masks``, ``labelsTr``, ``masks 2``."""
+    return _folder(rf"(.*[_\-. ])?({'|'.join(sorted(words))})([_\-. \d].*|T[rs])?")
+
+
 RULES = (
     *(
         _Rule(f"truth masks of a data set ({entry.name})", entry.images, entry.truths, entry is not PLAIN)
         for entry in LAYOUTS
     ),
+    _Rule("truth masks of a data set (folders of images and masks)", _with(IMAGE_FOLDERS), _with(TRUTH_FOLDERS), False),
     _Rule("attribute masks of a data set (ISIC 2018)", _folder(r".+_Input"), _folder(r".+_GroundTruth_v\d+")),
     _Rule("masks of colours of a data set (PH2)", _folder(r"IMD\d+_Dermoscopic_Image"), _folder(r"IMD\d+_roi")),
 )

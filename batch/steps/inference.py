@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from batch.steps.work import Work, reason_of
 from export.errors import DeviceError
+from export.runtime.session import Seen
 
 FAILURES_IN_A_ROW = 3
 """So many single images failing one after another in the provider are no longer the images' fault."""
@@ -18,11 +19,11 @@ FAILURES_IN_A_ROW = 3
 class Segmenter(Protocol):
     """The part of :class:`export.runtime.model.Model` that is used here."""
 
-    def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """``(N, S, S, 3)`` to ``(N, S, S)``, or ``(N, C, S, S)`` of several classes."""
+    def seen(self, batch: NDArray[np.uint8]) -> Seen:
+        """``(N, S, S, 3)`` to ``(N, S, S)``, or ``(N, C, S, S)`` of several classes, and scores where there are any."""
 
-    def prob_and_mask(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """``(N, H, W, 3)`` to what :meth:`prob` gives and ``(N, H, W)``."""
+    def seen_whole(self, images: NDArray[np.uint8]) -> Seen:
+        """``(N, H, W, 3)`` to what :meth:`seen` gives and ``(N, H, W)``."""
 
     batch: int | None
 
@@ -42,7 +43,7 @@ class Inference:
         self._has_worked, self._failed_in_a_row = False, 0
 
     def __call__(self, works: Sequence[Work]) -> None:
-        """Fill ``prob`` (and ``whole``) of each, or ``error`` of those that fail alone as well.
+        """Fill ``prob`` (and ``whole``, ``suitable``) of each, or ``error`` of those that fail alone as well.
 
         Raises :class:`DeviceError` where it is the device and not the images.
         """
@@ -75,14 +76,11 @@ class Inference:
 
     def _run(self, works: Sequence[Work]) -> None:
         batch = np.stack([work.pixels for work in works if work.pixels is not None])  # (N, S, S, 3)
-        if self._exact:
-            probs, wholes = self._model.prob_and_mask(batch)
-            for work, whole in zip(works, wholes, strict=True):
-                work.whole = whole
-        else:
-            probs = self._model.prob(batch)
-        for work, prob in zip(works, probs, strict=True):
+        seen = self._model.seen_whole(batch) if self._exact else self._model.seen(batch)
+        for at, (work, prob) in enumerate(zip(works, seen.prob, strict=True)):
             work.prob = prob
+            work.whole = None if seen.mask is None else seen.mask[at]
+            work.suitable = None if seen.suitable is None else float(seen.suitable[at])
 
     def _one_by_one(self, works: Sequence[Work], error: Exception) -> None:
         for work in works:

@@ -150,7 +150,7 @@ class MaskMaker:
             raise RuntimeError("a stage was skipped")
         mask = mask_of(prob, self._threshold, work.size) if work.whole is None else work.whole
         mask = postprocess(mask, self._settings.postprocess)
-        figures = figures_of(mask, prob)
+        figures = figures_of(mask, prob, self._threshold, work.suitable)
         encoded = encode_mask(mask, self._bits)
         if self._store is None:
             made.mask = encoded

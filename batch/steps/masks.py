@@ -38,11 +38,15 @@ def mask_of(prob: NDArray[np.float32], threshold: float, size: tuple[int, int]) 
     return np.asarray(mask, np.uint8)
 
 
-def figures_of(mask: NDArray[np.uint8], prob: NDArray[np.float32]) -> Figures:
+def figures_of(
+    mask: NDArray[np.uint8], prob: NDArray[np.float32], threshold: float, suitable: float | None = None
+) -> Figures:
     """Measure a mask ``(H, W)`` and the probability map ``(S, S)``, or ``(C, S, S)``, that it came from.
 
-    Area and box are those of what is not 0: of a label map all but the background.
+    ``suitable``: what the model said of the image. Area and box are those of what is not 0: of a label map all but the
+    background.
     """
     height, width = mask.shape
     area = int(cv2.countNonZero(mask))
-    return Figures(height, width, area, bbox_of(mask) if area else None, confidence(prob))
+    box = bbox_of(mask) if area else None
+    return Figures(height, width, area, box, confidence(prob, threshold), suitable)

@@ -18,8 +18,9 @@ class Work:
     """A task, and what there is of it so far.
 
     ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``size``: of the image (H, W). ``prob``: float32
-    ``(S, S)``, or ``(C, S, S)`` of several classes. ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``,
-    ``mtime_ns``, ``version``: of the file as it was read. ``needs_solo``: it has to be worked on alone.
+    ``(S, S)``, or ``(C, S, S)`` of several classes. ``suitable``: the model's score of the image, where it has one.
+    ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``, ``mtime_ns``, ``version``: of the file as it was read.
+    ``needs_solo``: it has to be worked on alone.
     """
 
     task: Task
@@ -31,6 +32,7 @@ class Work:
     pixels: NDArray[np.uint8] | None = None
     prob: NDArray[np.float32] | None = None
     whole: NDArray[np.uint8] | None = None
+    suitable: float | None = None
     remark: str = ""
     error: str | None = None
     needs_solo: bool = False

@@ -43,6 +43,11 @@ def connect(url: str) -> tuple[Any, str]:
         raise SourceError(
             f"{printable(url)} cannot be opened: {said}. Expected s3://, gs://, https:// or so."
         ) from error
+    except Exception as error:  # some connect as they are made, and raise whatever their library does
+        raise SourceError(
+            f"{printable(public_url(url))} cannot be opened: {reason(error)}; expected a server that answers. Check "
+            "the address, and your connection."
+        ) from error
     if hasattr(files, "retries"):
         files.retries = 1  # tries are made here, once for all storages: theirs would multiply
     return files, path

@@ -28,13 +28,14 @@ from batch.cores import cores
 from benchmarks.support.places import RESULTS, machine
 from export.contract import read_contract
 from export.errors import DeviceError
-from export.runtime.device import COMPUTES
 from export.runtime.engines.openvino import HINTS, cut_to_prob, load
 from export.runtime.opening import open_model
 from export.runtime.probes.verify import probe_images
 from seglab.files import write_text
 
 BATCHES, APP_BATCHES = (1, 2, 4, 8), (2, 4)
+FLOAT = ("fp32", "bf16")
+"""What float layers are computed in; an int8 model has the first."""
 FILE = click.Path(path_type=Path)
 
 
@@ -62,7 +63,7 @@ def main(paths: Sequence[Path], name: str, devices: Sequence[str], seconds: floa
 
 
 def _measured(path: Path, devices: Sequence[str], seconds: float, rounds: int) -> list[dict[str, Any]]:
-    ways = [way for device in devices for compute in COMPUTES if _is_there(way := Way(path, device, compute))]
+    ways = [way for device in devices for compute in FLOAT if _is_there(way := Way(path, device, compute))]
     rates: dict[tuple[Way, int, bool], list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         cut = _written(path, Path(folder))

@@ -2,7 +2,7 @@
 
 Weights are random: whether a graph can be written, what is in it, and whether it computes what PyTorch computes does
 not depend on them. Figures go to ``benchmarks/results/export-networks.json`` after each network (what is there is not
-done again), and from there into the table of ``docs/export.md``.
+done again), and from there into the table of ``docs/reference/networks.md``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from benchmarks.support.places import RESULTS, machine
-from docs.tools.sections import EXPORT_PAGE, put
+from docs.tools.sections import NETWORKS_PAGE, put
 from export.conversion.build import contract_for, segmenter
 from export.errors import ContractError
 from export.graph.writing import write_model
@@ -58,7 +58,7 @@ def main(only: str) -> None:
             write_text(
                 FILE, json.dumps({"format_version": 1, "machine": machine(), "networks": found}, indent=1) + "\n"
             )
-    put(EXPORT_PAGE, "networks", table())
+    put(NETWORKS_PAGE, "networks", table())
 
 
 def combinations() -> list[tuple[str, str]]:

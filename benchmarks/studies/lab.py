@@ -2,7 +2,7 @@
 
 Each experiment is a run of ``seglab train`` and ``seglab validate``, both as commands, under ``runs/lab``. What is
 finished is not done again; what was interrupted goes on. The figures go to ``benchmarks/results/lab-SUITE-SCALE.json``,
-which ``python -m docs.tools.lab_pages`` turns into ``docs/recipes.md`` and ``docs/results.md``.
+which ``python -m docs.tools.lab_pages`` turns into ``docs/reference/recipes.md`` and ``docs/explanation/results.md``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.support.places import DATA, RESULTS, ROOT, machine
 from seglab.files import write_text
 
 SCALES = ("cpu", "full")
-SCORES, BESIDE, DONE = "scores.json", "beside.json", "finished"
+SCORES, BESIDE, DONE = "part-scores.json", "beside.json", "finished"
 PRETRAINED = ("encoder=mobilenet_v2", "encoder_weights=$DATA/weights/mobilenet_v2_imagenet.pth")
 SMALL_DECODER = "decoder_channels=[48, 48, 32, 24, 16]"
 NARROW = "widths=[16, 32, 64, 128, 256]"
@@ -87,14 +87,14 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
         *(
             Experiment(
                 f"{arch}, mobilenet_v2 (pretrained)", "quick", ("isic2018",),
-                (f"arch={arch}", "decoder_channels=[]", *PRETRAINED), _NETWORK_CPU, part="",
+                ("split=fifth", f"arch={arch}", "decoder_channels=[]", *PRETRAINED), _NETWORK_CPU, part="",
             )
             for arch in ARCHITECTURES
         ),
         *(
             Experiment(
                 f"unet, {encoder} (random weights)", "quick", ("isic2018",),
-                (f"encoder={encoder}", "decoder_channels=[]"), _NETWORK_CPU, part="",
+                ("split=fifth", f"encoder={encoder}", "decoder_channels=[]"), _NETWORK_CPU, part="",
             )
             for encoder in ENCODERS
         ),
@@ -102,7 +102,7 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
     "hair": tuple(
         Experiment(
             f"hair={hair}, seed={seed}", "quick", ("isic2018",),
-            (f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU,
+            ("split=fifth", f"hair={hair}", f"seed={seed}", *PRETRAINED), _NETWORK_CPU,
         )
         for seed in (0, 1)
         for hair in ("none", "dullrazor")
@@ -124,20 +124,28 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
     "--scale", type=click.Choice(SCALES), default="cpu", show_default=True, help="Reduced, or as the recipe says."
 )
 @click.option("--only", default="", help="Only the experiments whose name holds this.")
-def main(suite: str, scale: str, only: str) -> None:
+@click.option(
+    "--hours", type=float, help="For each training, as `seglab train --hours`; what is left goes on next time."
+)
+def main(suite: str, scale: str, only: str, hours: float | None) -> None:
     """Run the experiments of a suite that are not finished yet, and write their figures."""
     for experiment in SUITES[suite]:
         if only in experiment.name:
-            run(experiment, suite, scale)
+            run(experiment, suite, scale, hours)
     write_results(suite, scale)
 
 
-def run(experiment: Experiment, suite: str, scale: str) -> None:
-    """Train and score one experiment, unless that was done."""
+def run(experiment: Experiment, suite: str, scale: str, hours: float | None = None) -> None:
+    """Train and score one experiment, unless that was done; one whose ``hours`` were over is scored once it is done."""
+    from seglab.training.run_folder import read_run
+
     out = run_folder(experiment, suite, scale)
     if not (out / DONE).exists():
-        resume = ["--resume"] if (out / "last.pt").exists() else []
-        _seglab(*train_arguments(experiment, scale), "--out", str(out), *resume)
+        limit = [] if hours is None else ["--hours", str(hours)]
+        begun = ["train", "--resume", str(out)] if (out / "last.pt").exists() else []
+        _seglab(*(begun or [*train_arguments(experiment, scale), "--out", str(out)]), *limit)
+        if not read_run(out).finished:
+            return
         (out / DONE).touch()
     if experiment.part:
         score(experiment, out / "best.pt", out, SCORES)

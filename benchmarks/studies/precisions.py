@@ -3,7 +3,7 @@
 ``python -m benchmarks.studies.precisions CKPT... --images DIR --calibrate DIR --name NAME`` exports each checkpoint in
 each precision through the gate, repeats the gate on every device that is there, and measures throughput beside PyTorch
 eager in fp32, in one process, alternating. Figures go to ``benchmarks/results/NAME-precisions.json`` (``--name h200``
-on such a machine); without checkpoints the tables of all such files are put into ``docs/export.md``.
+on such a machine); without checkpoints the tables of all such files are put into ``docs/explanation/precision.md``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from batch.outputs.png import encode_mask
 from benchmarks.support.places import RESULTS, machine
-from docs.tools.sections import EXPORT_PAGE, put
+from docs.tools.sections import PRECISION_PAGE, put
 from export.conversion.checkpoint import convert
 from export.errors import DeviceError, ParityError
 from export.precision.calibration import calibration_set
@@ -82,7 +82,7 @@ def main(
         rows = _merged(json.loads(file.read_text())["rows"] if file.exists() else [], rows)
         report = {"format_version": 1, "machine": machine(), "batch": BATCH, "rounds": ROUNDS, "rows": rows}
         write_text(file, json.dumps(report, indent=1) + "\n")
-    put(EXPORT_PAGE, "precisions", "\n\n".join(map(table, sorted(RESULTS.glob(f"*{SUFFIX}")))))
+    put(PRECISION_PAGE, "precisions", "\n\n".join(map(table, sorted(RESULTS.glob(f"*{SUFFIX}")))))
 
 
 def _measured(

@@ -28,7 +28,7 @@ from export.runtime.masks import agreement
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from seglab.cli_support import begin_command
-from seglab.data.layouts import find_file_pairs
+from seglab.data.finding.layouts import find_file_pairs
 from seglab.images.pixels.orientation import orientation_of, upright
 from seglab.images.pixels.resize import OVERSAMPLING
 from seglab.images.reader import Photo, read_fitted, read_image

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from batch.outputs.framing import TarFraming
-from seglab.data.layouts import find_file_pairs
+from seglab.data.finding.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.evaluation.original import Predictor
 from seglab.images.masks import read_mask

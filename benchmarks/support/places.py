@@ -8,7 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 CHECKPOINT = ROOT / "benchmarks" / "models" / "lesion.pt"
-INT8_MODEL = ROOT / "benchmarks" / "models" / "lesion-int8.onnx"
+FP32_MODEL = ROOT / "export" / "models" / "lesion.onnx"
+INT8_MODEL = FP32_MODEL.with_name("lesion-int8.onnx")
 DATA = Path(os.environ.get("SEGLAB_DATA") or ROOT.parent / "shared" / "data")
 
 

@@ -1,4 +1,4 @@
-"""Put the figures of the studies ``speed``, ``engine`` and ``scale`` into ``docs/archives.md``.
+"""Put the figures of the studies ``speed``, ``engine`` and ``scale`` into ``docs/explanation/speed.md``.
 
 ``python -m docs.tools.archive_tables`` reads all their files in ``benchmarks/results``.
 """
@@ -11,24 +11,24 @@ from typing import Any
 
 import click
 
-from benchmarks.support.places import RESULTS, ROOT
+from benchmarks.support.places import RESULTS
+from docs.tools.sections import SPEED_PAGE as PAGE
 from docs.tools.sections import put
 
-PAGE = ROOT / "docs" / "archives.md"
 LINES = {
-    "images_per_second": "images a second, from the start of the command to its end",
+    "images_per_second": "images per second, from the start of the command to its end",
     "peak_megabytes_of_few": "peak memory of all processes with a hundredth of the images, MB",
     "peak_megabytes_of_many": "peak memory of all processes with all, MB",
-    "ledger_bytes_per_image": "ledger, bytes an image",
-    "microseconds_an_image_that_is_done": "run again with nothing to do, microseconds an image",
-    "killed_after_images": "killed (-9) when so many were done",
-    "seconds_to_first_new_mask_after_kill": "then, from the command to the first new mask, s",
+    "ledger_bytes_per_image": "ledger, bytes per image",
+    "microseconds_an_image_that_is_done": "run again with nothing to do, microseconds per image",
+    "killed_after_images": "images done when it was killed (-9)",
+    "seconds_to_first_new_mask_after_kill": "then, from the next command to the first new mask, s",
     "ledger_rows": "rows of a long ledger",
-    "seconds_to_first_mask_with_no_rows": "from the command to the first mask without it, s",
-    "seconds_to_first_mask_with_these_rows": "and with it, s",
+    "seconds_to_first_mask_with_no_rows": "from the command to the first mask, without it, s",
+    "seconds_to_first_mask_with_these_rows": "with it, s",
     "megapixels_of_large_image": "one large PNG, megapixels",
-    "seconds_of_large_image": "its mask took, s",
-    "megabytes_of_large_image": "and MB of memory",
+    "seconds_of_large_image": "time for its mask, s",
+    "megabytes_of_large_image": "memory for its mask, MB",
 }
 
 
@@ -48,7 +48,8 @@ def _text() -> Iterator[str]:
 
 
 def _speed(figures: dict[str, Any]) -> Iterator[str]:
-    yield f"## From files to files: {figures['network']}\n\n{figures['machine']}; medians of {figures['rounds']} rounds"
+    yield f"### From files to files: {figures['network']}\n"
+    yield f"{figures['machine']}; medians of {figures['rounds']} rounds"
     yield "of one run (`python -m benchmarks.studies.speed`), from the open model to the last mask. Times: images/s"
     yield "over the loop's. Share: of `1 / (t_infer + t_host / cores)`, the parts measured alone, the model with all"
     yield "cores (a session of one thread on each core can be faster than that). Dice: of masks to the PyTorch"
@@ -77,7 +78,8 @@ def _speed_row(row: dict[str, Any]) -> str:
 
 
 def _engine(figures: dict[str, Any]) -> Iterator[str]:
-    yield f"## What the engine reaches\n\n{figures['machine']}; {figures['model']}; 600x450 photographs, medians of one"
+    yield "### What the engine reaches\n"
+    yield f"{figures['machine']}; {figures['model']}; 600x450 photographs, medians of one"
     yield "run (`python -m benchmarks.studies.engine`). Possible: `1 / (t_infer + t_host / cores)`, parts measured"
     yield "alone.\n"
     yield "| device | processes | model alone, ms | host alone, ms | possible, images/s | reached | share |"
@@ -92,7 +94,7 @@ def _engine(figures: dict[str, Any]) -> Iterator[str]:
         f"(as many plain loops at once: {row['plain_loop_ms']} ms{_of_own_process(row)})"
         for row in figures["own_cost"]
     )
-    yield f"\nThe engine's own CPU time an image, with a network that computes nothing: {'; '.join(parts)}."
+    yield f"\nThe engine's own CPU time per image, with a network that computes nothing: {'; '.join(parts)}."
     starts = (f"{row['device']} {row['fresh']} s, later {row['again']} s" for row in figures["first_mask"])
     yield f"From the command to the first mask: {'; '.join(starts)}.\n"
     yield from _lengths(figures.get("lengths", []))
@@ -118,7 +120,7 @@ def _lengths(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _scale(figures: dict[str, Any]) -> Iterator[str]:
-    yield f"## {figures['images']:,} tiny images in a tar\n\n{figures['machine']}; a network that computes next to"
+    yield f"### {figures['images']:,} tiny images in a tar\n\n{figures['machine']}; a network that computes next to"
     yield "nothing (`python -m benchmarks.studies.scale`).\n\n| | |\n| --- | --- |"
     for key, title in LINES.items():
         if key in figures:

@@ -1,4 +1,4 @@
-"""Put the figures of ``benchmarks.studies.bound`` into ``docs/devices.md``.
+"""Put the figures of ``benchmarks.studies.bound`` into ``docs/explanation/speed.md``.
 
 ``python -m docs.tools.device_tables`` reads all ``benchmarks/results/*-bound.json``, one for each family of CPUs.
 """
@@ -11,10 +11,9 @@ from typing import Any
 
 import click
 
-from benchmarks.support.places import RESULTS, ROOT
-from docs.tools.sections import put
+from benchmarks.support.places import RESULTS
+from docs.tools.sections import SPEED_PAGE, put
 
-PAGE = ROOT / "docs" / "devices.md"
 USED = "2"
 """The batch of a process with a core to itself: ``batch.executors.batches.ONE_CORE_BATCH``."""
 
@@ -23,7 +22,7 @@ USED = "2"
 def main() -> None:
     """Write the section."""
     found = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*-bound.json"))]
-    put(PAGE, "bound", "\n\n".join("\n".join(_table(figures)) for figures in found))
+    put(SPEED_PAGE, "bound", "\n\n".join("\n".join(_table(figures)) for figures in found))
 
 
 def _table(figures: dict[str, Any]) -> Iterator[str]:

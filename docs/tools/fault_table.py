@@ -1,4 +1,4 @@
-"""Plant every fault in a model of every precision and put what finds it into ``docs/export.md``.
+"""Plant every fault in a model of every precision and put what finds it into ``docs/explanation/planted_faults.md``.
 
 ``python -m docs.tools.fault_table`` prints a line for each; exit code 1 where one is not found.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import onnx
 
-from docs.tools.sections import EXPORT_PAGE, put
+from docs.tools.sections import FAULTS_PAGE, put
 from export.conversion.build import segmenter
 from export.tolerances import PRECISIONS
 from seglab.evaluation.original import Predictor
@@ -26,13 +26,13 @@ NOT_FOUND = "NOT FOUND"
 
 @click.command()
 def main() -> None:
-    """Print what finds each fault, and put it into docs/export.md."""
+    """Print what finds each fault, and put it into docs/explanation/planted_faults.md."""
     lines = list(HEAD)
     with tempfile.TemporaryDirectory() as folder:
         for name, cells in rows(Path(folder)).items():
             lines.append(f"| {name} | {' | '.join(cells)} |")
             click.echo(lines[-1])
-    put(EXPORT_PAGE, "faults", "\n".join(lines))
+    put(FAULTS_PAGE, "faults", "\n".join(lines))
     missing = [line for line in lines if NOT_FOUND in line]
     if missing:
         raise click.ClickException(f"Not found: {len(missing)}.")

@@ -19,7 +19,7 @@ PLACES = (3, 12, 40)
 @click.argument("data", type=click.Path(exists=True, path_type=Path))
 def main(data: Path) -> None:
     """Write the picture from a data set of CC-0 images."""
-    from seglab.data.layouts import find_pairs
+    from seglab.data.finding.layouts import find_pairs
     from seglab.images.hair import hair_figure, hairiest
     from seglab.images.pixels.resize import fit
 

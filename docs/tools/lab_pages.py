@@ -1,4 +1,4 @@
-"""Write ``docs/recipes.md`` and ``docs/results.md`` from the figures in ``benchmarks/results``.
+"""Write ``docs/reference/recipes.md`` and ``docs/explanation/results.md`` from the figures in ``benchmarks/results``.
 
 ``python -m docs.tools.lab_pages``. The pages hold no figure that is not in one of these files.
 """
@@ -14,6 +14,8 @@ from benchmarks.studies.lab import SCALES
 from benchmarks.support.places import RESULTS, ROOT
 from seglab.files import write_text
 
+RECIPES_PAGE = ROOT / "docs" / "reference" / "recipes.md"
+RESULTS_PAGE = ROOT / "docs" / "explanation" / "results.md"
 PUBLISHED = {
     "ham10000-smp": "-",
     "isic2018-scratch": "Dice 0.8494, IoU 0.7480 (5 epochs)",
@@ -21,12 +23,14 @@ PUBLISHED = {
     "isic2024-unet": "-",
     "isic2018-task1": "loss 0.3614 training, 0.3658 validation (epoch 4)",
 }
-RECIPES_HEAD = """# Recipes: five published systems, by name
+RECIPES_HEAD = """# Recipes
 
 <!-- Written by `python -m docs.tools.lab_pages` from benchmarks/results: change the script, not this page. -->
 
-`seglab recipes` lists every recipe with its settings, `seglab train --recipe NAME --data SET` runs it,
-`--set key=value` changes it.
+`seglab recipes` lists every recipe, `seglab recipes NAME` its settings, `seglab train SET --recipe NAME` runs it, and
+`--set KEY=VALUE` changes [a setting](settings.md). `quick` is a small network for a first run; `package` makes the
+bundled network. The five below are published systems. [Pretrained encoders without a model
+hub](../how-to/train.md#pretrained-encoders): `--set encoder_weights=package`.
 
 | recipe | what it is | data it names |
 | --- | --- | --- |
@@ -39,32 +43,31 @@ RECIPES_HEAD = """# Recipes: five published systems, by name
 CPU_NOTE = """
 **These runs are smaller than the recipes.** They were trained on {machine}, with smaller images, narrower networks,
 fewer images or fewer epochs, as each command says; MobileNetV2 stands in for ResNet34 where a pretrained encoder is
-asked for, because its weights were at hand. So they show that every system works and how far it gets with little;
-they do not show that a recipe at its full size beats the published figures.
+asked for. They show that every system works and how far it gets with little training. They do not show that a recipe
+at its full size beats the published figures.
 `python -m benchmarks.studies.lab recipes --scale full` trains them as they are.
 """
-RESULTS_HEAD = """# Results
+RESULTS_HEAD = """# Results of training
 
 <!-- Written by `python -m docs.tools.lab_pages` from benchmarks/results: change the script, not this page. -->
 
-The model that comes with the package has its scores in [its card](../export/models/MODEL_CARD.md).
+The bundled model has its scores in [its card](../reference/model_card.md).
 """
 NETWORKS_HEAD = """
 ## Networks on one split
 
 The recipe `quick` with one network after another, on the fixed fifth of ISIC 2018, {setting}, one seed. Dice and IoU
 at the network's size. **Too little training to rank the networks at their best**: only MobileNetV2 began from
-pretrained weights, and differences of a hundredth are noise. EfficientNet from random weights is not trained badly
-but measured early: its running statistics (momentum 0.01) lag behind so few steps, which the gap between its losses
-shows.
+pretrained weights, and differences of a hundredth are noise. EfficientNet from random weights was measured too early:
+after few steps its running statistics (momentum 0.01) lag behind, as the gap between its losses shows.
 `python -m benchmarks.studies.lab networks --scale full` is the same comparison with all images.
 """
 LARGER_HEAD = """
-## The package's network on larger images
+## The bundled network on larger images
 
-The package's network (192 x 192) trained on at {size} x {size}, on the images it knew: {images} of ISIC 2018 and 2017,
-{epochs} epochs, on {machine}. Both scored on the same {scored} images of the fixed fifth of ISIC 2018, at the images'
-own sizes.
+The bundled network of an earlier release (192 x 192) was trained further at {size} x {size}, on the images that it had
+been trained on: {images} of ISIC 2018 and 2017, {epochs} epochs, on {machine}. Both networks are scored on the same
+{scored} images of the fixed fifth of ISIC 2018, at the images' own sizes.
 """
 HAIR_HEAD = """
 ## Does hair removal help?
@@ -72,15 +75,15 @@ HAIR_HEAD = """
 The recipe `quick` with and without `hair=dullrazor`, two seeds each, on the fixed fifth of ISIC 2018, {setting}.
 Scored at the images' own sizes.
 
-![before, the hairs found, after](hair_removal.jpg)
+![before, the hairs found, after](../hair_removal.jpg)
 """
 
 
 @click.command()
 def main() -> None:
     """Write both pages."""
-    write_text(ROOT / "docs" / "recipes.md", recipes_page())
-    write_text(ROOT / "docs" / "results.md", results_page())
+    write_text(RECIPES_PAGE, recipes_page())
+    write_text(RESULTS_PAGE, results_page())
 
 
 def recipes_page() -> str:
@@ -174,7 +177,7 @@ def _verdict(entries: list[dict[str, Any]]) -> str:
     spread = max(max(values) - min(values) for values in means.values())
     gain = removed - none
     if abs(gain) <= spread:
-        return f"Mean gain {gain:+.4f} Dice, within what another seed changes ({spread:.4f}): no help that shows here."
+        return f"Mean gain {gain:+.4f} Dice, within what another seed changes ({spread:.4f}): no effect is visible."
     effect = "helps" if gain > 0 else "hurts"
     return f"Mean gain {gain:+.4f} Dice, more than what another seed changes ({spread:.4f}): it {effect} here."
 

@@ -7,7 +7,10 @@ from pathlib import Path
 from benchmarks.support.places import ROOT
 from seglab.files import write_text
 
-EXPORT_PAGE = ROOT / "docs" / "export.md"
+PRECISION_PAGE = ROOT / "docs" / "explanation" / "precision.md"
+FAULTS_PAGE = ROOT / "docs" / "explanation" / "planted_faults.md"
+NETWORKS_PAGE = ROOT / "docs" / "reference" / "networks.md"
+SPEED_PAGE = ROOT / "docs" / "explanation" / "speed.md"
 
 
 def put(page: Path, section: str, text: str) -> None:

@@ -18,8 +18,8 @@ Planes = NDArray[np.float32]
 TAKEN = ("float32", "float16", "float64", "uint8")
 CHANNELS_FIRST, CHANNELS_LAST = "NCHW", "NHWC"
 COLOUR, GREY = 3, 1
-LUMA = (0.299, 0.587, 0.114)
-"""Of red, green and blue in grey (ITU-R BT.601, as Pillow and OpenCV have it)."""
+LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)
+"""Of red, green and blue in grey (ITU-R BT.601, as in Pillow): of whole pixels exact in fp32, however it is summed."""
 HALF = 0.5
 """Added before pixels are cut off to whole numbers."""
 DOUBT = 2e-3
@@ -56,13 +56,15 @@ class Entry:
 
         ``graphs``: the same planes as the graph has them, which decide where rounding to whole pixels is in doubt.
         """
-        planes = self._coloured(planes)
         if self.takes_pixels:
             rounded = np.floor(planes + np.float32(HALF))
             if graphs is not None:
                 doubtful = np.abs(planes - np.floor(planes) - HALF) < DOUBT
-                rounded = np.where(doubtful, np.floor(self._coloured(graphs) + np.float32(HALF)), rounded)
+                rounded = np.where(doubtful, np.floor(graphs + np.float32(HALF)), rounded)
             planes = np.clip(rounded, 0, 255)
+        planes = self._coloured(planes)
+        if self.takes_pixels:  # the luma of whole pixels, which is exact
+            planes = np.floor(planes + np.float32(HALF))
         values = planes.astype(self.dtype)
         if self.layout == CHANNELS_LAST:
             values = np.moveaxis(values, 0, 2)

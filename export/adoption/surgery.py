@@ -69,19 +69,22 @@ class _Ends:
 
     def add_entry(self, entry: Entry) -> None:
         """Add what makes the network's input of planes ``(N, 3, S, S)``."""
-        name = self.input
+        name = self._whole(self.input) if entry.takes_pixels else self.input
         if entry.channels == GREY:
             weighted = self._add("Mul", [name, self._constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))])
             name = self._add("ReduceSum", [weighted, self._constant(np.array([1]))], keepdims=1)
-        if entry.takes_pixels:
-            raised = self._add("Add", [name, self._constant(np.array(HALF, np.float32))])
-            ends = [self._constant(np.array(value, np.float32)) for value in (0, 255)]
-            name = self._add("Clip", [self._add("Floor", [raised]), *ends])
+            name = self._whole(name) if entry.takes_pixels else name
         if entry.dtype != "float32":
             name = self._add("Cast", [name], to=ONNX_TYPES[entry.dtype])
         if entry.layout == CHANNELS_LAST:
             name = self._add("Transpose", [name], perm=[0, 2, 3, 1])
         self._add("Identity", [name], entry.name)
+
+    def _whole(self, name: str) -> str:
+        """Round to whole pixels."""
+        raised = self._add("Add", [name, self._constant(np.array(HALF, np.float32))])
+        ends = [self._constant(np.array(value, np.float32)) for value in (0, 255)]
+        return self._add("Clip", [self._add("Floor", [raised]), *ends])
 
     def add_head(self, head: Head, size: int, scale: float) -> None:
         """Add what makes logits or probabilities ``(N, C, S, S)`` of the network's output."""

@@ -16,6 +16,8 @@ from export.commands.common import (
     limit_option,
     parity_bar,
     parity_option,
+    say_failed,
+    say_made,
     write_report,
     writing,
 )
@@ -70,11 +72,12 @@ def adopt(
     licence: str,
     json_file: Path | None,
 ) -> None:
-    """Make a model of NET.onnx, any network that takes an image and gives a mask's logits or probabilities.
+    """Make a model of an ONNX file from elsewhere.
 
-    Types, order of axes, grey, masks of another size: seen in the file and by running it. How pixels are normalised is
-    not in it and has to be said. Torch is not needed. The model appears only after its masks were compared with those
-    of NET.onnx itself, untouched, fed by Pillow and enlarged by OpenCV.
+    NET.onnx is any network that takes an image and gives a mask's logits or probabilities. Types, order of axes, grey,
+    masks of another size: seen in the file and by running it. How pixels are normalised is not in it and has to be
+    said. Torch is not needed. The model appears only after its masks were compared with those of NET.onnx itself,
+    untouched, fed by Pillow and enlarged by OpenCV.
 
     \b
     Example:
@@ -84,14 +87,13 @@ def adopt(
       seg-export adopt two_class.onnx --mean imagenet --lesion-class 1 --out lesion.onnx
       seg-export adopt with_aux.onnx --mean imagenet --output out --output logits --out lesion.onnx
     """
-    require_model_places(out, json_file, None, (source,), (folder,), draws=False)
+    require_model_places(out, json_file, None, (source,), (folder,))
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")
     from export.adoption.adopt import adopt as wrap
     from export.adoption.adopt import open_foreign
     from export.adoption.options import require_feeding
     from export.adoption.wrapping import Wrapping
     from export.errors import ParityError
-    from export.proof.text import parity_text
     from export.samples import sample_set
 
     told = normalisation(mean, std, input_range, channels)
@@ -101,18 +103,17 @@ def adopt(
     wrapping = Wrapping(feeding.mean, feeding.std, feeding.channels, threshold, names, lesion_class, hair or "none")
     require_feeding(source, foreign.entry, wrapping)
     samples = sample_set(folder, limit)
-    click.echo(f"Wrapping {source}, then comparing on {samples.source} ...", err=True)
+    click.echo(f"Wrapping {source}, then comparing the masks ...", err=True)
     try:
         with writing(out):
             report = wrap(foreign, out, wrapping, samples, licence=licence, track=parity_bar(len(samples)), say=_say)
     except ParityError as error:
-        if error.report and json_file:
-            write_report(json_file, error.report)
+        if error.report:
+            say_failed(out, error.report, json_file)
         raise
-    write_report(json_file or out.with_suffix(".parity.json"), report)
-    click.echo(parity_text(report), err=True)
-    if str(json_file) != "-":  # stdout is one JSON value then
-        click.echo(str(out))
+    report_file = json_file or out.with_suffix(".parity.json")
+    write_report(report_file, report)
+    say_made(out, report, report_file, only_json=str(json_file) == "-")
 
 
 def _say(sentence: str) -> None:

@@ -31,7 +31,7 @@ FAILED, GAP = "failed", "  "
 )
 @click.option("--batch", "batches", help=f"Batch lengths, by commas.  [default: {BATCHES}]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: the engine's own choice]")
-@click.option("--compute", type=click.Choice(["fp32", "bf16"]), help="Time only this arithmetic of float models.")
+@click.option("--compute", type=click.Choice(["fp32", "bf16", "int8"]), help="Time only this arithmetic.")
 @click.option("--seconds", type=click.FloatRange(min=0), default=2.0, help="For each batch length, shared by all ways.")
 @click.option(
     "--quick", is_flag=True, help=f"Two calls each, batches {QUICK_BATCHES}: to see what there is, not how fast."
@@ -48,10 +48,11 @@ def bench(
     quick: bool,
     json_file: Path | None,
 ) -> None:
-    """Time MODELs on the devices that are here: a table of images a second, by device, precision and batch length.
+    """Measure how fast models run on this machine.
 
-    Images are S x S already; from bytes to probabilities. All ways take turns, the median call counts, and each is
-    checked against the CPU provider first. A device that is not here is listed with the reason.
+    Prints a table of images per second by device, precision and batch length. Images are S x S already; from bytes to
+    probabilities. All ways take turns, the median call counts, and each is checked against the CPU provider first. A
+    device that is not here is listed with the reason.
 
     \b
     Example:

@@ -22,6 +22,7 @@ from export.commands.common import (
 from export.commands.foreign import reopen
 from export.commands.places import require_places
 from seglab.cli_support import command_errors, require_packages
+from seglab.networks.run_weights import weights_file
 
 if TYPE_CHECKING:
     from export.contract import Contract
@@ -38,10 +39,12 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
 @click.option(
     "--compute",
-    type=click.Choice(["fp32", "bf16"]),
-    help="Arithmetic of a float model.  [default: bf16 where the CPU has it and it passes its gate, else fp32]",
+    type=click.Choice(["fp32", "bf16", "int8"]),
+    help="Arithmetic; int8 is for models that are in it.  [default: of a float model bf16 where the CPU has it and it "
+    "passes its gate, else fp32]",
 )
 @json_option
+@click.option("--verbose", is_flag=True, help="Say why the other devices were not taken.")
 @click.option("--picture", type=FILE, help="Draw the worst images, with both outlines, here (.jpg, .png).")
 @command_errors
 def check(
@@ -52,9 +55,12 @@ def check(
     device: str,
     compute: str | None,
     json_file: Path | None,
+    verbose: bool,
     picture: Path | None,
 ) -> None:
-    """Compare MODEL on a device with the PyTorch original in CHECKPOINT; exit code 1 where they differ too much.
+    """Compare a model with its original, on any device.
+
+    MODEL is run on the device, its original is in CHECKPOINT. Exit code 1: they differ too much.
 
     An ensemble is compared with all its checkpoints, in the order in which it was exported; a model of `seg-export
     adopt` with the ONNX file that it was made of.
@@ -64,6 +70,7 @@ def check(
       seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
       seg-export check adopted.onnx net.onnx --images data/isic2018
     """
+    checkpoints = tuple(map(weights_file, checkpoints))
     outputs = {"--json": json_file, "--picture": picture}
     require_places(outputs, (model, *checkpoints), what="a file that is to be compared", folders=(folder,))
     from export.proof.gate import CHUNK
@@ -76,9 +83,9 @@ def check(
     opened = open_model(model, device, batch=CHUNK, compute=compute)
     original = _original(model, opened.contract, checkpoints, sample_set(folder, limit))
     samples = original.samples
-    for name, reason in opened.device.rejected.items():
+    for name, reason in opened.device.rejected.items() if verbose else ():
         click.echo(f"Not on {name}: {reason}", err=True)
-    click.echo(f"Comparing on {opened.device.name} ({opened.device.detail}), {samples.source} ...", err=True)
+    click.echo(f"Comparing {model} with its original on {opened.device.name} ({opened.device.detail}) ...", err=True)
     report = compare(
         opened,
         original.predictor,
@@ -88,10 +95,11 @@ def check(
         original_name=original.name,
         advice=original.advice,
     )
+    report = dataclasses.replace(report, about={**report.about, "not_on": opened.device.rejected})
     if json_file:
         write_report(json_file, report)
     if str(json_file) != "-":
-        click.echo(parity_text(report))
+        click.echo(parity_text(str(model), report))
     if picture:
         with writing(picture):
             draw_worst(picture, opened, original.predictor, samples, report)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seglab.cli_support import progress
+from seglab.cli_support import NamedPath, progress
 from seglab.errors import SeglabError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from export.samples import Sample
 
 TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "segmentation_models_pytorch")
-FILE = click.Path(path_type=Path)
+FILE = NamedPath()
 WRITING_PACKAGES = ("onnx",)
 DEFAULT_IMAGES = 48  # export.samples.DEFAULT_LIMIT, which is not imported for --help
 json_option = click.option(
@@ -28,7 +28,7 @@ limit_option = click.option(
     "limit",
     type=click.IntRange(min=1),
     default=DEFAULT_IMAGES,
-    help="At most so many images of the folder, evenly spaced; six edge cases come on top.",
+    help="Most images to take from the folder, evenly spaced; six edge cases are added.",
 )
 parity_option = click.option(
     "--parity",
@@ -58,6 +58,29 @@ def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
                 bar.update()
 
     return track
+
+
+def say_failed(model: Path, report: ParityReport, json_file: Path | None) -> None:
+    """Say of a model that did not pass its gate, and was not written, what was measured; write the report if asked."""
+    from export.proof.text import parity_text
+
+    if json_file:
+        write_report(json_file, report)
+    click.echo(parity_text(str(model), report, ("not written", str(model))), err=True)
+
+
+def say_made(model: Path, report: ParityReport, report_file: Path, *, only_json: bool) -> None:
+    """Say of a model that passed its gate: the verdict, its figures, where the report is, and how to use it.
+
+    ``only_json``: stdout holds the report, so that it does not get the model's path.
+    """
+    from export.proof.sheet import usage
+    from export.proof.text import parity_text
+
+    told = [("report", str(report_file))] if str(report_file) != "-" else []
+    click.echo(parity_text(str(model), report, *told, ("use it", usage(model))), err=True)
+    if not only_json:
+        click.echo(str(model))
 
 
 def write_report(path: Path, report: ParityReport) -> None:

@@ -36,7 +36,7 @@ LONGEST = 60
 def diff(
     first: Path, second: Path, folder: Path | None, limit: int, device: str, worst: int, json_file: Path | None
 ) -> None:
-    """Compare two model files: contracts, graphs, and their masks on images.
+    """Compare two models: contracts, graphs and masks.
 
     Exit code 0: the masks agree within the limits of fp32, whatever else differs; 3: they do not, or cannot be
     compared.

@@ -17,6 +17,8 @@ from export.commands.common import (
     limit_option,
     parity_bar,
     parity_option,
+    say_failed,
+    say_made,
     write_report,
     writing,
 )
@@ -24,6 +26,7 @@ from export.commands.foreign import Description, foreign_options, open_checkpoin
 from export.commands.places import default_place, require_model_places
 from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors, require_packages
+from seglab.networks.run_weights import weights_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,13 +61,14 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imp
     "calibration_limit",
     type=click.IntRange(min=1),
     default=DEFAULT_CALIBRATION_IMAGES,
-    help="At most so many of them, evenly spaced.",
+    help="Most calibration images, evenly spaced.",
 )
 @click.option("--ensemble", is_flag=True, help="One model of all CHECKPOINTs: the mean of their probabilities.")
 @click.option(
     "--tta",
-    type=click.Choice(["none", "flips"]),
-    help="flips: the graph averages over the image and its three mirror images.  [default: what the checkpoint says]",
+    type=click.Choice(["none", "flips", "symmetries"]),
+    help="flips: the graph averages over the image and its three mirror images; symmetries: over those of the "
+    "transposed image, too.  [default: what the checkpoint says]",
 )
 @hair_option("what the checkpoint says")
 @foreign_options
@@ -72,7 +76,7 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imp
 @limit_option
 @licence_option
 @json_option
-@click.option("--picture", type=FILE, help="Draw the worst images here (.jpg, .png).  [default: M.parity.jpg]")
+@click.option("--picture", type=FILE, help="Draw the images that agree least here (.jpg, .png).")
 @command_errors
 def onnx(
     checkpoints: tuple[Path, ...],
@@ -90,14 +94,14 @@ def onnx(
     picture: Path | None,
     **described: Any,
 ) -> None:
-    """Export CHECKPOINT to a model file, if it passes the parity gate.
+    """Export a checkpoint to ONNX, if it passes the parity gate.
 
-    CHECKPOINT is one of seglab, or any network's: a state dictionary, a Lightning checkpoint, a safetensors file, a
-    folder of smp's save_pretrained, a TorchScript or torch.export file. Those do not say how they are fed: --size and
-    --mean have to be given; the architecture is guessed.
+    CHECKPOINT is one of seglab (or the folder of its run, for best.pt), or any network's: a state dictionary, a
+    Lightning checkpoint, a safetensors file, a folder of smp's save_pretrained, a TorchScript or torch.export file.
+    Those do not say how they are fed: --size and --mean have to be given; the architecture is guessed.
 
     The file appears only after its masks were compared with the PyTorch original's. The figures go into its contract
-    and into M.parity.json beside it (or to --json), the images that agree least into M.parity.jpg (or to --picture).
+    and into M.parity.json beside it (or to --json). --picture draws the images that agree least.
 
     \b
     Example:
@@ -117,23 +121,27 @@ def onnx(
             f"{checkpoints[0]} is named as an ONNX file; expected a checkpoint. A network that is ONNX already is for "
             "`seg-export adopt`; a checkpoint of such a name needs --out."
         )
+    checkpoints = tuple(map(weights_file, checkpoints))
     target = out or default_place(checkpoints[0], ".onnx")
-    require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder), draws=True)
+    require_model_places(target, json_file, picture, checkpoints, (folder, calibration_folder))
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
-    from export.conversion.checkpoint import convert
+    from export.conversion.checkpoint import convert, has_learned_ranges
     from export.errors import ParityError
     from export.precision.calibration import calibration_set
-    from export.proof.text import parity_text
     from export.samples import sample_set
 
     samples = sample_set(folder, limit)
     said = Description(**described)
     loaded = [_loaded(path, said, samples, tta, hair) for path in checkpoints]
     size = loaded[0].size
-    calibration = calibration_set(calibration_folder, calibration_limit, size) if precision == "int8" else None
+    calibration = None
+    if precision == "int8" and not has_learned_ranges(loaded):
+        calibration = calibration_set(calibration_folder, calibration_limit, size)
+    elif calibration_folder:
+        click.echo("--calibrate is not used: the network learned its ranges with the rounding of int8.", err=True)
 
     names = ", ".join(map(str, checkpoints))
-    click.echo(f"Exporting {names} ({precision}), then comparing on {samples.source} ...", err=True)
+    click.echo(f"Exporting {names} ({precision}), then comparing the masks ...", err=True)
     try:
         with writing(target):
             report = convert(
@@ -144,16 +152,15 @@ def onnx(
                 calibration=calibration,
                 licence=licence,
                 track=parity_bar(len(samples)),
-                on_measured=_drawing(samples, target, picture),
+                on_measured=_drawing(samples, picture),
             )
     except ParityError as error:
-        if error.report and json_file:
-            write_report(json_file, error.report)
+        if error.report:
+            say_failed(target, error.report, json_file)
         raise
-    write_report(json_file or target.with_suffix(".parity.json"), report)
-    click.echo(parity_text(report), err=True)
-    if str(json_file) != "-":  # stdout is one JSON value then
-        click.echo(str(target))
+    report_file = json_file or target.with_suffix(".parity.json")
+    write_report(report_file, report)
+    say_made(target, report, report_file, only_json=str(json_file) == "-")
 
 
 def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, hair: str | None) -> Checkpoint:
@@ -162,14 +169,11 @@ def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, 
     return dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
 
 
-def _drawing(
-    samples: SampleSet, target: Path, picture: Path | None
-) -> Callable[[Model, Predictor, ParityReport], None]:
-    """Return what draws the images that agree least; of a model that fails only where somebody asked for it."""
+def _drawing(samples: SampleSet, path: Path | None) -> Callable[[Model, Predictor, ParityReport], None]:
+    """Return what draws the images that agree least, passed or not: photographs, so only where somebody asks."""
     from export.proof.picture import draw_worst
 
     def draw(model: Model, original: Predictor, report: ParityReport) -> None:
-        path = picture or (target.with_suffix(".parity.jpg") if report.passed else None)
         if path:
             with writing(path):
                 draw_worst(path, model, original, samples, report)

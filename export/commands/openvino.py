@@ -29,10 +29,11 @@ FORMAT_VERSION = 1
 def openvino(
     model: Path, out: Path | None, weights: str, folder: Path | None, limit: int, json_file: Path | None
 ) -> None:
-    """Write M.onnx as OpenVINO IR (.xml and .bin), if what OpenVINO makes of it passes the gate.
+    """Convert a model to OpenVINO IR, if it passes a gate.
 
-    It takes images at S x S, uint8 (N, S, S, 3), and gives prob; the contract is in the .xml (rt_info, seglab/...).
-    The files appear only after their probabilities were compared with those of M.onnx on the CPU provider.
+    M.xml and M.bin are written. The IR takes images at S x S, uint8 (N, S, S, 3), and gives prob; the contract is in
+    the .xml (rt_info, seglab/...). The files appear only after their probabilities were compared with those of M.onnx
+    on the CPU provider.
 
     \b
     Example:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from seglab.commands.places import is_same, require_apart, require_own
 from seglab.images.formats import IMAGE_SUFFIXES
 
 STDOUT = "-"
@@ -51,10 +52,10 @@ def require_places(
             raise click.UsageError(
                 f"{option} {path} is a folder; expected the name of a file. Add one: {path / 'NAME'}."
             )
-    _require_apart(places)
+    require_apart(places)
     for read in filter(None, reads):
         for option, path in places.items():
-            if _is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
+            if is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
                 raise click.UsageError(f"{option} is {what}; name another than {path}.")
     for folder in filter(None, folders):
         for option, path in places.items():
@@ -77,24 +78,16 @@ def require_model_places(
     picture: Path | None,
     reads: Iterable[Path],
     folders: Iterable[Path | None] = (),
-    *,
-    draws: bool,
 ) -> None:
-    """The same for a command that writes the model ``out``, its report and, if it ``draws``, a picture beside it."""
+    """The same for a command that writes the model ``out`` and its report beside it."""
     reads, folders = tuple(reads), tuple(folders)
     require_places({"--out": out}, reads, folders=folders)  # it is the name of a file, then
     outputs = {
         "--out": out,
         "--json": json_file or out.with_suffix(".parity.json"),
-        "--picture": picture or (out.with_suffix(".parity.jpg") if draws else None),
+        "--picture": picture,
     }
     require_places(outputs, reads, folders=folders)
-
-
-def _require_apart(places: Mapping[str, Path]) -> None:
-    for (one, path), (other, same) in itertools.combinations(places.items(), 2):
-        if _is_same(path, same):
-            raise click.UsageError(f"{one} and {other} are the same file, {path}; name another for one of them.")
 
 
 def _require_own(option: str, path: Path, own: Own) -> None:
@@ -102,19 +95,7 @@ def _require_own(option: str, path: Path, own: Own) -> None:
     suffix = path.suffix.lower()
     if option == "--picture" and suffix not in PICTURE_SUFFIXES:
         raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Name it so.")
-    if not path.exists():
-        return
-    if not path.is_file():
-        raise click.UsageError(f"{option} {path} is a device or a pipe; expected a file. --json - writes to stdout.")
-    is_ours, expected = own[option]
-    try:
-        ours = path.stat().st_size == 0 or is_ours(path)
-    except OSError as error:
-        raise click.UsageError(f"{option} {path} cannot be read ({error.strerror}); name another file.") from error
-    if not ours:
-        raise click.UsageError(
-            f"{option} {path} is there already and is not {expected}; it stays. Name another file, or move it."
-        )
+    require_own(option, path, *own[option])
 
 
 def _is_model(path: Path) -> bool:
@@ -155,20 +136,8 @@ IR_OWN: Own = {
 }
 
 
-def _is_same(one: Path, other: Path) -> bool:
-    """Do two paths lead to the same file, or would they if there were one?"""
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return _absolute(one) == _absolute(other)
-
-
-def _absolute(path: Path) -> str:
-    return os.path.join(os.path.realpath(path.parent), path.name)
-
-
 def _is_among(path: Path, files: Iterable[Path]) -> bool:
-    return any(_is_same(path, file) for file in files)
+    return any(is_same(path, file) for file in files)
 
 
 def _files_in(folder: Path) -> Iterator[Path]:

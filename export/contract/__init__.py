@@ -14,6 +14,7 @@ from export.contract.fields import (
     MASK,
     PREFIX,
     PROB,
+    SUITABLE,
     Contract,
 )
 from export.contract.reading import Opened, bound, read_contract, read_model
@@ -28,6 +29,7 @@ __all__ = [
     "MASK",
     "PREFIX",
     "PROB",
+    "SUITABLE",
     "Contract",
     "Opened",
     "bound",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract.fields import HAIRLESS, INPUT, MAKE_ONE, MASK, PROB, Contract
+from export.contract.fields import HAIRLESS, INPUT, MAKE_ONE, MASK, PROB, SUITABLE, Contract
 from export.contract.onnx_file import BFLOAT16, FLOAT16, Node, OnnxFile
 from export.errors import ContractError
 
@@ -70,9 +70,11 @@ def _differences(contract: Contract, found: OnnxFile) -> Iterator[Difference]:
     yield from _shape(contract, found)
     yield from _mask(contract, found)
     yield from _members(contract, found)
-    views = any(output.startswith("views") for node in _stages(found) for output in node.outputs)
+    if bool(contract.suitable) != (SUITABLE in found.outputs):
+        there, missing = "an output of that name", "none"
+        yield SUITABLE, there if contract.suitable else missing, missing if contract.suitable else there
     facts: dict[str, object] = {
-        "tta": "flips" if views else "none",
+        "tta": _views(found),
         "opset": found.opset,
         "precision": precision_of(found),
         "graph_sha256": found.sha256 if contract.graph_sha256 or contract.format_version >= 3 else "",
@@ -151,6 +153,12 @@ def _member(member: Mapping[str, Any], k: str, found: OnnxFile, contract: Contra
     for field, (stated, found_there) in facts.items():
         if stated != found_there:
             yield field, stated, found_there
+
+
+def _views(found: OnnxFile) -> str:
+    """Return how many views of an image the networks see, by the name that a contract has for it."""
+    made = {output.rstrip("0123456789") for node in _stages(found) for output in node.outputs}
+    return "none" if "views" not in made else "symmetries" if "seen_upright" in made else "flips"
 
 
 def _stages(found: OnnxFile) -> list[Node]:

@@ -24,6 +24,8 @@ HAIRLESS = "filled"
 INPUT = "image"
 PROB = "prob"
 MASK = "mask"
+SUITABLE = "suitable"
+"""An output that a file may have, float ``(batch,)``: does an image look like those that the network learned from?"""
 DIMENSIONS = ("batch", "height", "width")
 """Names of the input's free axes: ``image`` is uint8 ``(batch, height, width, 3)``."""
 
@@ -35,19 +37,21 @@ MAKE_ONE = "Make one with `seg-export onnx CKPT --out M.onnx`"
 class Contract:
     """What travels with a model.
 
-    ``arch``, ``encoder``, ``options``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per
-    RGB channel on the scale 0-1, applied inside the graph. ``colour_space``: of the photographs it was trained on
-    and is fed. ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not; of
-    several, the first is the background, and the mask holds their numbers. ``tta``: ``flips`` where the graph
-    averages over mirror images. ``hair_removal``: a stage of the graph removes hairs. ``ensemble``: the networks
-    whose probabilities are averaged, where there are several; the other fields are the first one's. ``output``:
-    what the network itself gives, ``logits`` or ``probabilities``. ``channels``: the order in which it takes them,
-    ``rgb`` or ``bgr``; images, mean and std are RGB all the same. ``lesion_class``: of a network of several
-    classes, the one whose probability is ``prob``. ``precision``: of weights and activations (see
-    :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in
-    fp32. ``adopted``: of a foreign ONNX network, its file, input and output (see :mod:`export.adoption`).
-    ``training``: data and scores. ``parity``: figures against the original. ``tools``: versions that made the file.
-    ``graph_sha256``: of the file without its metadata.
+    ``arch``, ``encoder``, ``options``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per RGB
+    channel on the scale 0-1, applied inside the graph. ``colour_space``: of the photographs it was trained on and is
+    fed. ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not; of several,
+    the first is the background, and the mask holds their numbers. ``tta``: ``flips`` where the graph averages over
+    mirror images, ``symmetries`` over all eight of the square. ``hair_removal``: a stage of the graph removes hairs.
+    ``ensemble``: the networks whose probabilities are averaged, where there are several; the other fields are the first
+    one's. ``output``: what the network itself gives, ``logits`` or ``probabilities``. ``channels``: the order in which
+    it takes them, ``rgb`` or ``bgr``; images, mean and std are RGB all the same. ``lesion_class``: of a network of
+    several classes, the one whose probability is ``prob``. ``precision``: of weights and activations (see
+    :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in fp32.
+    ``adopted``: of a foreign ONNX network, its file, input and output (see :mod:`export.adoption`). ``training``: data
+    and scores. ``suitable``: of the output of that name, empty where there is none: the ``threshold`` below which an
+    image does not look like those that the network learned from, how many ``images`` that is from, on how many others
+    it was ``calibrated_on``, and which share of these is ``flagged``. ``parity``: figures against the original.
+    ``tools``: versions that made the file. ``graph_sha256``: of the file without its metadata.
     """
 
     arch: str
@@ -71,6 +75,7 @@ class Contract:
     training: dict[str, Any] = field(default_factory=dict)
     parity: dict[str, Any] = field(default_factory=dict)
     tools: dict[str, str] = field(default_factory=dict)
+    suitable: dict[str, Any] = field(default_factory=dict)
     licence: str = "not stated"
     colour_space: str = COLOUR_SPACE
     format_version: int = FORMAT_VERSION

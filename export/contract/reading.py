@@ -52,15 +52,15 @@ def bound(contract: Contract, content: bytes) -> Contract:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
     try:
-        return path.read_bytes()
+        if path.is_file():
+            return path.read_bytes()
+        what = "is a folder" if path.is_dir() else "does not exist"
     except OSError as error:
         raise ContractError(
-            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its permissions."
+            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its name and rights."
         ) from error
+    raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
 
 
 def _parsed(path: Path, content: bytes) -> OnnxFile:

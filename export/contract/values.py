@@ -80,6 +80,18 @@ def _is_quantisation(value: Any) -> bool:
     return isinstance(layers, list) and all(map(is_text, layers)) and is_count(value.get("layers"))
 
 
+def _is_suitable(value: Any) -> bool:
+    """Is it what a contract says of the output ``suitable``, or nothing?"""
+    if value == {}:
+        return True
+    return (
+        _is_record(value)
+        and is_number(value.get("threshold"))
+        and 0 < value["threshold"] < 1
+        and all(map(is_number, value.values()))
+    )
+
+
 def _is_parity(value: Any) -> bool:
     """Is it the summary of a report (:meth:`export.proof.gate.ParityReport.summary`), or nothing?"""
     if not _is_record(value):
@@ -114,7 +126,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "opset": (lambda value: is_count(value, 1), "a whole number"),
     "checkpoint_sha256": (is_text, "hexadecimal digits"),
     "hair_removal": (lambda value: isinstance(value, bool), "true or false"),
-    "tta": _is_one_of("none", "flips"),
+    "tta": _is_one_of("none", "flips", "symmetries"),
     "output": _is_one_of("logits", "probabilities"),
     "channels": _is_one_of("rgb", "bgr"),
     "lesion_class": (lambda value: value is None or is_count(value), "the number of a class, or null"),
@@ -127,6 +139,7 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "quantisation": (_is_quantisation, "nothing, or the layers that stayed in fp32"),
     "adopted": (_is_record, "nothing, or how the network that was adopted is fed"),
     "training": (_is_record, "named values"),
+    "suitable": (_is_suitable, "nothing, or numbers, among them a threshold between 0 and 1"),
     "parity": (_is_parity, "nothing, or the figures of a parity report"),
     "tools": (lambda value: _is_record(value) and all(map(is_text, value.values())), "versions by name"),
     "licence": (is_text, "text"),

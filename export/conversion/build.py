@@ -14,6 +14,8 @@ from export.graph.writing import tool_versions
 from export.precision.half import in_precision
 from seglab.networks.build import restore_network
 from seglab.networks.checkpoints import Checkpoint
+from seglab.networks.encoder_features import from_plain
+from seglab.networks.suitability import FLAGGED, THRESHOLD
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,7 +36,10 @@ def segmenter(checkpoints: Sequence[Checkpoint], precision: str = "fp32") -> Mod
 def traced(checkpoints: Sequence[Checkpoint]) -> list[ModelProto]:
     """Return the networks of checkpoints as graphs, in fp32. Raises as :func:`segmenter` does."""
     require_alike(checkpoints)
-    return [trace(restore_network(each), each.size) for each in checkpoints]
+    return [
+        trace(restore_network(each), each.size, features=bool(each.suitable) and each is checkpoints[0])
+        for each in checkpoints
+    ]
 
 
 def fused(
@@ -50,10 +55,11 @@ def fused(
             each.output,
             each.channels,
             each.lesion_class,
+            from_plain(each.suitable) if each is first else None,
         )
         for each, network in zip(checkpoints, networks, strict=True)
     ]
-    stages = Stages(first.size, first.threshold, first.classes, first.tta == "flips", first.hair)
+    stages = Stages(first.size, first.threshold, first.classes, first.tta, first.hair)
     return fuse(members, stages)
 
 
@@ -62,16 +68,22 @@ def stages_of(checkpoints: Sequence[Checkpoint]) -> ModelProto:
 
     Raises as :func:`segmenter` does.
     """
+    require_alike(checkpoints)
+    return fused(checkpoints, [_nothing(each, is_first=each is checkpoints[0]) for each in checkpoints], "fp32")
+
+
+def _nothing(checkpoint: Checkpoint, *, is_first: bool) -> ModelProto:
+    """Return a graph with the inputs and outputs of a checkpoint's network, and nothing in it."""
     from onnx import parser
 
-    require_alike(checkpoints)
-    nothing = """<ir_version: 10, opset_import: ["" : {opset}]>
-    nothing (float[N, 3, {size}, {size}] x) => (float[N, {classes}, {size}, {size}] y) {{ y = Identity (x) }}"""
-    networks = [
-        parser.parse_model(nothing.format(opset=OPSET, size=each.size, classes=each.network.classes))
-        for each in checkpoints
-    ]
-    return fused(checkpoints, networks, "fp32")
+    size, suitability = checkpoint.size, from_plain(checkpoint.suitable) if is_first else None
+    features = dict(enumerate(suitability.channels if suitability else ()))
+    outputs = "".join(f", float[N, {count}, h{at}, w{at}] f{at}" for at, count in features.items())
+    nodes = "".join(f" f{at} = Identity (x)" for at in features)
+    text = f"""<ir_version: 10, opset_import: ["" : {OPSET}]>
+    nothing (float[N, 3, {size}, {size}] x) => (float[N, {checkpoint.network.classes}, {size}, {size}] y{outputs})
+    {{ y = Identity (x){nodes} }}"""
+    return parser.parse_model(text)
 
 
 def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
@@ -107,6 +119,7 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
         hair_removal=first.hair != "none",
         ensemble=tuple(map(_member, checkpoints)) if len(checkpoints) > 1 else (),
         training=describe_training(first.training),
+        suitable=describe_suitability(first),
         checkpoint_sha256=first.sha256,
         tools=tool_versions(),
         licence=licence,
@@ -135,9 +148,23 @@ def _member(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
+def describe_suitability(checkpoint: Checkpoint) -> dict[str, float]:
+    """Return what a contract says of the output ``suitable``; nothing where a checkpoint has no such score."""
+    found = from_plain(checkpoint.suitable)
+    if found is None:
+        return {}
+    return {
+        "threshold": THRESHOLD, "images": found.images, "calibrated_on": found.calibrated_on, "flagged": FLAGGED,
+    }  # fmt: skip
+
+
+LEFT_OUT = ("history", "split")
+"""Of what a checkpoint says of its training: too long for a model file."""
+
+
 def describe_training(training: dict[str, Any]) -> dict[str, Any]:
     """Return what a model file says about its training: the last epoch for the whole history, names for paths."""
-    kept = {key: _portable(value) for key, value in training.items() if key != "history"}
+    kept = {key: _portable(value) for key, value in training.items() if key not in LEFT_OUT}
     if training.get("history"):
         kept["last_epoch"] = _portable(training["history"][-1])
     return kept

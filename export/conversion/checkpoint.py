@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,19 @@ from export.errors import ContractError
 from export.graph.writing import write_model
 from export.precision.calibration import Calibration
 from export.precision.half import layers_of
-from export.precision.quantise import layer_names
+from export.precision.learned import quantise_learned
+from export.precision.quantise import layer_names, layers_in
 from export.precision.sensitivity import Candidate, candidates
 from export.proof.gate import CHUNK, ParityReport, check
 from export.proof.report import ADVICE
 from export.proof.sealing import seal
 from export.proof.stages import require_same_stages
 from export.proof.training_images import told_apart
+from export.proof.weights import require_rounded_weights
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
+from export.tolerances import SIMULATED
 from seglab.evaluation.original import Predictor
 from seglab.files import replacing, sha256
 from seglab.networks.checkpoints import Checkpoint
@@ -44,16 +48,31 @@ ADVICE_BELOW_FP32 = {
 }
 
 
+FIRST_LAYERS = (1, 2, 4)
+SIMULATING = "the PyTorch original with the rounding of int8"
+LEARNED = {
+    "calibration": "none: the network learned with the rounding of int8",
+    "weights": "int8 per output channel",
+    "activations": "uint8 per tensor, the ranges that it learned with",
+}
+
+
+def has_learned_ranges(checkpoints: Sequence[Checkpoint]) -> bool:
+    """Did all networks learn with the rounding of int8, so that nothing is to be calibrated?"""
+    return all(each.network.ranges for each in checkpoints)
+
+
 @dataclass(frozen=True)
 class _Version:
     """A model to try. ``promising``: worth the gate, which costs more than making it; ``screen``: try a few images
-    first.
+    first; ``exact``: of networks that learned with int8's rounding, numbers of the tensors that stay in float.
     """
 
     model: ModelProto
     contract: Contract
     promising: bool = True
     screen: bool = False
+    exact: frozenset[int] = frozenset()
 
 
 def convert(
@@ -70,20 +89,23 @@ def convert(
 ) -> ParityReport:
     """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
-    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``. The fp32 graph has to pass first, whatever
-    the precision; then all that is outside the network has to be the same, and the network is judged by the limits of
-    the precision. In int8 and fp16 layers are put back into fp32 until the gate passes.
+    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``, except for networks that learned with its
+    rounding: those are also compared with the PyTorch original that simulates it. The fp32 graph has to pass first,
+    whatever the precision; then all that is outside the network has to be the same, and the network is judged by the
+    limits of the precision. In int8 and fp16 layers are put back into fp32 until the gate passes.
 
     The report's figures are in the model's contract, too. ``on_measured`` is given what was measured, passed or not,
     while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test of the gate hands in wrong
     ones). Raises :class:`ContractError` for what cannot be exported, :class:`export.errors.ParityError` with the report
     where the gate fails; nothing is moved to ``out`` then, and what was there before stays.
     """
-    if (calibration is not None) != (precision == "int8"):
+    if (calibration is not None) != (precision == "int8" and not has_learned_ranges(checkpoints)):
         raise ContractError(
             f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; "
             "expected such images for int8, and for int8 only."
         )
+    import onnx
+
     contract = contract_for(checkpoints, licence)
     networks = traced(checkpoints)
     exact = fused_model or fused(checkpoints, networks, "fp32")
@@ -94,8 +116,12 @@ def convert(
         if precision != "fp32" and made.report.passed:
             versions = _reduced(checkpoints, networks, exact, contract, precision, calibration)
             made = _first_that_passes(versions, exact, temporary, gate)
+            if precision == "int8":
+                require_rounded_weights(onnx.load(temporary), exact, is_learned=calibration is None)
         on_measured(made.model, gate.original, made.report)
         made.report.require_passed()
+        if precision == "int8" and calibration is None:
+            gate.require_as_simulated(made, checkpoints)
         seal(temporary, dataclasses.replace(made.contract, parity=made.report.summary()))
         about = {**made.report.about, "model_sha256": sha256(temporary)}
         return dataclasses.replace(made.report, about=about)
@@ -103,9 +129,13 @@ def convert(
 
 @dataclass(frozen=True)
 class _Measured:
-    contract: Contract
+    version: _Version
     model: Model
     report: ParityReport
+
+    @property
+    def contract(self) -> Contract:
+        return self.version.contract
 
 
 @dataclass(frozen=True)
@@ -126,11 +156,21 @@ class _Gate:
         if version.screen:
             screened = check(model, self.original, self.samples.some(SCREENED), advice=advice)
             if not screened.passed:
-                return _Measured(version.contract, model, screened)
+                return _Measured(version, model, screened)
         report = check(model, self.original, self.samples, source=self.samples.source, track=self.track, advice=advice)
         if version.contract.quantisation:
             report.about["quantisation"] = version.contract.quantisation
-        return _Measured(version.contract, model, report)
+        return _Measured(version, model, report)
+
+    def require_as_simulated(self, made: _Measured, checkpoints: Sequence[Checkpoint]) -> None:
+        """Raise :class:`ParityError` unless an int8 model gives what its PyTorch original gives that rounds as it does:
+        a weight that was stored wrong is seen here, where the limits of int8 would hide it.
+        """
+        original = Predictor(*checkpoints, simulates=True, exact=made.version.exact)
+        check(
+            made.model, original, self.samples, source=self.samples.source, track=self.track,
+            original_name=SIMULATING, advice=ADVICE_BELOW_FP32["int8"], limits=SIMULATED,
+        ).require_passed()  # fmt: skip
 
 
 def _first_that_passes(versions: Iterable[_Version], exact: ModelProto, file: Path, gate: _Gate) -> _Measured:
@@ -163,7 +203,9 @@ def _reduced(
 ) -> Iterator[_Version]:
     """Yield the models to try, the best first: one, or in int8 and fp16 with more and more layers in fp32."""
     described = dataclasses.replace(contract, precision=precision)
-    if calibration is not None:
+    if precision == "int8" and calibration is None:
+        yield from _learned_versions(checkpoints, exact, described)
+    elif calibration is not None:
         for candidate in candidates(exact, calibration, contract.threshold):
             made = dataclasses.replace(described, quantisation=_describe(candidate, calibration))
             yield _Version(candidate.model, made, candidate.promising)
@@ -171,6 +213,20 @@ def _reduced(
         yield from _half_versions(checkpoints, networks, described)
     else:
         yield _Version(fused(checkpoints, networks, precision), described)
+
+
+def _learned_versions(checkpoints: Sequence[Checkpoint], exact: ModelProto, contract: Contract) -> Iterator[_Version]:
+    """Yield int8 models: with no layer in float, then with the first 1, 2, 4 of each network, whose rounding goes
+    through all the others.
+    """
+    ranges = [range for each in checkpoints for range in each.network.ranges]
+    layers = list(layers_in(exact))
+    networks = [list(group) for _, group in itertools.groupby(layers, lambda node: node.name.partition(".")[0])]
+    for count in (0, *FIRST_LAYERS):
+        kept = [node for network in networks for node in network[:count]]
+        model, numbers = quantise_learned(exact, ranges, [node.name for node in kept])
+        made = {"layers": len(layers), "float_layers": layer_names(kept), **LEARNED}
+        yield _Version(model, dataclasses.replace(contract, quantisation=made), exact=numbers)
 
 
 def _half_versions(

@@ -18,7 +18,7 @@ from export.errors import ParityError
 from export.proof.gate import CHUNK
 from export.proof.probabilities import ProbReport, compare_probs
 from export.runtime.engines.failures import mapped
-from export.runtime.engines.openvino import HINTS, OTHERWISE, cut_to_prob, load
+from export.runtime.engines.openvino import HINTS, OTHERWISE, core, cut_to_prob, load
 from export.runtime.masks import drop_single_class
 from export.runtime.model import Model
 from export.runtime.opening import open_model
@@ -82,12 +82,10 @@ def _write(model: Model, xml: Path, binary: Path, *, is_half: bool) -> None:
 
 def _runner(xml: Path, size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Open written files, and return what gives probabilities of images at S x S."""
-    openvino = load()
     with mapped(DEVICE, "reading the files that were written", OTHERWISE):
-        core = openvino.Core()
-        graph: Any = core.read_model(str(xml))
+        graph: Any = core().read_model(str(xml))
         graph.reshape({graph.input(0): [-1, size, size, 3]})
-        compiled = core.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": HINTS["fp32"]})
+        compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": HINTS["fp32"]})
 
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         with mapped(DEVICE, f"running the model on {images.shape}"):

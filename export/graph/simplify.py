@@ -26,6 +26,19 @@ def simplify(model: ModelProto) -> ModelProto:
     return model
 
 
+def with_ends(model: ModelProto) -> ModelProto:
+    """Return a network whose outputs behind the first one are nodes of their own, called ``features0`` and so on.
+
+    A quantiser may take an activation away whose output they were, or give it another name; these nodes stay.
+    """
+    from onnx import helper
+
+    for at, entry in enumerate(list(model.graph.output)[1:]):
+        given, entry.name = entry.name, f"features{at}"
+        model.graph.node.append(helper.make_node("Identity", [given], [entry.name], name=f"end_{entry.name}"))
+    return model
+
+
 def fix_scales(model: ModelProto) -> None:
     """Give resizes by a whole factor constant ``scales`` where the exporter computes ``sizes`` at run time.
 

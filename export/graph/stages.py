@@ -2,9 +2,9 @@
 
 A model is: ``head`` (resize to S x S), hair removal where the networks learned without hairs, for each network of it
 ``normalise``, the network itself, ``probabilities``, then ``combine`` (the mean over networks) and ``tail`` (back to
-full size, threshold or argmax). The stages are written in ONNX's own text form (``stage_texts.py``),
-opset 18: the first one whose Resize has ``antialias``. None of them needs torch, so that networks of other people can
-be wrapped in them, too.
+full size, threshold or argmax); and ``suitable`` beside it, where that was asked for. The stages are written in ONNX's
+own text form (``stage_texts.py``), opset 18: the first one whose Resize has ``antialias``. None of them needs torch, so
+that networks of other people can be wrapped in them, too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.contract import DIMENSIONS, INPUT, MASK, PROB
+from export.contract import DIMENSIONS, INPUT, MASK, PROB, SUITABLE
 from export.errors import ContractError
 from export.graph import hair
 from export.graph.stage_texts import (
+    ACROSS,
+    BACK_FROM_ACROSS,
     BINARY,
     COMBINE,
     FROM_HALF,
@@ -35,7 +37,9 @@ from export.graph.stage_texts import (
     TURN_CHANNELS,
     UNMIRROR,
 )
+from export.graph.suitable import feature_names, suitable_stages
 from seglab.networks.normalisation import Triple
+from seglab.networks.suitability import Suitability
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
@@ -61,9 +65,10 @@ MIRROR_CONSTANTS: Constants = {
 @dataclass(frozen=True)
 class Member:
     """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits ``(N, C, S,
-    S)``, either in fp32 or fp16. ``mean``, ``std``: of the normalisation it learned with, per RGB channel on the
-    scale 0-1.
+    S)``, either in fp32 or fp16; behind them features of its encoder, where there is a ``suitability``. ``mean``,
+    ``std``: of the normalisation it learned with, per RGB channel on the scale 0-1.
 
+    ``suitability``: what ``suitable`` is computed with from the features; of several networks only the first has it.
     ``output``: ``probabilities`` where it gives those, not logits. ``channels``: ``bgr`` where it takes blue first.
     ``lesion_class``: where it has several classes, the one whose probability is the lesion's.
     """
@@ -74,6 +79,7 @@ class Member:
     output: str = "logits"
     channels: str = "rgb"
     lesion_class: int | None = None
+    suitability: Suitability | None = None
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,16 @@ class Stages:
     """What stands around the networks.
 
     ``size``: S. ``threshold``: probability from which a pixel is lesion (one class). ``classes``: C; from 2 on the
-    probabilities are a softmax and the mask is the label of the most probable class. ``flips``: every network sees the
-    image and its three mirror images, and the mean counts. ``hair``: how hairs are removed before the networks,
+    probabilities are a softmax and the mask is the label of the most probable class. ``tta``: with ``flips`` every
+    network sees the image and its three mirror images, with ``symmetries`` those of the transposed image, too, and the
+    mean counts. ``hair``: how hairs are removed before the networks,
     ``none`` or ``dullrazor``.
     """
 
     size: int
     threshold: float = 0.5
     classes: int = 1
-    flips: bool = False
+    tta: str = "none"
     hair: str = "none"
 
     @property
@@ -101,8 +108,9 @@ class Stages:
 def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
     """Return the fused graph of one network, or of several whose probabilities are averaged.
 
-    In: ``image``, uint8 ``(batch, height, width, 3)``, RGB. Out: ``prob``, float ``(batch, C, S, S)``, and ``mask``,
-    uint8 ``(batch, height, width)``. Raises :class:`ContractError` for a network with other inputs or outputs.
+    In: ``image``, uint8 ``(batch, height, width, 3)``, RGB. Out: ``prob``, float ``(batch, C, S, S)``, ``mask``, uint8
+    ``(batch, height, width)``, and ``suitable``, float ``(batch,)``, where the first network has a suitability. Raises
+    :class:`ContractError` for a network with other inputs or outputs.
     """
     from onnx import TensorProto, helper, shape_inference
 
@@ -118,7 +126,7 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
     _add(graph, HEAD, {"planes_shape": np.array([3, stages.size, stages.size])})
     if stages.hair != "none":
         _add(graph, *hair.hair_stage(stages.size))
-    if stages.flips:
+    if stages.tta != "none":
         _add(graph, "", MIRROR_CONSTANTS)
     single = len(members) == 1
     names = [PROB] if single else [f"prob{k}" for k in range(len(members))]
@@ -127,6 +135,7 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
     if not single:
         _add(graph, COMBINE.format(members=", ".join(names)))
     _add_tail(graph, stages)
+    _add_suitable(graph, members[0], stages)
     model = helper.make_model(graph, opset_imports=_opsets(members), ir_version=IR_VERSION, producer_name="seglab")
     return shape_inference.infer_shapes(model, data_prop=True)
 
@@ -154,19 +163,34 @@ def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name:
     if member.channels == "bgr":
         _add(graph, TURN_CHANNELS.format(k=k), {"bgr": np.array([2, 1, 0])} if "bgr" not in _constants(graph) else {})
         source = f"ordered{k}"
-    if stages.flips:
-        _add(graph, MIRROR.format(k=k, source=source))
-        source = f"views{k}"
-    end = f"seen_all{k}" if stages.flips else name
+    if stages.tta != "none":
+        source = _add_views(graph, stages.tta, k, source)
+    end = f"seen_all{k}" if stages.tta != "none" else name
     probabilities = end if member.lesion_class is None else f"all_classes{k}"
-    _add_network(graph, member, stages, k, source, f"logits{k}" if member.output == "logits" else probabilities)
+    given = f"logits{k}" if member.output == "logits" else probabilities
+    _add_network(graph, member, stages, k, source, given)
     if member.output == "logits":
         activation = SIGMOID if stages.classes == 1 and member.lesion_class is None else SOFTMAX
         _add(graph, activation.format(to=probabilities, k=k))
     if member.lesion_class is not None:
         _add(graph, ONE_CLASS.format(to=end, k=k), {f"lesion_class{k}": np.array([member.lesion_class])})
-    if stages.flips:
-        _add(graph, UNMIRROR.format(k=k, to=name))
+    if stages.tta != "none":
+        _add_mean_of_views(graph, stages.tta, k, name)
+
+
+def _add_views(graph: GraphProto, tta: str, k: str, source: str) -> str:
+    """Put the views of an image one after the other into a batch, and return its name."""
+    _add(graph, MIRROR.format(k=k, source=source, to=f"four{k}" if tta == "symmetries" else f"views{k}"))
+    if tta == "symmetries":
+        _add(graph, ACROSS.format(k=k))
+    return f"views{k}"
+
+
+def _add_mean_of_views(graph: GraphProto, tta: str, k: str, to: str) -> None:
+    """Turn back what was seen in each view; the mean is ``to``."""
+    if tta == "symmetries":
+        _add(graph, BACK_FROM_ACROSS.format(k=k))
+    _add(graph, UNMIRROR.format(k=k, source=f"seen_four{k}" if tta == "symmetries" else f"seen_all{k}", to=to))
 
 
 def _constants(graph: GraphProto) -> set[str]:
@@ -192,13 +216,16 @@ def _add_network(graph: GraphProto, member: Member, stages: Stages, k: str, sour
         prefix + given.name: f"halved{k}" if half_in else source,
         prefix + wanted.name: f"half_{to}" if half_out else to,
     }
+    features = feature_names(network, member.suitability)
+    ends |= {prefix + name: f"half_{own}" if half_out else own for name, own in features.items()}
     for node in own.node:
         node.input[:] = [ends.get(name, name) for name in node.input]
         node.output[:] = [ends.get(name, name) for name in node.output]
     graph.node.extend(own.node)
     graph.initializer.extend(own.initializer)
     if half_out:
-        _add(graph, FROM_HALF.format(to=to))
+        for name in (to, *features.values()):
+            _add(graph, FROM_HALF.format(to=name))
 
 
 def _is_half(value: ValueInfoProto) -> bool:
@@ -212,7 +239,7 @@ def _interface(member: Member, stages: Stages) -> tuple[ValueInfoProto, ValueInf
     graph = member.network.graph
     weights = {entry.name for entry in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in weights]
-    if len(inputs) != 1 or len(graph.output) != 1:
+    if len(inputs) != 1 or (len(graph.output) != 1 and member.suitability is None):
         raise ContractError(
             f"The network has {len(inputs)} inputs and {len(graph.output)} outputs; expected one of each: images in, "
             "logits out. Export it without the others."
@@ -255,6 +282,16 @@ def _add_tail(graph: GraphProto, stages: Stages) -> None:
         _add(graph, BINARY, constants)
     else:
         _add(graph, LABELS)
+
+
+def _add_suitable(graph: GraphProto, member: Member, stages: Stages) -> None:
+    from onnx import TensorProto, helper
+
+    if member.suitability is None:
+        return
+    for text, constants in suitable_stages(member.suitability, has_views=stages.tta != "none"):
+        _add(graph, text, constants)
+    graph.output.append(helper.make_tensor_value_info(SUITABLE, TensorProto.FLOAT, DIMENSIONS[:1]))
 
 
 def _add(graph: GraphProto, text: str, constants: Constants | None = None) -> None:

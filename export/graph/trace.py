@@ -1,4 +1,4 @@
-"""From a PyTorch network to its ONNX graph: images in, logits out, nothing else."""
+"""From a PyTorch network to its ONNX graph: images in, logits out, and what its encoder gave if that is asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from export.errors import ContractError
-from export.graph.simplify import simplify
+from export.graph.simplify import simplify, with_ends
 from export.graph.stages import OPSET
 from export.graph.trace_script import as_operators, by_the_old_exporter
+from seglab.networks.encoder_features import Watched
 from seglab.networks.foreign.found import SCRIPT
 from seglab.networks.foreign.programs import Program
 
@@ -24,12 +25,17 @@ EXAMPLES = 2
 """Images that a network is traced with: more than one, or the batch axis would be taken for a constant."""
 
 
-def trace(network: nn.Module, size: int) -> ModelProto:
+def trace(network: nn.Module, size: int, *, features: bool = False) -> ModelProto:
     """Return the graph of a network in evaluation mode: float ``(N, 3, S, S)`` to logits ``(N, C, S, S)``, any N.
+
+    ``features``: give those of its encoder as well (:mod:`seglab.networks.encoder_features`), ``(N, C, h, w)`` each.
 
     Raises :class:`ContractError` with the exporter's reason for a network that it cannot take.
     """
     example = torch.zeros(EXAMPLES, 3, size, size)
+    if features:
+        with Watched(network) as watched:
+            return with_ends(_traced(watched.eval(), example))
     if isinstance(network, Program) and network.kind == SCRIPT:
         return _trace_script(network, example)
     return _traced(network, example)
@@ -79,7 +85,7 @@ def _traced(network: nn.Module, example: torch.Tensor) -> ModelProto:
 def _refused(error: BaseException) -> ContractError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ContractError(
-        f"torch.onnx.export does not take this network ({reason}); expected one of those in docs/export.md. "
-        "Train another one, or another size. One of somebody else's: export it to ONNX where its code is, with a free "
-        "batch axis, and take that with `seg-export adopt NET.onnx`."
+        f"torch.onnx.export does not take this network ({reason}); expected one of those in "
+        "docs/reference/networks.md. Train another one, or another size. One of somebody else's: export it to ONNX "
+        "where its code is, with a free batch axis, and take that with `seg-export adopt NET.onnx`."
     )

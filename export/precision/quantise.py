@@ -63,6 +63,11 @@ def network_nodes(model: ModelProto) -> Iterator[NodeProto]:
                 yield node
 
 
+def layers_in(model: ModelProto) -> Iterator[NodeProto]:
+    """Yield the nodes of a fused model's networks that hold the work."""
+    yield from (node for node in network_nodes(model) if node.op_type in LAYERS)
+
+
 def quantise(network: Network, keep: Collection[str] = (), only: Collection[str] | None = None) -> ModelProto:
     """Return an int8 model; the layers named in ``keep`` compute in float, with their own weights.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,9 @@ from export.proof.judgement import figures_of, judge, why_nothing_is_proved
 from export.proof.report import ADVICE, ORIGINAL, Difference, ParityReport, Row
 from export.runtime.masks import agreement, enlarge, to_mask
 from export.runtime.model import Model
+from export.runtime.session import Seen
 from export.samples import Sample
-from export.tolerances import tolerance_for
+from export.tolerances import Tolerance, tolerance_for
 from seglab.images.pixels.resize import fit
 from seglab.metrics.overlap import confusion
 
@@ -45,6 +46,14 @@ class Original(Protocol):
         """Return them and the mask ``(H, W)``."""
 
 
+@runtime_checkable
+class JudgesSuitable(Protocol):
+    """An original that says whether images look like those that it learned from."""
+
+    def suitable(self, image: Images, /) -> float | None:
+        """Return the score of an image ``(H, W, 3)``; None where the original has none."""
+
+
 def check(
     model: Model,
     original: Original,
@@ -54,11 +63,13 @@ def check(
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
     original_name: str = ORIGINAL,
     advice: str = ADVICE,
+    limits: Tolerance | None = None,
 ) -> ParityReport:
     """Compare an opened model with its original on every sample; at most :data:`CHUNK` are held at a time.
 
     ``track`` wraps the samples in a progress bar. ``original_name`` and ``advice`` are for messages: what the original
-    is, and what to do where the model does not match it. A difference is in the report, not an error.
+    is, and what to do where the model does not match it. ``limits``: others than those of the precision. A difference
+    is in the report, not an error.
     """
     rows = tuple(_rows(model, original, track(samples)))
     if not rows:
@@ -72,7 +83,7 @@ def check(
         whole.precision,
         source,
         figures,
-        judge(figures, rows, tolerance_for(whole.precision), tolerance_for(device.precision)),
+        judge(figures, rows, limits or tolerance_for(whole.precision), limits or tolerance_for(device.precision)),
         rows,
         {"model_sha256": model.sha256, "checkpoint_sha256": model.contract.checkpoint_sha256},
         original_name,
@@ -93,21 +104,26 @@ def _rows(model: Model, original: Original, samples: Iterable[Sample]) -> Iterat
     size = model.contract.size
     while chunk := list(itertools.islice(remaining, CHUNK)):
         fitted = np.stack([fit(sample.image, size) for sample in chunk])  # (N, S, S, 3)
-        for sample, pixels, prob in zip(chunk, fitted, model.prob(fitted), strict=True):
-            yield _row(model, original, sample, pixels, prob)
+        seen = model.seen(fitted)
+        for at, (sample, pixels, prob) in enumerate(zip(chunk, fitted, seen.prob, strict=True)):
+            yield _row(model, original, sample, pixels, Seen(prob, None, _at(seen.suitable, at)))
 
 
-def _row(model: Model, original: Original, sample: Sample, fitted: Images, fitted_prob: Probs) -> Row:
+def _at(scores: Probs | None, at: int) -> Probs | None:
+    return None if scores is None else scores[at : at + 1]
+
+
+def _row(model: Model, original: Original, sample: Sample, fitted: Images, fitted_seen: Seen) -> Row:
     threshold = model.contract.threshold
     expected_prob, expected_mask = original.prob_and_mask(sample.image)
-    probs, masks = model.prob_and_mask(sample.image[None])
+    fitted_prob, whole = fitted_seen.prob, model.seen_whole(sample.image[None])
     expected_fitted = original.prob(fitted)
-    size = (sample.image.shape[0], sample.image.shape[1])
+    size, mask = (sample.image.shape[0], sample.image.shape[1]), cast(Images, whole.mask)[0]
     host = enlarge(fitted_prob, size, threshold)
     return Row(
         sample.name,
         size,
-        difference(probs[0], masks[0], expected_prob, expected_mask),
+        difference(whole.prob[0], mask, expected_prob, expected_mask),
         difference(
             fitted_prob,
             to_mask(fitted_prob, threshold),
@@ -115,9 +131,30 @@ def _row(model: Model, original: Original, sample: Sample, fitted: Images, fitte
             to_mask(expected_fitted, threshold),
         ),
         None if sample.edge else agreement(host, expected_mask)[1],
-        _against_truth(masks[0], expected_mask, sample.truth if model.contract.classes == 1 else None),
+        _against_truth(mask, expected_mask, sample.truth if model.contract.classes == 1 else None),
         np.count_nonzero(expected_mask) / expected_mask.size,
+        _suitable_gaps(original, (sample.image, whole), (fitted, fitted_seen)),
     )
+
+
+def _suitable_gaps(
+    original: Original, whole: tuple[Images, Seen], fitted: tuple[Images, Seen]
+) -> tuple[float, float] | None:
+    """Return how far the scores of an image, fed both ways, are from the original's; None where there are none.
+
+    Infinite where only one of the two has a score.
+    """
+    if not isinstance(original, JudgesSuitable):
+        return None
+    gaps = [_gap(seen.suitable, original.suitable(image)) for image, seen in (whole, fitted)]
+    first, second = gaps
+    return None if first is None or second is None else (first, second)
+
+
+def _gap(found: Probs | None, expected: float | None) -> float | None:
+    if found is None or expected is None:
+        return None if found is None and expected is None else float("inf")
+    return abs(float(found[0]) - expected)
 
 
 def _against_truth(mask: Images, expected: Images, truth: Images | None) -> dict[str, float] | None:

@@ -19,7 +19,9 @@ LOOK = (
 
 
 def figures_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return the figures over all images, by what they are of: ``whole``, ``batch``, ``host``, ``truth``."""
+    """Return the figures over all images, by what they are of: ``whole``, ``batch``, ``host``, ``truth``,
+    ``suitable``.
+    """
     figures = {feed: _feed_figures([getattr(row, feed) for row in rows]) for feed in ("whole", "batch")}
     host = [row.host_dice for row in rows if row.host_dice is not None]
     if host:
@@ -34,6 +36,12 @@ def figures_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
             "iou_difference": means["iou"] - means["original_iou"],
             "lowest_dice_difference": interval([truth["dice"] - truth["original_dice"] for truth in truths])[0],
         }
+    pictures = [row.suitable for row in rows if row.suitable is not None and row.host_dice is not None]
+    if pictures:
+        figures["suitable"] = {
+            "whole": _largest([whole for whole, _ in pictures]),
+            "batch": _largest([batch for _, batch in pictures]),
+        }
     return figures
 
 
@@ -44,6 +52,7 @@ def judge(
     return (
         *_beyond(figures, rows, "whole", whole),
         *_beyond(figures, rows, "batch", batch),
+        *_beyond_suitable(figures, rows, {"whole": whole, "batch": batch}),
         *_beyond_truth(figures, rows, batch),
     )
 
@@ -96,6 +105,27 @@ def _beyond(
         yield Failure(f"{feed}.mean_dice", mean, limits.mean_dice, image)
     if worst < limits.worst_dice:
         yield Failure(f"{feed}.worst_dice", worst, limits.worst_dice, image)
+
+
+def _beyond_suitable(
+    figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], limits: Mapping[str, Tolerance]
+) -> Iterator[Failure]:
+    """Yield how far the score ``suitable`` is off, where that is too far. Edge cases are no pictures: of noise and
+    stripes it is far below the threshold, and small differences of huge distances say nothing.
+    """
+    for at, (feed, value) in enumerate(figures.get("suitable", {}).items()):
+        limit = limits[feed].suitable
+        if not value <= limit:  # written so that NaN fails
+            gaps = [
+                (_or_infinite(row.suitable[at]), row.image)
+                for row in rows
+                if row.suitable and row.host_dice is not None
+            ]
+            yield Failure(f"suitable.{feed}", value, limit, max(gaps)[1])
+
+
+def _largest(values: Sequence[float]) -> float:
+    return float(np.max(values))  # NaN, where one is
 
 
 def _beyond_truth(

@@ -31,7 +31,8 @@ class Row:
 
     ``host_dice``: None for edge cases. ``marked``: share of the pixels that the original takes for lesion (of several
     classes: not for background). ``truth``: Dice and IoU of the model's and the original's mask, where there is
-    truth (data sets hold lesion or not, so there is none for several classes).
+    truth (data sets hold lesion or not, so there is none for several classes). ``suitable``: how far the score of that
+    name is off, fed whole and in a batch; None where there is none.
     """
 
     image: str
@@ -41,6 +42,7 @@ class Row:
     host_dice: float | None
     truth: dict[str, float] | None
     marked: float = 0.5
+    suitable: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,126 +1,82 @@
-"""Models and parity reports as text for people."""
+"""Parity reports as text for people: the verdict first, then a table of its figures."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from pathlib import Path
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from export.contract import DIMENSIONS, INPUT, MASK, PROB, Contract
 from export.proof.gate import ParityReport
-from export.samples import SYNTHETIC
-from seglab.files import sha256
 
-MIB = 1 << 20
-LABEL_WIDTH = 16
-FEEDS = {
-    "whole": "whole images, in-graph resize",
-    "batch": "S x S batches, host resize",
-    "host": "cost of the host's resizing",
-}
+WIDTH = 80
+FEEDS = {"whole": "whole images", "batch": "batches of S x S", "host": "host's resizing"}
+"""Rows of the table: images of any size, resized in the graph; resized before; what the host's resizing changes."""
+COLUMNS = ("mask Dice", "worst", "prob. differs by", "pixels flipped")
 
 
-def data_sheet(path: Path, contract: Contract) -> str:
-    """Describe a model file: what it is, how to feed it, where it comes from, how it was proved."""
-    axes = ", ".join(DIMENSIONS)
-    rows = [
-        ("model", str(path)),
-        ("size of file", f"{path.stat().st_size / MIB:.2f} MiB, sha256 {sha256(path)}"),
-        ("format", f"contract {contract.format_version}, ONNX opset {contract.opset}"),
-        *_network_rows(contract),
-        *_quantisation_rows(contract.quantisation),
-        ("classes", ", ".join(contract.class_names)),
-        ("input", f"{INPUT}: uint8 ({axes}, 3), RGB ({contract.colour_space}), 0-255, any height and width"),
-        ("output", f"{PROB}: float32 ({DIMENSIONS[0]}, {contract.classes}, {contract.size}, {contract.size}), 0-1"),
-        ("", f"{MASK}: uint8 ({axes}), {_mask_values(contract)}"),
-        ("inside", f"resize to {contract.size} x {contract.size} (bilinear, antialiased, half-pixel centres)"),
-        *([("", "hair removal")] if contract.hair_removal else []),
-        ("", f"mean {_numbers(contract.mean)}, std {_numbers(contract.std)} on the scale 0-1"),
-        *([("", "mean over the image and its three mirror images")] if contract.tta == "flips" else []),
-        *_nested("training", contract.training),
-        ("checkpoint", f"sha256 {contract.checkpoint_sha256 or 'not known'}"),
-        *_parity_rows(contract.parity),
-        ("made with", ", ".join(f"{name} {version}" for name, version in contract.tools.items())),
-        ("licence", contract.licence),
-    ]
-    return _table(rows)
+def parity_text(name: str, report: ParityReport, *more: tuple[str, str]) -> str:
+    """Describe the report of a model in lines of :data:`WIDTH`, where names allow; ``more`` rows come below."""
+    parity = report.summary()
+    said = f"PASSED: {name} gives the masks of its original"
+    if not parity["passed"]:
+        said = (
+            f"FAILED: {name} {'is not proved to' if parity['unproved'] else 'does not'} give the masks of its original"
+        )
+    return "\n".join([said, aligned_rows([("measured", _place(parity)), *parity_rows(parity), *more])])
 
 
-def parity_text(report: ParityReport) -> str:
-    """Describe a parity report in a few lines."""
-    return _table(_parity_rows(report.summary()))
+def verdict(parity: dict[str, Any]) -> str:
+    """Return in a few words whether a model passed, and where."""
+    return f"{'PASSED' if parity['passed'] else 'FAILED'} {_place(parity)}"
 
 
-def _network_rows(contract: Contract) -> list[tuple[str, str]]:
-    if not contract.ensemble:
-        return [("network", f"{_named(contract.arch, contract.encoder)}, {contract.precision}")]
-    members = [("", _named(member["arch"], member["encoder"])) for member in contract.ensemble]
-    return [("networks", f"{len(members)}, whose probabilities are averaged, {contract.precision}"), *members]
+def _place(parity: dict[str, Any]) -> str:
+    return f"on {parity['device']} in {parity['precision']}, {parity['images']} images"
 
 
-def _named(arch: str, encoder: str | None) -> str:
-    return f"{arch} / {encoder}" if encoder else arch
-
-
-def _mask_values(contract: Contract) -> str:
-    if contract.classes == 1:
-        return f"0 or 255, lesion where prob >= {contract.threshold:g}"
-    return f"0 to {contract.classes - 1}, the most probable class"
-
-
-def _quantisation_rows(made: dict[str, Any]) -> list[tuple[str, str]]:
-    if not made:
-        return []
-    kept = made["float_layers"]
-    float_layers = f"{len(kept)} of {made['layers']} layers in fp32{': ' + ', '.join(kept) if kept else ''}"
-    if "calibration" not in made:
-        return [("", float_layers)]
-    return [("quantised", f"calibrated on {made['calibration']}"), ("", float_layers)]
-
-
-def _parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
-    if not parity:
-        return [("parity", "not measured")]
-    passed = "passed" if parity["passed"] else "FAILED"
-    source = f"{parity['images']} images ({parity['source']} and edge cases)"
-    rows = [("parity", f"{passed} on {parity['device']} in {parity['precision']}, {source}")]
+def parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the figures of a parity summary as rows of label and text."""
+    rows = [("images", f"{parity['source']}, and edge cases")]
     if parity["whole_on"] != parity["device"]:
         rows.append(("", f"whole images were measured on {parity['whole_on']}"))
-    rows += [("", parity["unproved"])] if parity.get("unproved") else []
+    rows += [("not proved", parity["unproved"])] if parity.get("unproved") else []
     figures = parity["figures"]
-    rows += [(f"  {feed}", f"{label}: {_figures(figures[feed])}") for feed, label in FEEDS.items() if feed in figures]
+    rows.append(("to its original", _cells(COLUMNS)))
+    rows += [(label, _cells(_figures(figures[feed]))) for feed, label in FEEDS.items() if feed in figures]
+    if "suitable" in figures:
+        rows.append(("suitable", f"differs by at most {max(figures['suitable'].values()):.2g}"))
     if "truth" in figures:
-        truth = figures["truth"]
-        kind = SYNTHETIC if parity["source"] == SYNTHETIC else "images"
-        rows.append(
-            (
-                "  truth",
-                f"{truth['images']:.0f} {kind}: Dice {truth['dice']:.4f} (original {truth['original_dice']:.4f}), "
-                f"IoU {truth['iou']:.4f} (original {truth['original_iou']:.4f})",
-            )
-        )
+        rows.append(("to the truth", _truth(figures["truth"])))
     return rows
 
 
-def _figures(figures: dict[str, float]) -> str:
-    parts = [f"Dice mean {figures['mean_dice']:.6f}, worst {figures['worst_dice']:.6f}"]
-    if "max_prob" in figures:
-        parts.append(f"prob differs by at most {figures['max_prob']:.2g}, mean {figures['mean_prob']:.2g}")
-        parts.append(f"flipped pixels {figures['flipped']:.2g}")
-    return "; ".join(parts)
+def aligned_rows(rows: Iterable[tuple[str, str]]) -> str:
+    """Return rows of label and text with their texts aligned, broken between words where a line would be too long."""
+    rows = list(rows)
+    width = max(len(label) for label, _ in rows) + 2
+    return "\n".join(line for label, text in rows for line in _lines(f"{label:<{width}}", text))
 
 
-def _nested(label: str, values: dict[str, Any]) -> list[tuple[str, str]]:
-    if not values:
-        return [(label, "not stated")]
-    rows = [(f"  {key}", value if isinstance(value, str) else json.dumps(value)) for key, value in values.items()]
-    return [(label, ""), *rows]
+def _lines(label: str, text: str) -> list[str]:
+    if len(label) + len(text) <= WIDTH:
+        return [f"{label}{text}".rstrip()]
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
-def _numbers(values: Iterable[float]) -> str:
-    return " ".join(f"{value:g}" for value in values)
+def _cells(cells: Sequence[str]) -> str:
+    return "  ".join(f"{cell:>{max(8, len(title))}}" for cell, title in zip(cells, COLUMNS, strict=True))
 
 
-def _table(rows: Iterable[tuple[str, str]]) -> str:
-    return "\n".join(f"{label:<{LABEL_WIDTH}} {text}".rstrip() for label, text in rows)
+def _figures(figures: dict[str, float]) -> tuple[str, str, str, str]:
+    dice = f"{figures['mean_dice']:.6f}", f"{figures['worst_dice']:.6f}"
+    if "max_prob" not in figures:
+        return *dice, "-", "-"
+    return *dice, f"{figures['max_prob']:.2g}", f"{100 * figures['flipped']:.2g} %"
+
+
+def _truth(truth: dict[str, float]) -> str:
+    dice, iou = f"Dice {truth['dice']:.4f}", f"IoU {truth['iou']:.4f}"
+    return f"{dice} (original {truth['original_dice']:.4f}), {iou} (original {truth['original_iou']:.4f})"

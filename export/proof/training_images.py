@@ -28,13 +28,26 @@ def told_apart(samples: SampleSet, training: dict[str, Any], checkpoint: Path | 
     return dataclasses.replace(samples, source=f"{samples.source} ({which})")
 
 
-def _trained_on(names: Sequence[str], samples: SampleSet, training: dict[str, Any], checkpoint: Path | None) -> int:
+def _training_ids(training: dict[str, Any], checkpoint: Path | None) -> frozenset[str] | None:
+    """Return the names that the checkpoint's split, or the one beside it, has for training; None where none is known.
+
+    Of ids like ``SET/id``, where two sets have one id, the id alone: a photograph here is known by its file's name.
+    """
+    kept = training.get("split")
+    if isinstance(kept, dict):
+        return frozenset(str(id).rpartition("/")[2] for id in kept.get("training", ()))
     split = checkpoint.parent / SPLIT if checkpoint else None
-    if split is not None and split.is_file():
-        try:
-            ids = read_split(split)["training"]
-        except DataError:  # another program's file of that name
-            ids = frozenset()
+    if split is None or not split.is_file():
+        return None
+    try:
+        return frozenset(read_split(split)["training"])
+    except DataError:  # another program's file of that name
+        return frozenset()
+
+
+def _trained_on(names: Sequence[str], samples: SampleSet, training: dict[str, Any], checkpoint: Path | None) -> int:
+    ids = _training_ids(training, checkpoint)
+    if ids is not None:
         return sum(name in ids for name in names)
     data = training.get("data")
     sets = data.get("sets") if isinstance(data, dict) else None

@@ -24,6 +24,8 @@ ENVIRONMENT = "SEGLAB_CACHE"
 """Environment variable that names another folder."""
 RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 """Environment variables by which OpenVINO uses less of a CPU than there is."""
+ENGINES = ("seglab", "onnxruntime-gpu", "onnxruntime", "openvino", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
+"""Packages whose versions decide what devices give, and whether they are there."""
 MOST_ENTRIES = 200
 DIGEST = hashlib.sha256().digest_size
 PATIENCE_SECONDS = 30.0
@@ -125,7 +127,7 @@ def _thin_out(folder: Path) -> None:
 @functools.cache
 def _versions() -> list[str]:
     found = []
-    for package in ("seglab", "onnxruntime-gpu", "onnxruntime", "openvino"):
+    for package in ENGINES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found.append(f"{package} {metadata.version(package)}")
     return found

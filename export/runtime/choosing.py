@@ -1,18 +1,21 @@
-"""Which of several plans to take: of each device the first that verifies, of those the fastest; the outcome is kept."""
+"""Which of several ways to take: of each device and file the first that verifies, of those the fastest; the outcome is
+kept.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from export.errors import DeviceError
 from export.runtime import cache
 from export.runtime.create import open_on
-from export.runtime.devices.find import AUTO, plans_for
+from export.runtime.devices.find import AUTO, computes_natively, plans_for
 from export.runtime.devices.nvidia_driver import NoGpuError, list_gpus
 from export.runtime.model import Model
 from export.runtime.plan import Plan, Request
@@ -20,33 +23,57 @@ from export.runtime.probes.verify import probe_images
 from export.runtime.session import Images
 
 SECONDS, FEWEST_ROUNDS, FEW_IMAGES = 1.0, 2, 4
-RULE = 1
+RULE = 3
 """Raise this where the choice is made otherwise, so that kept ones are made again."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The plan that was taken, by its label, and why not the others."""
+    """The way that was taken, by its label, and why not the others."""
 
     label: str
     rejected: dict[str, str]
 
 
-def open_fastest(request: Request, device: str) -> Model:
+class Way(NamedTuple):
+    """A file, and how a device would serve it."""
+
+    request: Request
+    plan: Plan
+
+    @property
+    def label(self) -> str:
+        """What tells the ways of one choice apart."""
+        return self.plan.label
+
+    def open(self, rejected: dict[str, str] | None = None) -> Model:
+        """Open and verify it. Raises :class:`DeviceError`."""
+        return open_on(self.request, self.plan, rejected)
+
+
+def open_fastest(requests: Sequence[Request], device: str) -> Model:
     """Open a model on ``device`` by the first plan that verifies; ``auto``: on the device that is fastest then.
 
-    What is found is kept, and taken whatever the threads and the batch are: a run that goes on with fewer images must
-    not go on in another precision. Raises :class:`DeviceError` where nothing can be opened.
+    ``requests``: of one file, or of several of different precisions, of which the fastest is taken. What is found is
+    kept, and taken whatever the threads and the batch are: a run that goes on with fewer images must not go on in
+    another precision. It is kept for the file that was taken, too, by which the run goes on. Raises
+    :class:`DeviceError` where nothing can be opened.
     """
-    offers, absent = _offers(request, device)
-    plans = [plan for offer in offers for plan in offer]
-    if len(plans) == 1:
-        return open_on(request, plans[0], absent)
-    name = f"choice-{_key(request, device)}.json"
-    model = _chosen_before(request, plans, name)
+    offers, absent = _offers(requests, device)
+    ways = [way for offer in offers for way in offer]
+    if len(ways) == 1:
+        return ways[0].open(absent)
+    name = _name(requests, device, ways, absent)
+    model = _chosen_before(ways, name)
     if model is None:
         with cache.alone(name):
-            model = _chosen_before(request, plans, name) or _chosen_now(request, offers, absent, name)
+            model = _chosen_before(ways, name)
+            if model is None:
+                way, model, is_lasting = _chosen_now(offers, absent)
+                if is_lasting:
+                    kept = json.dumps(asdict(Choice(way.label, model.device.rejected))).encode()
+                    for key in {name, _name_alone(way.request, device)}:
+                        cache.write(key, kept)
     return model
 
 
@@ -71,31 +98,40 @@ def timed_turns(models: Sequence[Model], seconds: float) -> list[tuple[int, list
     return [(len(images), times) for images, times in zip(batches, taken, strict=True)]
 
 
-def _offers(request: Request, device: str) -> tuple[list[list[Plan]], dict[str, str]]:
-    """Return the plans of each device that can be tried, and the devices that are not there, with the reason."""
-    if device != "auto":
-        return [plans_for(device, request)], {}
-    offers: list[list[Plan]] = []
+def _offers(requests: Sequence[Request], device: str) -> tuple[list[list[Way]], dict[str, str]]:
+    """Return the ways of each device and file that can be tried, and the devices that are not there, with the reason.
+
+    Of several files, those that a device would bring to fp32 are left to the others.
+    """
+    offers: list[list[Way]] = []
     absent: dict[str, str] = {}
-    for name in AUTO:
-        try:
-            offers.append(plans_for(name, request))
-        except DeviceError as error:
-            absent[name] = error.reason
-    if not offers:  # what is asked for by `compute` is nowhere to be had
+    errors: list[DeviceError] = []
+    for name in AUTO if device == "auto" else [device]:
+        for request in requests:
+            try:
+                plans = plans_for(name, request)
+            except DeviceError as error:
+                absent[name] = error.reason
+                errors.append(error)
+                continue
+            if len(requests) == 1 or computes_natively(plans[0], request):
+                offers.append([Way(request, plan) for plan in plans])
+    if not offers and device == "auto":  # what is asked for by `compute` is nowhere to be had
         reason = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         raise DeviceError("auto", reason, "Use --compute fp32.")
-    return offers, absent
+    if not offers:
+        raise errors[0]
+    return offers, absent if device == "auto" else {}
 
 
-def _chosen_before(request: Request, plans: Sequence[Plan], name: str) -> Model | None:
-    """Open the plan that was taken the last time; None where there is none, or it is not what it was."""
+def _chosen_before(ways: Sequence[Way], name: str) -> Model | None:
+    """Open the way that was taken the last time; None where there is none, or it is not what it was."""
     kept = _kept(name)
-    plan = next((plan for plan in plans if kept and plan.label == kept.label), None)
-    if kept is None or plan is None:
+    way = next((way for way in ways if kept and way.label == kept.label), None)
+    if kept is None or way is None:
         return None
     try:
-        return open_on(request, plan, kept.rejected)
+        return way.open(kept.rejected)
     except DeviceError as error:
         if error.out_of_memory:  # there may be more another time; what a run began in, it goes on in
             raise
@@ -104,31 +140,31 @@ def _chosen_before(request: Request, plans: Sequence[Plan], name: str) -> Model 
         return None
 
 
-def _chosen_now(request: Request, offers: Sequence[Sequence[Plan]], absent: dict[str, str], name: str) -> Model:
-    """Open each device by its first plan that verifies, time them, keep the outcome."""
-    opened: list[tuple[Plan, Model]] = []
+def _chosen_now(offers: Sequence[Sequence[Way]], absent: dict[str, str]) -> tuple[Way, Model, bool]:
+    """Open each device and file by the first plan that verifies, and time them. Return the fastest way, its model, and
+    whether the same is to be expected another time.
+    """
+    opened: list[tuple[Way, Model]] = []
     errors: list[DeviceError] = []
     rejected = dict(absent)
-    for plans in offers:
-        for plan in plans:
+    for ways in offers:
+        for way in ways:
             try:
-                opened.append((plan, open_on(request, plan)))
+                opened.append((way, way.open()))
                 break
             except DeviceError as error:
                 errors.append(error)
-                rejected[plan.label] = error.reason
+                rejected[way.label] = error.reason
     if not opened:
         raise errors[-1]
     rates = images_per_second([model for _, model in opened], SECONDS) if len(opened) > 1 else [0.0]
     fastest = max(range(len(opened)), key=rates.__getitem__)
-    for index, (plan, _) in enumerate(opened):
+    for index, (way, _) in enumerate(opened):
         if index != fastest:
-            rejected[plan.label] = f"slower, {rates[index]:.3g} images/s against {rates[fastest]:.3g}"
-    plan, model = opened[fastest]
+            rejected[way.label] = f"slower, {rates[index]:.3g} images/s against {rates[fastest]:.3g}"
+    way, model = opened[fastest]
     model.device = replace(model.device, rejected=rejected)
-    if not any(error.passing for error in errors):  # another time they may not be
-        cache.write(name, json.dumps(asdict(Choice(plan.label, rejected))).encode())
-    return model
+    return way, model, not any(error.passing for error in errors)
 
 
 def _kept(name: str) -> Choice | None:
@@ -136,18 +172,28 @@ def _kept(name: str) -> Choice | None:
     if data is None:
         return None
     try:
-        return Choice(**json.loads(data))
+        found = Choice(**json.loads(data))
+        return Choice(str(found.label), dict(found.rejected))
     except (ValueError, TypeError):
         cache.forget(name)
         return None
 
 
-def _key(request: Request, device: str) -> str:
+def _name_alone(request: Request, device: str) -> str:
+    """Return the name under which a choice among the ways of one file is kept."""
+    offers, absent = _offers([request], device)
+    return _name([request], device, [way for offer in offers for way in offer], absent)
+
+
+def _name(requests: Sequence[Request], device: str, ways: Sequence[Way], absent: Mapping[str, str]) -> str:
+    """Return the name under which the choice is kept; where a device is there that was not, it is another one."""
+    labels = [way.label for way in ways]
     try:
         gpus = [gpu.name for gpu in list_gpus()]
     except NoGpuError:
         gpus = []
-    return cache.key(RULE, request.sha256, device, request.compute, gpus)
+    files = [request.sha256 for request in requests]
+    return f"choice-{cache.key(RULE, files, device, requests[0].compute, gpus, labels, sorted(absent.items()))}.json"
 
 
 def _batch_for(model: Model) -> Images:

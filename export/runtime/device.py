@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from seglab.errors import ConfigError
 
 DEVICES = "auto|cpu|openvino|cuda|cuda:K|tensorrt"
-COMPUTES = ("fp32", "bf16")
-"""What float layers can be computed in by request."""
+COMPUTES = ("fp32", "bf16", "int8")
+"""What can be computed in by request: float layers in fp32 or bf16; int8 by a model that is in it."""
 
 
 @dataclass(frozen=True)
@@ -35,4 +35,4 @@ def check_asked(device: str, compute: str | None = None) -> None:
     if not re.fullmatch(r"auto|cpu|openvino|tensorrt|cuda(:\d+)?", device):
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
     if compute not in (None, *COMPUTES):
-        raise ConfigError(f"There is no arithmetic {compute!r} to ask for; expected {' or '.join(COMPUTES)}.")
+        raise ConfigError(f"There is no arithmetic {compute!r} to ask for; expected one of {', '.join(COMPUTES)}.")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from export.errors import DeviceError
 from export.runtime.choosing import images_per_second
 from export.runtime.create import open_on
-from export.runtime.devices.find import FAMILIES, plans_for
+from export.runtime.devices.find import FAMILIES, computes_natively, plans_for
 from export.runtime.model import Model
 from export.runtime.opening import request_for
 from export.runtime.plan import Request
@@ -33,14 +34,20 @@ class DeviceReport:
     install: str
 
 
-def inspect_devices(path: Path) -> list[DeviceReport]:
+def inspect_devices(path: Path | Sequence[Path]) -> list[DeviceReport]:
     """Try every device on a model: which are there, which verify, how fast they are, what to do for the others.
 
-    A device that computes in two precisions has two reports. Raises :class:`export.errors.ContractError` for a file
-    that is no model, :class:`DeviceError` where onnxruntime cannot be loaded.
+    A device that computes in two precisions has two reports. ``path``: a file, or several of one network, of which the
+    first is tried everywhere, and the others where a device computes in their precision. Raises
+    :class:`export.errors.ContractError` for a file that is no model, and :class:`DeviceError` where onnxruntime
+    cannot be loaded.
     """
-    request = request_for(path, "auto", batch=BATCH)
-    found = [entry for device in FAMILIES for entry in _opened(request, device)]
+    first, *others = [request_for(each, "auto", batch=BATCH) for each in ([path] if isinstance(path, Path) else path)]
+    found = [
+        entry
+        for device in FAMILIES
+        for entry in (*_opened(first, device), *(more for other in others for more in _opened_natively(other, device)))
+    ]
     models = [entry for entry in found if isinstance(entry, Model)]
     rates = iter(images_per_second(models, SECONDS))
     return [_working(entry, next(rates)) if isinstance(entry, Model) else entry for entry in found]
@@ -57,6 +64,12 @@ def _opened(request: Request, device: str) -> Iterator[Model | DeviceReport]:
             yield open_on(request, plan)
         except DeviceError as error:
             yield DeviceReport(plan.device, error.available, False, 0.0, plan.precision, error.reason, error.hint)
+
+
+def _opened_natively(request: Request, device: str) -> Iterator[Model | DeviceReport]:
+    with contextlib.suppress(DeviceError):  # which is said of the first file
+        if computes_natively(plans_for(device, request)[0], request):
+            yield from _opened(request, device)
 
 
 def _working(model: Model, rate: float) -> DeviceReport:

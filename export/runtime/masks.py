@@ -15,6 +15,8 @@ Probs = NDArray[np.float32]
 
 MOST_CLASSES = 256
 """Whose numbers a mask of 8 bits can hold."""
+CONFIDENCE = "expected Dice"
+"""What :func:`confidence` is, as ledgers keep it beside the values. Another definition needs another name."""
 
 
 def drop_single_class(probs: NDArray[Any]) -> Probs:
@@ -55,11 +57,20 @@ def _resized(plane: Probs, into: Probs) -> Probs:
     return np.asarray(cv2.resize(plane, into.shape[::-1], dst=into, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def confidence(prob: Probs) -> float:
-    """Mean of max(p, 1 - p) = 1/2 + mean |p - 1/2|; of several classes, the mean of the largest probability."""
+def confidence(prob: Probs, threshold: float) -> float:
+    """Return the Dice of a mask that its own probabilities expect: 2 sum(p m) / (sum(p) + sum(m)), 0 to 1.
+
+    ``prob`` is ``(S, S)``, m its mask at ``threshold``. Of ``(C, S, S)``, m is where a class is the likeliest, and the
+    sums go over all classes but the background (0). 0 where the mask is empty: nothing was found.
+    """
     if prob.ndim == 3:
-        return float(prob.max(axis=0).mean())
-    return 0.5 + float(cv2.norm(prob - np.float32(0.5), cv2.NORM_L1)) / prob.size
+        likeliest = prob.argmax(axis=0) == np.arange(len(prob))[:, None, None]  # (C, S, S)
+        found, total, area = float(prob[1:][likeliest[1:]].sum()), float(prob[1:].sum()), int(likeliest[1:].sum())
+    else:
+        mask = to_mask(prob, threshold)
+        area = int(cv2.countNonZero(mask))
+        found, total = cv2.mean(prob, mask=mask)[0] * area, cv2.sumElems(prob)[0]
+    return 2 * found / (total + area) if area else 0.0
 
 
 def bbox_of(mask: Masks) -> tuple[int, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import cast
 
 import numpy as np
 
@@ -11,14 +12,16 @@ from export.runtime.device import Device
 from export.runtime.forks import require_own_process
 from export.runtime.masks import drop_single_class
 from export.runtime.plan import Request
-from export.runtime.session import FittedSession, Images, Opener, Probs, WholeSession
+from export.runtime.session import FittedSession, Images, Opener, Probs, Seen, WholeSession
 
 
 class Model:
     """An opened model on a verified device.
 
-    Several threads may call it; they take turns. ``device``: of :meth:`prob`. ``whole_device``: of :meth:`mask`, the
-    same one, or ``cpu`` where that cannot resize with antialiasing. ``batch``: the length that batches are brought to.
+    Several threads may call it; they take turns. :meth:`prob` and :meth:`seen` take images at the network's size,
+    :meth:`mask`, :meth:`prob_and_mask` and :meth:`seen_whole` whole ones. ``device``: of the former. ``whole_device``:
+    of the latter, the same one, or ``cpu`` where that cannot resize with antialiasing. ``batch``: the length that
+    batches are brought to.
     """
 
     def __init__(
@@ -43,16 +46,22 @@ class Model:
         the last one padded. Raises :class:`ValueError` for another shape or type, :class:`DeviceError` where the
         device fails (out of memory).
         """
+        return self.seen(batch).prob
+
+    def seen(self, batch: Images) -> Seen:
+        """Return what :meth:`prob` returns, and ``suitable`` where the model has it, in one run. Raises as that."""
         size, classes = self.contract.size, self.contract.classes
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
             raise ValueError(f"The batch is {batch.dtype} {batch.shape}; expected uint8 (N, {size}, {size}, 3).")
         require_own_process(self.device.name)
         if not len(batch):
-            return drop_single_class(np.empty((0, classes, size, size), np.float32))
+            suitable = np.empty(0, np.float32) if self.contract.suitable else None
+            return Seen(drop_single_class(np.empty((0, classes, size, size), np.float32)), suitable=suitable)
         with self._turns:
             if self._session is None:  # opening it for another batch length failed
                 self._session = self._opener.fitted(self.batch)
-            return drop_single_class(self._session.prob(batch))
+            seen = self._session.seen(batch)
+        return seen._replace(prob=drop_single_class(seen.prob))
 
     def mask(self, images: Images) -> Images:
         """Return masks ``(N, H, W)``, 0 or 255 (of several classes: their numbers), of images uint8 ``(N, H, W, 3)`` of
@@ -62,14 +71,19 @@ class Model:
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
         """Return probabilities ``(N, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
+        seen = self.seen_whole(images)
+        return seen.prob, cast(Images, seen.mask)
+
+    def seen_whole(self, images: Images) -> Seen:
+        """Return what :meth:`prob_and_mask` returns, and ``suitable`` where the model has it, in one run."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
         require_own_process(self.device.name)
         with self._turns:
             if self._whole is None:
                 self._whole = self._opener.whole()
-            prob, mask = self._whole.prob_and_mask(images)
-        return drop_single_class(prob), mask
+            seen = self._whole.seen_whole(images)
+        return seen._replace(prob=drop_single_class(seen.prob))
 
     def use_batch(self, batch: int) -> None:
         """Open the model again on the same device for another batch length, after giving back the memory of this one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from export.contract import read_model
@@ -16,7 +17,7 @@ from export.runtime.probes import in_file as file_probes
 
 
 def open_model(
-    path: Path,
+    path: Path | Sequence[Path],
     device: str = "auto",
     *,
     threads: int | None = None,
@@ -24,11 +25,12 @@ def open_model(
     compute: str | None = None,
     shared: bool = False,
 ) -> Model:
-    """Open a model on a device and verify it there.
+    """Open a model on a device and verify it there; of several files of one network the one that is fastest there.
 
     ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the fastest of cuda, openvino and cpu
     that verifies. ``threads``: for the CPU (None: the engine's own choice). ``batch``: fixes the batch length of
-    :meth:`Model.prob`, which is faster. ``compute``: what float layers are computed in, ``fp32`` or ``bf16``; by itself
+    :meth:`Model.prob`, which is faster. ``compute``: what float layers are computed in, ``fp32`` or ``bf16``, or
+    ``int8`` for a model that is in it; by itself
     a device takes bf16 where the CPU has it and it keeps the limits of its gate, on more images than are looked at in
     fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
 
@@ -41,7 +43,11 @@ def open_model(
     :class:`seglab.errors.ConfigError` for an unknown name.
     """
     check_asked(device, compute)
-    return open_fastest(request_for(path, device, threads=threads, batch=batch, compute=compute, shared=shared), device)
+    paths = [path] if isinstance(path, Path) else path
+    requests = [
+        request_for(each, device, threads=threads, batch=batch, compute=compute, shared=shared) for each in paths
+    ]
+    return open_fastest(requests, device)
 
 
 def request_for(

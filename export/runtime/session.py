@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
+
+
+class Seen(NamedTuple):
+    """What a model gives for N images: ``prob`` ``(N, C, S, S)``, by :class:`export.runtime.model.Model` ``(N, S, S)``
+    where C is 1; ``mask`` uint8 ``(N, H, W)`` where whole images were given; ``suitable`` ``(N,)``, 0-1, where it says
+    whether they look like those that it learned from.
+    """
+
+    prob: Probs
+    mask: Images | None = None
+    suitable: Probs | None = None
 
 
 class FittedSession(Protocol):
@@ -21,6 +32,9 @@ class FittedSession(Protocol):
         Raises :class:`export.errors.DeviceError` where the device fails.
         """
 
+    def seen(self, images: Images) -> Seen:
+        """Return them with all else that the model gives for such images, in one run. Raises as :meth:`prob`."""
+
 
 class WholeSession(Protocol):
     """Takes images of any size; they are brought to S x S, and their masks back, inside the graph."""
@@ -30,6 +44,9 @@ class WholeSession(Protocol):
 
         Raises :class:`export.errors.DeviceError` where the device fails.
         """
+
+    def seen_whole(self, images: Images) -> Seen:
+        """Return them with all else that the model gives, in one run. Raises as :meth:`prob_and_mask`."""
 
 
 class Opener(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +36,14 @@ AS_NEEDED = {"La": "LA", "RGBa": "RGBA"}
 """Modes of Pillow's that become RGB by way of another one only."""
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What an open file held, and the ``name`` by which messages call it."""
+
+    name: str
+    data: bytes
+
+
 def is_single(images: object) -> bool:
     """Is this one image, and not several?"""
     if isinstance(images, np.ndarray):
@@ -52,7 +61,8 @@ def is_batch(images: object) -> bool:
 
 
 def pixels_of(image: object) -> Pixels:
-    """Return the pixels of whatever is an image: uint8 ``(H, W, 3)``, RGB, 0-255.
+    """Return the pixels of whatever is an image: uint8 ``(H, W, 3)``, RGB, 0-255. Of an open file, hand in what
+    :func:`kept` gives.
 
     Raises :class:`ImageError` for what cannot be read, :class:`TypeError` for what is no image, :class:`ValueError` for
     an array whose shape or values are none of an image's.
@@ -61,15 +71,24 @@ def pixels_of(image: object) -> Pixels:
         return _of_file(image)
     if isinstance(image, bytes | bytearray | memoryview):
         return _of_bytes(bytes(image), "The encoded image")
+    if isinstance(image, Encoded):
+        return _of_bytes(image.data, image.name)
     if isinstance(image, Image.Image):
         return _of_pillow(image)
     if isinstance(image, np.ndarray):
         return _of_array(image, f"{image.dtype} {image.shape}")
     if _is_tensor(image):
         return _of_tensor(image)
-    if hasattr(image, "read"):
-        return _of_open_file(image)
     raise TypeError(f"The image is {_named(image)}; expected {TAKEN}.")
+
+
+def kept(image: object) -> object:
+    """Return what can be given to :func:`pixels_of` again: the image itself, or the bytes of an open file.
+
+    Raises as that.
+    """
+    is_file = hasattr(image, "read") and not isinstance(image, str | os.PathLike | Image.Image | np.ndarray)
+    return _bytes_of_open_file(image) if is_file else image
 
 
 def _named(image: object) -> str:
@@ -81,7 +100,7 @@ def _of_file(image: str | os.PathLike[Any]) -> Pixels:
     try:
         return read_image(path)
     except ImageError as error:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise ImageError(f"{path} is a folder; expected an image file. Hand in a list of its files.") from error
         raise ImageError(f"{path}: {error}") from error
     except ValueError as error:  # a zero in the name
@@ -95,7 +114,7 @@ def _of_bytes(data: bytes, name: str) -> Pixels:
         raise ImageError(f"{name}: {error}") from error
 
 
-def _of_open_file(file: Any) -> Pixels:
+def _bytes_of_open_file(file: Any) -> Encoded:
     name = f"The file {getattr(file, 'name', '') or type(file).__name__}"
     try:
         data = file.read()
@@ -103,7 +122,7 @@ def _of_open_file(file: Any) -> Pixels:
         raise ImageError(f"{name} cannot be read ({error}); expected one opened with open(path, 'rb').") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise TypeError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
-    return _of_bytes(bytes(data), name)
+    return Encoded(name, bytes(data))
 
 
 def _of_pillow(image: Image.Image) -> Pixels:

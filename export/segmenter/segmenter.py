@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
 
@@ -12,11 +13,12 @@ import numpy as np
 
 from export.contract import Contract
 from export.errors import ContractError
-from export.runtime.bundled import bundled_model
+from export.runtime.bundled import bundled_models
 from export.runtime.device import COMPUTES, DEVICES, Device
 from export.runtime.masks import MOST_CLASSES, enlarge
 from export.runtime.opening import open_model
-from export.segmenter.pictures import Pixels, is_batch, is_single, pixels_of
+from export.runtime.session import Seen
+from export.segmenter.pictures import Pixels, is_batch, is_single, kept, pixels_of
 from export.segmenter.result import Result
 from seglab.errors import ConfigError, ImageError
 from seglab.images.pixels.resize import fit
@@ -32,11 +34,11 @@ class Segmenter:
 
     ``model``: a file that ``seg-export`` wrote, or None for the one that comes with the package. ``device``: one of
     ``auto|cpu|openvino|cuda|cuda:K|tensorrt``. ``threads``: for the CPU (None: the engine's own choice). ``compute``:
-    ``fp32`` or ``bf16`` asks for that arithmetic (None: see :func:`export.runtime.opening.open_model`). ``exact``:
-    resize inside the graph, as the model was trained and proved; without it the host resizes, which is faster and
-    differs by less than the parity figures' ``host``. Several threads may call it; they take turns. A copy, or one
-    that was pickled, opens the model again. Raises :class:`export.errors.ContractError` for a file that is no model or
-    has more classes than a mask can number, :class:`export.errors.DeviceError` for a device that cannot be had,
+    ``fp32``, ``bf16`` or ``int8`` asks for that arithmetic (None: the fastest that passes its gate). ``exact``: resize
+    inside the graph, as the model was trained and proved; without it the host resizes, which is faster and differs by
+    less than the parity figures' ``host``. Several threads may call it; they take turns. A copy, or one that was
+    pickled, opens the model again. Raises :class:`export.errors.ContractError` for a file that is no model or has more
+    classes than a mask can number, :class:`export.errors.DeviceError` for a device that cannot be had,
     :class:`seglab.errors.ConfigError` for arguments that nothing can be.
 
     >>> from export import Segmenter
@@ -54,14 +56,15 @@ class Segmenter:
         exact: bool = False,
     ) -> None:
         _require_arguments(model, device, threads, compute)
-        path = (bundled_model() if model is None else Path(model)).absolute()  # it may be opened again from elsewhere
-        self._opened_by = (None if model is None else path, device, threads, compute, exact)
-        self._model = open_model(path, device, threads=threads, compute=compute, batch=None if exact else BATCH)
+        path = None if model is None else Path(model).absolute()  # it may be opened again from elsewhere
+        self._opened_by = (path, device, threads, compute, exact)
+        files = path or bundled_models(compute, exact=exact)
+        self._model = open_model(files, device, threads=threads, compute=compute, batch=None if exact else BATCH)
         self._exact = exact
         if self.contract.classes > MOST_CLASSES:
             raise ContractError(
-                f"{path} tells {self.contract.classes} classes apart; expected {MOST_CLASSES} at most, which the "
-                "8 bits of a mask can number. Use the graph's output `prob` with onnxruntime."
+                f"{self._model.path} tells {self.contract.classes} classes apart; expected {MOST_CLASSES} at most, "
+                "which the 8 bits of a mask can number. Use the graph's output `prob` with onnxruntime."
             )
 
     @property
@@ -101,23 +104,26 @@ class Segmenter:
     def stream(self, images: Any) -> Iterator[Result]:
         """Yield the result of one image after another, as :meth:`__call__` takes and gives them.
 
-        At most :data:`BATCH` images are held at a time.
+        At most :data:`BATCH` images are held at a time, besides those of results that you keep (``result.image``).
         """
         is_strict = is_single(images) or is_batch(images)
         remaining = iter([images] if is_single(images) else cast("Iterable[Any]", images))
         while chunk := [_read(image, is_strict) for image in itertools.islice(remaining, BATCH)]:
-            made = iter(self._results([entry for entry in chunk if not isinstance(entry, Result)]))
-            for entry in chunk:
-                yield entry if isinstance(entry, Result) else next(made)
+            made = iter(self._results([entry for _, entry in chunk if not isinstance(entry, Result)]))
+            for image, entry in chunk:
+                yield replace(entry if isinstance(entry, Result) else next(made), image=image)
 
     def _results(self, images: list[Pixels]) -> Iterator[Result]:
         if self._exact:
             for image in images:
-                probs, masks = self._model.prob_and_mask(image[None])
-                yield Result(masks[0], probs[0])
+                whole = self._model.seen_whole(image[None])
+                mask = None if whole.mask is None else whole.mask[0]
+                yield Result(mask, whole.prob[0], threshold=self.contract.threshold, suitable=_score(whole, 0))
         elif images:
-            for image, prob in zip(images, self._model.prob(self._fitted(images)), strict=True):
-                yield Result(enlarge(prob, (image.shape[0], image.shape[1]), self.contract.threshold), prob)
+            seen = self._model.seen(self._fitted(images))
+            for at, (image, prob) in enumerate(zip(images, seen.prob, strict=True)):
+                mask = enlarge(prob, (image.shape[0], image.shape[1]), self.contract.threshold)
+                yield Result(mask, prob, threshold=self.contract.threshold, suitable=_score(seen, at))
 
     def _fitted(self, images: list[Pixels]) -> Pixels:
         return np.stack([fit(image, self.contract.size) for image in images])  # (N, S, S, 3)
@@ -139,14 +145,21 @@ def _opened_again(model: Path | None, device: str, threads: int | None, compute:
     return Segmenter(model, device, threads=threads, compute=compute, exact=exact)
 
 
-def _read(image: object, is_strict: bool) -> Pixels | Result:
-    """Return the pixels of an image, or the result that says why there are none, if it is not to be raised."""
+def _score(seen: Seen, at: int) -> float | None:
+    return None if seen.suitable is None else float(seen.suitable[at])
+
+
+def _read(image: object, is_strict: bool) -> tuple[object, Pixels | Result]:
+    """Return an image to keep with its pixels, or with the result that says why there are none, if it is not to be
+    raised.
+    """
     try:
-        return pixels_of(image)
+        again = kept(image)
+        return again, pixels_of(again)
     except (ImageError, TypeError, ValueError) as error:
         if is_strict:
             raise
-        return Result(None, None, str(error))
+        return image, Result(None, None, str(error))
 
 
 def _require_arguments(model: object, device: object, threads: object, compute: object) -> None:

@@ -2,20 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from seglab.cli_support import NamedPath
+
 if TYPE_CHECKING:
-    from seglab.data.pairs import Pair
+    from seglab.data.collection import Collection
 
-FOLDER = click.Path(path_type=Path)
+FOLDER = NamedPath()
+MISSING = "No data. Name {data}, or two folders by --images DIR --masks DIR."
 
 
-def find_all_pairs(data: Iterable[Path]) -> list[Pair]:
-    """Return the pairs of every data set, one set after another."""
-    from seglab.data.layouts import find_pairs
+@dataclass(frozen=True)
+class DataNamed:
+    """What a command was told to read: data sets, and a folder of images with its folder of masks.
 
-    return [pair for root in data for pair in find_pairs(root)]
+    ``orientation``: over which image the masks lie, ``exif`` (upright) or ``stored``; None where it was not told.
+    """
+
+    data: tuple[Path, ...] = ()
+    images: Path | None = None
+    masks: Path | None = None
+    orientation: str | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.data or self.images)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the sets, as a report keeps them."""
+        return sorted(path.resolve().name for path in (*self.data, *([self.images] if self.images else [])))
+
+    def collect(self) -> Collection:
+        """Find the pairs. Raises :class:`DataError` where a set is not understood, or too much of it would be lost."""
+        from seglab.data.collection import collect, oriented
+
+        found = collect(self.data, [(self.images, self.masks)] if self.images and self.masks else [])
+        return oriented(found, self.orientation or "exif")
+
+
+def data_options(
+    *, argument: str = "", option: bool = False, required: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command ``--images``, ``--masks``, ``--orientation``, and ``--data`` or such an ``argument``.
+
+    With ``option`` it has both, of which a call names one.
+
+    The command gets them as one parameter, ``named``, a :class:`DataNamed`.
+    """
+    what = f"{argument}..." if argument else "--data"
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def wrapped(
+            images: Path | None,
+            masks: Path | None,
+            orientation: str | None,
+            data: tuple[Path, ...] = (),
+            data_option: tuple[Path, ...] = (),
+            **others: Any,
+        ) -> Any:
+            if data and data_option and set(data) != set(data_option):
+                raise click.UsageError(
+                    f"Data sets are named twice, {_listed(data)} and by --data {_listed(data_option)}; expected one of "
+                    "the two. Name all of them in one way."
+                )
+            if (images is None) != (masks is None):
+                raise click.UsageError("--images and --masks name two folders; expected both or neither.")
+            named = DataNamed(data or data_option, images, masks, orientation)
+            if required and not named:
+                raise click.UsageError(MISSING.format(data=what))
+            return function(named=named, **others)
+
+        orientation = click.option(
+            "--orientation", type=click.Choice(["exif", "stored"]), show_default="exif",
+            help="Masks lie over the photographs as EXIF turns them, or as they are stored (turned with them then).",
+        )  # fmt: skip
+        masks = click.option("--masks", type=FOLDER, help="Folder of the truth masks of --images.")
+        images = click.option("--images", type=FOLDER, help="Folder of images whose truth masks lie in --masks.")
+        command = images(masks(orientation(wrapped)))
+        if option or not argument:
+            command = click.option(
+                "--data", "data_option", type=FOLDER, multiple=True, help="Data set; several may be given."
+            )(command)
+        if argument:
+            command = click.argument("data", type=FOLDER, nargs=-1, metavar=f"[{argument}...]")(command)
+        return command
+
+    return decorate
+
+
+def _listed(paths: tuple[Path, ...]) -> str:
+    return ", ".join(map(str, paths))

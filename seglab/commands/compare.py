@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seglab.cli_support import command_errors
 from seglab.commands.common import FOLDER
+from seglab.commands.places import PICTURE, json_with, require_outputs, text_with
+
+if TYPE_CHECKING:
+    from seglab.evaluation.compare import Comparison
+    from seglab.evaluation.paired import Paired
 
 SOME_UNREADABLE = 1
+MARK = "<!-- by seglab compare -->"
+"""In the first line of comparison.md: such a file may be replaced."""
+REPORT = json_with("format_version", "paired", words="a report of seglab compare")
+NO_SCORES = (
+    "{name} has no scores of single images, so it is not compared image by image; to score it: seglab validate "
+    "RUN/best.pt --data SET --csv RUN/scores.csv"
+)
 
 
 @click.command()
@@ -21,26 +34,90 @@ SOME_UNREADABLE = 1
 @click.option("--sort", type=click.Choice(["dice", "iou", "loss", "name"]), default="dice", help="Best first, by this.")
 @command_errors
 def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sort: str) -> None:
-    """Compare runs: their best epochs, and the settings in which they differ.
+    """Compare runs: scores, settings, and which is better.
+
+    The table has their best epochs and the settings in which they differ; the first run is compared with each other.
+
+    RUN is the folder of a run or of a cross-validation, or a table of scores (.csv) that `seglab validate` or
+    `seg-batch score` wrote. Scores are compared on the images that both have: the difference of Dice and IoU with its
+    95 % interval, by a paired bootstrap over lesions.
 
     A folder that is no run with a finished epoch is named and left out; the exit code is then 1.
 
-    Example: seglab compare runs/unet runs/fpn --out comparison
+    \b
+    Example:
+      seglab compare runs/unet runs/fpn --out comparison
+      seglab compare unet.csv fpn.csv
     """
-    from seglab.evaluation.compare import compare as set_side_by_side
     from seglab.evaluation.compare import draw_comparison
-    from seglab.files import write_text
+    from seglab.files import json_text, require_folder, write_text
 
-    comparison = set_side_by_side(run, sort)
-    values = {"rows": comparison.rows, "warnings": comparison.warnings, "unreadable": comparison.unreadable}
-    report = json.dumps({"format_version": 1, **values}, indent=1)
     if out:
-        write_text(out / "comparison.md", comparison.markdown())
-        draw_comparison(out / "comparison.png", comparison)
+        require_folder(out, "--out")
+        table = text_with(MARK, "a table of seglab compare")
+        require_outputs({"--out": (out / "comparison.md", table), "--out's picture": (out / "comparison.png", PICTURE)})
+    require_outputs({"--json": (json_file, REPORT)})
+    comparison = _side_by_side(run, sort)
+    paired, notes = _paired(run)
+    if comparison:
+        notes = [*comparison.notes(), *notes]
+    report = json_text(_report(comparison, paired))
+    if out:
+        write_text(out / "comparison.md", _markdown(comparison, paired))
+        if comparison:
+            draw_comparison(out / "comparison.png", comparison)
     if json_file and str(json_file) != "-":
-        write_text(json_file, report + "\n")
-    click.echo(report if str(json_file) == "-" else comparison.text())
-    for note in comparison.notes():
+        write_text(json_file, report)
+    click.echo(report.rstrip() if str(json_file) == "-" else _text(comparison, paired))
+    for note in notes:
         click.echo(f"Note: {note}", err=True)
-    if comparison.unreadable:
+    if comparison and comparison.unreadable:
         sys.exit(SOME_UNREADABLE)
+
+
+def _side_by_side(paths: Sequence[Path], sort: str) -> Comparison | None:
+    """Return the table of the runs; None where only scores were named."""
+    from seglab.evaluation.compare import compare as set_side_by_side
+    from seglab.evaluation.paired import scores_file
+    from seglab.training.run_folder import SETTINGS
+
+    runs = [path for path in paths if (path / SETTINGS).exists() or scores_file(path) is None]
+    return set_side_by_side(runs, sort) if runs else None
+
+
+def _paired(paths: Sequence[Path]) -> tuple[list[Paired], list[str]]:
+    """Compare the first of the paths with each other one; return what was found, and why some are not compared."""
+    from seglab.errors import DataError
+    from seglab.evaluation.compare import names_of
+    from seglab.evaluation.paired import compare_paired, read_scores, scores_file
+
+    paths = list(dict.fromkeys(paths))
+    named = dict(zip(names_of(paths), map(scores_file, paths), strict=True)) if len(paths) > 1 else {}
+    scored = [read_scores(file, name) for name, file in named.items() if file]
+    notes = [NO_SCORES.format(name=name) for name, file in named.items() if not file]
+    found = []
+    for other in scored[1:]:
+        try:
+            found.append(compare_paired(scored[0], other))
+        except DataError as error:
+            if len(paths) == 2 and not any(path.is_dir() for path in paths):
+                raise
+            notes.append(str(error))
+    return found, notes
+
+
+def _report(comparison: Comparison | None, paired: Sequence[Paired]) -> dict[str, Any]:
+    report: dict[str, Any] = {"format_version": 1}
+    if comparison:
+        report |= {"rows": comparison.rows, "warnings": comparison.warnings, "unreadable": comparison.unreadable}
+    return {**report, "paired": [found.to_json() for found in paired]}
+
+
+def _text(comparison: Comparison | None, paired: Sequence[Paired]) -> str:
+    parts = [comparison.text()] if comparison else []
+    return "\n\n".join([*parts, *("\n".join(found.lines()) for found in paired)])
+
+
+def _markdown(comparison: Comparison | None, paired: Sequence[Paired]) -> str:
+    parts = [comparison.markdown()] if comparison else []
+    return f"{MARK}\n\n" + "\n".join([*parts, *("```\n" + "\n".join(found.lines()) + "\n```\n" for found in paired)])

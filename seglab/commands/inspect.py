@@ -6,52 +6,107 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seglab.cli_support import command_errors, progress
-from seglab.commands.common import FOLDER, find_all_pairs
+from seglab.cli_support import command_errors, echo_lines, progress
+from seglab.commands.checks import EACH_IMAGE
+from seglab.commands.common import FOLDER, DataNamed, data_options
+from seglab.commands.places import json_with, require_outputs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from seglab.data.checking.inspection import Findings
+    from seglab.data.splits import Split
 
 NOT_SOUND = 1
+FORMAT_VERSION = 2
+"""Of the JSON report: 2 has ``faults``, ``remarks``, ``used`` and ``unused``."""
+REPORT = json_with("sound", "leaks", words="a report of seglab inspect")
+KINDS = ("fault", "error", "leak", "note", "remark")
 
 
 @click.command("inspect")
-@click.argument("data", type=FOLDER, nargs=-1, required=True, metavar="DATA...")
+@data_options(argument="DATA")
 @click.option(
     "--split", "method", type=click.Choice(["auto", "official", "fifth", "seeded"]), default="auto",
     help="How to split: the official parts, the fixed fifth of the ids, or by lesion from the seed.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, help="Seed of a seeded split.")
+@click.option(
+    "--lesions", type=click.Choice(["known", "ids"]), default="known",
+    help="Where a set has several photographs of a lesion and does not say of which: a fault, or each image is one.",
+)  # fmt: skip
+@click.option(
+    "--size", type=click.IntRange(min=1), default=256, help="Side length S at which lesions must not be too small."
+)
 @click.option("--json", "json_file", type=FOLDER, help="Write what was found as JSON.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read images.")
 @command_errors
-def inspect_data(data: tuple[Path, ...], method: str, seed: int, json_file: Path | None, workers: int) -> None:
-    """Look for pairs that cannot be used, odd truths, and lesions or pictures on two sides of the split.
+def inspect_data(
+    named: DataNamed, method: str, seed: int, lesions: str, size: int, json_file: Path | None, workers: int
+) -> None:
+    """Check a data set before training on it.
+
+    Finds pairs that cannot be used, odd truths, and lesions or pictures on two sides of the split.
 
     Example: seglab inspect isic2018 isic2017 --split fifth
     """
-    from seglab.data.inspection import inspect
+    from seglab.data.checking.inspection import inspect
+    from seglab.data.collection import used_lines
     from seglab.data.splits import make_split
     from seglab.files import write_text
 
-    split = make_split(find_all_pairs(data), method, seed=seed)
-    sizes = {part: len(pairs) for part, pairs in split.parts().items()}
-    with progress(sum(sizes.values()), "inspect", "image") as bar:
-        findings = inspect(split, workers=workers, advance=bar.update)
-    lesions = len({pair.lesion for pairs in split.parts().values() for pair in pairs})
-    click.echo(f"{sum(sizes.values())} pairs of {lesions} lesions, split {split.method}: " + _counted(sizes))
-    for line in findings.lines():
-        click.echo(line)
-    kinds = Counter(line.partition(":")[0] for line in findings.lines())
-    click.echo(_counted({f"{kind}s": kinds[kind] for kind in ("error", "leak", "note")}))
+    require_outputs({"--json": (json_file, REPORT)})
+    collection = named.collect()
+    split = make_split(collection.by_set, method, seed=seed)
+    total = sum(len(pairs) for pairs in split.parts().values())
+    with progress(total, "inspect", "image") as bar:
+        findings = inspect(
+            split, collection, size=size, each_image_a_lesion=lesions == EACH_IMAGE, workers=workers, advance=bar.update
+        )
+    used = list(used_lines(collection, split.parts(), split.unused))
+    echo_lines([_split_line(split), *used, *findings.lines(), _summary(findings)])
     if json_file:
-        report = {
-            "format_version": 1, "split": split.method, "pairs": sizes, "lesions": lesions, "errors": findings.errors,
-            "leaks": [str(leak) for leak in findings.leaks], "notes": findings.notes,
-        }  # fmt: skip
-        write_text(json_file, json.dumps(report, indent=1) + "\n")
+        write_text(json_file, json.dumps(_report(split, findings, used), indent=1) + "\n")
     if not findings.sound:
         sys.exit(NOT_SOUND)
+
+
+def _split_line(split: Split) -> str:
+    sizes = {part: len(pairs) for part, pairs in split.parts().items()}
+    return f"{sum(sizes.values())} pairs of {_lesions(split)} lesions, split {split.method}: {_counted(sizes)}"
+
+
+def _summary(findings: Findings) -> str:
+    kinds = Counter(line.partition(":")[0] for line in findings.lines())
+    always = ("error", "leak", "note")
+    return _counted({f"{kind}s": kinds[kind] for kind in KINDS if kinds[kind] or kind in always})
+
+
+def _report(split: Split, findings: Findings, used: Sequence[str]) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "sound": findings.sound,
+        "split": split.method,
+        "pairs": {part: len(pairs) for part, pairs in split.parts().items()},
+        "unused": {reason: len(pairs) for reason, pairs in split.unused.items()},
+        "used": list(used),
+        "lesions": _lesions(split),
+        "faults": findings.faults,
+        "errors": findings.errors,
+        "leaks": [str(leak) for leak in findings.leaks],
+        "notes": findings.notes,
+        "remarks": findings.remarks,
+    }
+
+
+def _lesions(split: Split) -> int:
+    from seglab.data.groups import groups_of
+
+    return len(set(groups_of([pair for pairs in split.parts().values() for pair in pairs])))
 
 
 def _counted(counts: dict[str, int]) -> str:

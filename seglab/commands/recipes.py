@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
+from typing import TYPE_CHECKING
+
 import click
 
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, echo_lines
+from seglab.commands.runs.request import DEFAULT_RECIPE
+from seglab.commands.tables import aligned
+
+if TYPE_CHECKING:
+    from seglab.recipes.recipe import Recipe
+
+HEAD = ("recipe", "network", "size", "epochs", "for")
+NUMBERS = (2, 3)
+"""Columns of numbers."""
 
 
 @click.command()
+@click.argument("name", required=False)
 @command_errors
-def recipes() -> None:
-    """List the recipes that come with the package, with their settings.
+def recipes(name: str | None) -> None:
+    """List the recipes, or show the settings of one.
 
-    Example: seglab recipes
+    The settings of NAME are TOML: saved to a file and changed, they are a recipe of your own.
+
+    \b
+    Example:
+      seglab recipes
+      seglab recipes quick > mine.toml
     """
-    from seglab.recipes.recipe import load_recipe, recipe_names
+    from seglab.recipes.files import recipe_names, recipe_purpose, recipe_text
+    from seglab.recipes.recipe import load_recipe
 
-    for name in recipe_names():
+    if name:
         recipe = load_recipe(name)
-        settings = " ".join(f"{key}={value}" for key, value in vars(recipe).items() if value != "")
-        click.echo(f"{name}: {settings}")
+        text = recipe_text(name)
+        click.echo(f"{text.rstrip()}\n\n{_defaults(text, recipe)}")
+        return
+    rows = [_row(each, load_recipe(each), recipe_purpose(each)) for each in recipe_names()]
+    echo_lines(aligned([HEAD, *rows], right=NUMBERS))
+    click.echo("\nAll settings of one: seglab recipes NAME. To change some: seglab train --set KEY=VALUE", err=True)
+
+
+def _row(name: str, recipe: Recipe, purpose: str) -> tuple[str, ...]:
+    from seglab.recipes.recipe import network_name
+
+    default = " (default)" if name == DEFAULT_RECIPE else ""
+    return name, network_name(recipe), str(recipe.size), str(recipe.epochs), purpose + default
+
+
+def _defaults(text: str, recipe: Recipe) -> str:
+    """Return the settings that the recipe's text leaves out, as TOML."""
+    named = tomllib.loads(text)
+    rest = {key: value for key, value in vars(recipe).items() if key not in named}
+    lines = [f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}" for key, value in rest.items()]
+    return "\n".join(["# By default:", *lines])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import InterpolationMode
@@ -29,13 +31,18 @@ MARGIN = 0.25
 SMOOTHNESS = 1 / 16
 """Deviation of the Gaussian that smooths an elastic deformation, as a share of the side (Simard et al., ICDAR 2003)."""
 
+LEAST_BLUR = 0.05
+"""Deviation in pixels below which a blur changes nothing, and OpenCV would choose one by itself."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
     """What may change. ``crop``: part of the frame, stretched. ``turn``: the eight symmetries of the square.
 
-    ``rotate``: degrees either way. ``elastic``: strength of the deformation in pixels. ``brightness`` (contrast too),
-    ``saturation``, ``hue``: half-widths; hue in turns of the colour circle. Everything at 0 is off.
+    ``rotate``: degrees either way. ``elastic``: strength of the deformation in pixels. ``zoom_out``: the side shrinks
+    to ``1 / (1 + zoom_out)`` at least. ``brightness`` (contrast too), ``saturation``, ``hue``: half-widths; hue in
+    turns of the colour circle. ``gamma``: half-width of the exponent's logarithm. ``blur``: largest deviation in
+    pixels. ``jpeg``: lowest quality. ``noise``: largest deviation in grey values. Everything at 0 is off.
     """
 
     crop: bool = False
@@ -45,6 +52,11 @@ class Augmentation:
     brightness: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
+    zoom_out: float = 0.0
+    gamma: float = 0.0
+    blur: float = 0.0
+    jpeg: int = 0
+    noise: float = 0.0
 
     def box(self, rng: np.random.Generator) -> Box:
         """Draw the part of the frame to read; often all of it."""
@@ -62,30 +74,37 @@ class Augmentation:
             image, target = turned(image, turn), turned(target, turn)
         if self.rotate or self.elastic:
             image, target = self._bend(rng, image, target)
-        return self._recolour(rng, image), target
+        if self.zoom_out:
+            image, target = self._shrink(rng, image, target)
+        return self._degrade(rng, self._recolour(rng, image)), target
 
     def _bend(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Rotate and deform both alike, each point by bilinear interpolation: a target stays soft at its border."""
         size = image.shape[-1]
         margin = min(size - 1, round(MARGIN * size + self.elastic))
-        both = torch.cat([image.float(), target * 255])  # (4, S, S)
-        both = functional.pad(both[None], [margin] * 4, mode="reflect")  # (1, 4, S + 2M, S + 2M)
+        both = _stacked(image, target, margin)  # (1, 4, S + 2M, S + 2M)
         if self.rotate:
             angle = rng.uniform(-self.rotate, self.rotate)
             both = transforms.rotate(both, angle, interpolation=InterpolationMode.BILINEAR)
         if self.elastic:
             both = transforms.elastic(both, self._displacement(rng, both.shape[-1]))
-        both = transforms.center_crop(both, [size, size])[0]  # (4, S, S)
-        return both[:3].round().clamp(0, 255).to(torch.uint8), (both[3:] / 255).clamp(0, 1)
+        return _unstacked(transforms.center_crop(both, [size, size])[0])
+
+    def _shrink(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Shrink both alike by a factor that is drawn; what comes into view around them is mirrored."""
+        size = image.shape[-1]
+        margin = min(size - 1, round(rng.uniform(0, self.zoom_out) * size / 2))
+        wide = _stacked(image, target, margin)  # (1, 4, S + 2M, S + 2M)
+        return _unstacked(
+            functional.interpolate(wide, (size, size), mode="bilinear", antialias=True, align_corners=False)[0]
+        )
 
     def _displacement(self, rng: np.random.Generator, side: int) -> Tensor:
         """Draw a smooth field ``(1, side, side, 2)`` in ``grid_sample``'s units, ``elastic`` pixels at most."""
-        noise = torch.from_numpy(rng.uniform(-1, 1, (1, 2, side, side)).astype(np.float32))
-        sigma = SMOOTHNESS * side
-        kernel = min(2 * round(2 * sigma) + 1, side - 1 + side % 2)
-        smooth = transforms.gaussian_blur(noise, [kernel, kernel], [sigma, sigma])
+        noise = rng.uniform(-1, 1, (1, 2, side, side)).astype(np.float32)
+        smooth = torch.from_numpy(np.stack([smoothed(plane) for plane in noise[0]]))  # (2, side, side)
         strength = self.elastic * 2 / side / smooth.abs().amax().clamp_min(1e-6)
-        field: Tensor = (smooth * strength).permute(0, 2, 3, 1)
+        field: Tensor = (smooth * strength).permute(1, 2, 0)[None]
         return field
 
     def _recolour(self, rng: np.random.Generator, image: Tensor) -> Tensor:
@@ -96,7 +115,46 @@ class Augmentation:
             image = transforms.adjust_saturation(image, 1 + rng.uniform(-self.saturation, self.saturation))
         if self.hue:
             image = transforms.adjust_hue(image, rng.uniform(-self.hue, self.hue))
+        if self.gamma:
+            image = transforms.adjust_gamma(image, float(np.exp(rng.uniform(-self.gamma, self.gamma))))
         return image
+
+    def _degrade(self, rng: np.random.Generator, image: Tensor) -> Tensor:
+        """Do to an image what optics, sensor and file do, in that order."""
+        if not (self.blur or self.noise or self.jpeg):
+            return image
+        pixels = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))  # (S, S, 3)
+        if self.blur:
+            pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), max(LEAST_BLUR, rng.uniform(0, self.blur))), np.uint8)
+        if self.noise:
+            grain = rng.normal(0, rng.uniform(0, self.noise), pixels.shape)
+            pixels = (pixels + grain).round().clip(0, 255).astype(np.uint8)
+        if self.jpeg:
+            quality = int(rng.integers(self.jpeg, 101))
+            coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+            pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
+        return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))  # (3, S, S)
+
+
+def _stacked(image: Tensor, target: Tensor, margin: int) -> Tensor:
+    """Return image and target as one, mirrored around by ``margin``: float ``(1, 4, S + 2M, S + 2M)`` on 0-255."""
+    return functional.pad(torch.cat([image.float(), target * 255])[None], [margin] * 4, mode="reflect")
+
+
+def _unstacked(both: Tensor) -> tuple[Tensor, Tensor]:
+    """Return image and target of ``(4, S, S)`` as :meth:`Augmentation.apply` has them."""
+    return both[:3].round().clamp(0, 255).to(torch.uint8), (both[3:] / 255).clamp(0, 1)
+
+
+def smoothed(noise: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Blur ``(side, side)`` by a Gaussian of :data:`SMOOTHNESS`, cut off at two deviations, mirrored at the border."""
+    side = noise.shape[0]
+    sigma = SMOOTHNESS * side
+    reach = (min(2 * round(2 * sigma) + 1, side - 1 + side % 2) - 1) // 2
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    kernel = (weights / weights.sum()).astype(np.float32)  # first along rows, then along columns: a dense one is slow
+    blurred = cv2.sepFilter2D(noise, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(blurred, np.float32)
 
 
 def augmentation_of(recipe: Recipe) -> Augmentation:
@@ -110,6 +168,11 @@ def augmentation_of(recipe: Recipe) -> Augmentation:
         brightness=recipe.jitter or (BRIGHTNESS if full else 0.0),
         saturation=SATURATION if full else 0.0,
         hue=HUE if full else 0.0,
+        zoom_out=recipe.zoom_out,
+        gamma=recipe.gamma,
+        blur=recipe.blur,
+        jpeg=recipe.jpeg,
+        noise=recipe.noise,
     )
 
 

@@ -1,19 +1,22 @@
-"""A pair of image and truth, wherever it is kept: two files, or a row of stored arrays."""
+"""A pair of image and truth, wherever it is kept: two files, a file and outlines, or a row of stored arrays."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seglab.data.outlines import Outlines
 from seglab.errors import DataError, ImageError
 from seglab.images.decoders.base import Stored
 from seglab.images.mask_values import Truth, truth_of
 from seglab.images.masks import read_truth
+from seglab.images.pixels.orientation import UPRIGHT, orientation_in, swaps_sides, upright
 from seglab.images.reader import Photo, read_photo
 
 
@@ -37,6 +40,9 @@ class Pair(Protocol):
     def source(self) -> str:
         """Where the image is, for messages."""
 
+    def named(self, id: str, lesion: str) -> Self:
+        """Return this pair under another id, of a lesion of another name."""
+
     def photo(self, at_least: int | None = None) -> Photo:
         """Read the image (see :func:`seglab.images.reader.read_photo`). Raises :class:`ImageError` that names it."""
 
@@ -47,19 +53,34 @@ class Pair(Protocol):
         """Read the truth with what is known of it. Raises as :meth:`mask`."""
 
 
-@dataclass(frozen=True)
-class FilePair:
-    """A pair kept as two image files."""
+def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raise :class:`DataError` unless a truth of ``shape`` has the ``(height, width)`` of its image."""
+    if shape != size:
+        raise DataError(
+            f"{truth} is {shape}, its image {size}; expected the same (height, width). "
+            "Resize the truth, or remove the pair."
+        )
+
+
+class _Named:
+    """A pair by its id. Where nothing says which lesion it shows, that has the id, too."""
 
     id: str
-    image: Path
-    truth: Path
-    lesion: str = ""
-    part: str = ""
-    hair: str = "none"
+    lesion: str
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lesion", self.lesion or self.id)
+
+    def named(self, id: str, lesion: str) -> Self:
+        """Return this pair under another id, of a lesion of another name."""
+        changed: Self = dataclasses.replace(cast("Any", self), id=id, lesion=lesion)
+        return changed
+
+
+class _WithImageFile(_Named):
+    """A pair whose image is a file."""
+
+    image: Path
 
     @property
     def source(self) -> str:
@@ -73,6 +94,23 @@ class FilePair:
         except ImageError as error:
             raise ImageError(f"{self.image}: {error}") from error
 
+
+@dataclass(frozen=True)
+class FilePair(_WithImageFile):
+    """A pair kept as two image files.
+
+    ``orientation``: ``exif`` where the mask lies over the image as EXIF turns it, ``stored`` where it was drawn on the
+    image as it is stored; it is then turned like the image.
+    """
+
+    id: str
+    image: Path
+    truth: Path
+    lesion: str = ""
+    part: str = ""
+    hair: str = "none"
+    orientation: str = "exif"
+
     def mask(self) -> NDArray[np.uint8]:
         """Read the truth: ``(H, W)``, 0 or 255."""
         return self.read_truth().mask
@@ -80,13 +118,45 @@ class FilePair:
     def read_truth(self) -> Truth:
         """Read the truth with what is known of it."""
         try:
-            return read_truth(self.truth)
+            truth = read_truth(self.truth)
+            if self.orientation == "stored":
+                return Truth(upright(truth.mask, orientation_in(self.image)), truth.between)
+            return truth
         except ImageError as error:
             raise ImageError(f"{self.truth}: {error}") from error
 
 
 @dataclass(frozen=True)
-class ArrayPair:
+class DrawnPair(_WithImageFile):
+    """A pair kept as an image file and the outlines of its lesions. ``orientation``: see :class:`FilePair`."""
+
+    id: str
+    image: Path
+    outlines: Outlines
+    lesion: str = ""
+    part: str = ""
+    hair: str = "none"
+    orientation: str = "exif"
+
+    def mask(self) -> NDArray[np.uint8]:
+        """Draw the truth: ``(H, W)``, 0 or 255."""
+        orientation = orientation_in(self.image) if self.orientation == "stored" else UPRIGHT
+        try:
+            size = self.outlines.size
+            if size is None:  # outlines in parts of the sides: of the image as they were drawn on it
+                height, width = self.photo(at_least=1).size
+                size = (width, height) if swaps_sides(orientation) else (height, width)
+            return upright(self.outlines.drawn(size), orientation)
+        except ImageError as error:
+            raise ImageError(f"The outlines of {self.image}: {error}") from error
+
+    def read_truth(self) -> Truth:
+        """Draw the truth."""
+        return Truth(self.mask())
+
+
+@dataclass(frozen=True)
+class ArrayPair(_Named):
     """A pair kept as row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)``.
 
     Masks are read by their values as those in files are. Images may be floats, scaled to 0-1. ``images`` and ``masks``
@@ -100,9 +170,6 @@ class ArrayPair:
     lesion: str = ""
     part: str = ""
     hair: str = "none"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lesion", self.lesion or self.id)
 
     @property
     def source(self) -> str:
@@ -125,13 +192,26 @@ class ArrayPair:
         return self.read_truth().mask
 
     def read_truth(self) -> Truth:
-        """Return the stored truth with what is known of it."""
+        """Return the stored truth with what is known of it.
+
+        Soft truths (floats from 0 to 1) are cut at 0.5, even where a single row has no value so high.
+        """
         values = np.array(open_array(self.masks)[self.row])  # (H, W) or (H, W, 1)
         values = values if values.ndim == 3 else values[..., None]  # (H, W, 1)
+        if values.dtype.kind == "f" and values.shape[2] == 1 and _has_shares(self.masks):
+            lesion = values[..., 0] >= 0.5
+            return Truth(lesion.astype(np.uint8) * np.uint8(255), float(np.mean((values > 0) & (values < 1))))
         try:
             return truth_of(Stored(values, "grey" if values.shape[2] == 1 else "rgb", 8 * values.dtype.itemsize))
         except ImageError as error:
             raise ImageError(f"{self.masks}[{self.row}]: {error}") from error
+
+
+@functools.lru_cache(maxsize=16)
+def _has_shares(place: str) -> bool:
+    """Are the values of an array, over all its rows, from 0 to between a half and 1?"""
+    values = open_array(place)
+    return values.size > 0 and bool(values.min() >= 0) and bool(0.5 <= values.max() <= 1)
 
 
 @functools.lru_cache(maxsize=16)

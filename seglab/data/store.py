@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Sequence
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,16 +22,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.data.pairs import ArrayPair, Pair
-from seglab.errors import ConfigError, DataError, ImageError, SeglabError
+from seglab.data.pairs import ArrayPair, Pair, require_size
+from seglab.errors import ConfigError, DataError, SeglabError, WriteError
 from seglab.files import write_text
 from seglab.images.hair import remove
+from seglab.images.pixels.mask_resize import HALF, fit_mask
 from seglab.images.pixels.resize import OVERSAMPLING, fit
 
 INDEX, IMAGES, MASKS, JOURNAL = "index.json", "images.npy", "masks.npy", "journal.jsonl"
 KIND = "seglab prepared"
 FORMAT_VERSION = 1
 DTYPES = ("uint8", "float16", "float32")
+BLOCK_BYTES, MEBI = 512, 1 << 20
+HEADER_BYTES = 128
 BLOCK = 64
 """Rows that are written to the disk, then noted in the journal: what a kill can cost."""
 
@@ -64,21 +71,44 @@ def prepare(
     *,
     workers: int = 2,
     advance: Callable[[int], Any] = lambda count: None,
+    judge: Callable[[Mapping[str, str]], Any] = lambda failed: None,
 ) -> Prepared:
     """Store ``pairs`` in ``out``, going on where an interrupted run of the same settings stopped.
 
-    A pair that cannot be read takes no row of the index, and is listed there with its reason. ``advance`` is told how
-    many pairs are through. Raises :class:`ConfigError` where ``out`` holds something else.
+    A pair that cannot be read takes no row of the index, and is listed there with its reason; ``judge`` gets these by
+    source before the index is written, and may raise. ``advance`` is told how many pairs are through. Images that were
+    stored without hairs before stay known as such.
+    Raises :class:`ConfigError` where ``out`` holds something else, :class:`WriteError` where it cannot be written.
     """
+    settings = dataclasses.replace(settings, hair=_hair(pairs, settings.hair))
+    try:
+        return _prepared(pairs, out, settings, workers, advance, judge)
+    except OSError as error:
+        raise WriteError(
+            f"{out} cannot be written ({error.strerror or error}); expected a folder with room for the arrays. "
+            "Make room, or name another --out; run again to go on."
+        ) from error
+
+
+def _prepared(
+    pairs: Sequence[Pair],
+    out: Path,
+    settings: PrepareSettings,
+    workers: int,
+    advance: Callable[[int], Any],
+    judge: Callable[[Mapping[str, str]], Any],
+) -> Prepared:
     plan = {"format_version": FORMAT_VERSION, "kind": KIND, **dataclasses.asdict(settings)}
     ids = [pair.id for pair in pairs]
     if (out / INDEX).exists():
         return _finished(out, plan, ids, advance)
+    shape = (len(pairs), settings.size, settings.size)
+    _require_room(out, {IMAGES: _bytes((*shape, 3), settings.dtype), MASKS: _bytes(shape, "uint8")})
     outcome = _begin(out, plan, ids)
     earlier = len(outcome)
     advance(earlier)
-    images = _array(out / IMAGES, (len(pairs), settings.size, settings.size, 3), settings.dtype)
-    masks = _array(out / MASKS, (len(pairs), settings.size, settings.size), "uint8")
+    images = _array(out / IMAGES, (*shape, 3), settings.dtype)
+    masks = _array(out / MASKS, shape, "uint8")
     left = [row for row in range(len(pairs)) if row not in outcome]
     with ThreadPoolExecutor(workers) as pool, (out / JOURNAL).open("a") as journal:
         for start in range(0, len(left), BLOCK):
@@ -92,9 +122,10 @@ def prepare(
             outcome |= done
             advance(len(block))
     failed = {pairs[row].source: reason for row, (_, reason) in sorted(outcome.items()) if reason}
+    judge(failed)
     items = [_item(pairs[row], row, size) for row, (size, reason) in sorted(outcome.items()) if not reason]
     write_text(out / INDEX, json.dumps({**plan, "ids": ids, "items": items, "failed": failed}) + "\n")
-    (out / JOURNAL).unlink()
+    (out / JOURNAL).unlink(missing_ok=True)  # another command may have done the same work
     return Prepared(len(items), earlier, failed)
 
 
@@ -129,6 +160,11 @@ def read_index(root: Path) -> list[ArrayPair]:
     return sorted(found, key=lambda pair: pair.id)
 
 
+def failed_in(root: Path) -> list[str]:
+    """Return the images that a prepared data set lacks because they could not be read."""
+    return [str(source) for source in json.loads((root / INDEX).read_text()).get("failed", {})]
+
+
 def _store(
     pair: Pair, settings: PrepareSettings, images: NDArray[Any], masks: NDArray[Any], row: int
 ) -> tuple[tuple[int, int], str]:
@@ -136,16 +172,14 @@ def _store(
     size = settings.size
     try:
         photo, mask = pair.photo(at_least=OVERSAMPLING * size), pair.mask()
-        if mask.shape != photo.size:
-            raise ImageError(f"the truth is {mask.shape}, its image {photo.size}; expected the same (height, width)")
+        require_size("the truth", mask.shape, photo.size)
     except SeglabError as error:
         return (0, 0), str(error)
     pixels = fit(photo.pixels, size)  # (S, S, 3)
     if pair.hair != settings.hair:
         pixels = remove(settings.hair, pixels)
     images[row] = pixels if settings.dtype == "uint8" else pixels / np.float32(255)
-    soft = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)  # (S, S)
-    masks[row] = cv2.threshold(soft, 127, 255, cv2.THRESH_BINARY)[1]
+    masks[row] = cv2.threshold(fit_mask(mask, size), HALF - 1, 255, cv2.THRESH_BINARY)[1]  # (S, S)
     return photo.size, ""
 
 
@@ -194,14 +228,55 @@ def _require_same(out: Path, earlier: dict[str, Any], plan: dict[str, Any], ids:
 
 def _array(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any]:
     """Open an array on disk to write into, made where it is not there or was torn while it was made."""
+    array = _earlier_array(path)
+    if array is None or array.shape != shape or array.dtype != np.dtype(dtype):
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk kills whoever writes to memory that is mapped to a file
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _earlier_array(path: Path) -> np.memmap[Any, Any] | None:
     try:
-        if path.exists():
-            array = np.lib.format.open_memmap(path, mode="r+")
-            if array.shape == shape and array.dtype == np.dtype(dtype):
-                return array
-        return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be written ({error}); expected room for {shape} {dtype}.") from error
+        return np.lib.format.open_memmap(path, mode="r+") if path.exists() else None
+    except ValueError:  # torn
+        return None
+
+
+def _require_room(out: Path, needed: Mapping[str, int]) -> None:
+    """Raise :class:`WriteError` unless the disk has room for files of so many bytes, less what they have already."""
+    there = sum(BLOCK_BYTES * getattr((out / name).stat(), "st_blocks", 0) for name in needed if (out / name).exists())
+    wanted, free = sum(needed.values()) - there, shutil.disk_usage(_existing(out)).free
+    if wanted > free:
+        raise WriteError(
+            f"{out} needs {wanted / MEBI:,.1f} MiB more, and its disk has {free / MEBI:,.1f} MiB free; expected room "
+            "for all arrays. Make room, use a smaller --size, or name an --out on another disk; run again to go on."
+        )
+
+
+def _existing(path: Path) -> Path:
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+
+
+def _bytes(shape: tuple[int, ...], dtype: str) -> int:
+    return math.prod(shape) * np.dtype(dtype).itemsize + HEADER_BYTES
+
+
+def _hair(pairs: Iterable[Pair], asked: str) -> str:
+    """Return how hairs are removed from all images once they are stored: of stored ones, they may be already."""
+    before = Counter(pair.hair for pair in pairs)
+    removed = before.keys() - {"none", asked}
+    if not removed:
+        return asked
+    label = removed.pop()
+    if len(before) > 1:
+        found = ", ".join(f"{count} with hair={hair}" for hair, count in before.items())
+        raise ConfigError(
+            f"Hairs were removed from some of the images ({found}); expected the same for all. Add --hair {label}, or "
+            "prepare each set by itself."
+        )
+    return label
 
 
 def _item(pair: Pair, row: int, size: tuple[int, int]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import numpy as np
 from seglab.data.splits import read_split
 from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.files import replacing
+from seglab.images.formats import PICTURE_MARK
 from seglab.recipes.recipe import OWN_ARCHITECTURES
 from seglab.training.run_folder import SPLIT, Run, plain, read_run
 
@@ -21,6 +22,7 @@ SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
 FILES = ("encoder_weights", "init")
 """Settings that name files: the table shows their names only."""
 SORTS = {"dice": ("val_dice", True), "iou": ("val_iou", True), "loss": ("val_loss", False), "name": ("run", False)}
+ONE_RUN = "{name} is the only run here, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
 LINES = ("-", "--", ":", "-.")
 COLOURS = 10
 """In matplotlib's cycle; the next so many runs get another kind of line."""
@@ -81,7 +83,7 @@ def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
     differing = [
         key for key in recipes[0] if key not in SHOWN_APART and any(other[key] != recipes[0][key] for other in recipes)
     ]
-    names = _names([run.path for run in found])
+    names = names_of([run.path for run in found])
     rows = [_row(name, run, differing) for name, run in zip(names, found, strict=True)]
     key, highest_first = SORTS[sort]
     order = sorted(range(len(rows)), key=lambda place: rows[place][key], reverse=highest_first)
@@ -118,10 +120,12 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     sizes.set(xlabel="million weights", ylabel="best validation Dice")
     sizes.margins(0.1)
     figure.legend(*curves.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="run, best Dice")
+    if len(comparison.rows) == 1:
+        figure.suptitle(f"One run, nothing to compare: {comparison.rows[0]['run']}")
     for axes in (curves, sizes):
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=110, metadata={"Comment": PICTURE_MARK.decode()})
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
@@ -136,8 +140,8 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
     return found, unreadable
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of the paths that tell them apart."""
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of different paths that tell them apart."""
     parts = [path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts))):
         names = ["/".join(own[-length:]) for own in parts]
@@ -170,6 +174,8 @@ def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
         for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]
+    if len(runs) == 1:
+        warnings.append(ONE_RUN.format(name=names[0]))
     warnings += _other_images(names, runs)
     if len({run.recipe.size for run in runs}) > 1:
         warnings.append("Dice and IoU are at each run's own S; `seglab validate` scores at the images' sizes.")
@@ -198,7 +204,7 @@ def _other_images(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
 
 def _validated(run: Run) -> frozenset[str] | None:
     try:
-        return read_split(run.path / SPLIT)["validation"]
+        return frozenset(read_split(run.path / SPLIT)["validation"])
     except SeglabError:
         return None
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from seglab.data.pairs import Pair
 from seglab.errors import DataError
+from seglab.images.formats import PICTURE_MARK
 from seglab.images.outlines import overlay, write_image
 from seglab.images.pixels.resize import OVERSAMPLING
-from seglab.metrics.overlap import confusion
 
 if TYPE_CHECKING:
     from seglab.evaluation.original import Predictor
@@ -24,29 +24,23 @@ TILE = 256
 """Largest side of a picture, in pixels."""
 CAPTION = 40
 HEAD = 24
-MOST = 200
-"""Images that are judged for a gallery, evenly spaced over the set, where their Dice is not known yet."""
 ROWS = ("best", "median", "worst")
 
 
-def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice: Sequence[float] | None = None) -> None:
-    """Write the best, median and worst of ``pairs``: mask in cyan, truth in amber, Dice below.
+def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice: Sequence[float]) -> None:
+    """Write the best, median and worst of ``pairs``, by the ``dice`` of each: mask in cyan, truth in amber, Dice below.
 
-    ``dice``: of each pair, where it is known; else at most :data:`MOST` pairs are judged at about the network's size.
     The chosen images are read again to be drawn, one at a time. Raises :class:`DataError` for no pairs.
     """
     if not pairs:
         raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
-    if dice is None:
-        pairs = [pairs[index] for index in _spread(len(pairs))]
-        dice = [_judge(predictor, pair)[0] for pair in pairs]
     rows = []
     for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
         tiles = [_tile(predictor, pairs[place], dice[place]) for place in places]
         rows.append(np.hstack([_label(name), *tiles]))
     head = np.full((HEAD, rows[0].shape[1], 3), 255, np.uint8)
-    _write(head, "mask: cyan, truth: amber", HEAD - 8)
-    write_image(path, np.vstack([head, *rows]))
+    caption(head, "mask: cyan, truth: amber", HEAD - 8)
+    write_image(path, np.vstack([head, *rows]), mark=PICTURE_MARK)
 
 
 def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
@@ -57,22 +51,9 @@ def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], lis
     return order[:count], order[middle : middle + count], order[::-1][:count]
 
 
-def _spread(count: int) -> list[int]:
-    """Return at most :data:`MOST` places out of ``count``, evenly spaced."""
-    places: list[int] = np.unique(np.linspace(0, count - 1, min(MOST, count)).round().astype(int)).tolist()
-    return places
-
-
-def _judge(predictor: Predictor, pair: Pair) -> tuple[float, NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return Dice, image, mask and truth, all at the size that scaled decoding gives."""
-    image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
-    truth = cv2.resize(pair.mask(), image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    mask = predictor.mask(image)
-    return confusion(mask, truth).dice, image, mask, np.asarray(truth, np.uint8)
-
-
 def _tile(predictor: Predictor, pair: Pair, dice: float) -> NDArray[np.uint8]:
-    _, image, mask, truth = _judge(predictor, pair)
+    image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
+    mask, truth = predictor.mask(image), pair.mask()
     scale = TILE / max(image.shape[:2])
     size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -81,8 +62,8 @@ def _tile(predictor: Predictor, pair: Pair, dice: float) -> NDArray[np.uint8]:
     tile = np.full((TILE + CAPTION, TILE + 8, 3), 255, np.uint8)
     top, left = TILE - drawn.shape[0], (TILE - drawn.shape[1]) // 2 + 4
     tile[top : top + drawn.shape[0], left : left + drawn.shape[1]] = drawn
-    _write(tile, pair.id[-28:], TILE + 14)
-    _write(tile, f"Dice {dice:.3f}", TILE + 32)
+    caption(tile, pair.id[-28:], TILE + 14)
+    caption(tile, f"Dice {dice:.3f}", TILE + 32)
     return tile
 
 
@@ -93,6 +74,7 @@ def _label(text: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.rot90(strip))
 
 
-def _write(tile: NDArray[np.uint8], text: str, baseline: int) -> None:
+def caption(tile: NDArray[np.uint8], text: str, baseline: int) -> None:
+    """Write black text into a picture; what is not ASCII becomes ``?``."""
     printable = text.encode("ascii", "replace").decode()
     cv2.putText(tile, printable, (6, baseline), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

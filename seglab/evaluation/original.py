@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,27 +13,54 @@ from torch.nn import functional
 from seglab.images.hair import remove
 from seglab.networks.build import restore_network
 from seglab.networks.checkpoints import Checkpoint
+from seglab.networks.encoder_features import Watched, channels_of, from_plain, pooled
+from seglab.networks.quantised import Quantised
+from seglab.networks.suitability import Values
 
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 """Axes of ``(N, C, H, W)`` to flip for test-time flips: none, left to right, top to bottom, both."""
+UPRIGHT = tuple((axes, False) for axes in MIRRORS)
+VIEWS = {
+    "none": UPRIGHT[:1],
+    "flips": UPRIGHT,
+    "symmetries": (*UPRIGHT, *((axes, True) for axes in MIRRORS)),
+}
+"""Views of an image by the name of test-time augmentation: axes to flip, and whether it is transposed after that."""
 
 
 class Predictor:
     """A checkpoint ready to predict, in fp32 on ``device`` (a torch device name); or several, as an ensemble.
 
-    ``tta``: ``flips`` for the mean probability over the image and its mirror images, ``none``, or None for what the
-    checkpoint says. Hairs are removed where the checkpoint was trained without them. An ensemble's probability is the
-    mean over its networks; size, classes, threshold and test-time flips are the first one's.
+    ``tta``: ``flips`` for the mean probability over the image and its mirror images, ``symmetries`` over those of the
+    transposed image as well, ``none``, or None for what the checkpoint says. Hairs are removed where the checkpoint was
+    trained without them. An ensemble's probability is the mean over its networks; size, classes, threshold and
+    test-time flips are the first one's. ``simulates``: networks that learned with the rounding of int8 round as it
+    does; without, they only clip. ``exact``: numbers of the tensors that stay as they are even so, counted through all
+    networks.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *others: Checkpoint, device: str = "cpu", tta: str | None = None
+        self,
+        checkpoint: Checkpoint,
+        *others: Checkpoint,
+        device: str = "cpu",
+        tta: str | None = None,
+        simulates: bool = False,
+        exact: Collection[int] = (),
     ) -> None:
         self.checkpoint = checkpoint
         self.classes = checkpoint.classes
         self.device = torch.device(device)
         self.tta = checkpoint.tta if tta is None else tta
         self.networks = [_Network(each, self.device, self.tta) for each in (checkpoint, *others)]
+        self._suitability = from_plain(checkpoint.suitable)
+        first = 0
+        for network in self.networks:
+            if isinstance(network.network, Quantised):
+                network.network.simulates = simulates
+                numbers = range(len(network.network.ranges))
+                network.network.exact = frozenset(number for number in numbers if number + first in exact)
+                first += len(numbers)
 
     def prob(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities ``(S, S)`` in 0-1 of an RGB image, uint8 ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
@@ -60,6 +89,31 @@ class Predictor:
         first = self.networks[0]
         return np.asarray(first.network(first.fed(self._pixels(image)))[0].cpu().numpy(), np.float32)
 
+    def suitable(self, image: NDArray[np.uint8]) -> float | None:
+        """How much an image looks like those that the first network learned from, 0 to 1: of the image as it is, not
+        of its mirror images. None where the checkpoint has no such score.
+        """
+        if self._suitability is None:
+            return None
+        return float(self._suitability.scores(self.points([image]))[0])
+
+    @torch.inference_mode()
+    def feature_channels(self) -> tuple[int, ...]:
+        """How many channels each of the features has that :meth:`points` pools. Raises as that."""
+        size = self.checkpoint.size
+        return channels_of(self.networks[0].network, torch.zeros(1, 3, size, size, device=self.device))
+
+    @torch.inference_mode()
+    def points(self, images: Sequence[NDArray[np.uint8]]) -> Values:
+        """Return the features of the first network's encoder, pooled: ``(N, D)``, of RGB images ``(H, W, 3)``.
+
+        Raises :class:`seglab.errors.CheckpointError` where it has none.
+        """
+        first = self.networks[0]
+        with Watched(first.network) as watched:
+            watched(torch.cat([first.fed(self._pixels(image)) for image in images]))
+            return np.asarray(pooled(watched.given).cpu().numpy(), np.float32)
+
     @torch.inference_mode()
     def _prob(self, image: NDArray[np.uint8]) -> Tensor:
         x = self._pixels(image)
@@ -80,15 +134,21 @@ class _Network:
     def __init__(self, checkpoint: Checkpoint, device: torch.device, tta: str) -> None:
         self._hair, self._output, self._lesion_class = checkpoint.hair, checkpoint.output, checkpoint.lesion_class
         self._order = [2, 1, 0] if checkpoint.channels == "bgr" else [0, 1, 2]
-        self._views = MIRRORS if tta == "flips" else ((),)
+        self._views = VIEWS[tta]
         self.network = restore_network(checkpoint).to(device)
         self._mean = torch.tensor(checkpoint.mean, device=device).view(1, 3, 1, 1)
         self._std = torch.tensor(checkpoint.std, device=device).view(1, 3, 1, 1)
 
     def __call__(self, pixels: Tensor) -> Tensor:
         x = self.fed(pixels)
-        views = [self._activate(self.network(x.flip(axes))).flip(axes) for axes in self._views]
-        return torch.stack(views).mean(dim=0) if len(views) > 1 else views[0]
+        seen = [self._seen(x, axes, across) for axes, across in self._views]
+        return torch.stack(seen).mean(dim=0) if len(seen) > 1 else seen[0]
+
+    def _seen(self, x: Tensor, axes: tuple[int, ...], across: bool) -> Tensor:
+        """Return the probabilities for one view, turned back."""
+        view = x.flip(axes).mT if across else x.flip(axes)
+        prob = self._activate(self.network(view))
+        return (prob.mT if across else prob).flip(axes)
 
     def fed(self, pixels: Tensor) -> Tensor:
         """Return pixels as the network takes them: without hairs, normalised, in its order of channels."""

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.data.pairs import Pair
-from seglab.data.splits import PARTS, read_split, validates
-from seglab.errors import DataError
+from seglab.data.checking.looks import looks_inverted
+from seglab.data.pairs import Pair, require_size
+from seglab.errors import DataError, SeglabError
 from seglab.evaluation.original import Predictor
 from seglab.metrics.bootstrap import interval
 from seglab.metrics.boundary import Boundary, compare_boundaries
 from seglab.metrics.overlap import Confusion, Scores, confusion
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
+LOOK = "Look at the truth masks: seglab inspect, or --figures DIR."
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,41 @@ class Verdict:
     scores: Scores = field(default_factory=Scores)
     boundaries: list[Boundary] = field(default_factory=list)
     lesions: list[str] = field(default_factory=list)
+    inverted: int = 0
 
     def add(self, judged: Judged) -> None:
         """Add one image."""
         self.scores.add(judged.pair.id, judged.counts)
         self.lesions.append(judged.pair.lesion)
+        self.inverted += looks_inverted(judged.truth)
         if self.outlines:
             self.boundaries.append(compare_boundaries(judged.mask, judged.truth))
 
+    def require_credible(self) -> None:
+        """Raise :class:`DataError` for what is no result: truths that show no outline, or no error at all."""
+        counts = self.scores.counts
+        images = f"all {len(counts)} images"
+        found = {
+            f"The truth of {images} is empty": all(each.tp + each.fn == 0 for each in counts),
+            f"The truth of {images} fills the image": all(each.fp + each.tn == 0 for each in counts),
+            f"The truth of {images} is empty or fills the image": all(
+                each.tp + each.fn == 0 or each.fp + each.tn == 0 for each in counts
+            ),
+            f"The truth of {self.inverted} of {len(counts)} images looks inverted (it covers most of the image and of "
+            "its border)": self.inverted > len(counts) / 2,
+            f"The masks of {images} agree with the truth in every pixel (1.0000)": all(
+                each.fp + each.fn == 0 for each in counts
+            ),
+        }
+        said = next((what for what, holds in found.items() if counts and holds), "")
+        if said:
+            raise DataError(f"{said}; expected lesions, skin around them, and some error. {LOOK}")
+
     def rows(self) -> list[dict[str, Any]]:
-        """Return a row per image: name, metrics, boundary measures, counts."""
+        """Return a row per image: name, metrics, counts, boundary measures, lesion."""
         boundaries = [vars(boundary) for boundary in self.boundaries] or [{}] * len(self.lesions)
-        return [row | boundary for row, boundary in zip(self.scores.rows(), boundaries, strict=True)]
+        rows = zip(self.scores.rows(), boundaries, self.lesions, strict=True)
+        return [row | boundary | {"lesion": lesion} for row, boundary, lesion in rows]
 
     def summary(self) -> dict[str, float]:
         """Return the scores' summary with the means of the boundary measures (``hd95_median``: the median)."""
@@ -70,40 +93,34 @@ class Verdict:
         return {key: interval([row[key] for row in rows], self.lesions) for key in named}
 
 
-def judge(predictor: Predictor, pairs: Iterable[Pair]) -> Iterator[Judged]:
+@dataclass(frozen=True)
+class Failed:
+    """An image that could not be scored, and why."""
+
+    pair: Pair
+    reason: str
+
+
+def judge(
+    predictor: Predictor, pairs: Iterable[Pair], on_failed: Callable[[Failed], None] | None = None
+) -> Iterator[Judged]:
     """Predict each image and count its pixels against the truth, one at a time.
 
-    Raises :class:`DataError` where a truth is not of its image's size.
+    ``on_failed`` is told of images that cannot be read, or whose truth is not of their size; without it the first such
+    image raises :class:`SeglabError`.
     """
     for pair in pairs:
-        image, truth = pair.photo().pixels, pair.mask()
-        mask = predictor.mask(image)
         try:
-            counts = confusion(mask, truth)
-        except DataError as error:
-            raise DataError(f"{pair.source}: {error}") from error
-        yield Judged(pair, counts, image, mask, truth)
+            yield judged(predictor, pair)
+        except SeglabError as error:
+            if on_failed is None:
+                raise
+            on_failed(Failed(pair, str(error)))
 
 
-def choose_part(pairs: Sequence[Pair], part: str, split_file: Path | None) -> list[Pair]:
-    """Return the pairs of a part: by a split's file, else the fixed fifth of the ids (``all``: every pair).
-
-    Raises :class:`DataError` where there is none.
-    """
-    if part == "all":
-        return list(pairs)
-    if split_file:
-        ids = read_split(split_file)[part]
-        chosen = [pair for pair in pairs if pair.id in ids]
-        where = str(split_file)
-    else:
-        if part not in PARTS[:2]:
-            raise DataError(f"The fixed fifth has no {part} part; expected training or validation. Name a --split.")
-        chosen = [pair for pair in pairs if validates(pair.lesion) == (part == "validation")]
-        where = "the fixed fifth of the ids"
-    if not chosen:
-        raise DataError(
-            f"None of the {len(pairs)} pairs is in the {part} part of {where}; expected some. Check --data and "
-            "--split, or use --part all."
-        )
-    return chosen
+def judged(predictor: Predictor, pair: Pair) -> Judged:
+    """Predict one image. Raises :class:`DataError` where its truth is not of its size, :class:`ImageError`."""
+    image, truth = pair.photo().pixels, pair.mask()
+    require_size(f"The truth of {pair.source}", truth.shape, (image.shape[0], image.shape[1]))
+    mask = predictor.mask(image)
+    return Judged(pair, confusion(mask, truth), image, mask, truth)

@@ -10,3 +10,5 @@ OTHER_SUFFIXES = frozenset({".png", ".apng", ".tif", ".tiff", ".bmp", ".dib", ".
 IMAGE_SUFFIXES = JPEG_SUFFIXES | JPEG_2000_SUFFIXES | HEIF_SUFFIXES | OTHER_SUFFIXES | DICOM_SUFFIXES
 MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
+PICTURE_MARK = b"seglab drew this picture"
+"""In sheets and overlays of ``seglab``, as a comment: such a file may be replaced."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seglab.errors import ConfigError
+from seglab.images.formats import PICTURE_MARK
 from seglab.images.outlines import write_image
 
 HAIR_WIDTH = 9 / 256
@@ -115,7 +116,7 @@ def hair_figure(path: Path, images: Sequence[NDArray[np.uint8]]) -> None:
         gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
         rows.append(np.hstack([columns[0], gap, columns[1], gap, columns[2]]))
         rows.append(np.full((GAP, rows[-1].shape[1], 3), 255, np.uint8))
-    write_image(path, np.vstack(rows[:-1]))
+    write_image(path, np.vstack(rows[:-1]), mark=PICTURE_MARK)
 
 
 def hairiest(images: Iterable[NDArray[np.uint8]], count: int) -> list[NDArray[np.uint8]]:

@@ -138,12 +138,14 @@ def _shape(stored: Stored) -> tuple[Samples, float]:
 
 def _by_palette(indices: Samples, palette: NDArray[np.uint8], full: float) -> tuple[Samples, float]:
     """Return the colours, or the indices where their colours do not tell them apart."""
-    used = np.unique(indices)
+    used = levels(np.ascontiguousarray(indices[..., 0]))[0]
     if len(used) and int(used[-1]) >= len(palette):
         raise _unclear(f"it has index {used[-1]} of a palette of {len(palette)} colours")
     if len(used) > 1 and len(np.unique(palette[used], axis=0)) == 1:
         return indices, full
-    return np.asarray(palette[indices[..., 0]]), 255.0  # (H, W, 3)
+    if np.ptp(palette[used], axis=1).any():
+        return np.asarray(palette[indices[..., 0]]), 255.0  # (H, W, 3)
+    return np.asarray(palette[:, 0][indices]), 255.0  # (H, W, 1): all greys
 
 
 def _seen(colours: Samples, alphas: Samples) -> Samples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,8 @@ CLASS_COLOURS = (PREDICTION, TRUTH, (255, 0, 255), (0, 255, 0), (80, 120, 255), 
 """Of the classes 1, 2, 3 and so on, over again for more of them."""
 HALO = (0, 0, 0)
 JPEG_QUALITY = 92
+PNG_HEAD = 33
+"""Bytes of the signature and of IHDR."""
 
 
 def overlay(
@@ -60,13 +63,22 @@ def _canvas(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
     return picture, max(1, round(max(picture.shape[:2]) / 300))
 
 
-def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None) -> None:
+def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None, *, mark: bytes = b"") -> None:
     """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, as a whole or not at all.
 
-    Missing folders are made, those below ``top`` if that is given.
+    Missing folders are made, those below ``top`` if that is given. ``mark``: a comment in the file.
     """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ConfigError(f"{path.name}: pictures are written as .png or .jpg; give it one of these suffixes.")
     settings = [] if path.suffix.lower() == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     _, encoded = cv2.imencode(path.suffix, rgb[..., ::-1], settings)
-    write_bytes(path, encoded.tobytes(), top)
+    write_bytes(path, _marked(encoded.tobytes(), mark) if mark else encoded.tobytes(), top)
+
+
+def _marked(data: bytes, mark: bytes) -> bytes:
+    """Put a comment behind the head of a PNG, or at the beginning of a JPEG."""
+    if data.startswith(b"\xff\xd8"):
+        return data[:2] + b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark + data[2:]
+    chunk = b"tEXtComment\0" + mark
+    comment = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    return data[:PNG_HEAD] + comment + data[PNG_HEAD:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seglab.errors import DataError
 
@@ -22,6 +23,20 @@ def interval(
     ``groups``: photographs of one lesion are not independent; where each value has a group, whole groups are drawn.
     Raises :class:`DataError` where there is no value.
     """
+    return bounds(drawn_means(values, groups, resamples=resamples, seed=seed))
+
+
+def bounds(means: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the 95 % interval of means of draws."""
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def drawn_means(
+    values: Sequence[float], groups: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return the mean of each of ``resamples`` draws of ``values`` with replacement, ``groups`` as a whole."""
     if not len(values):
         raise DataError("There is no value to give an interval for; expected at least one. Check what was scored.")
     data = np.asarray(values, np.float64)
@@ -34,6 +49,4 @@ def interval(
     for start in range(0, resamples, rows):
         drawn = rng.integers(len(sums), size=(min(rows, resamples - start), len(sums)))
         means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(np.concatenate(means), [tail, 1 - tail])
-    return float(low), float(high)
+    return np.asarray(np.concatenate(means), np.float64)

@@ -17,7 +17,9 @@ from seglab.errors import DataError
 JACCARD_THRESHOLD = 0.65
 """ISIC 2018 task 1: an IoU below this counts as 0 (arXiv 1902.03368)."""
 
-MEANS = ("dice", "iou", "accuracy", "precision", "recall", "f1", "thresholded_jaccard")
+MEANS = (
+    "dice", "iou", "accuracy", "precision", "recall", "sensitivity", "specificity", "f1", "thresholded_jaccard",
+)  # fmt: skip
 
 
 def _ratio(numerator: int, denominator: int) -> float:
@@ -58,8 +60,18 @@ class Confusion:
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN), the sensitivity; 1 for an empty truth only if the mask is empty too, else 0."""
+        """TP / (TP + FN); 1 for an empty truth only if the mask is empty too, else 0."""
         return self._one_sided(self.tp + self.fn)
+
+    @property
+    def sensitivity(self) -> float:
+        """TP / (TP + FN) as the ISIC Challenge scores it: 1 for every empty truth, where recall can be 0."""
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def specificity(self) -> float:
+        """TN / (TN + FP) as the ISIC Challenge scores it: 1 for a truth that fills the image."""
+        return _ratio(self.tn, self.tn + self.fp)
 
     @property
     def f1(self) -> float:
@@ -113,6 +125,15 @@ class Scores:
             for name, counts in zip(self.names, self.counts, strict=True)
         ]
 
+    def lowest(self, count: int) -> list[tuple[str, float]]:
+        """Return names and Dice of the images with the lowest Dice, the lowest first."""
+        dice = [counts.dice for counts in self.counts]
+        return sorted(zip(self.names, dice, strict=True), key=lambda entry: entry[1])[:count]
+
+    def pooled(self) -> Confusion:
+        """Return the counts of all images together."""
+        return sum(self.counts, Confusion(0, 0, 0, 0))
+
     def summary(self) -> dict[str, float]:
         """Return means over images, the pooled figures, the worst Dice, and the pooled confusion matrix.
 
@@ -120,7 +141,7 @@ class Scores:
         """
         if not self.counts:
             raise DataError("No image was scored; expected at least one. Check the folders that were named.")
-        pooled = sum(self.counts, Confusion(0, 0, 0, 0))
+        pooled = self.pooled()
         means = {key: float(np.mean([getattr(counts, key) for counts in self.counts])) for key in MEANS}
         return {
             "count": len(self.counts),

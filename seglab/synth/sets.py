@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seglab.errors import ConfigError, SeglabError
+from seglab.errors import ConfigError, SeglabError, WriteError
 from seglab.files import write_bytes
 from seglab.synth.scene import synthesise
 
@@ -25,22 +25,50 @@ def write_set(out: Path, count: int, sizes: Sequence[tuple[int, int]], seed: int
 
     Raises:
         ConfigError: no size, a size too small, or a negative count or seed.
+        WriteError: a file of such a name has another content; nothing is written then.
     """
     if not sizes or count < 0 or seed < 0:
         raise ConfigError(
             f"cannot draw {count} images of {len(sizes)} sizes with seed {seed}: "
             "give at least one size, and a count and a seed from 0 up"
         )
-    return [_write_pair(out, index, sizes[index % len(sizes)], seed) for index in range(count)]
+
+    def files(index: int) -> dict[Path, bytes]:
+        return _pair(out, index, sizes[index % len(sizes)], seed)
+
+    begun = [index for index in range(count) if any(path.exists() for path in _paths(out, index))]
+    for index in begun:  # all of them before the first is written
+        _require_equal(files(index))
+    whole = {index for index in begun if all(path.exists() for path in _paths(out, index))}
+    for index in range(count):
+        if index not in whole:
+            for path, data in files(index).items():
+                write_bytes(path, data)
+    return [_paths(out, index)[1] for index in range(count)]
 
 
-def _write_pair(out: Path, index: int, size: tuple[int, int], seed: int) -> Path:
+def _paths(out: Path, index: int) -> tuple[Path, Path]:
+    """Return where mask and image go."""
+    return out / "masks" / f"synth_{index:05d}.png", out / "images" / f"synth_{index:05d}.jpg"
+
+
+def _pair(out: Path, index: int, size: tuple[int, int], seed: int) -> dict[Path, bytes]:
     own = int(np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)[0])
     pair = synthesise(*size, own)
-    image, mask = out / "images" / f"synth_{index:05d}.jpg", out / "masks" / f"synth_{index:05d}.png"
-    write_bytes(mask, _encode(".png", pair.mask, []))
-    write_bytes(image, _encode(".jpg", np.ascontiguousarray(pair.image[..., ::-1]), _JPEG))
-    return image
+    mask, image = _paths(out, index)
+    return {
+        mask: _encode(".png", pair.mask, []),
+        image: _encode(".jpg", np.ascontiguousarray(pair.image[..., ::-1]), _JPEG),
+    }
+
+
+def _require_equal(files: dict[Path, bytes]) -> None:
+    for path, data in files.items():
+        if path.exists() and path.read_bytes() != data:
+            raise WriteError(
+                f"{path} is there already and is another picture than the one to be written; it stays. Name a new "
+                "--out, or remove it."
+            )
 
 
 def _encode(suffix: str, pixels: NDArray[np.uint8], options: Sequence[int]) -> bytes:

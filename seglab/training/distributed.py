@@ -18,7 +18,8 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
     """Return the images that process ``rank`` of ``world`` takes of each global batch.
 
     A last batch with fewer images than processes (or than two, which batch normalisation needs) is left out of the
-    epoch, unless it is the only one. Raises :class:`ConfigError` where a batch does not reach every process.
+    epoch, unless it is the only one, or all batches are of one image. Raises :class:`ConfigError` where a batch does
+    not reach every process.
     """
     if min(batch, len(order)) < world:
         raise ConfigError(
@@ -26,7 +27,7 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
             "each. Raise batch, or lower --devices."
         )
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
-    if len(batches) > 1 and len(batches[-1]) < max(2, world):
+    if len(batches) > 1 and len(batches[-1]) < max(min(2, batch), world):
         batches.pop()
     return [list(part[rank::world]) for part in batches]
 

@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from seglab.data.augmentation import augmentation_of
 from seglab.data.examples import Examples
 from seglab.data.pairs import Pair
-from seglab.errors import CheckpointError, ConfigError
-from seglab.losses import LOSSES
-from seglab.metrics.overlap import Confusion
-from seglab.networks.build import build_network, network_spec, require_size_fits
+from seglab.data.soft_masks import soft_masks_of
+from seglab.errors import CheckpointError, DivergedError
+from seglab.networks.build import build_network, network_spec, quantised_as, require_single_fits, require_size_fits
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import NORMALISATION
+from seglab.networks.quantised import Quantised
 from seglab.recipes.recipe import Recipe
 from seglab.training import run_folder
-from seglab.training.determinism import order_of, repeatable, seed_draws
+from seglab.training.beginning import begun
+from seglab.training.curves import draw_curves
+from seglab.training.determinism import repeatable
 from seglab.training.device import require_compiler
-from seglab.training.distributed import leave_out_idle, normalise_globally, shards, share_of
+from seglab.training.distributed import leave_out_idle, normalise_globally
 from seglab.training.optimizers import Schedule, average_of, make_optimiser
 from seglab.training.run_folder import Epoch, Timing, best_epoch, plain, stops_early
+from seglab.training.steps import Steps, Track, require_finite
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
-"""Wraps the batches of a phase in a progress bar: ``(batches, description)``."""
+
+DRAWN_EVERY = 20.0
+"""Seconds from one drawing of the curves to the next: it takes as long as an epoch of a small run."""
 
 
 class Trainer:
     """Trains a recipe on pairs, epoch by epoch.
 
     ``fabric``: of :func:`seglab.training.device.make_fabric`; in several processes within
-    :func:`seglab.training.processes.together`.
+    :func:`seglab.training.processes.together`. ``about``: what checkpoints keep beside the recipe: ``data``, ``split``
+    (ids by part), ``changes``. ``start``: ``last.pt`` of the run to go on with, whose recipe differs in nothing that
+    may not change (:mod:`seglab.training.resuming`). Raises :class:`CheckpointError` where it holds no such state.
     """
 
     def __init__(
@@ -53,67 +57,122 @@ class Trainer:
         *,
         fabric: Fabric,
         precision: str = "fp32",
-        about_data: dict[str, Any] | None = None,
+        about: dict[str, Any] | None = None,
+        start: Checkpoint | None = None,
     ) -> None:
         self.recipe = recipe
         self.fabric = fabric
         self.precision = precision
-        self.about_data = about_data or {}
+        self.about = about or {}
         self.history: list[Epoch] = []
         self.timing: list[Timing] = []
-        self.loss = LOSSES[recipe.loss]
-        self.examples = Examples(training, recipe.size, augmentation_of(recipe), recipe.seed, recipe.hair)
+        soft = soft_masks_of(recipe, training)
+        self.examples = Examples(training, recipe.size, augmentation_of(recipe), recipe.seed, recipe.hair, soft)
         self.validation = Examples(validation, recipe.size, hair=recipe.hair)
         torch.manual_seed(recipe.seed)
-        self.spec = network_spec(recipe)
-        self.network = self._network()
+        self.spec = start.network if start else network_spec(recipe)
+        self.network = self._network(is_new=start is None)
         self.average = average_of(self.network, recipe.ema)
         optimiser = make_optimiser(recipe, self.network)
         self.model, self.optimiser = fabric.setup(self._compiled(), optimiser)
         self.schedule = Schedule(recipe, optimiser)
-        mean, std = NORMALISATION[recipe.normalise]
-        self._mean = torch.tensor(mean, device=fabric.device).view(1, 3, 1, 1)
-        self._std = torch.tensor(std, device=fabric.device).view(1, 3, 1, 1)
+        self.steps = Steps(
+            recipe, fabric, network=self.network, model=self.model, optimiser=self.optimiser, schedule=self.schedule,
+            average=self.average,
+        )  # fmt: skip
+        self.start = start
+        if start:
+            self._go_on_from(start)
 
-    def resume(self, path: Path) -> None:
-        """Go on from ``last.pt`` of the same recipe and data. Raises :class:`ConfigError` where they differ.
+    @property
+    def is_finished(self) -> bool:
+        """Whether no epoch is left, by the recipe's number or its patience."""
+        return len(self.history) >= self.recipe.epochs or stops_early(self.history, self.recipe)
 
-        Raises :class:`CheckpointError` for a checkpoint that holds no such state, or that of an earlier version.
+    def run(self, out: Path, track: Track, until: float = math.inf) -> Iterator[Epoch]:
+        """Train the epochs that are left; after each, write the run's files and yield the epoch's figures.
+
+        ``until``: by :func:`time.monotonic`; no epoch after the first is begun that is not expected to end by then.
+        Raises :class:`DivergedError` for a loss that is not a number; the files stay those of the epoch before.
         """
-        checkpoint = load_checkpoint(path)
-        state = checkpoint.resume
-        try:
-            run_folder.require_same(path, checkpoint.training, self.recipe, self.about_data)
-            self.network.load_state_dict(state["network"])
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.schedule.restore(state["schedule"])
-            if state["precision"]:
-                self.fabric.strategy.precision.load_state_dict(state["precision"])
-            if self.average:
-                self.average.load_state_dict(state["average"])
-            self.history = [Epoch(**row) for row in checkpoint.training["history"]]
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` wrote. "
-                f"Train anew, from its weights if you like: --set init={path}"
-            ) from error
-        self.timing = list(run_folder.read_timing(path.parent))[: len(self.history)]
-
-    def run(self, out: Path, track: Track) -> Iterator[Epoch]:
-        """Train the epochs that are left; after each, write the run's files and yield the epoch's figures."""
         writes = self.fabric.is_global_zero
-        if writes and self.history:  # a run that was killed between its last epoch and the logs of it
-            run_folder.write_epochs(out, self.history, self.timing)
+        if writes and self.start:
+            self._make_up_for(self.start, out)
+        slowest, drawn = 0.0, time.monotonic()
         with repeatable(self.fabric.device):
-            while len(self.history) < self.recipe.epochs and not stops_early(self.history, self.recipe):
-                epoch, timing = self._epoch(len(self.history) + 1, track)
+            while not self.is_finished and not self._is_late(slowest, until):
+                try:
+                    epoch, timing = self._epoch(len(self.history) + 1, track)
+                except (DivergedError, KeyboardInterrupt):
+                    if writes and self.history:
+                        self._draw(out)
+                    raise
+                slowest = max(slowest, timing.seconds)
                 self.history.append(epoch)
                 self.timing.append(timing)
                 if writes:
                     self._save(out)
-                    run_folder.write_epochs(out, self.history, self.timing)
+                if writes and time.monotonic() > drawn + DRAWN_EVERY:
+                    drawn = self._draw(out)
                 self.fabric.barrier()
                 yield epoch
+        if writes:
+            self._draw(out)
+
+    def _draw(self, out: Path) -> float:
+        """Draw the curves; return when, by :func:`time.monotonic`."""
+        draw_curves(out / run_folder.CURVES, self.history)
+        return time.monotonic()
+
+    def _make_up_for(self, start: Checkpoint, out: Path) -> None:
+        """Write what a kill between the last epoch's ``last.pt`` and the files after it left behind."""
+        best = out / run_folder.BEST
+        if self.best() is self.history[-1]:
+            if not best.exists() or load_checkpoint(best).training["epoch"] != self.best().epoch:
+                save_checkpoint(dataclasses.replace(start, resume={}), best)
+        elif not best.exists():
+            raise CheckpointError(
+                f"{best} does not exist; expected what this run kept of epoch {self.best().epoch}, its best. Copy it "
+                "back beside last.pt, or train again under another --out."
+            )
+        run_folder.write_epochs(out, self.history, self.timing)
+
+    def _is_late(self, slowest: float, until: float) -> bool:
+        """Would another epoch, as slow as the slowest of this call, end too late? The first process decides for all."""
+        is_late = slowest > 0 and time.monotonic() + slowest > until
+        return is_late if self.fabric.world_size == 1 else bool(self.fabric.broadcast(is_late))
+
+    def _go_on_from(self, start: Checkpoint) -> None:
+        state = start.resume
+        try:
+            self.network.load_state_dict(state["network"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.restore(state["schedule"])
+            if state["precision"] and self.precision == start.training["precision"]:
+                self.fabric.strategy.precision.load_state_dict(state["precision"])
+            if self.average:
+                self.average.load_state_dict(state["average"])
+            self.history = [Epoch(**row) for row in start.training["history"]]
+            earlier = start.training["recipe"]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{start.path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` "
+                f"wrote. Train anew, from its weights if you like: --set init={start.path}"
+            ) from error
+        if earlier.get("lr", self.recipe.lr) != self.recipe.lr:
+            self._take_rate()
+        for group in self.optimiser.param_groups:
+            group["weight_decay"] = self.recipe.weight_decay
+        if start.path:
+            done = {epoch.epoch for epoch in self.history}
+            self.timing = [row for row in run_folder.read_timing(start.path.parent) if row.epoch in done]
+
+    def _take_rate(self) -> None:
+        """Take the recipe's learning rate from here on; groups of weights keep theirs in proportion."""
+        groups = self.optimiser.param_groups
+        factor = self.recipe.lr / groups[0]["lr"]
+        for group in groups:
+            group["lr"] *= factor
 
     def best(self) -> Epoch:
         """Return the epoch that ``best.pt`` is from."""
@@ -121,96 +180,29 @@ class Trainer:
 
     def _epoch(self, number: int, track: Track) -> tuple[Epoch, Timing]:
         started = time.perf_counter()
-        train_loss = self._train(number, track)
+        train_loss = self.steps.train(self.examples, number, track)
         trained = time.perf_counter()
-        val_loss, dice, iou = self._validate(number, track)
+        require_finite(train_loss, "training loss", number)
+        val_loss, dice, iou = self.steps.validate(self.validation, number, track)
+        require_finite(val_loss, "validation loss", number)
         lr = self.schedule.lr
         self.schedule.after_epoch(val_loss)
         rate = len(self.examples) / (trained - started)
         return Epoch(number, train_loss, val_loss, dice, iou, lr), Timing(number, time.perf_counter() - started, rate)
 
-    def _train(self, number: int, track: Track) -> float:
-        self.network.train()
-        self.examples.epoch = number
-        seed_draws(self.recipe.seed, number, self.fabric.global_rank)
-        order = order_of(self.recipe.seed, number, len(self.examples))
-        batches = self._batches(self.examples, order, self.recipe.batch)
-        loss_sum, images = 0.0, 0.0
-        for step, (image, target) in enumerate(track(batches, f"epoch {number}/{self.recipe.epochs}")):
-            self.schedule.before_step((number - 1 + step / len(batches)) / self.recipe.epochs)
-            self.optimiser.zero_grad(set_to_none=True)
-            loss = self._loss(self._trained(len(image)), image, target)[0]
-            loss_sum += _finite(loss, number) * len(image)
-            images += len(image)
-            self.fabric.backward(loss * self._share(len(order), step))
-            self.optimiser.step()
-            if self.average:
-                self.average.update_parameters(self.network)
-        loss_sum, images = self._summed(loss_sum, images)
-        return loss_sum / images
-
-    @torch.inference_mode()
-    def _validate(self, number: int, track: Track) -> tuple[float, float, float]:
-        network = self.average.module if self.average else self.network
-        network.eval()
-        order = list(range(len(self.validation)))
-        batches = self._batches(self.validation, order, self.recipe.val_batch or self.recipe.batch, drop=False)
-        totals = [0.0, 0.0, 0.0, 0.0]  # loss, Dice, IoU, images
-        for image, target in track(batches, f"epoch {number}/{self.recipe.epochs}, validation"):
-            loss, logits = self._loss(network, image, target)
-            lesion = torch.sigmoid(logits) >= self.recipe.threshold  # (N, 1, S, S)
-            counts = list(confusions(lesion.cpu(), target >= 0.5))
-            dice, iou = sum(count.dice for count in counts), sum(count.iou for count in counts)
-            batch = (float(loss) * len(image), dice, iou, len(image))
-            totals = [total + value for total, value in zip(totals, batch, strict=True)]
-        loss_sum, dice, iou, images = self._summed(*totals)
-        return loss_sum / images, dice / images, iou / images
-
-    def _loss(self, network: nn.Module, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        device = self.fabric.device
-        x = image.to(device, non_blocking=True, memory_format=torch.channels_last)  # (N, 3, S, S)
-        x = (x.float() / 255 - self._mean) / self._std
-        with self.fabric.autocast():
-            logits = network(x)
-        logits = logits.float()  # (N, 1, S, S)
-        return self.loss(logits, target.to(device, non_blocking=True)), logits
-
-    def _trained(self, count: int) -> nn.Module:
-        """Return what a training step calls: a compiled network is compiled for whole batches, others run as it is."""
-        partial = self.recipe.compile and self.fabric.world_size == 1 and count < self.recipe.batch
-        network: nn.Module = self.network if partial else self.model
-        return network
-
-    def _share(self, images: int, step: int) -> float:
-        whole = min(self.recipe.batch, images - step * self.recipe.batch)
-        return share_of(whole, self.recipe.batch, self.fabric.global_rank, self.fabric.world_size)
-
-    def _summed(self, *values: float) -> list[float]:
-        """Return the values' sums over the processes."""
-        mine = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
-        return torch.as_tensor(self.fabric.all_reduce(mine, reduce_op="sum")).tolist()
-
-    def _batches(
-        self, examples: Examples, order: list[int], batch: int, drop: bool = True
-    ) -> DataLoader[tuple[Tensor, Tensor]]:
-        rank, world = self.fabric.global_rank, self.fabric.world_size
-        if drop:
-            mine = shards(order, batch, rank, world)
-        else:
-            own, step = order[rank::world], max(1, batch // world)
-            mine = [own[start : start + step] for start in range(0, len(own), step)]
-        return DataLoader(
-            examples,
-            batch_sampler=mine,
-            num_workers=worker_count(self.recipe.workers, world),
-            pin_memory=self.fabric.device.type == "cuda",
-        )
-
-    def _network(self) -> nn.Module:
-        network = build_network(self.spec, self.recipe.encoder_weights or None)
+    def _network(self, is_new: bool) -> nn.Module:
+        # Weights of `init` replace all others: those of the encoder are not fetched for nothing.
+        weights = self.recipe.encoder_weights if is_new and not self.recipe.init else None
+        network = build_network(self.spec, weights or None)
         require_size_fits(network, self.spec, self.recipe.size)
-        if self.recipe.init:
-            _start_from(network, Path(self.recipe.init))
+        if min(self.recipe.batch, len(self.examples)) == 1:
+            require_single_fits(network, self.spec, self.recipe.size)
+        if is_new:
+            network, self.spec = begun(network, self.spec, self.recipe, self.examples.pairs)
+        else:
+            network = quantised_as(network, self.spec)
+        if isinstance(network, Quantised):
+            network.simulates = True
         if self.fabric.world_size > 1:
             leave_out_idle(network, self.recipe.size)
             network = normalise_globally(network, self.fabric.device)
@@ -224,17 +216,19 @@ class Trainer:
         return compiled
 
     def _save(self, out: Path) -> None:
+        run_folder.write_timing(out, self.timing)
         checkpoint = self._checkpoint()
-        if self.best() is self.history[-1]:
-            save_checkpoint(checkpoint, out / run_folder.BEST)
-        checkpoint.resume = {
+        resume = {
             "network": _on_cpu(self.network),
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state(),
             "precision": self.fabric.strategy.precision.state_dict(),
             "average": self.average.state_dict() if self.average else {},
         }
-        save_checkpoint(checkpoint, out / run_folder.LAST)
+        save_checkpoint(dataclasses.replace(checkpoint, resume=resume), out / run_folder.LAST)
+        if self.best() is self.history[-1]:
+            save_checkpoint(checkpoint, out / run_folder.BEST)
+        run_folder.write_epochs(out, self.history, self.timing)
 
     def _checkpoint(self) -> Checkpoint:
         mean, std = NORMALISATION[self.recipe.normalise]
@@ -249,7 +243,7 @@ class Trainer:
             tta=self.recipe.tta,
             training={
                 "recipe": plain(self.recipe),
-                "data": self.about_data,
+                **self.about,
                 "precision": self.precision,
                 "epoch": len(self.history),
                 "history": [dataclasses.asdict(epoch) for epoch in self.history],
@@ -258,34 +252,5 @@ class Trainer:
         )
 
 
-def worker_count(asked: int, processes: int = 1) -> int:
-    """Return the number of reading processes: ``asked``, or by the cores (at most 8) where it is negative."""
-    return asked if asked >= 0 else min(8, max(1, (os.cpu_count() or 1) // 2 // processes))
-
-
-def confusions(lesion: Tensor, truth: Tensor) -> Iterator[Confusion]:
-    """Count pixels of boolean ``(N, 1, S, S)`` masks against truths, image by image."""
-    tp = (lesion & truth).sum(dim=(1, 2, 3)).tolist()
-    predicted = lesion.sum(dim=(1, 2, 3)).tolist()
-    actual = truth.sum(dim=(1, 2, 3)).tolist()
-    pixels = lesion[0].numel()
-    for both, mask, lesions in zip(tp, predicted, actual, strict=True):
-        yield Confusion(both, mask - both, lesions - both, pixels - mask - lesions + both)
-
-
 def _on_cpu(network: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-
-
-def _finite(loss: Tensor, epoch: int) -> float:
-    value = float(loss.detach())
-    if not math.isfinite(value):
-        raise ConfigError(f"The loss became {value} in epoch {epoch}; expected a number. Lower lr.")
-    return value
-
-
-def _start_from(network: nn.Module, path: Path) -> None:
-    try:
-        network.load_state_dict(load_checkpoint(path).state)
-    except RuntimeError as error:
-        raise CheckpointError(f"init: {path} holds another network; expected weights of the recipe's own.") from error

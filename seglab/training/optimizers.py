@@ -23,8 +23,18 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> Optimizer:
     options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimiser == "sgd":
         options |= {"momentum": MOMENTUM, "nesterov": True}
-    optimiser: Optimizer = OPTIMISERS[recipe.optimiser](network.parameters(), **options)
+    optimiser: Optimizer = OPTIMISERS[recipe.optimiser](_groups(recipe, network), **options)
     return optimiser
+
+
+def _groups(recipe: Recipe, network: nn.Module) -> list[dict[str, Any]]:
+    """Return the weights in one group, or the encoder's apart where they have a learning rate of their own."""
+    if recipe.encoder_lr_factor == 1:
+        return [{"params": list(network.parameters())}]
+    encoder = list(network.get_submodule("encoder").parameters())
+    theirs = set(encoder)
+    others = [parameter for parameter in network.parameters() if parameter not in theirs]
+    return [{"params": others}, {"params": encoder, "lr": recipe.lr * recipe.encoder_lr_factor}]
 
 
 def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
@@ -40,20 +50,23 @@ class Schedule:
     def __init__(self, recipe: Recipe, optimiser: Optimizer) -> None:
         self.recipe = recipe
         self.optimiser = optimiser
+        self._highest = [float(group["lr"]) for group in optimiser.param_groups]
         self.plateau: ReduceLROnPlateau | None = None
         if recipe.schedule == "plateau":
-            self.plateau = ReduceLROnPlateau(optimiser, factor=recipe.plateau_factor, patience=recipe.plateau_patience)
+            # torch's patience is how many epochs it still waits after: one less than those without progress.
+            patience = max(0, recipe.plateau_patience - 1)
+            self.plateau = ReduceLROnPlateau(optimiser, factor=recipe.plateau_factor, patience=patience, threshold=0)
 
     @property
     def lr(self) -> float:
-        """The learning rate as it stands."""
+        """The learning rate as it stands, of all but an encoder that has its own."""
         return float(self.optimiser.param_groups[0]["lr"])
 
     def before_step(self, progress: float) -> None:
         """Set the learning rate at ``progress`` (0-1) of the run."""
         if self.recipe.schedule == "cosine":
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.recipe.lr * cosine(progress)
+            for group, highest in zip(self.optimiser.param_groups, self._highest, strict=True):
+                group["lr"] = highest * cosine(progress)
 
     def after_epoch(self, val_loss: float) -> None:
         """Lower the learning rate where the validation loss has stopped falling."""
@@ -65,9 +78,10 @@ class Schedule:
         return self.plateau.state_dict() if self.plateau else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state` returned."""
+        """Take up what :meth:`state` returned; how the rate is lowered from here on is the recipe's."""
         if self.plateau:
-            self.plateau.load_state_dict(state)
+            ours = {key: getattr(self.plateau, key) for key in ("factor", "patience", "threshold")}
+            self.plateau.load_state_dict(state | ours)
 
 
 def cosine(progress: float) -> float:

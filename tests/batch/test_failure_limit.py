@@ -58,4 +58,4 @@ def test_the_command_says_so(tmp_path: Path) -> None:
     done = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu", "--max-failures", "1")
     assert done.returncode == 1
     assert "expected at most 1 (--max-failures)" in done.stderr
-    assert len(re.findall(r"^failed: .*broken00[012]\.png: Not an image", done.stderr, re.MULTILINE)) >= 2
+    assert len(re.findall(r"^  broken00[012]\.png  not an image", done.stderr, re.MULTILINE)) >= 2

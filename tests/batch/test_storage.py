@@ -141,7 +141,7 @@ def test_the_command_takes_urls(s3: AbstractFileSystem, tmp_path: Path) -> None:
     arguments = ("run", "s3://photos", "--out", "s3://masks", "--ledger", tmp_path / "book", "--model", model)
     ended = subprocess.run(command(*arguments, "--device", "cpu"), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert "masks: s3://masks" in ended.stderr
+    assert "Masks     s3://masks" in ended.stderr
     assert len(stored(s3, "masks")) == 3
 
 

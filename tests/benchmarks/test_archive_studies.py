@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (archive_tables, engine, scale, speed, throughput):
         monkeypatch.setattr(module, "RESULTS", tmp_path)
-    page = tmp_path / "archives.md"
+    page = tmp_path / "speed.md"
     page.write_text("before\n<!-- archives: begin -->\nold\n<!-- archives: end -->\nafter\n")
     monkeypatch.setattr(archive_tables, "PAGE", page)
     return tmp_path
@@ -50,7 +50,7 @@ def test_scale_and_engine_and_their_page(results: Path) -> None:
     assert all(row["images_per_second"] > 0 for row in figures["lengths"])
     assert all(row["own_process_ms"] > 0 for row in figures["own_cost"])
     archive_tables.main([], standalone_mode=False)
-    page = (results / "archives.md").read_text()
+    page = (results / "speed.md").read_text()
     assert page.startswith("before\n")
     assert "| 24 | lesion.onnx | cpu |" in page
     assert "the run's own process, ledger included" in page
@@ -74,7 +74,7 @@ def test_speed_and_its_page(results: Path, data_dir: Path) -> None:
     assert all(row["images_per_second"] > 0 for row in rows)
     assert all(row["dice_to_original"] > 0.99 for row in rows[1::2])
     archive_tables.main([], standalone_mode=False)
-    assert "## From files to files: unet-mobilenet_v2-192" in (results / "archives.md").read_text()
+    assert "## From files to files: unet-mobilenet_v2-192" in (results / "speed.md").read_text()
 
 
 @pytest.mark.slow

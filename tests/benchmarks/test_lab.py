@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.studies.lab import SCALES, SUITES, run_folder
-from benchmarks.support.places import ROOT
-from docs.tools.lab_pages import recipes_page, results_page
+from docs.tools.lab_pages import RECIPES_PAGE, RESULTS_PAGE, recipes_page, results_page
 from seglab.networks.build import network_spec
 from seglab.recipes.recipe import load_recipe
 
@@ -21,5 +20,5 @@ def test_experiments_are_apart_and_can_be_built(suite: str, scale: str) -> None:
 
 
 def test_the_pages_are_what_the_figures_say() -> None:
-    for name, page in (("recipes.md", recipes_page()), ("results.md", results_page())):
-        assert (ROOT / "docs" / name).read_text() == page, "run: python -m docs.tools.lab_pages"
+    for file, page in ((RECIPES_PAGE, recipes_page()), (RESULTS_PAGE, results_page())):
+        assert file.read_text() == page, "run: python -m docs.tools.lab_pages"

@@ -203,7 +203,7 @@ def test_the_last_of_equal_names_counts(
     assert ended.code == 0, ended.said
     assert ended.masks == {"p.png": expected[2], "q.png": expected[1]}
     assert "1 files named twice in an archive; the last of each counts" in ended.said
-    assert "2 already done" in run(tmp_path / name).said
+    assert "2 masks unchanged" in run(tmp_path / name).said
 
 
 def test_hard_links_have_the_bytes_of_their_file(
@@ -216,7 +216,7 @@ def test_hard_links_have_the_bytes_of_their_file(
     assert ended.code == 3, ended.said
     assert ended.masks == {"a.png": a, "b.png": a, "c.png": a, "d.png": b, "blobs/1f.png": b}
     assert "hard link to nowhere.png" in ended.error("e.png")
-    assert "5 already done" in run(tmp_path / "a.tar").said
+    assert "0 masks, 1 failed, 5 unchanged" in run(tmp_path / "a.tar").said
 
 
 def test_links_that_are_not_followed_say_what_they_are(tmp_path: Path, run: Run, photos: list[bytes]) -> None:
@@ -234,7 +234,7 @@ def test_an_archive_inside_an_archive_is_left_out_and_said(tmp_path: Path, run: 
     (tmp_path / "b.tar").write_bytes(tar_of({"b.png": photos[2], "inner.zip": inner}))
     ended = run(tmp_path / "a.zip", tmp_path / "b.tar")
     assert (ended.code, len(ended.masks)) == (3, 2), ended.said
-    assert "2 archives inside an archive" in ended.said
+    assert "inner.zip (archives inside an archive; " in ended.said
 
 
 NAMES = [
@@ -289,7 +289,7 @@ def test_later_copies_in_a_stream_are_said(tmp_path: Path, run: Run, photos: lis
     (tmp_path / "a.tgz").write_bytes(gzip.compress(tar_of({"a.png": photos[0]}) + tar_of({"a.png": photos[1]})))
     ended = run(tmp_path / "a.tgz")
     assert (ended.code, len(ended.masks)) == (3, 1), ended.said
-    assert "1 later copies of names in a compressed tar" in ended.said
+    assert "a.png (later copies of names in a compressed tar" in ended.said
 
 
 @pytest.mark.parametrize("pack", [zip_of, tar_of], ids=["zip", "tar"])
@@ -423,7 +423,7 @@ def test_of_a_data_set_in_an_archive_the_photographs_are_taken(tmp_path: Path, r
     ended = run(Path(shutil.make_archive(str(tmp_path / "all"), kind, root)))
     assert (ended.code, len(ended.masks)) == (0, 9), ended.said
     assert not [name for name in ended.masks if "GroundTruth" in name or "/masks/" in name or "superpixels" in name]
-    assert "passed over: 3 superpixel maps of a data set" in ended.said
+    assert "3 superpixel maps of a data set" in ended.said
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
@@ -439,5 +439,5 @@ def test_images_without_suffix_are_known_by_their_first_bytes(
     (root / "notes.txt").write_bytes(photos[0])
     ended = run(Path(shutil.make_archive(str(tmp_path / "all"), kind, root)))
     assert (ended.code, len(ended.masks)) == (3, 3), ended.said
-    assert "not opened: 1 archives inside an archive" in ended.said
-    assert "passed over: 2 files that are no images" in ended.said
+    assert "(archives inside an archive; " in ended.said
+    assert "2 other files (" in ended.said

@@ -35,7 +35,7 @@ def photos(tmp_path: Path) -> dict[str, bytes]:
 
 
 def measured(work: Path, source: str, stdin: Path | str, model_file: Path) -> tuple[int, str, int]:
-    """Run the command; return its exit code, what it said, and the memory of the largest process in bytes."""
+    """Run the command; return its exit code, what it and `status` said, and the bytes of its largest process."""
     words = command(
         "run", source, "--out", work / "masks", "--model", model_file, "--device", "cpu", "--processes", "2"
     )
@@ -43,12 +43,14 @@ def measured(work: Path, source: str, stdin: Path | str, model_file: Path) -> tu
     line = [sys.executable, "-c", MEASURE, str(stdin), *map(str, words)]
     ended = subprocess.run(line, capture_output=True, check=True, env=environment, timeout=600)
     code, said, peak = json.loads(ended.stdout)
-    return code, said, peak
+    status = command("status", work / "masks")
+    told = subprocess.run(status, capture_output=True, text=True, check=True, env=environment)
+    return code, said + told.stdout, peak
 
 
 def require_one_failed(found: tuple[int, str, int], count: int, reason: str) -> None:
     code, said, peak = found
-    assert (code, f"{count} done, 1 failed" in said) == (3, True), said
+    assert (code, f"{count} masks, 1 failed" in said) == (3, True), said
     assert reason in said
     assert peak < MOST_MEMORY
 

@@ -315,7 +315,7 @@ def test_odd_names(tmp_path: Path, model_file: Path) -> None:
 
 def test_a_ledger_of_the_first_format(two: Path) -> None:
     with closing(sqlite3.connect(two / "a" / "ledger.sqlite")) as connection, connection:
-        for column in ("sha256", "version", "epoch", "remark", "attempts"):
+        for column in ("sha256", "version", "epoch", "remark", "attempts", "suitable"):
             connection.execute(f"ALTER TABLE items DROP COLUMN {column}")
         connection.execute("DROP TABLE sources")
         connection.execute("PRAGMA user_version = 1")

@@ -46,12 +46,11 @@ def test_doctor_shows_every_device_with_a_figure_or_a_reason(model_file: Path) -
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_masks_are_the_same_on_every_device(tmp_path: Path, model_file: Path, images: Path, processes: int) -> None:
-    for device in ("cpu", "openvino"):
+    for device, named in (("cpu", "onnxruntime"), ("openvino", "OpenVINO")):
         options = ("--model", model_file, "--device", device, "--compute", "fp32", "--processes", str(processes))
         done = seg_batch("run", images, "--out", tmp_path / device, *options)
         assert done.returncode == 0, done.stderr
-        assert f"device: {device} (" in done.stderr
-        assert ", fp32)" in done.stderr
+        assert f"Device    {named} on the CPU, fp32\n" in done.stderr
     count, pixels, wrong = differing(tmp_path / "cpu", tmp_path / "openvino")
     assert count == 40
     assert wrong * ONE_IN <= pixels
@@ -61,8 +60,8 @@ def test_another_device_goes_on_and_another_precision_does_it_again(
     tmp_path: Path, model_file: Path, images: Path
 ) -> None:
     options = ("--out", tmp_path / "out", "--model", model_file, "--compute", "fp32")
-    assert "40 done" in seg_batch("run", images, *options, "--device", "cpu").stderr
-    assert "0 done, 0 failed, 40 already done" in seg_batch("run", images, *options, "--device", "openvino").stderr
+    assert "40 masks, " in seg_batch("run", images, *options, "--device", "cpu").stderr
+    assert "40 masks unchanged in " in seg_batch("run", images, *options, "--device", "openvino").stderr
     status = json.loads(seg_batch("status", tmp_path / "out", "--json").stdout)
     assert "openvino" in json.dumps(status)
     assert "fp32" in json.dumps(status)

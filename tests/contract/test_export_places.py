@@ -20,6 +20,8 @@ import export
 from export.cli import main
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -80,7 +80,9 @@ def test_a_file_that_appeared_in_the_output_stays(model_file: Path, tmp_path: Pa
     (out / "p9.png").write_bytes(b"somebody else's")
     code, said = run(model_file, photos, "--out", out)
     assert code == 3
-    assert said.count("a file of that name is there, and no run of this output made it") == 2
+    assert said.count("  name of its mask is taken\n") == 2
+    told = seg_batch("status", out).stdout
+    assert told.count("a file of that name is there, and no run of this output made it") == 2
     assert (out / "p1.png").read_bytes().startswith(b"drawn by hand")
     assert (out / "p9.png").read_bytes() == b"somebody else's"
     for name in ("p1.png", "p9.png"):
@@ -123,7 +125,7 @@ def test_a_source_that_is_away_costs_no_mask(model_file: Path, tmp_path: Path, h
         photos.rmdir()
     away.rename(tmp_path / "photos.zip" if how == "zip" else photos)
     code, said = run(model_file, *sources, "--out", out)
-    assert (code, "3 already done" in said) == (0, True), said
+    assert (code, "3 masks unchanged" in said) == (0, True), said
     assert {status for (status,) in rows(out)} == {"done"}
 
 
@@ -155,19 +157,19 @@ def test_outputs_are_no_photographs_for_later_runs(model_file: Path, tmp_path: P
     places = ("--out", photos / "masks", "--ledger", tmp_path / "book", "--overlays", photos / "drawn")
     assert run(model_file, photos, *places, "--probs", photos / "maps")[0] == 0
     code, said = run(model_file, photos, "--out", tmp_path / "m2")
-    assert (code, "3 done" in said) == (0, True), said
-    assert said.count("passed over: output folder") == 3
+    assert (code, "3 masks, " in said) == (0, True), said
+    assert said.count("output folder ") == 3
     listed = subprocess.run(["find", photos, "-type", "f", "-print0"], capture_output=True, check=True).stdout
     line = command("run", "-", "--out", tmp_path / "m3", "--model", model_file, "--device", "cpu")
     done = subprocess.run(line, input=listed, capture_output=True, check=False)
-    assert b" 3 done" in b" " + done.stderr, done.stderr
+    assert b"\n3 masks, " in done.stderr, done.stderr
 
 
 def test_a_foreign_ledger_hides_nothing(model_file: Path, tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
     (photos / LEDGER_NAME).write_bytes(b"of a hardware wallet")
     code, said = run(model_file, photos, "--out", tmp_path / "m")
-    assert (code, "3 done" in said) == (0, True), said
+    assert (code, "3 masks, " in said) == (0, True), said
 
 
 def test_one_folder_takes_one_kind_of_picture(model_file: Path, tmp_path: Path) -> None:
@@ -270,9 +272,9 @@ def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> N
     shutil.copy(tmp_path / LEDGER_NAME, tmp_path / "m1")
     assert (tmp_path / "m1" / LEDGER_NAME).stat().st_size
     code, said = run(model_file, photos, "--out", tmp_path / "m1")
-    assert (code, "3 done" in said) == (0, True), said
+    assert (code, "3 masks, " in said) == (0, True), said
     code, said = run(model_file, photos, "--out", out)
-    assert (code, "3 done" in said) == (0, True), said
+    assert (code, "3 masks, " in said) == (0, True), said
     (tmp_path / "m2").mkdir()
     (tmp_path / "m2" / LEDGER_NAME).touch()
     (tmp_path / "m2" / "own.png").write_bytes(b"somebody's")
@@ -294,7 +296,7 @@ def test_a_run_that_was_killed_when_it_had_begun_the_log_of_the_ledger(model_fil
     done = seg_batch("status", left)
     assert done.returncode == 0, done.stderr
     code, said = run(model_file, photos, "--out", left)
-    assert (code, "3 already done" in said) == (0, True), said
+    assert (code, "3 masks unchanged" in said) == (0, True), said
 
 
 @pytest.mark.skipif(sys.platform == "win32" or not hasattr(os, "setresuid"), reason="POSIX users")
@@ -326,7 +328,7 @@ def test_two_users_may_share_an_output(model_file: Path, tmp_path: Path) -> None
         pytest.skip("another user cannot start this Python")
     assert first.returncode == 0, first.stderr
     second = as_user(5002, 0o002, photos)
-    assert (second.returncode, "1 already done" in second.stderr) == (0, True), second.stderr
+    assert (second.returncode, "1 mask unchanged" in second.stderr) == (0, True), second.stderr
     for path in (shared / "m").iterdir():
         if path.is_file() and "sqlite" in path.name:
             path.chmod(0o644)
@@ -397,7 +399,8 @@ def test_pictures_of_the_user_in_our_folders_stay(model_file: Path, tmp_path: Pa
     own = drawn / ("p9.jpg" if option == "--overlays" else "p9.png")
     own.write_bytes(b"somebody's own")
     code, said = run(model_file, photos, "--out", out, option, drawn)
-    assert (code, f"The picture {own} cannot be written" in said) == (3, True), said
+    assert (code, "p9.jpg  name of its picture is taken\n" in said) == (3, True), said
+    assert f"The picture {own} cannot be written" in seg_batch("status", out).stdout
     assert own.read_bytes() == b"somebody's own"
     assert not (out / "p9.png").exists()
     own.unlink()
@@ -456,7 +459,8 @@ def test_a_ledger_that_somebody_wrote_to_leads_to_no_file_outside(model_file: Pa
         connection.execute("UPDATE items SET mask = '../victim.png', sha256 = NULL WHERE mask = 'p1.png'")
     os.utime(photos / "p1.jpg")
     code, said = run(model_file, photos, "--out", out)
-    assert (code, "leads out of the output" in said) == (3, True), said
+    assert (code, "p1.jpg  name of its mask leads out\n" in said) == (3, True), said
+    assert "its name leads out of the output" in seg_batch("status", out).stdout
     assert (tmp_path / "victim.png").read_bytes() == b"precious"
 
 

@@ -111,7 +111,7 @@ def test_an_image_goes_with_all_that_was_made_of_it(work: Path, model_file: Path
     assert image.exists()
     assert invoke("verify", "out").exit_code == 0
     forget("out", image, code=1)
-    assert "1 done" in run(work / "out", model_file, "in", "--overlays", "pictures", "--probs", "maps", code=3)
+    assert "1 mask, " in run(work / "out", model_file, "in", "--overlays", "pictures", "--probs", "maps", code=3)
     assert pictures_below(work) == before
 
 
@@ -274,7 +274,7 @@ def test_purge_leaves_no_trace(work: Path, model_file: Path) -> None:
         settings = [json.loads(text) for (text,) in connection.execute("SELECT settings FROM runs")]
     assert settings[1]["sources"] == ["in", "(forgotten)"]
     assert settings[0]["sources"] == [str(work / "in")]
-    assert run(work / "out", model_file, "in", code=3).count("done") > 0
+    assert run(work / "out", model_file, "in", code=3).count("5 unchanged") == 1
 
 
 def test_a_trace_of_what_was_forgotten_before_can_be_purged_later(work: Path) -> None:

@@ -111,7 +111,10 @@ def test_the_ledger_has_the_figures_and_the_classes(photos: Path, label_file: Pa
         assert (height, width) == labels.shape
         assert area == np.count_nonzero(labels)
         assert box == [across.start, down.start, across.stop, down.stop]
-        assert confidence == pytest.approx(probs[int(Path(mask).stem)].max(axis=0).mean(), abs=1e-5)
+        prob = probs[int(Path(mask).stem)]
+        likeliest = np.moveaxis(np.eye(len(prob))[prob.argmax(axis=0)], -1, 0) > 0
+        expected = 2 * prob[1:][likeliest[1:]].sum() / (prob[1:].sum() + likeliest[1:].sum())
+        assert confidence == pytest.approx(expected, abs=1e-5)
     ((settings,),) = rows(out, "settings FROM runs")
     assert json.loads(settings)["class_names"] == list(NAMES)
     assert json.loads(settings)["mask_bits"] == 8
@@ -133,13 +136,13 @@ def test_it_is_said_what_the_numbers_mean(photos: Path, label_file: Path, out: P
 
 def test_a_second_run_has_nothing_to_do(photos: Path, label_file: Path, tmp_path: Path) -> None:
     run(photos, tmp_path / "m", label_file)
-    assert f"0 done, 0 failed, {len(SHAPES)} already done" in run(photos, tmp_path / "m", label_file)
+    assert f"{len(SHAPES)} masks unchanged in " in run(photos, tmp_path / "m", label_file)
 
 
 def test_another_model_makes_all_masks_anew(photos: Path, label_file: Path, model_file: Path, tmp_path: Path) -> None:
     place = tmp_path / "m"
     for path, values in ((label_file, {0, 1, 2}), (model_file, {0, 255}), (label_file, {0, 1, 2})):
-        assert f"{len(SHAPES)} done, 0 failed, 0 already done" in run(photos, place, path)
+        assert f"{len(SHAPES)} masks, 0 failed, 0 unchanged" in run(photos, place, path)
         assert {value for mask in place.glob("*.png") for value in np.unique(labels_of(mask))} == values
         assert invoke("verify", place).exit_code == 0
 
@@ -183,7 +186,7 @@ def test_masks_of_1_bit_before_do_not_stand_in_the_way(
     said = run(photos, tmp_path / "m", label_file)
     assert "bit a pixel" not in said
     assert masks_below(tmp_path / "m") == masks_below(out)
-    assert f"{len(SHAPES)} already done" in run(photos, tmp_path / "m", label_file)
+    assert f"{len(SHAPES)} masks unchanged" in run(photos, tmp_path / "m", label_file)
 
 
 def test_a_forecast_knows_what_is_done(photos: Path, label_file: Path, model_file: Path, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_every_output_holds_the_same_masks_and_goes_on(
     run(photos, output.out, model_file)
     assert len(expected) == COUNT
     assert output.masks() == expected
-    assert f"{COUNT} already done" in run(photos, output.out, model_file)
+    assert f"{COUNT} masks unchanged" in run(photos, output.out, model_file)
     assert output.masks() == expected
     verified = seg_batch("verify", output.named)
     assert verified.returncode == 0, verified.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_mask_is_made_when_the_copy_is_complete_and_not_before(share: float, n
     for name, data in whole.items():
         (tmp_path / "in" / name).write_bytes(data)
     ended = seg_batch(*command)
-    assert (ended.returncode, f"{len(whole)} done, 0 failed" in ended.stderr) == (0, True), ended.stderr
+    assert (ended.returncode, f"{len(whole)} masks, 0 failed" in ended.stderr) == (0, True), ended.stderr
 
 
 def test_photographs_with_black_borders_are_done(null: Path, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_photographs_with_black_borders_are_done(null: Path, tmp_path: Path) -> 
         for name, kind in (("a.bmp", "BMP"), ("b.tif", "TIFF"), ("c.webp", "WEBP"), ("d.png", "PNG")):
             (tmp_path / "in" / f"{number}{name}").write_bytes(encoded(kind, upright))
     ended = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--model", null, "--device", "cpu")
-    assert (ended.returncode, "12 done, 0 failed" in ended.stderr) == (0, True), ended.stderr
+    assert (ended.returncode, "12 masks, 0 failed" in ended.stderr) == (0, True), ended.stderr
 
 
 def test_a_tiff_that_was_cut_off_is_called_incomplete(null: Path, tmp_path: Path) -> None:
@@ -57,7 +58,10 @@ def test_a_tiff_that_was_cut_off_is_called_incomplete(null: Path, tmp_path: Path
     names = (tmp_path / "cut.tif", tmp_path / "page.jpg")
     ended = seg_batch("run", *names, "--out", tmp_path / "out", "--model", null, "--device", "cpu")
     assert ended.returncode == 3
-    assert "begin as a TIFF" in ended.stderr
-    assert "download may be incomplete" in ended.stderr
-    assert "Not an image (a web page or XML" in ended.stderr
-    assert "udc" not in ended.stderr
+    assert re.search(r"cut\.tif +damaged TIFF\n", ended.stderr)
+    assert re.search(r"page\.jpg +not an image: web page or XML\n", ended.stderr)
+    told = seg_batch("status", tmp_path / "out").stdout
+    assert "begin as a TIFF" in told
+    assert "download may be incomplete" in told
+    assert "Not an image (a web page or XML" in told
+    assert "udc" not in told

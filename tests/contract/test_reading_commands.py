@@ -656,6 +656,27 @@ def test_ids_pair_what_folders_do_not(two_persons: Path, tmp_path: Path, model_f
     assert dice(invoke("score", tmp_path / "out", tmp_path / "t", "--json", "-"))["count"] == 2
 
 
+def test_truths_are_known_by_the_endings_that_training_knows(tmp_path: Path, model_file: Path) -> None:
+    for name in ("7", "8_label"):
+        save(tmp_path / "in" / f"{name}.png", circle(10))
+    run(tmp_path / "out", model_file, tmp_path / "in")
+    for name in ("7", "8_label"):
+        (tmp_path / "t").mkdir(exist_ok=True)
+        shutil.copy(tmp_path / "out" / f"{name}.png", tmp_path / "t" / f"{name}_gt.png")
+    assert dice(invoke("score", tmp_path / "out", tmp_path / "t", "--json", "-"))["count"] == 2
+
+
+def test_a_truth_beside_its_photograph_that_was_segmented_with_it_is_refused(tmp_path: Path, model_file: Path) -> None:
+    save(tmp_path / "in" / "7.png", circle(10))
+    truth(tmp_path / "in" / "7_gt.png", 10)
+    run(tmp_path / "out", model_file, tmp_path / "in")
+    (tmp_path / "t").mkdir()
+    shutil.copy(tmp_path / "in" / "7_gt.png", tmp_path / "t")
+    done = invoke("score", tmp_path / "out", tmp_path / "t")
+    assert done.exit_code == 1
+    assert "stand for 7" in done.stderr
+
+
 def test_the_command_itself(out: Path) -> None:
     done = seg_batch("verify", out)
     assert (done.returncode, done.stderr) == (0, "")

@@ -41,7 +41,7 @@ def paths(found: list[batch.Result], status: str = "done") -> set[str]:
 def test_a_sample_and_then_all_add_up(photos: Path, model_file: Path, tmp_path: Path) -> None:
     sample, report = results(photos, tmp_path / "m", model_file, sample=8)
     assert len(paths(sample)) == len(sample) == 8
-    assert "a sample of 8 of 40 images (seed 0)" in report.lines()
+    assert str(report.sources.drawn) == "a sample of 8 of 40 images (seed 0)"
     assert report.to_json()["drawn"] == {"images": 8, "of": COUNT, "seed": 0}
     assert "last run: a sample of 8 of 40 images (seed 0)" in seg_batch("status", tmp_path / "m").stdout.splitlines()
     kept = {name: (tmp_path / "m" / name).stat().st_mtime_ns for name in masks_below(tmp_path / "m")}
@@ -111,7 +111,7 @@ def test_broken_images_and_odd_names_are_drawn_as_any(model_file: Path, tmp_path
     ended = run_command(photos, "--out", tmp_path / "m", "--model", model_file, "--sample", "5", "--seed", "9")
     assert ended.returncode == 3
     assert "a sample of 5 of 5 images (seed 9)" in ended.stderr
-    assert "4 done, 1 failed" in ended.stderr
+    assert "4 masks, 1 failed" in ended.stderr
 
 
 def test_a_dry_run_forecasts_the_sample(photos: Path, model_file: Path, tmp_path: Path) -> None:

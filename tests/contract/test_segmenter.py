@@ -169,7 +169,9 @@ def test_a_result_has_the_figures_of_its_mask(segmenter: Segmenter) -> None:
     rows, columns = np.nonzero(result.mask)
     assert result.area == len(rows)
     assert result.box == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-    assert result.confidence == pytest.approx(np.maximum(result.prob, 1 - result.prob).mean(), abs=1e-6)
+    lesion = result.prob >= segmenter.contract.threshold
+    expected = 2 * result.prob[lesion].sum() / (result.prob.sum() + lesion.sum())
+    assert result.confidence == pytest.approx(expected, abs=1e-5)
     assert result.error is None
     empty = segmenter(np.full((40, 50, 3), (220, 180, 160), np.uint8))
     assert (empty.area, empty.box) == (0, None)

@@ -88,7 +88,7 @@ def test_a_file_that_is_closed_is_refused(segmenter: Segmenter, tmp_path: Path) 
         ({"device": "gpu"}, "There is no device 'gpu'"),
         ({"threads": "2"}, "threads is '2'; expected a whole number"),
         ({"threads": -1}, "threads is -1; expected a whole number"),
-        ({"compute": 16}, "compute is 16; expected fp32 or bf16"),
+        ({"compute": 16}, "compute is 16; expected fp32 or bf16 or int8"),
     ],
 )
 def test_odd_arguments_are_refused_in_a_sentence(arguments: dict[str, Any], message: str) -> None:

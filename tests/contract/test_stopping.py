@@ -82,6 +82,24 @@ def test_a_second_one_ends_at_once(model_file: Path, tmp_path: Path, state: str,
         assert run.wait(SOON) in (STOPPED, -number), run.said
 
 
+def test_a_run_in_the_background_ignores_ctrl_c_and_ends_by_sigterm(model_file: Path, tmp_path: Path) -> None:
+    """As a shell without job control starts it."""
+    source, out = write_images(tmp_path / "in", healthy(120, fault="slow")), tmp_path / "out"
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run = started(tmp_path, *run_words(source, out, model_file))
+        with run as process:
+            wait_for(lambda: len(masks_below(out)) > 4, PATIENCE, lambda: process.said)
+            process.kill(signal.SIGINT)
+            done = len(masks_below(out))
+            wait_for(lambda: len(masks_below(out)) > done + 4, PATIENCE, lambda: process.said)
+            assert FINISHING not in process.said
+            process.kill(signal.SIGTERM)
+            assert process.wait() == STOPPED, process.said
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("state", ["worker hangs", "two hang", "alone, and hangs"])
 def test_one_is_enough_while_workers_hang(model_file: Path, tmp_path: Path, state: str) -> None:

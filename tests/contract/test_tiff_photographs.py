@@ -43,7 +43,7 @@ def test_one_photograph_has_one_mask_in_every_form(forms: dict[str, bytes], tmp_
     for name, data in forms.items():
         (tmp_path / "in" / f"{name}.tif").write_bytes(data)
     ended = seg_batch("run", tmp_path / "in", "--out", tmp_path / "out", "--device", "cpu")
-    assert (ended.returncode, f"{len(forms)} done, 0 failed" in ended.stderr) == (0, True), ended.stderr
+    assert (ended.returncode, f"{len(forms)} masks, 0 failed" in ended.stderr) == (0, True), ended.stderr
     masks = {path.stem.partition(".")[0]: read_grey(path) > 0 for path in masks_of(tmp_path)}
     first = masks["plain"]
     assert first.sum() > 5000

@@ -53,7 +53,7 @@ def test_a_renamed_folder_is_known_again(model_file: Path, tmp_path: Path) -> No
     (tmp_path / "photos").rename(tmp_path / "clinic")
     save(tmp_path / "clinic" / "sub" / "new.png")
     code, said = run(model_file, tmp_path / "clinic", "--out", tmp_path / "m")
-    assert (code, "1 done, 0 failed, 4 already done" in said) == (0, True), said
+    assert (code, "1 mask, 0 failed, 4 unchanged" in said) == (0, True), said
     assert masks(tmp_path / "m") == {f"sub/{name}.png" for name in ("000", "001", "002", "003", "new")}
     assert {str(path).split("/")[-3] for (path,) in ask(tmp_path / "m", "SELECT path FROM items")} == {"clinic"}
 
@@ -66,7 +66,7 @@ def test_a_moved_archive_is_known_again(model_file: Path, tmp_path: Path, kind: 
     (tmp_path / "elsewhere").mkdir()
     moved = archive.rename(tmp_path / "elsewhere" / archive.name.replace("set", "later"))
     code, said = run(model_file, moved, "--out", tmp_path / "m")
-    assert (code, "4 already done" in said) == (0, True), said
+    assert (code, "4 masks unchanged" in said) == (0, True), said
 
 
 def test_another_folder_in_the_place_of_one_that_is_gone_is_another(model_file: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_another_folder_in_the_place_of_one_that_is_gone_is_another(model_file: 
     for number in range(3):
         save(tmp_path / "other" / f"{number:03}.png", spot(70, 90 + number))
     code, said = run(model_file, tmp_path / "other", "--out", tmp_path / "m")
-    assert (code, "3 done" in said) == (0, True), said
+    assert (code, "3 masks, " in said) == (0, True), said
     assert masks(tmp_path / "m") == {f"{place}{number:03}.png" for place in ("", "other/") for number in range(3)}
 
 
@@ -85,7 +85,7 @@ def test_a_copy_beside_the_original_is_another_source(model_file: Path, tmp_path
     assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
     shutil.copytree(tmp_path / "photos", tmp_path / "copy")
     code, said = run(model_file, tmp_path / "copy", "--out", tmp_path / "m")
-    assert (code, "2 done" in said) == (0, True), said
+    assert (code, "2 masks, " in said) == (0, True), said
     assert masks(tmp_path / "m") == {"000.png", "001.png", "copy/000.png", "copy/001.png"}
 
 
@@ -125,7 +125,7 @@ def test_same_size_and_date_is_not_the_same_member(model_file: Path, tmp_path: P
         with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
             archive.writestr(zipfile.ZipInfo("a.bmp", (2020, 1, 1, 0, 0, 0)), (tmp_path / name).read_bytes())
         code, said = run(model_file, tmp_path / "set.zip", "--out", tmp_path / "m")
-        assert (code, "1 done" in said) == (0, True), said
+        assert (code, "1 mask, " in said) == (0, True), said
         first[name] = (tmp_path / "m" / "a.png").read_bytes()
     assert first["one.bmp"] != first["other.bmp"]
 
@@ -140,9 +140,9 @@ def test_checksums_know_images_by_what_they_hold(model_file: Path, tmp_path: Pat
     os.utime(photos / "a.bmp", ns=(before.st_atime_ns, before.st_mtime_ns))  # the same size and date
     os.utime(photos / "b.bmp", (10**9, 10**9))  # another date, the same content
     code, said = run(model_file, photos, *options)
-    assert (code, "1 done, 0 failed, 1 already done" in said) == (0, True), said
+    assert (code, "1 mask, 0 failed, 1 unchanged" in said) == (0, True), said
     code, said = run(model_file, photos, *options)
-    assert (code, "2 already done" in said) == (0, True), said
+    assert (code, "2 masks unchanged" in said) == (0, True), said
 
 
 @pytest.mark.parametrize("spoiled", ["torn", "other", "gone"])
@@ -166,7 +166,7 @@ def test_masks_since_the_last_checkpoint_are_checked_after_an_end_that_nobody_no
     else:
         (out / "001.png").write_bytes(data[: len(data) // 2] if spoiled == "torn" else before["002.png"])
     code, said = run(model_file, tmp_path / "photos", "--out", out)
-    assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
+    assert (code, "1 mask, 0 failed, 3 unchanged" in said) == (0, True), said
     assert masks_below(out) == before
 
 
@@ -178,7 +178,7 @@ def test_what_a_checkpoint_covers_is_not_read_again(model_file: Path, tmp_path: 
     ask(out, "UPDATE runs SET finished_at = NULL")
     (out / "001.png").write_bytes(b"edited by hand")
     code, said = run(model_file, tmp_path / "photos", "--out", out)
-    assert (code, "2 already done" in said) == (0, True), said
+    assert (code, "2 masks unchanged" in said) == (0, True), said
     assert seg_batch("verify", out).returncode == 3
 
 
@@ -195,13 +195,13 @@ def test_a_ledger_of_format_1_goes_on(model_file: Path, tmp_path: Path) -> None:
     assert ask(out, "PRAGMA user_version") == [(1,)]  # reading changes nothing
     ask(out, "UPDATE items SET path = replace(path, '/old', ?)", str(tmp_path))
     code, said = run(model_file, tmp_path / "photos", tmp_path / "more", "--out", out)
-    assert (code, "5 done" in said) == (0, True), said  # the masks were not there
+    assert (code, "5 masks, " in said) == (0, True), said  # the masks were not there
     save(tmp_path / "photos" / "new.png")
     code, said = run(model_file, tmp_path / "photos", "--out", out)
-    assert (code, "1 done, 0 failed, 3 already done" in said) == (0, True), said
+    assert (code, "1 mask, 0 failed, 3 unchanged" in said) == (0, True), said
     expected = {"photos/new.png", *(f"photos/{n:03}.png" for n in range(3)), *(f"more/{n:03}.png" for n in range(2))}
     assert masks(out) == expected
-    assert ask(out, "PRAGMA user_version") == [(4,)]
+    assert ask(out, "PRAGMA user_version") == [(5,)]
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
@@ -231,13 +231,14 @@ def test_a_ledger_without_remarks_goes_on(model_file: Path, tmp_path: Path) -> N
     assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
     ask(out, "ALTER TABLE items DROP COLUMN remark")
     ask(out, "ALTER TABLE items DROP COLUMN attempts")
+    ask(out, "ALTER TABLE items DROP COLUMN suitable")
     ask(out, "UPDATE meta SET value = '2' WHERE key = 'format_version'")
     ask(out, "PRAGMA user_version = 2")
     assert seg_batch("status", out).returncode == seg_batch("table", out, tmp_path / "t.csv").returncode == 0
     assert ask(out, "PRAGMA user_version") == [(2,)]
     code, said = run(model_file, tmp_path / "photos", "--out", out)
-    assert (code, "0 done, 0 failed, 2 already done" in said) == (0, True), said
-    assert ask(out, "PRAGMA user_version") == [(4,)]
+    assert (code, "2 masks unchanged in " in said) == (0, True), said
+    assert ask(out, "PRAGMA user_version") == [(5,)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the locale of POSIX")
@@ -275,6 +276,7 @@ def test_a_ledger_without_attempts_goes_on(model_file: Path, tmp_path: Path) -> 
     out = tmp_path / "m"
     assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
     ask(out, "ALTER TABLE items DROP COLUMN attempts")
+    ask(out, "ALTER TABLE items DROP COLUMN suitable")
     ask(out, "UPDATE items SET status = 'pending' WHERE mask = '001.png'")
     ask(out, "UPDATE meta SET value = '3' WHERE key = 'format_version'")
     ask(out, "PRAGMA user_version = 3")
@@ -284,8 +286,28 @@ def test_a_ledger_without_attempts_goes_on(model_file: Path, tmp_path: Path) -> 
         assert ended.returncode in (0, 3), ended.stderr
     assert ask(out, "PRAGMA user_version") == [(3,)]
     code, said = run(model_file, tmp_path / "photos", "--out", out)
-    assert (code, "1 done, 0 failed, 2 already done" in said) == (0, True), said
-    assert ask(out, "PRAGMA user_version") == [(4,)]
-    assert ask(out, "SELECT value FROM meta WHERE key = 'format_version'") == [("4",)]
+    assert (code, "1 mask, 0 failed, 2 unchanged" in said) == (0, True), said
+    assert ask(out, "PRAGMA user_version") == [(5,)]
+    assert ask(out, "SELECT value FROM meta WHERE key = 'format_version'") == [("5",)]
     assert ask(out, "SELECT status, attempts FROM items") == [("done", 0)] * 3
     assert masks_below(out) == before
+
+
+def test_confidences_of_two_definitions_are_told_apart(model_file: Path, tmp_path: Path) -> None:
+    """Two images as the release before did them, whose runs name no definition; one new."""
+    save_many(tmp_path / "photos", 2)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    assert "confidence" not in seg_batch("status", out).stdout
+    ask(out, "UPDATE runs SET settings = json_remove(settings, '$.confidence_by')")
+    save(tmp_path / "photos" / "new.png")
+    assert "1 mask, " in run(model_file, tmp_path / "photos", "--out", out)[1]
+    assert seg_batch("table", out, tmp_path / "t.csv").returncode == 0
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = {Path(row["path"]).name: row["confidence_by"] for row in csv.DictReader(file)}
+    former = "mean of max(p, 1 - p)"
+    assert rows == {"000.png": former, "001.png": former, "new.png": "expected Dice"}
+    said = seg_batch("status", out).stdout
+    assert f"confidence: 2 by {former}, 1 by expected Dice; do not compare one kind with another" in said
+    found = json.loads(seg_batch("status", out, "--json").stdout)
+    assert found["confidence_by"] == {former: 2, "expected Dice": 1}

@@ -60,6 +60,7 @@ def refused(path: Path, message: str) -> None:
         ("precision", "int8", "precision is int8 in its contract and fp32 in its graph"),
         ("precision", "fp16", "precision is fp16 in its contract and fp32 in its graph"),
         ("tta", "flips", "tta is flips in its contract and none in its graph"),
+        ("tta", "symmetries", "tta is symmetries in its contract and none in its graph"),
         ("hair_removal", True, "hair_removal is True in its contract and False in its graph"),
         ("channels", "bgr", "channels is bgr in its contract and rgb in its graph"),
         ("output", "probabilities", "output is probabilities in its contract and logits in its graph"),
@@ -148,7 +149,7 @@ def copied(path: Path, folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-weights"])
-@pytest.mark.parametrize("tta", ["none", "flips"])
+@pytest.mark.parametrize("tta", ["none", "flips", "symmetries"])
 def test_what_is_exported_opens_and_says_its_precision(tmp_path: Path, precision: str, tta: str) -> None:
     import dataclasses
 

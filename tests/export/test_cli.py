@@ -24,6 +24,8 @@ from seglab.networks.checkpoints import save_checkpoint
 from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
 from tests.support.planted_faults import no_antialias
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
@@ -46,12 +48,26 @@ def test_a_checkpoint_becomes_a_proved_model(tmp_path: Path, pictures: Path) -> 
     result = run("onnx", tmp_path / "best.pt", "--out", out, "--parity", pictures, "--licence", "MIT")
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{out}\n"
-    assert "passed on cpu in fp32, 9 images (3 of 3 images with truth of pictures and edge cases)" in result.stderr
+    said = " ".join(result.stderr.split())
+    assert f"PASSED: {out} gives the masks of its original measured on cpu in fp32, 9 images" in said
+    assert "images 3 of 3 images with truth of pictures, and edge cases" in said
+    assert f"report {tmp_path}/models/m.parity.json" in said
+    assert f"use it seg-batch run photos/ --out masks/ --model {out}" in said
     figures = json.loads((tmp_path / "models" / "m.parity.json").read_text())
     assert figures["passed"]
     assert figures["figures"]["truth"]["images"] == 3
     assert read_contract(out).parity["figures"] == figures["figures"]
-    assert sorted(path.name for path in out.parent.iterdir()) == ["m.onnx", "m.parity.jpg", "m.parity.json"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["m.onnx", "m.parity.json"]
+
+
+def test_a_picture_is_drawn_only_where_it_is_asked_for(tmp_path: Path, pictures: Path) -> None:
+    """It shows photographs: of patients, where these are theirs."""
+    tiny_checkpoint(tmp_path / "best.pt")
+    words = ("onnx", tmp_path / "best.pt", "--out", tmp_path / "m.onnx", "--parity", pictures)
+    assert run(*words).exit_code == 0
+    assert not list(tmp_path.glob("*.jpg"))
+    assert run(*words, "--picture", tmp_path / "worst.jpg").exit_code == 0
+    assert [path.name for path in tmp_path.glob("*.jpg")] == ["worst.jpg"]
 
 
 def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +85,10 @@ def test_a_failed_gate_leaves_no_model(tmp_path: Path, pictures: Path, monkeypat
     assert result.stdout == ""
     assert "whole.flipped is" in result.stderr
     assert "worst image: " in result.stderr
+    said, _, error = result.stderr.partition("\nError: ")
+    assert f"\nFAILED: {out} does not give the masks of its original\n" in said
+    assert f"not written       {out}" in said
+    assert "whole.flipped is" in error
     assert list(out.parent.iterdir()) == []
     assert json.loads((tmp_path / "failed.json").read_text())["passed"] is False
 
@@ -80,6 +100,7 @@ def test_check_passes_and_writes_its_figures(tmp_path: Path, pictures: Path) -> 
     assert result.exit_code == 0, result.output
     values = json.loads(result.stdout)
     assert values["passed"]
+    assert values["not_on"] == {}
     assert [row["image"] for row in values["rows"]][-3:] == ["p0.png", "p1.png", "p2.png"]
 
 
@@ -102,7 +123,11 @@ def test_check_of_another_checkpoint_fails(tmp_path: Path, pictures: Path) -> No
     assert result.exit_code == 1
     assert "was exported from another file" in result.stderr
     assert "does not match the PyTorch original on openvino" in result.stderr
-    assert result.stdout.startswith("parity           FAILED on openvino")
+    assert result.stdout.startswith(f"FAILED: {model} does not give the masks of its original\n")
+    figures = {line[:16].strip(): line[16:].split() for line in result.stdout.splitlines()}
+    assert figures["measured"][:2] == ["on", "openvino"]
+    assert figures["whole images"][1] <= figures["whole images"][0] < "1.000000", "the worst, and the mean"
+    assert max(map(len, result.stdout.replace(str(model), "m.onnx").splitlines())) <= 80
 
 
 def test_check_on_a_device_that_is_not_there(tmp_path: Path, pictures: Path) -> None:
@@ -116,13 +141,34 @@ def test_check_on_a_device_that_is_not_there(tmp_path: Path, pictures: Path) -> 
 def test_info_is_a_data_sheet(tmp_path: Path) -> None:
     result = run("info", tiny_model(tmp_path / "m.onnx"))
     assert result.exit_code == 0
-    for line in (
-        "input            image: uint8 (batch, height, width, 3), RGB (sRGB), 0-255, any height and width",
-        "network          unet-scratch, fp32",
-        "parity           not measured",
-        "licence          MIT",
+    rows = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    for row in (
+        "input image: uint8 (batch, height, width, 3), RGB (sRGB) 0-255, any size",
+        "network unet-scratch, fp32",
+        "parity not measured",
+        "licence MIT",
     ):
-        assert line in result.stdout.splitlines()
+        assert row in rows
+    assert rows[0].startswith(f"model {tmp_path / 'm.onnx'},")
+    lines = result.stdout.replace(str(tmp_path), "").splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def test_info_is_short_unless_all_is_asked_for(tmp_path: Path, pictures: Path) -> None:
+    told = {
+        "data": {"sets": ["isic"], "split": "auto", "training_images": 8, "validation_images": 2, "fingerprint": ["a"]},
+        "last_epoch": {"val_dice": 0.75, "val_iou": 0.6}, "recipe": {"loss": "bce"}, "epoch": 3,
+    }  # fmt: skip
+    save_checkpoint(dataclasses.replace(tiny_checkpoint(tmp_path / "best.pt"), training=told), tmp_path / "best.pt")
+    out = tmp_path / "m.onnx"
+    assert run("onnx", tmp_path / "best.pt", "--out", out, "--parity", pictures).exit_code == 0
+    short, long = (" ".join(run("info", out, *words).stdout.split()) for words in ((), ("--verbose",)))
+    for words in ("PASSED on cpu in fp32, 9 images", "8 training, 2 validation images of isic (split auto)", "epoch 3"):
+        assert words in short
+    assert "validation Dice 0.7500, IoU 0.6000" in short
+    for words in ('recipe {"loss": "bce"}', "fingerprint", "pixels flipped", "host's resizing"):
+        assert words in long
+        assert words not in short
 
 
 def test_info_as_json(tmp_path: Path) -> None:

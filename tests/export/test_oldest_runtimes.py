@@ -1,4 +1,4 @@
-"""The promise of ``docs/export.md``: files open in the oldest runtimes that it names, and give the same masks."""
+"""The promise of the page on model files: they open in the oldest runtimes that it names, and give the same masks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_an_old_openvino_gives_the_same_masks_at_the_networks_size(tmp_path: Pat
 
 
 def test_files_are_of_the_format_that_is_promised(models: list[Path], repo_root: Path) -> None:
-    page = (repo_root / "docs" / "export.md").read_text()
+    page = (repo_root / "docs" / "reference" / "model_file.md").read_text()
     for model in models[:2]:
         read = onnx.load(model)
         assert (read.ir_version, read.opset_import[0].version) == (IR_VERSION, OPSET)

@@ -185,7 +185,7 @@ def test_opencv_dnn(at_size: Path, odd: Path) -> None:
     masks = {}
     for photo in (at_size, odd):
         network.setInput(np.asarray(Image.open(photo))[None], "image")
-        masks[photo] = network.forward(["prob", "mask"])[1][0]
+        masks[photo] = network.forward(["prob", "mask", "suitable"])[1][0]
     assert differing(masks[at_size], at_size) <= 1e-4
     assert differing(masks[odd], odd) > 0  # else the documentation is to be corrected
 

@@ -1,4 +1,4 @@
-"""The recipes of docs/own_networks.md, run as they stand there: their code makes the file, their command the model."""
+"""The ways of docs/tutorials/own_network.md, run as they stand: their code makes the file, their command the model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seglab.networks.checkpoints import NetworkSpec
 from seglab.networks.plain_unet import PlainUNet
 from tests.support.torch_networks import SIZE, lively, pictures
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "own_networks.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "own_network.md"
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

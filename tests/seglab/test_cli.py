@@ -16,7 +16,8 @@ from seglab.errors import ConfigError, MissingDependencyError
 from seglab.files import replacing, write_text
 from seglab.images.outlines import PREDICTION, TRUTH, overlay, write_image
 from seglab.images.reader import read_image
-from seglab.recipes.recipe import recipe_names
+from seglab.recipes.files import recipe_names
+from seglab.recipes.recipe import load_recipe
 
 
 def test_synth_writes_pairs_of_the_sizes_asked_for(tmp_path: Path) -> None:
@@ -37,8 +38,23 @@ def test_sizes_that_are_none_are_refused(tmp_path: Path, size: str) -> None:
 
 
 def test_recipes_are_listed() -> None:
-    output = CliRunner().invoke(main, ["recipes"]).output
-    assert [line.partition(":")[0] for line in output.splitlines()] == recipe_names()
+    head, *lines = CliRunner().invoke(main, ["recipes"]).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == recipe_names()
+    assert max(map(len, [head, *lines])) <= 80
+    recipe = load_recipe("quick")
+    quick = next(line for line in lines if line.startswith("quick "))
+    assert f"{recipe.arch} / {recipe.encoder}" in quick
+    assert [str(recipe.size), str(recipe.epochs)] == quick.split()[4:6]
+    assert quick[head.index("  for") :].strip(), "what it is for"
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_settings_of_a_recipe_are_a_recipe(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(CliRunner().invoke(main, ["recipes", name]).stdout)
+    assert load_recipe(str(file)) == load_recipe(name)
+    kept = file.read_text()
+    assert all(f"\n{key} = " in kept for key in vars(load_recipe(name))), "every setting is there"
 
 
 def test_overlays_draw_both_outlines_and_leave_the_rest() -> None:

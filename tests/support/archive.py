@@ -21,6 +21,7 @@ from batch.settings import RunSettings
 from export.contract import Contract
 from export.runtime.device import Device
 from export.runtime.model import Model
+from export.runtime.session import Seen
 
 SIZE = 32
 SKIN, LESION = 230, 40
@@ -43,6 +44,12 @@ class StandIn:
 
     def use_batch(self, batch: int) -> None:
         self.batch = batch
+
+    def seen(self, batch: NDArray[np.uint8]) -> Seen:
+        return Seen(self.prob(batch))
+
+    def seen_whole(self, images: NDArray[np.uint8]) -> Seen:
+        return Seen(*self.prob_and_mask(images))
 
     def prob(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.before(batch)

@@ -26,10 +26,13 @@ from export.conversion.build import contract_for, segmenter
 from export.graph.stages import Member, Stages, fuse
 from export.graph.trace import trace
 from export.graph.writing import write_model
+from export.precision.learned import quantise_learned
 from seglab.evaluation.original import Predictor
-from seglab.networks.build import build_network
+from seglab.networks.build import build_network, restore_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from seglab.networks.normalisation import IMAGENET_MEAN, IMAGENET_STD, Triple
+from seglab.networks.quantised import Quantised, fold_normalisation, measure_ranges
+from tests.support.traces import remembering
 
 TINY_SIZE = 64
 STEPS, BATCH = 70, 8
@@ -62,9 +65,33 @@ def tiny_model_with(path: Path, change: Callable[[dict[str, torch.Tensor]], obje
     return path
 
 
+def with_ranges(checkpoint: Checkpoint) -> Checkpoint:
+    """Give a trained network ranges, as a run with ``quantise=int8`` begins."""
+    network = fold_normalisation(restore_network(checkpoint))
+    rng = np.random.default_rng(9)
+    pictures = np.stack([blobs(rng, checkpoint.size, checkpoint.size)[0] for _ in range(32)])
+    pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (checkpoint.mean, checkpoint.std))
+    ranges = tuple(measure_ranges(network, [(pixels - mean) / std]))
+    spec = dataclasses.replace(checkpoint.network, ranges=ranges)
+    return dataclasses.replace(checkpoint, network=spec, state=Quantised(network, ranges).state_dict())
+
+
+def tiny_twins(folder: Path) -> tuple[Path, Path]:
+    """Write the tiny network as the package has its own: in int8, and its twin in fp32."""
+    checkpoint = with_ranges(load_checkpoint(_trained(0)))
+    exact, contract = segmenter([checkpoint]), contract_for([checkpoint])
+    made = {"layers": 13, "float_layers": [], "calibration": "none"}
+    int8, fp32 = folder / "tiny-int8.onnx", folder / "tiny-fp32.onnx"
+    write_model(exact, contract, fp32)
+    precise = dataclasses.replace(contract, precision="int8", quantisation=made)
+    write_model(quantise_learned(exact, checkpoint.network.ranges)[0], precise, int8)
+    return int8, fp32
+
+
 def fused_model(path: Path, network: nn.Module, stages: Stages, mean: Triple, std: Triple) -> Path:
     """Write the model file of any network with these stages, and return its path."""
-    model = fuse([Member(trace(network.eval(), stages.size), mean, std)], stages)
+    model = fuse([Member(remembering(trace)(network.eval(), stages.size), mean, std)], stages)
     checkpoint = Checkpoint(NetworkSpec("unet-scratch", classes=stages.classes), stages.size, {}, mean, std)
     write_model(model, contract_for([dataclasses.replace(checkpoint, threshold=stages.threshold)]), path)
     return path

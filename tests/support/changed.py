@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("seglab", "export", "batch", "benchmarks")
-EVERYWHERE = ("tests/test_docs.py", "tests/test_light_imports.py", "tests/test_rooms.py")
+EVERYWHERE = ("tests/test_docs.py", "tests/test_light_imports.py", "tests/test_rooms.py", "tests/test_site.py")
 
 
 def changed_files() -> list[str]:

@@ -30,9 +30,9 @@ SITE = Path(__file__).parent / "fault_site"
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 POLL = 0.01
-SOON = 2.0
-"""Seconds within which a run has to answer a signal."""
-GONE_SOON = 3.0
+SOON = 20.0
+"""Seconds within which a run has to answer a signal; what hangs does so for much longer."""
+GONE_SOON = 20.0
 """Seconds within which no process of a command is left when it has ended."""
 PNG_HEAD = 33
 """Bytes of a PNG's signature and header."""
@@ -111,6 +111,7 @@ class Started:
         environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join((str(SITE), str(ROOT))),
+            "PYTHONFAULTHANDLER": "1",
             "FAULT_STATE": str(state / "faults"),
             "FAULT_START_SECONDS": str(start_seconds),
             "TMPDIR": str(self.temporary),
@@ -137,6 +138,8 @@ class Started:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # Python says where its threads are
+            self.process.wait(PATIENCE)
             raise AssertionError(f"no end within {seconds} s; it said: {self.said}") from None
         finally:
             if self.process.poll() is None:

@@ -93,7 +93,7 @@ def planted(fault: Fault, source: Path, target: Path) -> Path:
 def opened(path: Path, device: str = "cpu") -> Model:
     """Open a model as it is, though its graph may not be what its contract says."""
     contract = Contract.from_metadata(parse(path.read_bytes()).metadata)
-    return open_fastest(Request(path, contract, sha256(path), batch=CHUNK), device)
+    return open_fastest([Request(path, contract, sha256(path), batch=CHUNK)], device)
 
 
 def found_by(

@@ -26,9 +26,12 @@ def plans_for(device: str, request: Request) -> list[Plan]:
     """
     plans = FAMILIES[device.partition(":")[0]].plans(device)
     precision, compute = request.contract.precision, request.compute
+    if compute == "int8" != precision:
+        reason = f"the model is {precision}, and int8 is computed by models that were exported in it"
+        raise DeviceError(device, reason, "Use an int8 model, or leave the choice to the device.")
     if precision in NATIVE:
-        if compute == "bf16":
-            reason = f"the model is {precision}, and what of it is float is computed in fp32, not in bf16"
+        if compute == "bf16" or (compute == "fp32" and precision == "int8"):
+            reason = f"the model is {precision}, and is not computed in {compute}"
             raise DeviceError(device, reason, "Use an fp32 model, or leave the choice to the device.")
         return [_in_the_files_precision(plans[-1], precision)]
     if compute:
@@ -38,6 +41,12 @@ def plans_for(device: str, request: Request) -> list[Plan]:
             reason = f"on this machine it computes in {here}, not in {compute}"
             raise DeviceError(device, reason, f"Ask for {here}, or for another device.")
     return [_with_stored_weights(plan, precision) for plan in plans]
+
+
+def computes_natively(plan: Plan, request: Request) -> bool:
+    """Does a plan compute in the precision of a request's file, so that it is not brought to fp32 first?"""
+    precision = request.contract.precision
+    return precision not in NATIVE or plan.provider in NATIVE[precision]
 
 
 def _in_the_files_precision(plan: Plan, precision: str) -> Plan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from export.errors import DeviceError
 from export.runtime.engines.failures import brief
-from export.runtime.engines.openvino import OTHERWISE, load
+from export.runtime.engines.openvino import OTHERWISE, core, load
 from export.runtime.plan import OPENVINO, Plan
 
 PROVIDER = "OpenVINO"
@@ -15,9 +15,8 @@ def plans(_device: str = "openvino") -> list[Plan]:
     """Return a plan in bf16, where the CPU computes in it, and one in fp32. Raises :class:`DeviceError`."""
     openvino = load()
     try:
-        core = openvino.Core()
-        name = core.get_property("CPU", "FULL_DEVICE_NAME")
-        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        name = core().get_property("CPU", "FULL_DEVICE_NAME")
+        native = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     except Exception as error:  # OpenVINO's errors have no base of their own
         raise DeviceError("openvino", f"it does not work on this machine: {brief(error)}", OTHERWISE) from error
     return [

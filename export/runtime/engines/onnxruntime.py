@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from export.contract import DIMENSIONS, INPUT, MASK, PROB
+from export.contract import DIMENSIONS, INPUT, MASK, PROB, SUITABLE
 from export.errors import DeviceError
 from export.runtime.engines.failures import OPENING, brief, mapped
 from export.runtime.plan import Plan
-from export.runtime.session import Images, Probs, spans
+from export.runtime.session import Images, Probs, Seen, spans
 
 HEAVY = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "QLinearConv"})
 """Operators that hold the work; all of them must be on the device (shape arithmetic may stay on the CPU)."""
@@ -58,23 +58,37 @@ class OrtSession:
                 enable_fallback=0,  # it would print to stdout and hand out a session on the CPU
             )
         _require_placement(self._session, plan)
+        self._more = [SUITABLE] if SUITABLE in (output.name for output in self._session.get_outputs()) else []
 
     def prob(self, images: Images) -> Probs:
         """Return probabilities ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``, N at least 1."""
+        return self.seen(images).prob
+
+    def seen(self, images: Images) -> Seen:
+        """Return them and, where the model has it, ``suitable``."""
         with mapped(self._device, f"running the model on {images.shape}"):
             probs: Probs | None = None
+            suitable = np.empty(len(images), np.float32) if self._more else None
             for span in spans(len(images), self._batch):
-                (prob,) = self._run([PROB], self._padded(images[span]))
+                prob, *more = self._run([PROB, *self._more], self._padded(images[span]))
                 if probs is None:  # before the next call, for whose memory there is a remedy
                     probs = np.empty((len(images), *prob.shape[1:]), np.float32)
                 probs[span] = prob[: span.stop - span.start]
-        return cast(Probs, probs)
+                if suitable is not None:
+                    suitable[span] = more[0][: span.stop - span.start]
+        return Seen(cast(Probs, probs), suitable=suitable)
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
         """Return probabilities ``(N, C, S, S)`` and masks ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``."""
+        seen = self.seen_whole(images)
+        return seen.prob, cast(Images, seen.mask)
+
+    def seen_whole(self, images: Images) -> Seen:
+        """Return them and, where the model has it, ``suitable``."""
         with mapped(self._device, f"running the model on {images.shape}"):
-            prob, mask = self._run([PROB, MASK], images)
-        return np.asarray(prob, np.float32), np.asarray(mask, np.uint8)
+            prob, mask, *more = self._run([PROB, MASK, *self._more], images)
+        suitable = np.asarray(more[0], np.float32) if more else None
+        return Seen(np.asarray(prob, np.float32), np.asarray(mask, np.uint8), suitable)
 
     def _padded(self, part: Images) -> Images:
         missing = (self._batch or len(part)) - len(part)

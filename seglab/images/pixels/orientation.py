@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -56,6 +57,17 @@ def _in_directory(block: bytes, order: str) -> int:
             (value,) = struct.unpack_from(order + WHOLE_NUMBERS[kind], block, at + 8)
             return int(value) if UPRIGHT < value <= 8 else UPRIGHT
     return UPRIGHT
+
+
+def orientation_in(path: Path) -> int:
+    """Return the orientation that an image file gives by EXIF, or a TIFF by its tag; 1 where it gives none."""
+    try:
+        with Image.open(path) as image:
+            tags = getattr(image, "tag_v2", {})
+            value = tags.get(ORIENTATION_TAG, UPRIGHT) if tags else orientation_of(image.info.get("exif"))
+            return value if isinstance(value, int) and UPRIGHT < value <= 8 else UPRIGHT
+    except (OSError, SyntaxError, ValueError):  # what Pillow does not read has none that counts
+        return UPRIGHT
 
 
 def swaps_sides(orientation: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,16 @@ def test_what_cannot_be_scored_is_named(tmp_path: Path) -> None:
     text = "\n".join(report.lines())
     assert all(word in text for word in ("resized.png", "alone.png", "other", "broken.png"))
     assert seg_batch("score", tmp_path / "out", tmp_path / "truth").returncode == 3
+
+
+def test_a_truth_without_a_mask_shows_in_the_exit_code(scored: tuple[Path, Path], tmp_path: Path) -> None:
+    _, data = scored
+    masks = tmp_path / "masks"
+    shutil.copytree(data / "masks", masks)
+    assert seg_batch("score", masks, data).returncode == 0
+    (masks / "ISIC_3_segmentation.png").unlink()
+    done = seg_batch("score", masks, data)
+    assert (done.returncode, "truths without mask: 1\n  ISIC_3" in done.stdout) == (3, True)
 
 
 def test_a_mask_that_was_deleted_is_named(tmp_path: Path) -> None:

@@ -254,8 +254,8 @@ def test_the_command_writes_an_archive(tmp_path: Path) -> None:
         command("run", tmp_path / "in", "--out", tmp_path / "m.zip", *options), capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    assert f"masks: {tmp_path}/m.zip" in ended.stderr
-    assert f"ledger: {tmp_path}/m.zip.ledger" in ended.stderr
+    assert f"Masks     {tmp_path}/m.zip" in ended.stderr
+    assert f"seg-batch status {tmp_path}/m.zip\n" in ended.stderr
     assert len(archived_masks(tmp_path / "m.zip")) == 3
 
 

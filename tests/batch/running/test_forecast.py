@@ -29,7 +29,7 @@ def test_it_counts_what_a_run_then_finds(tmp_path: Path) -> None:
     again = forecast(settings, as_model(StandIn()))
     assert (again.done, again.to_do, again.sampled) == (59, 1, 1)
     assert list(again.failed) == [str(paths[3])]
-    assert any("passed over: 1 files that are no images (1 .txt)" in line for line in again.lines())
+    assert any("passed over: 1 other file (1 .txt)" in line for line in again.lines())
     another = forecast(settings, as_model(StandIn(sha256="b" * 64)))
     assert another.done == 0
 

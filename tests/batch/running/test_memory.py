@@ -82,7 +82,6 @@ def test_the_run_says_so_and_loses_nothing(tmp_path: Path) -> None:
         "cpu ran out of memory: 4 images a call instead of 8",
         "cpu ran out of memory: 2 images a call instead of 4",
     ]
-    assert set(runner.report.notes) < set(runner.report.lines())
 
 
 def test_a_device_that_cannot_hold_one_image_ends_the_run(tmp_path: Path) -> None:

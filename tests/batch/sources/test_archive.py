@@ -246,7 +246,7 @@ def test_a_list_by_standard_input(tmp_path: Path, pictures: Path, separator: str
         done = _piped(file.fileno(), *words, "--out", "out", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 3, done.stderr
     assert set(masks_below(tmp_path / "out")) == {"pictures/000.png", "pictures/sub/deep/003.png"}
-    assert "nowhere/x.png: The file cannot be read: No such file" in done.stderr
+    assert "nowhere/x.png  cannot be read: No such file or directory\n" in done.stderr
 
 
 def test_a_list_as_a_file(tmp_path: Path, pictures: Path) -> None:

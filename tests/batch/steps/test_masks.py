@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from sklearn.metrics import f1_score
 
 from batch.outputs.png import decode_mask, encode_mask
 from batch.steps.masks import figures_of, mask_of, to_levels
@@ -31,6 +32,13 @@ def soft_blob(seed: int, size: int = 64) -> NDArray[np.float32]:
     radius = size * (0.25 + 0.05 * np.sin(angle * rng.integers(2, 7) + rng.uniform(0, 6)))
     distance = np.hypot(rows - size / 2, columns - size / 2) - radius
     return np.asarray(1 / (1 + np.exp(distance / rng.uniform(0.3, 2))), np.float32)
+
+
+def f1_score_of(prob: NDArray[np.float32], lesion: NDArray[np.bool_]) -> float:
+    """The Dice of a mask to a truth, of which each pixel holds ``prob``, by scikit-learn: a pixel counts for both."""
+    truth = np.repeat([True, False], lesion.size)
+    weights = np.concatenate([prob.ravel(), 1 - prob.ravel()])
+    return float(f1_score(truth, np.tile(lesion.ravel(), 2), sample_weight=weights))
 
 
 @pytest.mark.parametrize("bits", [1, 8])
@@ -91,22 +99,41 @@ def test_figures_against_scipy(seed: int) -> None:
     y, x = int(rng.integers(0, 30)), int(rng.integers(0, 50))
     mask[y : y + 7, x : x + 5] = 255
     prob = rng.random((32, 32), np.float32)
-    figures = figures_of(mask, prob)
+    figures = figures_of(mask, prob, 0.5)
     rows, columns = ndimage.find_objects((mask > 0).astype(int))[0]
     assert figures.bbox == (columns.start, rows.start, columns.stop, rows.stop)
     assert figures.lesion_area == ndimage.sum_labels(mask > 0) == 35
     assert figures.lesion_fraction == pytest.approx(35 / 2400)
     assert (figures.height, figures.width) == (40, 60)
-    assert figures.confidence == pytest.approx(float(np.maximum(prob, 1 - prob).mean()), abs=1e-6)
+    lesion = prob >= 0.5
+    assert figures.confidence == pytest.approx(f1_score_of(prob, lesion), abs=1e-6)
 
 
 def test_an_empty_mask_has_no_box() -> None:
-    figures = figures_of(np.zeros((5, 6), np.uint8), np.zeros((4, 4), np.float32))
-    assert (figures.lesion_area, figures.bbox, figures.confidence) == (0, None, 1.0)
+    figures = figures_of(np.zeros((5, 6), np.uint8), np.zeros((4, 4), np.float32), 0.5)
+    assert (figures.lesion_area, figures.bbox, figures.confidence) == (0, None, 0.0)
 
 
-def test_confidence_of_a_coin_toss() -> None:
-    assert confidence(np.full((8, 8), 0.5, np.float32)) == 0.5
+def test_confidence_by_hand() -> None:
+    assert confidence(np.full((8, 8), 0.5, np.float32), 0.5) == pytest.approx(2 * 32 / (32 + 64))  # all of it is mask
+    prob = np.array([[0.8, 0.6], [0.4, 0.0]], np.float32)
+    assert confidence(prob, 0.5) == pytest.approx(2 * 1.4 / (1.8 + 2))
+    assert confidence(prob, 0.7) == pytest.approx(2 * 0.8 / (1.8 + 1))
+    assert confidence(prob, 0.9) == 0.0
+
+
+def test_confidence_is_the_dice_of_truths_drawn_from_the_map() -> None:
+    """On a map of many pixels, the mean Dice to truths whose pixels are drawn with its probabilities."""
+    prob = soft_blob(4)
+    mask = (prob >= 0.5).ravel()
+    truths = np.random.default_rng(0).random((200, prob.size)) < prob.ravel()
+    dice = np.mean([f1_score(truth, mask) for truth in truths])
+    assert confidence(prob, 0.5) == pytest.approx(dice, abs=2e-3)
+
+
+def test_confidence_of_two_classes_is_that_of_lesion_or_not() -> None:
+    prob = soft_blob(7)
+    assert confidence(np.stack([1 - prob, prob]), 0.5) == pytest.approx(confidence(prob, 0.5), abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [(33, 70), (16, 16), (200, 9)])
@@ -126,9 +153,9 @@ def test_figures_of_labels_by_hand() -> None:
     labels = np.zeros((4, 6), np.uint8)
     labels[1, 2], labels[2, 4] = 1, 7
     prob = np.array([[[0.5, 0.1]], [[0.3, 0.8]], [[0.2, 0.1]]], np.float32)
-    figures = figures_of(labels, prob)
+    figures = figures_of(labels, prob, 0.5)
     assert (figures.lesion_area, figures.bbox) == (2, (2, 1, 5, 3))
-    assert figures.confidence == pytest.approx((0.5 + 0.8) / 2)
+    assert figures.confidence == pytest.approx(2 * 0.8 / (0.3 + 0.8 + 0.2 + 0.1 + 1))  # the first pixel is background
 
 
 def test_label_maps_are_read_as_they_were_written() -> None:

@@ -85,7 +85,8 @@ def test_check_feeds_the_network_as_the_contract_says(tmp_path: Path, pictures: 
     assert contract.adopted["output"]["name"] == "both"
     result = check(source, tmp_path / "m.onnx", pictures)
     assert result.exit_code == 0, result.output
-    assert result.stdout.startswith("parity           passed on cpu")
+    assert result.stdout.startswith("PASSED: ")
+    assert "measured          on cpu" in result.stdout
     assert "Note" not in result.stderr
 
 

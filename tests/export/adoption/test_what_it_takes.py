@@ -112,7 +112,7 @@ CASES = {
             node("Concat", ["plane", "plane", "plane"], "x", axis=1),
         ],
         ("in", "b", SIDE, SIDE, 1), TensorProto.UINT8, (),
-        lambda planes: logits((np.round(luma(planes)) - 128) / 64),
+        lambda planes: logits((np.round(luma(np.round(planes))) - 128) / 64),
         {"middle": np.array(128, np.float32), "width": np.array(64, np.float32)},
     ),
 }  # fmt: skip

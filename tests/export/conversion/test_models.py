@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,10 @@ from onnx import numpy_helper
 
 from export.cli import main
 from export.contract import read_contract
-from export.conversion.build import contract_for, segmenter
+from export.conversion.build import contract_for, segmenter, traced
 from export.conversion.checkpoint import convert
 from export.errors import ContractError, ParityError
 from export.graph.stages import Member, Stages, fuse
-from export.graph.trace import trace
 from export.precision.calibration import session
 from export.precision.half import in_precision
 from export.runtime.opening import open_model
@@ -30,6 +30,8 @@ from seglab.evaluation.original import Predictor
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, save_checkpoint
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint
+
+pytestmark = pytest.mark.usefixtures("traced_once")
 
 
 class Pictures(SampleSet):
@@ -262,17 +264,18 @@ def test_names_do_not_collide_in_an_ensemble(checkpoint: Checkpoint) -> None:
     ],
 )
 def test_a_network_of_another_shape_is_refused(checkpoint: Checkpoint, stages: Stages, message: str) -> None:
-    network = trace(build_network(checkpoint.network).eval(), TINY_SIZE)
+    (network,) = traced([checkpoint])
     with pytest.raises(ContractError, match=message):
         fuse([Member(network, checkpoint.mean, checkpoint.std)], stages)
 
 
 def test_the_command_exports_and_checks_an_ensemble(folder: Path, other: Checkpoint, checkpoint: Checkpoint) -> None:
     a, b, out = folder / "a.pt", folder / "b.pt", folder / "cli" / "both.onnx"
-    result = run("onnx", "--ensemble", a, b, "--tta", "flips", "--precision", "fp16-weights", "--out", out)
+    options = ("--tta", "flips", "--precision", "fp16-weights", "--parity", _image_folder(folder))
+    result = run("onnx", "--ensemble", a, b, *options, "--out", out)
     assert result.exit_code == 0, result.output
     sheet = run("info", out).stdout
-    assert "networks         2, whose probabilities are averaged, fp16-weights" in sheet
+    assert re.search("networks +2, whose probabilities are averaged, fp16-weights", sheet)
     assert "mean over the image and its three mirror images" in sheet
     checked = run("check", out, a, b, "--images", _image_folder(folder), "--device", "cpu", "--json", "-")
     assert checked.exit_code == 0, checked.output
@@ -283,7 +286,7 @@ def test_the_command_exports_and_checks_an_ensemble(folder: Path, other: Checkpo
 
 
 def test_fp32_networks_are_left_as_they_are(checkpoint: Checkpoint) -> None:
-    network = trace(build_network(checkpoint.network).eval(), TINY_SIZE)
+    (network,) = traced([checkpoint])
     assert in_precision(network, "fp32") is network
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import export.conversion.openvino_ir as conversion
 from export.cli import main
-from export.runtime.engines.openvino import load
+from export.runtime.engines.openvino import core
 from export.runtime.opening import open_model
 from tests.support.artefact import TINY_SIZE, blobs, label_model
 
@@ -37,13 +37,12 @@ def convert(*words: object) -> Result:
 
 def probabilities(xml: Path, images: np.ndarray) -> np.ndarray:
     """Run the files with OpenVINO alone."""
-    core = load().Core()
-    compiled = core.compile_model(core.read_model(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(core().read_model(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return np.array(compiled({"image": images})["prob"])
 
 
 def field(xml: Path, name: str) -> Any:
-    return json.loads(load().Core().read_model(xml).get_rt_info(["seglab", name]).value)
+    return json.loads(core().read_model(xml).get_rt_info(["seglab", name]).value)
 
 
 def test_the_files_give_what_the_model_gives(model_file: Path, tmp_path: Path, photos: Path) -> None:

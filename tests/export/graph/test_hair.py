@@ -27,6 +27,8 @@ from seglab.images.hair import hair_mask, remove_hair
 from seglab.networks.checkpoints import save_checkpoint
 from tests.support.artefact import tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 BETWEEN = ("grey", "traced", "is_hair")
 Pixels = NDArray[np.uint8]
 

@@ -18,6 +18,12 @@ from seglab.networks.checkpoints import Checkpoint, NetworkSpec
 from tests.support.artefact import blobs
 
 SIZE = 32
+KINDS = [
+    *itertools.product([1, 3], ["logits", "probabilities"], ["rgb", "bgr"], [None], ["none", "flips"]),
+    *itertools.product([1, 3], ["logits"], ["bgr"], [None], ["symmetries"]),
+    *itertools.product([2], ["probabilities"], ["rgb"], [1], ["symmetries"]),
+    *itertools.product([2, 3], ["logits", "probabilities"], ["rgb", "bgr"], [0, 1], ["none", "flips"]),
+]
 
 
 def checkpoint_of(classes: int, output: str, channels: str, lesion_class: int | None, tta: str) -> Checkpoint:
@@ -29,10 +35,7 @@ def checkpoint_of(classes: int, output: str, channels: str, lesion_class: int | 
 
 @pytest.mark.parametrize(
     ("classes", "output", "channels", "lesion_class", "tta"),
-    [
-        *itertools.product([1, 3], ["logits", "probabilities"], ["rgb", "bgr"], [None], ["none", "flips"]),
-        *itertools.product([2, 3], ["logits", "probabilities"], ["rgb", "bgr"], [0, 1], ["none", "flips"]),
-    ],
+    [kind if number % 5 == 0 else pytest.param(*kind, marks=pytest.mark.slow) for number, kind in enumerate(KINDS)],
 )
 def test_the_graph_gives_what_pytorch_gives(
     tmp_path: Path, classes: int, output: str, channels: str, lesion_class: int | None, tta: str

@@ -28,6 +28,8 @@ from tests.support.artefact import blobs, tiny_checkpoint, tiny_model
 from tests.support.faults_around import Fault
 from tests.support.planted_faults import FAULTS, NAMES, no_antialias, opened, planted, sigmoid_twice
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 SHAPES = ((150, 203), (203, 150), (64, 64), (91, 91))
 
 
@@ -109,10 +111,10 @@ def test_one_flipped_pixel_of_a_small_mask_is_no_failure() -> None:
 
 
 def test_an_edge_case_is_judged_by_the_share_of_its_pixels() -> None:
-    """What int8 makes of noise, where the network marks a hundredth of the image."""
+    """What int8 makes of noise, where the network marks a hundredth of the image, and of a black one."""
     limits = tolerance_for("int8")
-    assert limits.counted_dice(0.93, 100, edge_pixels=192 * 192) == 1.0
-    assert limits.counted_dice(0.93, 200, edge_pixels=192 * 192) == 0.93
+    assert limits.counted_dice(0.93, 900, edge_pixels=192 * 192) == 1.0
+    assert limits.counted_dice(0.93, 950, edge_pixels=192 * 192) == 0.93
     assert limits.counted_dice(0.93, 100) == 0.93
     assert tolerance_for("fp32").counted_dice(0.93, 3, edge_pixels=192 * 192) == 0.93
 

@@ -17,6 +17,8 @@ from tests.support.faults_around import AROUND, OF_VARIANTS
 from tests.support.faults_within import OF_INT8, WITHIN
 from tests.support.planted_faults import RESTATED, exported, found_by, pictures, restated, three_classes, variant
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 QUICK = {("fp32", name) for name in ("a layer of zeros", "a bias of zeros")} | {("int8", "a zero point off by 20")}
 
 

@@ -26,6 +26,8 @@ from export.proof.stages import require_same_stages, stage_differences
 from seglab.networks.checkpoints import Checkpoint
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
 Edit = Callable[[onnx.ModelProto], None]
 

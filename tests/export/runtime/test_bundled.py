@@ -17,7 +17,7 @@ from export.runtime.bundled import bundled_model
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.probes import in_file as file_probes
-from seglab.data.layouts import find_file_pairs
+from seglab.data.finding.layouts import find_file_pairs
 from seglab.data.pairs import FilePair
 from seglab.data.splits import read_ids, validates
 from seglab.evaluation.original import Predictor

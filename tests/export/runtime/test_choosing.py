@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.runtime.plan import Plan, Request
 from export.runtime.probes.verify import require_same
-from tests.support.artefact import TINY_SIZE, tiny_model
+from tests.support.artefact import TINY_SIZE, tiny_model, tiny_twins
+
+CUDNN = "nvidia-cudnn-cu12"
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +102,68 @@ def test_the_choice_does_not_change_with_threads_and_batch(model_file: Path, mon
 def test_real_rates_are_rates(model_file: Path) -> None:
     models = [open_model(model_file, device, batch=2) for device in ("cpu", "openvino")]
     assert all(1 < rate < 1e6 for rate in choosing.images_per_second(models, 0.05))
+
+
+@pytest.mark.parametrize("fast", ["int8", "fp32"])
+def test_of_two_files_of_a_network_the_fastest_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
+) -> None:
+    files = tiny_twins(tmp_path)
+    timed = []
+
+    def rate(models: list[Model], seconds: float) -> list[float]:
+        timed.append([f"{model.device.name} {model.device.precision}" for model in models])
+        return [90.0 if model.device.precision == fast and model.device.name == "cpu" else 40.0 for model in models]
+
+    monkeypatch.setattr(choosing, "images_per_second", rate)
+    for _ in range(2):
+        model = open_model(files, "auto", batch=2)
+        assert (model.device.name, model.contract.precision) == ("cpu", fast)
+    other = {"int8": "fp32", "fp32": "int8"}[fast]
+    assert model.device.rejected[f"cpu {other}"] == "slower, 40 images/s against 90"
+    assert len(timed) == 1
+    assert {"openvino int8", "cpu int8", "cpu fp32"} < set(timed[0])
+
+
+def test_the_file_that_was_taken_is_opened_alone_on_the_same_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a run does that goes on."""
+    timed = rates(monkeypatch, cpu=90.0, openvino=40.0)
+    first = open_model(tiny_twins(tmp_path), "auto")
+    again = open_model(first.path, "auto")
+    assert (first.device.name, again.device.name) == ("cpu", "cpu")
+    assert len(timed) == 1
+
+
+def test_a_device_that_is_there_again_is_tried_again(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates(monkeypatch, cpu=40.0, openvino=90.0)
+    with monkeypatch.context() as for_now:
+        for_now.setitem(sys.modules, "openvino", None)
+        device = open_model(model_file, "auto", compute="fp32").device
+        assert (device.name, "the package openvino is missing" in device.rejected["openvino"]) == ("cpu", True)
+    assert open_model(model_file, "auto", compute="fp32").device.name == "openvino"
+
+
+def test_libraries_that_were_installed_make_another_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = []
+    for version in ("9.9", "9.10"):
+        monkeypatch.setattr(metadata, "version", {**dict.fromkeys(cache.ENGINES, "1"), CUDNN: version}.__getitem__)
+        cache._versions.cache_clear()
+        keys.append(cache.key("a"))
+    cache._versions.cache_clear()
+    assert keys[0] != keys[1]
+
+
+def test_a_file_in_int8_does_not_compute_in_fp32(tmp_path: Path) -> None:
+    int8, _ = tiny_twins(tmp_path)
+    with pytest.raises(DeviceError, match=r"the model is int8, and is not computed in fp32\. Use an fp32 model"):
+        open_model(int8, "cpu", compute="fp32")
+
+
+def test_a_file_that_is_not_in_int8_cannot_compute_in_it(model_file: Path) -> None:
+    with pytest.raises(DeviceError, match="the model is fp32, and int8 is computed by models that were exported in it"):
+        open_model(model_file, "cpu", compute="int8")
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_a_device_that_no_one_knows_is_a_usage_error(model_file: Path, device: s
 
 
 def test_an_arithmetic_that_no_one_knows_is_a_usage_error(model_file: Path) -> None:
-    with pytest.raises(ConfigError, match="no arithmetic 'fp8' to ask for; expected fp32 or bf16"):
+    with pytest.raises(ConfigError, match="no arithmetic 'fp8' to ask for; expected one of fp32, bf16, int8"):
         open_model(model_file, "cpu", compute="fp8")
 
 
@@ -194,7 +194,7 @@ def test_a_cpu_that_openvino_does_not_support_is_the_reason(model_file: Path, mo
     def refuse(*_: object) -> object:
         raise RuntimeError('Exception from src/core.cpp:1:\nDevice with "CPU" name is not registered')
 
-    monkeypatch.setattr(engine.load(), "Core", lambda: type("Core", (), {"get_property": refuse})())
+    monkeypatch.setattr("export.runtime.devices.openvino.core", lambda: type("Core", (), {"get_property": refuse})())
     with pytest.raises(DeviceError, match=r"does not work on this machine: Device .*not registered\. Use --device cpu"):
         open_model(model_file, "openvino")
 
@@ -219,7 +219,7 @@ def test_inspection_covers_every_device_in_every_precision(model_file: Path) -> 
     assert [report.name.partition(":")[0] for report in reports if report.precision != "bf16"] == [
         "cpu", "openvino", "cuda", "tensorrt",
     ]  # fmt: skip
-    native = "BF16" in engine.load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = "BF16" in engine.core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert [report.name for report in reports if report.precision == "bf16"] == ["openvino"] * native
     for report in reports:
         if report.name in ("cpu", "openvino") and report.precision == "fp32":
@@ -260,10 +260,14 @@ assert "torch" not in sys.modules and "onnx" not in sys.modules
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_bundled_model_is_found_or_missed_clearly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundled, "NAME", "absent.onnx")
+def test_the_bundled_models_are_found_or_missed_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    int8, fp32 = bundled.bundled_models()
+    assert bundled.bundled_models("int8") == [int8]
+    for asked in ({"compute": "fp32"}, {"compute": "bf16"}, {"exact": True}, {"compute": "fp32", "exact": True}):
+        assert bundled.bundled_models(**asked) == [fp32]
+    monkeypatch.setattr(bundled, "INT8", "absent.onnx")
     with pytest.raises(ContractError, match=r"absent\.onnx.*Install seglab again"):
-        bundled.bundled_model()
+        bundled.bundled_models()
 
 
 @pytest.mark.parametrize(

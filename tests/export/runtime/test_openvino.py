@@ -18,7 +18,7 @@ import pytest
 
 from export.errors import DeviceError
 from export.runtime.devices import openvino
-from export.runtime.engines.openvino import OpenVinoSession, load
+from export.runtime.engines.openvino import OpenVinoSession, core, load
 from export.runtime.opening import open_model
 from export.runtime.plan import Plan
 from tests.support.artefact import TINY_SIZE, tiny_model
@@ -32,12 +32,12 @@ def pictures(count: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[
 
 def test_it_is_there_on_this_machine() -> None:
     """Wherever its wheels are installed it has a device: whoever made the CPU."""
-    assert "CPU" in load().Core().available_devices
+    assert "CPU" in core().available_devices
     assert openvino.plans()[-1].precision == "fp32"
 
 
 def test_bf16_is_offered_where_the_cpu_computes_in_it_and_first() -> None:
-    native = "BF16" in load().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     assert [plan.compute for plan in openvino.plans()] == ["bf16"] * native + ["fp32"]
 
 
@@ -91,6 +91,35 @@ def test_models_side_by_side_do_not_mix(model_file: Path, tmp_path: Path) -> Non
     for _ in range(2):
         for index, model in enumerate(models):
             np.testing.assert_allclose(model.prob(images), expected[index % 2], atol=1e-5)
+
+
+CLOSED_IN_TURN = """
+import gc, os, signal, sys, threading
+from pathlib import Path
+from export.runtime.opening import open_model
+
+def open_two():
+    models = [open_model(Path(sys.argv[1]), "openvino") for _ in range(2)]
+    while models:
+        models.pop(0)
+        gc.collect()
+
+open_two()
+thread = threading.Thread(target=open_two)
+thread.start()
+thread.join()
+signal.signal(signal.SIGINT, lambda *_: print("answered"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals to handle there")
+def test_a_signal_is_answered_after_models_were_closed_in_the_order_of_opening(model_file: Path) -> None:
+    """Each of OpenVINO's cores left the main thread with a stack for signals that was no more."""
+    done = subprocess.run(
+        [sys.executable, "-c", CLOSED_IN_TURN, str(model_file)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "answered\n"), done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")

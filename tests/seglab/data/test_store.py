@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 from seglab.cli import main
 from seglab.data import store as module
 from seglab.data.examples import Examples
-from seglab.data.layouts import find_pairs
+from seglab.data.finding.layouts import find_pairs
 from seglab.data.store import PrepareSettings, is_prepared, prepare, read_index
 from seglab.errors import ConfigError, DataError
 from seglab.synth import write_set
@@ -86,7 +87,8 @@ def test_interrupted_work_goes_on_to_the_same_bytes(
     assert prepare(pairs, tmp_path / "parts", SETTINGS).earlier == 9
 
 
-def test_a_killed_command_goes_on(archive: Path, tmp_path: Path) -> None:
+def test_a_killed_command_goes_on(tmp_path: Path) -> None:
+    archive = tmp_path / "large"
     write_set(archive, 400, [(60, 80)], seed=8)
     command = [sys.executable, "-m", "seglab.cli", "prepare", str(archive), "--size", "64", "--hair", "dullrazor"]
     process = subprocess.Popen([*command, "--out", str(tmp_path / "killed")])
@@ -134,3 +136,81 @@ def test_a_prepared_set_is_trained_with_the_hair_setting_it_was_made_with(archiv
     assert "--set hair=dullrazor" in refused.output
     trained = CliRunner().invoke(main, [*call, "--set", "hair=dullrazor"])
     assert trained.exit_code == 0, trained.output
+
+
+def test_a_store_of_hairless_images_keeps_its_label(archive: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(archive)
+    prepare(pairs, tmp_path / "hairless", PrepareSettings(size=32, hair="dullrazor"))
+    stored = find_pairs(tmp_path / "hairless")
+    prepare(stored, tmp_path / "again", PrepareSettings(size=16))
+    assert {pair.hair for pair in find_pairs(tmp_path / "again")} == {"dullrazor"}
+    assert prepare(stored, tmp_path / "again", PrepareSettings(size=16)).earlier == 9
+    with pytest.raises(ConfigError, match=r"3 with hair=dullrazor.*Add --hair dullrazor"):
+        prepare([*pairs[3:], *stored[:3]], tmp_path / "mixed", PrepareSettings(size=16))
+    both = prepare([*pairs[3:], *stored[:3]], tmp_path / "mixed", PrepareSettings(size=32, hair="dullrazor"))
+    assert both.stored == 9
+
+
+def test_the_command_says_what_is_used_and_stops_where_a_tenth_of_a_set_fails(archive: Path, tmp_path: Path) -> None:
+    call = ["prepare", str(archive), "--out", str(tmp_path / "out"), "--size", "32"]
+    broken = sorted((archive / "images").iterdir())[2:4]
+    kept = [path.read_bytes() for path in broken]
+    for path in broken:
+        path.write_bytes(b"")
+    refused = CliRunner().invoke(main, call)
+    assert refused.exit_code == 1, refused.output
+    assert "archive: 2 of 9 pairs cannot be used (2 × The file is empty)" in refused.output
+    assert not (tmp_path / "out/index.json").exists()
+    for path, data in zip(broken, kept, strict=True):
+        path.write_bytes(data)
+    done = CliRunner().invoke(main, call)
+    assert done.exit_code == 0, done.output
+    assert "archive: used 9 of 9 images" in done.output
+    assert "9 pairs in" in done.output
+    assert "7 of them from an earlier run" in done.output
+
+
+def test_an_output_that_is_no_folder_is_said(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(main, ["prepare", str(archive), "--out", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'file'} cannot be written (File exists)" in result.output
+
+
+def in_small_space(before: str, archive: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    """Prepare 4.5 MiB of arrays in a shell that first runs ``before``."""
+    command = f"{before} && exec {sys.executable} -m seglab.cli prepare {archive} --out {out} --size 362"
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+
+def test_room_is_reserved_before_anything_is_written_to_it(archive: Path, tmp_path: Path) -> None:
+    stopped = in_small_space("ulimit -f 1000", archive, tmp_path / "out")  # which a disk's size does not tell
+    assert stopped.returncode == 1, stopped.stderr
+    assert "cannot be written (File too large)" in stopped.stderr
+    done = in_small_space("true", archive, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0
+    if shutil.which("unshare")
+    else True,
+    reason="needs the right to mount (root, unshare)",
+)
+def test_a_full_disk_is_said_with_what_is_needed(archive: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    command = [
+        f"mount -t tmpfs -o size=1m tmpfs {small}",
+        f"{sys.executable} -m seglab.cli prepare {archive} --out {small}/out --size 362; echo status $?",
+        f"ls -A {small}",
+        f"mount -o remount,size=20m {small}",
+        f"{sys.executable} -m seglab.cli prepare {archive} --out {small}/out --size 362; echo status $?",
+    ]
+    result = subprocess.run(
+        ["unshare", "-m", "bash", "-c", " && ".join(command)], capture_output=True, text=True, check=True
+    )
+    assert "needs 4.5 MiB more, and its disk has 1.0 MiB free" in result.stderr
+    assert "status 1\nstatus" not in result.stdout
+    assert result.stdout.startswith("status 1\narchive: used 9 of 9"), "nothing is left behind"
+    assert result.stdout.endswith("status 0\n")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -122,6 +123,20 @@ def test_the_command_writes_table_and_picture(tmp_path: Path) -> None:
     gone = CliRunner().invoke(main, ["compare", str(tmp_path / "gone")])
     assert gone.exit_code == 1
     assert "not the folder of a training run" in gone.output
+
+
+def test_a_single_run_is_no_comparison_and_that_is_said(tmp_path: Path) -> None:
+    one, other = (str(make_run(tmp_path / name, [0.5, 0.6, 0.7])) for name in ("a", "b"))
+    alone = CliRunner().invoke(main, ["compare", one, "--out", str(tmp_path / "one")])
+    assert alone.exit_code == 0, alone.output
+    assert "a is the only run here, so there is nothing to compare. Name a second one" in alone.stderr
+    assert "nothing to compare" in (tmp_path / "one" / "comparison.md").read_text()
+    two = CliRunner().invoke(main, ["compare", one, other, "--out", str(tmp_path / "two")])
+    assert "nothing to compare" not in two.output
+    drawn = [cv2.imread(str(tmp_path / name / "comparison.png")) for name in ("one", "two")]
+    dark = [(picture[:, 100:600] < 128).all(axis=-1).sum(axis=1) for picture in drawn if picture is not None]
+    tops = [int(np.argmax(rows > 400)) for rows in dark]
+    assert tops[0] > tops[1] + 10, "the axes begin below a title"
 
 
 def test_best_median_and_worst_are_chosen() -> None:

@@ -20,6 +20,8 @@ from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from tests.support.artefact import tiny_checkpoint
 
+pytestmark = pytest.mark.usefixtures("traced_once")
+
 SIZE = 32
 
 
@@ -48,6 +50,18 @@ def test_flips_are_the_mean_over_the_mirror_images() -> None:
     assert np.array_equal(Predictor(checkpoint(), tta="flips").prob(photo), flipped.prob(photo))
 
 
+def test_symmetries_are_the_mean_over_all_eight() -> None:
+    photo = image(SIZE, SIZE)
+    plain = Predictor(checkpoint())
+    turns = [(quarters, mirrored) for quarters in range(4) for mirrored in (False, True)]
+    back = []
+    for quarters, mirrored in turns:
+        view = np.rot90(photo, quarters)
+        prob = plain.prob(np.ascontiguousarray(view[:, ::-1] if mirrored else view))
+        back.append(np.rot90(prob[:, ::-1] if mirrored else prob, -quarters))
+    assert Predictor(checkpoint(tta="symmetries")).prob(photo) == pytest.approx(np.mean(back, axis=0), abs=1e-6)
+
+
 def test_hairs_are_removed_from_what_the_network_gets() -> None:
     photo = np.full((60, 80, 3), 200, np.uint8)
     photo[:, 38:41] = 20
@@ -70,9 +84,10 @@ def test_a_checkpoint_remembers_both_and_old_ones_have_neither(tmp_path: Path) -
     assert (old.hair, old.tta) == ("none", "none")
 
 
-def test_flips_are_inside_the_exported_graph(tmp_path: Path) -> None:
-    path = tmp_path / "flips.onnx"
-    trained = dataclasses.replace(tiny_checkpoint(tmp_path / "tiny.pt"), tta="flips")
+@pytest.mark.parametrize("tta", ["flips", "symmetries"])
+def test_every_view_is_inside_the_exported_graph(tmp_path: Path, tta: str) -> None:
+    path = tmp_path / "views.onnx"
+    trained = dataclasses.replace(tiny_checkpoint(tmp_path / "tiny.pt"), tta=tta)
     assert convert([trained], path, sample_set(None)).passed
     photo = image(50, 70)
     prob, _ = open_model(path, "cpu", batch=1).prob_and_mask(photo[None])

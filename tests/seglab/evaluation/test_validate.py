@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from seglab.cli import main
-from seglab.data.layouts import find_pairs
+from seglab.data.finding.layouts import find_pairs
 from seglab.data.splits import make_split, validates, write_split
 from seglab.errors import DataError
-from seglab.evaluation import gallery
+from seglab.evaluation import gallery, side_by_side
 from seglab.evaluation.gallery import draw_examples
 from seglab.evaluation.original import Predictor
+from seglab.evaluation.side_by_side import draw_side_by_side
 from seglab.metrics.bootstrap import interval
 from seglab.metrics.boundary import compare_boundaries
 from seglab.metrics.overlap import confusion
@@ -87,24 +88,30 @@ def test_scores_are_those_of_the_predictor_at_the_images_sizes(checkpoint: Path,
 def test_the_table_has_intervals_boundaries_and_the_confusion_matrix(checkpoint: Path, data: Path) -> None:
     result = validate(checkpoint, data, "--part", "all")
     assert result.exit_code == 0, result.output
-    assert "dice" in result.stdout
+    assert result.stdout.startswith(f"{COUNT} images")
+    assert "\nDice  " in result.stdout
     assert "95 % interval" in result.stdout
-    assert "boundary iou" in result.stdout
-    pixels = {words[1]: list(map(int, words[2:])) for words in map(str.split, result.stdout.splitlines()[-2:])}
+    assert "boundary IoU" in result.stdout
+    assert "pixels (median" in result.stdout
+    rows = (line.replace(",", "").split() for line in result.stdout.splitlines()[-2:])
+    pixels = {words[1]: list(map(int, words[2:])) for words in rows}
     assert sum(map(sum, pixels.values())) == sum(pair.mask().size for pair in find_pairs(data))
     assert sum(pixels["lesion"]) == sum(int((pair.mask() > 0).sum()) for pair in find_pairs(data))
     assert "boundary" not in validate(checkpoint, data, "--part", "all", "--no-boundary").stdout
 
 
-def test_the_split_is_the_one_named_then_the_runs_then_the_fifth(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+def test_the_split_is_the_one_named_then_the_runs_and_never_guessed(
+    checkpoint: Path, data: Path, tmp_path: Path
+) -> None:
     pairs = find_pairs(data)
-    fifth = report_of(checkpoint, data)
-    assert fifth["split"] == "fifth"
-    assert fifth["scores"]["count"] == sum(validates(pair.lesion) for pair in pairs)
+    unknown = validate(checkpoint, data)
+    assert unknown.exit_code == 1
+    for way in ("--split FILE", "split.json", "--part all"):
+        assert way in unknown.stderr
 
     write_split(checkpoint.with_name("split.json"), make_split(pairs, "seeded", val_share=0.5, test_share=0.25))
     beside = validate(checkpoint, data, "--json", "-")
-    assert str(checkpoint.with_name("split.json")) in beside.stderr
+    assert "split: split.json" in beside.stderr
     assert json.loads(beside.stdout)["scores"]["count"] == COUNT // 2
     assert report_of(checkpoint, data, "--part", "test")["scores"]["count"] == COUNT // 4
     assert report_of(checkpoint, data, "--part", "all")["split"] == "none"
@@ -121,7 +128,6 @@ def test_a_part_without_images_is_an_error(checkpoint: Path, data: Path, synth_r
     for options, message in (
         (["--split", str(named)], "None of the 4 pairs is in the validation part"),
         (["--split", str(tmp_path / "gone.json")], "cannot be read as a split"),
-        (["--part", "test"], "fixed fifth has no test part"),
     ):
         result = validate(checkpoint, synth_root, *options)
         assert result.exit_code == 1
@@ -145,25 +151,40 @@ def test_flips_are_used_and_said(checkpoint: Path, data: Path) -> None:
     assert plain["scores"]["tp"] != flipped["scores"]["tp"]
 
 
-def test_figures_are_an_overlay_an_image_and_a_sheet(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+def test_figures_are_overlays_sheets_and_the_confusion_matrix(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     report = report_of(checkpoint, data, "--part", "all", "--figures", str(tmp_path / "figures"))
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert len(names) == COUNT + 1
-    assert names[1].startswith(f"dice{report['scores']['worst_dice']:.3f}")
+    assert set(names) > {"best_median_worst.jpg", "side_by_side.jpg", "confusion.png"}
+    assert len(names) == COUNT + 3
+    assert names[2].startswith(f"dice{report['scores']['worst_dice']:.3f}")
     sheet = cv2.imread(str(tmp_path / "figures" / "best_median_worst.jpg"))
     assert sheet is not None
     assert sheet.shape[0] == gallery.HEAD + 3 * (gallery.TILE + gallery.CAPTION)
 
 
-def test_a_gallery_judges_no_more_than_a_spread(
-    checkpoint: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(gallery, "MOST", 5)
-    pairs, predictor = find_pairs(data), Predictor(tiny_checkpoint(checkpoint))
-    draw_examples(tmp_path / "five.png", predictor, pairs)
-    spread = [pairs[place] for place in (0, 3, 6, 8, 11)]
-    draw_examples(tmp_path / "those.png", predictor, spread)
-    assert (tmp_path / "five.png").read_bytes() == (tmp_path / "those.png").read_bytes()
-    draw_examples(tmp_path / "one.png", predictor, pairs[:1])
+def test_image_truth_and_mask_stand_side_by_side(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    pairs, predictor = find_pairs(data)[1:4], Predictor(tiny_checkpoint(checkpoint))
+    counts = [confusion(predictor.mask(pair.photo().pixels), pair.mask()) for pair in pairs]
+    draw_side_by_side(tmp_path / "sheet.png", predictor, pairs, counts)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet is not None
+    best = pairs[max(range(3), key=lambda place: counts[place].dice)]
+    top, side, step = 2 * side_by_side.HEAD, side_by_side.TILE, side_by_side.TILE + side_by_side.GAP
+    image, truth, mask = (sheet[top : top + side, place * step : place * step + side] for place in range(3))
+    height, width = best.mask().shape
+    inner = round(side * height / width)  # landscape pictures leave grey above and below
+    band = slice((side - inner) // 2, (side - inner) // 2 + inner)
+    for tile, expected in ((truth, best.mask()), (mask, predictor.mask(best.photo().pixels))):
+        small = cv2.resize(expected, (side, inner), interpolation=cv2.INTER_AREA)
+        assert np.abs(tile[band, :, 0].astype(int) - small).mean() < 2
+    assert image[band].std() > 5
     with pytest.raises(DataError, match="no image"):
-        draw_examples(tmp_path / "none.png", predictor, [])
+        draw_side_by_side(tmp_path / "none.png", predictor, [], [])
+
+
+def test_a_gallery_of_one_image_is_drawn_and_of_none_refused(checkpoint: Path, data: Path, tmp_path: Path) -> None:
+    pairs, predictor = find_pairs(data), Predictor(tiny_checkpoint(checkpoint))
+    draw_examples(tmp_path / "one.png", predictor, pairs[:1], [0.5])
+    assert cv2.imread(str(tmp_path / "one.png")) is not None
+    with pytest.raises(DataError, match="no image"):
+        draw_examples(tmp_path / "none.png", predictor, [], [])

@@ -68,6 +68,23 @@ def test_encoder_weights_come_from_a_file(tmp_path: Path) -> None:
         assert torch.equal(value, donor[key]), key
 
 
+def test_encoder_weights_may_lack_the_counters_of_batch_normalisation(tmp_path: Path) -> None:
+    donor = build_network(SMP).get_submodule("encoder").state_dict()
+    older = {key: value for key, value in donor.items() if not key.endswith("num_batches_tracked")}
+    assert len(older) < len(donor)
+    torch.save(older, tmp_path / "older.pth")
+    encoder = build_network(SMP, str(tmp_path / "older.pth")).get_submodule("encoder").state_dict()
+    assert encoder.keys() == donor.keys()
+    assert all(torch.equal(encoder[key], value) for key, value in older.items())
+
+
+def test_encoder_weights_may_not_lack_the_statistics_of_batch_normalisation(tmp_path: Path) -> None:
+    state = build_network(SMP).get_submodule("encoder").state_dict()
+    torch.save({key: value for key, value in state.items() if not key.endswith("running_var")}, tmp_path / "part.pth")
+    with pytest.raises(CheckpointError, match=r"lacks 20 of the encoder's .* bn1\.running_var"):
+        build_network(SMP, str(tmp_path / "part.pth"))
+
+
 def test_weights_of_another_encoder_are_refused(tmp_path: Path) -> None:
     torch.save(UNet(widths=(4, 8)).state_dict(), tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"lacks .* of the encoder"):
@@ -81,7 +98,7 @@ def test_pretrained_weights_without_a_network_say_what_to_do(monkeypatch: pytest
         raise OSError("Name or service not known")
 
     monkeypatch.setattr(smp, "create_model", offline)  # or it would be tried in earnest, again and again
-    with pytest.raises(CheckpointError, match=r"could not be fetched .*from scratch"):
+    with pytest.raises(CheckpointError, match=r"could not be fetched .*seglab\[weights\].*from scratch"):
         build_network(SMP, "imagenet")
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 
 from seglab.errors import ConfigError
-from seglab.recipes.recipe import load_recipe, recipe_names
+from seglab.recipes.files import recipe_names
+from seglab.recipes.recipe import Recipe, load_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -62,3 +65,31 @@ def test_a_recipe_from_a_file(tmp_path: Path) -> None:
         load_recipe(str(path))
     with pytest.raises(ConfigError, match="cannot be read"):
         load_recipe(str(tmp_path / "gone.toml"))
+
+
+def test_every_setting_is_described() -> None:
+    described = set(re.findall(r"``(\w+)``", Recipe.__doc__ or ""))
+    assert {field.name for field in dataclasses.fields(Recipe)} <= described
+
+
+LITE2 = ("encoder=tu-tf_efficientnet_lite2", "encoder_weights=package")
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((), "imagenet"),
+        (("encoder_weights=imagenet",), "imagenet"),
+        (LITE2, "inception"),
+        ((*LITE2, "normalise=auto"), "inception"),
+        ((*LITE2, "normalise=imagenet"), "imagenet"),
+        (("normalise=inception",), "inception"),
+    ],
+)
+def test_normalisation_is_that_of_the_weights_unless_it_is_named(changes: tuple[str, ...], expected: str) -> None:
+    assert load_recipe("quick", changes).normalise == expected
+
+
+def test_an_encoder_without_a_package_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"no weights for the encoder mobilenet_v2; expected one of .*lite0, "):
+        load_recipe("quick", ["encoder=mobilenet_v2", "encoder_weights=package"])

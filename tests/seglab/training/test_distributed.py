@@ -119,7 +119,17 @@ def test_global_batch_normalisation_is_that_of_the_joined_batch(tmp_path: Path) 
                 torch.testing.assert_close(part["state"][key], value, atol=1e-5, rtol=1e-5, msg=f"{kind} {key}")
 
 
-SMALL = ("arch=unet-scratch", "widths=[4,8]", "size=32", "batch=4", "epochs=2", "workers=0", "lr=0.01", "split=seeded")
+SMALL = (
+    "arch=unet-scratch",
+    "widths=[4,8]",
+    "size=32",
+    "batch=4",
+    "epochs=2",
+    "workers=0",
+    "lr=0.01",
+    "split=seeded",
+    "precision=fp32",
+)
 
 
 def call(data: Path, out: Path, *options: str) -> list[str]:
@@ -157,6 +167,18 @@ def test_two_processes_have_the_curve_of_one(archive: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
+def test_two_processes_stop_by_the_hours_and_go_on_from_the_folder(archive: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = call(archive, run, "--devices", "2", "--set", "epochs=2", "--hours", "1e-9")
+    resume = ["train", "--resume", str(run), "--device", "cpu", "--devices", "2"]
+    for expected, command in ((1, words), (2, resume)):
+        done = subprocess.run([*MODULE, *command], capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count(": used ") == 1
+        assert len(curve(run)) == expected
+
+
+@pytest.mark.slow
 def test_processes_that_fail_all_end_with_one_message(archive: Path, tmp_path: Path) -> None:
     """The loss of both is no number; started as the console script."""
     script = Path(sys.executable).with_name("seglab")
@@ -165,12 +187,14 @@ def test_processes_that_fail_all_end_with_one_message(archive: Path, tmp_path: P
     done = subprocess.run(
         [*start, *call(archive, tmp_path / "run", *options)], capture_output=True, text=True, check=False, timeout=300
     )
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
     assert done.stderr.count("Error") == 1
-    assert "The loss became" in done.stderr
+    assert "The training loss became" in done.stderr
+    assert "a lower learning rate" in done.stderr
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_data_that_is_missing_is_said_once(tmp_path: Path) -> None:
     command = [*MODULE, *call(tmp_path / "gone", tmp_path / "run", "--devices", "2")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

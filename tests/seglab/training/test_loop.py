@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from seglab.cli import main
 from seglab.data.augmentation import augmentation_of
 from seglab.data.examples import Examples
-from seglab.data.layouts import find_pairs
+from seglab.data.finding.layouts import find_pairs
 from seglab.data.splits import validates
 from seglab.errors import ConfigError, DataError
 from seglab.files import sha256
@@ -44,6 +44,8 @@ TINY = [
     "arch=unet-scratch",
     "--set",
     "widths=[4,8]",
+    "--set",
+    "precision=fp32",
 ]
 
 
@@ -74,8 +76,9 @@ def test_training_learns_and_leaves_what_it_promises(archive: Path, tmp_path: Pa
     assert float(rows[-1]["train_loss"]) < 0.6 * float(rows[0]["train_loss"])
     assert "validation Dice" in output
     assert {path.name for path in run.iterdir()} == {
-        "best.pt", "last.pt", "log.csv", "timing.csv", "curves.png", "examples.jpg", "split.json", "settings.json",
-        "tensorboard",
+        "best.pt", "last.pt", "log.csv", "timing.csv", "curves.png", "examples.jpg", "batch.jpg", "split.json",
+        "settings.json", "tensorboard", ".seglab.lock", "scores.csv", "scores.json", "side_by_side.jpg",
+        "confusion.png",
     }  # fmt: skip
     best = load_checkpoint(run / "best.pt")
     assert best.training["epoch"] == 1 + max(range(12), key=lambda row: float(rows[row]["val_dice"]))
@@ -193,16 +196,16 @@ def test_a_compiled_network_learns_the_same(archive: Path, tmp_path: Path) -> No
 
 def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     """Raise Ctrl-C at the start of the epoch after ``epochs``."""
-    from seglab.training.loop import Trainer
+    from seglab.training.steps import Steps
 
-    train_epoch = Trainer._train
+    train_epoch = Steps.train
 
-    def stopping(self: Trainer, number: int, track: object) -> float:
+    def stopping(self: Steps, examples: Any, number: int, track: Any) -> float:
         if number > epochs:
             raise KeyboardInterrupt
-        return train_epoch(self, number, track)  # type: ignore[arg-type]
+        return train_epoch(self, examples, number, track)
 
-    patch.setattr(Trainer, "_train", stopping)
+    patch.setattr(Steps, "train", stopping)
 
 
 @pytest.mark.slow
@@ -254,9 +257,9 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(archive: Path,
     again = CliRunner().invoke(main, call)
     assert again.exit_code == 2
     assert "holds a run already" in again.output
-    other = CliRunner().invoke(main, [*call, "--resume", "--set", "lr=0.5"])
+    other = CliRunner().invoke(main, [*call, "--resume", "--set", "seed=3"])
     assert other.exit_code == 2
-    assert "lr (0.001 before, 0.5 now)" in other.output
+    assert "seed (0 before, 3 now)" in other.output
 
 
 def test_validate_scores_the_held_out_fifth(archive: Path, tmp_path: Path) -> None:
@@ -272,20 +275,23 @@ def test_validate_scores_the_held_out_fifth(archive: Path, tmp_path: Path) -> No
     assert scores["dice"] == pytest.approx(np.mean([float(row["dice"]) for row in rows]), abs=1e-5)
     assert len(list((tmp_path / "figures").glob("dice*.jpg"))) == len(held_out)
     table = CliRunner().invoke(main, [*call, "--part", "all"])
-    for word in ("dice", "iou", "accuracy", "precision", "recall", "f1", "thresholded jaccard", "truth: lesion"):
-        assert word in table.output
+    for word in ("accuracy", "precision", "sensitivity", "thresholded Jaccard", "truth: lesion", "pixels (median"):
+        assert word in table.stdout
+    shown = CliRunner().invoke(main, call).stdout
+    assert f"{scores['dice']:.4f}" in next(line for line in shown.splitlines() if line.startswith("Dice "))
+    assert not {"f1", "F1"} & {line.split()[0] for line in shown.splitlines() if line}, "the same number as Dice"
+    assert max(map(len, table.stdout.splitlines())) <= 80
+    assert "images per second" in table.stderr
 
 
 def test_examples_depend_on_seed_epoch_and_index_alone(archive: Path) -> None:
     pairs = find_pairs(archive)
     one, other = (Examples(pairs, 32, FULL, seed=1) for _ in range(2))
-    one.epoch = other.epoch = 4
-    image, target = one[7]
+    image, target = one[4, 7]
     assert image.dtype == torch.uint8
     assert (image.shape, target.shape) == ((3, 32, 32), (1, 32, 32))
-    assert torch.equal(image, other[7][0])
-    other.epoch = 5
-    assert not torch.equal(image, other[7][0])
+    assert torch.equal(image, other[4, 7][0])
+    assert not torch.equal(image, other[5, 7][0])
 
 
 def test_a_truth_of_another_size_is_refused(tmp_path: Path) -> None:

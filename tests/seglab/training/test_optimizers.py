@@ -25,7 +25,7 @@ def test_the_cosine_schedule_warms_up_and_falls() -> None:
 
 
 def test_the_plateau_schedule_waits_and_is_restored() -> None:
-    recipe = make_recipe({"schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1, "lr": 1.0})
+    recipe = make_recipe({"schedule": "plateau", "plateau_patience": 2, "plateau_factor": 0.1, "lr": 1.0})
     schedule = Schedule(recipe, make_optimiser(recipe, nn.Linear(1, 1)))
     rates = []
     for loss in (1.0, 0.9, 0.95, 0.95, 0.95, 0.95):
@@ -35,6 +35,35 @@ def test_the_plateau_schedule_waits_and_is_restored() -> None:
     other = Schedule(recipe, make_optimiser(recipe, nn.Linear(1, 1)))
     other.restore(schedule.state())
     assert other.state() == schedule.state()
+
+
+@pytest.mark.parametrize(("patience", "lowered"), [(0, 1), (1, 1), (3, 3)])
+def test_the_plateau_lowers_after_exactly_so_many_epochs_without_a_lower_loss(patience: int, lowered: int) -> None:
+    recipe = make_recipe({"schedule": "plateau", "plateau_patience": patience, "lr": 1.0})
+    schedule = Schedule(recipe, make_optimiser(recipe, nn.Linear(1, 1)))
+    schedule.after_epoch(0.5)
+    schedule.after_epoch(0.49999)  # lower, if by little
+    rates = []
+    for _ in range(4):
+        schedule.after_epoch(0.5)
+        rates.append(schedule.lr)
+    assert next(epoch for epoch, rate in enumerate(rates, 1) if rate < 1) == lowered
+
+
+def test_an_encoder_can_have_a_learning_rate_of_its_own() -> None:
+    recipe = make_recipe({"lr": 1.0, "encoder_lr_factor": 0.1, "schedule": "cosine", "weight_decay": 0.5})
+    network = nn.ModuleDict({"encoder": nn.Linear(2, 2), "decoder": nn.Linear(2, 1)})
+    optimiser = make_optimiser(recipe, network)
+    schedule = Schedule(recipe, optimiser)
+    for progress in (0.0, 0.05, 0.5, 1.0):
+        schedule.before_step(progress)
+        rates = [group["lr"] for group in optimiser.param_groups]
+        assert rates == pytest.approx([cosine(progress), 0.1 * cosine(progress)])
+        assert schedule.lr == rates[0]
+    assert [len(group["params"]) for group in optimiser.param_groups] == [2, 2]
+    assert optimiser.param_groups[1]["params"][0] is network["encoder"].weight
+    with pytest.raises(ConfigError, match=r"unet-scratch has no encoder .* choose an arch of smp"):
+        make_recipe({"arch": "unet-scratch", "encoder_lr_factor": 0.1})
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", "Adam"), ("adamw", "AdamW"), ("sgd", "SGD")])

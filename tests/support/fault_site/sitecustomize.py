@@ -159,7 +159,7 @@ def _spoil_reader(module: Any) -> None:
 
 
 def _spoil_model(module: Any) -> None:
-    for name in ("prob", "prob_and_mask"):
+    for name in ("seen", "seen_whole"):
         setattr(module.Model, name, _faulty_model(getattr(module.Model, name)))
 
 

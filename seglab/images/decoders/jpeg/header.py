@@ -107,7 +107,7 @@ class Header(NamedTuple):
 
 def damaged(reason: str) -> ImageError:
     """Return the error for a file that is not what was once written."""
-    return ImageError(f"Damaged image: {reason}. Expected a whole file; copy it again from where it came.")
+    return ImageError(f"Damaged image: {reason}. Expected a whole JPEG; copy it again from where it came.")
 
 
 def read_header(data: bytes) -> Header:

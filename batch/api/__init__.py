@@ -1,0 +1,1 @@
+"""A run over an archive from Python: ``seglab.segment``."""

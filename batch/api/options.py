@@ -1,0 +1,104 @@
+"""The keyword arguments of ``seglab.segment``: what they may be, and what is said of others."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypedDict
+
+from batch.settings import Names, RunSettings
+from seglab.arguments import unknown_argument
+from seglab.errors import ConfigError
+
+PathLike = str | os.PathLike[str]
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a run, by the names of :class:`batch.RunSettings`, where each is described."""
+
+    model: PathLike | None
+    device: str
+    compute: str | None
+    exact: bool
+    name: str
+    mask_bits: int | None
+    overlays: PathLike | None
+    batch: int | None
+    workers: int | None
+    limit: int | None
+    files_from: Names
+    postprocess: str | Sequence[str]
+    max_failures: str | int | None
+    ledger: PathLike | None
+    profile: PathLike | None
+    probs: PathLike | None
+    probs_format: str
+    max_pixels: int
+    processes: int | None
+    checksum: bool
+    zip_encoding: str | None
+    any_dicom: bool
+    timeout: float
+    sample: int | None
+    seed: int
+
+
+class _Kind(NamedTuple):
+    """What a value has to be, and how that is said."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+_PATH = _Kind(lambda value: isinstance(value, str | os.PathLike) and value != "", "a path")
+_TEXT = _Kind(lambda value: isinstance(value, str), "a text")
+_SWITCH = _Kind(lambda value: isinstance(value, bool), "True or False")
+_COUNT = _Kind(lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number")
+_SECONDS = _Kind(lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number of seconds")
+_LIMIT = _Kind(lambda value: _COUNT.holds(value) or _TEXT.holds(value), "a count, or a share like '5%'")
+_STEPS = _Kind(
+    lambda value: isinstance(value, list | tuple) and all(isinstance(step, str) for step in value),
+    "a text like 'largest,fill', or a list of steps",
+)
+_ANYTHING = _Kind(lambda value: True, "")
+
+KINDS: dict[str, _Kind] = {
+    **dict.fromkeys(("out", "model", "overlays", "ledger", "profile", "probs"), _PATH),
+    **dict.fromkeys(("device", "compute", "name", "probs_format", "zip_encoding"), _TEXT),
+    **dict.fromkeys(("exact", "checksum", "any_dicom"), _SWITCH),
+    **dict.fromkeys(
+        ("mask_bits", "batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"), _COUNT
+    ),
+    **dict.fromkeys(("sources", "files_from"), _ANYTHING),  # RunSettings says what they may be
+    "timeout": _SECONDS, "max_failures": _LIMIT, "postprocess": _STEPS,
+}  # fmt: skip
+
+
+def settings_of(sources: Names, out: PathLike, options: Mapping[str, Any]) -> RunSettings:
+    """Return the settings of a run. Raises :class:`ConfigError` for an unknown name, a wrong type or a wrong value."""
+    for name in options:
+        if name not in KINDS:
+            raise unknown_argument("segment", name, KINDS)
+    if "seed" in options and options.get("sample") is None:
+        raise ConfigError("seed was given without sample; expected both. Add sample=N, or leave out seed.")
+    values = {"sources": sources, "out": out, **options}
+    if isinstance(values.get("postprocess"), str):
+        values["postprocess"] = [step for step in values["postprocess"].split(",") if step]
+    for name, value in values.items():
+        _require(name, value)
+    if values.get("max_failures") is not None:
+        values["max_failures"] = str(values["max_failures"])
+    if "postprocess" in values:
+        values["postprocess"] = tuple(values["postprocess"])
+    return RunSettings(**values)
+
+
+def _require(name: str, value: object) -> None:
+    may_be_none = _DEFAULTS.get(name, dataclasses.MISSING) is None
+    if not (KINDS[name].holds(value) or (value is None and may_be_none)):
+        also = ", or None" if may_be_none else ""
+        raise ConfigError(f"{name} is {value!r}; expected {KINDS[name].words}{also}.")
+
+
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSettings)}

@@ -1,0 +1,60 @@
+"""``seglab.segment``: masks for an archive from Python, as ``seg-batch run`` makes them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Unpack
+
+from batch.api.options import PathLike, RunOptions, settings_of
+from batch.api.outcome import SegmentRun
+from batch.ledger.records import Result
+from batch.running.interrupt import orderly_interrupt
+from batch.running.runner import Runner
+from batch.settings import Names
+
+
+def segment(
+    sources: Names,
+    out: PathLike,
+    *,
+    progress: Callable[[Result], object] | None = None,
+    **options: Unpack[RunOptions],
+) -> SegmentRun:
+    """Write a mask for every image of the sources, as ``seg-batch run`` does, and return what became of them.
+
+    ``sources``: a folder, file, archive, pattern or URL, or a list of them. ``out``: a folder, ``.zip``, ``.tar`` or
+    URL for the masks; call again with the same to go on, or to do what is new or changed. ``progress``: called with
+    each :class:`batch.Result` as it comes. Other ``options`` have the names of :class:`batch.RunSettings`: ``model``,
+    ``device``, ``overlays``, ``postprocess`` and so on.
+
+    An image that fails raises nothing: see ``failures`` of what is returned. Nothing is printed. Ctrl-C ends the run in
+    good order and raises :class:`KeyboardInterrupt`. The work is done in processes of its own, which do not import the
+    calling script: no ``if __name__ == "__main__"`` is needed.
+
+    Raises :class:`seglab.errors.ConfigError` for wrong arguments, :class:`batch.errors.SourceError` for a source that
+    is not there, :class:`batch.errors.OutputError` for an output that cannot be written or is somebody else's,
+    :class:`export.errors.ContractError` and :class:`export.errors.DeviceError` for the model and the device.
+
+    >>> import seglab, tempfile
+    >>> from pathlib import Path
+    >>> from seglab.synth import write_set
+    >>> temporary = tempfile.TemporaryDirectory()
+    >>> folder = Path(temporary.name)
+    >>> photos = write_set(folder / "photos", 3, [(300, 400)], seed=1)
+    >>> _ = (folder / "photos" / "images" / "broken.jpg").write_bytes(b"no picture")
+    >>> run = seglab.segment(folder / "photos" / "images", out=folder / "masks", device="cpu", compute="fp32")
+    >>> run.done, run.failed, run.unchanged
+    (3, 1, 0)
+    >>> [(Path(failure.path).name, bool(failure.reason)) for failure in run.failures]
+    [('broken.jpg', True)]
+    >>> [Path(image.mask).name for image in run.images]
+    ['synth_00000.png', 'synth_00001.png', 'synth_00002.png']
+    >>> temporary.cleanup()
+    """
+    runner = Runner(settings_of(sources, out, options))
+    with orderly_interrupt(runner), contextlib.closing(iter(runner)) as results:
+        for result in results:
+            if progress is not None:
+                progress(result)
+    return SegmentRun(runner.report, runner.output)

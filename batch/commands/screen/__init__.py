@@ -1,0 +1,1 @@
+"""What ``seg-batch run`` shows people: lines made of a report, in colour on terminals only."""

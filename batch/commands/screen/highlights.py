@@ -1,0 +1,114 @@
+"""What a run's results have for the screen: the first failures, why images failed, and which masks to look at.
+
+Bounded: a million failures take no more memory than a thousand.
+"""
+
+from __future__ import annotations
+
+import bisect
+import enum
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from batch.commands.screen.reasons import short_reason
+from batch.ledger.records import Status
+
+if TYPE_CHECKING:
+    from batch.figures import Figures
+    from batch.ledger.records import Result
+
+FAILURES_SHOWN = 5
+LOOKS_SHOWN = 3
+MOST_REASONS = 1000
+OTHER_REASONS = "other reasons"
+
+
+class Kind(enum.Enum):
+    """Why a mask is worth a look, the most serious first."""
+
+    UNLIKE = enum.auto()
+    EMPTY = enum.auto()
+    UNCERTAIN = enum.auto()
+    CUT = enum.auto()
+
+
+def _kind_of(figures: Figures) -> Kind | None:
+    """Return the first kind that a mask is of; None where nothing is remarkable."""
+    found = (figures.is_unsuitable, figures.is_empty, figures.is_uncertain, figures.is_cut)
+    return next((kind for kind, is_so in zip(Kind, found, strict=True) if is_so), None)
+
+
+def _in_words(kind: Kind, figures: Figures) -> str:
+    return {
+        Kind.UNLIKE: "unlike dermoscopy",
+        Kind.EMPTY: "no lesion found",
+        Kind.UNCERTAIN: f"least certain ({figures.confidence:.2f})",
+        Kind.CUT: "lesion cut by the frame",
+    }[kind]
+
+
+def _rank(kind: Kind, figures: Figures) -> float:
+    """Return how plain it is: the lower, the plainer."""
+    ranks = {Kind.UNLIKE: figures.suitable, Kind.UNCERTAIN: figures.confidence, Kind.CUT: -figures.lesion_fraction}
+    return ranks.get(kind) or 0.0
+
+
+@dataclass
+class _Tally:
+    """The masks of one kind: how many, and the plainest, by rank and path."""
+
+    count: int = 0
+    plainest: tuple[float, str] = (math.inf, "")
+    words: str = ""
+
+
+@dataclass
+class Highlights:
+    """Takes every :class:`Result` of a run. ``failures``: paths and short reasons of the first ones by path."""
+
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    drawn_again: int = 0
+    _tallies: dict[Kind, _Tally] = field(default_factory=dict)
+
+    def add(self, result: Result) -> None:
+        """Take a result."""
+        if result.status is Status.FAILED:
+            self._add_failure(result.path, short_reason(result.error or ""))
+        elif result.figures is not None:
+            self._add_mask(result.path, result.figures)
+        elif result.seconds:
+            self.drawn_again += 1
+
+    def looks(self) -> Iterator[tuple[str, str]]:
+        """Yield the masks to look at, at most three, each of another kind: path, and why."""
+        found = [self._tallies[kind] for kind in Kind if kind in self._tallies]
+        for tally in found[:LOOKS_SHOWN]:
+            yield tally.plainest[1], tally.words + (f" ({tally.count - 1:,} more)" if tally.count > 1 else "")
+
+    def more_failures(self) -> tuple[int, list[tuple[str, int]]]:
+        """Return how many failures are not among the first ones, and of which reasons these are, the most frequent
+        first.
+        """
+        left = self.reasons - Counter(reason for _, reason in self.failures)
+        return left.total(), left.most_common(FAILURES_SHOWN)
+
+    def _add_failure(self, path: str, reason: str) -> None:
+        if reason not in self.reasons and len(self.reasons) >= MOST_REASONS:
+            reason = OTHER_REASONS
+        self.reasons[reason] += 1
+        bisect.insort(self.failures, (path, reason))
+        del self.failures[FAILURES_SHOWN:]
+
+    def _add_mask(self, path: str, figures: Figures) -> None:
+        """Count a mask under one kind, so that it is named once."""
+        kind = _kind_of(figures)
+        if kind is None:
+            return
+        tally, this = self._tallies.setdefault(kind, _Tally()), (_rank(kind, figures), path)
+        tally.count += 1
+        if this < tally.plainest:
+            tally.plainest, tally.words = this, _in_words(kind, figures)

@@ -1,0 +1,29 @@
+"""Paths as people know them: below the source that they named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from batch.errors import printable
+from batch.sources.image_ref import Origin
+
+
+class ShownPaths:
+    """Shows the paths of images relative to the only source; of several, each begins as its source was named."""
+
+    def __init__(self, origins: Sequence[Origin]) -> None:
+        roots = [origin for origin in origins if origin.root]
+        self._is_single = len(origins) == 1
+        self._roots = sorted(roots, key=lambda origin: -len(origin.root))
+        self._here = os.path.join(os.getcwd(), "")
+
+    def of(self, path: str) -> str:
+        """Return an image's path as it is shown."""
+        for origin in self._roots:
+            root = origin.root.rstrip("/")
+            if path.startswith(root + "/"):
+                below = path[len(root) + 1 :]
+                named = "" if self._is_single else f"{printable(origin.named.rstrip('/'))}/"
+                return named + printable(below)
+        return printable(path.removeprefix(self._here))

@@ -1,0 +1,61 @@
+"""Images of a ledger that a person should look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from batch.figures import SUITABLE_FROM
+from batch.ledger.reader import LedgerReader
+
+COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1, confidence, suitable"
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedImage:
+    """An image that has a mask.
+
+    ``path``: of the image, absolute. ``mask``: where its mask is: a path, a URL, or an archive's path and the member's
+    name; from this module's functions, below the output. ``height``, ``width``: pixels. ``area``: pixels of the lesion.
+    ``box``: ``(x0, y0, x1, y1)`` of the lesion in pixels, x1 and y1 the first column and row after it; None where none
+    was found. ``confidence``: the Dice that the probabilities expect of the mask, 0 to 1. ``suitable``: whether the
+    image looks like those that the model learned from, 0 to 1; None where the model does not say.
+    """
+
+    path: str
+    mask: str
+    height: int
+    width: int
+    area: int
+    box: tuple[int, int, int, int] | None
+    confidence: float
+    suitable: float | None
+
+
+def least_certain(ledger: LedgerReader, count: int) -> Iterator[SegmentedImage]:
+    """Yield the images with the lowest confidence of those in which a lesion was found, the lowest first."""
+    return _done(ledger, "lesion_area > 0 ORDER BY confidence, path LIMIT ?", count)
+
+
+def without_lesion(ledger: LedgerReader) -> Iterator[SegmentedImage]:
+    """Yield the images in which no lesion was found, by path."""
+    return _done(ledger, "lesion_area = 0 ORDER BY path")
+
+
+def unlike(ledger: LedgerReader) -> Iterator[SegmentedImage]:
+    """Yield the images that do not look like those that their model learned from, the least alike first."""
+    return _done(ledger, "suitable < ? ORDER BY suitable, path", SUITABLE_FROM)
+
+
+def done(ledger: LedgerReader) -> Iterator[SegmentedImage]:
+    """Yield all images that are done, by path."""
+    return _done(ledger, "1 ORDER BY path")
+
+
+def _done(ledger: LedgerReader, which: str, *parameters: Any) -> Iterator[SegmentedImage]:
+    """For ledgers of the format that this release writes."""
+    for row in ledger.query(f"SELECT {COLUMNS} FROM items WHERE status = 'done' AND {which}", parameters):
+        path, mask, height, width, area, x0, y0, x1, y1, confidence, suitable = row
+        box = None if x0 is None else (x0, y0, x1, y1)
+        yield SegmentedImage(path, mask, height, width, area, box, confidence, suitable)

@@ -1,0 +1,36 @@
+"""Ctrl-C while a program of somebody else's drives a run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch.running.runner import Runner
+
+
+@contextlib.contextmanager
+def orderly_interrupt(runner: Runner) -> Iterator[None]:
+    """Let the first Ctrl-C end the run in good order, and raise :class:`KeyboardInterrupt` then; a second one does not
+    wait. A program's own handler of SIGINT stays, and other threads are not interrupted.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+
+    def stop(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if not runner.stop():  # nothing was begun
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if runner.report.interrupted:
+        raise KeyboardInterrupt

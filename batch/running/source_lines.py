@@ -1,0 +1,73 @@
+"""What became of a run's sources, in words: for its summary and for its forecast."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from batch.errors import printable
+from batch.sources.image_ref import SourceReport
+from batch.sources.left_out import is_other_photograph
+from seglab.images.formats import IMAGE_SUFFIXES
+
+SHOWN = 20
+
+
+def sample_line(found: SourceReport) -> list[str]:
+    """Return what a person should know of a sample; nothing where all images were taken."""
+    return [] if found.drawn is None else [str(found.drawn)]
+
+
+def drawn_json(found: SourceReport) -> dict[str, int] | None:
+    """Return the sample as JSON has it; None where all images were taken."""
+    return None if found.drawn is None else found.drawn.to_json()
+
+
+def left_out(found: SourceReport, shown: Callable[[str], str] = printable) -> list[str]:
+    """Return what has no row against the user's will, as a person reads it. ``shown``: how paths are."""
+    lines = [f"not readable: {line}" for line in found.unreadable[:SHOWN]]
+    if len(found.unreadable) > SHOWN:
+        lines.append(f"not readable: and {len(found.unreadable) - SHOWN} more")
+    lines += [f"no images: {printable(source)}" for source in found.without_images[:SHOWN]]
+    for reason, count in found.left_out.most_common():
+        examples = [shown(path) for path in found.examples.get(reason, [])]
+        more = f" and {count - len(examples):,} more" if count > len(examples) else ""
+        lines.append(f"not opened: {', '.join(examples)}{more} ({reason})")
+    return lines
+
+
+def passed_over(found: SourceReport, repeated: int = 0) -> list[str]:
+    """Return what a walk passed over, in a few words each. ``repeated``: files that were named twice."""
+    parts = other_files(found)
+    if found.unmatched:
+        count = sum(found.unmatched.values())
+        parts.append(
+            f"{count:,} {_unmatched_kinds(found)} that do not match the pattern ({_by_suffix(found.unmatched)})"
+        )
+    parts += [f"{count:,} {kind}" for kind, count in found.set_aside.items()]
+    if found.hidden:
+        parts.append(f"{found.hidden:,} hidden files and folders")
+    parts += [f"output folder {printable(path)}" for path in found.outputs]
+    parts += [f"folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
+    return parts + ([f"{repeated:,} files named twice"] if repeated else [])
+
+
+def other_files(found: SourceReport) -> list[str]:
+    """Return how many files are no images; nothing where all are."""
+    count = sum(found.others.values())
+    return [f"{count:,} other file{'s' if count > 1 else ''} ({_by_suffix(found.others)})"] if count else []
+
+
+def named_anyway(found: SourceReport) -> list[str]:
+    """Return what was taken though it is hardly photographs."""
+    return [f"taken because it was named: {sentence}" for sentence in found.named_anyway]
+
+
+def _unmatched_kinds(found: SourceReport) -> str:
+    """Return what a pattern leaves out: files whose names do not tell are not looked into for that."""
+    by_name = all(suffix in IMAGE_SUFFIXES or is_other_photograph(f"_{suffix}") for suffix in found.unmatched)
+    return "images" if by_name else "images and files of unknown kind"
+
+
+def _by_suffix(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {printable(suffix) or 'without suffix'}" for suffix, count in counts.most_common(5))

@@ -1,0 +1,68 @@
+"""What is trained for a release, and in which order: data alone, so that a teacher more is a line more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DATA_SETS = ("isic2018", "isic2017")
+"""Folders that train. HAM10000's licence is not commercial; it only tests."""
+KEPT_OUT = ("originals/images", "isic2017/ISIC-2017_Validation_Data")
+"""Folders whose images take part in no training, for they decide."""
+MOBILENET = ("encoder_weights=$DATA/weights/mobilenet_v2_imagenet.pth",)
+LICENCE = "Apache-2.0 (encoders initialised from Apache-2.0 weights); trained on CC0-1.0 images"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A network to train: the recipe ``package``, changed by ``key=value``; ``$DATA`` is the folder of the data."""
+
+    name: str
+    settings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trainings of a release. ``student``: learns from the truth and the teachers' soft masks; ``quantised``: goes
+    on from it (``$STUDENT``) with the rounding of int8. ``parity``: originals on which exports are compared with
+    PyTorch. ``pictures``: how many of the worst images are shown.
+    """
+
+    name: str
+    teachers: tuple[Training, ...]
+    student: tuple[str, ...]
+    quantised: tuple[str, ...]
+    parity: int = 84
+    pictures: int = 12
+
+
+SHIPPED = Plan(
+    "shipped",
+    teachers=(),
+    student=MOBILENET,
+    quantised=("quantise=int8", "epochs=5", "lr=2e-4", "zoom_out=0.4", "teacher=$STUDENT", "seed=1"),
+)
+TAUGHT = Plan(
+    "taught",
+    teachers=(
+        Training(
+            "lite2",
+            (
+                "encoder=tu-tf_efficientnet_lite2", "encoder_weights=package",
+                "decoder_channels=[96, 64, 48, 32, 16]", "size=224", "epochs=12", "ema=0.998", "zoom_out=0.5", "seed=1",
+            ),
+        ),
+    ),
+    student=(*MOBILENET, "epochs=24", "ema=0.998", "zoom_out=0.5", "precision=fp32", "seed=2"),
+    quantised=("quantise=int8", "epochs=4", "lr=1e-4", "zoom_out=0.5", "seed=3"),
+)  # fmt: skip
+_TINY = ("size=64", "decoder_channels=[16, 16, 8, 8, 8]", "epochs=1", "batch=4", "workers=0", "precision=fp32",
+         "encoder_weights=")  # fmt: skip
+QUICK = Plan(
+    "quick",
+    teachers=(Training("small", _TINY),),
+    student=_TINY,
+    quantised=("quantise=int8", *_TINY),
+    parity=2,
+    pictures=4,
+)  # fmt: skip
+PLANS = {plan.name: plan for plan in (SHIPPED, TAUGHT, QUICK)}

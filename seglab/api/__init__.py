@@ -1,0 +1,1 @@
+"""Training and validation from Python: ``seglab.train``, ``seglab.validate``."""

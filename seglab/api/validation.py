@@ -1,0 +1,98 @@
+"""``seglab.validate``: what ``seglab validate`` does, from Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seglab.api.data import PathLike, Sets, data_named, one_of, path_of, usage_errors
+from seglab.arguments import known_keywords
+from seglab.cli_support import quiet
+from seglab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seglab.commands.runs.validation import Validation
+
+PARTS = ("training", "validation", "test", "all")
+TTA = ("none", "flips", "symmetries")
+
+
+class NotScored(NamedTuple):
+    """An image that could not be scored: its ``path``, and the ``reason``."""
+
+    path: str
+    reason: str
+
+
+class Scores:
+    """The scores of a network, at the images' own sizes: each is the mean over images, 0 to 1 unless it says otherwise.
+
+    ``dice``, ``iou``, ``sensitivity``, ``specificity``, ``accuracy``: of pixels. ``boundary_iou``, and ``hd95`` in
+    pixels (95 % Hausdorff distance): of outlines; None where they were not measured. ``images``: how many were scored.
+    ``failed``: those that could not be. ``rows``: the scores of each image. ``summary``: every figure by name.
+    ``intervals``: 95 % intervals by name, ``(low, high)``.
+    """
+
+    def __init__(self, found: Validation) -> None:
+        self.summary: dict[str, float] = found.verdict.summary()
+        self.intervals: dict[str, tuple[float, float]] = found.verdict.intervals()
+        self.rows: list[dict[str, Any]] = found.verdict.rows()
+        self.failed = tuple(NotScored(each.pair.source, each.reason) for each in found.failed)
+        self.images = int(self.summary["count"])
+        self.dice, self.iou = self.summary["dice"], self.summary["iou"]
+        self.sensitivity, self.specificity = self.summary["sensitivity"], self.summary["specificity"]
+        self.accuracy = self.summary["accuracy"]
+        self.boundary_iou, self.hd95 = self.summary.get("boundary_iou"), self.summary.get("hd95")
+
+    def __repr__(self) -> str:
+        return f"Scores(images={self.images}, dice={self.dice:.4f}, iou={self.iou:.4f}, failed={len(self.failed)})"
+
+
+@known_keywords
+def validate(
+    checkpoint: PathLike,
+    data: Sets | None = None,
+    *,
+    images: PathLike | None = None,
+    masks: PathLike | None = None,
+    orientation: str | None = None,
+    part: str = "validation",
+    split_file: PathLike | None = None,
+    tta: str | None = None,
+    boundary: bool = True,
+    figures: PathLike | None = None,
+    device: str = "auto",
+    verbose: bool = False,
+) -> Scores:
+    """Score a network against truth masks, as ``seglab validate`` does.
+
+    ``checkpoint``: a file, or the folder of a run for its best one. ``data``: a data set, or a list of them; or two
+    folders, ``images`` and ``masks``; None is the data of the run. ``part``: of the split: ``training``,
+    ``validation``, ``test`` or ``all``. ``split_file``: a run's ``split.json``; None is the checkpoint's own. ``tta``:
+    ``none``, ``flips`` or ``symmetries``; None is as the checkpoint says. ``boundary``: measure outlines too.
+    ``figures``: a folder for pictures. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``. ``verbose``: print what
+    the command prints meanwhile.
+
+    Raises :class:`seglab.errors.CheckpointError`, :class:`seglab.errors.ConfigError` for wrong arguments,
+    :class:`seglab.errors.DataError` for the data, :class:`seglab.errors.MissingDependencyError` without torch.
+
+    >>> import seglab
+    >>> seglab.validate("runs/quick").dice  # doctest: +SKIP
+    0.8565
+    """
+    one_of("part", part, PARTS)
+    one_of("tta", tta, (None, *TTA))
+    named, file = data_named(data, images, masks, orientation), path_of("checkpoint", checkpoint)
+    if file is None:
+        raise ConfigError("checkpoint is None; expected a checkpoint, or the folder of a run.")
+    folder, split = path_of("figures", figures), path_of("split_file", split_file)
+    from seglab.commands.runs.validation import draw, validate_checkpoint
+
+    with usage_errors(), quiet(not verbose):
+        found = validate_checkpoint(
+            file, named, part=part, split_file=split, tta=tta, boundary=boundary, figures=folder, device=device
+        )
+        if found.unwritten:
+            raise found.unwritten
+        if folder:
+            draw(found, folder)
+    return Scores(found)

@@ -1,0 +1,102 @@
+"""What ``seglab train --folds`` is asked for, as ``folds.json`` keeps it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seglab.commands.common import MISSING
+from seglab.commands.places import require_beside, require_folds_folder
+from seglab.commands.runs.request import COMMAND, DEFAULT_RECIPE, Told
+from seglab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seglab.recipes.recipe import Recipe
+
+FOLDS = "folds.json"
+KIND = "seglab folds"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Plan:
+    """``count`` folds to train by one recipe, below ``out``. ``changes``: ``--set`` for folds that go on."""
+
+    out: Path
+    count: int
+    recipe: Recipe
+    told: Told
+    changes: tuple[str, ...] = ()
+
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of the folds."""
+        return [self.out / f"fold-{number}" for number in range(self.count)]
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as ``folds.json`` keeps it."""
+        from seglab.training.run_folder import plain
+
+        about = {"format_version": FORMAT_VERSION, "kind": KIND, "folds": self.count}
+        return {**about, "recipe": plain(self.recipe), COMMAND: self.told.plain()}
+
+
+def holds_folds(out: Path) -> bool:
+    """Is this the folder of a cross-validation?"""
+    return (out / FOLDS).exists()
+
+
+def new_folds(out: Path | None, count: int, recipe: str | None, changes: tuple[str, ...], told: Told) -> Plan:
+    """Return the plan of a new cross-validation. Raises :class:`ConfigError` where ``out`` holds one."""
+    from seglab.recipes.recipe import load_recipe
+
+    if out is None:
+        raise click.UsageError("Missing option '--out': the folder of the folds (or --resume RUN, to go on with them).")
+    if told.split_file:
+        raise click.UsageError("--folds makes its own splits, and --split-file names one; expected one of the two.")
+    if not told.named:
+        raise click.UsageError(MISSING.format(data="a data set"))
+    if holds_folds(out):
+        raise ConfigError(f"{out} holds folds already ({FOLDS}). Add --resume to go on, or name another --out.")
+    require_folds_folder(out)
+    require_beside("--out", out, told.named)
+    return Plan(out, count, load_recipe(recipe or DEFAULT_RECIPE, changes), told)
+
+
+def resumed_folds(out: Path, count: int | None, recipe: str | None, changes: tuple[str, ...], told: Told) -> Plan:
+    """Return the plan that ``out`` holds, with the options of this call.
+
+    Raises :class:`ConfigError` where it is another one.
+    """
+    from seglab.recipes.recipe import load_recipe, make_recipe, parse_changes
+    from seglab.training.resuming import changes_between, require_may_change
+
+    try:
+        kept = json.loads((out / FOLDS).read_text())
+        if kept["kind"] != KIND or kept["format_version"] > FORMAT_VERSION:
+            raise ValueError(f"kind {kept['kind']!r}, format {kept['format_version']}")
+        earlier, number, command = make_recipe(kept["recipe"]), int(kept["folds"]), kept[COMMAND]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{out / FOLDS} cannot be read ({error}); expected what `seglab train --folds` wrote. Check the folder, or "
+            "leave --resume out to begin."
+        ) from error
+    now = load_recipe(recipe, changes) if recipe else make_recipe(kept["recipe"] | parse_changes(changes))
+    if (count or number, now.seed) != (number, earlier.seed):
+        raise ConfigError(
+            f"{out} holds {number} folds by seed {earlier.seed}; asked for are {count or number} by seed {now.seed}. "
+            "Resume with the same, or name another --out."
+        )
+    require_may_change(out / FOLDS, changes_between(earlier, now), now, 0)
+    return Plan(out, number, now, told.over(command), changes)
+
+
+def write_plan(plan: Plan) -> None:
+    """Write ``folds.json``."""
+    from seglab.files import write_text
+
+    write_text(plan.out / FOLDS, json.dumps(plan.plain(), indent=1) + "\n")

@@ -1,0 +1,171 @@
+"""``seglab train --folds K``: K runs, each of which validates on a fold of its own, and scores over all images."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seglab.cli_support import echo, progress, say_of_stops
+from seglab.commands.places import require_outside
+from seglab.commands.runs.fold_plan import Plan, holds_folds, write_plan
+from seglab.commands.runs.pairs import DEFAULT_MODE, looked_at
+from seglab.commands.runs.request import Task, new_task, resumed_task
+from seglab.commands.runs.session import go_on
+from seglab.errors import DataError
+
+if TYPE_CHECKING:
+    from seglab.data.collection import Collection
+    from seglab.data.pairs import Pair
+    from seglab.data.splits import Split
+    from seglab.evaluation.out_of_fold import Fold
+    from seglab.recipes.recipe import Recipe
+
+
+def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
+    """Train fold after fold by ``train``, each an ordinary run; then score every image by the fold it validated in."""
+    from seglab.training.lock import held
+    from seglab.training.run_folder import BEST
+
+    with held(plan.out):
+        say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
+        if not holds_folds(plan.out):
+            say_of_stops("Interrupted before a fold was begun; run the same command again.")
+            _divide(plan)
+        write_plan(plan)
+        for run in plan.runs:
+            if not _is_complete(run, plan.recipe):
+                echo(f"{run.name}:", err=True)
+                _train(plan, run, train)
+            if not _is_trained(run):
+                echo(f"{run.name} is not finished. Go on with all folds: {go_on(plan.out)}", err=True)
+                return
+        say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
+        _score(plan, device)
+    command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
+    echo(f"One model of all folds: {shlex.join([*command, '--out', str(plan.out / 'ensemble.onnx')])}")
+
+
+def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:
+    try:
+        train(_task(plan, run))
+    except KeyboardInterrupt:  # a run advises to go on with it alone
+        say_of_stops(f"Interrupted; go on with all folds: {go_on(plan.out)}")
+        raise
+
+
+def _divide(plan: Plan) -> None:
+    """Write the split of every fold; say how the data are divided."""
+    from seglab.data.splits import write_split
+    from seglab.training.run_folder import SPLIT
+
+    splits = _splits(plan)
+    for run, split in zip(plan.runs, splits, strict=True):
+        write_split(run / SPLIT, split)
+    sizes = ", ".join(str(len(split.validation)) for split in splits)
+    kept = f"; {len(splits[0].test)} of the official test part are in none" if splits[0].test else ""
+    echo(f"{plan.count} folds by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} is not used.", err=True)
+
+
+def _splits(plan: Plan) -> list[Split]:
+    """Return the split of every fold, all inspected before the first trains: one picture may be in two folds."""
+    from seglab.data.folds import fold_splits
+    from seglab.data.groups import with_twins
+    from seglab.data.splits import EXCLUDED, read_ids
+
+    collection = plan.told.named.collect()
+    require_outside(plan.out, collection.pairs)
+    excluded = with_twins({id for source in plan.told.exclude for id in read_ids(source)})
+    left_out = tuple(pair for pair in collection.pairs if pair.id in excluded)
+    kept = [pair for pair in collection.pairs if pair.id not in excluded]
+    splits = [
+        dataclasses.replace(split, unused={**split.unused, **({EXCLUDED: left_out} if left_out else {})})
+        for split in fold_splits(kept, plan.count, plan.recipe.seed)
+    ]
+    splits = looked_at(collection, splits, plan.told.mode or DEFAULT_MODE, plan.recipe)
+    _say_used(collection, splits)
+    return splits
+
+
+def _say_used(collection: Collection, splits: Sequence[Split]) -> None:
+    """Print which pairs validate in a fold or test, and why the others do not."""
+    from seglab.data.collection import used_lines
+
+    parts = {"validation": [pair for split in splits for pair in split.validation], "test": splits[0].test}
+    said = {pair.source for pairs in parts.values() for pair in pairs}
+    unused: dict[str, list[Pair]] = {}
+    for reason, pair in (
+        (reason, pair) for split in splits for reason, pairs in split.unused.items() for pair in pairs
+    ):
+        if pair.source not in said:
+            said.add(pair.source)
+            unused.setdefault(reason, []).append(pair)
+    for line in used_lines(collection, parts, unused):
+        echo(line, err=True)
+
+
+def _task(plan: Plan, run: Path) -> Task:
+    """Return the task that begins a fold, or goes on with it."""
+    from seglab.training.run_folder import LAST, SPLIT
+
+    told = dataclasses.replace(plan.told, exclude=(), mode=None)
+    if (run / LAST).exists():
+        return resumed_task(run, None, plan.changes, told)
+    told = dataclasses.replace(told, split_file=run / SPLIT, mode="off", begun={})
+    return dataclasses.replace(new_task(run, None, (), told), recipe=plan.recipe)
+
+
+def _is_complete(run: Path, recipe: Recipe) -> bool:
+    """Is this run trained by the recipe to its end, and scored?"""
+    from seglab.training.run_folder import is_scored, read_run
+
+    return _is_trained(run) and is_scored(run) and read_run(run).recipe == recipe
+
+
+def _is_trained(run: Path) -> bool:
+    from seglab.training.run_folder import read_run
+
+    try:
+        return read_run(run).finished
+    except DataError:
+        return False
+
+
+def _folds(plan: Plan) -> list[Fold]:
+    """Return the folds with the pairs that their checkpoints name, wherever the data lie now."""
+    from seglab.data.kept_split import missing_ids, split_by_ids
+    from seglab.evaluation.out_of_fold import Fold
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.training.run_folder import BEST
+
+    collection, folds = plan.told.named.collect(), []
+    for run in plan.runs:
+        training = load_checkpoint(run / BEST).training
+        split = split_by_ids(collection, training["split"], training["data"]["sets"])
+        if missing := missing_ids(split, training["split"], "validation"):
+            raise DataError(
+                f"The data lack {missing} images that {run.name} validated on. Name their folder: --data DIR."
+            )
+        folds.append(Fold(run, split.validation))
+    return folds
+
+
+def _score(plan: Plan, device: str) -> None:
+    from seglab.evaluation.out_of_fold import score_out_of_fold
+    from seglab.training.device import choose_device
+    from seglab.training.run_folder import OUT_OF_FOLD
+
+    folds = _folds(plan)
+    with progress(sum(len(fold.validation) for fold in folds), "out of fold", "image") as bar:
+        verdict = score_out_of_fold(plan.out / OUT_OF_FOLD, folds, str(choose_device(device)), bar.update)
+    summary, intervals = verdict.summary(), verdict.intervals()
+    figures = ", ".join(_figure(key, title, summary, intervals) for key, title in (("dice", "Dice"), ("iou", "IoU")))
+    echo(
+        f"{plan.out / OUT_OF_FOLD}: {len(verdict.lesions)} images, each by the fold that did not train on it: {figures}"
+    )
+
+
+def _figure(key: str, title: str, summary: dict[str, float], intervals: dict[str, tuple[float, float]]) -> str:
+    return f"{title} {summary[key]:.4f} (95 % {intervals[key][0]:.4f} to {intervals[key][1]:.4f})"

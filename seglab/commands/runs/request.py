@@ -1,0 +1,168 @@
+"""What ``seglab train`` is asked for: a run to begin, or one to go on with, by what it left."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seglab.commands.common import MISSING, DataNamed
+from seglab.commands.places import require_run_folder
+from seglab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from seglab.networks.checkpoints import Checkpoint
+    from seglab.recipes.recipe import Recipe
+    from seglab.training.resuming import Changes
+
+DEFAULT_RECIPE = "quick"
+COMMAND = "command"
+"""In ``settings.json``: what the run was told of its data."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run is told of its data. ``mode``: of ``--inspect``; None where it was not given.
+
+    ``begun``: what :meth:`plain` kept when the run was begun, of one that goes on.
+    """
+
+    named: DataNamed
+    exclude: tuple[Path, ...] = ()
+    split_file: Path | None = None
+    mode: str | None = None
+    begun: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it, with absolute paths: where the data are now, and by what they were divided."""
+        named = {key: _plain(value) for key, value in dataclasses.asdict(self.named).items()}
+        divided = {"exclude": _plain(self.exclude), "split_file": _plain(self.split_file)}
+        return {**named, **divided, **{key: self.begun[key] for key in divided if key in self.begun}}
+
+    def over(self, kept: dict[str, Any]) -> Told:
+        """Return it for a run that goes on: its data are those that :meth:`plain` kept, where none are told now.
+
+        ``exclude`` and ``split_file`` stay what is told now: the run's split is in its checkpoints.
+        """
+        named = self.named or DataNamed(
+            **{entry.name: _path(kept.get(entry.name, entry.default)) for entry in dataclasses.fields(DataNamed)}
+        )
+        orientation = self.named.orientation or kept.get("orientation")
+        return dataclasses.replace(self, named=dataclasses.replace(named, orientation=orientation), begun=kept)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to train. ``start``: ``last.pt`` to go on from, with ``changes`` of its recipe; None for a new run.
+
+    ``loggers``: experiment trackers that are told of it (:mod:`seglab.training.loggers`). ``is_fold``: it is one of a
+    cross-validation.
+    """
+
+    out: Path
+    recipe: Recipe
+    told: Told
+    start: Checkpoint | None = None
+    changes: Changes = field(default_factory=dict)
+    loggers: tuple[str, ...] = ()
+    is_fold: bool = False
+
+    @property
+    def precision(self) -> str:
+        """The precision asked for; ``auto`` of a run that goes on is what it had, of one that quantises fp32."""
+        if self.recipe.quantise != "none":
+            return "fp32"
+        if self.start and self.recipe.precision == "auto":
+            return str(self.start.training.get("precision", "auto"))
+        return self.recipe.precision
+
+    @property
+    def done(self) -> int:
+        """How many epochs the run has."""
+        return len(self.start.training["history"]) if self.start else 0
+
+
+def new_task(out: Path | None, recipe: str | None, changes: tuple[str, ...], told: Told) -> Task:
+    """Return the task of a new run. Raises :class:`click.UsageError` where a folder or data are not named."""
+    from seglab.recipes.recipe import load_recipe
+    from seglab.training.run_folder import LAST
+
+    if out is None:
+        raise click.UsageError("Missing option '--out': the folder of the run (or --resume RUN, to go on with one).")
+    settings = load_recipe(recipe or DEFAULT_RECIPE, changes)
+    if not told.named:
+        raise click.UsageError(MISSING.format(data="a data set"))
+    if (out / LAST).exists():
+        raise ConfigError(f"{out} holds a run already ({LAST}). Add --resume to go on, or name another --out.")
+    require_run_folder(out)
+    return Task(out, settings, told)
+
+
+def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: Told) -> Task:
+    """Return the task that goes on with the run in ``out`` (or with that of its ``last.pt``).
+
+    Recipe and data are those of the run, except for the options of this call. Raises :class:`ConfigError` where there
+    is no such run, or where it cannot take the changes.
+    """
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.recipes.recipe import load_recipe, make_recipe, parse_changes
+    from seglab.training.resuming import changes_between, require_may_change
+    from seglab.training.run_folder import LAST, plain, recipe_of
+
+    out = out.parent if out.name == LAST and out.is_file() else out
+    last = out / LAST
+    if not last.exists():
+        raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check the folder.")
+    start = load_checkpoint(last)
+    earlier = recipe_of(start.training.get("recipe", {}), last)
+    now = load_recipe(recipe, changes) if recipe else make_recipe(plain(earlier) | parse_changes(changes))
+    task = Task(out, now, told.over(_kept(out)), start, changes_between(earlier, now))
+    require_may_change(last, task.changes, now, task.done)
+    if not told.named:
+        _require_there(task.told.named, out)
+    return task
+
+
+def data_of_run(out: Path, named: DataNamed) -> DataNamed:
+    """Return the data that were named, else those of the run in ``out``.
+
+    Raises :class:`ConfigError` where these are not known or not there.
+    """
+    found = Told(named).over(_kept(out)).named
+    if not named:
+        _require_there(found, out)
+    return found
+
+
+def _require_there(named: DataNamed, out: Path) -> None:
+    gone = [str(path) for path in (*named.data, named.images, named.masks) if path and not path.exists()]
+    if gone or not named:
+        where = f"is not there any more ({', '.join(gone)})" if gone else "is not known from what it left"
+        raise ConfigError(f"The data of the run in {out} {where}; say where it is: --data DIR.")
+
+
+def _kept(out: Path) -> dict[str, Any]:
+    from seglab.training.run_folder import SETTINGS
+
+    try:
+        kept = json.loads((out / SETTINGS).read_text()).get(COMMAND)
+    except (OSError, ValueError, AttributeError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return str(value.absolute()) if isinstance(value, Path) else value
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return tuple(map(Path, value))
+    return Path(value) if isinstance(value, str) else value

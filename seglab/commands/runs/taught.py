@@ -1,0 +1,71 @@
+"""What is said of the teacher of a run, and of the weights that it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from seglab.data.splits import Split
+    from seglab.networks.normalisation import Normalisation
+    from seglab.recipes.recipe import Recipe
+
+
+def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
+    """Yield whether the teacher has learned from images that are to judge its pupil."""
+    if not recipe.teacher:
+        return
+    known = _learned_from(Path(recipe.teacher))
+    judges = [pair.id for pair in (*split.validation, *split.test)]
+    seen = sum(id in known for id in judges)
+    if not known:
+        yield f"{recipe.teacher} does not say from which images it learned: they may be among those that validate here."
+    elif seen:
+        yield (
+            f"The teacher {recipe.teacher} learned from {seen} of the {len(judges)} images that validate or test here: "
+            "the scores will flatter. Train one on this run's --split-file, or name another."
+        )
+
+
+def start_remarks(recipe: Recipe) -> Iterator[str]:
+    """Yield whether the weights that a new run starts from learned with other normalised pixels than it gives them."""
+    from seglab.networks.normalisation import NORMALISATION, Normalisation
+    from seglab.networks.pretraining import learned_with
+
+    learned = learned_with(recipe)
+    if learned is None or learned == Normalisation(*NORMALISATION[recipe.normalise]):
+        return
+    source = f"init={recipe.init}" if recipe.init else f"encoder_weights={recipe.encoder_weights}"
+    name = _name_of(learned)
+    way = f"For the same: --set normalise={name}" if name else "No normalise of a recipe is the same."
+    yield (
+        f"The weights of {source} learned from pixels normalised by mean {_numbers(learned.mean)} and deviation "
+        f"{_numbers(learned.std)}; this run has normalise={recipe.normalise}. {way}"
+    )
+
+
+def _name_of(wanted: Normalisation) -> str | None:
+    from seglab.networks.normalisation import NORMALISATION
+
+    return next((name for name, values in NORMALISATION.items() if values == (wanted.mean, wanted.std)), None)
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _learned_from(path: Path) -> frozenset[str]:
+    """Return the ids that a checkpoint was trained on, by itself or by the split beside it; none if unknown."""
+    from seglab.data.splits import read_split
+    from seglab.errors import SeglabError
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.training.run_folder import SPLIT
+
+    kept = load_checkpoint(path).training.get("split")
+    if isinstance(kept, dict) and kept.get("training"):
+        return frozenset(kept["training"])
+    try:
+        return frozenset(read_split(path.parent / SPLIT)["training"])
+    except SeglabError:
+        return frozenset()

@@ -1,0 +1,158 @@
+"""A checkpoint scored against truth, as it was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seglab.cli_support import echo, progress, require_packages
+from seglab.commands.common import DataNamed
+from seglab.commands.places import require_beside, require_picture_folder
+from seglab.commands.runs.request import data_of_run
+from seglab.errors import DataError
+
+if TYPE_CHECKING:
+    from seglab.data.collection import Collection
+    from seglab.data.pairs import Pair
+    from seglab.evaluation.original import Predictor
+    from seglab.evaluation.scored import Scored
+    from seglab.evaluation.validate import Failed, Verdict
+
+SHEET = "best_median_worst.jpg"
+NOT_SCORED = "could not be scored"
+LEAST_LOST = 2
+"""A single image that cannot be scored is no tenth of the data, however few they are."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A checkpoint's scores. ``failed``: images that could not be scored. ``unwritten``: why pictures could not be
+    written.
+    """
+
+    checkpoint: Path
+    predictor: Predictor
+    data: list[str]
+    part: str
+    pairs: Scored
+    verdict: Verdict
+    failed: list[Failed]
+    unwritten: OSError | None
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures as JSON has them."""
+        return {
+            "format_version": 1,
+            "checkpoint": {"file": self.checkpoint.name, "sha256": self.predictor.checkpoint.sha256},
+            "data": self.data,
+            "part": self.part,
+            "split": self.pairs.source,
+            "missing": self.pairs.missing,
+            "tta": self.predictor.tta,
+            "scores": self.verdict.summary(),
+            "intervals": self.verdict.intervals(),
+            "failed": [
+                {"image": each.pair.id, "file": each.pair.source, "reason": each.reason} for each in self.failed
+            ],
+        }
+
+    def judged(self) -> list[Pair]:
+        """Return the pairs that were scored."""
+        without = {each.pair.source for each in self.failed}
+        return [pair for pair in self.pairs.pairs if pair.source not in without]
+
+
+def validate_checkpoint(
+    checkpoint: Path,
+    named: DataNamed,
+    *,
+    part: str = "validation",
+    split_file: Path | None = None,
+    tta: str | None = None,
+    boundary: bool = True,
+    figures: Path | None = None,
+    device: str = "auto",
+) -> Validation:
+    """Score a checkpoint, or the best one of a run's folder. Arguments and errors are those of ``seglab validate``."""
+    require_packages(("torch",), "This command runs the network in PyTorch")
+    from seglab.evaluation.original import Predictor
+    from seglab.evaluation.validate import Verdict
+    from seglab.networks.checkpoints import load_checkpoint
+    from seglab.networks.run_weights import weights_file
+    from seglab.training.device import choose_device
+
+    checkpoint = weights_file(checkpoint)
+    predictor = Predictor(load_checkpoint(checkpoint), device=str(choose_device(device)), tta=tta)
+    named = data_of_run(checkpoint.parent, named)
+    if figures:
+        require_beside("--figures", figures, named)
+        require_picture_folder("--figures", figures)
+    collection, pairs = _pairs(predictor, named, part, split_file)
+    verdict = Verdict(outlines=boundary)
+    failed, unwritten = _score(predictor, pairs, verdict, figures)
+    _say_used(collection, pairs, failed)
+    verdict.require_credible()
+    return Validation(checkpoint, predictor, named.names, part, pairs, verdict, failed, unwritten)
+
+
+def draw(found: Validation, figures: Path) -> None:
+    """Draw the sheets of best, median and worst, and the confusion matrix."""
+    from seglab.evaluation.scoring import draw_pictures
+
+    draw_pictures(figures, found.predictor, found.judged(), found.verdict, SHEET)
+
+
+def _pairs(predictor: Predictor, named: DataNamed, part: str, split_file: Path | None) -> tuple[Collection, Scored]:
+    """Return the data, and which pairs of it to score."""
+    from seglab.evaluation.scored import ALL, KnownSplit, known_split, scored
+
+    split = KnownSplit({}, "") if part == ALL else known_split(predictor.checkpoint, split_file)
+    collection = named.collect()
+    pairs = scored(collection, part, split)
+    echo(f"{len(pairs.pairs)} images to score: {part} (split: {pairs.source})", err=True)
+    if pairs.missing:
+        echo(f"{pairs.missing} images of the {part} part are not in the data.", err=True)
+    return collection, pairs
+
+
+def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -> None:
+    """Say what of each set was scored. Raises :class:`DataError` where a tenth could not be."""
+    from seglab.data.collection import used_lines
+    from seglab.data.finding.found import is_too_much
+
+    lost = {each.pair.source for each in failed}
+    done = tuple(pair for pair in pairs.pairs if pair.source not in lost)
+    unused = {**pairs.unused, NOT_SCORED: tuple(each.pair for each in failed)}
+    for line in used_lines(collection, {"scored": done}, unused):
+        echo(line, err=True)
+    if is_too_much(len(failed), len(pairs.pairs), LEAST_LOST):
+        raise DataError(
+            f"{len(failed)} of {len(pairs.pairs)} images could not be scored; expected to lose less than a tenth. The "
+            f"first: {failed[0].reason} Correct them, or take them out of the data."
+        )
+
+
+def _score(
+    predictor: Predictor, pairs: Scored, verdict: Verdict, figures: Path | None
+) -> tuple[list[Failed], OSError | None]:
+    """Score the pairs. Return the images that could not be, and why pictures could not be written, if so."""
+    from seglab.evaluation.figures import Figures
+    from seglab.evaluation.validate import judge
+
+    failed: list[Failed] = []
+    started = time.perf_counter()
+    pictures = Figures(figures) if figures else None
+    with progress(len(pairs.pairs), "validation", "image") as bar:
+        for judged in judge(predictor, pairs.pairs, failed.append):
+            verdict.add(judged)
+            if pictures:
+                pictures.add(judged)
+            bar.update()
+    seconds = time.perf_counter() - started
+    echo(f"{seconds:.1f} seconds, {len(pairs.pairs) / seconds:.1f} images per second", err=True)
+    for each in failed:
+        echo(f"Not scored: {each.reason}", err=True)
+    return failed, pictures.error if pictures else None

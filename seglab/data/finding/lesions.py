@@ -1,0 +1,196 @@
+"""Which images of a data set show one lesion, by the tables that lie beside them.
+
+A table counts by its columns, whatever it is called: ``lesion_id``, and one that names these images. So do HAM10000's
+metadata (``.csv``, ``.tab``, or without a suffix), isic-cli's ``metadata.csv`` and ISIC 2018's ``LesionGroupings.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seglab.errors import DataError
+from seglab.images.formats import IMAGE_SUFFIXES
+
+LESION_COLUMNS = ("lesion_id", "lesionid")
+ID_COLUMNS = ("isic_id", "image_id", "image_name", "image", "img_id", "file_name", "filename", "id", "name")
+"""A column with names of images is called so. Where none names any of this set's, the table is of other images."""
+TABLE_SUFFIXES = frozenset({".csv", ".tab", ".tsv"})
+UNMARKED_TABLE = re.compile(r".*(metadata|lesion).*", re.IGNORECASE)
+"""Tables without a suffix, or with ``.txt``, count by their names."""
+HAM10000_METADATA = re.compile(r"HAM10000_metadata.*", re.IGNORECASE)
+DELIMITERS = ",;\t|"
+LONGEST_HEAD = 1 << 16
+NO_LESION = frozenset({"nan", "na", "n/a", "none", "null", "-", "?"})
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """What a data set says of its lesions.
+
+    ``of``: the lesion by id, of those ids that have one. ``tables``: what said so. ``listed``: ids in a table, with a
+    lesion or without.
+    """
+
+    of: Mapping[str, str] = field(default_factory=dict)
+    tables: tuple[str, ...] = ()
+    listed: frozenset[str] = frozenset()
+
+    def renamed(self, ids: Mapping[str, str]) -> Lesions:
+        """Return the same of images that have other ids now, by their former ones."""
+        of = {ids.get(id, id): lesion for id, lesion in self.of.items()}
+        return Lesions(of, self.tables, frozenset(ids.get(id, id) for id in self.listed))
+
+
+def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
+    """Return which lesions the images ``ids`` below ``root`` show, by every table there.
+
+    Raises :class:`DataError` where a table cannot be read, none of its rows is of these images, or two disagree.
+    """
+    wanted = list(ids)
+    folded = {_folded(id) for id in wanted}
+    tables = {file: rows for file in sorted(_tables(root)) if (rows := _read(file, folded)) is not None}
+    if not tables:
+        return Lesions()
+    merged = _merged(tables)
+    found = {id: merged[_folded(id)] for id in wanted if _folded(id) in merged}
+    names = tuple(str(file.relative_to(root)) for file in tables)
+    if not found and wanted:
+        raise DataError(
+            f"None of the {len(merged)} rows of {', '.join(names)} below {root} is of its {len(wanted)} images (rows "
+            f"as {next(iter(merged), 'none')}, images as {_folded(wanted[0])}); expected theirs. Bring the table that "
+            "belongs to them, or take this one away."
+        )
+    return Lesions({id: lesion for id, lesion in found.items() if lesion}, names, frozenset(found))
+
+
+def _tables(root: Path) -> Iterator[Path]:
+    """Yield the files below ``root`` that may be tables; linked folders are walked, each once."""
+    seen: set[str] = set()
+    for parent, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()
+            unmarked = suffix in ("", ".txt") and UNMARKED_TABLE.fullmatch(name)
+            if (suffix in TABLE_SUFFIXES or unmarked) and not name.startswith("."):
+                yield Path(parent, name)
+
+
+def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
+    """Return the lesions by image id as a table has them (empty: it names none); None where it is no such table."""
+    try:
+        if not any(column in LESION_COLUMNS for column in _rows(_beginning(file))[0]):
+            _require_no_ham10000(file)
+            return None
+        columns, rows = _rows(_text(file.read_bytes()))
+        id_at = _id_column(columns, rows, wanted)
+        if id_at is None:
+            _require_no_ham10000(file)
+            return None
+        return _pairs(file, rows, id_at, next(columns.index(name) for name in LESION_COLUMNS if name in columns))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(
+            f"{file} cannot be read ({error}); expected a table of images and lesions. Download it again: without it "
+            "one lesion may train and validate."
+        ) from error
+
+
+def _rows(text: str) -> tuple[list[str], list[list[str]]]:
+    """Return the names of a table's columns, in lower case, and its rows."""
+    lines = _from_head(text)
+    head = lines[0] if lines else ""
+    rows = list(csv.reader(lines, delimiter=max(DELIMITERS, key=head.count)))
+    return [re.sub(r"[\s-]+", "_", name.strip().lower()) for name in (rows[0] if rows else [])], rows[1:]
+
+
+def _id_column(columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: Set[str]) -> int | None:
+    """Return the column with most names of images that are ``wanted``, of those called as one if there are any; where
+    there are none at all, the first that is called so.
+    """
+    called = [columns.index(name) for name in ID_COLUMNS if name in columns]
+    others = [at for at, name in enumerate(columns) if at not in called and name not in LESION_COLUMNS]
+    for places in (called, others):
+        hits = [sum(_folded(row[at].strip()) in wanted for row in rows if at < len(row)) for at in places]
+        if any(hits):
+            return places[hits.index(max(hits))]
+    return called[0] if called else None
+
+
+def _pairs(file: Path, rows: Iterable[list[str]], id_at: int, lesion_at: int) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for row in rows:
+        if len(row) <= id_at or not row[id_at].strip():
+            continue
+        id, lesion = _folded(row[id_at].strip()), row[lesion_at].strip() if len(row) > lesion_at else ""
+        lesion = "" if lesion.casefold() in NO_LESION else lesion
+        if found.setdefault(id, lesion) != lesion:
+            raise DataError(
+                f"{file} gives {id} two lesions, {found[id]!r} and {lesion!r}; expected one. Remove one of the rows."
+            )
+    return found
+
+
+def _beginning(file: Path) -> str:
+    """Return the first line of a file, which may be large and no table of lesions."""
+    with file.open("rb") as opened:
+        text = _text(opened.read(LONGEST_HEAD), errors="replace")
+    return next(iter(_from_head(text)), "")
+
+
+def _from_head(text: str) -> list[str]:
+    """Return the lines of a table from the names of its columns on, without empty lines and comments before them."""
+    lines = text.splitlines()
+    begun = (place for place, line in enumerate(lines) if line.strip(DELIMITERS + " ") and not line.startswith("#"))
+    return lines[next(begun, len(lines)) :]
+
+
+def _text(data: bytes, errors: str = "strict") -> str:
+    if data.startswith(UTF_16):
+        return data.decode("utf-16", errors)
+    try:
+        return data.decode("utf-8-sig", errors)
+    except UnicodeDecodeError:  # an old spreadsheet's
+        return data.decode("cp1252")
+
+
+def _require_no_ham10000(file: Path) -> None:
+    if HAM10000_METADATA.fullmatch(file.name):
+        raise DataError(
+            f"{file} cannot be read (it lacks the columns image_id and lesion_id); expected HAM10000's metadata. "
+            "Download it again: without it one lesion may train and validate."
+        )
+
+
+def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
+    """Return the lesions by id over all tables. Each may have its own names for lesions; all must group alike."""
+    merged: dict[str, str] = {}
+    for file, rows in tables.items():
+        shared = {id: (lesion, merged[id]) for id, lesion in rows.items() if lesion and merged.get(id)}
+        ours, theirs = dict(shared.values()), {before: lesion for lesion, before in shared.values()}
+        for id, (lesion, before) in shared.items():
+            if ours[lesion] != before or theirs[before] != lesion:
+                others = ", ".join(str(other) for other in tables if other != file)
+                raise DataError(
+                    f"{file} and {others} disagree on which images show one lesion, among them {id}; expected the same "
+                    "groups. Remove the one that is wrong."
+                )
+        merged |= {id: ours.get(lesion, lesion) for id, lesion in rows.items() if not merged.get(id)}
+    return merged
+
+
+def _folded(id: str) -> str:
+    """Return an id, or the name of its file, as it is compared: without folder and suffix, in lower case."""
+    stem, suffix = os.path.splitext(os.path.basename(id.replace("\\", "/")))
+    name = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
+    return unicodedata.normalize("NFC", name).casefold()

@@ -1,0 +1,64 @@
+"""Masks and scores of every image by the network of the fold that did not see it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from seglab.data.pairs import Pair
+from seglab.evaluation.confusion_picture import draw_confusion
+from seglab.evaluation.original import Predictor
+from seglab.evaluation.scoring import write_scores
+from seglab.evaluation.validate import Judged, Verdict, judge
+from seglab.files import write_bytes
+from seglab.networks.checkpoints import load_checkpoint
+from seglab.training.run_folder import BEST, CONFUSION
+
+MASKS = "masks"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The folder of a fold's run, and the pairs that validated there."""
+
+    run: Path
+    validation: Sequence[Pair]
+
+
+def score_out_of_fold(
+    out: Path, folds: Sequence[Fold], device: str = "cpu", advance: Callable[[int], Any] = lambda count: None
+) -> Verdict:
+    """Write ``out/masks/ID.png`` (0 and 255, at the images' own sizes), ``scores.csv`` and ``scores.json``.
+
+    ``advance`` is told of each image that is through. The network of each fold is its ``best.pt``.
+    """
+    verdict, by_fold, checkpoints = Verdict(), [], []
+    for fold in folds:
+        predictor = Predictor(load_checkpoint(fold.run / BEST), device=device)
+        checkpoints.append({"file": f"{fold.run.name}/{BEST}", "sha256": predictor.checkpoint.sha256})
+        own = Verdict(outlines=False)
+        for judged in _judged(predictor, fold, out / MASKS):
+            verdict.add(judged)
+            own.add(judged)
+            advance(1)
+        by_fold.append({"run": fold.run.name, **own.summary()})
+    verdict.require_credible()
+    about = {"checkpoints": checkpoints, "part": "all, each by the fold that did not train on it", "folds": by_fold}
+    write_scores(out, verdict, about)
+    draw_confusion(out / CONFUSION, verdict.scores.pooled(), len(verdict.lesions))
+    return verdict
+
+
+def _judged(predictor: Predictor, fold: Fold, masks: Path) -> Iterator[Judged]:
+    times: Counter[str] = Counter()  # ISIC's pictures have one id in every set
+    for judged in judge(predictor, fold.validation):
+        id = judged.pair.id
+        times[id] += 1
+        name = id if times[id] == 1 else f"{id}.{times[id]}"
+        write_bytes(masks / f"{name}.png", cv2.imencode(".png", judged.mask)[1].tobytes())
+        yield judged

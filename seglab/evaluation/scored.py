@@ -1,0 +1,113 @@
+"""Which pairs of a data set a checkpoint is scored on: a part of the split that its run had, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from seglab.data.collection import Collection
+from seglab.data.finding.names import is_isic
+from seglab.data.fingerprint import are_same, fingerprint
+from seglab.data.kept_split import missing_ids, split_by_ids
+from seglab.data.pairs import Pair
+from seglab.data.splits import PARTS, Split, read_split
+from seglab.errors import DataError
+from seglab.networks.checkpoints import Checkpoint
+from seglab.training.run_folder import SPLIT
+
+ALL = "all"
+NO_SPLIT, OF_CHECKPOINT = "none", "checkpoint"
+
+
+@dataclass(frozen=True)
+class KnownSplit:
+    """Ids by part, and where they are from: a file's name, or ``checkpoint``.
+
+    ``sets``: named when they were kept. ``fingerprint``: of the pictures then, where it is known.
+    """
+
+    ids: Mapping[str, Sequence[str]]
+    source: str
+    sets: Sequence[str] = ()
+    fingerprint: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The pairs that are scored; those that are not are in ``unused``, by the reason in words.
+
+    ``missing``: how many of the part the data lack. ``source``: where the split is from.
+    """
+
+    pairs: tuple[Pair, ...]
+    unused: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    missing: int = 0
+    source: str = NO_SPLIT
+
+
+def known_split(checkpoint: Checkpoint, named: Path | None) -> KnownSplit:
+    """Return the split of a file, else that of the checkpoint, else that of ``split.json`` beside it.
+
+    Raises :class:`DataError` where there is none: which images a network has seen is not guessed.
+    """
+    data = checkpoint.training.get("data")
+    data = data if isinstance(data, dict) else {}
+    sets = data.get("sets", ())
+    if named:
+        return KnownSplit(read_split(named), named.name, sets)
+    if "split" in checkpoint.training:
+        return KnownSplit(checkpoint.training["split"], OF_CHECKPOINT, sets, data.get("fingerprint", ()))
+    beside = checkpoint.path.with_name(SPLIT) if checkpoint.path else None
+    if beside and beside.exists():
+        return KnownSplit(read_split(beside), beside.name, sets)
+    raise DataError(
+        f"{checkpoint.path} does not say which images it was trained on, and no {SPLIT} lies beside it; expected one "
+        "of them. Name the split of its run (--split FILE), put that file beside it, or score every image (--part all)."
+    )
+
+
+def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
+    """Return the pairs of a part (``all``: every pair).
+
+    Raises :class:`DataError` where there is none, or where a whole set has no image in the split.
+    """
+    if part == ALL:
+        return Scored(collection.pairs)
+    found = split_by_ids(collection, split.ids, split.sets)
+    if not found.parts()[part]:
+        raise DataError(
+            f"None of the {len(collection.pairs)} pairs is in the {part} part of the split ({split.source}); expected "
+            "some. Check --data and --split, or use --part all."
+        )
+    _require_known_sets(collection, found)
+    if split.fingerprint and not all(is_isic(pair.id) for pair in found.parts()[part]):
+        _require_same_pictures(collection, found, split)
+    unused = {f"in the {other} part": pairs for other, pairs in found.parts().items() if other != part and pairs}
+    missing = missing_ids(found, split.ids, part)
+    return Scored(found.parts()[part], {**unused, **found.unused}, missing, split.source)
+
+
+def _require_same_pictures(collection: Collection, found: Split, split: KnownSplit) -> None:
+    """Ids that ISIC did not give may name other pictures in another data set."""
+    pairs = [*found.training, *found.validation]
+    if len(pairs) == sum(len(split.ids.get(part, ())) for part in PARTS[:2]):
+        is_same = are_same(split.fingerprint, fingerprint(pairs))
+    else:
+        is_same = {each.name for each in collection.sets} <= set(split.sets)
+    if not is_same:
+        raise DataError(
+            "The data have images with the names of the run's, but other pixels or truths (or not all of them, under "
+            "another name); expected the same pictures. Score every image (--part all); or, if they are the same "
+            "stored in another way, name the split yourself: --split FILE."
+        )
+
+
+def _require_known_sets(collection: Collection, found: Split) -> None:
+    known = {pair.id for pairs in found.parts().values() for pair in pairs}
+    for each in collection.sets:
+        if each.pairs and known.isdisjoint(pair.id for pair in each.pairs):
+            raise DataError(
+                f"None of the {len(each.pairs)} images of {each.name} is in the split of this run; expected some of "
+                "each set. Leave the set out, or score every image (--part all)."
+            )

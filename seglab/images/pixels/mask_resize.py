@@ -1,0 +1,40 @@
+"""Bringing truth masks to a network's size: each pixel gets the share of it that is lesion, and no lesion is lost."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+HALF = 128
+"""From here on a pixel counts as lesion."""
+SMALL = 0.01
+"""Lesions that cover more of the image do not vanish at any size in use."""
+
+
+def fit_mask(mask: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """Bring ``(H, W)``, 0 or 255, to ``(size, size)``, 0-255: the share of each pixel that is lesion.
+
+    Where a lesion covers less than half of every pixel, the pixel that it covers most becomes 255: else the image would
+    train, and be scored, as one without a lesion.
+    """
+    soft = np.asarray(_soft(mask, size), np.uint8)
+    if soft.max() < HALF and mask.any():
+        soft = soft.copy()
+        soft.flat[int(_shares(mask, size).argmax())] = 255
+    return soft
+
+
+def vanishes(mask: NDArray[np.uint8], size: int) -> bool:
+    """Does the lesion in ``(H, W)`` cover less than half of every pixel of ``(size, size)``?"""
+    lesion = cv2.countNonZero(mask)
+    return 0 < lesion < SMALL * mask.size and bool(_soft(mask, size).max() < HALF)
+
+
+def _soft(mask: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA))
+
+
+def _shares(mask: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
+    """The same in floats: the share may be too small for a whole number."""
+    return np.asarray(cv2.resize(mask.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA))

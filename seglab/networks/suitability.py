@@ -1,0 +1,111 @@
+"""Does an image look like those that a network learned from? A score from its encoder's features, without torch.
+
+The features' means over an image's pixels are one point; the points of the training images have a mean and a
+covariance. ``suitable`` says how far an image's point is out, by the distances of images that were not learned from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seglab.errors import DataError
+
+Values = NDArray[np.float32]
+
+THRESHOLD = 0.5
+"""Images with a lower score are said to look unlike the training images."""
+FLAGGED = 0.01
+"""Share of the images it is calibrated on that are below the threshold."""
+USUAL = 0.99
+"""Score of the middle one of these images."""
+AXES = 64
+"""Most principal components that are held by themselves; what is beside them has one variance."""
+SHRINKAGE = 0.01
+"""Share of the mean variance that is added to each one."""
+LEAST_VARIANCE = 1e-12
+LEAST_TRAINING, LEAST_CALIBRATION = 50, 20
+STEEPEST = 30.0
+
+
+@dataclass(frozen=True)
+class Suitability:
+    """What the score is computed with; D features, K axes.
+
+    ``channels``: of each of the encoder's features that are pooled, D together.
+    ``mean``, ``scale``: ``(D,)``, what is subtracted from features, then multiplied by. ``axes``: ``(D, K)``, principal
+    components as columns. ``weights``: ``(K,)``, one over the variance along each. ``rest``: one over the variance
+    beside them. ``limit``: squared distance whose score is the threshold. ``steepness``: of the score around it.
+    ``images``, ``calibrated_on``: how many images the statistics and the limit are from.
+    """
+
+    channels: tuple[int, ...]
+    mean: Values
+    scale: Values
+    axes: Values
+    weights: Values
+    rest: float
+    limit: float
+    steepness: float
+    images: int
+    calibrated_on: int
+
+    def squared_distances(self, points: Values) -> NDArray[np.float64]:
+        """Return how far points ``(N, D)`` are from the mean, by the covariance, squared: ``(N,)``."""
+        standard = (points.astype(np.float64) - self.mean) * self.scale
+        along = standard @ self.axes
+        left = standard - along @ self.axes.T
+        return np.asarray((along**2) @ self.weights + (left**2).sum(axis=1) * self.rest)
+
+    def scores(self, points: Values) -> NDArray[np.float64]:
+        """Return the score of points ``(N, D)``: ``(N,)``, 0 to 1, :data:`THRESHOLD` at the limit."""
+        nearness = self.limit / np.maximum(self.squared_distances(points), LEAST_VARIANCE)
+        return np.asarray(1 / (1 + nearness**-self.steepness))
+
+
+def learn(training: Values, calibration: Values, channels: tuple[int, ...]) -> Suitability:
+    """Return what the score is computed with. ``training``: points ``(N, D)`` of images that the network learned from;
+    ``calibration``: of images that it did not. ``channels``: of the features that were pooled.
+
+    Raises :class:`DataError` for too few, or where a network's features are all the same.
+    """
+    _require_enough(training, calibration)
+    points = training.astype(np.float64)
+    mean, deviation = points.mean(axis=0), points.std(axis=0)
+    scale = 1 / (deviation + 1e-3 * deviation.mean() + 1e-6)
+    _, singular, rows = np.linalg.svd((points - mean) * scale, full_matrices=False)
+    variances = singular**2 / len(points)
+    count = min(AXES, points.shape[1], len(points) // 2)
+    shrunk = SHRINKAGE * variances.sum() / points.shape[1] + LEAST_VARIANCE
+    beside = variances[count:].sum() / max(1, points.shape[1] - count)
+    as_floats = (mean, scale, rows[:count].T, 1 / (variances[:count] + shrunk))
+    parts = [np.ascontiguousarray(each, np.float32) for each in as_floats]
+    numbers = len(training), len(calibration)
+    rest = float(1 / max(beside, shrunk))
+    raw = Suitability(channels, parts[0], parts[1], parts[2], parts[3], rest, 1.0, 1.0, *numbers)
+    return _calibrated(raw, raw.squared_distances(calibration))
+
+
+def _calibrated(raw: Suitability, distances: NDArray[np.float64]) -> Suitability:
+    """Return it with the limit beyond which :data:`FLAGGED` of these distances are, and :data:`USUAL` in the middle."""
+    middle, limit = (float(max(each, LEAST_VARIANCE)) for each in np.quantile(distances, [0.5, 1 - FLAGGED]))
+    apart = math.log(limit / middle)
+    steepness = min(STEEPEST, math.log(USUAL / (1 - USUAL)) / apart) if apart > 0 else STEEPEST
+    return dataclasses.replace(raw, limit=limit, steepness=steepness)
+
+
+def _require_enough(training: Values, calibration: Values) -> None:
+    if len(training) < LEAST_TRAINING or len(calibration) < LEAST_CALIBRATION:
+        raise DataError(
+            f"There are {len(training)} training and {len(calibration)} validation images for the score `suitable`; "
+            f"expected at least {LEAST_TRAINING} and {LEAST_CALIBRATION}. Without them a network has no such score."
+        )
+    if not (np.isfinite(training).all() and np.isfinite(calibration).all()) or not training.std(axis=0).any():
+        raise DataError(
+            "The encoder gives the same for all images, or no numbers; expected features that differ. Without them a "
+            "network has no score `suitable`. Train it longer, or with a lower learning rate."
+        )

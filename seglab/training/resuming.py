@@ -1,0 +1,66 @@
+"""What a run that goes on may change, and what has to be as it was."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from seglab.errors import ConfigError
+from seglab.recipes.recipe import Recipe
+
+MAY_CHANGE = frozenset({
+    "epochs", "lr", "weight_decay", "batch", "val_batch", "workers", "precision", "compile", "patience",
+    "plateau_patience", "plateau_factor", "augment", "rotate", "elastic", "jitter", "zoom_out", "gamma", "blur", "jpeg",
+    "noise", "clip", "accumulate", "soft_masks", "soft_weight", "teacher", "teacher_weight",
+})  # fmt: skip
+"""Settings of the epochs to come. All others make the network, the data or the scores what they are."""
+
+Changes = dict[str, tuple[Any, Any]]
+"""Values before and now, by the name of the setting."""
+
+
+def changes_between(earlier: Recipe, now: Recipe) -> Changes:
+    """Return the settings in which two recipes differ."""
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    both = {name: (getattr(earlier, name), getattr(now, name)) for name in names}
+    return {name: values for name, values in both.items() if values[0] != values[1]}
+
+
+def require_may_change(path: Path, changes: Changes, recipe: Recipe, done: int) -> None:
+    """Raise :class:`ConfigError` for changes that a run of ``done`` epochs with the checkpoint ``path`` cannot take."""
+    fixed = {name: values for name, values in changes.items() if name not in MAY_CHANGE}
+    if fixed:
+        raise ConfigError(
+            f"{path} was trained otherwise: {'; '.join(described(fixed))}. These cannot change in a run; resume "
+            "without them, or name a new --out."
+        )
+    if recipe.epochs < done:
+        raise ConfigError(f"{path} has {done} epochs already; expected epochs={done} or more, not {recipe.epochs}.")
+
+
+def described(changes: Changes) -> list[str]:
+    """Return each change in words."""
+    return [f"{name} ({before!r} before, {now!r} now)" for name, (before, now) in changes.items()]
+
+
+def remarks(changes: Changes, recipe: Recipe, done: int) -> Iterator[str]:
+    """Yield what is said of changed settings before the epochs that have them."""
+    for line in described(changes):
+        yield f"From epoch {done + 1}: {line}."
+    if "epochs" in changes and recipe.schedule == "cosine":
+        yield (
+            f"The cosine schedule is stretched to {recipe.epochs} epochs: the learning rate goes on where it would be "
+            f"after {done} of {recipe.epochs}."
+        )
+
+
+def record_of(changes: Changes, done: int) -> dict[str, Any]:
+    """Return changes as checkpoints and ``settings.json`` keep them."""
+    changed = {name: [_plain(value) for value in both] for name, both in changes.items()}
+    return {"from_epoch": done + 1, "changed": changed}
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,72 @@
+"""Wrong arguments of the functions for Python: each is answered with a sentence, and nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import seglab
+from batch.errors import SourceError
+from export.errors import ContractError
+from seglab.errors import CheckpointError, ConfigError, DataError, SeglabError
+from tests.support.archive import save
+
+WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
+    "load: keyword": (lambda: seglab.load(devise="cpu"), ConfigError, "no argument 'devise'. Did you mean device"),  # type: ignore[call-arg]
+    "load: type": (lambda: seglab.load(device=3), ConfigError, "device is 3; expected auto"),  # type: ignore[arg-type]
+    "load: no file": (lambda: seglab.load("none.onnx"), ContractError, "none.onnx does not exist; expected a model"),
+    "load: device": (lambda: seglab.load(device="gpu"), ConfigError, "gpu"),
+    "segment: keyword": (
+        lambda: seglab.segment("photos", out="m", overlay="o"),  # type: ignore[call-arg]
+        ConfigError, "segment.. has no argument 'overlay'. Did you mean overlays",
+    ),
+    "segment: type": (
+        lambda: seglab.segment("photos", out="m", limit="3"),  # type: ignore[arg-type]
+        ConfigError, "limit is '3'; expected a whole number, or None",
+    ),
+    "segment: switch": (
+        lambda: seglab.segment("photos", out="m", exact=1),  # type: ignore[arg-type]
+        ConfigError, "exact is 1; expected True or False",
+    ),
+    "segment: value": (lambda: seglab.segment("photos", out="m", batch=0), ConfigError, "batch is 0; expected at"),
+    "segment: out": (lambda: seglab.segment("photos", out=None), ConfigError, "out is None; expected a path"),  # type: ignore[arg-type]
+    "segment: empty": (lambda: seglab.segment("photos", out=""), ConfigError, "out is ''; expected a path"),
+    "segment: seed": (lambda: seglab.segment("photos", out="m", seed=3), ConfigError, "seed was given without sample"),
+    "segment: sources": (lambda: seglab.segment(3, out="m"), ConfigError, "sources is 3; expected paths"),  # type: ignore[arg-type]
+    "segment: no folder": (lambda: seglab.segment("nowhere", out="m"), SourceError, "nowhere is not there"),
+    "segment: model": (lambda: seglab.segment("photos", out="m", model="x.onnx"), SeglabError, "x.onnx does not exist"),
+    "train: keyword": (lambda: seglab.train("set", out="r", epoch=3), ConfigError, "'epoch'. Did you mean epochs"),
+    "train: own keyword": (lambda: seglab.train("set", ot="r"), ConfigError, "'ot'. Did you mean out"),
+    "train: type": (lambda: seglab.train("set", out="r", epochs="3"), ConfigError, "epochs is '3'; expected a whole"),
+    "train: none": (lambda: seglab.train("set", out="r", lr=None), ConfigError, "lr is None; expected text, a number"),
+    "train: value": (lambda: seglab.train("set", out="r", lr=-1), ConfigError, "lr is -1.0; expected more than 0"),
+    "train: no out": (lambda: seglab.train("set"), ConfigError, "out is missing; expected the folder of the run"),
+    "train: empty": (lambda: seglab.train("", out="r"), ConfigError, "data is ''; expected a path"),
+    "train: no data": (lambda: seglab.train(out="r"), ConfigError, "No data"),
+    "train: no folder": (lambda: seglab.train("nowhere", out="r"), DataError, "nowhere is not a folder"),
+    "train: recipe": (lambda: seglab.train("set", out="r", recipe="quik"), ConfigError, "Did you mean quick"),
+    "train: hours": (lambda: seglab.train("set", out="r", hours=0), ConfigError, "hours is 0; expected a number above"),
+    "train: inspect": (lambda: seglab.train("set", out="r", inspect="no"), ConfigError, "inspect is 'no'; expected"),
+    "train: resume": (lambda: seglab.train(resume=True), ConfigError, "resume is True and out is missing"),
+    "train: no run": (lambda: seglab.train(resume="r"), ConfigError, "last.pt does not exist"),
+    "train: masks": (lambda: seglab.train(images="i", out="r"), ConfigError, "expected both or neither"),
+    "validate: keyword": (lambda: seglab.validate("r", prt="all"), ConfigError, "'prt'. Did you mean part"),  # type: ignore[call-arg]
+    "validate: part": (lambda: seglab.validate("r", part="al"), ConfigError, "part is 'al'; expected one of training"),
+    "validate: type": (lambda: seglab.validate(3), ConfigError, "checkpoint is 3; expected a path"),  # type: ignore[arg-type]
+    "validate: no file": (lambda: seglab.validate("r/best.pt"), CheckpointError, "best.pt does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_answered_with_a_sentence(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Path("photos/a.png"))
+    call, error, sentence = WRONG[case]
+    with pytest.raises(error, match=sentence):
+        call()
+    assert {path.name for path in tmp_path.iterdir()} <= {"photos", "m"}
+    assert not list(tmp_path.glob("m/*.png"))
