@@ -118,7 +118,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 def masks_below(out: Path) -> dict[str, bytes]:
     """Return the masks of an output folder, as bytes by name."""
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*.png"))}
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("[!.]*.png"))}
 
 
 def archived_masks(archive: Path) -> dict[str, bytes]:
