@@ -96,6 +96,7 @@ class RunSettings:
         NameTemplate(self.name)
         for device in self.devices:
             check_asked(device, self.compute)
+        _require_gpus(self.devices)
         if self.max_failures is not None:
             FailureLimit.of(self.max_failures)
         _require_encoding(self.zip_encoding)
@@ -178,6 +179,16 @@ def _names(field: str, value: object) -> tuple[str, ...]:
         return tuple(map(os.fsdecode, entries))
     except TypeError as error:
         raise ConfigError(f"{field} is {value!r}; expected paths or texts, one or several. Correct it.") from error
+
+
+def _require_gpus(devices: Sequence[str]) -> None:
+    """Raise :class:`ConfigError` if several devices are named and one of them is not a GPU by its number."""
+    others = [device for device in devices if not device.startswith("cuda:")]
+    if len(devices) > 1 and others:
+        raise ConfigError(
+            f"--device {','.join(devices)} names several devices; expected one, or several GPUs by their numbers "
+            "(cuda:0,cuda:1). Name one device."
+        )
 
 
 def _require_encoding(name: str | None) -> None:

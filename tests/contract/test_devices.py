@@ -101,3 +101,12 @@ def test_real_photographs_get_the_same_masks_on_openvino(tmp_path: Path, data_di
     count, pixels, wrong = differing(tmp_path / "cpu", tmp_path / "openvino")
     assert count == 84
     assert wrong * ONE_IN <= pixels
+
+
+@pytest.mark.parametrize("device", ["cpu,openvino", "cuda:0,cpu", "auto,auto", "cuda,cuda:1"])
+def test_several_devices_are_gpus(tmp_path: Path, model_file: Path, images: Path, device: str) -> None:
+    """One of two engines of the same CPU would do all the work."""
+    refused = seg_batch("run", images, "--out", tmp_path / "out", "--model", model_file, "--device", device)
+    assert refused.returncode == 2, refused.stderr
+    assert "expected one, or several GPUs by their numbers (cuda:0,cuda:1)" in " ".join(refused.stderr.split())
+    assert not (tmp_path / "out").exists()
