@@ -105,7 +105,8 @@ def _indent_of(line: str, width: int) -> str:
     label = _LABEL.match(line)
     if label is not None and width_of(label[0]) <= width // 2:
         return " " * width_of(label[0])
-    return " " * (len(line) - len(line.lstrip(" "))) + INDENT
+    lead = " " * (len(line) - len(line.lstrip(" ")))
+    return lead if len(lead) > len(INDENT) else lead + INDENT  # what stands in a column goes on in it
 
 
 def _broken(line: str, width: int, indent: str) -> Iterator[str]:

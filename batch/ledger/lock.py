@@ -1,17 +1,18 @@
 """Locks: one run at a time for each output, and for each ledger. A run that is refused leaves no trace of them.
 
 A lock file, and folders that were made for it, stay once there is a ledger. Until then whoever gives the lock back
-removes them. Several runs may begin at once, and each may be refused, or killed:
+removes them, while other runs may begin, be refused, or be killed at any moment:
 
 - a lock counts only if its file is still the one at its path when it is held, for a holder may have removed it;
-- who makes a folder says so in a file in it before it asks for the lock. So a holder knows of folders that another run
-  made, and it looks for that file after it removed the lock: whoever wrote it before asked for that lock in vain.
+- a folder appears with a note in it that a run made it, so that every holder knows, whoever made it;
+- a folder goes as a whole, while its lock is held: it is renamed first. Who asks for the lock meanwhile makes it anew.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,6 @@ def _locked(folder: Path, state: Path) -> Iterator[None]:
     except Timeout as error:
         raise in_use(folder) from error
     except OSError as error:
-        _remove_made(folder)
         raise OutputError(
             f"The output folder {printable(str(folder))} cannot be written: {why_not(path, error)}. Expected a folder "
             "with write permission and free space. Choose another one."
@@ -69,32 +69,50 @@ def _locked(folder: Path, state: Path) -> Iterator[None]:
             (folder / MADE_NAME).unlink(missing_ok=True)
         else:
             with contextlib.suppress(OSError):  # Windows removes no open file
-                path.unlink()
-            _remove_made(folder)
+                _remove(folder)
         lock.release()
 
 
 def _make(folder: Path) -> None:
-    """Make a folder and those above it, and note how many. Raises :class:`OSError`."""
-    made = sum(not path.exists() for path in (folder, *folder.parents))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir()
-    except FileExistsError:
-        if not folder.is_dir():
-            raise
+    """Make a folder and those above it, with a note of how many, if it is not there. Raises :class:`OSError`."""
+    if folder.is_dir():
         return
-    (folder / MADE_NAME).write_text(str(made), encoding="ascii")
+    made = next(level for level, above in enumerate(folder.parents, 1) if above.exists())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _beside(folder)
+    fresh.mkdir()
+    try:
+        (fresh / MADE_NAME).write_text(str(made), encoding="ascii")
+        fresh.rename(folder)
+    except OSError:
+        _remove_made(fresh, made - 1)
+        if not folder.is_dir():  # else another run made it
+            raise
 
 
-def _remove_made(folder: Path) -> None:
-    """Remove what a run made of a folder and those above it, where nothing is in it by now."""
-    note = folder / MADE_NAME
-    with contextlib.suppress(OSError, ValueError):
-        made = int(note.read_text(encoding="ascii"))
-        note.unlink()
-        for place in (folder, *folder.parents)[:made]:
+def _remove(folder: Path) -> None:
+    """Remove the lock of a folder; the folder, too, and those above it, if a run made it and nothing else is in it."""
+    if {path.name for path in folder.iterdir()} == {LOCK_NAME, MADE_NAME}:
+        made = int((folder / MADE_NAME).read_text(encoding="ascii"))
+        gone = folder.rename(_beside(folder))
+        _remove_made(gone, made)
+    else:
+        for name in (MADE_NAME, LOCK_NAME):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _remove_made(folder: Path, made: int) -> None:
+    """Remove a folder of ours, and of those above it so many that there are ``made``; what is not empty stays."""
+    for name in (MADE_NAME, LOCK_NAME):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for place in (folder, *folder.parents)[: max(made, 1)]:
             place.rmdir()
+
+
+def _beside(folder: Path) -> Path:
+    """Return a name beside a folder that nobody else uses."""
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
 
 
 def _acquired(folder: Path) -> FileLock:
@@ -103,9 +121,11 @@ def _acquired(folder: Path) -> FileLock:
     """
     from filelock import FileLock, Timeout
 
-    path = folder / LOCK_NAME
+    path, note = folder / LOCK_NAME, _note_of(folder)
     for _ in range(TRIES):
         try:
+            if note and not _note_of(folder) and folder.is_dir():
+                (folder / MADE_NAME).write_text(note, encoding="ascii")  # it was removed, and filelock made it anew
             make_for_all(path)
             before = path.stat()
             lock = FileLock(path, timeout=0, mode=before.st_mode & 0o777)
@@ -116,11 +136,19 @@ def _acquired(folder: Path) -> FileLock:
             continue
         except FileNotFoundError:  # a run that was refused has just removed its folder
             _make(folder)
+            note = _note_of(folder)
             continue
         if _is_still(path, before):
             return lock
         lock.release()
     raise OSError("other runs take its lock away")
+
+
+def _note_of(folder: Path) -> str:
+    try:
+        return (folder / MADE_NAME).read_text(encoding="ascii")
+    except OSError:
+        return ""
 
 
 def _is_still(path: Path, before: os.stat_result) -> bool:
