@@ -127,7 +127,7 @@ def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) ->
             report.unknown += 1
             below = max(map(ledger.count_below, paths))
             images = f"{counted(below, 'image')} {noun(below, 'is', 'are')} below it"
-            why = f"{images}; --below forgets {noun(below, 'it', 'them')}, too" if below else NOT_KNOWN
+            why = f"{images}; with --below {noun(below, 'it is', 'they are')} forgotten" if below else NOT_KNOWN
             report.name("not known", f"{printable(name)}: {why}")
     ledger.commit()
     return names

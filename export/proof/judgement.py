@@ -72,7 +72,7 @@ def why_nothing_is_proved(rows: Sequence[Row], original: str) -> str:
     elif all(row.marked > 1 - SHOWN for row in pictures):
         seen = f"In {all_of(len(pictures), 'picture')} {original} takes everything for lesion"
     else:
-        seen = f"In each of the {counted(len(pictures), 'picture')} {original} finds no lesion or nothing but lesion"
+        seen = f"In each of {counted(len(pictures), 'picture')} {original} finds no lesion or nothing but lesion"
     return f"{seen}; expected masks with lesion and background, for agreeing on others proves nothing. {LOOK}"
 
 

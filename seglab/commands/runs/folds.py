@@ -46,7 +46,8 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
         say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
         _score(plan, device)
     command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
-    echo(f"One model of all folds: {shlex.join([*command, '--out', str(plan.out / 'ensemble.onnx')])}")
+    line = shlex.join([*command, "--out", str(plan.out / "ensemble.onnx")])
+    echo(f"One model of all folds: {line}", whole=True)
 
 
 def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:

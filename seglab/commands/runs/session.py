@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shlex
-import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from seglab.training.loop import Trainer
     from seglab.training.run_folder import Epoch
 
-LINE = 80
-"""Characters in a line of what is said."""
 SAFE_RATE = 1e-3
 """The highest learning rate that is advised after a loss that is not a number."""
 USED = "used"
@@ -156,7 +153,7 @@ def _end(trainer: Trainer, task: Task, split: Split) -> None:
         f"{task.out / run_folder.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}"
     )
     if trainer.is_finished and not task.is_fold:
-        echo(f"Next: seg-export onnx {shlex.quote(str(task.out))} --out model.onnx", err=True)
+        echo(f"Next: seg-export onnx {shlex.quote(str(task.out))} --out model.onnx", err=True, whole=True)
 
 
 def _require_credible(epoch: Epoch, out: Path) -> None:
@@ -222,7 +219,7 @@ def _measure_suitability(out: Path, split: Split, device: str) -> None:
     try:
         best = with_suitability(best, split.training, split.validation, device)
     except (CheckpointError, DataError) as error:
-        echo(textwrap.fill(f"No score `suitable`: {error}", LINE), err=True)
+        echo(f"No score `suitable`: {error}", err=True)
         return
     save_checkpoint(best, out / run_folder.BEST)
 
