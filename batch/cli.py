@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from seglab.cli_support import (
     NamedPath,
     begin_command,
     command_errors,
+    echo,
     echo_lines,
     progress,
 )
+from seglab.terminal import columns_of
+from seglab.words import counted
 
 FILE = NamedPath()
 
@@ -38,10 +41,18 @@ def main() -> None:
 main.add_command(run)
 
 
+def _show(as_json: bool, to_json: Callable[[], dict[str, Any]], lines: Iterable[str]) -> None:
+    """Print what was found, as JSON or as a person reads it."""
+    if as_json:
+        click.echo(json.dumps(to_json(), indent=2))
+    else:
+        echo_lines(lines)
+
+
 def _warn(warnings: Iterable[str]) -> None:
     """Say what a person should know of the figures, beside them."""
     for warning in warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
 
 
 @main.command()
@@ -58,6 +69,7 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
 
     Example: seg-batch status masks --all
     """
+    from batch.commands.screen.paper import Paper
     from batch.commands.status import failed_lines, failed_paths, status_of
     from batch.outputs.reading import ledger_of
 
@@ -77,7 +89,7 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
                     click.echo(line)
         return
     report = status_of(out, all_failures=all_failures)
-    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    _show(as_json, report.to_json, report.lines(Paper(columns_of(sys.stdout))))
 
 
 @main.command()
@@ -114,7 +126,7 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
         write_csv(report, csv_to)
     if json_file is not None:
         write_json(json_file, report.to_json())
-    echo_lines([json.dumps(report.to_json(), indent=2)] if json_to == "-" else report.lines())
+    _show(json_to == "-", report.to_json, report.lines())
     _warn(report.warnings)
     if not report.is_complete:
         sys.exit(SOME_FAILED)
@@ -147,7 +159,7 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
 
         report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=advance)
     _warn(report.notes)
-    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    _show(as_json, report.to_json, report.lines())
     if not report.is_complete:
         sys.exit(SOME_FAILED)
 
@@ -176,7 +188,7 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
             bar.update()
 
         report = compare(out, redo=redo, advance=advance)
-    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    _show(as_json, report.to_json, report.lines())
     if not report.is_whole:
         sys.exit(SOME_FAILED)
 
@@ -195,7 +207,7 @@ def table(out: Path, file: Path) -> None:
     from batch.commands.table import write_table
 
     rows = write_table(out, file)
-    click.echo(f"{rows} rows: {printable(str(file))}", err=True)
+    echo(f"{counted(rows, 'row')}: {printable(str(file))}", err=True)
 
 
 @main.command()
@@ -221,7 +233,7 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 
         report = write_contours(out, file, polygons=polygons, advance=advance)
     _warn(report.warnings)
-    click.echo(f"{report.line()}: {printable(str(file))}", err=True)
+    echo(f"{report.line()}: {printable(str(file))}", err=True)
 
 
 @main.command()
@@ -281,6 +293,6 @@ def doctor(model: Path | None, as_json: bool) -> None:
     from batch.commands.doctor import examine
 
     report = examine(model)
-    echo_lines([json.dumps(report.to_json(), indent=2)] if as_json else report.lines())
+    _show(as_json, report.to_json, report.lines())
     if not report.is_usable:
         sys.exit(1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batch.errors import TooManyFailuresError
 from seglab.errors import ConfigError
+from seglab.words import counted
 
 ENOUGH = 100
 """Images that a share is judged by, at least: the first one that fails is 100 % of all so far."""
@@ -37,6 +38,6 @@ class FailureLimit:
         too_large = self.share is not None and finished >= ENOUGH and failed > self.share * finished
         if too_many or too_large:
             raise TooManyFailuresError(
-                f"{failed} of {finished} images failed; expected at most {self.text} (--max-failures). What was under "
-                "way is settled. See the reasons with `seg-batch status`, then run again to go on."
+                f"{failed:,} of {counted(finished, 'image')} failed; expected at most {self.text} (--max-failures). "
+                "What was under way is settled. See the reasons with `seg-batch status`, then run again to go on."
             )

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, ParamSpec, Self, TextIO, TypeVar
 import click
 
 from seglab.errors import INTERRUPTED, MissingDependencyError, SeglabError, printable
+from seglab.terminal import fitted, is_live
 
 SOME_FAILED = 3
 """Exit code of what was finished, though not for all images."""
@@ -26,6 +27,9 @@ CONTEXT: dict[str, Any] = {
     "show_default": True,
     "max_content_width": 110,
 }
+
+ERROR = "Error: "
+"""How a message begins that ends a command; click's own errors, too."""
 
 SAID_OF_STOPS, IS_STOPPED = "seglab.said-of-stops", "seglab.is-stopped"
 """Where the context of a command line keeps what is said of Ctrl-C, and that it came."""
@@ -79,12 +83,43 @@ class NamedText(click.types.StringParamType):
         return str(value)
 
 
+class FittedUsageError(click.UsageError):
+    """A usage error whose message fits the terminal."""
+
+    def __init__(self, error: click.UsageError) -> None:
+        super().__init__(error.format_message(), error.ctx)
+
+    def format_message(self) -> str:
+        """Return the message, which is printed behind :data:`ERROR`."""
+        return fitted(f"{ERROR}{self.message}", sys.stderr).removeprefix(ERROR)
+
+
 class CommandGroup(click.Group):
     """Commands in the order in which they were added, the order of use, instead of the alphabet's."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line."""
+        with _fitted_usage_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        with _fitted_usage_errors():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
         return list(self.commands)
+
+
+@contextlib.contextmanager
+def _fitted_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        if type(error).show is not click.UsageError.show:  # the help, which comes where nothing was named
+            raise
+        raise FittedUsageError(error) from error
 
 
 P = ParamSpec("P")
@@ -143,15 +178,15 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             # Libraries that are interrupted as they load raise errors of their own instead.
             if isinstance(error, KeyboardInterrupt) or meta.get(IS_STOPPED):
                 said = meta.get(SAID_OF_STOPS, GO_ON)
-                click.echo(said() if callable(said) else said, err=True)
+                _say(said() if callable(said) else said)
                 sys.exit(INTERRUPTED)
             if isinstance(error, OSError) and error.errno in SAID_OF_FILES:
                 where = printable(os.fsdecode(error.filename)) if error.filename else "A file of this command"
-                click.echo(f"Error: {where}: {SAID_OF_FILES[error.errno]}", err=True)
+                _say(f"Error: {where}: {SAID_OF_FILES[error.errno]}")
                 sys.exit(1)
             if not isinstance(error, SeglabError):
                 raise
-            click.echo(f"Error: {_printable_lines(str(error))}", err=True)
+            _say(f"Error: {_printable_lines(str(error))}")
             sys.exit(error.exit_code)
 
     return wrapped
@@ -199,20 +234,14 @@ def quiet(is_quiet: bool = True) -> Iterator[None]:
         _IS_QUIET.reset(before)
 
 
-def echo(text: str, *, err: bool = False) -> None:
-    """Print ``text`` to standard output or standard error, unless it is to be :func:`quiet`."""
+def echo(text: str, *, err: bool = False, whole: bool = False) -> None:
+    """Print ``text`` to standard output or standard error, unless it is to be :func:`quiet`.
+
+    Its lines are made to fit a terminal, and are left as they are elsewhere: see :mod:`seglab.terminal`. ``whole``:
+    everywhere, as a command to copy must be.
+    """
     if not _IS_QUIET.get():
-        click.echo(text, err=err)
-
-
-def is_live(stream: TextIO) -> bool:
-    """Can lines on this stream be painted over? A log file and a dumb terminal keep every one."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def is_coloured(stream: TextIO) -> bool:
-    """May colours be written to this stream? See https://no-color.org."""
-    return is_live(stream) and not os.environ.get("NO_COLOR")
+        click.echo(text if whole else fitted(text, sys.stderr if err else sys.stdout), err=err)
 
 
 def progress(total: int | None, desc: str, unit: str, *, in_logs: bool = False) -> Any:
@@ -274,9 +303,14 @@ class ProgressLog:
 
 
 def echo_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard output."""
+    """Print lines to standard output, each as lines that fit, where it is a terminal."""
     for line in lines:
-        click.echo(_printable_lines(line))
+        click.echo(fitted(_printable_lines(line), sys.stdout))
+
+
+def _say(text: str) -> None:
+    """Print how a command ends to standard error; not to be silenced."""
+    click.echo(fitted(text, sys.stderr), err=True)
 
 
 def _printable_lines(text: str) -> str:

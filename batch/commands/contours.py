@@ -32,6 +32,7 @@ from seglab.data.finding.found import OUR_OUTLINES
 from seglab.errors import ConfigError, SeglabError
 from seglab.files import replacing
 from seglab.images.mask_values import levels
+from seglab.words import counted
 
 SUPERCATEGORY = "skin"
 BEGIN = f'{{"info": {{"description": "{OUR_OUTLINES}"'
@@ -54,8 +55,9 @@ class ContourReport:
     def line(self) -> str:
         """Return what a person reads."""
         if self.categories == 1:
-            return f"{self.images} images, {self.annotations} with a lesion"
-        return f"{self.images} images, {self.annotations} annotations of {self.categories} classes"
+            return f"{counted(self.images, 'image')}, {self.annotations:,} with a lesion"
+        annotations = counted(self.annotations, "annotation")
+        return f"{counted(self.images, 'image')}, {annotations} of {self.categories} classes"
 
 
 def write_contours(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batch.cores import cores
 from batch.errors import encodable, printable
 from batch.running.tools import tool_versions
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from export.runtime.inspection import DeviceReport
@@ -61,7 +62,7 @@ class DoctorReport:
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
-        yield f"system: {self.system}; {self.cpu}, {self.cores} cores for this process"
+        yield f"system: {self.system}; {self.cpu}, {counted(self.cores, 'core')} for this process"
         yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
         yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
         yield f"devices (tried on {printable(str(self.model))}):"

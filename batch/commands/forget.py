@@ -18,6 +18,7 @@ from batch.outputs.reading import output_of
 from batch.outputs.spec import Output
 from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, made_files, pictures_of
 from batch.reporting.spellings import spellings
+from seglab.words import counted, noun
 
 SHOWN = 20
 NOT_KNOWN = "no image of this output"
@@ -73,13 +74,13 @@ class ForgetReport:
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
-        removed = ", ".join(f"{self.removed[what]} {what}" for what in (MASKS, OVERLAYS, MAPS))
-        yield f"{self.forgotten} images forgotten; removed: {removed}"
+        removed = ", ".join(counted(self.removed[what], what.removesuffix("s")) for what in (MASKS, OVERLAYS, MAPS))
+        yield f"{counted(self.forgotten, 'image')} forgotten; removed: {removed}"
         for what, count in (("forgotten", self.forgotten), ("kept", self.kept), ("not known", self.unknown)):
             lines = self.first.get(what, [])
             yield from (f"{what}: {line}" for line in lines)
             if count > len(lines):
-                yield f"and {count - len(lines)} more {what}"
+                yield f"and {count - len(lines):,} more {what}"
         yield from self.notes
         if self.purged:
             yield f"purged: free pages are overwritten, and runs name these images no more; {STILL_NAMED}"
@@ -125,7 +126,8 @@ def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) ->
         if path is None:
             report.unknown += 1
             below = max(map(ledger.count_below, paths))
-            why = f"{below} images are below it; with --below they are forgotten" if below else NOT_KNOWN
+            images = f"{counted(below, 'image')} {noun(below, 'is', 'are')} below it"
+            why = f"{images}; with --below {noun(below, 'it is', 'they are')} forgotten" if below else NOT_KNOWN
             report.name("not known", f"{printable(name)}: {why}")
     ledger.commit()
     return names

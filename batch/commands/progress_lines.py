@@ -14,10 +14,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from batch.errors import encodable
 from batch.urls import public_url, without_secrets
+from seglab.cli_support import echo
 from seglab.errors import INTERRUPTED, SeglabError
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class ProgressLines:
         except OSError as failure:
             self._is_closed = True
             _close_stdout()
-            click.echo(
+            echo(
                 f"warning: progress cannot be written to standard output any more ({failure.strerror or failure}); the "
                 "run goes on without it. `seg-batch status` on the output shows how far it is.",
                 err=True,

@@ -19,8 +19,10 @@ from seglab.cli_support import (
     NamedText,
     PlainOption,
     command_errors,
+    echo,
     echo_lines,
 )
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +146,7 @@ def _run(
     _require_files(table, contours, settings.profile)
     runner = Runner(settings)
     for line in runner.sources.report.unreadable:  # the others are done; at the end it is said again
-        click.echo(f"not readable: {line}", err=True)
+        echo(f"not readable: {line}", err=True)
     screen = Screen(runner, with_timing=with_timing)
     try:
         with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
@@ -168,7 +170,7 @@ def _run(
 def _leave(runner: Runner) -> None:
     """End a run that was stopped. Raises :class:`KeyboardInterrupt`."""
     if runner.is_stuck:  # a source keeps its reader waiting, and Python would wait for that
-        click.echo("Interrupted.", err=True)
+        echo("Interrupted.", err=True)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(130)
@@ -202,7 +204,10 @@ def _forecast(options: dict[str, Any], *, as_json: bool) -> None:
     from batch.running.forecast import forecast
 
     found = forecast(_settings(options))
-    echo_lines([as_line(found.to_json())] if as_json else found.lines())
+    if as_json:
+        click.echo(as_line(found.to_json()))
+    else:
+        echo_lines(found.lines())
 
 
 @contextlib.contextmanager
@@ -217,8 +222,7 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         is_stopping = runner.stop()
-        images = "1 image" if runner.begun == 1 else f"{runner.begun} images"
-        _say_at_once(f"Finishing {images}; press Ctrl-C again to stop now")
+        _say_at_once(f"Finishing {counted(runner.begun, 'image')}; press Ctrl-C again to stop now")
         if not is_stopping:
             raise KeyboardInterrupt
 

@@ -26,6 +26,7 @@ from seglab.errors import ConfigError, DataError, ImageError
 from seglab.files import write_text
 from seglab.images.masks import read_mask
 from seglab.metrics.overlap import MEANS, Confusion, Scores, confusion
+from seglab.words import counted
 
 FORMAT_VERSION = 1
 NAMED = 5
@@ -99,7 +100,7 @@ class ScoreReport:
         yield from _named("masks without truth", self.masks_without_truth)
         yield from _named("truths without mask", self.truths_without_mask)
         if self.images_pending:
-            yield f"images still to be done: {self.images_pending} (run `seg-batch run` again)"
+            yield f"images still to be done: {self.images_pending:,} (run `seg-batch run` again)"
 
 
 def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None) -> ScoreReport:
@@ -225,13 +226,14 @@ def _doubts(scores: Scores) -> list[str]:
     counts = scores.counts
     if any(count.tp + count.fn for count in counts) or not any(count.fp for count in counts):
         return []
-    return [f"all {len(counts)} truths are empty, and masks are not; check that these truths are the ones meant"]
+    which = f"all {len(counts):,} truths are" if len(counts) > 1 else "the only truth is"
+    return [f"{which} empty, and masks are not; check that these truths are the ones meant"]
 
 
 def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[TruthEntry]) -> str:
     if report.failed:
         name, why = next(iter(report.failed.items()))
-        return f"None of {len(report.failed)} masks could be scored, the first ({name}) because: {why}"
+        return f"None of {counted(len(report.failed), 'mask')} could be scored, the first ({name}) because: {why}"
     some_masks = ", ".join(map(printable, masks[:3])) or "none"
     some_truths = ", ".join(printable(truth.id) for truth in truths[:3])
     return (
@@ -242,7 +244,7 @@ def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[
 
 def _named(what: str, names: list[str]) -> Iterator[str]:
     if names:
-        yield f"{what}: {len(names)}"
+        yield f"{what}: {len(names):,}"
         yield from (f"  {printable(name)}" for name in names[:NAMED])
     if len(names) > NAMED:
-        yield f"  and {len(names) - NAMED} more"
+        yield f"  and {len(names) - NAMED:,} more"

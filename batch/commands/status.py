@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.commands.screen.highlights import Highlights, look_lines
+from batch.commands.screen.paper import Paper
+from batch.commands.screen.paths import ShownPaths
 from batch.errors import encodable, printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
 from batch.ledger.records import RunRecord, in_words
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
-from batch.running.report import UNLIKE_SHOWN, remark_lines, unlike_lines
-from batch.sources.image_ref import Drawn
+from batch.running.report import remark_lines
+from batch.sources.image_ref import Drawn, Origin
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -24,8 +27,9 @@ FAILURES_SHOWN = 20
 @dataclass(frozen=True)
 class StatusReport:
     """Counts by status, the last run, who made the masks, the failures (all, or the first ones), counts of remarks, and
-    of definitions of ``confidence``, and of images that do not look like what the model learned from, with the paths of
-    the first ones.
+    of definitions of ``confidence``, and of images that do not look like what the model learned from.
+
+    ``looks``: the masks to look at, as the end of a run names them: path, and why. ``roots``: sources of many images.
     """
 
     out: Path
@@ -35,7 +39,8 @@ class StatusReport:
     remarks: Counter[str]
     confidences: Counter[str]
     unsuitable: int = 0
-    unlike: tuple[str, ...] = ()
+    looks: tuple[tuple[str, str], ...] = ()
+    roots: tuple[str, ...] = ()
 
     @property
     def last_run(self) -> RunRecord | None:
@@ -61,18 +66,19 @@ class StatusReport:
             ],
             "remarks": dict(self.remarks),
             "unsuitable": self.unsuitable,
+            "look_at": [{"path": encodable(path), "why": why} for path, why in self.looks],
             "confidence_by": dict(self.confidences),
         }
 
-    def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
-        yield ", ".join(f"{count} {status}" for status, count in self.counts.items())
+    def lines(self, paper: Paper | None = None) -> Iterator[str]:
+        """Yield what a person reads. ``paper``: where it goes; a file, if it is not said."""
+        yield ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
         if self.last_run is not None:
             yield from _run_lines(self.last_run)
         yield from self.makers.lines()
         yield from remark_lines(self.remarks)
-        yield from unlike_lines(self.unsuitable, self.unlike)
         yield from _confidence_lines(self.confidences)
+        yield from look_lines(self.looks, ShownPaths([Origin(root, root) for root in self.roots]), paper or Paper())
         for entry in self.failures:
             yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
@@ -88,9 +94,13 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
         counts = {status: sum(count for found, _, count in tallies if found == status) for status in STATUSES}
         makers = Makers.from_tallies(ledger, tallies)
         failures = tuple(ledger.entries("failed", limit))
-        unsuitable, unlike = ledger.unsuitable(UNLIKE_SHOWN)
-        said = (ledger.remarks(), ledger.confidences())
-        return StatusReport(out, counts, makers, failures, *said, unsuitable, tuple(unlike))
+        found = Highlights()
+        unsuitable = 0
+        for path, figures in ledger.figures():
+            found.add_mask(path, figures)
+            unsuitable += figures.is_unsuitable
+        said = (ledger.remarks(), ledger.confidences(), unsuitable, tuple(found.looks()), tuple(ledger.roots()))
+        return StatusReport(out, counts, makers, failures, *said)
 
 
 def failed_lines(ledger: LedgerReader) -> Iterator[str]:

@@ -16,6 +16,7 @@ from batch.outputs.reading import StoredMasks, output_of, reading
 from batch.outputs.spec import Output
 from batch.reporting.as_written import why_wrong
 from batch.sources.ahead import map_ahead
+from seglab.words import counted
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -55,16 +56,15 @@ class VerifyReport:
 
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
-        yield (
-            f"{self.matching} masks as the ledger says, {len(self.wrong)} not; {self.failed} images failed, "
-            f"{self.pending} pending; {len(self.strays)} stray files"
-        )
+        masks = f"{counted(self.matching, 'mask')} as the ledger says, {len(self.wrong):,} not"
+        images = f"{counted(self.failed, 'image')} failed, {self.pending:,} pending"
+        yield f"{masks}; {images}; {counted(len(self.strays), 'stray file')}"
         yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())
         yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
-            yield "with --redo the next run makes these masks again"
+            yield "with --redo the next run makes them again"
         elif self.wrong:
-            yield "the next run makes these masks again"
+            yield "the next run makes them again"
 
 
 def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = lambda total: None) -> VerifyReport:
@@ -133,4 +133,4 @@ def _first(lines: Iterable[str]) -> Iterator[str]:
         else:
             hidden += 1
     if hidden:
-        yield f"and {hidden} more"
+        yield f"and {hidden:,} more"

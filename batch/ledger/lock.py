@@ -1,41 +1,60 @@
-"""Locks: one run at a time for each output, and for each ledger."""
+"""Locks: one run at a time for each output, and for each ledger. A run that is refused leaves no trace of them.
+
+A lock file, and folders that were made for it, stay once there is a ledger. Until then whoever gives the lock back
+removes them, while other runs may begin, be refused, or be killed at any moment:
+
+- a lock counts only if its file is still the one at its path when it is held, for a holder may have removed it;
+- a folder appears with a note in it that a run made it, so that every holder knows, whoever made it;
+- a folder goes as a whole, while its lock is held: it is renamed first. Who asks for the lock meanwhile makes it anew.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch.errors import OutputError, printable
+from batch.output_mark import LEDGER_NAME
+from seglab.files import has_content
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 LOCK_NAME = ".seg-batch.lock"
+MADE_NAME = ".seg-batch.made"
+"""In a folder that a run made: how many of the folders above it, and it itself, were made."""
 FOR_ALL = 0o666
 """Rights of files that the users of one output share, less what the umask takes away."""
+TRIES = 100
+"""How often a lock may be removed by others while it is asked for."""
 
 
 @contextlib.contextmanager
 def locked(*folders: Path) -> Iterator[None]:
-    """Make the folders of an output and hold them for this process.
+    """Make the folders of an output, that of its ledger first, and hold them for this process.
 
-    Raises :class:`OutputError` if another run has one, or where one cannot be written.
+    What was made for that is removed at the end, unless there is a ledger by then. Raises :class:`OutputError` if
+    another run has one, or where one cannot be written.
     """
+    state = folders[0].absolute()
     with contextlib.ExitStack() as stack:
         for folder in dict.fromkeys(path.absolute() for path in folders):
-            stack.enter_context(_locked(folder))
+            stack.enter_context(_locked(folder, state))
         yield
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
+def _locked(folder: Path, state: Path) -> Iterator[None]:
+    from filelock import Timeout
 
     path = folder / LOCK_NAME
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        make_for_all(path)
-        lock = FileLock(path, timeout=0, mode=path.stat().st_mode & 0o777)
-        lock.acquire()
+        _make(folder)
+        lock = _acquired(folder)
     except Timeout as error:
         raise in_use(folder) from error
     except OSError as error:
@@ -46,7 +65,97 @@ def _locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        if has_content(state / LEDGER_NAME):
+            (folder / MADE_NAME).unlink(missing_ok=True)
+        else:
+            with contextlib.suppress(OSError):  # Windows removes no open file
+                _remove(folder)
         lock.release()
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it, with a note of how many, if it is not there. Raises :class:`OSError`."""
+    if folder.is_dir():
+        return
+    made = next(level for level, above in enumerate(folder.parents, 1) if above.exists())
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = _beside(folder)
+    fresh.mkdir()
+    try:
+        (fresh / MADE_NAME).write_text(str(made), encoding="ascii")
+        fresh.rename(folder)
+    except OSError:
+        _remove_made(fresh, made - 1)
+        if not folder.is_dir():  # else another run made it
+            raise
+
+
+def _remove(folder: Path) -> None:
+    """Remove the lock of a folder; the folder, too, and those above it, if a run made it and nothing else is in it."""
+    if {path.name for path in folder.iterdir()} == {LOCK_NAME, MADE_NAME}:
+        made = int((folder / MADE_NAME).read_text(encoding="ascii"))
+        gone = folder.rename(_beside(folder))
+        _remove_made(gone, made)
+    else:
+        for name in (MADE_NAME, LOCK_NAME):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _remove_made(folder: Path, made: int) -> None:
+    """Remove a folder of ours, and of those above it so many that there are ``made``; what is not empty stays."""
+    for name in (MADE_NAME, LOCK_NAME):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        for place in (folder, *folder.parents)[: max(made, 1)]:
+            place.rmdir()
+
+
+def _beside(folder: Path) -> Path:
+    """Return a name beside a folder that nobody else uses."""
+    return folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+
+
+def _acquired(folder: Path) -> FileLock:
+    """Return the lock of a folder, held. Raises :class:`filelock.Timeout` where another run has it, and
+    :class:`OSError`.
+    """
+    from filelock import FileLock, Timeout
+
+    path, note = folder / LOCK_NAME, _note_of(folder)
+    for _ in range(TRIES):
+        try:
+            if note and not _note_of(folder) and folder.is_dir():
+                (folder / MADE_NAME).write_text(note, encoding="ascii")  # it was removed, and filelock made it anew
+            make_for_all(path)
+            before = path.stat()
+            lock = FileLock(path, timeout=0, mode=before.st_mode & 0o777)
+            lock.acquire()
+        except Timeout:
+            if _is_still(path, before):
+                raise
+            continue
+        except FileNotFoundError:  # a run that was refused has just removed its folder
+            _make(folder)
+            note = _note_of(folder)
+            continue
+        if _is_still(path, before):
+            return lock
+        lock.release()
+    raise OSError("other runs take its lock away")
+
+
+def _note_of(folder: Path) -> str:
+    try:
+        return (folder / MADE_NAME).read_text(encoding="ascii")
+    except OSError:
+        return ""
+
+
+def _is_still(path: Path, before: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(before, path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def in_use(folder: Path) -> OutputError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from batch.errors import OutputError, printable
-from batch.figures import SUITABLE_FROM
+from batch.figures import Figures
 from batch.ledger.checkpoints import run_of
 from batch.ledger.readonly import connect_readonly, peek
 from batch.ledger.records import CONFIDENCE_BY, FORMER_CONFIDENCE, RunRecord, is_same_content
@@ -25,7 +25,9 @@ from batch.sources.image_ref import ImageRef
 STATUSES = ("done", "failed", "pending")
 PAGE = 1024
 """Rows that are read at a time: between two pages a run may tidy up behind the reader."""
-DONE_COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bbox_y1, key"
+BOX = "bbox_x0, bbox_y0, bbox_x1, bbox_y1"
+DONE_COLUMNS = f"path, mask, height, width, lesion_area, {BOX}, key"
+FIGURE_COLUMNS = f"path, height, width, lesion_area, {BOX}"
 RUN_JSON = ("settings", "tools", "summary")
 
 
@@ -117,14 +119,15 @@ class LedgerReader:
         text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
         return Counter(dict(self.query(text)))
 
-    def unsuitable(self, shown: int) -> tuple[int, list[str]]:
-        """Return how many images are done that do not look like those their models learned from, and the paths of the
-        first ones.
-        """
-        which = f"FROM items WHERE status = 'done' AND {self._suitable} < ?"
-        count = next(self.query(f"SELECT count(*) {which}", (SUITABLE_FROM,)))[0]
-        rows = self.query(f"SELECT path {which} ORDER BY path LIMIT ?", (SUITABLE_FROM, shown)) if count else ()
-        return int(count), [path for (path,) in rows]
+    def figures(self) -> Iterator[tuple[str, Figures]]:
+        """Yield the images that are done, with all that was measured of their masks."""
+        for _, path, *values in self._paged(f"{FIGURE_COLUMNS}, confidence, {self._suitable}", "status = 'done'"):
+            height, width, area, *box, confidence, suitable = values
+            yield path, Figures(height, width, area, _box(*box), confidence, suitable)
+
+    def roots(self) -> list[str]:
+        """Return the sources that hold many images, as paths begin; none of ledgers that do not keep them."""
+        return [root for (root,) in self.query("SELECT root FROM sources")] if self.has("sources") else []
 
     def places(self) -> Iterator[tuple[str, str, str]]:
         """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""
@@ -277,7 +280,11 @@ def last_run(folder: Path) -> LastRun | None:
 def done_entry_of(row: tuple[Any, ...]) -> DoneEntry:
     """Return the entry of a row: ``id``, :data:`DONE_COLUMNS`, ``sha256``."""
     number, path, mask, height, width, area, x0, y0, x1, y1, key, sha256 = row
-    return DoneEntry(number, path, mask, height, width, area, None if x0 is None else (x0, y0, x1, y1), key, sha256)
+    return DoneEntry(number, path, mask, height, width, area, _box(x0, y0, x1, y1), key, sha256)
+
+
+def _box(x0: int | None, *others: int) -> tuple[int, int, int, int] | None:
+    return None if x0 is None else (x0, *others)  # type: ignore[return-value]  # the other three
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -12,6 +12,7 @@ from batch.errors import encodable, printable
 from batch.ledger.images import Image
 from batch.ledger.records import RunRecord
 from batch.reporting.mask_change import Change, DiceFigures, Found, OtherSize
+from seglab.words import counted
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -175,7 +176,7 @@ class Comparison:
         """Yield what a person reads."""
         yield f"A: {self.a}"
         yield f"B: {self.b}"
-        yield f"{self.both} images in both, {self.only_a} only in A, {self.only_b} only in B"
+        yield f"{counted(self.both, 'image')} in both, {self.only_a:,} only in A, {self.only_b:,} only in B"
         yield f"failed in A only: {self.failed_a}; failed in B only: {self.failed_b}; not done otherwise: {self.open}"
         yield from self._figures()
         if self.changed_images:
@@ -186,12 +187,12 @@ class Comparison:
         yield from self.unusable.lines("not compared")
 
     def _figures(self) -> Iterator[str]:
-        yield f"compared: {self.dice.count} masks, {self.identical} identical"
+        yield f"compared: {counted(self.dice.count, 'pair')} of masks, {self.identical:,} identical"
         if self.dice.count:
             median, low = self._quantiles().values()
             yield f"Dice: mean {self.dice.mean:.4f}, median {median:.4f}, 5th percentile {low:.4f}"
         yield f"newly empty: {self.newly_empty}; newly not empty: {self.newly_not_empty}"
-        yield f"lesion pixels: {self.gained} gained, {self.lost} lost"
+        yield f"lesion pixels: {self.gained:,} gained, {self.lost:,} lost"
 
     def _quantiles(self) -> dict[str, float]:
         return {"median": self.dice.quantile(0.5), "p5": self.dice.quantile(LOW)}

@@ -13,6 +13,7 @@ from batch.errors import printable
 from seglab.data.finding.conventions import LAYOUTS
 from seglab.data.finding.names import PART_NAMES, part_of, truth_id
 from seglab.errors import DataError
+from seglab.words import counted
 
 Folders = tuple[str, ...]
 
@@ -160,11 +161,7 @@ def _ambiguous(id: str, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]
     files = " and ".join(printable(truth.relative) for truth in truths)
     kind = "image" if masks[0].image else "mask"
     return (
-        f"{_number(len(masks), kind)} ({names}) and {_number(len(truths), 'truth mask')} ({files}) stand for "
+        f"{counted(len(masks), kind)} ({names}) and {counted(len(truths), 'truth mask')} ({files}) stand for "
         f"{printable(id)}; expected one for one, or folders that tell which belong together. Give the truth masks the "
         "folders of their images, or score each folder by itself."
     )
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

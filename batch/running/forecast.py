@@ -27,6 +27,7 @@ from batch.sources.collect import Sources
 from batch.sources.image_ref import ImageRef, SourceReport
 from batch.sources.sample import drawn
 from batch.steps.task import Task
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from export.runtime.model import Model
@@ -91,7 +92,8 @@ class Forecast:
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
         yield from sample_line(self.sources)
-        yield f"{self.images} images, {in_bytes(self.bytes)}; {self.done} already done, {self.to_do} to do"
+        images = counted(self.images, "image")
+        yield f"{images}, {in_bytes(self.bytes)}; {self.done:,} already done, {self.to_do:,} to do"
         yield from left_out(self.sources)
         yield from (f"passed over: {part}" for part in passed_over(self.sources))
         yield from named_anyway(self.sources)

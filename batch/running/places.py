@@ -28,6 +28,13 @@ def require_apart(settings: RunSettings, output: Output) -> None:
             )
 
 
+def require_free(settings: RunSettings, output: Output) -> None:
+    """Raise :class:`OutputError` where pictures are in the way of an output that has no ledger yet."""
+    for option, folder in _folders(settings, output):
+        if option != "--out":
+            _require_no_pictures(option, folder, owner_of(folder))
+
+
 def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> None:
     """Mark the folders as those of this ledger's output, before anything is written.
 

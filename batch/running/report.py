@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from batch.errors import printable
-from batch.figures import SUITABLE_FROM, Figures
+from batch.figures import Figures
 from batch.ledger.records import Status
 from batch.running.source_lines import drawn_json
 from batch.running.timing import Stages, StageTimes
 from batch.sources.image_ref import SourceReport
+from seglab.words import counted
 
 REMARKS_SHOWN = 8
-UNLIKE_SHOWN = 5
-"""So many lines of a kind are shown to a person; the ledger has all."""
+"""So many are shown to a person; the ledger has all."""
 
 MOST_REMARKS = 1000
 OTHER_REMARKS = "other remarks, in the column remark of `seg-batch table`"
@@ -29,7 +28,7 @@ class RunReport:
 
     ``device`` says what ran the model, and why; ``device_in_short`` the same in some six words; ``notes`` what else a
     person should know. ``remarks``: what was remarked on images that are done, and on how many. ``unsuitable``: how
-    many of these do not look like what the model learned from; ``unlike``: the paths of the first ones.
+    many of these do not look like what the model learned from.
     """
 
     done: int = 0
@@ -44,7 +43,6 @@ class RunReport:
     notes: list[str] = field(default_factory=list)
     remarks: Counter[str] = field(default_factory=Counter)
     unsuitable: int = 0
-    unlike: list[str] = field(default_factory=list)
     stages: list[StageTimes] = field(default_factory=list)
     sources: SourceReport = field(default_factory=SourceReport)
     started: float = field(default_factory=time.monotonic)
@@ -64,12 +62,10 @@ class RunReport:
         if remark:
             self.remarks[remark if remark in self.remarks or len(self.remarks) < MOST_REMARKS else OTHER_REMARKS] += 1
 
-    def note_figures(self, path: str, figures: Figures | None) -> None:
+    def note_figures(self, figures: Figures | None) -> None:
         """Count an image that does not look like what the model learned from."""
         if figures is not None and figures.is_unsuitable:
             self.unsuitable += 1
-            if self.unsuitable <= UNLIKE_SHOWN:
-                self.unlike.append(path)
 
     @property
     def total(self) -> int:
@@ -122,21 +118,8 @@ class RunReport:
 
 def remark_lines(remarks: Counter[str]) -> list[str]:
     """Return what was remarked on images that are done, the most frequent first."""
-    lines = [f"remark on {_images(count)}: {printable(text)}" for text, count in remarks.most_common(REMARKS_SHOWN)]
-    more = sum(remarks.values()) - sum(count for _, count in remarks.most_common(REMARKS_SHOWN))
-    return [*lines, f"other remarks on {_images(more)}: see the column remark of `seg-batch table`"] if more else lines
-
-
-def unlike_lines(count: int, paths: Sequence[str]) -> list[str]:
-    """Return what a person should know of images that do not look like those the model learned from; nothing where
-    there are none. ``paths``: of the first ones.
-    """
-    if not count:
-        return []
-    shown = ", ".join(map(printable, paths[:UNLIKE_SHOWN])) + (", ..." if count > UNLIKE_SHOWN else "")
-    what = "image does" if count == 1 else "images do"
-    return [f"{count} {what} not look like dermoscopy (suitable below {SUITABLE_FROM:g}): {shown}"]
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
+    shown = remarks.most_common(REMARKS_SHOWN)
+    lines = [f"remark on {counted(count, 'image')}: {printable(text)}" for text, count in shown]
+    if more := remarks.total() - sum(count for _, count in shown):
+        lines.append(f"other remarks on {counted(more, 'image')}: see the column remark of `seg-batch table`")
+    return lines

@@ -25,7 +25,7 @@ from batch.outputs.spec import Output
 from batch.running.intake import Intake
 from batch.running.label_maps import fit_to_classes
 from batch.running.pictures import Pictures
-from batch.running.places import require_apart, take_possession
+from batch.running.places import require_apart, require_free, take_possession
 from batch.running.read_ahead import ReadAhead
 from batch.running.recovery import reopen_lost, require_something_there
 from batch.running.report import RunReport
@@ -49,6 +49,7 @@ from batch.steps.task import Outcome, Task
 from batch.storage import is_url
 from batch.urls import public_url
 from seglab.files import has_content
+from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from batch.executors.base import Executor, Opened
@@ -134,6 +135,7 @@ class Runner:
         with self.output.hold():
             if not has_content(ledger_path(self.output.state)):
                 self._store.require_fresh()
+                require_free(self.settings, self.output)
             asked = self.settings
             last = last_run(self.output.state)
             self.settings = as_last_run(asked, last, is_open=self._model is not None)
@@ -185,7 +187,9 @@ class Runner:
         with _storing(self.output.name):
             self._pictures.prepare(ledger.unfinished())
         if not is_url(self.output.name) and (lost := reopen_lost(ledger, self._store)):
-            self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
+            self.report.notes.append(
+                f"{counted(lost, 'mask')} of an earlier run {noun(lost, 'was', 'were')} lost or damaged, and made again"
+            )
 
     def _run(self, walk: ReadAhead, ledger: Ledger, executor: Executor) -> Iterator[Result]:
         relays = self.output.is_archive
@@ -201,7 +205,9 @@ class Runner:
             if intake.error is not None:
                 raise intake.error
             if intake.unsettled and not self.report.interrupted:
-                raise ProcessError(f"{intake.unsettled} images have no result; expected one of each. Run again.")
+                raise ProcessError(
+                    f"{counted(intake.unsettled, 'image')} without a result; expected one of each. Run again."
+                )
         except BaseException as error:
             self.report.interrupted = True
             executor.stop()
@@ -270,7 +276,7 @@ class Runner:
             return Result(*place, Status.SKIPPED, seconds=finish.seconds)
         self.report.add(Status.DONE)
         self.report.note_remark(finish.remark)
-        self.report.note_figures(task.path, finish.figures)
+        self.report.note_figures(finish.figures)
         return Result(*place, Status.DONE, finish.figures, finish.seconds, remark=finish.remark or None)
 
 

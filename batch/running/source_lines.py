@@ -9,6 +9,7 @@ from batch.errors import printable
 from batch.sources.image_ref import SourceReport
 from batch.sources.left_out import is_other_photograph
 from seglab.images.formats import IMAGE_SUFFIXES
+from seglab.words import counted, noun, of_kind
 
 SHOWN = 20
 
@@ -40,22 +41,21 @@ def passed_over(found: SourceReport, repeated: int = 0) -> list[str]:
     """Return what a walk passed over, in a few words each. ``repeated``: files that were named twice."""
     parts = other_files(found)
     if found.unmatched:
-        count = sum(found.unmatched.values())
-        parts.append(
-            f"{count:,} {_unmatched_kinds(found)} that do not match the pattern ({_by_suffix(found.unmatched)})"
-        )
-    parts += [f"{count:,} {kind}" for kind, count in found.set_aside.items()]
+        count = found.unmatched.total()
+        which = f"that {noun(count, 'does', 'do')} not match the pattern ({_by_suffix(found.unmatched)})"
+        parts.append(f"{of_kind(count, _unmatched_kinds(found))} {which}")
+    parts += [of_kind(count, kind) for kind, count in found.set_aside.items()]
     if found.hidden:
-        parts.append(f"{found.hidden:,} hidden files and folders")
+        parts.append(f"{counted(found.hidden, 'hidden file or folder', 'hidden files and folders')}")
     parts += [f"output folder {printable(path)}" for path in found.outputs]
     parts += [f"folder linked twice {printable(path)}" for path in found.repeated_folders[:5]]
-    return parts + ([f"{repeated:,} files named twice"] if repeated else [])
+    return parts + ([f"{counted(repeated, 'file')} named twice"] if repeated else [])
 
 
 def other_files(found: SourceReport) -> list[str]:
     """Return how many files are no images; nothing where all are."""
     count = sum(found.others.values())
-    return [f"{count:,} other file{'s' if count > 1 else ''} ({_by_suffix(found.others)})"] if count else []
+    return [f"{counted(count, 'other file')} ({_by_suffix(found.others)})"] if count else []
 
 
 def named_anyway(found: SourceReport) -> list[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from batch.sources.bytes import ByteSource, FileBytes, in_range
+from seglab.words import counted
 
 UNKNOWN = -1
 CHECKSUM = "sha256"
@@ -62,15 +63,11 @@ class Drawn:
     seed: int
 
     def __str__(self) -> str:
-        return f"a sample of {self.images:,} of {_images(self.of)} (seed {self.seed})"
+        return f"a sample of {self.images:,} of {counted(self.of, 'image')} (seed {self.seed})"
 
     def to_json(self) -> dict[str, int]:
         """Return the three numbers."""
         return {"images": self.images, "of": self.of, "seed": self.seed}
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
 
 
 @dataclass

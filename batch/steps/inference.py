@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from batch.steps.work import Work, reason_of
 from export.errors import DeviceError
 from export.runtime.session import Seen
+from seglab.words import counted
 
 FAILURES_IN_A_ROW = 3
 """So many single images failing one after another in the provider are no longer the images' fault."""
@@ -59,7 +60,9 @@ class Inference:
         while not self._has_run(works):
             batch = (self._model.batch or 1) // 2
             self._model.use_batch(batch)
-            self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
+            self.notes.append(
+                f"{self._device} ran out of memory: {counted(batch, 'image')} a call instead of {2 * batch}"
+            )
 
     def _has_run(self, works: Sequence[Work]) -> bool:
         """Run the model; return False where memory ran out and less may do.

@@ -19,6 +19,7 @@ from export.adoption.wrapping import Wrapping
 from export.samples import Sample, SampleSet
 from seglab.metrics.overlap import confusion
 from seglab.networks.normalisation import CHANNEL_ORDERS, PRESETS
+from seglab.words import counted
 
 IMAGES = 6
 """That each way of feeding is tried on."""
@@ -68,7 +69,7 @@ def _by_truth(
     others = [(mean_dice(way), words) for words, way in ways]
     highest = max((found for found, _ in others), default=0.0)
     best, better = next(((found, words) for found, words in others if found > highest - GAIN), (0.0, ""))
-    measured = f"of {len(pictures)} images ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
+    measured = f"of {counted(len(pictures), 'image')} ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
     if best >= max(dice + GAIN, FAIR_DICE):
         return f"WARNING: against the truth {measured}; with {better} it is {best:.2f}. Is the normalisation right?"
     if dice < GOOD_DICE:

@@ -23,7 +23,7 @@ from export.commands.common import (
 )
 from export.commands.feeding import THRESHOLD, feeding_options, normalisation
 from export.commands.places import require_model_places
-from seglab.cli_support import command_errors, require_packages
+from seglab.cli_support import command_errors, echo, require_packages
 
 if TYPE_CHECKING:
     from export.adoption.entry import Entry
@@ -103,7 +103,7 @@ def adopt(
     wrapping = Wrapping(feeding.mean, feeding.std, feeding.channels, threshold, names, lesion_class, hair or "none")
     require_feeding(source, foreign.entry, wrapping)
     samples = sample_set(folder, limit)
-    click.echo(f"Wrapping {source}, then comparing the masks ...", err=True)
+    echo(f"Wrapping {source}, then comparing the masks ...", err=True)
     try:
         with writing(out):
             report = wrap(foreign, out, wrapping, samples, licence=licence, track=parity_bar(len(samples)), say=_say)
@@ -117,7 +117,7 @@ def adopt(
 
 
 def _say(sentence: str) -> None:
-    click.echo(sentence, err=True)
+    echo(sentence, err=True)
 
 
 def _feeding(source: Path, entry: Entry, told: Normalisation | None, channels: str | None) -> Normalisation:

@@ -11,7 +11,8 @@ import click
 
 from export.commands.common import FILE, write_json_text
 from export.commands.places import require_places
-from seglab.cli_support import command_errors, echo_lines
+from seglab.cli_support import command_errors, echo, echo_lines
+from seglab.terminal import aligned
 
 if TYPE_CHECKING:
     from export.runtime.benchmark import Benchmark, Settings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 BATCHES, QUICK_BATCHES = "1,2,4,8", "1,4"
 LONGEST = 1024
-FAILED, GAP = "failed", "  "
+FAILED = "failed"
 
 
 @click.command()
@@ -64,7 +65,7 @@ def bench(
     lengths = _lengths(batches or (QUICK_BATCHES if quick else BATCHES))
     names = tuple(name.strip() for name in devices.split(",")) if devices else ()
     settings = Settings(names, lengths, 0.0 if quick else seconds, threads, compute)
-    click.echo(f"Opening {', '.join(map(str, models))} on every device, then timing ...", err=True)
+    echo(f"Opening {', '.join(map(str, models))} on every device, then timing ...", err=True)
     found = benchmark(models, settings)
     if json_file:
         write_json_text(json_file, _as_json(found, settings))
@@ -97,20 +98,13 @@ def _lines(found: Benchmark, settings: Settings) -> list[str]:
         ]
         for entry in found.timed
     ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    lines = [_line(row, widths) for row in (head, *rows)]
+    lines = aligned([head, *rows], right=range(3, len(head)))
     for entry in found.timed:
         lines += [f"failed: {entry.device} in batches of {length}: {reason}" for length, reason in entry.failed.items()]
     for absent in found.absent:
         name = f"{absent.model} on {absent.device} {absent.precision}".rstrip()
         lines.append(f"not timed: {name}: {absent.reason}. {absent.hint}".rstrip())
     return lines
-
-
-def _line(row: list[str], widths: list[int]) -> str:
-    words, numbers = row[:3], row[3:]
-    aligned = [f"{text:<{width}}" for text, width in zip(words, widths, strict=False)]
-    return GAP.join([*aligned, *(f"{text:>{width}}" for text, width in zip(numbers, widths[3:], strict=True))])
 
 
 def _as_json(found: Benchmark, settings: Settings) -> str:

@@ -21,8 +21,9 @@ from export.commands.common import (
 )
 from export.commands.foreign import reopen
 from export.commands.places import require_places
-from seglab.cli_support import command_errors, require_packages
+from seglab.cli_support import command_errors, echo, require_packages
 from seglab.networks.run_weights import weights_file
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from export.contract import Contract
@@ -84,8 +85,8 @@ def check(
     original = _original(model, opened.contract, checkpoints, sample_set(folder, limit))
     samples = original.samples
     for name, reason in opened.device.rejected.items() if verbose else ():
-        click.echo(f"Not on {name}: {reason}", err=True)
-    click.echo(f"Comparing {model} with its original on {opened.device.name} ({opened.device.detail}) ...", err=True)
+        echo(f"Not on {name}: {reason}", err=True)
+    echo(f"Comparing {model} with its original on {opened.device.name} ({opened.device.detail}) ...", err=True)
     report = compare(
         opened,
         original.predictor,
@@ -139,8 +140,8 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     _note_others(model, contract, files, [each.sha256 for each in loaded])
     if len(files) != len(contract.checkpoints):
         raise ContractError(
-            f"{model} was made of {len(contract.checkpoints)} checkpoints, and {len(files)} are named; expected all of "
-            "them, in the order of the export."
+            f"{model} was made of {counted(len(contract.checkpoints), 'checkpoint')}, and {len(files)} are named; "
+            "expected all of them, in the order of the export."
         )
     _require_stages(model, contract, loaded)
     samples = told_apart(samples, loaded[0].training, loaded[0].path)
@@ -172,7 +173,7 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
 def _note_others(model: Path, contract: Contract, files: tuple[Path, ...], sums: list[str]) -> None:
     """Say it where a model was exported from other files than these, whose SHA-256 are ``sums``."""
     if list(contract.checkpoints) != sums:
-        click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, files))}.", err=True)
+        echo(f"Note: {model} was exported from another file than {', '.join(map(str, files))}.", err=True)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:
@@ -196,7 +197,7 @@ def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoin
     from export.proof.stages import FIRST_FORMAT, require_same_stages
 
     if contract.format_version < FIRST_FORMAT:
-        click.echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
+        echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
         return
     alike = [dataclasses.replace(each, tta=contract.tta) for each in checkpoints]
     require_same_stages(onnx.load(model), stages_of(alike), str(model), advice="Export the checkpoint again.")

@@ -12,7 +12,8 @@ import click
 
 from export.commands.common import FILE, json_option, limit_option, parity_bar, write_json_text
 from export.commands.places import require_places
-from seglab.cli_support import command_errors, echo_lines
+from seglab.cli_support import command_errors, echo, echo_lines
+from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from export.proof.graph_differences import GraphDifferences
@@ -52,7 +53,7 @@ def diff(
     require_places({"--json": json_file}, (first, second), what="a file that is to be compared", folders=(folder,))
     samples = sample_set(folder, limit)
     one, other = (open_model(path, device) for path in (first, second))
-    click.echo(f"Comparing on {one.whole_device.name}, {samples.source} ...", err=True)
+    echo(f"Comparing on {one.whole_device.name}, {samples.source} ...", err=True)
     found = model_differences(one, other, samples, parity_bar(len(samples)))
     if json_file:
         write_json_text(json_file, found.to_json())
@@ -69,7 +70,7 @@ def _lines(found: ModelDifferences, worst: int) -> Iterator[str]:
 
 
 def _contract_lines(fields: dict[str, tuple[Any, Any]]) -> Iterator[str]:
-    count = "1 field differs" if len(fields) == 1 else f"{len(fields)} fields differ"
+    count = f"{counted(len(fields), 'field')} {noun(len(fields), 'differs', 'differ')}"
     yield f"contract: {count if fields else 'the same'}"
     for name, values in fields.items():
         one, other = map(_shortened, values)
@@ -106,8 +107,8 @@ def _mask_lines(masks: MaskDifferences | None, worst: int) -> Iterator[str]:
         return
     gap = "" if masks.max_prob is None else f", prob differs by at most {masks.max_prob:.2g}"
     yield (
-        f"masks: {'DIFFER' if masks.beyond else 'agree'} on {len(masks.rows)} images: Dice mean {masks.mean_dice:.6f}, "
-        f"worst {masks.worst_dice:.6f}, flipped pixels {masks.flipped:.2g}{gap}"
+        f"masks: {'DIFFER' if masks.beyond else 'agree'} on {counted(len(masks.rows), 'image')}: Dice mean "
+        f"{masks.mean_dice:.6f}, worst {masks.worst_dice:.6f}, flipped pixels {masks.flipped:.2g}{gap}"
     )
     yield from (f"  {text}" for text in masks.beyond)
     for row in masks.worst(worst):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from export.commands.feeding import PRESET_NAMES, THRESHOLD, feeding_options, normalisation
+from seglab.cli_support import echo
 
 if TYPE_CHECKING:
     from export.contract import Contract
@@ -107,7 +108,7 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
         from seglab.networks.foreign.checkpoint import unknown
 
         raise click.UsageError(f"{unknown(found)} {_missing(path, said, wanted, None)}")
-    click.echo(f"{path} is {network}.", err=True)
+    echo(f"{path} is {network}.", err=True)
     _say(path, network.notes)
     if wanted.normalisation is None or not (wanted.size or network.size) or _needs_class(network, wanted):
         raise click.UsageError(f"{path} does not say all that is needed. {_missing(path, said, wanted, network)}")
@@ -157,15 +158,13 @@ def _decided(network: Network, wanted: Wanted, samples: Iterable[Sample]) -> Che
 
     kind = output_kind(checkpoint, samples)
     within = "all" if kind == "probabilities" else "not all"
-    click.echo(
-        f"{checkpoint.path} gives {kind}: {within} values on the images are within 0-1 (--output says it).", err=True
-    )
+    echo(f"{checkpoint.path} gives {kind}: {within} values on the images are within 0-1 (--output says it).", err=True)
     return dataclasses.replace(checkpoint, output=kind)
 
 
 def _say(path: Path, notes: Iterable[str]) -> None:
     for note in notes:
-        click.echo(f"{path}: {note}.", err=True)
+        echo(f"{path}: {note}.", err=True)
 
 
 def _needs_class(network: Network, wanted: Wanted) -> bool:

@@ -25,8 +25,9 @@ from export.commands.common import (
 from export.commands.foreign import Description, foreign_options, open_checkpoint
 from export.commands.places import default_place, require_model_places
 from export.tolerances import PRECISIONS
-from seglab.cli_support import command_errors, require_packages
+from seglab.cli_support import command_errors, echo, require_packages
 from seglab.networks.run_weights import weights_file
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def onnx(
         raise click.UsageError(f"--calibrate is for --precision int8; the precision is {precision}.")
     if len(checkpoints) > 1 and not ensemble:
         raise click.UsageError(
-            f"There are {len(checkpoints)} checkpoints; expected one. With --ensemble they become one model."
+            f"There are {counted(len(checkpoints), 'checkpoint')}; expected one. With --ensemble they become one model."
         )
     if out is None and checkpoints[0].suffix == ".onnx":
         raise click.UsageError(
@@ -138,10 +139,10 @@ def onnx(
     if precision == "int8" and not has_learned_ranges(loaded):
         calibration = calibration_set(calibration_folder, calibration_limit, size)
     elif calibration_folder:
-        click.echo("--calibrate is not used: the network learned its ranges with the rounding of int8.", err=True)
+        echo("--calibrate is not used: the network learned its ranges with the rounding of int8.", err=True)
 
     names = ", ".join(map(str, checkpoints))
-    click.echo(f"Exporting {names} ({precision}), then comparing the masks ...", err=True)
+    echo(f"Exporting {names} ({precision}), then comparing the masks ...", err=True)
     try:
         with writing(target):
             report = convert(

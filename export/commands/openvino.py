@@ -10,7 +10,8 @@ import click
 
 from export.commands.common import FILE, json_option, limit_option, parity_bar, parity_option, write_json_text, writing
 from export.commands.places import IR_OWN, IR_WEIGHTS, default_place, require_places
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, echo
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from export.proof.probabilities import ProbReport
@@ -49,7 +50,7 @@ def openvino(
     if target.suffix != ".xml":
         raise click.UsageError(f"--out {target} ends in {target.suffix or 'nothing'}; expected .xml. Name it so.")
     samples = sample_set(folder, limit)
-    click.echo(f"Converting {model} (weights in {weights}), then comparing on {samples.source} ...", err=True)
+    echo(f"Converting {model} (weights in {weights}), then comparing on {samples.source} ...", err=True)
     try:
         with writing(target):
             report = to_ir(model, target, samples, weights=weights, track=parity_bar(len(samples)))
@@ -60,7 +61,10 @@ def openvino(
     if json_file:
         write_json_text(json_file, _as_json(report))
     figures = ", ".join(f"{name} {value:.3g}" for name, value in report.figures.items())
-    click.echo(f"parity: passed by the limits of {report.limits.name}, {len(report.rows)} images: {figures}", err=True)
+    echo(
+        f"parity: passed by the limits of {report.limits.name}, {counted(len(report.rows), 'image')}: {figures}",
+        err=True,
+    )
     if str(json_file) != "-":
         click.echo(str(target))
 

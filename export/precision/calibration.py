@@ -16,6 +16,7 @@ from export.samples import SYNTHETIC_SIZES, sample_files
 from seglab.images.pixels.resize import fit
 from seglab.images.reader import read_image
 from seglab.synth import synthesise
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -53,10 +54,10 @@ def calibration_set(folder: Path | None, limit: int, size: int) -> Calibration:
     """
     if folder is None:
         images = [_synthetic(index, size) for index in range(limit)]
-        return Calibration(f"{limit} synthetic images", np.stack(images))
+        return Calibration(f"{counted(limit, 'synthetic image')}", np.stack(images))
     files, total, _ = sample_files(folder, limit)
     images = [fit(read_image(path), size) for path, _ in files]
-    return Calibration(f"{len(files)} of {total} images of {folder.resolve().name}", np.stack(images))
+    return Calibration(f"{len(files)} of {counted(total, 'image')} of {folder.resolve().name}", np.stack(images))
 
 
 def measure(model: ModelProto, images: Images, tensors: Sequence[str]) -> dict[str, Range]:

@@ -9,6 +9,7 @@ import numpy as np
 from export.proof.report import Difference, Failure, Row
 from export.tolerances import MOST_LOST, Tolerance
 from seglab.metrics.bootstrap import interval
+from seglab.words import all_of, counted
 
 SHOWN = 1e-3
 """Share of a picture that has to be lesion, and background, for its mask to show anything."""
@@ -67,11 +68,11 @@ def why_nothing_is_proved(rows: Sequence[Row], original: str) -> str:
     if not pictures:
         seen = "There is no picture among the images"
     elif all(row.marked < SHOWN for row in pictures):
-        seen = f"In all {len(pictures)} pictures {original} finds no lesion"
+        seen = f"In {all_of(len(pictures), 'picture')} {original} finds no lesion"
     elif all(row.marked > 1 - SHOWN for row in pictures):
-        seen = f"In all {len(pictures)} pictures {original} takes everything for lesion"
+        seen = f"In {all_of(len(pictures), 'picture')} {original} takes everything for lesion"
     else:
-        seen = f"In each of {len(pictures)} pictures {original} finds no lesion or nothing but lesion"
+        seen = f"In each of {counted(len(pictures), 'picture')} {original} finds no lesion or nothing but lesion"
     return f"{seen}; expected masks with lesion and background, for agreeing on others proves nothing. {LOOK}"
 
 

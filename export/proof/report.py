@@ -8,6 +8,7 @@ from typing import Any
 
 from export.errors import ParityError
 from export.tolerances import Tolerance, tolerance_for
+from seglab.words import counted
 
 FORMAT_VERSION = 1
 ORIGINAL = "the PyTorch original"
@@ -122,7 +123,7 @@ class ParityReport:
             listed = "".join(f"\n  {failure}" for failure in self.failures)
             raise ParityError(
                 f"The model does not match {self.original} on {self.device} ({self.precision}), measured on "
-                f"{len(self.rows)} images ({self.source}):{listed}\nDo not use it. {self.advice}",
+                f"{counted(len(self.rows), 'image')} ({self.source}):{listed}\nDo not use it. {self.advice}",
                 self,
             )
         if self.unproved:

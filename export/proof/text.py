@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from export.proof.gate import ParityReport
+from seglab.terminal import padded, width_of, wrapped
+from seglab.words import counted
 
 WIDTH = 80
 FEEDS = {"whole": "whole images", "batch": "batches of S x S", "host": "host's resizing"}
@@ -31,7 +32,7 @@ def verdict(parity: dict[str, Any]) -> str:
 
 
 def _place(parity: dict[str, Any]) -> str:
-    return f"on {parity['device']} in {parity['precision']}, {parity['images']} images"
+    return f"on {parity['device']} in {parity['precision']}, {counted(parity['images'], 'image')}"
 
 
 def parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
@@ -53,17 +54,10 @@ def parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
 def aligned_rows(rows: Iterable[tuple[str, str]]) -> str:
     """Return rows of label and text with their texts aligned, broken between words where a line would be too long."""
     rows = list(rows)
-    width = max(len(label) for label, _ in rows) + 2
-    return "\n".join(line for label, text in rows for line in _lines(f"{label:<{width}}", text))
-
-
-def _lines(label: str, text: str) -> list[str]:
-    if len(label) + len(text) <= WIDTH:
-        return [f"{label}{text}".rstrip()]
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=label, subsequent_indent=" " * len(label), break_long_words=False,
-        break_on_hyphens=False,
-    )  # fmt: skip
+    width = max(width_of(label) for label, _ in rows) + 2
+    return "\n".join(
+        line for label, text in rows for line in wrapped(f"{padded(label, width)}{text}".rstrip(), WIDTH, " " * width)
+    )
 
 
 def _cells(cells: Sequence[str]) -> str:

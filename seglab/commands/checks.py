@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from seglab.cli_support import echo, progress
 from seglab.errors import printable
+from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from seglab.data.collection import Collection
@@ -46,4 +47,5 @@ def _shortened(lines: Iterable[str]) -> Iterator[str]:
         if not is_note or notes <= NOTES_SHOWN:
             yield line
     if notes > NOTES_SHOWN:
-        yield f"note: {notes - NOTES_SHOWN} pairs more have notes, which seglab inspect lists"
+        more = notes - NOTES_SHOWN
+        yield f"note: {counted(more, 'more pair')} {noun(more, 'has', 'have')} notes, which seglab inspect lists"

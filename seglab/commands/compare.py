@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, echo
 from seglab.commands.common import FOLDER
 from seglab.commands.places import PICTURE, json_with, require_outputs, text_with
 
@@ -68,9 +68,12 @@ def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sor
             draw_comparison(out / "comparison.png", comparison)
     if json_file and str(json_file) != "-":
         write_text(json_file, report)
-    click.echo(report.rstrip() if str(json_file) == "-" else _text(comparison, paired))
+    if str(json_file) == "-":
+        click.echo(report.rstrip())
+    else:
+        _show(comparison, paired)
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        echo(f"Note: {note}", err=True)
     if comparison and comparison.unreadable:
         sys.exit(SOME_UNREADABLE)
 
@@ -113,9 +116,11 @@ def _report(comparison: Comparison | None, paired: Sequence[Paired]) -> dict[str
     return {**report, "paired": [found.to_json() for found in paired]}
 
 
-def _text(comparison: Comparison | None, paired: Sequence[Paired]) -> str:
-    parts = [comparison.text()] if comparison else []
-    return "\n\n".join([*parts, *("\n".join(found.lines()) for found in paired)])
+def _show(comparison: Comparison | None, paired: Sequence[Paired]) -> None:
+    if comparison:
+        click.echo(comparison.text())
+    for place, found in enumerate(paired):
+        echo("\n" * bool(comparison or place) + "\n".join(found.lines()))
 
 
 def _markdown(comparison: Comparison | None, paired: Sequence[Paired]) -> str:

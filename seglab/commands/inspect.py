@@ -14,6 +14,7 @@ from seglab.cli_support import command_errors, echo_lines, progress
 from seglab.commands.checks import EACH_IMAGE
 from seglab.commands.common import FOLDER, DataNamed, data_options
 from seglab.commands.places import json_with, require_outputs
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,13 +78,14 @@ def inspect_data(
 
 def _split_line(split: Split) -> str:
     sizes = {part: len(pairs) for part, pairs in split.parts().items()}
-    return f"{sum(sizes.values())} pairs of {_lesions(split)} lesions, split {split.method}: {_counted(sizes)}"
+    pairs, lesions = counted(sum(sizes.values()), "pair"), counted(_lesions(split), "lesion")
+    return f"{pairs} of {lesions}, split {split.method}: {_counted(sizes)}"
 
 
 def _summary(findings: Findings) -> str:
     kinds = Counter(line.partition(":")[0] for line in findings.lines())
     always = ("error", "leak", "note")
-    return _counted({f"{kind}s": kinds[kind] for kind in KINDS if kinds[kind] or kind in always})
+    return ", ".join(counted(kinds[kind], kind) for kind in KINDS if kinds[kind] or kind in always)
 
 
 def _report(split: Split, findings: Findings, used: Sequence[str]) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seglab.cli_support import SOME_FAILED, command_errors, echo_lines, progress
+from seglab.cli_support import SOME_FAILED, command_errors, echo, echo_lines, progress
 from seglab.commands.common import FOLDER, DataNamed, data_options
 from seglab.commands.places import PICTURE, require_beside, require_outputs
 from seglab.errors import DataError, printable
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from seglab.data.collection import Collection
@@ -63,9 +64,9 @@ def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, worke
         images = (fit(pair.photo(at_least=2 * size).pixels, size) for pair in pairs)
         hair_figure(figure, hairiest(images, FIGURE_ROWS))
     echo_lines(_stored_lines(collection, prepared.failed))
-    click.echo(f"{prepared.stored} pairs in {out}, {prepared.earlier} of them from an earlier run.")
+    echo(f"{counted(prepared.stored, 'pair')} in {out}, {prepared.earlier} of them from an earlier run.")
     for name, reason in prepared.failed.items():
-        click.echo(printable(f"failed: {name}: {reason}"), err=True)
+        echo(printable(f"failed: {name}: {reason}"), err=True)
     if prepared.failed:
         sys.exit(SOME_FAILED)
 

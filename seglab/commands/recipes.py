@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seglab.cli_support import command_errors, echo_lines
+from seglab.cli_support import command_errors, echo, echo_lines
 from seglab.commands.runs.request import DEFAULT_RECIPE
-from seglab.commands.tables import aligned
+from seglab.terminal import aligned
 
 if TYPE_CHECKING:
     from seglab.recipes.recipe import Recipe
@@ -43,7 +43,7 @@ def recipes(name: str | None) -> None:
         return
     rows = [_row(each, load_recipe(each), recipe_purpose(each)) for each in recipe_names()]
     echo_lines(aligned([HEAD, *rows], right=NUMBERS))
-    click.echo("\nAll settings of one: seglab recipes NAME. To change some: seglab train --set KEY=VALUE", err=True)
+    echo("\nAll settings of one: seglab recipes NAME. To change some: seglab train --set KEY=VALUE", err=True)
 
 
 def _row(name: str, recipe: Recipe, purpose: str) -> tuple[str, ...]:

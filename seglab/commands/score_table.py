@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from seglab.commands.tables import aligned
+from seglab.terminal import aligned
+from seglab.words import counted
 
 Interval = tuple[float, float]
 
@@ -30,7 +31,7 @@ NUMBER = (1,)
 
 def score_table(summary: Mapping[str, float], intervals: Mapping[str, Interval]) -> list[str]:
     """Return the lines: means over images with their intervals, and the pixels of all images by truth and mask."""
-    head = (f"{summary['count']:.0f} images", "mean", "95 % interval")
+    head = (counted(int(summary["count"]), "image"), "mean", "95 % interval")
     scores = aligned([head, *_rows(summary, intervals)], NUMBER)
     return [*scores, "", *_confusion({key: int(summary[key]) for key in ("tp", "fp", "fn", "tn")})]
 

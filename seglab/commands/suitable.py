@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seglab.cli_support import command_errors, progress, require_packages
+from seglab.cli_support import command_errors, echo, progress, require_packages
 from seglab.commands.common import FOLDER, DataNamed, data_options
 from seglab.commands.places import Kind, require_outputs
 from seglab.commands.runs.request import data_of_run
 from seglab.errors import SeglabError
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from seglab.data.pairs import Pair
@@ -65,7 +66,7 @@ def suitable(checkpoint: Path, named: DataNamed, split_file: Path | None, out: P
     collection = data_of_run(source.parent, named).collect()
     split = known_split(loaded, split_file)
     training, validation = (scored(collection, part, split).pairs for part in ("training", "validation"))
-    click.echo(f"{len(training)} training images, {len(validation)} validation images", err=True)
+    echo(f"{counted(len(training), 'training image')}, {counted(len(validation), 'validation image')}", err=True)
     made = with_suitability(loaded, training, validation, str(choose_device(device)))
     save_checkpoint(made, target)
     click.echo(str(target))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from seglab.cli_support import command_errors
+from seglab.cli_support import command_errors, echo
 from seglab.commands.common import FOLDER
 from seglab.errors import ConfigError
+from seglab.words import counted
 
 
 @click.command()
@@ -28,7 +29,7 @@ def synth(out: Path, count: int, sizes: tuple[str, ...], seed: int) -> None:
     from seglab.synth import write_set
 
     written = write_set(out, count, [_parse_size(size) for size in sizes], seed)
-    click.echo(f"{len(written)} images in {out / 'images'}, their masks in {out / 'masks'}.")
+    echo(f"{counted(len(written), 'image')} in {out / 'images'}, their masks in {out / 'masks'}.")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

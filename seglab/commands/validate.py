@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seglab.cli_support import SOME_FAILED, command_errors, echo_lines
+from seglab.cli_support import SOME_FAILED, command_errors, echo, echo_lines
 from seglab.commands.common import FOLDER, DataNamed, data_options
 from seglab.commands.places import STDOUT, json_with, require_outputs, table_of
 from seglab.commands.runs.validation import draw, validate_checkpoint
 from seglab.commands.score_table import score_table
 from seglab.files import json_text, write_text
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from seglab.evaluation.validate import Verdict
@@ -80,7 +81,7 @@ def validate(
     if figures:
         draw(found, figures)
     if found.failed:
-        click.echo(f"{len(found.failed)} of {len(found.pairs.pairs)} images could not be scored.", err=True)
+        echo(f"{len(found.failed)} of {counted(len(found.pairs.pairs), 'image')} could not be scored.", err=True)
         sys.exit(SOME_FAILED)
 
 

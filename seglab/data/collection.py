@@ -22,6 +22,7 @@ from seglab.data.finding.names import is_isic
 from seglab.data.pairs import DrawnPair, FilePair, Pair
 from seglab.data.splits import ASKED, Split
 from seglab.errors import DataError
+from seglab.words import counted
 
 EVERYWHERE = re.compile(r"(ISIC|HAM|IL)_\d+")
 """Names of lesions that are the same in every data set."""
@@ -163,7 +164,7 @@ def used_lines(
         counts = {part: sum(pair.source in own for pair in pairs) for part, pairs in parts.items()}
         shown = ", ".join(f"{count} {part}" for part, count in counts.items() if count) or "none"
         total = max(found.images, len(found.pairs))
-        yield f"{found.name}: used {sum(counts.values())} of {total} images ({shown})"
+        yield f"{found.name}: used {sum(counts.values())} of {counted(total, 'image')} ({shown})"
         for reason, pairs in unused.items():
             if lost := [pair.id for pair in pairs if pair.source in own]:
                 yield f"{found.name}: {len(lost)} not used: {reason}: {some(lost)}"
@@ -190,7 +191,7 @@ def too_much_unused(collection: Collection, split: Split) -> Iterator[str]:
         if is_too_much(sum(lost.values()), len(found.pairs)):
             reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
             yield (
-                f"{sum(lost.values())} of {len(found.pairs)} images of {found.name} would not be used ({reasons}); "
-                "expected to lose less than a tenth of a set. Leave the set out, or split otherwise: --set split=auto, "
-                "or split=seeded."
+                f"{sum(lost.values())} of {counted(len(found.pairs), 'image')} of {found.name} would not be used "
+                f"({reasons}); expected to lose less than a tenth of a set. Leave the set out, or split otherwise: "
+                "--set split=auto, or split=seeded."
             )

@@ -11,6 +11,7 @@ import numpy as np
 from seglab.data.groups import groups_of, twin_of
 from seglab.data.pairs import Pair
 from seglab.errors import ConfigError
+from seglab.words import counted
 
 PARTS = ("training", "validation", "test")
 HELD_OUT = "another photograph of its lesion is held out (validation or test)"
@@ -148,7 +149,9 @@ def require_parts(sets: Sets) -> None:
             "Use --set split=seeded."
         )
     if any(lost.values()):
-        said = ", ".join(f"{count} of {len(sets[name])} images of {name}" for name, count in lost.items() if count)
+        said = ", ".join(
+            f"{count} of {counted(len(sets[name]), 'image')} of {name}" for name, count in lost.items() if count
+        )
         raise ConfigError(
             f"split is 'official', and {said} have no official part: they would be lost. Use --set split=auto, which "
             "draws from them and keeps the parts of the others."

@@ -10,6 +10,7 @@ from seglab.data.groups import groups_of
 from seglab.data.pairs import Pair
 from seglab.data.splits import HELD_OUT, Split
 from seglab.errors import DataError
+from seglab.words import counted
 
 
 def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]:
@@ -27,8 +28,8 @@ def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]
     fold_of = _dealt(divided, count, seed)
     if len(fold_of) < count:
         raise DataError(
-            f"{len(divided)} pairs of {len(fold_of)} lesions cannot be divided into {count} folds; expected a lesion a "
-            "fold at least. Add data, or ask for fewer folds."
+            f"{counted(len(divided), 'pair')} of {counted(len(fold_of), 'lesion')} cannot be divided into "
+            f"{counted(count, 'fold')}; expected a lesion a fold at least. Add data, or ask for fewer folds."
         )
     places = [fold_of.get(group, -1) for group in groups]
     test = tuple(pair for pair, own in zip(pairs, is_test, strict=True) if own)

@@ -25,6 +25,7 @@ from seglab.data.pairs import Pair
 from seglab.errors import DataError
 from seglab.files import write_text
 from seglab.images.formats import IMAGE_SUFFIXES
+from seglab.words import counted
 
 __all__ = [
     "ASKED", "BY_FILE", "EXCLUDED", "HELD_OUT", "IN_ANOTHER_SET", "LEAKED", "NOT_DRAWN", "NOT_IN_FILE", "NOT_IN_RUN",
@@ -97,7 +98,7 @@ def make_split(
     found = _split(method, seed, by_place)
     if not found.training or not found.validation:
         raise DataError(
-            f"{len(everything)} pairs, {len(excluded)} ids excluded, split by {method!r}, leave "
+            f"{counted(len(everything), 'pair')}, {counted(len(excluded), 'id')} excluded, split by {method!r}, leave "
             f"{len(found.training)} for training and {len(found.validation)} for validation{_why(found)}; expected "
             "some of each. Add data, exclude less, or split otherwise (auto, official, fifth, seeded)."
         )
@@ -179,7 +180,7 @@ def read_split(path: Path) -> dict[str, list[str]]:
     twice = sorted(id for one, other in itertools.combinations(map(set, ids.values()), 2) for id in one & other)
     if twice:
         raise DataError(
-            f"{path} names {len(twice)} ids in two parts, among them {twice[0]}; expected each in one. "
+            f"{path} names {counted(len(twice), 'id')} in two parts, among them {twice[0]}; expected each in one. "
             "Correct the file."
         )
     return ids

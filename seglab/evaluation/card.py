@@ -16,6 +16,7 @@ from seglab.recipes.packaged import PACKAGE, PACKAGED_ENCODERS
 from seglab.recipes.recipe import OWN_ARCHITECTURES, Recipe
 from seglab.training import run_folder
 from seglab.training.run_folder import Run, plain, read_run
+from seglab.words import counted
 
 PICTURES = {
     run_folder.CURVES: "Losses, scores and learning rate by epoch.",
@@ -122,7 +123,7 @@ def _first_weights(recipe: Recipe) -> str:
 
 def _trained(run: Run) -> str:
     state = "" if run.finished else ", **not finished**"
-    return f"{len(run.history)} of {run.recipe.epochs} epochs, best {run.best.epoch}{state}"
+    return f"{len(run.history)} of {counted(run.recipe.epochs, 'epoch')}, best {run.best.epoch}{state}"
 
 
 def _data(trained: Trained) -> Iterator[str]:
@@ -167,7 +168,8 @@ def _scores(trained: Trained) -> Iterator[str]:
         return
     scores, intervals = trained.scores["scores"], trained.scores["intervals"]
     whose = "each by the fold that did not train on it" if trained.folds else "the validation part"
-    yield f"{int(scores.get('count', 0))} images, {whose}, at their own sizes: means over images, intervals by lesion."
+    images = counted(int(scores.get("count", 0)), "image")
+    yield f"{images}, {whose}, at their own sizes: means over images, intervals by lesion."
     if not _is_of(trained):
         yield "**These scores are of an earlier checkpoint**, not of the one above."
     yield ""

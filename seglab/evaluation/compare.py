@@ -15,7 +15,9 @@ from seglab.errors import DataError, MissingDependencyError, SeglabError
 from seglab.files import replacing
 from seglab.images.formats import PICTURE_MARK
 from seglab.recipes.recipe import OWN_ARCHITECTURES
+from seglab.terminal import aligned
 from seglab.training.run_folder import SPLIT, Run, plain, read_run
+from seglab.words import counted
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
 """Settings with a column of their own, or without a bearing on the result."""
@@ -58,17 +60,8 @@ class Comparison:
 
     def text(self) -> str:
         """Return the table in aligned columns, numbers to the right."""
-        lines = self.table()
-        columns = list(zip(*lines, strict=True))
-        widths = [max(map(len, column)) for column in columns]
         right = [any(isinstance(row[key], (int, float)) for row in self.rows) for key in self.rows[0]]
-        return "\n".join(
-            "  ".join(
-                cell.rjust(width) if is_number else cell.ljust(width)
-                for cell, width, is_number in zip(line, widths, right, strict=True)
-            ).rstrip()
-            for line in lines
-        )
+        return "\n".join(aligned(self.table(), [place for place, is_number in enumerate(right) if is_number]))
 
 
 def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
@@ -170,7 +163,7 @@ def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
 
 def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     warnings = [
-        f"{name} is not finished ({len(run.history)} of {run.recipe.epochs} epochs): go on with --resume."
+        f"{name} is not finished ({len(run.history)} of {counted(run.recipe.epochs, 'epoch')}): go on with --resume."
         for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]

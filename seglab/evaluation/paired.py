@@ -20,6 +20,7 @@ from seglab.errors import DataError
 from seglab.images.formats import IMAGE_SUFFIXES
 from seglab.metrics.bootstrap import RESAMPLES, bounds, drawn_means
 from seglab.training.run_folder import OUT_OF_FOLD, SCORES_CSV
+from seglab.words import counted
 
 METRICS = {"dice": "Dice", "iou": "IoU"}
 SHOWN = 5
@@ -65,8 +66,8 @@ class Paired:
     def lines(self) -> Iterator[str]:
         """Yield what a person reads."""
         yield (
-            f"{self.first} against {self.second}: {self.images} images that both scored, of {self.lesions} lesions; "
-            f"95 % intervals by {RESAMPLES} draws of lesions"
+            f"{self.first} against {self.second}: {counted(self.images, 'image')} that both scored, of "
+            f"{counted(self.lesions, 'lesion')}; 95 % intervals by {RESAMPLES} draws of lesions"
         )
         for key, title in METRICS.items():
             found = self.differences[key]
@@ -118,8 +119,9 @@ def compare_paired(first: ImageScores, second: ImageScores) -> Paired:
     common = list(_common(first.values, second.values))
     if not common:
         raise DataError(
-            f"{first.name} ({len(first.values)} images) and {second.name} ({len(second.values)}) have scored no image "
-            "in common; expected scores on the same images. Score both checkpoints on one set with `seglab validate`."
+            f"{first.name} ({counted(len(first.values), 'image')}) and {second.name} ({len(second.values)}) have "
+            "scored no image in common; expected scores on the same images. Score both checkpoints on one set with "
+            "`seglab validate`."
         )
     lesions = [first.lesions.get(ours) or second.lesions.get(theirs) or ours for ours, theirs in common]
     differences = {

@@ -15,6 +15,7 @@ from seglab.data.splits import PARTS, Split, read_split
 from seglab.errors import DataError
 from seglab.networks.checkpoints import Checkpoint
 from seglab.training.run_folder import SPLIT
+from seglab.words import counted
 
 ALL = "all"
 NO_SPLIT, OF_CHECKPOINT = "none", "checkpoint"
@@ -77,8 +78,8 @@ def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
     found = split_by_ids(collection, split.ids, split.sets)
     if not found.parts()[part]:
         raise DataError(
-            f"None of the {len(collection.pairs)} pairs is in the {part} part of the split ({split.source}); expected "
-            "some. Check --data and --split, or use --part all."
+            f"None of the {counted(len(collection.pairs), 'pair')} is in the {part} part of the split "
+            f"({split.source}); expected some. Check --data and --split, or use --part all."
         )
     _require_known_sets(collection, found)
     if split.fingerprint and not all(is_isic(pair.id) for pair in found.parts()[part]):
@@ -108,6 +109,6 @@ def _require_known_sets(collection: Collection, found: Split) -> None:
     for each in collection.sets:
         if each.pairs and known.isdisjoint(pair.id for pair in each.pairs):
             raise DataError(
-                f"None of the {len(each.pairs)} images of {each.name} is in the split of this run; expected some of "
-                "each set. Leave the set out, or score every image (--part all)."
+                f"None of the {counted(len(each.pairs), 'image')} of {each.name} is in the split of this run; expected "
+                "some of each set. Leave the set out, or score every image (--part all)."
             )

@@ -16,6 +16,7 @@ from seglab.evaluation.original import Predictor
 from seglab.metrics.bootstrap import interval
 from seglab.metrics.boundary import Boundary, compare_boundaries
 from seglab.metrics.overlap import Confusion, Scores, confusion
+from seglab.words import all_of, counted
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
 LOOK = "Look at the truth masks: seglab inspect, or --figures DIR."
@@ -53,15 +54,15 @@ class Verdict:
     def require_credible(self) -> None:
         """Raise :class:`DataError` for what is no result: truths that show no outline, or no error at all."""
         counts = self.scores.counts
-        images = f"all {len(counts)} images"
+        images = all_of(len(counts), "image")
         found = {
             f"The truth of {images} is empty": all(each.tp + each.fn == 0 for each in counts),
             f"The truth of {images} fills the image": all(each.fp + each.tn == 0 for each in counts),
             f"The truth of {images} is empty or fills the image": all(
                 each.tp + each.fn == 0 or each.fp + each.tn == 0 for each in counts
             ),
-            f"The truth of {self.inverted} of {len(counts)} images looks inverted (it covers most of the image and of "
-            "its border)": self.inverted > len(counts) / 2,
+            f"The truth of {self.inverted} of {counted(len(counts), 'image')} looks inverted (it covers most of the "
+            "image and of its border)": self.inverted > len(counts) / 2,
             f"The masks of {images} agree with the truth in every pixel (1.0000)": all(
                 each.fp + each.fn == 0 for each in counts
             ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from seglab.errors import ConfigError
 from seglab.recipes.recipe import Recipe
+from seglab.words import counted
 
 MAY_CHANGE = frozenset({
     "epochs", "lr", "weight_decay", "batch", "val_batch", "workers", "precision", "compile", "patience",
@@ -37,7 +38,9 @@ def require_may_change(path: Path, changes: Changes, recipe: Recipe, done: int) 
             "without them, or name a new --out."
         )
     if recipe.epochs < done:
-        raise ConfigError(f"{path} has {done} epochs already; expected epochs={done} or more, not {recipe.epochs}.")
+        raise ConfigError(
+            f"{path} has {counted(done, 'epoch')} already; expected epochs={done} or more, not {recipe.epochs}."
+        )
 
 
 def described(changes: Changes) -> list[str]:
@@ -51,8 +54,8 @@ def remarks(changes: Changes, recipe: Recipe, done: int) -> Iterator[str]:
         yield f"From epoch {done + 1}: {line}."
     if "epochs" in changes and recipe.schedule == "cosine":
         yield (
-            f"The cosine schedule is stretched to {recipe.epochs} epochs: the learning rate goes on where it would be "
-            f"after {done} of {recipe.epochs}."
+            f"The cosine schedule is stretched to {counted(recipe.epochs, 'epoch')}: the learning rate goes on where "
+            f"it would be after {done} of {recipe.epochs}."
         )
 
 

@@ -202,7 +202,7 @@ def test_the_last_of_equal_names_counts(
     ended = run(tmp_path / name)
     assert ended.code == 0, ended.said
     assert ended.masks == {"p.png": expected[2], "q.png": expected[1]}
-    assert "1 files named twice in an archive; the last of each counts" in ended.said
+    assert "1 file named twice in an archive; the last of each counts" in ended.said
     assert "2 masks unchanged" in run(tmp_path / name).said
 
 

@@ -103,7 +103,7 @@ def test_an_image_goes_with_all_that_was_made_of_it(work: Path, model_file: Path
     image = work / "in" / "x" / "001.png"
     before = pictures_below(work)
     done = forget("out", image)
-    assert "1 images forgotten; removed: 1 masks, 1 overlays, 1 probability maps" in done
+    assert "1 image forgotten; removed: 1 mask, 1 overlay, 1 probability map" in done
     assert done.splitlines()[-1] == LAST_LINE
     assert before - pictures_below(work) == {"out/x/001.png", "pictures/x/001.jpg", "maps/x/001.png"}
     assert str(image) not in paths_in(work / "out")
@@ -118,12 +118,12 @@ def test_an_image_goes_with_all_that_was_made_of_it(work: Path, model_file: Path
 @pytest.mark.parametrize("spelling", ["in/x/001.png", "./in/../in/x/001.png", "linked/x/001.png"])
 def test_a_path_as_it_was_named(work: Path, spelling: str) -> None:
     (work / "linked").symlink_to(work / "in")
-    assert "1 images forgotten" in forget("out", spelling)
+    assert "1 image forgotten" in forget("out", spelling)
 
 
 def test_what_is_not_known_is_said(work: Path) -> None:
     done = forget("out", "in/x/009.png", "in/x/000.png", "in/x", code=3)
-    assert "1 images forgotten" in done
+    assert "1 image forgotten" in done
     assert "not known: in/x/009.png: no image of this output" in done
     assert "not known: in/x: 3 images are below it; with --below they are forgotten" in done
     before = pictures_below(work)
@@ -151,7 +151,7 @@ def test_below_takes_a_folder_and_no_neighbour(work: Path, model_file: Path) -> 
 
 def test_images_that_failed_are_tried_again(work: Path, model_file: Path) -> None:
     failed = seg_batch("status", "out", "--failed", "-0").stdout.encode()
-    assert "1 images forgotten; removed: 0 masks" in forget("out", "--files-from", "-", stdin=failed)
+    assert "1 image forgotten; removed: 0 masks" in forget("out", "--files-from", "-", stdin=failed)
     save(work / "in" / "broken.png")
     run(work / "out", model_file, "in")
     assert (work / "out" / "broken.png").exists()
@@ -176,14 +176,14 @@ def test_a_mask_that_was_changed_stays_with_its_image(work: Path) -> None:
     assert before - pictures_below(work) == {"out/x/002.png", "pictures/x/002.jpg", "maps/x/002.png"}
     assert str(work / "in" / "x" / "000.png") in paths_in(work / "out")
     mask.unlink()
-    assert "1 images forgotten; removed: 0 masks, 1 overlays, 1" in forget("out", "in/x/000.png")
+    assert "1 image forgotten; removed: 0 masks, 1 overlay, 1" in forget("out", "in/x/000.png")
 
 
 def test_a_file_where_the_mask_of_a_failed_image_would_be_stays(work: Path, model_file: Path) -> None:
     save(work / "in" / "late.png")
     (work / "out" / "late.png").write_bytes(b"mine")
     run(work / "out", model_file, "in", code=3)
-    assert "1 images forgotten; removed: 0 masks" in forget("out", "in/late.png")
+    assert "1 image forgotten; removed: 0 masks" in forget("out", "in/late.png")
     assert (work / "out" / "late.png").read_bytes() == b"mine"
 
 
@@ -197,13 +197,13 @@ def test_a_mask_that_no_record_is_of_stays(work: Path) -> None:
     (work / "out" / "x" / "000.png").unlink()
     (work / "pictures" / "x" / "000.jpg").unlink()
     (work / "maps" / "x" / "000.png").unlink()
-    assert "1 images forgotten" in forget("out", "in/x/000.png")
+    assert "1 image forgotten" in forget("out", "in/x/000.png")
 
 
 def test_a_mask_of_a_ledger_without_hashes_is_known_by_its_figures(work: Path) -> None:
     execute(work / "out" / "ledger.sqlite", "UPDATE items SET sha256 = NULL")
     shutil.copy(work / "out" / "x" / "001.png", work / "out" / "x" / "000.png")
-    assert "1 images forgotten; removed: 1 masks" in forget("out", "in/x/000.png", "in/x/002.png", code=3)
+    assert "1 image forgotten; removed: 1 mask" in forget("out", "in/x/000.png", "in/x/002.png", code=3)
     assert (work / "out" / "x" / "000.png").exists()
 
 
@@ -225,8 +225,8 @@ def test_a_folder_that_only_looks_like_that_of_overlays_is_left(work: Path, monk
     done = forget("out", work / "in" / "x" / "000.png", code=1)
     assert "no folder with the mark of this output" in done
     assert (work / "out" / "x" / "000.png").exists()
-    assert "removed: 1 masks, 1 overlays" in forget("out", work / "in/x/000.png", "--overlays", work / "moved")
-    assert "removed: 1 masks, 0 overlays" in forget("out", work / "in/x/001.png", "--ignore-missing")
+    assert "removed: 1 mask, 1 overlay" in forget("out", work / "in/x/000.png", "--overlays", work / "moved")
+    assert "removed: 1 mask, 0 overlays" in forget("out", work / "in/x/001.png", "--ignore-missing")
     assert (work / "elsewhere" / "pictures" / "x" / "000.jpg").exists()
     assert not (work / "moved" / "x" / "000.jpg").exists()
 
@@ -235,7 +235,7 @@ def test_a_folder_of_overlays_is_found_from_wherever_it_is_asked(work: Path, mon
     text = "UPDATE runs SET settings = replace(settings, ?, 'pictures')"
     execute(work / "out" / "ledger.sqlite", text, str(work / "pictures"))
     monkeypatch.chdir(work / "in")
-    assert "removed: 1 masks, 1 overlays" in forget(work / "out", "x/000.png")
+    assert "removed: 1 mask, 1 overlay" in forget(work / "out", "x/000.png")
 
 
 def test_an_output_in_use_is_refused(work: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_killed_forget_is_done_again(work: Path) -> None:
     """Files go before rows: what is left is a row without files."""
     (work / "out" / "x" / "000.png").unlink()
     (work / "pictures" / "x" / "000.jpg").unlink()
-    assert "1 images forgotten; removed: 0 masks, 0 overlays, 1 probability maps" in forget("out", "in/x/000.png")
+    assert "1 image forgotten; removed: 0 masks, 0 overlays, 1 probability map" in forget("out", "in/x/000.png")
 
 
 # Without a trace
@@ -325,7 +325,7 @@ def test_an_archive_is_written_anew_without_the_mask(
     run(out, model_file, made / "in", code=3)
     before = archived_masks(out)
     arguments = ["--purge"] if purge else []
-    assert "1 masks, 0 overlays" in forget(out, made / "in" / "x" / "001.png", *arguments)
+    assert "1 mask, 0 overlays" in forget(out, made / "in" / "x" / "001.png", *arguments)
     mask = before.pop("x/001.png")
     assert archived_masks(out) == before
     assert mask not in out.read_bytes()
@@ -348,14 +348,14 @@ def test_an_archive_that_is_away_or_another_is_left(made: Path, tmp_path: Path, 
     assert "is not the archive that the runs of this ledger wrote" in forget(out, made / "in/x/001.png", code=1)
     assert out.read_bytes() == foreign
     out.unlink()
-    assert "1 images forgotten" in forget(out, made / "in/x/001.png", "--ignore-missing")
+    assert "1 image forgotten" in forget(out, made / "in/x/001.png", "--ignore-missing")
 
 
 def test_masks_at_a_url(made: Path, tmp_path: Path, model_file: Path, s3: Any) -> None:
     run("s3://masks/m", model_file, made / "in", "--ledger", tmp_path / "l", code=3)
     s3.pipe_file("masks/m/x/000.png", b"another")
     done = forget(tmp_path / "l", made / "in/x/000.png", made / "in/x/001.png", code=3)
-    assert "1 images forgotten; removed: 1 masks" in done
+    assert "1 image forgotten; removed: 1 mask" in done
     s3.invalidate_cache()
     assert "masks/m/x/001.png" not in s3.find("masks/m")
     assert s3.cat_file("masks/m/x/000.png") == b"another"
@@ -368,11 +368,11 @@ def test_odd_names_as_they_are_and_as_they_are_printed(tmp_path: Path, model_fil
         save(tmp_path / "one.png").rename(tmp_path / "in" / os.fsdecode(name))
     run(tmp_path / "out", model_file, tmp_path / "in")
     zeros = b"".join(os.fsencode(tmp_path / "in") + b"/" + name + b"\0" for name in names[:1])
-    assert "1 images forgotten" in forget(tmp_path / "out", "--files-from", "-", stdin=zeros)
+    assert "1 image forgotten" in forget(tmp_path / "out", "--files-from", "-", stdin=zeros)
     done = seg_batch("forget", tmp_path / "out", os.fsencode(tmp_path / "in") + b"/" + names[1], "--purge")
     assert done.returncode == 0, done.stderr
     assert "caf\\xe9.png" in done.stdout
-    assert "1 images forgotten" in forget(tmp_path / "out", tmp_path / "in" / "back\\x41slash.png")
+    assert "1 image forgotten" in forget(tmp_path / "out", tmp_path / "in" / "back\\x41slash.png")
     run(tmp_path / "out", model_file, tmp_path / "in")
     printed = [str(tmp_path / "in" / name) for name in ("new\\nline.png", "caf\\xe9.png")]
     assert "2 images forgotten" in forget(tmp_path / "out", *printed)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import re
-import struct
 import subprocess
-import termios
 from pathlib import Path
 
 import pytest
 
 from tests.support.archive import command, save, save_many, seg_batch
+from tests.support.terminal import ESCAPE, on_terminal
 
-ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 LONG = "clinic/visits_of_the_year_2024/patient_0815_left_forearm/close_up_with_polarised_light.jpg"
 
 
@@ -48,22 +43,7 @@ def in_a_log(tmp_path: Path, model_file: Path, *more: str | Path) -> tuple[int, 
 
 
 def on_a_terminal(tmp_path: Path, model_file: Path, columns: int, **env: str) -> list[str]:
-    """Return the lines on a terminal of this width. Each state of the bar counts as a line."""
-    main, end = pty.openpty()
-    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    clean = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    told: dict[str, str] = {**clean, "TERM": "xterm", **env}
-    process = subprocess.Popen(words(tmp_path, model_file), cwd=tmp_path, stdout=end, stderr=end, stdin=end, env=told)
-    os.close(end)
-    read = b""
-    try:
-        while data := os.read(main, 65536):
-            read += data
-    except OSError:  # Linux's word for the end of a terminal
-        pass
-    process.wait()
-    os.close(main)
-    return re.split(r"[\r\n]+", read.decode())
+    return on_terminal(words(tmp_path, model_file), tmp_path, columns, **env)[1]
 
 
 def test_a_run_with_failures_in_a_log(photos: Path, model_file: Path, tmp_path: Path) -> None:

@@ -62,7 +62,6 @@ def test_images_unlike_the_training_images_are_named_and_keep_their_masks(
 ) -> None:
     out = tmp_path / "m"
     ended = run(model, photos, "--out", out, *more)
-    named = ", ".join(str(photos / f"noise{number}.png") for number in range(5))
     assert ended.returncode == 0, ended.stderr
     found = scores(out)
     plainest = min(found, key=lambda name: (found[name], name))
@@ -72,8 +71,10 @@ def test_images_unlike_the_training_images_are_named_and_keep_their_masks(
     }
     assert len(masks_below(out)) == 10
     told = seg_batch("status", out)
-    assert f"7 images do not look like dermoscopy (suitable below 0.5): {named}, ..." in told.stdout
-    assert json.loads(seg_batch("status", out, "--json").stdout)["unsuitable"] == 7
+    assert f"Look at\n  {plainest}.png  unlike dermoscopy (6 more)\n" in told.stdout
+    as_json = json.loads(seg_batch("status", out, "--json").stdout)
+    assert as_json["unsuitable"] == 7
+    assert as_json["look_at"][0] == {"path": str(photos / f"{plainest}.png"), "why": "unlike dermoscopy (6 more)"}
     assert seg_batch("table", out, tmp_path / "t.csv").returncode == 0
     with (tmp_path / "t.csv").open(newline="") as file:
         for row in csv.DictReader(file):

@@ -71,7 +71,7 @@ def test_training_data_is_read_by_the_same_rule(tmp_path: Path) -> None:
     Image.fromarray(CLASSES).save(second)
     result = CliRunner().invoke(main, ["inspect", str(tmp_path / "data")])
     assert result.exit_code == 1
-    assert "1 errors, 0 leaks, 0 notes" in result.output
+    assert "1 error, 0 leaks, 0 notes" in result.output
     assert f"{second}: Not clear what in this mask is lesion" in result.output
 
 

@@ -1,4 +1,4 @@
-"""What a run's results have for the screen: the first failures, why images failed, and which masks to look at.
+"""What results have for the screen: the first failures, why images failed, and which masks to look at.
 
 Bounded: a million failures take no more memory than a thousand.
 """
@@ -9,7 +9,7 @@ import bisect
 import enum
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ from batch.commands.screen.reasons import short_reason
 from batch.ledger.records import Status
 
 if TYPE_CHECKING:
+    from batch.commands.screen.paper import Paper
+    from batch.commands.screen.paths import ShownPaths
     from batch.figures import Figures
     from batch.ledger.records import Result
 
@@ -79,9 +81,19 @@ class Highlights:
         if result.status is Status.FAILED:
             self._add_failure(result.path, short_reason(result.error or ""))
         elif result.figures is not None:
-            self._add_mask(result.path, result.figures)
+            self.add_mask(result.path, result.figures)
         elif result.seconds:
             self.drawn_again += 1
+
+    def add_mask(self, path: str, figures: Figures) -> None:
+        """Take the figures of a mask; it is counted under one kind, so that it is named once."""
+        kind = _kind_of(figures)
+        if kind is None:
+            return
+        tally, this = self._tallies.setdefault(kind, _Tally()), (_rank(kind, figures), path)
+        tally.count += 1
+        if this < tally.plainest:
+            tally.plainest, tally.words = this, _in_words(kind, figures)
 
     def looks(self) -> Iterator[tuple[str, str]]:
         """Yield the masks to look at, at most three, each of another kind: path, and why."""
@@ -103,12 +115,9 @@ class Highlights:
         bisect.insort(self.failures, (path, reason))
         del self.failures[FAILURES_SHOWN:]
 
-    def _add_mask(self, path: str, figures: Figures) -> None:
-        """Count a mask under one kind, so that it is named once."""
-        kind = _kind_of(figures)
-        if kind is None:
-            return
-        tally, this = self._tallies.setdefault(kind, _Tally()), (_rank(kind, figures), path)
-        tally.count += 1
-        if this < tally.plainest:
-            tally.plainest, tally.words = this, _in_words(kind, figures)
+
+def look_lines(looks: Iterable[tuple[str, str]], paths: ShownPaths, paper: Paper) -> Iterator[str]:
+    """Yield the masks to look at, below a heading; nothing where there are none."""
+    rows = [(paths.of(path), why) for path, why in looks]
+    if rows:
+        yield from [paper.styled("Look at", fg="yellow"), *paper.table(rows)]

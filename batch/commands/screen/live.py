@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.commands.screen.highlights import Highlights
-from batch.commands.screen.paper import Paper, counted
+from batch.commands.screen.paper import Paper
 from batch.commands.screen.paths import ShownPaths
 from batch.commands.screen.summary import Summary
 from batch.errors import printable
@@ -18,6 +18,8 @@ from batch.ledger.records import Status
 from batch.running.source_lines import other_files
 from seglab import cli_support
 from seglab.cli_support import progress
+from seglab.terminal import is_live
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from batch.ledger.records import Result
@@ -34,8 +36,8 @@ class Screen:
     """What people see of one run."""
 
     def __init__(self, runner: Runner, *, with_timing: bool = False) -> None:
-        self._runner, self._with_timing, self._is_live = runner, with_timing, cli_support.is_live(sys.stderr)
-        self._paper, self._highlights = Paper.of_stderr(), Highlights()
+        self._runner, self._with_timing, self._is_live = runner, with_timing, is_live(sys.stderr)
+        self._paper, self._highlights = Paper.of(sys.stderr), Highlights()
         self._total: int | None = None
         self._has_begun = self._others_were_said = self._is_whole = False
         self._failed = 0  # of the results that were taken: the run itself may be ahead

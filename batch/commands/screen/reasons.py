@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from batch.commands.screen.paper import cut
+from batch.commands.screen.paper import LONGEST_REASON
 from batch.errors import printable
+from seglab.terminal import cut
 
 KIND = re.compile(r"\b(JPEG 2000|JPEG|PNG|TIFF|BMP|WebP|GIF|AVIF|HEIC|DICOM)\b")
 """Of images, as reasons name them."""
@@ -61,9 +62,9 @@ def short_reason(reason: str) -> str:
     text = printable(reason)
     for pattern, short in _SHORT:
         if (found := pattern.match(text)) is not None:
-            return cut(found.expand(short))
+            return cut(found.expand(short), LONGEST_REASON)
     if text.startswith("Damaged"):
         found = KIND.search(text)
         return f"damaged {found[1] if found is not None else 'image'}"
     came = re.split(r"; |\. |\.$", text)[0]
-    return cut(ARTICLE.sub("", came)) or "no reason is known"
+    return cut(ARTICLE.sub("", came), LONGEST_REASON) or "no reason is known"

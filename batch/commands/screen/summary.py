@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch.commands.screen.highlights import Highlights
-from batch.commands.screen.paper import Paper, counted, cut
+from batch.commands.screen.highlights import Highlights, look_lines
+from batch.commands.screen.paper import Paper
 from batch.commands.screen.paths import ShownPaths
 from batch.errors import printable
 from batch.output_mark import LEDGER_SUFFIX
@@ -16,6 +16,8 @@ from batch.running.forecast import in_time
 from batch.running.source_lines import left_out, named_anyway, other_files, passed_over, sample_line
 from batch.running.timing import stage_table
 from seglab.cli_support import SOME_FAILED, rate_text
+from seglab.terminal import cut
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from batch.running.report import RunReport
@@ -97,9 +99,8 @@ class Summary:
             yield line if self.paper.width is None else cut(line, self.paper.width)
 
     def _looks(self) -> Iterator[str]:
-        rows = list(self.highlights.looks())
-        if rows:
-            yield from ["", self.paper.styled("Look at", fg="yellow"), *self._table(rows)]
+        if lines := list(look_lines(self.highlights.looks(), self.paths, self.paper)):
+            yield from ["", *lines]
 
     def _sources(self) -> Iterator[str]:
         """Yield what else is to be known of what was read."""

@@ -21,6 +21,7 @@ from batch.sources.folders.walk import Folder, Listing, Walk, kind_of_named, unr
 from batch.sources.image_ref import ImageRef, Origin, SourceReport, file_ref, suffix_of
 from batch.sources.left_out import is_nameless, is_no_photograph, is_other_photograph, reason_to_leave_out, recognised
 from batch.sources.source import Opening
+from seglab.words import of_kind
 
 SHOWN = 3
 """Kinds of files that are named where a pattern matches nothing."""
@@ -174,10 +175,10 @@ def _nothing_matches(source: str, report: SourceReport) -> str:
     """Return why a pattern gives nothing, as far as can be told."""
     found = [
         *report.unreadable,
-        *(f"{count} {reason}" for reason, count in report.left_out.items()),
-        *(f"{count} {kind}" for kind, count in report.set_aside.items()),
+        *(of_kind(count, reason) for reason, count in report.left_out.items()),
+        *(of_kind(count, kind) for kind, count in report.set_aside.items()),
         *(f"output folder {printable(path)}" for path in report.outputs),
-        *([f"{sum(report.unmatched.values())} images with other names"] if report.unmatched else []),
+        *([of_kind(sum(report.unmatched.values()), "images with other names")] if report.unmatched else []),
     ]
     instead = f" Found instead: {'; '.join(found[:SHOWN])}." if found else ""
     check = "Check the rights." if report.unreadable else "Check the pattern."

@@ -24,6 +24,7 @@ from batch.storage import Storage
 from batch.storage.web import Answer
 from batch.urls import URL, canonical, joined, path_part, place, plain_name, plain_path, public_url
 from seglab.images.formats import IMAGE_SUFFIXES
+from seglab.words import counted, noun
 
 MOST_DEPTH = 64
 MOST_PAGES = 100_000
@@ -84,7 +85,8 @@ class WebFolder:
         while stack:
             folder = stack.pop()
             if self._pages >= MOST_PAGES:
-                why = f"{MOST_PAGES:,} pages were read, and {len(stack) + 1} folders are left"
+                left = len(stack) + 1
+                why = f"{MOST_PAGES:,} pages were read, and {counted(left, 'folder')} {noun(left, 'is', 'are')} left"
                 report.unreadable.append(cannot_list(self.origin.root, why))
                 return
             try:

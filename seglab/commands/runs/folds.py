@@ -15,6 +15,7 @@ from seglab.commands.runs.pairs import DEFAULT_MODE, looked_at
 from seglab.commands.runs.request import Task, new_task, resumed_task
 from seglab.commands.runs.session import go_on
 from seglab.errors import DataError
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from seglab.data.collection import Collection
@@ -45,7 +46,8 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
         say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
         _score(plan, device)
     command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
-    echo(f"One model of all folds: {shlex.join([*command, '--out', str(plan.out / 'ensemble.onnx')])}")
+    line = shlex.join([*command, "--out", str(plan.out / "ensemble.onnx")])
+    echo(f"One model of all folds: {line}", whole=True)
 
 
 def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:
@@ -66,7 +68,10 @@ def _divide(plan: Plan) -> None:
         write_split(run / SPLIT, split)
     sizes = ", ".join(str(len(split.validation)) for split in splits)
     kept = f"; {len(splits[0].test)} of the official test part are in none" if splits[0].test else ""
-    echo(f"{plan.count} folds by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} is not used.", err=True)
+    echo(
+        f"{counted(plan.count, 'fold')} by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} is not used.",
+        err=True,
+    )
 
 
 def _splits(plan: Plan) -> list[Split]:
@@ -146,7 +151,8 @@ def _folds(plan: Plan) -> list[Fold]:
         split = split_by_ids(collection, training["split"], training["data"]["sets"])
         if missing := missing_ids(split, training["split"], "validation"):
             raise DataError(
-                f"The data lack {missing} images that {run.name} validated on. Name their folder: --data DIR."
+                f"The data lack {counted(missing, 'image')} that {run.name} validated on. Name their folder: --data "
+                "DIR."
             )
         folds.append(Fold(run, split.validation))
     return folds
@@ -163,7 +169,8 @@ def _score(plan: Plan, device: str) -> None:
     summary, intervals = verdict.summary(), verdict.intervals()
     figures = ", ".join(_figure(key, title, summary, intervals) for key, title in (("dice", "Dice"), ("iou", "IoU")))
     echo(
-        f"{plan.out / OUT_OF_FOLD}: {len(verdict.lesions)} images, each by the fold that did not train on it: {figures}"
+        f"{plan.out / OUT_OF_FOLD}: {counted(len(verdict.lesions), 'image')}, each by the fold that did not train on "
+        f"it: {figures}"
     )
 
 

@@ -12,6 +12,7 @@ from seglab.commands.checks import inspected
 from seglab.commands.places import require_outside
 from seglab.commands.runs.request import Task, Told
 from seglab.errors import ConfigError, DataError
+from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +70,10 @@ def _anew(task: Task, collection: Collection) -> Split:
         )  # fmt: skip
     if excluded:
         count = len(found.unused.get(EXCLUDED, ()))
-        echo(f"--exclude names {len(excluded)} ids; {count} images of the data are left out by them.", err=True)
+        echo(
+            f"--exclude names {counted(len(excluded), 'id')} and leaves out {counted(count, 'image')} of the data.",
+            err=True,
+        )
     split = looked_at(collection, [limited(found, recipe.limit, recipe.seed)], told.mode or DEFAULT_MODE, recipe)[0]
     require_used(collection, split)
     if task.start:
@@ -88,17 +92,17 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
     total = missing + sum(map(len, found.parts().values()))
     if is_too_much(missing, total):
         raise DataError(
-            f"{path} names {total} images, and the data lack {missing} of them; expected to find more than nine "
-            "tenths. Check --data and the file."
+            f"{path} names {counted(total, 'image')}, and the data lack {missing} of them; expected to find more than "
+            "nine tenths. Check --data and the file."
         )
     if missing:
-        echo(f"{path} names {missing} images that are not in the data.", err=True)
+        echo(f"{path} names {counted(missing, 'image')} that {noun(missing, 'is', 'are')} not in the data.", err=True)
     unwanted = with_twins(excluded)
     split = moved_out(found, {pair.source: EXCLUDED for pair in collection.pairs if pair.id in unwanted})
     if not split.training or not split.validation:
         raise DataError(
-            f"{path} leaves {len(split.training)} images to train and {len(split.validation)} to validate; expected "
-            "some of each. Check the file, or exclude less."
+            f"{path} leaves {counted(len(split.training), 'image')} to train and {len(split.validation)} to validate; "
+            "expected some of each. Check the file, or exclude less."
         )
     return split
 
@@ -124,7 +128,7 @@ def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Spli
     missing = {part: count for part in ids if (count := missing_ids(split, ids, part))}
     if missing:
         raise DataError(
-            f"The data lack {sum(missing.values())} of the {sum(map(len, ids.values()))} images of this run "
+            f"The data lack {sum(missing.values())} of the {counted(sum(map(len, ids.values())), 'image')} of this run "
             f"({_described(missing)}); expected all of them. Name the folder where they are: --data DIR."
         )
     _require_same_split(task.told, collection, split)
@@ -147,7 +151,7 @@ def _require_same_split(told: Told, collection: Collection, split: Split) -> Non
     excluded = unwanted & places.keys()
     if excluded:
         raise ConfigError(
-            f"--exclude names {len(excluded)} images of this run ({min(excluded)}, ...). Name a new --out."
+            f"--exclude names {counted(len(excluded), 'image')} of this run ({min(excluded)}, ...). Name a new --out."
         )
     if told.split_file and not places.items() <= _places(split_by_file(collection, told.split_file)[0]).items():
         raise ConfigError("--split-file is not the split of this run. Leave it out, or name a new --out.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shlex
-import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from seglab.cli_support import echo, progress, say_of_stops
 from seglab.commands.runs.request import COMMAND, Task
 from seglab.commands.runs.taught import start_remarks, teacher_remarks
 from seglab.errors import CheckpointError, DataError, DivergedError, WriteError
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from seglab.training.loop import Trainer
     from seglab.training.run_folder import Epoch
 
-LINE = 80
-"""Characters in a line of what is said."""
 SAFE_RATE = 1e-3
 """The highest learning rate that is advised after a loss that is not a number."""
 USED = "used"
@@ -116,17 +114,20 @@ def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> None:
 
 def _first_lines(trainer: Trainer, task: Task, split: Split, parameters: int) -> list[str]:
     """Return what a run begins with: its images, its network, how it trains, and where it writes."""
-    from seglab.commands.tables import aligned
     from seglab.recipes.recipe import network_name
+    from seglab.terminal import aligned
 
     recipe, device = trainer.recipe, trainer.fabric.device
     side = recipe.size
-    images = f"{len(split.training)} images train, {len(split.validation)} validate, {len(split.test)} test"
+    images = f"{counted(len(split.training), 'image')} train, {len(split.validation)} validate, {len(split.test)} test"
     return aligned(
         [
             ("split", f"{split.method}: {images}"),
             ("network", f"{network_name(recipe)}, {parameters / 1e6:.2f} million weights, {side} x {side} pixels"),
-            ("training", f"{recipe.epochs} epochs, batches of {recipe.batch}; {device}, {trainer.precision}"),
+            (
+                "training",
+                f"{counted(recipe.epochs, 'epoch')}, batches of {recipe.batch}; {device}, {trainer.precision}",
+            ),
             ("run", str(task.out)),
         ]
     )
@@ -147,12 +148,12 @@ def _end(trainer: Trainer, task: Task, split: Split) -> None:
         _measure_suitability(task.out, split, str(trainer.fabric.device))
         _score(task.out, split, str(trainer.fabric.device))
     else:
-        echo(f"{task.out} is finished: {done} epochs. For more: {go_on(task.out)} --set epochs=N", err=True)
+        echo(f"{task.out} is finished: {counted(done, 'epoch')}. For more: {go_on(task.out)} --set epochs=N", err=True)
     echo(
         f"{task.out / run_folder.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}"
     )
     if trainer.is_finished and not task.is_fold:
-        echo(f"Next: seg-export onnx {shlex.quote(str(task.out))} --out model.onnx", err=True)
+        echo(f"Next: seg-export onnx {shlex.quote(str(task.out))} --out model.onnx", err=True, whole=True)
 
 
 def _require_credible(epoch: Epoch, out: Path) -> None:
@@ -218,7 +219,7 @@ def _measure_suitability(out: Path, split: Split, device: str) -> None:
     try:
         best = with_suitability(best, split.training, split.validation, device)
     except (CheckpointError, DataError) as error:
-        echo(textwrap.fill(f"No score `suitable`: {error}", LINE), err=True)
+        echo(f"No score `suitable`: {error}", err=True)
         return
     save_checkpoint(best, out / run_folder.BEST)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seglab.words import counted
+
 if TYPE_CHECKING:
     from seglab.data.splits import Split
     from seglab.networks.normalisation import Normalisation
@@ -23,8 +25,8 @@ def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
         yield f"{recipe.teacher} does not say from which images it learned: they may be among those that validate here."
     elif seen:
         yield (
-            f"The teacher {recipe.teacher} learned from {seen} of the {len(judges)} images that validate or test here: "
-            "the scores will flatter. Train one on this run's --split-file, or name another."
+            f"The teacher {recipe.teacher} learned from {seen} of the {counted(len(judges), 'image')} that validate or "
+            "test here: the scores will flatter. Train one on this run's --split-file, or name another."
         )
 
 

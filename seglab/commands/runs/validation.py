@@ -13,6 +13,7 @@ from seglab.commands.common import DataNamed
 from seglab.commands.places import require_beside, require_picture_folder
 from seglab.commands.runs.request import data_of_run
 from seglab.errors import DataError
+from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from seglab.data.collection import Collection
@@ -112,9 +113,10 @@ def _pairs(predictor: Predictor, named: DataNamed, part: str, split_file: Path |
     split = KnownSplit({}, "") if part == ALL else known_split(predictor.checkpoint, split_file)
     collection = named.collect()
     pairs = scored(collection, part, split)
-    echo(f"{len(pairs.pairs)} images to score: {part} (split: {pairs.source})", err=True)
+    echo(f"{counted(len(pairs.pairs), 'image')} to score: {part} (split: {pairs.source})", err=True)
     if pairs.missing:
-        echo(f"{pairs.missing} images of the {part} part are not in the data.", err=True)
+        images = f"{counted(pairs.missing, 'image')} of the {part} part {noun(pairs.missing, 'is', 'are')}"
+        echo(f"{images} not in the data.", err=True)
     return collection, pairs
 
 
@@ -130,8 +132,8 @@ def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -
         echo(line, err=True)
     if is_too_much(len(failed), len(pairs.pairs), LEAST_LOST):
         raise DataError(
-            f"{len(failed)} of {len(pairs.pairs)} images could not be scored; expected to lose less than a tenth. The "
-            f"first: {failed[0].reason} Correct them, or take them out of the data."
+            f"{len(failed)} of {counted(len(pairs.pairs), 'image')} could not be scored; expected to lose less than a "
+            f"tenth. The first: {failed[0].reason} Correct them, or take them out of the data."
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from seglab.data.collection import DataSet
 from seglab.data.pairs import Pair
+from seglab.words import counted
 
 HAM10000_IDS = range(24306, 34321)
 """ISIC's numbers of HAM10000's images, of which 10015 show 7470 lesions."""
@@ -27,13 +28,13 @@ def lesions_unknown(found: DataSet) -> Iterator[str]:
     if tables and unlisted:
         yield (
             f"{found.name}: {tables} names the lesions of {len(found.pairs) - unlisted} of "
-            f"{len(found.pairs)} images; of the other {unlisted} it is not known which show one lesion, and "
+            f"{counted(len(found.pairs), 'image')}; of the other {unlisted} it is not known which show one lesion, and "
             f"a drawn split may have it on two sides. {WAYS_OUT}"
         )
     elif (several := sum(_is_of_ham10000(pair) for pair in alone)) > 1:
         yield (
-            f"{found.name}: {several} images are HAM10000's, which has several of one lesion, and nothing beside them "
-            f"says of which; a drawn split may have one lesion on two sides. {WAYS_OUT}"
+            f"{found.name}: {counted(several, 'image')} are HAM10000's, which has several of one lesion, and nothing "
+            f"beside them says of which; a drawn split may have one lesion on two sides. {WAYS_OUT}"
         )
 
 
@@ -44,7 +45,7 @@ def lesions_told(found: DataSet) -> Iterator[str]:
     if found.lesions.tables:
         yield (
             f"{found.name}: {', '.join(found.lesions.tables)} says nothing of the lesions of {len(alone)} of "
-            f"{len(found.pairs)} images; each counts as one lesion."
+            f"{counted(len(found.pairs), 'image')}; each counts as one lesion."
         )
     elif len(alone) == len(found.pairs):
         yield f"{found.name}: nothing says which images show one lesion; each counts as one lesion."

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from seglab.errors import DataError
 from seglab.images.formats import IMAGE_SUFFIXES
+from seglab.words import counted
 
 LESION_COLUMNS = ("lesion_id", "lesionid")
 ID_COLUMNS = ("isic_id", "image_id", "image_name", "image", "img_id", "file_name", "filename", "id", "name")
@@ -63,9 +64,9 @@ def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
     names = tuple(str(file.relative_to(root)) for file in tables)
     if not found and wanted:
         raise DataError(
-            f"None of the {len(merged)} rows of {', '.join(names)} below {root} is of its {len(wanted)} images (rows "
-            f"as {next(iter(merged), 'none')}, images as {_folded(wanted[0])}); expected theirs. Bring the table that "
-            "belongs to them, or take this one away."
+            f"None of the {counted(len(merged), 'row')} of {', '.join(names)} below {root} is of its "
+            f"{counted(len(wanted), 'image')} (rows as {next(iter(merged), 'none')}, images as {_folded(wanted[0])}); "
+            "expected theirs. Bring the table that belongs to them, or take this one away."
         )
     return Lesions({id: lesion for id, lesion in found.items() if lesion}, names, frozenset(found))
 

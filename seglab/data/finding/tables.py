@@ -13,6 +13,7 @@ from seglab.data.finding.matching import Placed
 from seglab.data.finding.names import PART_NAMES
 from seglab.data.pairs import FilePair
 from seglab.errors import DataError
+from seglab.words import counted
 
 SUFFIXES = frozenset({".csv", ".tsv"})
 TABLE_IN_FOLDER = "pairs.csv"
@@ -53,8 +54,9 @@ def found_in_table(path: Path) -> Found:
     lost = [name for reason, names in found.left_out.items() if reason.startswith("named") for name in names]
     if not kept or is_too_much(len(lost), len(kept) + len(lost)):
         raise DataError(
-            f"{path}: of {len(rows)} lines {len(kept)} name files that are there; not there: {some(lost) or 'none'}.\n"
-            "Expected paths as the table's folder has them. Correct the table, or add the files."
+            f"{path}: of {counted(len(rows), 'line')} {len(kept)} name files that are there; not there: "
+            f"{some(lost) or 'none'}.\nExpected paths as the table's folder has them. Correct the table, or add the "
+            "files."
         )
     images = {image: Placed(image, _part(path, row)) for image, row in kept.items()}
     ids = ids_of(path.parent, images.values())
@@ -83,8 +85,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not rows or not {"image", "mask"} <= rows[0].keys():
         columns = ", ".join(rows[0]) if rows else first.strip()
         raise DataError(
-            f"{path} has {len(rows)} lines with the columns {columns or 'none'}; expected image and mask, and, if "
-            "wanted, lesion and split. Name the columns so."
+            f"{path} has {counted(len(rows), 'line')} with the columns {columns or 'none'}; expected image and mask, "
+            "and, if wanted, lesion and split. Name the columns so."
         )
     return rows
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from seglab.words import counted
+
 STATE, LIGHTNING, SAFETENSORS, FOLDER = "state dictionary", "Lightning checkpoint", "safetensors file", "smp folder"
 SCRIPT, PROGRAM = "torchscript", "torch.export"
 """Kinds of files; the last two run as they are, and are names of architectures as well."""
@@ -52,4 +54,4 @@ class Found:
         if self.kind in PROGRAMS:
             return "a TorchScript file" if self.kind == SCRIPT else "a torch.export file"
         article = "an" if self.kind == FOLDER else "a"
-        return f"{article} {self.kind} of {len(self.tensors)} tensors"
+        return f"{article} {self.kind} of {counted(len(self.tensors), 'tensor')}"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from seglab.errors import CheckpointError
 from seglab.images.kinds import kind_of
+from seglab.words import counted
 
 PICKLE, SAFETENSORS, TORCHSCRIPT, EXPORTED, FOLDER = "pickle", "safetensors", "torchscript", "torch.export", "folder"
 BEGINNING = 512
@@ -76,8 +77,8 @@ def _zip_kind(path: Path) -> str:
     if names and all(name.endswith(".npy") for name in names):
         raise CheckpointError(f"{path} is a file of NumPy arrays (.npz); {EXPECTED}. {THROUGH_ONNX}.")
     raise CheckpointError(
-        f"{path} is a zip of {len(names)} files without weights of torch; {EXPECTED}. Unpack it, and name the file of "
-        "weights in it."
+        f"{path} is a zip of {counted(len(names), 'file')} without weights of torch; {EXPECTED}. Unpack it, and name "
+        "the file of weights in it."
     )
 
 

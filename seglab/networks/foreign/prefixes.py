@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 from torch import Tensor
 
+from seglab.words import counted, noun
+
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
 """Wrappers' names for what they hold, wherever in a name they are; no network has parts that are called so."""
 HOLDERS = (
@@ -39,7 +41,8 @@ def levels(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], t
             return
         if outside := [name for name in groups if name != holder]:
             count = sum(groups[name] for name in outside)
-            notes = (*notes, f"{count} tensors outside {holder!r} are left out ({', '.join(outside[:3])})")
+            left_out = f"{counted(count, 'tensor')} outside {holder!r} {noun(count, 'is', 'are')} left out"
+            notes = (*notes, f"{left_out} ({', '.join(outside[:3])})")
         current = inside
 
 

@@ -10,7 +10,7 @@ from batch.cli import main
 from batch.commands.run import GROUPS, run
 from batch.commands.screen import highlights
 from batch.commands.screen.highlights import Highlights
-from batch.commands.screen.paper import LONGEST_REASON, Paper, cut, shortened
+from batch.commands.screen.paper import LONGEST_REASON, Paper
 from batch.commands.screen.paths import ShownPaths
 from batch.commands.screen.reasons import short_reason
 from batch.executors.blame import GIVEN_UP, crashed, hung
@@ -22,6 +22,7 @@ from batch.steps.task import Task
 from seglab import cli_support
 from seglab.errors import ImageError
 from seglab.images.refusals import failed, unknown
+from seglab.terminal import cut, shortened
 
 READ = "expected JPEG, PNG, TIFF, BMP, WebP, GIF, AVIF, HEIC, JPEG 2000 or DICOM"
 TASK = Task(1, "a.jpg", "a.png", FileBytes("a.jpg"))

@@ -185,7 +185,7 @@ def test_what_a_run_was_divided_by_is_not_needed_to_go_on(
         options = ("--split-file", str(file), "--set", "limit=3")
     begun = begin(own, run, "--set", "epochs=1", *options)
     assert begun.exit_code == 0, begun.output
-    assert ("names 1 images that are not in the data" in begun.stderr) == (way == "split-file")
+    assert ("names 1 image that is not in the data" in begun.stderr) == (way == "split-file")
     before = load_checkpoint(run / "last.pt").training["split"]
     command = json.loads((run / "settings.json").read_text())["command"]
     if way == "split-file":  # told again, with images that the data lack and others beyond the limit
@@ -202,7 +202,7 @@ def test_what_takes_images_out_of_a_run_is_refused(run: Path, data: Path, tmp_pa
     split = json.loads((run / "split.json").read_text())
     (tmp_path / "ids").write_text(f"{split['training'][0]}\n")
     excluded = resume(run, "--set", "epochs=3", "--exclude", tmp_path / "ids")
-    assert (excluded.exit_code, "names 1 images of this run" in excluded.stderr) == (2, True)
+    assert (excluded.exit_code, "names 1 image of this run" in excluded.stderr) == (2, True)
     moved = split | {"training": split["training"][1:], "validation": [*split["validation"], split["training"][0]]}
     (tmp_path / "moved.json").write_text(json.dumps(moved))
     other = resume(run, "--set", "epochs=3", "--split-file", tmp_path / "moved.json")

@@ -130,7 +130,7 @@ def test_training_refuses_and_the_command_reports(parts: Path) -> None:
     result = CliRunner().invoke(main, ["inspect", str(parts), "--json", str(parts / "found.json")])
     assert result.exit_code == 1
     assert "7 pairs of 7 lesions, split official: 4 training, 3 validation, 0 test" in result.output
-    assert "1 errors, 0 leaks, 0 notes" in result.output
+    assert "1 error, 0 leaks, 0 notes" in result.output
     assert len(json.loads((parts / "found.json").read_text())["errors"]) == 1
     call = ["train", "--data", str(parts), "--out", str(parts / "run"), "--set", "arch=unet-scratch"]
     call += [
