@@ -296,7 +296,8 @@ def test_copies_open_the_model_again(model_file: Path, monkeypatch: pytest.Monke
         np.testing.assert_array_equal(again(PICTURE).mask, segmenter(PICTURE).mask)
         assert repr(again).startswith(f"Segmenter({str(model_file)!r}, 'cpu'): unet-scratch, 64 x 64, 1 class, fp32 by")
     encoded = png_of(PICTURE)
-    for image in (PICTURE, Image.fromarray(PICTURE), encoded, memoryview(encoded), io.BytesIO(encoded)):
+    images: list[Any] = [PICTURE, Image.fromarray(PICTURE), encoded, memoryview(encoded), io.BytesIO(encoded)]
+    for image in images:
         made = segmenter(image)
         for result in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
             np.testing.assert_array_equal(result.mask, segmenter(PICTURE).mask)
