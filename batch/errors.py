@@ -12,11 +12,7 @@ class OutputError(SeglabError):
 
 
 class ProcessError(SeglabError):
-    """A process of the run failed, or ended by itself; ``exit_code`` is that of its error."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    """A process of the run ended by itself, or does not do what the others do."""
 
 
 class SourceError(ConfigError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,9 +177,13 @@ def _names(field: str, value: object) -> tuple[str, ...]:
     """Return what names files as texts: one of them, or a sequence. Raises :class:`ConfigError` for anything else."""
     entries = [value] if isinstance(value, (str, bytes, os.PathLike)) or not isinstance(value, Iterable) else value
     try:
-        return tuple(map(os.fsdecode, entries))
+        names = tuple(map(os.fsdecode, entries))
     except TypeError as error:
-        raise ConfigError(f"{field} is {value!r}; expected paths or texts, one or several. Correct it.") from error
+        shown = reprlib.repr(value)  # it may be pixels
+        raise ConfigError(f"{field} is {shown}; expected paths or texts, one or several. Correct it.") from error
+    if "" in names:
+        raise ConfigError(f"{field} has an empty text; expected a path. '.' is the folder here.")
+    return names
 
 
 def _require_gpus(devices: Sequence[str]) -> None:

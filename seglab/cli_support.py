@@ -180,9 +180,8 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
                 said = meta.get(SAID_OF_STOPS, GO_ON)
                 _say(said() if callable(said) else said)
                 sys.exit(INTERRUPTED)
-            if isinstance(error, OSError) and error.errno in SAID_OF_FILES:
-                where = printable(os.fsdecode(error.filename)) if error.filename else "A file of this command"
-                _say(f"Error: {where}: {SAID_OF_FILES[error.errno]}")
+            if isinstance(error, OSError) and (text := said_of(error)):
+                _say(f"Error: {text}")
                 sys.exit(1)
             if not isinstance(error, SeglabError):
                 raise
@@ -190,6 +189,14 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
             sys.exit(error.exit_code)
 
     return wrapped
+
+
+def said_of(error: OSError) -> str | None:
+    """Return what is said of an error of the operating system; None for one that a user cannot have caused."""
+    if error.errno not in SAID_OF_FILES:
+        return None
+    where = printable(os.fsdecode(error.filename)) if error.filename else "A file of this command"
+    return f"{where}: {SAID_OF_FILES[error.errno]}"
 
 
 def say_of_stops(text: str | Callable[[], str]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, NamedTuple, TypedDict
 
 from batch.settings import Names, RunSettings
-from seglab.arguments import unknown_argument
 from seglab.errors import ConfigError
+from seglab.option_names import PythonTerms
 
 PathLike = str | os.PathLike[str]
 
@@ -44,6 +45,11 @@ class RunOptions(TypedDict, total=False):
     seed: int
 
 
+def is_count(value: object) -> bool:
+    """Is it a whole number, be it one of NumPy's?"""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 class _Kind(NamedTuple):
     """What a value has to be, and how that is said."""
 
@@ -52,9 +58,10 @@ class _Kind(NamedTuple):
 
 
 _PATH = _Kind(lambda value: isinstance(value, str | os.PathLike) and value != "", "a path")
+_LOCAL = _Kind(lambda value: _PATH.holds(value) and "://" not in str(value), "a path")
 _TEXT = _Kind(lambda value: isinstance(value, str), "a text")
 _SWITCH = _Kind(lambda value: isinstance(value, bool), "True or False")
-_COUNT = _Kind(lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number")
+_COUNT = _Kind(is_count, "a whole number")
 _SECONDS = _Kind(lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number of seconds")
 _LIMIT = _Kind(lambda value: _COUNT.holds(value) or _TEXT.holds(value), "a count, or a share like '5%'")
 _STEPS = _Kind(
@@ -64,7 +71,8 @@ _STEPS = _Kind(
 _ANYTHING = _Kind(lambda value: True, "")
 
 KINDS: dict[str, _Kind] = {
-    **dict.fromkeys(("out", "model", "overlays", "ledger", "profile", "probs"), _PATH),
+    "out": _PATH,
+    **dict.fromkeys(("model", "overlays", "ledger", "profile", "probs"), _LOCAL),
     **dict.fromkeys(("device", "compute", "name", "probs_format", "zip_encoding"), _TEXT),
     **dict.fromkeys(("exact", "checksum", "any_dicom"), _SWITCH),
     **dict.fromkeys(
@@ -76,10 +84,7 @@ KINDS: dict[str, _Kind] = {
 
 
 def settings_of(sources: Names, out: PathLike, options: Mapping[str, Any]) -> RunSettings:
-    """Return the settings of a run. Raises :class:`ConfigError` for an unknown name, a wrong type or a wrong value."""
-    for name in options:
-        if name not in KINDS:
-            raise unknown_argument("segment", name, KINDS)
+    """Return the settings of a run. Raises :class:`ConfigError` for a wrong type or a wrong value."""
     if "seed" in options and options.get("sample") is None:
         raise ConfigError("seed was given without sample; expected both. Add sample=N, or leave out seed.")
     values = {"sources": sources, "out": out, **options}
@@ -87,6 +92,8 @@ def settings_of(sources: Names, out: PathLike, options: Mapping[str, Any]) -> Ru
         values["postprocess"] = [step for step in values["postprocess"].split(",") if step]
     for name, value in values.items():
         _require(name, value)
+        if is_count(value):
+            values[name] = int(value)  # of NumPy's, which no JSON holds
     if values.get("max_failures") is not None:
         values["max_failures"] = str(values["max_failures"])
     if "postprocess" in values:
@@ -95,10 +102,11 @@ def settings_of(sources: Names, out: PathLike, options: Mapping[str, Any]) -> Ru
 
 
 def _require(name: str, value: object) -> None:
-    may_be_none = _DEFAULTS.get(name, dataclasses.MISSING) is None
+    may_be_none = OPTIONS.get(name, dataclasses.MISSING) is None
     if not (KINDS[name].holds(value) or (value is None and may_be_none)):
         also = ", or None" if may_be_none else ""
         raise ConfigError(f"{name} is {value!r}; expected {KINDS[name].words}{also}.")
 
 
-_DEFAULTS = {field.name: field.default for field in dataclasses.fields(RunSettings)}
+OPTIONS: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(RunSettings)}
+TERMS = PythonTerms("seg-batch run", OPTIONS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.api.options import TERMS, is_count
 from batch.ledger import findings
 from batch.outputs.reading import reading
 from batch.running.source_lines import left_out
@@ -45,8 +46,8 @@ class SegmentRun:
         self.done, self.failed, self.unchanged = report.done, report.failed, report.skipped
         self.seconds, self.device = report.seconds, report.device
         self.is_complete = report.is_complete
-        self.not_read = tuple(left_out(report.sources))
-        self.notes = tuple(report.notes)
+        self.not_read = tuple(map(TERMS.say, left_out(report.sources)))
+        self.notes = tuple(map(TERMS.say, report.notes))
         self.out = public_url(output.name)
         self.ledger = output.state.absolute()
         name = output.name if is_url(output.name) else str(Path(output.name).absolute())
@@ -58,14 +59,14 @@ class SegmentRun:
     @property
     def failures(self) -> list[Failure]:
         """The images that failed, by path."""
-        with reading(self._output) as (_, ledger):
-            return [Failure(entry.path, entry.error or "") for entry in ledger.entries("failed")]
+        with TERMS.errors(), reading(self._output) as (_, ledger):
+            return [Failure(entry.path, TERMS.say(entry.error or "")) for entry in ledger.entries("failed")]
 
     def least_certain(self, count: int = 10) -> list[SegmentedImage]:
         """Return the images with the lowest confidence of those in which a lesion was found, the lowest first."""
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if not is_count(count) or count < 1:
             raise ConfigError(f"count is {count!r}; expected a whole number, 1 or more.")
-        return self._images(lambda ledger: findings.least_certain(ledger, count))
+        return self._images(lambda ledger: findings.least_certain(ledger, int(count)))
 
     @property
     def without_lesion(self) -> list[SegmentedImage]:
@@ -83,7 +84,7 @@ class SegmentRun:
         return self._images(findings.done)
 
     def _images(self, found: Callable[[LedgerReader], Iterable[SegmentedImage]]) -> list[SegmentedImage]:
-        with reading(self._output) as (masks, ledger):
+        with TERMS.errors(), reading(self._output) as (masks, ledger):
             return [replace(image, mask=masks.where(image.mask)) for image in found(ledger)]
 
     def __repr__(self) -> str:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Unpack
 
-from batch.api.options import PathLike, RunOptions, settings_of
+from batch.api.options import OPTIONS, TERMS, PathLike, RunOptions, settings_of
 from batch.api.outcome import SegmentRun
 from batch.ledger.records import Result
 from batch.running.interrupt import orderly_interrupt
 from batch.running.runner import Runner
 from batch.settings import Names
+from seglab.arguments import for_python
+from seglab.errors import ConfigError
 
 
+@for_python("seg-batch run", options=OPTIONS)
 def segment(
     sources: Names,
     out: PathLike,
@@ -52,9 +56,11 @@ def segment(
     ['synth_00000.png', 'synth_00001.png', 'synth_00002.png']
     >>> temporary.cleanup()
     """
+    if not (progress is None or callable(progress)):
+        raise ConfigError(f"progress is {progress!r}; expected a function that takes a result, or None.")
     runner = Runner(settings_of(sources, out, options))
     with orderly_interrupt(runner), contextlib.closing(iter(runner)) as results:
         for result in results:
             if progress is not None:
-                progress(result)
+                progress(result if result.error is None else replace(result, error=TERMS.say(result.error)))
     return SegmentRun(runner.report, runner.output)

@@ -12,6 +12,7 @@ from batch.executors.placement import Share
 from batch.outputs.base import MaskFiles
 from batch.settings import RunSettings
 from batch.steps.task import Outcome, Task
+from seglab.errors import SeglabError
 
 STOP = "stop"
 """Finish what was begun, drop the rest."""
@@ -51,10 +52,9 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class Failed:
-    """The run must end."""
+    """The run must end, with this error."""
 
-    message: str
-    exit_code: int
+    error: SeglabError
 
 
 @dataclass(frozen=True)

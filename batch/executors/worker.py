@@ -43,7 +43,7 @@ def main() -> None:
     except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more
         os._exit(1)
     except SeglabError as error:
-        connection.send(Failed(str(error), error.exit_code))
+        connection.send(Failed(error))
 
 
 def _serve(connection: Connection) -> None:

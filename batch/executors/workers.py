@@ -27,6 +27,7 @@ from batch.outputs.base import MaskFiles, was_there_before
 from batch.outputs.probabilities import ProbFiles
 from batch.settings import RunSettings
 from batch.steps.task import Outcome, Task
+from seglab.errors import SeglabError
 
 TICK_SECONDS = 0.05
 """The loop turns at least so often: to begin what has come, to see a hang, to stop."""
@@ -60,7 +61,7 @@ class Workers:
         self.notes: list[str] = []
         self._settings, self._shares, self._store, self._state = settings, shares, store, state
         self._stop = threading.Event()
-        self._failure: ProcessError | None = None
+        self._failure: SeglabError | None = None
         self._opened: Opened | None = None
         self._deaths = 0
         self._postponed: dict[int, float] = {}
@@ -148,7 +149,7 @@ class Workers:
         elif isinstance(message, Hello):
             self._greet(worker, message.opened)
         elif isinstance(message, Failed):
-            self._fail(ProcessError(message.message, message.exit_code))
+            self._fail(message.error)
         elif isinstance(message, Bye):
             worker.held.clear()
 
@@ -166,7 +167,7 @@ class Workers:
                 ProcessError("The devices compute in different precisions; expected one. Name one of them only.")
             )
 
-    def _fail(self, error: ProcessError) -> None:
+    def _fail(self, error: SeglabError) -> None:
         self._failure = self._failure or error
         self._stop.set()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from export.segmenter.segmenter import Segmenter
-from seglab.arguments import known_keywords
+from seglab.arguments import for_python
 
 
-@known_keywords
+@for_python("seg-batch run")
 def load(
     model: str | os.PathLike[str] | None = None,
     device: str = "auto",

@@ -28,10 +28,11 @@ Numbers = NDArray[Any]
 
 CHANNELS = (1, 3, 4)
 """Grey, RGB, RGBA."""
-TAKEN = (
-    "a path, an encoded image (bytes, or a file opened in binary mode), a Pillow image, or an array or a tensor "
-    "(H, W, 3), (H, W) or (H, W, 4) in RGB of uint8, uint16, bool or floats from 0 to 1"
-)
+TAKEN = "a path, the bytes of an image file, a file opened with 'rb', a Pillow image, an array or a tensor"
+SHAPES = "(H, W, 3), (H, W) or (H, W, 4) in RGB"
+TYPES = "uint8, uint16, bool, or floats from 0 to 1"
+OBJECTS = "OUST"
+"""Kinds of NumPy's types that are no numbers: objects and texts."""
 AS_NEEDED = {"La": "LA", "RGBa": "RGBA"}
 """Modes of Pillow's that become RGB by way of another one only."""
 
@@ -46,10 +47,10 @@ class Encoded:
 
 def is_single(images: object) -> bool:
     """Is this one image, and not several?"""
-    if isinstance(images, np.ndarray):
-        return images.ndim != 4
-    if _is_tensor(images):
-        return len(cast("Any", images).shape) != 4
+    if is_batch(images):
+        return False
+    if _is_array(images) or _is_tensor(images):
+        return not _holds_objects(images)
     if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image | dict):
         return True
     return hasattr(images, "read") or not isinstance(images, Iterable)
@@ -57,15 +58,14 @@ def is_single(images: object) -> bool:
 
 def is_batch(images: object) -> bool:
     """Is this one array or tensor of several images, ``(N, H, W, 3)``?"""
-    return (isinstance(images, np.ndarray) or _is_tensor(images)) and not is_single(images)
+    return (_is_array(images) or _is_tensor(images)) and len(cast("Any", images).shape) == 4
 
 
 def pixels_of(image: object) -> Pixels:
     """Return the pixels of whatever is an image: uint8 ``(H, W, 3)``, RGB, 0-255. Of an open file, hand in what
     :func:`kept` gives.
 
-    Raises :class:`ImageError` for what cannot be read, :class:`TypeError` for what is no image, :class:`ValueError` for
-    an array whose shape or values are none of an image's.
+    Raises :class:`ImageError` for what cannot be read, and for what is no image.
     """
     if isinstance(image, str | os.PathLike):
         return _of_file(image)
@@ -75,18 +75,21 @@ def pixels_of(image: object) -> Pixels:
         return _of_bytes(image.data, image.name)
     if isinstance(image, Image.Image):
         return _of_pillow(image)
-    if isinstance(image, np.ndarray):
-        return _of_array(image, f"{image.dtype} {image.shape}")
     if _is_tensor(image):
         return _of_tensor(image)
-    raise TypeError(f"The image is {_named(image)}; expected {TAKEN}.")
+    if _is_array(image):
+        return _of_array(*_known(image))
+    raise ImageError(f"The image is {_named(image)}; expected {TAKEN}.")
 
 
 def kept(image: object) -> object:
-    """Return what can be given to :func:`pixels_of` again: the image itself, or the bytes of an open file.
+    """Return what can be given to :func:`pixels_of` again, and pickled: the image itself, or the bytes of an open file
+    or of a view of memory.
 
     Raises as that.
     """
+    if isinstance(image, memoryview):
+        return bytes(image)
     is_file = hasattr(image, "read") and not isinstance(image, str | os.PathLike | Image.Image | np.ndarray)
     return _bytes_of_open_file(image) if is_file else image
 
@@ -96,6 +99,13 @@ def _named(image: object) -> str:
 
 
 def _of_file(image: str | os.PathLike[Any]) -> Pixels:
+    if not os.fspath(image):
+        raise ImageError("The image is an empty text; expected a path.")
+    if "://" in os.fsdecode(image):
+        raise ImageError(
+            f"{os.fsdecode(image)} is an address; expected a file. Download it first, or name it as a source of "
+            "seglab.segment, which reads addresses."
+        )
     path = Path(os.fsdecode(image))
     try:
         return read_image(path)
@@ -121,14 +131,16 @@ def _bytes_of_open_file(file: Any) -> Encoded:
     except (OSError, ValueError, UnicodeError) as error:  # closed, not for reading, or text that is none
         raise ImageError(f"{name} cannot be read ({error}); expected one opened with open(path, 'rb').") from error
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise TypeError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
+        raise ImageError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
+    if not data:
+        raise ImageError(f"{name} has nothing left to read; expected an image. If it was read before: file.seek(0).")
     return Encoded(name, bytes(data))
 
 
 def _of_pillow(image: Image.Image) -> Pixels:
     about = f"Pillow image, mode {image.mode}, {image.width} x {image.height}"
     if not (image.width and image.height):
-        raise ValueError(f"The image is a {about}; expected at least one pixel.")
+        raise ImageError(f"The image is a {about}; expected at least one pixel.")
     try:
         image.load()
         orientation = image.getexif().get(ORIENTATION_TAG)
@@ -159,11 +171,13 @@ def _deep(samples: Numbers) -> Pixels:
 
 def _of_array(array: Numbers, about: str) -> Pixels:
     if 0 in array.shape:
-        raise ValueError(f"The image is {about}, without a pixel; expected {TAKEN}.")
+        raise ImageError(f"The image is {about}, without a pixel; expected {SHAPES}.")
+    if array.dtype.kind in OBJECTS:
+        raise ImageError(f"The image is {about}; expected pixels. Of a table, hand in the column of paths.")
     if array.ndim == 3 and array.shape[2] > max(CHANNELS) and array.shape[0] in CHANNELS:
-        raise ValueError(f"The image is {about}, channels first; expected them last: image.transpose(1, 2, 0).")
+        raise ImageError(f"The image is {about}, channels first; expected them last: image.transpose(1, 2, 0).")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):
-        raise ValueError(f"The image is {about}; expected {TAKEN}.")
+        raise ImageError(f"The image is {about}; expected {SHAPES}.")
     colours = array[..., :3] if array.ndim == 3 else array[..., None]  # (H, W, 1 or 3)
     return _in_colour(_in_bytes(colours, about))
 
@@ -178,17 +192,17 @@ def _in_bytes(samples: Numbers, about: str) -> Pixels:
     if kind == "u" and size == 2:
         return from_sixteen(samples.astype(np.uint16))[0]
     if kind != "f":
-        raise ValueError(f"The image is {about}; expected {TAKEN}: image.astype(np.uint8), if it holds 0 to 255.")
+        raise ImageError(f"The image is {about}; expected {TYPES}. If it holds 0 to 255: image.astype(np.uint8).")
     least, most = float(samples.min()), float(samples.max())
     if not (np.isfinite(least) and np.isfinite(most)):
-        raise ValueError(f"The image is {about} and holds NaN or infinity; expected floats from 0 to 1.")
+        raise ImageError(f"The image is {about} and holds NaN or infinity; expected floats from 0 to 1.")
     if least < -ROUNDING:
-        raise ValueError(
+        raise ImageError(
             f"The image is {about} with values from {least:.4g} to {most:.4g}; expected floats from 0 to 1, before any "
             "normalisation, which the model does itself."
         )
     if most > 1 + ROUNDING:
-        raise ValueError(
+        raise ImageError(
             f"The image is {about} with values up to {most:.4g}; expected floats from 0 to 1: image / 255, if they are "
             "on 0-255."
         )
@@ -199,6 +213,27 @@ def _in_colour(samples: Pixels) -> Pixels:
     """Return uint8 ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` as ``(H, W, 3)``."""
     grey = samples[..., None] if samples.ndim == 2 else samples
     return np.ascontiguousarray(np.repeat(grey, 3, axis=2) if grey.shape[2] == 1 else grey)
+
+
+def _is_array(image: object) -> bool:
+    """Is it an array of NumPy, or of a library whose arrays become those?"""
+    if isinstance(image, np.ndarray):
+        return True
+    return hasattr(image, "__array__") and hasattr(image, "shape") and not (_is_tensor(image) or _holds_objects(image))
+
+
+def _holds_objects(images: Any) -> bool:
+    """Is it a row of paths, texts or other objects: an array, or a column of a table?"""
+    return len(getattr(images, "shape", ())) == 1 and getattr(getattr(images, "dtype", None), "kind", "") in OBJECTS
+
+
+def _known(image: Any) -> tuple[Numbers, str]:
+    """Return an array as NumPy has it, and what messages say of it."""
+    try:
+        array = np.asarray(image)
+    except Exception as error:  # on a GPU, say; each library has its own
+        raise ImageError(f"The image is {_named(image)}, which does not become an array ({error}).") from error
+    return array, f"{array.dtype} {array.shape}"
 
 
 def _is_tensor(image: object) -> bool:
@@ -212,7 +247,7 @@ def _of_tensor(tensor: Any) -> Pixels:
     about = f"{tensor.dtype} {shape}"
     is_first, is_last = len(shape) == 3 and shape[0] in CHANNELS, len(shape) == 3 and shape[2] in CHANNELS
     if is_first and is_last:
-        raise ValueError(
+        raise ImageError(
             f"The image is {about}, whose channels may be the first axis or the last; expected a NumPy array "
             "(H, W, C) of so small an image."
         )
@@ -220,5 +255,5 @@ def _of_tensor(tensor: Any) -> Pixels:
         known = tensor.detach().cpu()
         array = np.asarray((known.float() if known.is_floating_point() else known).numpy())
     except Exception as error:  # sparse, quantised or meta tensors
-        raise TypeError(f"The image is {about}, which does not become an array ({error}); expected {TAKEN}.") from error
+        raise ImageError(f"The image is {about}, which does not become an array ({error}).") from error
     return _of_array(np.moveaxis(array, 0, -1) if is_first else array, about)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from export.segmenter.pictures import pixels_of
 from seglab.errors import ConfigError, ImageError
 from seglab.images.pictures import LONGEST_SIDE, outlined
 
+SHOWN_SIDE = 512
+"""Pixels of what a notebook shows, at most."""
 Mask = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
@@ -93,7 +96,16 @@ class Result:
     def __repr__(self) -> str:
         if self.mask is None:
             return f"Result(error={self.error!r})"
-        return f"Result(mask {self.mask.shape[0]} x {self.mask.shape[1]}, area={self.area}, box={self.box})"
+        return f"Result(mask={self.mask.shape}, area={self.area}, box={self.box}, confidence={self.confidence:.2f})"
+
+    def _repr_jpeg_(self) -> bytes | None:
+        """Return what a notebook shows of it: the overlay; None (its text, then) where there is none."""
+        try:
+            overlay = self.overlay(SHOWN_SIDE)
+        except ImageError:
+            return None
+        overlay.save(encoded := io.BytesIO(), "JPEG", quality=90)
+        return encoded.getvalue()
 
 
 def _size(pixels: NDArray[Any]) -> str:

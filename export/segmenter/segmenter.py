@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 import numpy as np
 
@@ -22,11 +22,15 @@ from export.segmenter.pictures import Pixels, is_batch, is_single, kept, pixels_
 from export.segmenter.result import Result
 from seglab.errors import ConfigError, ImageError
 from seglab.images.pixels.resize import fit
+from seglab.option_names import PythonTerms
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from export.runtime.model import Model
+
 BATCH = 8
+_TERMS = PythonTerms("", {"model": None, "device": "auto", "threads": None, "compute": None, "exact": False})
 
 
 class Segmenter:
@@ -37,9 +41,11 @@ class Segmenter:
     ``fp32``, ``bf16`` or ``int8`` asks for that arithmetic (None: the fastest that passes its gate). ``exact``: resize
     inside the graph, as the model was trained and proved; without it the host resizes, which is faster and differs by
     less than the parity figures' ``host``. Several threads may call it; they take turns. A copy, or one that was
-    pickled, opens the model again. Raises :class:`export.errors.ContractError` for a file that is no model or has more
-    classes than a mask can number, :class:`export.errors.DeviceError` for a device that cannot be had,
-    :class:`seglab.errors.ConfigError` for arguments that nothing can be.
+    pickled, opens the model again. :meth:`close`, or the end of a ``with`` block, gives its memory back.
+
+    Raises :class:`export.errors.ContractError` for a file that is no model or has more classes than a mask can number,
+    :class:`export.errors.DeviceError` for a device that cannot be had, :class:`seglab.errors.ConfigError` for arguments
+    that nothing can be.
 
     >>> from export import Segmenter
     >>> result = Segmenter()("a.jpg")  # doctest: +SKIP
@@ -55,17 +61,35 @@ class Segmenter:
         compute: str | None = None,
         exact: bool = False,
     ) -> None:
-        _require_arguments(model, device, threads, compute)
-        path = None if model is None else Path(model).absolute()  # it may be opened again from elsewhere
+        with _TERMS.errors():
+            _require_arguments(model, device, threads, compute, exact)
+            path = None if model is None else Path(model).absolute()  # it may be opened again from elsewhere
+            files = path or bundled_models(compute, exact=exact)
+            opened = open_model(files, device, threads=threads, compute=compute, batch=None if exact else BATCH)
+        self._open: Model | None = opened
         self._opened_by = (path, device, threads, compute, exact)
-        files = path or bundled_models(compute, exact=exact)
-        self._model = open_model(files, device, threads=threads, compute=compute, batch=None if exact else BATCH)
         self._exact = exact
         if self.contract.classes > MOST_CLASSES:
             raise ContractError(
                 f"{self._model.path} tells {self.contract.classes} classes apart; expected {MOST_CLASSES} at most, "
                 "which the 8 bits of a mask can number. Use the graph's output `prob` with onnxruntime."
             )
+
+    @property
+    def _model(self) -> Model:
+        if self._open is None:
+            raise ConfigError("The model was closed; expected an open one. Open it again with seglab.load().")
+        return self._open
+
+    def close(self) -> None:
+        """Give back the model's memory, that of a GPU too. Another call raises :class:`seglab.errors.ConfigError`."""
+        self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def contract(self) -> Contract:
@@ -95,8 +119,7 @@ class Segmenter:
         one array ``(N, H, W, 3)``.
 
         Where a list has an image that cannot be used, its result says why (``error``), and the others lose nothing. A
-        single one, or an array, raises: :class:`seglab.errors.ImageError` for what cannot be read, :class:`TypeError`
-        for what is no image, :class:`ValueError` for an array whose shape or values are none of an image's.
+        single one, or an array, raises :class:`seglab.errors.ImageError`.
         """
         results = list(self.stream(images))
         return results[0] if is_single(images) else results
@@ -108,10 +131,11 @@ class Segmenter:
         """
         is_strict = is_single(images) or is_batch(images)
         remaining = iter([images] if is_single(images) else cast("Iterable[Any]", images))
-        while chunk := [_read(image, is_strict) for image in itertools.islice(remaining, BATCH)]:
-            made = iter(self._results([entry for _, entry in chunk if not isinstance(entry, Result)]))
-            for image, entry in chunk:
-                yield replace(entry if isinstance(entry, Result) else next(made), image=image)
+        with _TERMS.errors():
+            while chunk := [_read(image, is_strict) for image in itertools.islice(remaining, BATCH)]:
+                made = iter(self._results([entry for _, entry in chunk if not isinstance(entry, Result)]))
+                for image, entry in chunk:
+                    yield replace(entry if isinstance(entry, Result) else next(made), image=image)
 
     def _results(self, images: list[Pixels]) -> Iterator[Result]:
         if self._exact:
@@ -133,6 +157,8 @@ class Segmenter:
         return _opened_again, self._opened_by
 
     def __repr__(self) -> str:
+        if self._open is None:
+            return "Segmenter(closed)"
         contract, device = self.contract, self.device
         return (
             f"Segmenter({str(self._model.path)!r}, {device.name!r}): {contract.arch}, "
@@ -156,16 +182,17 @@ def _read(image: object, is_strict: bool) -> tuple[object, Pixels | Result]:
     try:
         again = kept(image)
         return again, pixels_of(again)
-    except (ImageError, TypeError, ValueError) as error:
+    except ImageError as error:
         if is_strict:
             raise
-        return image, Result(None, None, str(error))
+        return image, Result(None, None, _TERMS.say(str(error)))
 
 
-def _require_arguments(model: object, device: object, threads: object, compute: object) -> None:
+def _require_arguments(model: object, device: object, threads: object, compute: object, exact: object) -> None:
     """Raise :class:`ConfigError` for arguments of types that they cannot have."""
+    is_path = isinstance(model, str | os.PathLike) and str(model) != "" and "://" not in str(model)
     expected = {
-        "model": (model, model is None or isinstance(model, str | os.PathLike), "the path of a model file, or None"),
+        "model": (model, model is None or is_path, "the path of a model file, or None"),
         "device": (device, isinstance(device, str), DEVICES),
         "threads": (
             threads,
@@ -173,6 +200,7 @@ def _require_arguments(model: object, device: object, threads: object, compute: 
             "a whole number, or None for the engine's choice",
         ),
         "compute": (compute, compute is None or isinstance(compute, str), f"{' or '.join(COMPUTES)}, or None"),
+        "exact": (exact, isinstance(exact, bool), "True or False"),
     }
     for name, (value, is_right, wanted) in expected.items():
         if not is_right:

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
+from seglab.cli_support import said_of
 from seglab.commands.common import DataNamed
-from seglab.errors import ConfigError
+from seglab.errors import ConfigError, SeglabError
 
 PathLike = str | os.PathLike[str]
-Sets = PathLike | Sequence[PathLike]
+Sets = PathLike | Iterable[PathLike]
 """One data set, or several."""
 ORIENTATIONS = ("exif", "stored")
 
 
 @contextlib.contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turn a usage error of click into a :class:`ConfigError` with the same message."""
+def own_errors() -> Iterator[None]:
+    """Raise errors of this package, with the message of the command, for those of click and of the operating system."""
     try:
         yield
     except click.UsageError as error:
         raise ConfigError(error.message) from error
+    except OSError as error:
+        if (said := said_of(error)) is None:
+            raise
+        raise SeglabError(said) from error
 
 
 def data_named(
@@ -44,18 +49,37 @@ def path_of(name: str, value: PathLike | None) -> Path | None:
         return None
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or value == "":
         raise ConfigError(f"{name} is {value!r}; expected a path.")
+    if "://" in os.fspath(value):
+        raise ConfigError(f"{name} is {value!r}; expected a path, not an address. Download it first.")
     return Path(value)
 
 
 def paths_of(name: str, value: Sets | None) -> tuple[Path, ...]:
     """Return one path or several as several. Raises :class:`ConfigError` for anything else."""
-    entries: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
-    found = (path_of(name, entry) for entry in entries)
+    if value is None:
+        return ()
+    is_one = isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable)
+    entries: Iterable[Any] = [value] if is_one else cast("Iterable[Any]", value)
+    found = [path_of(name, entry) for entry in entries]
+    if None in found:
+        raise ConfigError(f"{name} holds None; expected paths.")
     return tuple(path for path in found if path is not None)
 
 
 def one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
     """Raise :class:`ConfigError` unless ``value`` is one of those."""
-    if value not in allowed:
+    if not isinstance(value, str | None) or value not in allowed:
         words = ", ".join("None" if entry is None else entry for entry in allowed)
         raise ConfigError(f"{name} is {value!r}; expected one of {words}.")
+
+
+def require_values(device: object, switches: Mapping[str, object], numbers: Mapping[str, object] | None = None) -> None:
+    """Raise :class:`ConfigError` unless these are the name of a device, True or False, and numbers above 0 or None."""
+    if not isinstance(device, str):
+        raise ConfigError(f"device is {device!r}; expected auto, cpu, cuda or cuda:K.")
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise ConfigError(f"{name} is {value!r}; expected True or False.")
+    for name, value in (numbers or {}).items():
+        if value is not None and not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+            raise ConfigError(f"{name} is {value!r}; expected a number above 0, or None.")

@@ -6,12 +6,12 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
-from inspect import signature
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seglab.api.data import PathLike, Sets, data_named, one_of, path_of, paths_of, usage_errors
-from seglab.arguments import unknown_argument
+from seglab.api.data import PathLike, Sets, data_named, one_of, own_errors, path_of, paths_of, require_values
+from seglab.arguments import for_python
 from seglab.cli_support import quiet
 from seglab.errors import ConfigError
 from seglab.recipes.recipe import Recipe
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seglab.training.run_folder import Epoch, Run
 
 MODES = ("refuse", "report", "off")
+LOGGERS = ("wandb", "mlflow")
+SETTINGS = [field.name for field in dataclasses.fields(Recipe)]
 
 
 class TrainedRun:
@@ -66,6 +68,7 @@ class TrainedRun:
         return f"TrainedRun({str(self.folder)!r}, epochs={len(self.epochs)}, dice={self.dice:.4f})"
 
 
+@for_python("seglab train", settings=SETTINGS, renamed={"logger": "loggers"})
 def train(
     data: Sets | None = None,
     *,
@@ -107,7 +110,8 @@ def train(
     """
     changes = changes_of(settings)
     one_of("inspect", inspect, (None, *MODES))
-    _require_numbers(hours=hours)
+    require_values(device, {"verbose": verbose}, {"hours": hours})
+    trackers = _trackers(loggers)
     named = data_named(data, images, masks, orientation)
     folder = _resumed(resume, out)
     if folder is None and out is None:
@@ -116,9 +120,8 @@ def train(
     from seglab.commands.runs.training import train_run
 
     told = Told(named, paths_of("exclude", exclude), path_of("split_file", split_file), inspect)
-    trackers = (loggers,) if isinstance(loggers, str) else tuple(loggers)
     name = None if recipe is None else str(path_of("recipe", recipe))
-    with usage_errors(), quiet(not verbose):
+    with own_errors(), quiet(not verbose):
         trained = train_run(
             told,
             recipe=name, changes=changes, out=path_of("out", out), resume=folder, hours=hours, loggers=trackers,
@@ -128,15 +131,11 @@ def train(
 
 
 def changes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return settings of a recipe as ``--set`` takes them. Raises :class:`ConfigError` for one that there is not."""
-    known = [field.name for field in dataclasses.fields(Recipe)]
+    """Return settings of a recipe as ``--set`` takes them. Raises :class:`ConfigError` for what none can be."""
     changes = []
     for name, value in settings.items():
-        if name not in known:
-            own = [each for each in signature(train).parameters if each != "settings"]
-            raise unknown_argument("train", name, [*own, *known])
-        if name == "soft_masks":  # it is read from elsewhere, too, when the run goes on
-            value = os.path.abspath(value)
+        if name == "soft_masks" and value and isinstance(value, str | os.PathLike):
+            value = os.path.abspath(value)  # it is read from elsewhere, too, when the run goes on
         changes.append(f"{name}={_as_toml(name, value)}")
     return tuple(changes)
 
@@ -144,10 +143,12 @@ def changes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def _as_toml(name: str, value: object) -> str:
     if isinstance(value, bool | str | os.PathLike):
         return json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else value)
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple) and all(isinstance(entry, int) for entry in value):
-        return json.dumps(list(value))
+    if isinstance(value, Integral):  # one of NumPy's, too
+        return repr(int(value))
+    if isinstance(value, Real):
+        return repr(float(value))
+    if isinstance(value, list | tuple) and all(isinstance(entry, Integral) for entry in value):
+        return json.dumps([int(entry) for entry in value])
     raise ConfigError(f"{name} is {value!r}; expected text, a number, True or False, or a list of whole numbers.")
 
 
@@ -160,7 +161,8 @@ def _resumed(resume: PathLike | bool, out: PathLike | None) -> str | None:
     return str(path_of("resume", resume))
 
 
-def _require_numbers(**numbers: float | None) -> None:
-    for name, value in numbers.items():
-        if value is not None and not (isinstance(value, int | float) and value > 0):
-            raise ConfigError(f"{name} is {value!r}; expected a number above 0, or None.")
+def _trackers(loggers: object) -> tuple[str, ...]:
+    names = (loggers,) if isinstance(loggers, str) else loggers
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name in LOGGERS for name in names):
+        raise ConfigError(f"loggers is {loggers!r}; expected {' or '.join(LOGGERS)}, or a list of them.")
+    return tuple(names)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seglab.api.data import PathLike, Sets, data_named, one_of, path_of, usage_errors
-from seglab.arguments import known_keywords
+from seglab.api.data import PathLike, Sets, data_named, one_of, own_errors, path_of, require_values
+from seglab.arguments import for_python
 from seglab.cli_support import quiet
 from seglab.errors import ConfigError
 
@@ -47,7 +47,7 @@ class Scores:
         return f"Scores(images={self.images}, dice={self.dice:.4f}, iou={self.iou:.4f}, failed={len(self.failed)})"
 
 
-@known_keywords
+@for_python("seglab validate", renamed={"split": "split_file"})
 def validate(
     checkpoint: PathLike,
     data: Sets | None = None,
@@ -81,13 +81,14 @@ def validate(
     """
     one_of("part", part, PARTS)
     one_of("tta", tta, (None, *TTA))
+    require_values(device, {"boundary": boundary, "verbose": verbose})
     named, file = data_named(data, images, masks, orientation), path_of("checkpoint", checkpoint)
     if file is None:
         raise ConfigError("checkpoint is None; expected a checkpoint, or the folder of a run.")
     folder, split = path_of("figures", figures), path_of("split_file", split_file)
     from seglab.commands.runs.validation import draw, validate_checkpoint
 
-    with usage_errors(), quiet(not verbose):
+    with own_errors(), quiet(not verbose):
         found = validate_checkpoint(
             file, named, part=part, split_file=split, tta=tta, boundary=boundary, figures=folder, device=device
         )

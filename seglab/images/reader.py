@@ -6,6 +6,8 @@ grey becomes three equal channels, more than 8 bits a sample become 8 by the fil
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -125,7 +127,10 @@ def _decoder(data: bytes) -> _Decode | None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):  # /dev/zero never ends
+                raise ImageError("It is a device; expected an image file.")
+            return file.read()
     except OSError as error:
         raise ImageError(
             f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."

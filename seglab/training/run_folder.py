@@ -126,7 +126,7 @@ def read_run(path: Path) -> Run:
         timing = read_timing(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not the folder of a training run ({error}); expected one that `seglab train --out` wrote. "
+            f"{path} is not the folder of a training run ({error}); expected one that `seglab train` wrote. "
             "Check the path, or train it again."
         ) from error
     if not history:

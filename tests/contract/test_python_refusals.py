@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import seglab
 from batch.errors import SourceError
-from export.errors import ContractError
+from export.errors import ContractError, DeviceError
 from seglab.errors import CheckpointError, ConfigError, DataError, SeglabError
 from tests.support.archive import save
 
@@ -37,6 +39,52 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "segment: sources": (lambda: seglab.segment(3, out="m"), ConfigError, "sources is 3; expected paths"),  # type: ignore[arg-type]
     "segment: no folder": (lambda: seglab.segment("nowhere", out="m"), SourceError, "nowhere is not there"),
     "segment: model": (lambda: seglab.segment("photos", out="m", model="x.onnx"), SeglabError, "x.onnx does not exist"),
+    "segment: nothing": (lambda: seglab.segment("photos"), ConfigError, "out is missing; expected segment"),  # type: ignore[call-arg]
+    "segment: places": (
+        lambda: seglab.segment("photos", "m", "cpu"),  # type: ignore[call-arg,arg-type]
+        ConfigError, "segment.. got 3 values without a name; expected sources, out",
+    ),
+    "segment: twice": (
+        lambda: seglab.segment("photos", "m", out="m"),  # type: ignore[misc]
+        ConfigError, "out is given twice",
+    ),
+    "segment: progress": (
+        lambda: seglab.segment("photos", out="m", progress=3),  # type: ignore[arg-type]
+        ConfigError, "progress is 3; expected a function that takes a result, or None",
+    ),
+    "segment: pixels": (
+        lambda: seglab.segment(np.zeros((9, 9, 3)), out="m"),  # type: ignore[arg-type]
+        ConfigError, "sources is .{1,40}; expected paths",
+    ),
+    "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty text; expected a"),
+    "segment: option": (lambda: seglab.segment("photos", out="m", mask_bits=3), ConfigError, "8. Correct mask_bits="),
+    "segment: address": (
+        lambda: seglab.segment("photos", out="m", model="https://a.org/m.onnx"),
+        ConfigError, "model is 'https://a.org/m.onnx'; expected a path, or None",
+    ),
+    "segment: no model": (
+        lambda: seglab.segment("photos", out="m", model="x.onnx"), ContractError, "x.onnx does not exist"
+    ),
+    "segment: no device": (
+        lambda: seglab.segment("photos", out="m", device="cuda:99"), DeviceError, "Device 'cuda:99' cannot be used"
+    ),
+    "train: device": (lambda: seglab.train("set", out="r", device=7), ConfigError, "device is 7; expected auto, cpu"),  # type: ignore[arg-type]
+    "train: verbose": (lambda: seglab.train("set", out="r", verbose=2), ConfigError, "verbose is 2; expected True or"),  # type: ignore[arg-type]
+    "train: loggers": (lambda: seglab.train("set", out="r", loggers="x"), ConfigError, "loggers is 'x'; expected"),
+    "train: recipe type": (lambda: seglab.train("set", out="r", recipe=5), ConfigError, "recipe is 5; expected a path"),  # type: ignore[arg-type]
+    "train: address": (
+        lambda: seglab.train("https://a.org/set.zip", out="r"),
+        ConfigError, "data is 'https://a.org/set.zip'; expected a path, not an address. Download it first",
+    ),
+    "train: quantise": (
+        lambda: seglab.train("set", out="r", quantise="int8"), ConfigError, 'then add init="RUN/best.pt"'
+    ),
+    "train: two folders": (lambda: seglab.train(out="q", resume="r"), ConfigError, "resume r and out q are two"),
+    "validate: nothing": (lambda: seglab.validate(), ConfigError, "checkpoint is missing; expected validate"),  # type: ignore[call-arg]
+    "validate: device": (lambda: seglab.validate("r", device=None), ConfigError, "device is None; expected auto, cpu"),  # type: ignore[arg-type]
+    "validate: switch": (lambda: seglab.validate("r", boundary="no"), ConfigError, "boundary is 'no'; expected True"),  # type: ignore[arg-type]
+    "load: places": (lambda: seglab.load(None, "cpu", 2), ConfigError, "load.. got 3 values without a name"),  # type: ignore[call-arg]
+    "load: option": (lambda: seglab.load(device="cuda:99"), DeviceError, "Device 'cuda:99' cannot be used"),
     "train: keyword": (lambda: seglab.train("set", out="r", epoch=3), ConfigError, "'epoch'. Did you mean epochs"),
     "train: own keyword": (lambda: seglab.train("set", ot="r"), ConfigError, "'ot'. Did you mean out"),
     "train: type": (lambda: seglab.train("set", out="r", epochs="3"), ConfigError, "epochs is '3'; expected a whole"),
@@ -66,7 +114,8 @@ def test_wrong_arguments_are_answered_with_a_sentence(
     monkeypatch.chdir(tmp_path)
     save(Path("photos/a.png"))
     call, error, sentence = WRONG[case]
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error, match=sentence) as caught:
         call()
+    assert not re.search(r"(?<!\S)--[a-z]", re.sub("`[^`]*`", "", str(caught.value)))  # arguments have no dashes
     assert {path.name for path in tmp_path.iterdir()} <= {"photos", "m"}
     assert not list(tmp_path.glob("m/*.png"))

@@ -121,7 +121,8 @@ def test_data_are_refused_as_by_the_command(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         seglab.train(tmp_path / "set", out=tmp_path / "run")
     told = command("train", "--data", tmp_path / "set", "--out", tmp_path / "run")
-    assert (told.exit_code, told.stderr.strip()) == (1, f"Error: {caught.value}")
+    said = str(caught.value).replace("images=DIR masks=DIR", "--images DIR --masks DIR")
+    assert (told.exit_code, told.stderr.strip()) == (1, f"Error: {said}")
 
 
 def test_truths_that_cannot_be_scored_are_named(runs: Path, tmp_path: Path) -> None:

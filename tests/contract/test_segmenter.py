@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 import export
 from export import Segmenter
 from export.errors import DeviceError
-from seglab.errors import ImageError
+from seglab.errors import ConfigError, ImageError
 from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_original
 
 SHAPES = [(90, 70), (TINY_SIZE, TINY_SIZE), (201, 133), (33, 300)]
@@ -175,7 +176,7 @@ def test_a_result_has_the_figures_of_its_mask(segmenter: Segmenter) -> None:
     assert result.error is None
     empty = segmenter(np.full((40, 50, 3), (220, 180, 160), np.uint8))
     assert (empty.area, empty.box) == (0, None)
-    assert repr(empty) == "Result(mask 40 x 50, area=0, box=None)"
+    assert repr(empty) == "Result(mask=(40, 50), area=0, box=None, confidence=0.00)"
 
 
 def test_a_result_goes_as_its_mask_and_as_a_pair(segmenter: Segmenter) -> None:
@@ -206,6 +207,58 @@ def test_images_are_read_as_they_are_asked_for(segmenter: Segmenter) -> None:
     for _ in range(20):
         next(stream)
     assert taken <= 24
+
+
+@pytest.mark.parametrize("form", [np.array, lambda paths: np.array([Path(path) for path in paths], object), iter])
+def test_a_row_of_paths_is_several_images(segmenter: Segmenter, tmp_path: Path, form: Callable[[Any], Any]) -> None:
+    (tmp_path / "a.png").write_bytes(png_of(PICTURE))
+    results = segmenter(form([str(tmp_path / "a.png"), str(tmp_path / "absent.png")]))
+    assert [result.error is None for result in results] == [True, False]
+
+
+def test_a_column_of_a_table_is_several_images(segmenter: Segmenter, tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    (tmp_path / "a.png").write_bytes(png_of(PICTURE))
+    table = pandas.DataFrame({"path": [str(tmp_path / "a.png")] * 2}, index=[7, 9])
+    assert [result.area for result in segmenter(table["path"])] == [segmenter(PICTURE).area] * 2
+    with pytest.raises(ImageError, match="Of a table, hand in the column of paths"):
+        segmenter(table)
+
+
+class OtherArray:
+    """An array of another library, which NumPy can take."""
+
+    shape, dtype = PICTURE.shape, PICTURE.dtype
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return PICTURE
+
+    def __iter__(self) -> Any:
+        return iter(PICTURE)
+
+
+def test_arrays_of_other_libraries_are_images(segmenter: Segmenter) -> None:
+    assert segmenter(OtherArray()).area == segmenter(PICTURE).area
+
+
+def test_a_model_that_is_closed_says_so(model_file: Path) -> None:
+    with Segmenter(model_file, "cpu") as model:
+        assert model(PICTURE).area
+    for use in (lambda: model(PICTURE), lambda: model.contract, lambda: model.device):
+        with pytest.raises(ConfigError, match=r"was closed; expected an open one. Open it again with seglab.load"):
+            use()
+    assert repr(model) == "Segmenter(closed)"
+    assert copy.copy(model)(PICTURE).area  # opened again
+
+
+def test_a_notebook_shows_the_overlay(segmenter: Segmenter) -> None:
+    shown = segmenter(PICTURE)._repr_jpeg_()
+    assert shown is not None
+    with Image.open(io.BytesIO(shown)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (70, 90))
+    (failed,) = segmenter([b"no image"])
+    assert failed._repr_jpeg_() is None
+    assert repr(failed).startswith("Result(error='The encoded image: ")
 
 
 def test_several_classes_give_label_maps(tmp_path: Path) -> None:
@@ -242,8 +295,13 @@ def test_copies_open_the_model_again(model_file: Path, monkeypatch: pytest.Monke
     for again in (pickle.loads(packed), copy.deepcopy(segmenter)):
         np.testing.assert_array_equal(again(PICTURE).mask, segmenter(PICTURE).mask)
         assert repr(again).startswith(f"Segmenter({str(model_file)!r}, 'cpu'): unet-scratch, 64 x 64, 1 class, fp32 by")
-    result = pickle.loads(pickle.dumps(segmenter(PICTURE)))
-    np.testing.assert_array_equal(result.mask, segmenter(PICTURE).mask)
+    encoded = png_of(PICTURE)
+    images: list[Any] = [PICTURE, Image.fromarray(PICTURE), encoded, memoryview(encoded), io.BytesIO(encoded)]
+    for image in images:
+        made = segmenter(image)
+        for result in (pickle.loads(pickle.dumps(made)), copy.deepcopy(made)):
+            np.testing.assert_array_equal(result.mask, segmenter(PICTURE).mask)
+            assert result.overlay().size == (70, 90)
 
 
 def test_threads_take_turns(segmenter: Segmenter) -> None:

@@ -56,8 +56,8 @@ MOST_LOOKED_AT = 256 * 2**20
 """Bytes of a member whose name does not tell what it is: larger ones are no photographs."""
 REPLACED = "files named twice in an archive; the last of each counts"
 SPLIT = (
-    "is the last part of a zip that was split; expected it in one piece. Join the parts (zip -s 0 PARTS.zip --out "
-    "whole.zip), and name the result."
+    "is the last part of a zip that was split; expected it in one piece. Join the parts (`zip -s 0 PARTS.zip "
+    "--out whole.zip`), and name the result."
 )
 
 

@@ -117,7 +117,9 @@ def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: 
     out = out.parent if out.name == LAST and out.is_file() else out
     last = out / LAST
     if not last.exists():
-        raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check the folder.")
+        raise ConfigError(
+            f"{last} does not exist; expected the run to go on with. Check the folder, or leave --resume out to begin."
+        )
     start = load_checkpoint(last)
     earlier = recipe_of(start.training.get("recipe", {}), last)
     now = load_recipe(recipe, changes) if recipe else make_recipe(plain(earlier) | parse_changes(changes))

@@ -59,7 +59,8 @@ def judged(data_set: DataSet, *, any_dicom: bool) -> Verdict:
         return Verdict(is_photograph=True, remarks=remarks)
     if not any_dicom:
         raise ImageError(
-            f"A DICOM object of {_named(uid, modality)}; expected {EXPECTED}. Leave it out, or use --any-dicom."
+            f"A DICOM object of {_named(uid, modality)}; expected {EXPECTED}. Leave it out, or take it with "
+            "`seg-batch run --any-dicom`."
         )
     return Verdict(is_photograph=False, remarks=(f"a DICOM object of {_named(uid, modality)}, no photograph",))
 
