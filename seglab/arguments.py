@@ -1,4 +1,4 @@
-"""Arguments of the functions for Python: an unknown keyword is answered with the nearest name."""
+"""Checks for the keyword arguments of the Python functions; an error suggests the nearest name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def unknown_argument(function: str, name: str, known: Iterable[str]) -> ConfigEr
 
 
 def known_keywords(function: Callable[P, R]) -> Callable[P, R]:
-    """Let ``function`` raise :class:`ConfigError`, which has the nearest name, for a keyword that it does not have."""
+    """Return ``function`` wrapped to raise :class:`ConfigError`, with the nearest name, for an unknown keyword."""
     names = list(inspect.signature(function).parameters)
 
     @functools.wraps(function)

@@ -1,4 +1,4 @@
-"""``seglab card``: a model card of a run."""
+"""``seglab card``: write the model card of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the subcommands share."""
+"""Options for data sets, which several subcommands share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ MISSING = "No data. Name {data}, or two folders by --images DIR --masks DIR."
 
 @dataclass(frozen=True)
 class DataNamed:
-    """What a command was told to read: data sets, and a folder of images with its folder of masks.
+    """The data that a command reads: data sets, and a folder of images with its folder of masks.
 
-    ``orientation``: over which image the masks lie, ``exif`` (upright) or ``stored``; None where it was not told.
+    ``orientation``: whether masks match the image turned by EXIF (``exif``) or as stored (``stored``); None: not given.
     """
 
     data: tuple[Path, ...] = ()
@@ -36,11 +36,11 @@ class DataNamed:
 
     @property
     def names(self) -> list[str]:
-        """Names of the sets, as a report keeps them."""
+        """Names of the sets for reports, sorted."""
         return sorted(path.resolve().name for path in (*self.data, *([self.images] if self.images else [])))
 
     def collect(self) -> Collection:
-        """Find the pairs. Raises :class:`DataError` where a set is not understood, or too much of it would be lost."""
+        """Find the pairs. Raises :class:`DataError` for an unknown layout, or where too much of a set would be lost."""
         from seglab.data.collection import collect, oriented
 
         found = collect(self.data, [(self.images, self.masks)] if self.images and self.masks else [])
@@ -50,11 +50,10 @@ class DataNamed:
 def data_options(
     *, argument: str = "", option: bool = False, required: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command ``--images``, ``--masks``, ``--orientation``, and ``--data`` or such an ``argument``.
+    """Return a decorator that adds ``--images``, ``--masks``, ``--orientation``, and ``argument`` or else ``--data``.
 
-    With ``option`` it has both, of which a call names one.
-
-    The command gets them as one parameter, ``named``, a :class:`DataNamed`.
+    With ``option`` the command has both ``argument`` and ``--data``, and a call uses one of them. The command receives
+    all as one parameter, ``named``, a :class:`DataNamed`.
     """
     what = f"{argument}..." if argument else "--data"
 

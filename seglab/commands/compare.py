@@ -1,4 +1,4 @@
-"""``seglab compare``: set several runs side by side."""
+"""``seglab compare``: a table of several runs, and paired comparisons of their scores."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE = 1
 MARK = "<!-- by seglab compare -->"
-"""In the first line of comparison.md: such a file may be replaced."""
+"""First line of comparison.md; a file with it may be replaced."""
 REPORT = json_with("format_version", "paired", words="a report of seglab compare")
 NO_SCORES = (
     "{name} has no scores of single images, so it is not compared image by image; to score it: seglab validate "
@@ -76,7 +76,7 @@ def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sor
 
 
 def _side_by_side(paths: Sequence[Path], sort: str) -> Comparison | None:
-    """Return the table of the runs; None where only scores were named."""
+    """Return the table of the runs; None where all paths are tables of scores."""
     from seglab.evaluation.compare import compare as set_side_by_side
     from seglab.evaluation.paired import scores_file
     from seglab.training.run_folder import SETTINGS
@@ -86,7 +86,7 @@ def _side_by_side(paths: Sequence[Path], sort: str) -> Comparison | None:
 
 
 def _paired(paths: Sequence[Path]) -> tuple[list[Paired], list[str]]:
-    """Compare the first of the paths with each other one; return what was found, and why some are not compared."""
+    """Compare the first path with each of the others; return the results, and messages for those not compared."""
     from seglab.errors import DataError
     from seglab.evaluation.compare import names_of
     from seglab.evaluation.paired import compare_paired, read_scores, scores_file

@@ -1,4 +1,4 @@
-"""``seglab inspect``: look at a data set before training on it."""
+"""``seglab inspect``: check a data set before training on it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NOT_SOUND = 1
 FORMAT_VERSION = 2
-"""Of the JSON report: 2 has ``faults``, ``remarks``, ``used`` and ``unused``."""
+"""Version of the JSON report; 2 added ``faults``, ``remarks``, ``used`` and ``unused``."""
 REPORT = json_with("sound", "leaks", words="a report of seglab inspect")
 KINDS = ("fault", "error", "leak", "note", "remark")
 

@@ -1,4 +1,4 @@
-"""``seglab prepare``: store a data set at the network's size."""
+"""``seglab prepare``: store a data set at the network's input size."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, worke
 
 
 def _require_most(collection: Collection, failed: Mapping[str, str]) -> None:
-    """Raise :class:`DataError` where a tenth of a set cannot be stored."""
+    """Raise :class:`DataError` where a tenth or more of a set cannot be stored."""
     from seglab.data.checking.truths import unusable
 
     for found in collection.sets:
@@ -81,7 +81,7 @@ def _require_most(collection: Collection, failed: Mapping[str, str]) -> None:
 
 
 def _stored_lines(collection: Collection, failed: Mapping[str, str]) -> Iterator[str]:
-    """Yield what of each set is stored, by part, and what was left out."""
+    """Yield lines for each set: the stored pairs by part, and what was left out."""
     from seglab.data.collection import used_lines
 
     parts: dict[str, list[Pair]] = {}

@@ -1,4 +1,4 @@
-"""``seglab recipes``: list what can be trained by name."""
+"""``seglab recipes``: list the recipes, or print one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEAD = ("recipe", "network", "size", "epochs", "for")
 NUMBERS = (2, 3)
-"""Columns of numbers."""
+"""Right-aligned columns."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""``seglab suitable``: let a checkpoint tell which images look like those it learned from."""
+"""``seglab suitable``: add the score `suitable` to a checkpoint."""
 
 from __future__ import annotations
 
@@ -74,8 +74,9 @@ def suitable(checkpoint: Path, named: DataNamed, split_file: Path | None, out: P
 def with_suitability(
     checkpoint: Checkpoint, training: Sequence[Pair], validation: Sequence[Pair], device: str
 ) -> Checkpoint:
-    """Return a checkpoint with the score, measured on these images. Raises as
-    :func:`seglab.evaluation.suitability.measure`.
+    """Return the checkpoint with the score, measured on these images.
+
+    Raises like :func:`seglab.evaluation.suitability.measure`.
     """
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.suitability import chosen, measure

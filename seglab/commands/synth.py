@@ -32,7 +32,7 @@ def synth(out: Path, count: int, sizes: tuple[str, ...], seed: int) -> None:
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    """Read ``WxH`` into ``(height, width)``."""
+    """Return ``(height, width)`` of the text ``WxH``. Raises :class:`ConfigError` for any other text."""
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
         raise ConfigError(f"--size is {text!r}; expected width x height in pixels, as 600x450.")

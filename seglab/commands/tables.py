@@ -1,4 +1,4 @@
-"""Tables of text: aligned columns."""
+"""Text tables with aligned columns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ GAP = "  "
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Return rows of equal length as lines with aligned columns; ``right``: the columns whose text ends together."""
+    """Return rows of equal length as lines with aligned columns; ``right``: numbers of the right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         GAP.join(

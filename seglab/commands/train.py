@@ -1,4 +1,4 @@
-"""``seglab train``: train a recipe on data sets."""
+"""``seglab train``: train a network on data sets with a recipe."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def train(
 
 
 def _with_epochs(changes: tuple[str, ...], epochs: int | None) -> tuple[str, ...]:
-    """Return the changes of the recipe with those of ``--epochs``. Raises :class:`click.UsageError` for two numbers."""
+    """Return ``changes`` with ``--epochs`` among them. Raises :class:`click.UsageError` where the two disagree."""
     from seglab.recipes.recipe import parse_changes
 
     if epochs is None:

@@ -1,4 +1,4 @@
-"""``seglab validate``: score a checkpoint against truth."""
+"""``seglab validate``: score a checkpoint against truth masks."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def validate(
 
 
 def _say(report: dict[str, Any], verdict: Verdict, json_file: Path | None) -> None:
-    """Print the scores: a table, or with ``--json -`` the report, which otherwise goes to the file."""
+    """Print the table of scores and write the report to ``json_file``; with ``--json -`` print the report instead."""
     if json_file and str(json_file) != STDOUT:
         write_text(json_file, json_text(report))
     if str(json_file) == STDOUT:

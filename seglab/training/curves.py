@@ -1,4 +1,4 @@
-"""``curves.png`` of a run."""
+"""The picture ``curves.png`` of a run."""
 
 from __future__ import annotations
 

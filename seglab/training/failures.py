@@ -1,4 +1,4 @@
-"""What torch says where a machine has too little: in words that name the way out."""
+"""Errors of torch for too little memory, as messages that say what to do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ READER = "DataLoader worker"
 
 @contextlib.contextmanager
 def said_in_words() -> Iterator[None]:
-    """Raise :class:`SeglabError` for what torch raises where memory is short or a reading process was killed."""
+    """Raise :class:`SeglabError` for torch's errors where memory is short or a reading process was killed."""
     try:
         yield
     except torch.OutOfMemoryError as error:

@@ -1,4 +1,4 @@
-"""What ``seglab train --folds`` is asked for, as ``folds.json`` keeps it."""
+"""The settings of a cross-validation, which ``folds.json`` keeps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """``count`` folds to train by one recipe, below ``out``. ``changes``: ``--set`` for folds that go on."""
+    """``count`` folds to train with one recipe in folders below ``out``. ``changes``: ``--set`` for resumed folds."""
 
     out: Path
     count: int
@@ -34,11 +34,11 @@ class Plan:
 
     @property
     def runs(self) -> list[Path]:
-        """The folders of the folds."""
+        """Folders of the folds."""
         return [self.out / f"fold-{number}" for number in range(self.count)]
 
     def plain(self) -> dict[str, Any]:
-        """Return it as ``folds.json`` keeps it."""
+        """Return the content of ``folds.json``."""
         from seglab.training.run_folder import plain
 
         about = {"format_version": FORMAT_VERSION, "kind": KIND, "folds": self.count}
@@ -46,7 +46,7 @@ class Plan:
 
 
 def holds_folds(out: Path) -> bool:
-    """Is this the folder of a cross-validation?"""
+    """Return whether ``out`` is the folder of a cross-validation."""
     return (out / FOLDS).exists()
 
 
@@ -70,7 +70,7 @@ def new_folds(out: Path | None, count: int, recipe: str | None, changes: tuple[s
 def resumed_folds(out: Path, count: int | None, recipe: str | None, changes: tuple[str, ...], told: Told) -> Plan:
     """Return the plan that ``out`` holds, with the options of this call.
 
-    Raises :class:`ConfigError` where it is another one.
+    Raises :class:`ConfigError` where ``folds.json`` cannot be read, or has other folds or another seed.
     """
     from seglab.recipes.recipe import load_recipe, make_recipe, parse_changes
     from seglab.training.resuming import changes_between, require_may_change

@@ -1,4 +1,4 @@
-"""Which pairs a run trains on: split anew, or those that its checkpoint names, wherever they lie now."""
+"""The pairs that a run trains on: a new split, or for a resumed run the pairs that its checkpoint names."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_MODE = "refuse"
 
 @dataclass(frozen=True)
 class RunPairs:
-    """The pairs of a run by part. ``about``: what its checkpoints keep of them. ``used``: the lines on what is used."""
+    """The pairs of a run by part. ``about``: what checkpoints keep of them. ``used``: lines that say what is used."""
 
     split: Split
     about: dict[str, Any]
@@ -34,9 +34,9 @@ class RunPairs:
 
 
 def pairs_of(task: Task) -> RunPairs:
-    """Return the pairs of a run. What of each data set is used, and why the rest is not, is printed.
+    """Return the pairs of a run, and print how much of each data set is used and why the rest is not.
 
-    Raises :class:`DataError` where too much would be lost, or where the data are not those of the run.
+    Raises :class:`DataError` where too much would be lost, or where a resumed run had other data.
     """
     from seglab.data.collection import used_lines
 
@@ -78,7 +78,7 @@ def _anew(task: Task, collection: Collection) -> Split:
 
 
 def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Split:
-    """Split as a file says. Raises :class:`DataError` where it names too many images that the data lack."""
+    """Split as a file says. Raises :class:`DataError` where the data lack too many of the images that it names."""
     from seglab.data.finding.found import is_too_much
     from seglab.data.groups import with_twins
     from seglab.data.kept_split import split_by_file
@@ -104,9 +104,10 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
 
 
 def looked_at(collection: Collection, splits: Sequence[Split], mode: str, recipe: Recipe) -> list[Split]:
-    """Return the splits to train on after a look at every pair, before which soft masks are looked for.
+    """Return the splits to train on, after inspecting every pair.
 
-    With ``report`` they are not: an image that cannot be read may have none, and is left out.
+    Missing soft masks are reported before the inspection, except in mode ``report``: there an image that cannot be read
+    is left out and needs none.
     """
     from seglab.data.soft_masks import soft_masks_of
 
@@ -116,7 +117,7 @@ def looked_at(collection: Collection, splits: Sequence[Split], mode: str, recipe
 
 
 def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Split:
-    """Return the pairs of the run's split, in its order."""
+    """Return the pairs of a resumed run, in the order of its split."""
     from seglab.data.kept_split import missing_ids, split_by_ids
 
     data, ids = training["data"], training["split"]
@@ -137,7 +138,7 @@ def _described(counts: dict[str, int]) -> str:
 
 
 def _require_same_split(told: Told, collection: Collection, split: Split) -> None:
-    """Raise :class:`ConfigError` where what is told now takes an image out of the run, or puts it into another part."""
+    """Raise :class:`ConfigError` where options of this call would remove an image of the run or change its part."""
     from seglab.data.groups import with_twins
     from seglab.data.kept_split import split_by_file
     from seglab.data.splits import read_ids
@@ -159,7 +160,7 @@ def _places(split: Split) -> dict[str, str]:
 
 
 def _require_same_counts(training: dict[str, Any], split: Split) -> None:
-    """Of checkpoints that name no ids (of seglab before it kept them): as many images, split in the same way."""
+    """Raise unless counts and method of the split are those of an old checkpoint, which keeps no ids."""
     before = {key: value for key, value in training.get("data", {}).items() if key in _counts(split)}
     if before != _counts(split):
         raise ConfigError(
@@ -168,7 +169,7 @@ def _require_same_counts(training: dict[str, Any], split: Split) -> None:
 
 
 def _about(task: Task, collection: Collection, split: Split) -> dict[str, Any]:
-    """Return ``data`` and ``split`` as checkpoints keep them. Raises :class:`DataError` for other pictures."""
+    """Return ``data`` and ``split`` for the checkpoints. Raises :class:`DataError` where the pictures are others."""
     from seglab.data.fingerprint import fingerprint
     from seglab.data.kept_split import ids_of
 

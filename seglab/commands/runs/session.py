@@ -1,4 +1,4 @@
-"""The session of a run: trains in every process; the first one writes and talks."""
+"""A training session: every process trains; the first one writes files and prints."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from seglab.training.run_folder import Epoch
 
 LINE = 80
-"""Characters in a line of what is said."""
+"""Width of printed lines, in characters."""
 SAFE_RATE = 1e-3
-"""The highest learning rate that is advised after a loss that is not a number."""
+"""Highest learning rate that is suggested after the loss became NaN or infinite."""
 USED = "used"
-"""In ``settings.json``: what of each data set is used, and why the rest is not."""
+"""Key in ``settings.json``: how much of each data set is used, and why the rest is not."""
 
 
 @contextlib.contextmanager
 def reserved(task: Task) -> Iterator[None]:
-    """Hold the run's folder. Raises :class:`WriteError` where another command has it, or went on with it meanwhile."""
+    """Lock the run's folder. Raises :class:`WriteError` where another command holds it, or trained in it meanwhile."""
     from seglab.files import sha256
     from seglab.training.lock import held
     from seglab.training.run_folder import LAST
@@ -48,7 +48,7 @@ def reserved(task: Task) -> Iterator[None]:
 
 
 def train_in_session(task: Task, fabric: Fabric, precision: str, pairs: RunPairs, until: float = math.inf) -> None:
-    """Train the task, in every process. ``until``: see :meth:`seglab.training.loop.Trainer.run`."""
+    """Train the task in every process. ``until``: see :meth:`seglab.training.loop.Trainer.run`."""
     from seglab.training.failures import said_in_words
     from seglab.training.loop import Trainer
     from seglab.training.resuming import record_of
@@ -64,7 +64,7 @@ def train_in_session(task: Task, fabric: Fabric, precision: str, pairs: RunPairs
         if fabric.is_global_zero:
             _keep_log(trainer, task, pairs, until)
         else:
-            with _advised(trainer, task.out):  # it may be the first to fail, and the one that says why
+            with _advised(trainer, task.out):  # this process may be the first to fail, and then prints the reason
                 for _ in trainer.run(task.out, _just_iterate, until):
                     pass
 
@@ -115,7 +115,7 @@ def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> None:
 
 
 def _first_lines(trainer: Trainer, task: Task, split: Split, parameters: int) -> list[str]:
-    """Return what a run begins with: its images, its network, how it trains, and where it writes."""
+    """Return the lines that are printed at the start: images, network, training, and output folder."""
     from seglab.commands.tables import aligned
     from seglab.recipes.recipe import network_name
 
@@ -168,7 +168,7 @@ def _require_credible(epoch: Epoch, out: Path) -> None:
 
 @contextlib.contextmanager
 def _advised(trainer: Trainer, out: Path) -> Iterator[None]:
-    """Say, of a loss that is not a number, from where to go on and how."""
+    """Add to a :class:`DivergedError` from which epoch to continue, and with which command."""
     try:
         yield
     except DivergedError as error:
@@ -179,7 +179,7 @@ def _advised(trainer: Trainer, out: Path) -> Iterator[None]:
 
 
 def said_at_the_beginning(out: Path) -> str:
-    """Return what is said of a stop of a new run until its first epoch was told of: it may have been kept by then."""
+    """Return the message for a stop before the first epoch was printed; the epoch may already have been saved."""
     from seglab.training.run_folder import LAST
 
     if (out / LAST).exists():
@@ -188,12 +188,12 @@ def said_at_the_beginning(out: Path) -> str:
 
 
 def go_on(out: Path) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that resumes a run."""
     return f"seglab train --resume {shlex.quote(str(out))}"
 
 
 def limit_of(hours: float | None) -> float:
-    """Return when, by :func:`time.monotonic`, that many hours from now are over."""
+    """Return the time, by :func:`time.monotonic`, at which so many hours are over."""
     return math.inf if hours is None else time.monotonic() + 3600 * hours
 
 
@@ -209,7 +209,7 @@ def _score(out: Path, split: Split, device: str) -> None:
 
 
 def _measure_suitability(out: Path, split: Split, device: str) -> None:
-    """Let the run's best network tell what looks like the images it learned from; say so where it cannot."""
+    """Add the score ``suitable`` to the run's best checkpoint, or print why it cannot be measured."""
     from seglab.commands.suitable import with_suitability
     from seglab.networks.checkpoints import load_checkpoint, save_checkpoint
     from seglab.training import run_folder

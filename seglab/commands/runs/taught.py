@@ -1,4 +1,4 @@
-"""What is said of the teacher of a run, and of the weights that it starts from."""
+"""Remarks on the teacher of a run, and on the weights that it starts from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
-    """Yield whether the teacher has learned from images that are to judge its pupil."""
+    """Yield a warning where the teacher learned from validation or test images of this run, or may have."""
     if not recipe.teacher:
         return
     known = _learned_from(Path(recipe.teacher))
@@ -29,7 +29,7 @@ def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
 
 
 def start_remarks(recipe: Recipe) -> Iterator[str]:
-    """Yield whether the weights that a new run starts from learned with other normalised pixels than it gives them."""
+    """Yield a warning where the first weights of a new run were trained with another normalisation."""
     from seglab.networks.normalisation import NORMALISATION, Normalisation
     from seglab.networks.pretraining import learned_with
 

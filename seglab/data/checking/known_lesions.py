@@ -1,4 +1,4 @@
-"""What is known of a set's lesions, and whether it is enough to draw a split by them."""
+"""Whether enough is known about a set's lesions to draw a split by them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seglab.data.collection import DataSet
 from seglab.data.pairs import Pair
 
 HAM10000_IDS = range(24306, 34321)
-"""ISIC's numbers of HAM10000's images, of which 10015 show 7470 lesions."""
+"""ISIC numbers of the images of HAM10000: 10015 images of 7470 lesions."""
 ISIC_ID = re.compile(r"ISIC_(\d{7})")
 WAYS_OUT = (
     "Bring the table (HAM10000_metadata, metadata.csv) into the set's folder (of a prepared set: into that of its "
@@ -19,7 +19,7 @@ WAYS_OUT = (
 
 
 def lesions_unknown(found: DataSet) -> Iterator[str]:
-    """Yield why a set's lesions are not known well enough to draw a split by them."""
+    """Yield the reasons why too little is known about a set's lesions to draw a split by them."""
     if not (alone := _without_lesion(found)):
         return
     tables = ", ".join(found.lesions.tables)
@@ -38,7 +38,7 @@ def lesions_unknown(found: DataSet) -> Iterator[str]:
 
 
 def lesions_told(found: DataSet) -> Iterator[str]:
-    """Yield what is known of a set's lesions, where that is not all."""
+    """Yield remarks where a set's lesions are known in part only."""
     if not (alone := _without_lesion(found)):
         return
     if found.lesions.tables:
@@ -51,7 +51,7 @@ def lesions_told(found: DataSet) -> Iterator[str]:
 
 
 def _without_lesion(found: DataSet) -> list[Pair]:
-    """Return the pairs of which nothing says what lesion they show: a pair is then called as its lesion."""
+    """Return the pairs whose lesion is unknown; their lesion has the name of the pair."""
     return [pair for pair in found.pairs if pair.lesion == pair.id and pair.id not in found.lesions.of]
 
 
