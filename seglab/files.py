@@ -143,8 +143,8 @@ class _Tried(Exception):
 
 def _cannot_write(path: Path, option: str, error: OSError) -> WriteError:
     return WriteError(
-        f"{option} {error.filename or path} cannot be written: {error.strerror or error}. Expected a place with the "
-        "right to write and free space. Name another one."
+        f"{option} {error.filename or path} cannot be written: {error.strerror or error}. Expected a writable place "
+        "with free space. Name another one."
     )
 
 

@@ -77,7 +77,7 @@ def terms_of(name: str) -> list[str]:
     """Return the names of the losses in a sum such as ``bce+dice``. Raises :class:`ConfigError` for unknown ones."""
     terms = name.split("+")
     if not set(terms) <= LOSSES.keys() or len(set(terms)) < len(terms):
-        raise ConfigError(f"loss is {name!r}; expected one of {', '.join(LOSSES)}, or a sum of them, as bce+dice.")
+        raise ConfigError(f"loss is {name!r}; expected one of {', '.join(LOSSES)}, or a sum of them, such as bce+dice.")
     return terms
 
 

@@ -46,4 +46,4 @@ def _shortened(lines: Iterable[str]) -> Iterator[str]:
         if not is_note or notes <= NOTES_SHOWN:
             yield line
     if notes > NOTES_SHOWN:
-        yield f"note: {notes - NOTES_SHOWN} pairs more have notes, which seglab inspect lists"
+        yield f"note: {notes - NOTES_SHOWN} more pairs have notes; seglab inspect lists them"

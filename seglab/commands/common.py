@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seglab.data.collection import Collection
 
 FOLDER = NamedPath()
-MISSING = "No data. Name {data}, or two folders by --images DIR --masks DIR."
+MISSING = "No data was named. Name {data}, or two folders with --images DIR --masks DIR."
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def data_options(
         ) -> Any:
             if data and data_option and set(data) != set(data_option):
                 raise click.UsageError(
-                    f"Data sets are named twice, {_listed(data)} and by --data {_listed(data_option)}; expected one of "
-                    "the two. Name all of them in one way."
+                    f"Data sets are named twice: {_listed(data)} and --data {_listed(data_option)}. Name all of them "
+                    "in one way."
                 )
             if (images is None) != (masks is None):
-                raise click.UsageError("--images and --masks name two folders; expected both or neither.")
+                raise click.UsageError("One of --images and --masks is missing; expected both or neither.")
             named = DataNamed(data or data_option, images, masks, orientation)
             if required and not named:
                 raise click.UsageError(MISSING.format(data=what))
@@ -81,10 +81,10 @@ def data_options(
 
         orientation = click.option(
             "--orientation", type=click.Choice(["exif", "stored"]), show_default="exif",
-            help="Masks lie over the photographs as EXIF turns them, or as they are stored (turned with them then).",
+            help="Whether masks match the images as turned by EXIF, or as stored (masks are then turned as well).",
         )  # fmt: skip
-        masks = click.option("--masks", type=FOLDER, help="Folder of the truth masks of --images.")
-        images = click.option("--images", type=FOLDER, help="Folder of images whose truth masks lie in --masks.")
+        masks = click.option("--masks", type=FOLDER, help="Folder with the truth masks of --images.")
+        images = click.option("--images", type=FOLDER, help="Folder of images; their truth masks are in --masks.")
         command = images(masks(orientation(wrapped)))
         if option or not argument:
             command = click.option(

@@ -69,8 +69,8 @@ def require_picture_folder(option: str, folder: Path) -> None:
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not _is_own(option, path, PICTURE.is_ours):
                 raise click.UsageError(
-                    f"{option} {folder} holds pictures that seglab did not draw ({path.name}); they stay. Name a new "
-                    "folder."
+                    f"{option} {folder} holds pictures that seglab did not draw ({path.name}), which are not "
+                    "overwritten. Name a new folder."
                 )
     require_folder(folder, option)
 
@@ -79,7 +79,7 @@ def require_apart(places: Mapping[str, Path]) -> None:
     """Raise :class:`click.UsageError` where two options name one file."""
     for (one, path), (other, same) in itertools.combinations(places.items(), 2):
         if is_same(path, same):
-            raise click.UsageError(f"{one} and {other} are the same file, {path}; name another for one of them.")
+            raise click.UsageError(f"{one} and {other} name the same file, {path}. Name another for one of them.")
 
 
 def require_own(option: str, path: Path, is_ours: Callable[[Path], bool], expected: str) -> None:
@@ -92,7 +92,7 @@ def require_own(option: str, path: Path, is_ours: Callable[[Path], bool], expect
         )
     if not _is_own(option, path, is_ours):
         raise click.UsageError(
-            f"{option} {path} is there already and is not {expected}; it stays. Name another file, or move it."
+            f"{option} {path} exists and is not {expected}, so it is not overwritten. Name another file, or move it."
         )
 
 
@@ -144,8 +144,7 @@ def require_beside(option: str, path: Path | None, named: DataNamed) -> None:
 
 def _among(option: str, path: Path | None, folder: Path) -> ConfigError:
     return ConfigError(
-        f"{option} {path} lies among the images or masks of the data, in {folder}; they would be read together. Name a "
-        "place elsewhere."
+        f"{option} {path} is inside {folder}, a folder of the data, and would be read as data. Name a place outside it."
     )
 
 
@@ -153,7 +152,8 @@ def _require_none(out: Path, foreign: list[Path], what: str) -> None:
     if foreign:
         names = ", ".join(path.name for path in foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise ConfigError(
-            f"--out {out} holds files that are of no {what} begun there ({names}); they stay. Name a new folder."
+            f"--out {out} holds files that do not belong to a {what} ({names}), so nothing is written there. Name a "
+            "new folder."
         )
 
 

@@ -27,17 +27,20 @@ NOT_STORED = "cannot be stored (the failed lines say why)"
 @data_options(argument="SRC")
 @click.option("--out", type=FOLDER, required=True, help="Folder that gets images.npy, masks.npy and index.json.")
 @click.option("--size", type=click.IntRange(min=1), default=256, help="Side length S in pixels.")
-@click.option("--hair", type=click.Choice(["none", "dullrazor"]), default="none", help="How to remove hairs.")
+@click.option("--hair", type=click.Choice(["none", "dullrazor"]), default="none", help="How hairs are removed.")
 @click.option(
-    "--dtype", type=click.Choice(["uint8", "float16", "float32"]), default="uint8", help="Floats are scaled to 0-1."
+    "--dtype",
+    type=click.Choice(["uint8", "float16", "float32"]),
+    default="uint8",
+    help="Data type of the images; floats are scaled to 0-1.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read and resize.")
-@click.option("--figure", type=FOLDER, help="Picture of the hairiest images before and after (.jpg or .png).")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read and resize images.")
+@click.option("--figure", type=FOLDER, help="Write a picture of the hairiest images before and after (.jpg or .png).")
 @command_errors
 def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, workers: int, figure: Path | None) -> None:
-    """Store a data set at the network's size, to train faster.
+    """Store a data set at the network's input size, to train faster.
 
-    Training opens the arrays memory-mapped. Run the command again to go on after an interruption.
+    Training opens the arrays memory-mapped. After an interruption, run the command again to continue.
 
     Example: seglab prepare ham10000 --out prepared/ham10000 --size 256 --hair dullrazor
     """
@@ -63,7 +66,7 @@ def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, worke
         images = (fit(pair.photo(at_least=2 * size).pixels, size) for pair in pairs)
         hair_figure(figure, hairiest(images, FIGURE_ROWS))
     echo_lines(_stored_lines(collection, prepared.failed))
-    click.echo(f"{prepared.stored} pairs in {out}, {prepared.earlier} of them from an earlier run.")
+    click.echo(f"{prepared.stored} pairs are in {out}, {prepared.earlier} of them from an earlier run.")
     for name, reason in prepared.failed.items():
         click.echo(printable(f"failed: {name}: {reason}"), err=True)
     if prepared.failed:

@@ -27,8 +27,8 @@ def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]
     fold_of = _dealt(divided, count, seed)
     if len(fold_of) < count:
         raise DataError(
-            f"{len(divided)} pairs of {len(fold_of)} lesions cannot be divided into {count} folds; expected a lesion a "
-            "fold at least. Add data, or ask for fewer folds."
+            f"{len(divided)} pairs of {len(fold_of)} lesions cannot be divided into {count} folds; expected at least "
+            "one lesion per fold. Add data, or use fewer folds."
         )
     places = [fold_of.get(group, -1) for group in groups]
     test = tuple(pair for pair, own in zip(pairs, is_test, strict=True) if own)

@@ -178,17 +178,17 @@ class Recipe:
     def _check_additions(self) -> None:
         for name in WEIGHTS:
             if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0, and 1 at most.")
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0 and at most 1.")
         if self.jpeg > 100:
-            raise ConfigError(f"jpeg is {self.jpeg}; expected the lowest quality, 1 to 100, or 0 (off).")
+            raise ConfigError(f"jpeg is {self.jpeg}; expected a quality from 1 to 100, or 0 (off).")
         if self.zoom_out > MOST_ZOOM_OUT:
-            raise ConfigError(f"zoom_out is {self.zoom_out}; expected {MOST_ZOOM_OUT:g} at most (half the side).")
+            raise ConfigError(f"zoom_out is {self.zoom_out}; expected at most {MOST_ZOOM_OUT:g} (half the side).")
         if self.arch in SMP_ARCHITECTURES and self.encoder_weights == PACKAGE:
             require_packaged(self.encoder)
         if self.arch in OWN_ARCHITECTURES and (self.freeze_encoder or self.encoder_lr_factor != 1):
             raise ConfigError(
-                f"{self.arch} has no encoder for freeze_encoder {self.freeze_encoder} and encoder_lr_factor "
-                f"{self.encoder_lr_factor}; expected 0 and 1. Leave them out, or choose an arch of smp's."
+                f"{self.arch} has no encoder, but freeze_encoder is {self.freeze_encoder} and encoder_lr_factor is "
+                f"{self.encoder_lr_factor}; expected 0 and 1. Leave them out, or choose an architecture of smp."
             )
 
     def _check_quantised(self) -> None:
@@ -196,8 +196,8 @@ class Recipe:
             return
         if not self.init:
             raise ConfigError(
-                f"quantise is {self.quantise} and there is no init; expected a trained network, which learns on with "
-                "the rounding of int8. Train one first, then add --set init=RUN/best.pt"
+                f"quantise is {self.quantise}, but init is empty; expected a trained network to train further. Train "
+                "one first, then add --set init=RUN/best.pt"
             )
         if self.precision not in ("auto", "fp32") or self.compile:
             what = "compile=true" if self.compile else f"precision={self.precision}"
@@ -207,19 +207,19 @@ class Recipe:
         for name in ("widths", "decoder_channels"):
             channels = getattr(self, name)
             if any(count <= 0 for count in channels) or (name == "widths" and not channels):
-                raise ConfigError(f"{name} is {list(channels)}; expected whole numbers above 0, as [16, 32, 64].")
+                raise ConfigError(f"{name} is {list(channels)}; expected whole numbers above 0, such as [16, 32, 64].")
 
     def _check_shares(self) -> None:
         if not self.plateau_factor < 1:
-            raise ConfigError(f"plateau_factor is {self.plateau_factor}; expected a factor below 1, as 0.1.")
+            raise ConfigError(f"plateau_factor is {self.plateau_factor}; expected a factor below 1, such as 0.1.")
         for name in SHARES:
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a number between 0 and 1.")
         if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema is {self.ema}; expected 0 (off) or a decay below 1, as 0.999.")
+            raise ConfigError(f"ema is {self.ema}; expected 0 (off) or a decay below 1, such as 0.999.")
         if self.val_share + self.test_share >= 1:
             raise ConfigError(
-                f"val_share {self.val_share} and test_share {self.test_share} leave nothing to train on; "
+                f"val_share is {self.val_share} and test_share {self.test_share}, which leaves nothing to train on; "
                 "expected a sum below 1."
             )
 
@@ -252,7 +252,7 @@ def parse_changes(changes: Iterable[str]) -> dict[str, Any]:
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator:
-            raise ConfigError(f"--set {change} has no '='; expected key=value, as in --set epochs=5.")
+            raise ConfigError(f"--set {change} has no '='; expected key=value, such as --set epochs=5.")
         values[key.strip()] = _value(value.strip())
     return values
 
@@ -265,7 +265,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(fields)}."
-            raise ConfigError(f"There is no setting {key!r} in a recipe. {hint}")
+            raise ConfigError(f"A recipe has no setting {key!r}. {hint}")
         checked[key] = _typed(key, value, type(fields[key].default))
     return Recipe(**checked)
 

@@ -36,8 +36,8 @@ def begun(
     init = load_checkpoint(Path(recipe.init))
     if init.network.ranges and recipe.quantise == "none":
         raise ConfigError(
-            f"init: {recipe.init} learned with the rounding of int8; expected a recipe that goes on so. Add --set "
-            "quantise=int8, or name the network that it began from."
+            f"init: {recipe.init} was trained with the rounding of int8; expected a recipe that does the same. Add "
+            "--set quantise=int8, or name the network that it started from."
         )
     spec = dataclasses.replace(spec, ranges=init.network.ranges)
     network = quantised_as(network, spec)
@@ -45,7 +45,8 @@ def begun(
         network.load_state_dict(init.state)
     except RuntimeError as error:
         raise CheckpointError(
-            f"init: {init.path} holds another network; expected weights of the recipe's own."
+            f"init: {init.path} holds another network; expected the network of the recipe. Change the recipe, or name "
+            "other weights."
         ) from error
     if recipe.quantise != "none" and not spec.ranges:
         folded = fold_normalisation(network)

@@ -46,8 +46,8 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices here. "
-            "Check the driver with nvidia-smi, or use --device cpu."
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here. Check the driver with "
+            "nvidia-smi, or use --device cpu."
         )
     return device
 
@@ -81,8 +81,8 @@ def require_compiler() -> None:
     """Raise :class:`ConfigError` where torch.compile would find no C++ compiler."""
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):
         raise ConfigError(
-            "compile = true needs a C++ compiler, and none is on the PATH; expected g++ or clang++. "
-            "Install one, or leave compile out."
+            "compile = true needs a C++ compiler, and none is on the PATH; expected g++ or clang++. Install one, or "
+            "leave compile out."
         )
 
 
@@ -97,9 +97,9 @@ def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: i
     from seglab.training.processes import require_meeting_place
 
     if device.type == "cuda" and devices > torch.cuda.device_count():
-        raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")
+        raise ConfigError(f"--devices {devices}: torch finds {torch.cuda.device_count()} CUDA devices here. Use fewer.")
     if device.index is not None and devices > 1:
-        raise ConfigError(f"--device {device} names one device, --devices {devices} asks for more. Use --device cuda.")
+        raise ConfigError(f"--device {device} names one device, but --devices asks for {devices}. Use --device cuda.")
     for talker in ("fabric.utilities.distributed", "fabric.utilities.rank_zero", "pytorch.utilities.rank_zero"):
         logging.getLogger(f"lightning.{talker}").setLevel(logging.WARNING)
     with warnings.catch_warnings():

@@ -23,8 +23,8 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
     """
     if min(batch, len(order)) < world:
         raise ConfigError(
-            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image "
-            "each. Raise batch, or lower --devices."
+            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image per "
+            "process. Raise batch, or lower --devices."
         )
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     if len(batches) > 1 and len(batches[-1]) < max(min(2, batch), world):
@@ -55,7 +55,7 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(module, _BatchNorm):
             if type(module) not in _shared():
                 raise ConfigError(
-                    f"{name} is a {type(module).__name__}, which several CPU processes cannot share; expected "
+                    f"{name} is a {type(module).__name__}, whose statistics CPU processes cannot share; expected "
                     "BatchNorm2d. Use --devices 1, or another encoder."
                 )
             module.__class__ = _shared()[type(module)]

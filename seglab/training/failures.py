@@ -9,7 +9,7 @@ import torch
 
 from seglab.errors import SeglabError
 
-GO_ON = "Then go on with --resume, or begin again where no epoch was kept."
+GO_ON = "Then continue with --resume, or start again if no epoch was saved."
 SHARED_MEMORY = ("shared memory", "/torch_", "Bus error")
 READER = "DataLoader worker"
 
@@ -30,8 +30,8 @@ def said_in_words() -> Iterator[None]:
             ) from error
         if READER in message:
             raise SeglabError(
-                f"A process that reads images was killed ({_first_line(error)}). It may have run out of memory: lower "
-                f"workers, as --set workers=0. {GO_ON}"
+                f"A process that reads images was killed ({_first_line(error)}). It may have run out of memory: use "
+                f"fewer workers, such as --set workers=0. {GO_ON}"
             ) from error
         raise
 

@@ -28,15 +28,15 @@ def held(out: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise WriteError(
-            f"Another run is writing to {out}; expected a folder that is not in use. Wait for its end, or name another "
-            "--out."
+            f"Another run is writing to {out}; expected a folder that is not in use. Wait until it ends, or name "
+            "another --out."
         ) from error
     except NotImplementedError:  # a file system without locks
         pass
     except OSError as error:
         raise WriteError(
-            f"The folder {out} cannot be written: {error.strerror or error}. Expected a folder, or the name of a new "
-            "one, with the right to write and free space. Name another --out."
+            f"The folder {out} cannot be written: {error.strerror or error}. Expected a writable place with free "
+            "space. Name another --out."
         ) from error
     try:
         yield

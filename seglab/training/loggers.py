@@ -117,8 +117,8 @@ def _said_of(name: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise SeglabError(
-            f"--logger {name} failed ({type(error).__name__}: {error}); expected that it takes this run. Check its "
-            "environment variables and its server, then go on with --resume: it is told what it missed."
+            f"--logger {name} failed ({type(error).__name__}: {error}). Check its environment variables and its "
+            "server, then continue with --resume, which also logs the epochs that it missed."
         ) from error
 
 

@@ -132,8 +132,8 @@ class Trainer:
                 save_checkpoint(dataclasses.replace(start, resume={}), best)
         elif not best.exists():
             raise CheckpointError(
-                f"{best} does not exist; expected what this run kept of epoch {self.best().epoch}, its best. Copy it "
-                "back beside last.pt, or train again under another --out."
+                f"{best} does not exist; expected the checkpoint of epoch {self.best().epoch}, the run's best. Copy it "
+                "back beside last.pt, or train again with another --out."
             )
         run_folder.write_epochs(out, self.history, self.timing)
 
@@ -156,8 +156,8 @@ class Trainer:
             earlier = start.training["recipe"]
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{start.path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` "
-                f"wrote. Train anew, from its weights if you like: --set init={start.path}"
+                f"{start.path} cannot be resumed ({error}); expected last.pt from this version of `seglab train`. "
+                f"Start a new run, from its weights if you like: --set init={start.path}"
             ) from error
         if earlier.get("lr", self.recipe.lr) != self.recipe.lr:
             self._take_rate()

@@ -58,8 +58,8 @@ def together(fabric: Fabric) -> Iterator[None]:
             raise SystemExit(_exit_code()) from error
         if killed and isinstance(error, RuntimeError):
             raise SeglabError(
-                f"A process of this training ended with code {killed[0]}; expected all {fabric.world_size} to go on. "
-                "It may have run out of memory: lower batch or workers, then go on with --resume."
+                f"One of the {fabric.world_size} processes of this training ended with code {killed[0]}. It may have "
+                "run out of memory: lower batch or workers, then continue with --resume."
             ) from error
         raise
     finally:
@@ -74,9 +74,9 @@ def require_meeting_place(fabric: Fabric) -> None:
     missing = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} - os.environ.keys()
     if isinstance(environment, LightningEnvironment) and missing:
         raise ConfigError(
-            f"--nodes: {', '.join(sorted(missing))} not set; expected, on each machine, MASTER_ADDR and MASTER_PORT "
-            "(an address of the first one, and a free port there) and NODE_RANK (0 on the first). Set them, or start "
-            "the command by torchrun or Slurm's srun."
+            f"--nodes: {', '.join(sorted(missing))} not set; expected on each machine: MASTER_ADDR and MASTER_PORT "
+            "(the address of the first machine and a free port there), and NODE_RANK (0 on the first). Set them, or "
+            "start the command with torchrun or Slurm's srun."
         )
 
 

@@ -33,11 +33,11 @@ def require_may_change(path: Path, changes: Changes, recipe: Recipe, done: int) 
     fixed = {name: values for name, values in changes.items() if name not in MAY_CHANGE}
     if fixed:
         raise ConfigError(
-            f"{path} was trained otherwise: {'; '.join(described(fixed))}. These cannot change in a run; resume "
-            "without them, or name a new --out."
+            f"{path} was trained with other settings: {'; '.join(described(fixed))}. These cannot change within a run. "
+            "Resume without them, or start a new run with another --out."
         )
     if recipe.epochs < done:
-        raise ConfigError(f"{path} has {done} epochs already; expected epochs={done} or more, not {recipe.epochs}.")
+        raise ConfigError(f"{path} already has {done} epochs; expected epochs={done} or more, not {recipe.epochs}.")
 
 
 def described(changes: Changes) -> list[str]:
@@ -51,8 +51,8 @@ def remarks(changes: Changes, recipe: Recipe, done: int) -> Iterator[str]:
         yield f"From epoch {done + 1}: {line}."
     if "epochs" in changes and recipe.schedule == "cosine":
         yield (
-            f"The cosine schedule is stretched to {recipe.epochs} epochs: the learning rate goes on where it would be "
-            f"after {done} of {recipe.epochs}."
+            f"The cosine schedule is stretched to {recipe.epochs} epochs: the learning rate continues from where it "
+            f"would be after {done} of {recipe.epochs}."
         )
 
 

@@ -101,7 +101,7 @@ def recipe_of(values: dict[str, Any], path: Path) -> Recipe:
         return make_recipe(values)
     except ConfigError as error:
         raise CheckpointError(
-            f"{path} was written by another version of seglab, most likely a newer one: {error} Install that version."
+            f"{path} was written by another version of seglab, probably a newer one: {error} Install that version."
         ) from error
 
 
@@ -126,11 +126,11 @@ def read_run(path: Path) -> Run:
         timing = read_timing(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not the folder of a training run ({error}); expected one that `seglab train --out` wrote. "
-            "Check the path, or train it again."
+            f"{path} is not the folder of a training run ({error}); expected what `seglab train --out` wrote. Check "
+            "the path, or train again."
         ) from error
     if not history:
-        raise DataError(f"{path} has no finished epoch yet; expected a run with some. Wait, or go on with --resume.")
+        raise DataError(f"{path} has no finished epoch yet; expected at least one. Wait, or continue with --resume.")
     return Run(path, recipe, settings, history, timing)
 
 

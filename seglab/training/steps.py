@@ -51,7 +51,7 @@ class Steps:
         average: AveragedModel | None,
     ) -> None:
         if recipe.freeze_encoder and fabric.world_size > 1:
-            raise ConfigError("freeze_encoder is for one process; expected 0 with several. Leave it out, or --devices.")
+            raise ConfigError("freeze_encoder works in one process only. Leave it out, or use --devices 1.")
         self.recipe = recipe
         self.fabric = fabric
         self.network = network
@@ -208,5 +208,5 @@ def _confusions(counted: list[Tensor], pixels: int) -> Iterator[Confusion]:
 def require_finite(value: float, what: str, epoch: int) -> float:
     """Return ``value``. Raises :class:`DivergedError` unless it is finite."""
     if not math.isfinite(value):
-        raise DivergedError(f"The {what} became {value} in epoch {epoch}; expected a number.")
+        raise DivergedError(f"The {what} became {value} in epoch {epoch}; expected a finite number.")
     return value

@@ -262,7 +262,7 @@ ROWS = [f"ISIC_{24306 + number:07d},IL_{number // 2}" for number in range(12)]
 
 def test_lesions_that_are_not_known_refuse_a_drawn_split(tmp_path: Path) -> None:
     half = "\n".join(["isic_id,lesion_id", *ROWS[:6]])
-    without = ham10000(tmp_path / "without", None), "12 images are HAM10000's"
+    without = ham10000(tmp_path / "without", None), "12 images are from HAM10000"
     for root, said in (without, (ham10000(tmp_path / "half", half), "names the lesions of 6 of 12 images")):
         result = seglab("inspect", root)
         assert result.exit_code == 1
@@ -296,7 +296,7 @@ def test_a_table_counts_where_it_was_read(tmp_path: Path) -> None:
     stored = tmp_path / "stored"
     seglab("prepare", ham10000(tmp_path / "ham", None), "--out", stored, "--size", 48)
     (stored / "metadata.csv").write_text("\n".join(["isic_id,lesion_id", *ROWS]))
-    assert "12 images are HAM10000's" in seglab("inspect", stored).output
+    assert "12 images are from HAM10000" in seglab("inspect", stored).output
 
 
 def test_a_lesion_may_be_called_as_its_image(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
     with held(plan.out):
         say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
         if not holds_folds(plan.out):
-            say_of_stops("Interrupted before a fold was begun; run the same command again.")
+            say_of_stops("Interrupted before the first fold began; run the same command again.")
             _divide(plan)
         write_plan(plan)
         for run in plan.runs:
@@ -45,7 +45,7 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
         say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
         _score(plan, device)
     command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
-    echo(f"One model of all folds: {shlex.join([*command, '--out', str(plan.out / 'ensemble.onnx')])}")
+    echo(f"To export one model of all folds: {shlex.join([*command, '--out', str(plan.out / 'ensemble.onnx')])}")
 
 
 def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:
@@ -65,8 +65,8 @@ def _divide(plan: Plan) -> None:
     for run, split in zip(plan.runs, splits, strict=True):
         write_split(run / SPLIT, split)
     sizes = ", ".join(str(len(split.validation)) for split in splits)
-    kept = f"; {len(splits[0].test)} of the official test part are in none" if splits[0].test else ""
-    echo(f"{plan.count} folds by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} is not used.", err=True)
+    kept = f"; {len(splits[0].test)} pairs of the official test part are in no fold" if splits[0].test else ""
+    echo(f"{plan.count} folds by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} has no effect.", err=True)
 
 
 def _splits(plan: Plan) -> list[Split]:
@@ -146,7 +146,8 @@ def _folds(plan: Plan) -> list[Fold]:
         split = split_by_ids(collection, training["split"], training["data"]["sets"])
         if missing := missing_ids(split, training["split"], "validation"):
             raise DataError(
-                f"The data lack {missing} images that {run.name} validated on. Name their folder: --data DIR."
+                f"The data lack {missing} images that {run.name} validated on; expected all. Name their folder: "
+                "--data DIR."
             )
         folds.append(Fold(run, split.validation))
     return folds

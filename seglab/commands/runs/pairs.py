@@ -69,7 +69,7 @@ def _anew(task: Task, collection: Collection) -> Split:
         )  # fmt: skip
     if excluded:
         count = len(found.unused.get(EXCLUDED, ()))
-        echo(f"--exclude names {len(excluded)} ids; {count} images of the data are left out by them.", err=True)
+        echo(f"--exclude names {len(excluded)} ids and leaves out {count} images of the data.", err=True)
     split = looked_at(collection, [limited(found, recipe.limit, recipe.seed)], told.mode or DEFAULT_MODE, recipe)[0]
     require_used(collection, split)
     if task.start:
@@ -88,8 +88,8 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
     total = missing + sum(map(len, found.parts().values()))
     if is_too_much(missing, total):
         raise DataError(
-            f"{path} names {total} images, and the data lack {missing} of them; expected to find more than nine "
-            "tenths. Check --data and the file."
+            f"{path} names {total} images, and {missing} of them are not in the data; expected to find more than 90 %. "
+            "Check --data and the file."
         )
     if missing:
         echo(f"{path} names {missing} images that are not in the data.", err=True)
@@ -97,8 +97,8 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
     split = moved_out(found, {pair.source: EXCLUDED for pair in collection.pairs if pair.id in unwanted})
     if not split.training or not split.validation:
         raise DataError(
-            f"{path} leaves {len(split.training)} images to train and {len(split.validation)} to validate; expected "
-            "some of each. Check the file, or exclude less."
+            f"{path} leaves {len(split.training)} images for training and {len(split.validation)} for validation; "
+            "expected some of each. Check the file, or exclude less."
         )
     return split
 
@@ -126,7 +126,7 @@ def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Spli
     if missing:
         raise DataError(
             f"The data lack {sum(missing.values())} of the {sum(map(len, ids.values()))} images of this run "
-            f"({_described(missing)}); expected all of them. Name the folder where they are: --data DIR."
+            f"({_described(missing)}); expected all. Name the folder where they are: --data DIR."
         )
     _require_same_split(task.told, collection, split)
     split = dataclasses.replace(split, method=data["split"], seed=task.recipe.seed)
@@ -148,10 +148,11 @@ def _require_same_split(told: Told, collection: Collection, split: Split) -> Non
     excluded = unwanted & places.keys()
     if excluded:
         raise ConfigError(
-            f"--exclude names {len(excluded)} images of this run ({min(excluded)}, ...). Name a new --out."
+            f"--exclude names {len(excluded)} images that this run uses ({min(excluded)}, ...). Leave it out, or name "
+            "a new --out."
         )
     if told.split_file and not places.items() <= _places(split_by_file(collection, told.split_file)[0]).items():
-        raise ConfigError("--split-file is not the split of this run. Leave it out, or name a new --out.")
+        raise ConfigError("--split-file differs from the split of this run. Leave it out, or name a new --out.")
 
 
 def _places(split: Split) -> dict[str, str]:
@@ -164,7 +165,8 @@ def _require_same_counts(training: dict[str, Any], split: Split) -> None:
     before = {key: value for key, value in training.get("data", {}).items() if key in _counts(split)}
     if before != _counts(split):
         raise ConfigError(
-            f"The run was trained on other data ({before} before, {_counts(split)} now). Name its own, or a new --out."
+            f"The run was trained on other data ({before} before, {_counts(split)} now). Name the same data, or a new "
+            "--out."
         )
 
 
@@ -185,11 +187,11 @@ def _require_same_pictures(before: dict[str, Any], sets: list[str], mark: list[s
 
     if not are_same(before.get("fingerprint", mark), mark):
         raise DataError(
-            "The data have the names of this run's images, but not their pixels or truths; expected the same pictures. "
-            "Name the folder where they are: --data DIR, or begin a new --out."
+            "The images have the same names as those of this run, but other pixels or truth masks. Name the folder of "
+            "the run's images: --data DIR, or start a new run with another --out."
         )
     if sorted(before.get("sets", sets)) != sorted(sets):
-        echo(f"The data are called {', '.join(sets)} now ({', '.join(before['sets'])} before).", err=True)
+        echo(f"The data sets are now called {', '.join(sets)} (before: {', '.join(before['sets'])}).", err=True)
 
 
 def _counts(split: Split) -> dict[str, Any]:
@@ -201,6 +203,6 @@ def _require_same_hair(pairs: Iterable[Pair], recipe: Recipe) -> None:
     prepared = {pair.hair for pair in pairs} - {"none", recipe.hair}
     if prepared:
         raise ConfigError(
-            f"The data was prepared with hair={', '.join(prepared)}, the recipe says hair={recipe.hair}; expected "
-            f"the same, so that the network is used as it was trained. Add --set hair={prepared.pop()}."
+            f"The data were prepared with hair={', '.join(prepared)}, but the recipe says hair={recipe.hair}; expected "
+            f"the same for training and use. Add --set hair={prepared.pop()}."
         )

@@ -93,12 +93,12 @@ def new_task(out: Path | None, recipe: str | None, changes: tuple[str, ...], tol
     from seglab.training.run_folder import LAST
 
     if out is None:
-        raise click.UsageError("Missing option '--out': the folder of the run (or --resume RUN, to go on with one).")
+        raise click.UsageError("Missing option '--out': the folder for the run (or --resume RUN, to continue one).")
     settings = load_recipe(recipe or DEFAULT_RECIPE, changes)
     if not told.named:
         raise click.UsageError(MISSING.format(data="a data set"))
     if (out / LAST).exists():
-        raise ConfigError(f"{out} holds a run already ({LAST}). Add --resume to go on, or name another --out.")
+        raise ConfigError(f"{out} already holds a run ({LAST}). Add --resume to continue, or name another --out.")
     require_run_folder(out)
     return Task(out, settings, told)
 
@@ -117,7 +117,9 @@ def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: 
     out = out.parent if out.name == LAST and out.is_file() else out
     last = out / LAST
     if not last.exists():
-        raise ConfigError(f"--resume: {last} does not exist. Leave --resume out to begin, or check the folder.")
+        raise ConfigError(
+            f"--resume: {last} does not exist. Check the folder, or leave --resume out to start a new run."
+        )
     start = load_checkpoint(last)
     earlier = recipe_of(start.training.get("recipe", {}), last)
     now = load_recipe(recipe, changes) if recipe else make_recipe(plain(earlier) | parse_changes(changes))
@@ -142,8 +144,8 @@ def data_of_run(out: Path, named: DataNamed) -> DataNamed:
 def _require_there(named: DataNamed, out: Path) -> None:
     gone = [str(path) for path in (*named.data, named.images, named.masks) if path and not path.exists()]
     if gone or not named:
-        where = f"is not there any more ({', '.join(gone)})" if gone else "is not known from what it left"
-        raise ConfigError(f"The data of the run in {out} {where}; say where it is: --data DIR.")
+        where = f"are no longer there ({', '.join(gone)})" if gone else "are not named in its files"
+        raise ConfigError(f"The data of the run in {out} {where}. Name their folder: --data DIR.")
 
 
 def _kept(out: Path) -> dict[str, Any]:

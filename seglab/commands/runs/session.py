@@ -43,7 +43,7 @@ def reserved(task: Task) -> Iterator[None]:
     last = task.out / LAST
     with held(task.out):
         if last.exists() and (task.start is None or sha256(last) != task.start.sha256):
-            raise WriteError(f"Another command trained in {task.out} meanwhile; expected nobody there. Run this again.")
+            raise WriteError(f"Another command trained in {task.out} meanwhile. Run this command again.")
         yield
 
 
@@ -139,15 +139,15 @@ def _end(trainer: Trainer, task: Task, split: Split) -> None:
     _require_credible(best, task.out)
     if not trainer.is_finished:
         echo(
-            f"Stopped in good order after epoch {done} of {task.recipe.epochs}: the next one is not expected to end "
-            f"within --hours. Go on with: {go_on(task.out)}",
+            f"Stopped after epoch {done} of {task.recipe.epochs}: the next one would probably not end within --hours. "
+            f"Continue with: {go_on(task.out)}",
             err=True,
         )
     elif done > task.done or not run_folder.is_scored(task.out):
         _measure_suitability(task.out, split, str(trainer.fabric.device))
         _score(task.out, split, str(trainer.fabric.device))
     else:
-        echo(f"{task.out} is finished: {done} epochs. For more: {go_on(task.out)} --set epochs=N", err=True)
+        echo(f"{task.out} is finished after {done} epochs. For more: {go_on(task.out)} --set epochs=N", err=True)
     echo(
         f"{task.out / run_folder.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}"
     )
@@ -160,9 +160,8 @@ def _require_credible(epoch: Epoch, out: Path) -> None:
 
     if epoch.val_dice == 1.0:
         raise DataError(
-            f"Every validation image scored exactly 1.0000 in epoch {epoch.epoch}; expected a network to err "
-            f"somewhere. Most likely the truth masks are empty as they are read: look at them with `seglab inspect`, "
-            f"and at {out / SPLIT}."
+            f"Every validation image scored exactly 1.0000 in epoch {epoch.epoch}; expected some errors. The truth "
+            f"masks are probably read as empty: check them with `seglab inspect`, and check {out / SPLIT}."
         )
 
 
@@ -173,7 +172,7 @@ def _advised(trainer: Trainer, out: Path) -> Iterator[None]:
         yield
     except DivergedError as error:
         rate = f"--set lr={min(trainer.recipe.lr / 10, SAFE_RATE):g}"
-        way = f"go on from epoch {len(trainer.history)} with" if trainer.history else "begin again with"
+        way = f"continue from epoch {len(trainer.history)} with" if trainer.history else "start again with"
         call = f"{go_on(out)} {rate}" if trainer.history else f"{rate} in the same command"
         raise DivergedError(f"{error} Nothing of that epoch was kept: {way} a lower learning rate: {call}") from error
 
@@ -184,7 +183,7 @@ def said_at_the_beginning(out: Path) -> str:
 
     if (out / LAST).exists():
         return f"Interrupted; go on with: {go_on(out)}"
-    return "Interrupted before an epoch was kept; run the same command again to begin anew."
+    return "Interrupted before the first epoch was saved; run the same command again to start anew."
 
 
 def go_on(out: Path) -> str:

@@ -20,11 +20,11 @@ def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
     judges = [pair.id for pair in (*split.validation, *split.test)]
     seen = sum(id in known for id in judges)
     if not known:
-        yield f"{recipe.teacher} does not say from which images it learned: they may be among those that validate here."
+        yield f"{recipe.teacher} does not say from which images it learned; validation images may be among them."
     elif seen:
         yield (
-            f"The teacher {recipe.teacher} learned from {seen} of the {len(judges)} images that validate or test here: "
-            "the scores will flatter. Train one on this run's --split-file, or name another."
+            f"The teacher {recipe.teacher} learned from {seen} of the {len(judges)} images that validate or test here, "
+            "so the scores will be too high. Train a teacher with this run's --split-file, or name another."
         )
 
 
@@ -38,9 +38,9 @@ def start_remarks(recipe: Recipe) -> Iterator[str]:
         return
     source = f"init={recipe.init}" if recipe.init else f"encoder_weights={recipe.encoder_weights}"
     name = _name_of(learned)
-    way = f"For the same: --set normalise={name}" if name else "No normalise of a recipe is the same."
+    way = f"For the same normalisation: --set normalise={name}" if name else "No `normalise` of a recipe is the same."
     yield (
-        f"The weights of {source} learned from pixels normalised by mean {_numbers(learned.mean)} and deviation "
+        f"The weights of {source} were trained on pixels normalised by mean {_numbers(learned.mean)} and deviation "
         f"{_numbers(learned.std)}; this run has normalise={recipe.normalise}. {way}"
     )
 

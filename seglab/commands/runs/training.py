@@ -19,9 +19,9 @@ from seglab.commands.runs.request import Task, Told, new_task, resumed_task
 from seglab.commands.runs.session import go_on, limit_of, reserved, said_at_the_beginning, train_in_session
 
 ONE_PROCESS = (
-    "--folds trains in one process; expected neither --devices nor --nodes above 1. Once it began, each fold can be "
-    "trained by itself, several at once: seglab train --data DIR --split-file RUN/fold-0/split.json --out RUN/fold-0. "
-    "At last --resume RUN scores them."
+    "--folds trains in one process; expected --devices and --nodes to be 1. Once it has started, folds can be trained "
+    "separately, several at a time: seglab train --data DIR --split-file RUN/fold-0/split.json --out RUN/fold-0. "
+    "In the end --resume RUN scores them."
 )
 PACKAGES = ("torch", "torchvision", "lightning", "matplotlib", "tensorboard")
 
@@ -106,9 +106,9 @@ def _made(task: Task, stack: contextlib.ExitStack) -> RunPairs:
 def _folder_of(resume: str, out: Path | None) -> Path:
     """Return the folder that ``--resume`` names, or ``--out`` where ``--resume`` has no value."""
     if not resume and out is None:
-        raise click.UsageError("--resume: which run? Name its folder: --resume RUN.")
+        raise click.UsageError("--resume does not say which run. Name its folder: --resume RUN.")
     if resume and out is not None and Path(resume).resolve() != out.resolve():
         raise click.UsageError(
-            f"--resume {resume} and --out {out} are two folders; name one. A run goes on in its own."
+            f"--resume {resume} and --out {out} are different folders; a run is resumed in its own. Leave --out out."
         )
     return Path(resume) if resume else out or Path()

@@ -130,8 +130,8 @@ def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -
         echo(line, err=True)
     if is_too_much(len(failed), len(pairs.pairs), LEAST_LOST):
         raise DataError(
-            f"{len(failed)} of {len(pairs.pairs)} images could not be scored; expected to lose less than a tenth. The "
-            f"first: {failed[0].reason} Correct them, or take them out of the data."
+            f"{len(failed)} of {len(pairs.pairs)} images could not be scored; expected less than 10 %. The first: "
+            f"{failed[0].reason} Correct these images, or remove them from the data."
         )
 
 

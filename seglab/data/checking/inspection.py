@@ -21,7 +21,7 @@ from seglab.data.splits import LEAKED, UNUSABLE, Split, drawn_sets, moved_out
 from seglab.errors import DataError
 
 SHOWN = 10
-EXPECTED = "expected pairs that can be read, truths that show lesions, and nothing on two sides of the split"
+EXPECTED = "expected readable pairs, truth masks that show lesions, and no lesion or picture on both sides of the split"
 
 
 @dataclass
@@ -140,7 +140,7 @@ def require_sound(split: Split, findings: Findings, mode: str) -> Split:
     kept = moved_out(split, reasons)
     if not kept.training or not kept.validation:
         raise DataError(
-            "Without the pairs in question nothing is left to train or validate on; expected some. Add data."
+            "Without the reported pairs nothing is left for training or validation. Correct them, or add data."
         )
     return kept
 
@@ -164,8 +164,8 @@ def require_lesions(parts: Mapping[str, Sequence[Pair]]) -> None:
 def _unsound(findings: Findings) -> DataError:
     lines = [line for line in findings.lines() if not line.startswith(("note", "remark"))]
     shown = lines[: len(findings.faults) or SHOWN]
-    more = f"\n  and {len(lines) - len(shown)} more, which seglab inspect lists" if len(lines) > len(shown) else ""
-    advice = "" if findings.faults else ", or add --inspect report to train without the pairs in question"
+    more = f"\n  and {len(lines) - len(shown)} more; seglab inspect lists them" if len(lines) > len(shown) else ""
+    advice = "" if findings.faults else ", or add --inspect report to train without these pairs"
     return DataError(
-        f"The data is not sound; {EXPECTED}:\n  " + "\n  ".join(shown) + f"{more}\nCorrect the data{advice}."
+        f"The data have errors; {EXPECTED}:\n  " + "\n  ".join(shown) + f"{more}\nCorrect the data{advice}."
     )

@@ -12,9 +12,9 @@ HAM10000_IDS = range(24306, 34321)
 """ISIC numbers of the images of HAM10000: 10015 images of 7470 lesions."""
 ISIC_ID = re.compile(r"ISIC_(\d{7})")
 WAYS_OUT = (
-    "Bring the table (HAM10000_metadata, metadata.csv) into the set's folder (of a prepared set: into that of its "
-    "source, and prepare it anew), or say that each image is a lesion of its own: --set lesions=ids (seglab inspect: "
-    "--lesions ids)."
+    "Copy the table (HAM10000_metadata, metadata.csv) into the set's folder (for a prepared set: into the folder of "
+    "its source, then prepare it again), or treat each image as a lesion of its own: --set lesions=ids (seglab "
+    "inspect: --lesions ids)."
 )
 
 
@@ -26,14 +26,14 @@ def lesions_unknown(found: DataSet) -> Iterator[str]:
     unlisted = sum(pair.id not in found.lesions.listed for pair in alone)
     if tables and unlisted:
         yield (
-            f"{found.name}: {tables} names the lesions of {len(found.pairs) - unlisted} of "
-            f"{len(found.pairs)} images; of the other {unlisted} it is not known which show one lesion, and "
-            f"a drawn split may have it on two sides. {WAYS_OUT}"
+            f"{found.name}: {tables} names the lesions of {len(found.pairs) - unlisted} of {len(found.pairs)} images. "
+            f"The other {unlisted} may show the same lesions, and a drawn split could have a lesion on both sides. "
+            f"{WAYS_OUT}"
         )
     elif (several := sum(_is_of_ham10000(pair) for pair in alone)) > 1:
         yield (
-            f"{found.name}: {several} images are HAM10000's, which has several of one lesion, and nothing beside them "
-            f"says of which; a drawn split may have one lesion on two sides. {WAYS_OUT}"
+            f"{found.name}: {several} images are from HAM10000, which has several images of some lesions, and no table "
+            f"says which. A drawn split could have a lesion on both sides. {WAYS_OUT}"
         )
 
 
@@ -43,8 +43,8 @@ def lesions_told(found: DataSet) -> Iterator[str]:
         return
     if found.lesions.tables:
         yield (
-            f"{found.name}: {', '.join(found.lesions.tables)} says nothing of the lesions of {len(alone)} of "
-            f"{len(found.pairs)} images; each counts as one lesion."
+            f"{found.name}: {', '.join(found.lesions.tables)} does not name the lesions of {len(alone)} of "
+            f"{len(found.pairs)} images; each of these counts as a lesion of its own."
         )
     elif len(alone) == len(found.pairs):
         yield f"{found.name}: nothing says which images show one lesion; each counts as one lesion."

@@ -24,7 +24,7 @@ class Leak:
     parts: tuple[str, str]
 
     def __str__(self) -> str:
-        what = "show one lesion" if self.kind == "lesion" else "are the same picture"
+        what = "show the same lesion" if self.kind == "lesion" else "are the same picture"
         return f"{self.first.id} ({self.parts[0]}) and {self.second.id} ({self.parts[1]}) {what}"
 
 
