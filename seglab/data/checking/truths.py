@@ -1,4 +1,4 @@
-"""Truths judged together: what no single one tells, a whole set or part does."""
+"""Checks of all truths of a set or part together, which no single truth shows."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from seglab.data.checking.looks import Look
 from seglab.data.finding.found import is_too_much
 
 LEAST_LOST = 2
-"""A single pair that cannot be used is an error of its own, in however small a set."""
+"""Least number of unusable pairs for a fault of the whole set; a single one is only an error of that pair."""
 MOST = 0.5
 LEAST_EQUAL = 3
-"""So many equal truths are no chance."""
+"""This many equal truths are not a coincidence."""
 KINDS = 3
 NUMBERS = re.compile(r"[\d.]+")
 WHAT_TO_DO = "Check how the masks were made, and that they are the masks"
 
 
 def without_lesion(name: str, looks: Sequence[Look]) -> Iterator[str]:
-    """Yield why nothing can be learned from, or scored on, these truths: none of them has both lesion and skin."""
+    """Yield a fault where no truth has both lesion and skin, so that training and scores would mean nothing."""
     seen = [look for look in looks if not look.error]
     if not seen or not all(look.is_empty or look.is_full for look in seen):
         return
@@ -33,7 +33,7 @@ def without_lesion(name: str, looks: Sequence[Look]) -> Iterator[str]:
 
 
 def odd_together(name: str, looks: Sequence[Look], size: int = 0) -> Iterator[str]:
-    """Yield why truths that may do one by one do not together: inverted, all the same, all too small at ``size``."""
+    """Yield faults of the truths as a whole: most look inverted, all are equal, or all are too small at ``size``."""
     seen = [look for look in looks if not look.error]
     telling = [look for look in seen if not look.is_empty and not look.is_full]
     inverted = sum(look.is_inverted for look in telling)
@@ -56,7 +56,7 @@ def odd_together(name: str, looks: Sequence[Look], size: int = 0) -> Iterator[st
 
 
 def unusable(name: str, errors: Sequence[str], total: int) -> Iterator[str]:
-    """Yield that too many of the ``total`` pairs of a set cannot be used, with the kinds of ``errors``."""
+    """Yield a fault where too many of the ``total`` pairs of a set cannot be used, with the kinds of ``errors``."""
     if not is_too_much(len(errors), total, LEAST_LOST):
         return
     kinds: Counter[str] = Counter()
@@ -75,8 +75,8 @@ def unusable(name: str, errors: Sequence[str], total: int) -> Iterator[str]:
 
 
 def turned(name: str, looks: Sequence[Look]) -> tuple[bool, list[str]]:
-    """Return whether a tenth or more of the masks were drawn on photographs as they are stored, which EXIF turns, and
-    how many were.
+    """Return whether at least a tenth of the masks fit the photographs as stored but not as turned by EXIF, and lines
+    that say how many.
     """
     count = sum(look.is_turned for look in looks)
     said = (
@@ -88,7 +88,7 @@ def turned(name: str, looks: Sequence[Look]) -> tuple[bool, list[str]]:
 
 
 def partly_inverted(name: str, looks: Sequence[Look]) -> Iterator[str]:
-    """Yield how many truths look inverted, where a tenth or more do and it is not most of them."""
+    """Yield a remark where at least a tenth, but not most, of the truths look inverted."""
     telling = [look for look in looks if not look.error and not look.is_empty and not look.is_full]
     count = sum(look.is_inverted for look in telling)
     if is_too_much(count, len(telling)) and count <= MOST * len(telling):
@@ -96,7 +96,7 @@ def partly_inverted(name: str, looks: Sequence[Look]) -> Iterator[str]:
 
 
 def vanishing(name: str, looks: Iterable[Look], size: int) -> Iterator[str]:
-    """Yield how many lesions are too small for ``size``."""
+    """Yield a remark on the number of lesions that are smaller than a pixel at ``size``."""
     if count := sum(look.vanishes for look in looks):
         yield (
             f"{name}: {count} lesions are smaller than a pixel at {size}: each is one pixel in training. A larger size "
@@ -105,7 +105,7 @@ def vanishing(name: str, looks: Iterable[Look], size: int) -> Iterator[str]:
 
 
 def _reason(error: str) -> str:
-    """Return what is wrong by an error's message: without the file's name before, and what was expected after."""
+    """Return the cause in an error's message: without the file name before it and the expectation after it."""
     reason = re.split(r"[;.] expected", error, maxsplit=1, flags=re.IGNORECASE)[0]
     file, colon, rest = reason.partition(": ")
     return rest if colon and ("/" in file or "\\" in file) else reason

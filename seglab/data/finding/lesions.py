@@ -1,7 +1,8 @@
-"""Which images of a data set show one lesion, by the tables that lie beside them.
+"""Which images of a data set show the same lesion, according to the tables in its folders.
 
-A table counts by its columns, whatever it is called: ``lesion_id``, and one that names these images. So do HAM10000's
-metadata (``.csv``, ``.tab``, or without a suffix), isic-cli's ``metadata.csv`` and ISIC 2018's ``LesionGroupings.csv``.
+A table is recognised by its columns, not by its name: ``lesion_id``, and a column with names of the images. Examples
+are HAM10000's metadata (``.csv``, ``.tab``, or without a suffix), isic-cli's ``metadata.csv`` and ISIC 2018's
+``LesionGroupings.csv``.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from seglab.images.formats import IMAGE_SUFFIXES
 
 LESION_COLUMNS = ("lesion_id", "lesionid")
 ID_COLUMNS = ("isic_id", "image_id", "image_name", "image", "img_id", "file_name", "filename", "id", "name")
-"""A column with names of images is called so. Where none names any of this set's, the table is of other images."""
+"""Names of columns with images. If such a column names no image of the set, the table is about other images."""
 TABLE_SUFFIXES = frozenset({".csv", ".tab", ".tsv"})
 UNMARKED_TABLE = re.compile(r".*(metadata|lesion).*", re.IGNORECASE)
-"""Tables without a suffix, or with ``.txt``, count by their names."""
+"""Names of tables without a suffix or with ``.txt``."""
 HAM10000_METADATA = re.compile(r"HAM10000_metadata.*", re.IGNORECASE)
 DELIMITERS = ",;\t|"
 LONGEST_HEAD = 1 << 16
@@ -32,10 +33,10 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Lesions:
-    """What a data set says of its lesions.
+    """What the tables of a data set say about its lesions.
 
-    ``of``: the lesion by id, of those ids that have one. ``tables``: what said so. ``listed``: ids in a table, with a
-    lesion or without.
+    ``of``: the lesion by image id, where it is known. ``tables``: names of the tables. ``listed``: image ids in the
+    tables, with or without a lesion.
     """
 
     of: Mapping[str, str] = field(default_factory=dict)
@@ -43,15 +44,15 @@ class Lesions:
     listed: frozenset[str] = frozenset()
 
     def renamed(self, ids: Mapping[str, str]) -> Lesions:
-        """Return the same of images that have other ids now, by their former ones."""
+        """Return the same for images with new ids; ``ids``: the former ones."""
         of = {ids.get(id, id): lesion for id, lesion in self.of.items()}
         return Lesions(of, self.tables, frozenset(ids.get(id, id) for id in self.listed))
 
 
 def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
-    """Return which lesions the images ``ids`` below ``root`` show, by every table there.
+    """Return the lesions of the images ``ids`` below ``root``, according to all tables there.
 
-    Raises :class:`DataError` where a table cannot be read, none of its rows is of these images, or two disagree.
+    Raises :class:`DataError` where a table cannot be read, no row names one of the images, or two tables disagree.
     """
     wanted = list(ids)
     folded = {_folded(id) for id in wanted}
@@ -71,7 +72,7 @@ def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
 
 
 def _tables(root: Path) -> Iterator[Path]:
-    """Yield the files below ``root`` that may be tables; linked folders are walked, each once."""
+    """Yield the files below ``root`` that may be tables; linked folders are entered, each once."""
     seen: set[str] = set()
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
@@ -88,7 +89,7 @@ def _tables(root: Path) -> Iterator[Path]:
 
 
 def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
-    """Return the lesions by image id as a table has them (empty: it names none); None where it is no such table."""
+    """Return the lesions by image id in a table (an empty text where a row has none); None for any other file."""
     try:
         if not any(column in LESION_COLUMNS for column in _rows(_beginning(file))[0]):
             _require_no_ham10000(file)
@@ -107,7 +108,7 @@ def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
 
 
 def _rows(text: str) -> tuple[list[str], list[list[str]]]:
-    """Return the names of a table's columns, in lower case, and its rows."""
+    """Return the names of a table's columns in lower case, and its rows."""
     lines = _from_head(text)
     head = lines[0] if lines else ""
     rows = list(csv.reader(lines, delimiter=max(DELIMITERS, key=head.count)))
@@ -115,8 +116,9 @@ def _rows(text: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _id_column(columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: Set[str]) -> int | None:
-    """Return the column with most names of images that are ``wanted``, of those called as one if there are any; where
-    there are none at all, the first that is called so.
+    """Return the index of the column with most names of ``wanted`` images.
+
+    Columns with a known name are tried first. If no column names any of them, return the first with a known name.
     """
     called = [columns.index(name) for name in ID_COLUMNS if name in columns]
     others = [at for at, name in enumerate(columns) if at not in called and name not in LESION_COLUMNS]
@@ -142,14 +144,14 @@ def _pairs(file: Path, rows: Iterable[list[str]], id_at: int, lesion_at: int) ->
 
 
 def _beginning(file: Path) -> str:
-    """Return the first line of a file, which may be large and no table of lesions."""
+    """Return the first line of a file without reading the rest, which may be large."""
     with file.open("rb") as opened:
         text = _text(opened.read(LONGEST_HEAD), errors="replace")
     return next(iter(_from_head(text)), "")
 
 
 def _from_head(text: str) -> list[str]:
-    """Return the lines of a table from the names of its columns on, without empty lines and comments before them."""
+    """Return the lines of a table without the empty lines and comments before its header."""
     lines = text.splitlines()
     begun = (place for place, line in enumerate(lines) if line.strip(DELIMITERS + " ") and not line.startswith("#"))
     return lines[next(begun, len(lines)) :]
@@ -160,7 +162,7 @@ def _text(data: bytes, errors: str = "strict") -> str:
         return data.decode("utf-16", errors)
     try:
         return data.decode("utf-8-sig", errors)
-    except UnicodeDecodeError:  # an old spreadsheet's
+    except UnicodeDecodeError:  # as old spreadsheets write
         return data.decode("cp1252")
 
 
@@ -173,7 +175,7 @@ def _require_no_ham10000(file: Path) -> None:
 
 
 def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
-    """Return the lesions by id over all tables. Each may have its own names for lesions; all must group alike."""
+    """Return the lesions by id over all tables. Names of lesions may differ between tables, but the groups must not."""
     merged: dict[str, str] = {}
     for file, rows in tables.items():
         shared = {id: (lesion, merged[id]) for id, lesion in rows.items() if lesion and merged.get(id)}
@@ -190,7 +192,7 @@ def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
 
 
 def _folded(id: str) -> str:
-    """Return an id, or the name of its file, as it is compared: without folder and suffix, in lower case."""
+    """Return an id or file name for comparisons: without folder and suffix, in lower case."""
     stem, suffix = os.path.splitext(os.path.basename(id.replace("\\", "/")))
     name = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
     return unicodedata.normalize("NFC", name).casefold()

@@ -1,4 +1,4 @@
-"""A table of pairs: a CSV file with the columns image and mask, and, where known, lesion and split."""
+"""Tables of pairs: CSV files with the columns image and mask, and optionally lesion and split."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from seglab.errors import DataError
 
 SUFFIXES = frozenset({".csv", ".tsv"})
 TABLE_IN_FOLDER = "pairs.csv"
-"""A table of this name says what the pairs of its folder are."""
+"""Name of a table that defines the pairs of its folder."""
 
 
 def is_table_of_pairs(path: Path) -> bool:
-    """Is this a file with the columns of a table of pairs?"""
+    """Return whether ``path`` is a file with the columns of a table of pairs."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             columns = {name.strip().strip('"').lower() for name in re.split("[,;\t]", file.readline())}
@@ -32,7 +32,7 @@ def is_table_of_pairs(path: Path) -> bool:
 def found_in_table(path: Path) -> Found:
     """Return the pairs that a table names; paths in it are relative to its folder.
 
-    Raises :class:`DataError` where it cannot be read, names one image twice, or too many files that are not there.
+    Raises :class:`DataError` where it cannot be read, names an image twice, or names too many missing files.
     """
     rows = _rows(path)
     found = Found("a table of pairs", images=len(rows))
@@ -66,7 +66,7 @@ def found_in_table(path: Path) -> Found:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """Return the file that a table names, which may have been written on Windows."""
+    """Return the file that a table names, with either ``/`` or ``\\`` in its path."""
     path = folder / name
     return path if path.exists() else folder / name.replace("\\", "/")
 
