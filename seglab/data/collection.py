@@ -119,7 +119,7 @@ def _without_repeated(sets: Iterable[DataSet]) -> Iterator[DataSet]:
             if (first := owner.setdefault(place(pair), found.name)) == found.name:
                 kept.append(pair)
             else:
-                again.setdefault(f"in {first}, which was named, too", []).append(pair.id)
+                again.setdefault(f"also in {first}", []).append(pair.id)
         left_out = {**found.left_out, **{reason: tuple(ids) for reason, ids in again.items()}}
         yield dataclasses.replace(found, pairs=tuple(kept), left_out=left_out)
 
@@ -191,6 +191,6 @@ def too_much_unused(collection: Collection, split: Split) -> Iterator[str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
             yield (
                 f"{sum(lost.values())} of {len(found.pairs)} images of {found.name} would not be used ({reasons}); "
-                "expected to lose less than a tenth of a set. Leave the set out, or split otherwise: --set split=auto, "
-                "or split=seeded."
+                "expected less than 10 % of a set. Leave the set out, or use another split: --set split=auto or "
+                "split=seeded."
             )

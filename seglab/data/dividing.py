@@ -144,12 +144,12 @@ def require_parts(sets: Sets) -> None:
     lost = {name: sum(not pair.part for pair in pairs) for name, pairs in sets.items()}
     if not any(pair.part == "training" for pairs in sets.values() for pair in pairs):
         raise ConfigError(
-            "split is 'official', and the data has no official training part; expected a set with parts, as ISIC 2017. "
-            "Use --set split=seeded."
+            "split is 'official', but the data have no official training part; expected a set with parts, such as ISIC "
+            "2017. Use --set split=seeded."
         )
     if any(lost.values()):
         said = ", ".join(f"{count} of {len(sets[name])} images of {name}" for name, count in lost.items() if count)
         raise ConfigError(
-            f"split is 'official', and {said} have no official part: they would be lost. Use --set split=auto, which "
+            f"split is 'official', but {said} have no official part and would be lost. Use --set split=auto, which "
             "draws from them and keeps the parts of the others."
         )

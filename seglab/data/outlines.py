@@ -45,7 +45,7 @@ class Outlines:
 def _of_runs(runs: tuple[int, ...] | str, size: tuple[int, int]) -> NDArray[np.uint8]:
     counts = _counts(runs) if isinstance(runs, str) else runs
     if min(counts, default=0) < 0 or sum(counts) != size[0] * size[1]:
-        raise ImageError(f"run lengths of {sum(counts)} pixels for {size}; expected as many as the image has.")
+        raise ImageError(f"run lengths of {sum(counts)} pixels for an image of {size}; expected one per pixel.")
     values = np.arange(len(counts)) % 2 * 255
     return np.repeat(values, counts).astype(np.uint8).reshape(size[::-1]).T  # (H, W)
 

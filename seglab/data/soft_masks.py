@@ -47,8 +47,8 @@ class SoftMasks:
         ratio = (height / width) / (size[0] / size[1])
         if height != width and not 1 - SAME_SHAPE < ratio < 1 + SAME_SHAPE:
             raise DataError(
-                f"{path} is {(height, width)}, its image {size}; expected the same shape, or a square. Make it again, "
-                "or turn it as the image is."
+                f"{path} is {(height, width)}, its image {size}; expected the same aspect ratio, or a square. Make it "
+                "again, or rotate it like the image."
             )
         return prob
 
@@ -75,7 +75,7 @@ def find_soft_masks(folder: Path, pairs: Iterable[Pair], weight: float) -> SoftM
         some = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         raise DataError(
             f"{folder} has soft masks for {len(found)} of {len(wanted)} training images, none for {some}; expected one "
-            f"of each, as {missing[0]}.png. Make those that are missing, or leave these images out with --exclude."
+            f"per image, such as {missing[0]}.png. Make the missing ones, or leave these images out with --exclude."
         )
     _require_one_each(found)
     return SoftMasks(found, weight)
@@ -97,8 +97,8 @@ def _require_one_each(found: dict[str, Path]) -> None:
         if other != source:
             place = path.parent / Path(other).parent.name / path.name
             raise DataError(
-                f"{path} would be the soft mask of two pictures, {other} and {source}; expected one of each, for they "
-                f"may be cut differently. Put those of each set into a folder that is called as theirs, as {place}."
+                f"{path} would be the soft mask of two pictures, {other} and {source}; expected one for each, because "
+                f"their crops may differ. Put the soft masks of each set into a folder with its name, such as {place}."
             )
 
 
@@ -114,7 +114,7 @@ def _probabilities(path: Path) -> NDArray[np.float32]:
         span = f"{values.min():g} to {values.max():g}" if values.size and values.dtype.kind in "fiub" else "no numbers"
         raise DataError(
             f"{path} is {values.dtype} {values.shape}, {span}; expected one channel of probabilities: floats from 0 to "
-            "1, or 8 or 16 bits. Save it as such."
+            "1, or 8 or 16 bits. Save it in one of these forms."
         )
     return np.asarray(values, np.float32) / np.float32(full)
 

@@ -35,8 +35,8 @@ EXCLUDED = "excluded by --exclude"
 NOT_DRAWN = "beyond the limit of training images (limit)"
 NOT_IN_FILE = "not in the split file"
 NOT_IN_RUN = "not in the run's split"
-UNUSABLE = "cannot be used (the error lines say why)"
-LEAKED = "the same lesion or picture is held out (the leak lines say which)"
+UNUSABLE = "cannot be used (see the lines with error)"
+LEAKED = "the same lesion or picture is held out (see the lines with leak)"
 """Reason with ``--inspect report`` only, which stops where a tenth of a set cannot be used."""
 ASKED = frozenset({EXCLUDED, NOT_DRAWN, NOT_IN_FILE, NOT_IN_RUN, UNUSABLE, LEAKED, IN_ANOTHER_SET})
 """Reasons in ``Split.unused`` that are no loss: the user asked for them, or the picture is used elsewhere."""
@@ -99,7 +99,7 @@ def make_split(
         raise DataError(
             f"{len(everything)} pairs, {len(excluded)} ids excluded, split by {method!r}, leave "
             f"{len(found.training)} for training and {len(found.validation)} for validation{_why(found)}; expected "
-            "some of each. Add data, exclude less, or split otherwise (auto, official, fifth, seeded)."
+            "some of each. Add data, exclude less, or use another split (auto, official, fifth, seeded)."
         )
     return found
 
@@ -179,8 +179,8 @@ def read_split(path: Path) -> dict[str, list[str]]:
     twice = sorted(id for one, other in itertools.combinations(map(set, ids.values()), 2) for id in one & other)
     if twice:
         raise DataError(
-            f"{path} names {len(twice)} ids in two parts, among them {twice[0]}; expected each in one. "
-            "Correct the file."
+            f"{path} names {len(twice)} ids in two parts, for example {twice[0]}; expected each in one. Correct the "
+            "file."
         )
     return ids
 
@@ -197,7 +197,7 @@ def read_ids(source: Path) -> set[str]:
         return {_without_suffix(word) for word in words if word}
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{source} cannot be read ({error}); expected a folder of images, or a text file with an id a line."
+            f"{source} cannot be read ({error}); expected a folder of images, or a text file with one id per line."
         ) from error
 
 

@@ -140,9 +140,7 @@ def read_index(root: Path) -> list[ArrayPair]:
     Raises :class:`DataError` where it is unfinished, damaged, or of a newer format.
     """
     if not (root / INDEX).is_file():
-        raise DataError(
-            f"{root} was not prepared to its end (no {INDEX}); expected a whole one. Run `seglab prepare` again."
-        )
+        raise DataError(f"{root} is not completely prepared (no {INDEX}). Run `seglab prepare` again to finish it.")
     try:
         index = json.loads((root / INDEX).read_text())
         if index["kind"] != KIND or index["format_version"] > FORMAT_VERSION:
@@ -154,8 +152,8 @@ def read_index(root: Path) -> list[ArrayPair]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{root / INDEX} cannot be used ({error}); expected the index that `seglab prepare` wrote, of format "
-            f"{FORMAT_VERSION} at most. Prepare the data again, or install a newer seglab."
+            f"{root / INDEX} cannot be used ({error}); expected an index from `seglab prepare`, of format "
+            f"{FORMAT_VERSION} or older. Prepare the data again, or install a newer seglab."
         ) from error
     return sorted(found, key=lambda pair: pair.id)
 
@@ -223,7 +221,9 @@ def _require_same(out: Path, earlier: dict[str, Any], plan: dict[str, Any], ids:
     if earlier.get("ids") != list(ids):
         changed.append(f"the pairs ({len(earlier.get('ids', []))} before, {len(list(ids))} now)")
     if changed:
-        raise ConfigError(f"{out} was prepared otherwise: {'; '.join(changed)}. Name another --out, or remove it.")
+        raise ConfigError(
+            f"{out} was prepared with other settings: {'; '.join(changed)}. Name another --out, or remove it."
+        )
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any]:

@@ -53,7 +53,7 @@ def look_at(pair: Pair, size: int = 0) -> Look:
     except SeglabError as unusable:
         return Look(str(unusable))
     if _is_black_and_white(photo.pixels):
-        return Look("the image is black and white, as a mask is; expected a photograph. Take it out of the set")
+        return Look("the image is black and white, like a mask; expected a photograph. Remove it from the set")
     return _judged(truth, size, picture_of(photo.pixels))
 
 
@@ -96,7 +96,7 @@ def _judged(truth: Truth, size: int, picture: Picture) -> Look:
 def _note(truth: Truth, is_empty: bool, is_full: bool) -> str:
     """Return what looks odd about a truth, or an empty text."""
     notes = {
-        f"{truth.between:.2%} of the truth is neither 0 nor 255 (saved as JPEG, or soft?); from half it counts as "
+        f"{truth.between:.2%} of the truth is neither 0 nor 255 (saved as JPEG, or soft?); half and more counts as "
         "lesion": truth.between > 0,
         "the truth is empty": is_empty,
         "the truth fills the image": is_full,

@@ -27,8 +27,8 @@ def without_lesion(name: str, looks: Sequence[Look]) -> Iterator[str]:
     empty = sum(look.is_empty for look in seen)
     what = "are empty" if empty == len(seen) else "fill their images" if not empty else "are empty or fill their images"
     yield (
-        f"{name}: all {len(seen)} truths {what}; expected outlines of lesions, as a score of 1 against such truths "
-        f"says nothing. {WHAT_TO_DO}; where they are right, split otherwise (--set seed=1)."
+        f"{name}: all {len(seen)} truths {what}; expected outlines of lesions, because a score of 1 against such "
+        f"truths means nothing. {WHAT_TO_DO}. If they are right, use another split (--set seed=1)."
     )
 
 
@@ -39,19 +39,19 @@ def odd_together(name: str, looks: Sequence[Look], size: int = 0) -> Iterator[st
     inverted = sum(look.is_inverted for look in telling)
     if inverted > MOST * len(telling):
         yield (
-            f"{name}: {inverted} of {len(telling)} truths cover most of the image and of its border: they look "
-            "inverted; expected 0 for skin and 255 for lesion. Save them inverted (with ImageMagick: mogrify -negate "
-            "MASKS/*.png), or add --inspect off where they are right."
+            f"{name}: {inverted} of {len(telling)} truths look inverted (they cover most of the image and of its "
+            "border); expected 0 for skin and 255 for lesion. Invert them (with ImageMagick: mogrify -negate "
+            "MASKS/*.png), or add --inspect off if they are right."
         )
     if len(telling) >= LEAST_EQUAL and len({look.digest for look in telling}) == 1:
         yield (
             f"{name}: all {len(telling)} truths are equal to the last pixel; expected an outline for each image. "
-            f"{WHAT_TO_DO}, or add --inspect off where they are right."
+            f"{WHAT_TO_DO}, or add --inspect off if they are right."
         )
     if telling and all(look.vanishes for look in telling):
         yield (
-            f"{name}: all {len(telling)} lesions are smaller than a pixel at {size}; expected larger ones. "
-            "Use a larger size, or crop the images."
+            f"{name}: all {len(telling)} lesions are smaller than a pixel at size {size}; expected larger ones. Use a "
+            "larger size, or crop the images."
         )
 
 
@@ -67,10 +67,10 @@ def unusable(name: str, errors: Sequence[str], total: int) -> Iterator[str]:
         kinds[kind] += 1
         example.setdefault(kind, reason)
     said = "; ".join(f"{count} × {example[kind]}" for kind, count in kinds.most_common(KINDS))
-    more = f"; and {len(kinds) - KINDS} kinds more" if len(kinds) > KINDS else ""
+    more = f"; and {len(kinds) - KINDS} more kinds" if len(kinds) > KINDS else ""
     yield (
-        f"{name}: {len(errors)} of {total} pairs cannot be used ({said}{more}); expected less than a tenth. "
-        f"Correct them, or take them out of the set. The first of them: {errors[0]}"
+        f"{name}: {len(errors)} of {total} pairs cannot be used ({said}{more}); expected less than 10 %. "
+        f"Correct them, or remove them from the set. The first: {errors[0]}"
     )
 
 
@@ -80,9 +80,8 @@ def turned(name: str, looks: Sequence[Look]) -> tuple[bool, list[str]]:
     """
     count = sum(look.is_turned for look in looks)
     said = (
-        f"{name}: {count} of {len(looks)} photographs are turned by EXIF and their masks are not (they have the sides "
-        "of the image as it is stored); expected masks over the upright image. Add --orientation stored, which turns "
-        "all masks of the data like their photographs."
+        f"{name}: {count} of {len(looks)} photographs are turned by EXIF, but their masks fit the image as stored; "
+        "expected masks over the upright image. Add --orientation stored, which turns all masks like their photographs."
     )
     return is_too_much(count, len(looks), LEAST_LOST), [said] if count else []
 
@@ -92,15 +91,15 @@ def partly_inverted(name: str, looks: Sequence[Look]) -> Iterator[str]:
     telling = [look for look in looks if not look.error and not look.is_empty and not look.is_full]
     count = sum(look.is_inverted for look in telling)
     if is_too_much(count, len(telling)) and count <= MOST * len(telling):
-        yield f"{name}: {count} of {len(telling)} truths cover most of the image and of its border: are they inverted?"
+        yield f"{name}: {count} of {len(telling)} truths may be inverted: they cover most of the image and its border."
 
 
 def vanishing(name: str, looks: Iterable[Look], size: int) -> Iterator[str]:
     """Yield a remark on the number of lesions that are smaller than a pixel at ``size``."""
     if count := sum(look.vanishes for look in looks):
         yield (
-            f"{name}: {count} lesions are smaller than a pixel at {size}: each is one pixel in training. A larger size "
-            "shows them."
+            f"{name}: {count} lesions are smaller than a pixel at size {size}, so each is one pixel in training. Use a "
+            "larger size to show them."
         )
 
 

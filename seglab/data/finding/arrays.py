@@ -34,7 +34,7 @@ def pairs_of_arrays(file: Path) -> list[Pair]:
         count, truths = len(open_array(images)), len(open_array(masks))
         if count != truths:
             raise DataError(
-                f"{file} has {count} {key}_images and {truths} {key}_label; expected as many. Download it again."
+                f"{file} has {count} {key}_images and {truths} {key}_label; expected equal numbers. Download it again."
             )
         found += [ArrayPair(f"{file.stem}_{key}_{row:05}", images, masks, row, part=part) for row in range(count)]
     return found

@@ -69,7 +69,7 @@ def read_coco(path: Path) -> dict[str, Any]:
     """Return the content of a COCO file. Raises :class:`DataError` for any other file."""
     content = _coco(path)
     if content is None:
-        raise DataError(f"{path} is no COCO file (JSON with images and annotations); expected one. Check the path.")
+        raise DataError(f"{path} is not a COCO file; expected JSON with images and annotations. Check the path.")
     return content
 
 
@@ -102,7 +102,7 @@ def _require_one_class(path: Path, classes: set[Any]) -> None:
     if len(classes) > 1:
         shown = ", ".join(sorted(map(str, classes)))
         raise DataError(
-            f"{path} has outlines of {len(classes)} classes ({shown}); expected lesions only. Keep one class."
+            f"{path} has outlines of {len(classes)} classes ({shown}); expected lesions only. Keep the lesion's class."
         )
 
 
@@ -188,7 +188,7 @@ def _polygon(path: Path | None, values: list[str]) -> tuple[float, ...]:
         polygon = ()
     if len(polygon) < 6 or len(polygon) % 2 or not all(-0.01 <= value <= 1.01 for value in polygon):
         raise DataError(
-            f"{path} has lines of {len(values)} values, as {' '.join(values[:5])}; expected outlines: a class, then "
-            "three or more x y between 0 and 1 (four values are a box). Export the set for segmentation."
+            f"{path} has lines of {len(values)} values, such as {' '.join(values[:5])}; expected outlines: a class, "
+            "then three or more points x y between 0 and 1 (four values are a box). Export the set for segmentation."
         )
     return polygon

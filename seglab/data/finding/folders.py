@@ -89,7 +89,7 @@ def _leave_out_repeated(files: Files) -> None:
     for image in files.images:
         is_again = any((image.part, name) in first for name in truth_names(image.stem))
         if is_again and lies_in(image, OTHER_PARTS):
-            files.left_out["pictures of Part1, there again for another task"].append(image.path)
+            files.left_out["copies of pictures of Part1 for another task"].append(image.path)
         else:
             kept.append(image)
     files.images = kept

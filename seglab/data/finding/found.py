@@ -14,7 +14,7 @@ from seglab.errors import DataError
 MOST_LOST = 10
 """A set is refused if at least one in this many of its images would be lost."""
 SHOWN = 3
-OURS = "written by seglab or seg-batch, so no data unless --images or --masks names it"
+OURS = "written by seglab or seg-batch, so not used as data unless named by --images or --masks"
 OUR_OUTLINES = "Lesions, segmented by seg-batch"
 """Description in COCO files that `seg-batch contours` wrote."""
 LAYOUTS_IN_WORDS = (
@@ -69,7 +69,7 @@ def not_understood(
     return DataError(
         "; ".join([f"{root}: {what}", *lost])
         + f".\nExpected: {LAYOUTS_IN_WORDS}; a mask with the name of its image, or that with one of: {ENDINGS}.\n"
-        "Rename or add what is missing, take away what is not of it, or name two folders: --images DIR --masks DIR."
+        "Rename or add files, remove what does not belong to the set, or name two folders: --images DIR --masks DIR."
     )
 
 

@@ -41,7 +41,7 @@ def find_file_pairs(root: Path) -> list[FilePair]:
     tree = walk(root)
     found = [pair for pair in _found_in_files(tree, files_of(tree)).pairs if isinstance(pair, FilePair)]
     if not found:
-        raise DataError(f"{root} has no truth masks that are image files; expected some beside the images. Add them.")
+        raise DataError(f"{root} has no truth masks that are image files; expected some for the images. Add them.")
     return found
 
 

@@ -64,9 +64,9 @@ def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
     names = tuple(str(file.relative_to(root)) for file in tables)
     if not found and wanted:
         raise DataError(
-            f"None of the {len(merged)} rows of {', '.join(names)} below {root} is of its {len(wanted)} images (rows "
-            f"as {next(iter(merged), 'none')}, images as {_folded(wanted[0])}); expected theirs. Bring the table that "
-            "belongs to them, or take this one away."
+            f"None of the {len(merged)} rows of {', '.join(names)} below {root} names one of its {len(wanted)} images "
+            f"(rows such as {next(iter(merged), 'none')}, images such as {_folded(wanted[0])}). Add the table that "
+            "belongs to them, or remove this one."
         )
     return Lesions({id: lesion for id, lesion in found.items() if lesion}, names, frozenset(found))
 
@@ -102,8 +102,8 @@ def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
         return _pairs(file, rows, id_at, next(columns.index(name) for name in LESION_COLUMNS if name in columns))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{file} cannot be read ({error}); expected a table of images and lesions. Download it again: without it "
-            "one lesion may train and validate."
+            f"{file} cannot be read ({error}); expected a table of images and lesions. Download it again: without it a "
+            "lesion may be in training and validation."
         ) from error
 
 
@@ -138,7 +138,8 @@ def _pairs(file: Path, rows: Iterable[list[str]], id_at: int, lesion_at: int) ->
         lesion = "" if lesion.casefold() in NO_LESION else lesion
         if found.setdefault(id, lesion) != lesion:
             raise DataError(
-                f"{file} gives {id} two lesions, {found[id]!r} and {lesion!r}; expected one. Remove one of the rows."
+                f"{file} names two lesions for {id}, {found[id]!r} and {lesion!r}; expected one. Remove one of the "
+                "rows."
             )
     return found
 
@@ -170,7 +171,7 @@ def _require_no_ham10000(file: Path) -> None:
     if HAM10000_METADATA.fullmatch(file.name):
         raise DataError(
             f"{file} cannot be read (it lacks the columns image_id and lesion_id); expected HAM10000's metadata. "
-            "Download it again: without it one lesion may train and validate."
+            "Download it again: without it a lesion may be in training and validation."
         )
 
 
@@ -184,8 +185,8 @@ def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
             if ours[lesion] != before or theirs[before] != lesion:
                 others = ", ".join(str(other) for other in tables if other != file)
                 raise DataError(
-                    f"{file} and {others} disagree on which images show one lesion, among them {id}; expected the same "
-                    "groups. Remove the one that is wrong."
+                    f"{file} and {others} disagree on which images show the same lesion, for example {id}. Remove the "
+                    "one that is wrong."
                 )
         merged |= {id: ours.get(lesion, lesion) for id, lesion in rows.items() if not merged.get(id)}
     return merged

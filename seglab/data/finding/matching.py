@@ -91,7 +91,7 @@ def _without_doubled(images: Iterable[Placed]) -> tuple[list[Placed], list[Place
 
 def ambiguous(name: str, first: Path, second: Path) -> DataError:
     """Return the error for two files that both fit ``name``."""
-    return DataError(f"Two files stand for {name}: {first} and {second}; expected one. Remove one of them.")
+    return DataError(f"Two files fit {name}: {first} and {second}; expected one. Remove one of them.")
 
 
 def same_bytes(first: Path, second: Path) -> bool:

@@ -42,9 +42,11 @@ def found_in_table(path: Path) -> Found:
         missing = [str(file) for file in (image, mask) if not file.is_file()]
         if missing or not row["image"] or not row["mask"]:
             name = " and ".join(missing) if row["image"] and row["mask"] else "nothing"
-            found.leave_out("named in the table and not there", [f"line {number}: {name}"])
+            found.leave_out("named in the table but missing", [f"line {number}: {name}"])
         elif image in kept and kept[image] != row:
-            raise DataError(f"{path} names {row['image']} twice, line {number} otherwise; expected one line an image.")
+            raise DataError(
+                f"{path} names {row['image']} twice, and line {number} differs; expected one line per image."
+            )
         elif image in kept:
             found.leave_out("there twice", [f"line {number}: {row['image']}"])
             found.images -= 1
@@ -53,8 +55,8 @@ def found_in_table(path: Path) -> Found:
     lost = [name for reason, names in found.left_out.items() if reason.startswith("named") for name in names]
     if not kept or is_too_much(len(lost), len(kept) + len(lost)):
         raise DataError(
-            f"{path}: of {len(rows)} lines {len(kept)} name files that are there; not there: {some(lost) or 'none'}.\n"
-            "Expected paths as the table's folder has them. Correct the table, or add the files."
+            f"{path}: {len(kept)} of {len(rows)} lines name files that exist; missing: {some(lost) or 'none'}.\n"
+            "Expected paths relative to the table's folder. Correct the table, or add the files."
         )
     images = {image: Placed(image, _part(path, row)) for image, row in kept.items()}
     ids = ids_of(path.parent, images.values())
@@ -83,8 +85,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not rows or not {"image", "mask"} <= rows[0].keys():
         columns = ", ".join(rows[0]) if rows else first.strip()
         raise DataError(
-            f"{path} has {len(rows)} lines with the columns {columns or 'none'}; expected image and mask, and, if "
-            "wanted, lesion and split. Name the columns so."
+            f"{path} has {len(rows)} lines with the columns {columns or 'none'}; expected image and mask, and "
+            "optionally lesion and split. Rename the columns."
         )
     return rows
 

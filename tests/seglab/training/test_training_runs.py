@@ -211,7 +211,7 @@ def test_what_takes_images_out_of_a_run_is_refused(run: Path, data: Path, tmp_pa
     (tmp_path / "lacking.json").write_text(json.dumps(lacking))
     refused = begin(data, tmp_path / "new", "--split-file", str(tmp_path / "lacking.json"))
     assert refused.exit_code == 1
-    assert f"names {PAIRS + 2} images, and the data lack 2 of them" in refused.stderr
+    assert f"names {PAIRS + 2} images, and 2 of them are not in the data" in refused.stderr
 
 
 def test_soft_masks_that_lack_an_image_are_found_before_the_pairs_are_looked_at(data: Path, tmp_path: Path) -> None:
