@@ -1,4 +1,4 @@
-"""Several runs side by side: a table, and a picture of their curves."""
+"""Comparison of several runs: a table, and a picture of their curves."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from seglab.recipes.recipe import OWN_ARCHITECTURES
 from seglab.training.run_folder import SPLIT, Run, plain, read_run
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
-"""Settings with a column of their own, or without a bearing on the result."""
+"""Settings that have their own column or do not affect the result."""
 FILES = ("encoder_weights", "init")
-"""Settings that name files: the table shows their names only."""
+"""Settings that name files; the table shows only the file names."""
 SORTS = {"dice": ("val_dice", True), "iou": ("val_iou", True), "loss": ("val_loss", False), "name": ("run", False)}
 ONE_RUN = "{name} is the only run here, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
 LINES = ("-", "--", ":", "-.")
 COLOURS = 10
-"""In matplotlib's cycle; the next so many runs get another kind of line."""
+"""Colours in matplotlib's cycle; after so many runs the line style changes."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``rows`` of figures by name and the ``runs`` they are of, in one order.
+    """``rows`` with the figures of the ``runs``, in the same order.
 
-    ``warnings``: what a reader must know before comparing. ``unreadable``: why a folder has no row, by its path.
+    ``warnings``: reasons why figures may not compare. ``unreadable``: why a folder has no row, by its path.
     """
 
     rows: list[dict[str, Any]]
@@ -46,7 +46,7 @@ class Comparison:
         return [header, *([_text(key, row[key]) for key in header] for row in self.rows)]
 
     def notes(self) -> list[str]:
-        """Return warnings, and why folders have no row."""
+        """Return the warnings, and the reasons why folders have no row."""
         return [*self.warnings, *(f"left out: {reason}" for reason in self.unreadable.values())]
 
     def markdown(self) -> str:
@@ -57,7 +57,7 @@ class Comparison:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"{notes}\n" if notes else "")
 
     def text(self) -> str:
-        """Return the table in aligned columns, numbers to the right."""
+        """Return the table with aligned columns, numbers on the right."""
         lines = self.table()
         columns = list(zip(*lines, strict=True))
         widths = [max(map(len, column)) for column in columns]
@@ -72,7 +72,7 @@ class Comparison:
 
 
 def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
-    """Read the runs in ``paths`` and set them side by side, by a key of :data:`SORTS`, best first.
+    """Read the runs in ``paths`` and return their comparison, sorted by a key of :data:`SORTS`, best first.
 
     Raises :class:`DataError` where none of the folders is a run with a finished epoch.
     """
@@ -93,7 +93,7 @@ def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
 
 
 def draw_comparison(path: Path, comparison: Comparison) -> None:
-    """Draw validation Dice by epoch of every run, and the best Dice against the number of weights, as a PNG."""
+    """Draw as a PNG: validation Dice by epoch for every run, and best Dice against the number of weights."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -129,7 +129,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
-    """Return the runs that can be read, and by path why the others cannot."""
+    """Return the runs that can be read, and the reasons for the others by path."""
     found: list[Run] = []
     unreadable: dict[str, str] = {}
     for path in dict.fromkeys(paths):
@@ -141,7 +141,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of different paths that tell them apart."""
+    """Return the shortest endings that distinguish the paths."""
     parts = [path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts))):
         names = ["/".join(own[-length:]) for own in parts]

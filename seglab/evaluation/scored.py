@@ -1,4 +1,4 @@
-"""Which pairs of a data set a checkpoint is scored on: a part of the split that its run had, or all."""
+"""The pairs on which a checkpoint is scored: a part of its run's split, or all."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ NO_SPLIT, OF_CHECKPOINT = "none", "checkpoint"
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """Ids by part, and where they are from: a file's name, or ``checkpoint``.
+    """Ids by part, and their ``source``: the name of a file, or ``checkpoint``.
 
-    ``sets``: named when they were kept. ``fingerprint``: of the pictures then, where it is known.
+    ``sets``: the run's data sets. ``fingerprint``: that of the run's images, empty if unknown.
     """
 
     ids: Mapping[str, Sequence[str]]
@@ -35,9 +35,9 @@ class KnownSplit:
 
 @dataclass(frozen=True)
 class Scored:
-    """The pairs that are scored; those that are not are in ``unused``, by the reason in words.
+    """The pairs to score. ``unused``: other pairs, by the reason in words.
 
-    ``missing``: how many of the part the data lack. ``source``: where the split is from.
+    ``missing``: number of ids of the part without a pair in the data. ``source``: where the split is from.
     """
 
     pairs: tuple[Pair, ...]
@@ -47,9 +47,9 @@ class Scored:
 
 
 def known_split(checkpoint: Checkpoint, named: Path | None) -> KnownSplit:
-    """Return the split of a file, else that of the checkpoint, else that of ``split.json`` beside it.
+    """Return the split in the file ``named``, else in the checkpoint, else in ``split.json`` beside it.
 
-    Raises :class:`DataError` where there is none: which images a network has seen is not guessed.
+    Raises :class:`DataError` where there is none, rather than guess which images a network has seen.
     """
     data = checkpoint.training.get("data")
     data = data if isinstance(data, dict) else {}
@@ -89,7 +89,7 @@ def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
 
 
 def _require_same_pictures(collection: Collection, found: Split, split: KnownSplit) -> None:
-    """Ids that ISIC did not give may name other pictures in another data set."""
+    """Raise :class:`DataError` where ids that are not from ISIC name other pictures than those of the run."""
     pairs = [*found.training, *found.validation]
     if len(pairs) == sum(len(split.ids.get(part, ())) for part in PARTS[:2]):
         is_same = are_same(split.fingerprint, fingerprint(pairs))

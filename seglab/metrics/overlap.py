@@ -1,7 +1,7 @@
-"""Segmentation metrics from pixel counts: one formula for one image, a stream of them, and all pixels pooled.
+"""Segmentation metrics from pixel counts, for one image, a stream of images, or all pixels pooled.
 
-Dice and IoU are per image, then averaged (``pooled_*``: over all pixels of all images at once). Where a ratio has
-nothing to divide (an empty truth with an empty mask) it is 1: the prediction is right.
+Dice and IoU are computed per image, then averaged (``pooled_*``: over all pixels of all images at once). A ratio of 0
+to 0 (an empty truth with an empty mask) is 1, because the prediction is right.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of pixels that are right."""
+        """(TP + TN) / all pixels."""
         return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
 
     @property
@@ -70,7 +70,7 @@ class Confusion:
 
     @property
     def specificity(self) -> float:
-        """TN / (TN + FP) as the ISIC Challenge scores it: 1 for a truth that fills the image."""
+        """TN / (TN + FP) as the ISIC Challenge scores it: 1 for every truth that fills the image."""
         return _ratio(self.tn, self.tn + self.fp)
 
     @property
@@ -137,7 +137,7 @@ class Scores:
     def summary(self) -> dict[str, float]:
         """Return means over images, the pooled figures, the worst Dice, and the pooled confusion matrix.
 
-        Raises :class:`DataError` if no image was added: there is no mean of nothing.
+        Raises :class:`DataError` if no image was added.
         """
         if not self.counts:
             raise DataError("No image was scored; expected at least one. Check the folders that were named.")

@@ -19,13 +19,13 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 def write_set(out: Path, count: int, sizes: Sequence[tuple[int, int]], seed: int) -> list[Path]:
     """Write ``count`` images and masks, and return the images' paths.
 
-    They are ``out/images/synth_00000.jpg`` (JPEG, quality 90) and ``out/masks/synth_00000.png`` (8 bit, 0/255), and
-    so on. Image ``i`` has the ``i``-th of ``sizes = [(H, W), ...]``, which go round. The same arguments give the same
-    bytes, and a longer set begins with the shorter one.
+    The files are ``out/images/synth_00000.jpg`` (JPEG, quality 90), ``out/masks/synth_00000.png`` (8 bit, 0/255), and
+    so on. The ``sizes = [(H, W), ...]`` are used in turn. The same arguments give the same bytes, and a longer set
+    begins with the shorter one.
 
     Raises:
         ConfigError: no size, a size too small, or a negative count or seed.
-        WriteError: a file of such a name has another content; nothing is written then.
+        WriteError: one of the files exists with other content; then nothing is written.
     """
     if not sizes or count < 0 or seed < 0:
         raise ConfigError(
@@ -37,7 +37,7 @@ def write_set(out: Path, count: int, sizes: Sequence[tuple[int, int]], seed: int
         return _pair(out, index, sizes[index % len(sizes)], seed)
 
     begun = [index for index in range(count) if any(path.exists() for path in _paths(out, index))]
-    for index in begun:  # all of them before the first is written
+    for index in begun:  # check all before the first is written
         _require_equal(files(index))
     whole = {index for index in begun if all(path.exists() for path in _paths(out, index))}
     for index in range(count):
