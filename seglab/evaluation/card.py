@@ -74,8 +74,8 @@ def _read(path: Path) -> Trained:
             dict(found["scores"]), dict(found["intervals"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{scores} cannot be read ({error}); expected what `seglab train` wrote at its end. Remove it and "
-            "train with --resume to have it again."
+            f"{scores} cannot be read ({error}); expected what `seglab train` wrote at its end. Remove the file, then "
+            "run `seglab train --resume` to make it again."
         ) from error
     return Trained(path, runs[0], runs if folds else (), found)
 

@@ -22,7 +22,7 @@ SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
 FILES = ("encoder_weights", "init")
 """Settings that name files; the table shows only the file names."""
 SORTS = {"dice": ("val_dice", True), "iou": ("val_iou", True), "loss": ("val_loss", False), "name": ("run", False)}
-ONE_RUN = "{name} is the only run here, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
+ONE_RUN = "{name} is the only run, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
 LINES = ("-", "--", ":", "-.")
 COLOURS = 10
 """Colours in matplotlib's cycle; after so many runs the line style changes."""
@@ -121,7 +121,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     sizes.margins(0.1)
     figure.legend(*curves.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="run, best Dice")
     if len(comparison.rows) == 1:
-        figure.suptitle(f"One run, nothing to compare: {comparison.rows[0]['run']}")
+        figure.suptitle(f"One run only, nothing to compare: {comparison.rows[0]['run']}")
     for axes in (curves, sizes):
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
@@ -170,7 +170,7 @@ def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
 
 def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     warnings = [
-        f"{name} is not finished ({len(run.history)} of {run.recipe.epochs} epochs): go on with --resume."
+        f"{name} is not finished ({len(run.history)} of {run.recipe.epochs} epochs): continue with --resume."
         for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]
@@ -178,9 +178,9 @@ def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
         warnings.append(ONE_RUN.format(name=names[0]))
     warnings += _other_images(names, runs)
     if len({run.recipe.size for run in runs}) > 1:
-        warnings.append("Dice and IoU are at each run's own S; `seglab validate` scores at the images' sizes.")
+        warnings.append("Dice and IoU are at each run's own size; `seglab validate` scores at the images' sizes.")
     if len({run.recipe.loss for run in runs}) > 1:
-        warnings.append("The runs have different loss functions: train_loss and val_loss do not compare.")
+        warnings.append("The runs have different loss functions: train_loss and val_loss are not comparable.")
     return warnings
 
 
@@ -190,14 +190,14 @@ def _other_images(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     unknown = [name for name, ids in zip(names, validated, strict=True) if ids is None]
     if unknown:
         warnings.append(
-            f"{', '.join(unknown)}: no {SPLIT} that tells what it validated on; its scores may not compare."
+            f"{', '.join(unknown)}: no {SPLIT} says on which images it validated; scores may not be comparable."
         )
     known = [(name, ids) for name, ids in zip(names, validated, strict=True) if ids is not None]
     others = [name for name, ids in known if ids != known[0][1]]
     if others:
         warnings.append(
-            f"{', '.join(others)} validated on other images than {known[0][0]}: these scores do not compare. "
-            "Train with --split-file, or score the checkpoints on one set with `seglab validate`."
+            f"{', '.join(others)} validated on other images than {known[0][0]}: these scores are not comparable. "
+            "Train with --split-file, or score the checkpoints on the same set with `seglab validate`."
         )
     return warnings
 

@@ -33,7 +33,7 @@ def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice:
     The chosen images are read again, one at a time. Raises :class:`DataError` for no pairs.
     """
     if not pairs:
-        raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
+        raise DataError("There is no image to draw; expected at least one. Check the data.")
     rows = []
     for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
         tiles = [_tile(predictor, pairs[place], dice[place]) for place in places]

@@ -120,7 +120,7 @@ def compare_paired(first: ImageScores, second: ImageScores) -> Paired:
     common = list(_common(first.values, second.values))
     if not common:
         raise DataError(
-            f"{first.name} ({len(first.values)} images) and {second.name} ({len(second.values)}) have scored no image "
+            f"{first.name} ({len(first.values)} images) and {second.name} ({len(second.values)}) have no scored image "
             "in common; expected scores on the same images. Score both checkpoints on one set with `seglab validate`."
         )
     lesions = [first.lesions.get(ours) or second.lesions.get(theirs) or ours for ours, theirs in common]

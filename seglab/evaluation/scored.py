@@ -77,8 +77,8 @@ def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
     found = split_by_ids(collection, split.ids, split.sets)
     if not found.parts()[part]:
         raise DataError(
-            f"None of the {len(collection.pairs)} pairs is in the {part} part of the split ({split.source}); expected "
-            "some. Check --data and --split, or use --part all."
+            f"None of the {len(collection.pairs)} pairs is in the {part} part of the split ({split.source}). Check "
+            "--data and --split, or use --part all."
         )
     _require_known_sets(collection, found)
     if split.fingerprint and not all(is_isic(pair.id) for pair in found.parts()[part]):
@@ -97,9 +97,9 @@ def _require_same_pictures(collection: Collection, found: Split, split: KnownSpl
         is_same = {each.name for each in collection.sets} <= set(split.sets)
     if not is_same:
         raise DataError(
-            "The data have images with the names of the run's, but other pixels or truths (or not all of them, under "
-            "another name); expected the same pictures. Score every image (--part all); or, if they are the same "
-            "stored in another way, name the split yourself: --split FILE."
+            "The data have images with the names of the run's images, but with other pixels or truth masks (or some "
+            "are missing and the set has another name); expected the same images. Score every image (--part all). If "
+            "they are the same images in another format, name the split: --split FILE."
         )
 
 

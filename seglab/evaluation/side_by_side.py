@@ -35,7 +35,7 @@ def draw_side_by_side(path: Path, predictor: Predictor, pairs: Sequence[Pair], c
     Raises :class:`DataError` for no pairs.
     """
     if not pairs:
-        raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
+        raise DataError("There is no image to draw; expected at least one. Check the data.")
     bands = [_heading("image, truth, mask")]
     for name, places in zip(ROWS, choose([each.dice for each in counts], EXAMPLES), strict=True):
         bands.append(_heading(name))

@@ -18,7 +18,7 @@ from seglab.metrics.boundary import Boundary, compare_boundaries
 from seglab.metrics.overlap import Confusion, Scores, confusion
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
-LOOK = "Look at the truth masks: seglab inspect, or --figures DIR."
+LOOK = "Check the truth masks: seglab inspect, or --figures DIR."
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def drawn_means(
 ) -> NDArray[np.float64]:
     """Return the means of ``resamples`` draws of ``values`` with replacement, in whole ``groups``."""
     if not len(values):
-        raise DataError("There is no value to give an interval for; expected at least one. Check what was scored.")
+        raise DataError("There is no score to give an interval for; expected at least one. Check what was scored.")
     data = np.asarray(values, np.float64)
     names = np.arange(len(data)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     sums = np.bincount(names, weights=data)  # (G,)

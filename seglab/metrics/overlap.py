@@ -97,7 +97,7 @@ def confusion(mask: NDArray[Any], truth: NDArray[Any]) -> Confusion:
     if mask.shape != truth.shape:
         raise DataError(
             f"The mask is {mask.shape}, the truth {truth.shape}; expected the same (height, width). "
-            "Compare masks with the truth of the same image at the same size."
+            "Compare a mask with the truth of its image at the same size."
         )
     predicted, actual = mask != 0, truth != 0
     tp = int(np.count_nonzero(predicted & actual))
@@ -140,7 +140,7 @@ class Scores:
         Raises :class:`DataError` if no image was added.
         """
         if not self.counts:
-            raise DataError("No image was scored; expected at least one. Check the folders that were named.")
+            raise DataError("No image was scored; expected at least one. Check the folders.")
         pooled = self.pooled()
         means = {key: float(np.mean([getattr(counts, key) for counts in self.counts])) for key in MEANS}
         return {

@@ -37,8 +37,8 @@ def network_spec(recipe: Recipe) -> NetworkSpec:
         return NetworkSpec(recipe.arch, recipe.encoder)
     if recipe.arch not in DECODER_CHANNELS:
         raise ConfigError(
-            f"arch {recipe.arch} takes no decoder_channels (they are {list(recipe.decoder_channels)}); expected none. "
-            "Add --set decoder_channels=[]"
+            f"arch {recipe.arch} takes no decoder_channels, but they are {list(recipe.decoder_channels)}. Add --set "
+            "decoder_channels=[]"
         )
     return NetworkSpec(recipe.arch, recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
 
@@ -53,7 +53,9 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
     """
     if spec.arch in OWN:
         if weights:
-            raise ConfigError(f"{spec.arch} has no encoder to put weights into. Set encoder_weights to nothing.")
+            raise ConfigError(
+                f"{spec.arch} has no encoder, so it takes no encoder_weights. Set encoder_weights to nothing."
+            )
         return _construct(OWN[spec.arch], spec, {"classes": spec.classes, **spec.options})
     if spec.arch in SMP_ARCHITECTURES:
         return _build_smp(spec, weights)
@@ -119,9 +121,9 @@ def require_single_fits(network: nn.Module, spec: NetworkSpec, size: int) -> Non
         if "more than 1 value per channel" not in str(error):
             raise
         raise ConfigError(
-            f"{spec.arch} with encoder {spec.encoder} cannot learn from single images of {size} x {size}: it "
-            "normalises over a batch. There is one image a step; expected two or more. Raise batch, or use more "
-            "training images."
+            f"{spec.arch} with encoder {spec.encoder} cannot be trained on single images of {size} x {size}, because "
+            "it normalises over the batch; expected two or more images per step. Raise batch, or use more training "
+            "images."
         ) from error
 
 
@@ -170,7 +172,7 @@ def load_encoder(network: nn.Module, path: Path) -> None:
     missing = sorted(key for key in wanted.keys() - fitting.keys() if not key.endswith(COUNTER))
     if missing:
         raise CheckpointError(
-            f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (among them {missing[0]}); expected "
+            f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (for example {missing[0]}); expected "
             "weights of the same encoder. Check encoder and encoder_weights."
         )
     encoder.load_state_dict(fitting, strict=False)

@@ -173,8 +173,7 @@ def require_whole(path: Path) -> None:
         return
     if damaged is not None:
         raise CheckpointError(
-            f"{path} is damaged: {damaged} in it is not what its checksum says; expected a whole file. Copy or "
-            "download it again."
+            f"{path} is damaged: the checksum of {damaged} in it is wrong. Copy or download it again."
         )
 
 
@@ -185,7 +184,7 @@ def load_tensors(path: Path) -> dict[str, Any]:
     """
     if os.path.isdir(path):
         raise CheckpointError(
-            f"{path} is a folder without best.pt; expected that of a run with an epoch, or a checkpoint."
+            f"{path} is a folder without best.pt; expected the folder of a run with a finished epoch, or a checkpoint."
         )
     require_whole(path)
     try:

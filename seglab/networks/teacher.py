@@ -29,8 +29,8 @@ class Teacher:
             )
         if checkpoint.hair != hair:
             raise ConfigError(
-                f"teacher: {path} learned from images with hair={checkpoint.hair}, the recipe says hair={hair}; "
-                f"expected the same. Add --set hair={checkpoint.hair}, or name another teacher."
+                f"teacher: {path} was trained with hair={checkpoint.hair}, but the recipe says hair={hair}; expected "
+                f"the same. Add --set hair={checkpoint.hair}, or name another teacher."
             )
         self.size = checkpoint.size
         network = restore_network(checkpoint).requires_grad_(False)

@@ -65,8 +65,8 @@ def _scene_canvas(height: int, width: int) -> Canvas:
 def _check(height: int, width: int, seed: int) -> None:
     if min(height, width) < MIN_SIDE:
         raise ConfigError(
-            f"cannot draw an image of {width}x{height} pixels: both sides must be at least {MIN_SIDE}; "
-            "ask for a larger size, for example 600x450"
+            f"The size is {width}x{height} pixels; expected both sides to be at least {MIN_SIDE}. Use a larger size, "
+            "such as 600x450."
         )
     if seed < 0:
-        raise ConfigError(f"the seed is {seed}: it must be a whole number from 0 up")
+        raise ConfigError(f"The seed is {seed}; expected a whole number from 0.")

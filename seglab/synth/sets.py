@@ -29,8 +29,8 @@ def write_set(out: Path, count: int, sizes: Sequence[tuple[int, int]], seed: int
     """
     if not sizes or count < 0 or seed < 0:
         raise ConfigError(
-            f"cannot draw {count} images of {len(sizes)} sizes with seed {seed}: "
-            "give at least one size, and a count and a seed from 0 up"
+            f"There are {len(sizes)} sizes, the count is {count} and the seed {seed}; expected at least one size, and "
+            "a count and a seed from 0."
         )
 
     def files(index: int) -> dict[Path, bytes]:
@@ -66,13 +66,13 @@ def _require_equal(files: dict[Path, bytes]) -> None:
     for path, data in files.items():
         if path.exists() and path.read_bytes() != data:
             raise WriteError(
-                f"{path} is there already and is another picture than the one to be written; it stays. Name a new "
-                "--out, or remove it."
+                f"{path} exists and is another picture than the one to be written, so it is not overwritten. Name a "
+                "new --out, or remove it."
             )
 
 
 def _encode(suffix: str, pixels: NDArray[np.uint8], options: Sequence[int]) -> bytes:
     done, data = cv2.imencode(suffix, pixels, list(options))
     if not done:
-        raise SeglabError(f"OpenCV could not encode a {suffix} file of shape {pixels.shape}; try a smaller size")
+        raise SeglabError(f"OpenCV could not encode a {suffix} file of shape {pixels.shape}. Try a smaller size.")
     return data.tobytes()

@@ -61,7 +61,7 @@ class Network:
         """Return a description of the network, and how it is known."""
         if self.found.kind in PROGRAMS:
             return f"{self.found}, run as it is"
-        how = "guessed from their names and shapes" if self.guessed else "as is said of it"
+        how = "guessed from their names and shapes" if self.guessed else "as stated"
         return f"{self.found}; {description(self.spec)}: {how}"
 
 
@@ -73,11 +73,11 @@ def recognise(found: Found, wanted: Wanted) -> Network | None:
     """
     if found.kind in PROGRAMS:
         if wanted.arch or wanted.encoder:
-            raise ConfigError(f"{found.path} is {found}, which is run as it is; expected no --arch and no --encoder.")
+            raise ConfigError(f"{found.path} is {found}, which is run as it is. Leave --arch and --encoder out.")
         size = own_size(found.path) if found.kind == PROGRAMS[1] else None
         if size and wanted.size not in (None, size):
             raise ConfigError(
-                f"{found.path} takes {size} x {size} pixels only, and --size is {wanted.size}. Leave --size out."
+                f"{found.path} takes only {size} x {size} pixels, but --size is {wanted.size}. Leave --size out."
             )
         return Network(found, NetworkSpec(found.kind), {}, found.notes, False, size)
     if wanted.arch is not None and wanted.arch not in ARCHITECTURES:
@@ -101,13 +101,13 @@ def checkpoint_of(network: Network, wanted: Wanted) -> tuple[Checkpoint, tuple[s
     """
     size = wanted.size or network.size
     if size is None or wanted.normalisation is None:
-        raise ConfigError(f"{network.found.path} does not say how it is fed; expected a size and a normalisation.")
+        raise ConfigError(f"{network.found.path} does not state its input; expected a size and a normalisation.")
     spec, notes = network.spec, tuple[str, ...]()
     if network.found.kind in PROGRAMS:
         program = open_program(network.found.path, network.found.kind)
         way, classes, notes = main_output(program, network.found.path, size)
         if wanted.classes not in (None, classes):
-            raise ConfigError(f"{network.found.path} gives {classes} classes, and --classes is {wanted.classes}.")
+            raise ConfigError(f"{network.found.path} gives {classes} classes, but --classes is {wanted.classes}.")
         spec = NetworkSpec(spec.arch, None, classes, {"output": list(way)} if way else {})
     _require_class(network.found.path, spec.classes, wanted.lesion_class)
     made = Checkpoint(
@@ -170,7 +170,7 @@ def _require_class(path: Path, classes: int, lesion_class: int | None) -> None:
         raise ConfigError(f"{path} gives one class, lesion or not; expected no --lesion-class. Leave it out.")
     if not 0 <= lesion_class < classes:
         raise ConfigError(
-            f"{path} has {classes} classes, 0 to {classes - 1}, and --lesion-class is {lesion_class}; expected one "
+            f"{path} has {classes} classes, 0 to {classes - 1}, but --lesion-class is {lesion_class}; expected one "
             "of them."
         )
 

@@ -39,7 +39,7 @@ def weights_in(path: Path, values: Any, wanted: str | None = None) -> tuple[dict
     others = [".".join(name) for name in names[1:]]
     notes = []
     if names[0]:
-        notes.append(f"the weights are those under {'.'.join(names[0])!r}")
+        notes.append(f"the weights under {'.'.join(names[0])!r} are taken")
     if others:
         notes.append(f"there are others under {', '.join(map(repr, others))}, which --weights NAME takes")
     return found[names[0]], tuple(notes)

@@ -53,7 +53,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"{path} is a safetensors file. Install what reads it: pip install safetensors."
+            f"{path} is a safetensors file, which needs the package safetensors. Install it: pip install safetensors."
         ) from error
     try:
         tensors = load_file(path)

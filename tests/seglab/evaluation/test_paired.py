@@ -85,7 +85,7 @@ def test_files_that_are_no_scores_are_refused(tmp_path: Path) -> None:
     good = write(tmp_path / "a.csv", {"ISIC_1": 0.9})
     other = write(tmp_path / "b.csv", {"ISIC_2": 0.9})
     done = compare(good, other)
-    assert (done.exit_code, "have scored no image in common" in done.output) == (1, True)
+    assert (done.exit_code, "have no scored image in common" in done.output) == (1, True)
     for text in (
         "",
         "epoch,loss\n1,2\n",

@@ -131,7 +131,7 @@ def test_one_image_a_step_is_refused_where_it_cannot_be_learned_from(archive: Pa
     deeplab = ["arch=deeplabv3plus", "encoder=resnet18", "size=64", "batch=1"]
     code, output = train(archive, tmp_path / "run", *deeplab)
     assert code == 2
-    assert "cannot learn from single images of 64 x 64" in output
+    assert "cannot be trained on single images of 64 x 64" in output
     assert "Raise batch" in output
     code, output = train(archive, tmp_path / "run", "batch=1")
     assert code == 0, output

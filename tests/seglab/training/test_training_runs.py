@@ -555,7 +555,7 @@ def test_validate_does_not_take_the_names_of_other_pictures_for_its_own(run: Pat
     call = ("validate", run, "--device", "cpu", "--json", "-", "--data")
     refused = seglab(*call, others)
     assert refused.exit_code == 1
-    assert "other pixels or truths" in refused.stderr
+    assert "other pixels or truth masks" in refused.stderr
     assert seglab(*call, others, "--part", "all").exit_code == 0
     assert seglab(*call, others, "--split", run / "split.json").exit_code == 0, "its user says so"
     moved = Path(shutil.copytree(data, tmp_path / "moved"))
