@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def quick(request: pytest.FixtureRequest) -> bool:
-    """Whether to measure little."""
+    """Return whether ``--quick`` was given."""
     return bool(request.config.getoption("--quick"))
 
 
