@@ -83,7 +83,7 @@ class Way:
 @click.option("--head", help="Commit to measure.  [default: this checkout]")
 @click.option("--pairs", type=click.IntRange(min=1), help=f"Pairs of runs.  [default: {Amount.pairs}]")
 @click.option("--device", "devices", multiple=True, default=DEVICES, show_default=True)
-@click.option("--quick", is_flag=True, help="Measure with few images: check that everything works and Dice is the same.")
+@click.option("--quick", is_flag=True, help="Few images: check that everything works and Dice is the same.")
 @click.option("--history", type=click.Path(path_type=Path), default=HISTORY, help="File to append to.")
 @click.option("--plot", "picture", type=click.Path(path_type=Path), default=PLOT, help="Picture to draw.")
 def main(
