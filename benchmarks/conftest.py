@@ -17,7 +17,7 @@ QUICK_ORIGINALS, FULL_ORIGINALS = 4, 36
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--quick", action="store_true", help="few images, one round: does every benchmark still work?")
+    parser.addoption("--quick", action="store_true", help="few images, one round: check that every benchmark works")
     parser.addoption(
         "--device", action="append", help="device of seg-batch (cpu, openvino, cuda); several may be given"
     )
@@ -31,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def quick(request: pytest.FixtureRequest) -> bool:
-    """Whether to measure little."""
+    """Return whether ``--quick`` was given."""
     return bool(request.config.getoption("--quick"))
 
 

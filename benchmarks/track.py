@@ -1,4 +1,4 @@
-"""Is this version as fast and as right as an earlier one? ``python -m benchmarks.track --base COMMIT``.
+"""Comparison of speed and Dice with an earlier version: ``python -m benchmarks.track --base COMMIT``.
 
 Unpacks the base beside the checkout and runs both, command by command in turn, in one job and with the same libraries:
 the package's network in fp32 and int8 on each device, and a network that computes nothing, which shows what the rest
@@ -50,7 +50,7 @@ DEVICES = ("cpu", "openvino")
 
 @dataclass(frozen=True)
 class Amount:
-    """How much is measured: images of 600x450, camera originals, tiny images, and pairs of runs."""
+    """Amount of work: numbers of images of 600x450, camera originals and tiny images, and of pairs of runs."""
 
     images: int = 384
     originals: int = 84
@@ -64,7 +64,7 @@ QUICK = Amount(images=24, originals=4, tiny=300, pairs=1)
 
 @dataclass
 class Way:
-    """A model on a device over a source, and what became of it; ``None`` for the model that a version comes with."""
+    """A model on a device over a source, and its results; ``None`` stands for the model that a version bundles."""
 
     device: str
     model: Path | None
@@ -83,7 +83,7 @@ class Way:
 @click.option("--head", help="Commit to measure.  [default: this checkout]")
 @click.option("--pairs", type=click.IntRange(min=1), help=f"Pairs of runs.  [default: {Amount.pairs}]")
 @click.option("--device", "devices", multiple=True, default=DEVICES, show_default=True)
-@click.option("--quick", is_flag=True, help="Little of everything: does it work, and is Dice the same?")
+@click.option("--quick", is_flag=True, help="Few images: check that everything works and Dice is the same.")
 @click.option("--history", type=click.Path(path_type=Path), default=HISTORY, help="File to append to.")
 @click.option("--plot", "picture", type=click.Path(path_type=Path), default=PLOT, help="Picture to draw.")
 def main(
@@ -95,7 +95,7 @@ def main(
     history: Path,
     picture: Path,
 ) -> None:
-    """Measure two versions in turn, keep what came of it, and fail where this one is slower or less right."""
+    """Measure two versions in turn, save the results, and fail if this one is slower or less accurate."""
     about = QUICK if quick else Amount()
     amount = Amount(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
     entries = _checked(history, picture)
@@ -115,7 +115,7 @@ def main(
 
 
 def _checked(history: Path, picture: Path) -> list[Entry]:
-    """Return what is kept so far. Raises ClickException, before anything is measured, where no more can be kept."""
+    """Return the saved entries. Raises ClickException where the file cannot be written, before anything is measured."""
     try:
         for path in (history, picture):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +159,7 @@ def measured(before: Tree, after: Tree, amount: Amount, root: Path, data: Path |
 
 
 def failures(entry: Entry) -> Iterator[str]:
-    """Yield what is worse than it may be."""
+    """Yield the figures that are worse than allowed."""
     for row in entry["rows"]:
         name = f"{row['device']} {row['precision']}"
         if entry["pairs"] >= JUDGED_PAIRS and row["ratio"] < LEAST_RATIO:
@@ -202,7 +202,7 @@ def _run_pair(way: Way, before: Tree, after: Tree, root: Path, *, turned: bool) 
 
 
 def _watched(way: Way, tree: Tree, arguments: list[str], is_begun: Callable[[], bool] = lambda: True) -> Ended:
-    """Run one version to its end. Raises ClickException where it fails, or an image does."""
+    """Run one version to its end. Raises ClickException where the run or an image fails."""
     try:
         return watched(arguments, is_begun, tree=tree.root)
     except RuntimeError as error:
@@ -244,7 +244,7 @@ def _row(way: Way, images: int, loop: Sequence[float]) -> dict[str, Any]:
 
 
 def _quality(way: Way, archive: Archive, before: Tree, after: Tree, root: Path) -> dict[str, Any]:
-    """Run both versions over the images with truth, and return how right their masks are, and what changed."""
+    """Run both versions over the images with truth, and return the scores of their masks and the changes."""
     base, head = (_scores(way, archive, tree, root / "judged") for tree in (before, after))
     changes = {}
     for column, figure in enumerate(("dice", "dice_to_original")):

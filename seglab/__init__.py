@@ -7,7 +7,7 @@
 >>> run = seglab.train("isic2018", out="runs/quick")  # doctest: +SKIP
 >>> seglab.validate(run.best, "isic2018").dice  # doctest: +SKIP
 
-Errors that you can cause are in :mod:`seglab.errors`.
+The errors that these functions raise are in :mod:`seglab.errors`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _HOMES = {
     "train": "seglab.api.training",
     "validate": "seglab.api.validation",
 }
-"""By name, so that this package, which lies below the two others, imports neither of them. Types are in the stub."""
+"""Module of each function, imported on first use: this package must not import the other two. Types are in the stub."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:  # loaded when it is asked for: nearly everything imports this package
+    if name in _HOMES:  # on first use, because nearly every module imports this package
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

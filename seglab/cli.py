@@ -1,4 +1,4 @@
-"""``seglab``: make synthetic images, prepare data sets, train, validate, compare, describe."""
+"""``seglab``: synthetic images, data sets, training, validation, comparisons and model cards."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The error tree: what a user can cause ends in one of these, with a message in three parts.
+"""Errors that a user can cause. Each message says what came, what was expected, and what to do.
 
-What came, what was expected, what to do. The command lines print the message and exit with ``exit_code``.
+The command lines print the message and exit with ``exit_code``.
 """
 
 from __future__ import annotations
@@ -22,42 +22,43 @@ class ImageError(SeglabError):
 
 
 class TooLargeError(ImageError):
-    """An image has more pixels than are to be decoded; nothing was."""
+    """An image has more pixels than the limit, so it was not decoded."""
 
 
 class DataError(SeglabError):
-    """A data set, a pair of image and mask, or a truth folder is not as expected."""
+    """A data set, a pair of image and truth, or a folder of truth masks is not as expected."""
 
 
 class ConfigError(SeglabError):
-    """A setting has a value it cannot have."""
+    """A setting has an invalid value."""
 
     exit_code = 2
 
 
 class CheckpointError(SeglabError):
-    """A checkpoint cannot be read, or does not fit the network it names."""
+    """A checkpoint cannot be read, or its weights do not fit the network it names."""
 
 
 class DivergedError(SeglabError):
-    """A loss is not a number any more: training cannot go on as it is set."""
+    """The loss became NaN or infinite, so training stopped."""
 
 
 class WriteError(SeglabError):
-    """A file or folder that a command is to write cannot be written, or somebody else is writing it."""
+    """An output file or folder cannot be written, or another process is writing it."""
 
 
 class MissingDependencyError(SeglabError):
-    """An optional package is needed and not installed."""
+    """A package that this function needs is not installed."""
 
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Control characters, separators and changes of direction, which would act on a terminal, and marks nobody sees."""
+"""Characters that act on a terminal (controls, line separators, changes of direction), and the invisible U+FEFF."""
 
 
 def printable(text: str) -> str:
-    """Return ``text`` as it can be printed on one line, whatever is in it: bytes of a file name that are not UTF-8, and
-    control characters, become ``\\xNN`` or ``\\n``.
+    """Return ``text`` as one printable line.
+
+    Control characters become ``\\n`` or ``\\xNN``, and so do bytes of a file name that are not UTF-8.
     """
     whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return UNPRINTABLE.sub(_escaped, whole)

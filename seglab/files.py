@@ -1,4 +1,4 @@
-"""Whole files or none: every output goes to a temporary name in its folder and is moved into place."""
+"""Atomic writes: every output is written to a temporary file in its folder and moved into place."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from typing import Any
 from seglab.errors import WriteError
 
 STEM_CHARACTERS = 30
-"""Of the stem in a temporary name: whatever the script, four bytes each stay well below a name's 255."""
+"""Length of the stem in a temporary name: at four bytes a character, the name stays well below the limit of 255."""
 TEMPORARY = re.compile(r"\.(?P<stem>.*)\.(?P<process>\d+)-\d+\.tmp", re.DOTALL)
-"""A temporary name without its suffix."""
+"""Pattern of a temporary name without its suffix."""
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success move it there, on any error remove it.
 
-    The temporary name begins with a dot and keeps the suffix, so that writers which look at it still work.
-    It holds process and thread, so that two writers never share one.
+    The temporary name begins with a dot and keeps the suffix, because some writers choose the format by it. It
+    contains the ids of process and thread, so two writers never share one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -37,9 +37,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: str | Path, data: bytes, top: str | Path | None = None) -> None:
-    """Write ``data`` to ``path`` as a whole; missing parent folders are made, those below ``top`` if that is given.
+    """Write ``data`` to ``path`` atomically. Create missing parent folders, only those below ``top`` if that is given.
 
-    With as few calls to the system as there can be: an archive has a million masks.
+    It makes as few system calls as possible, because an archive has a million masks.
     """
     temporary = _temporary(path)
     with _moved(temporary, path):
@@ -64,7 +64,7 @@ def _temporary(path: str | Path) -> str:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove temporary files of ``path`` whose writers' processes are gone (``kill -9``, a power cut)."""
+    """Remove temporary files of ``path`` that ended processes left behind (``kill -9``, a power cut)."""
     stem = path.stem[:STEM_CHARACTERS]
     with contextlib.suppress(OSError):
         for entry in list(path.parent.iterdir()):
@@ -75,7 +75,7 @@ def remove_abandoned(path: Path) -> None:
 
 
 def _is_of(written: str, stem: str) -> bool:
-    """Is this the stem in a temporary name of a file with ``stem``, or in that of such a temporary file itself?"""
+    """Return whether ``written``, the stem in a temporary name, is ``stem`` or that of a temporary file of ``stem``."""
     within = re.escape(f".{stem}.") + r"\d+-\d+\.tmp"
     return (
         written == stem
@@ -85,14 +85,14 @@ def _is_of(written: str, stem: str) -> bool:
 
 
 def _is_running(process: int) -> bool:
-    """Is there such a process? Where that cannot be asked without harm (Windows), it is taken for running."""
+    """Return whether the process is running; always True on Windows, where the check would end it."""
     if sys.platform == "win32":
         return True
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (OSError, OverflowError):  # somebody else's
+    except (OSError, OverflowError):  # the process belongs to another user
         return True
     return True
 
@@ -105,15 +105,15 @@ def _moved(temporary: str, path: str | Path) -> Iterator[None]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk does not say which file it was
+        if isinstance(error, OSError) and error.filename is None:  # as for a full disk
             error.filename = os.fspath(path)
         raise
 
 
 def require_writable(path: Path, option: str) -> None:
-    """Raise :class:`WriteError` unless the file ``path``, which ``option`` names, can be written; it stays as it is.
+    """Raise :class:`WriteError` unless the file ``path`` of ``option`` can be written. Its content does not change.
 
-    Missing parent folders are made. To be asked before the work whose result it gets.
+    Missing parent folders are created. Call this before the work whose result goes into the file.
     """
     if os.path.isdir(path):
         raise WriteError(f"{option} {path} is a folder; expected the name of a file. Add one: {path / 'NAME'}.")
@@ -121,7 +121,7 @@ def require_writable(path: Path, option: str) -> None:
 
 
 def require_folder(path: Path, option: str) -> None:
-    """Make the folder ``path``, which ``option`` names. Raises :class:`WriteError` unless files can be made in it."""
+    """Create the folder ``path`` of ``option``. Raises :class:`WriteError` where files cannot be created in it."""
     _try_new(path / "tried", option)
 
 
@@ -130,7 +130,7 @@ def _try_new(path: Path, option: str) -> None:
         with contextlib.suppress(_Tried), replacing(path) as temporary:
             temporary.touch()
             raise _Tried
-        os.stat(path)  # a name may be too long, though the temporary one is not
+        os.stat(path)  # the name may be too long although the temporary one is not
     except FileNotFoundError:
         return
     except OSError as error:
@@ -143,19 +143,19 @@ class _Tried(Exception):
 
 def _cannot_write(path: Path, option: str, error: OSError) -> WriteError:
     return WriteError(
-        f"{option} {error.filename or path} cannot be written: {error.strerror or error}. Expected a place with the "
-        "right to write and free space. Name another one."
+        f"{option} {error.filename or path} cannot be written: {error.strerror or error}. Expected a writable place "
+        "with free space. Name another one."
     )
 
 
 LONGEST_NAME = 100
-"""Characters of a name that files are called after."""
+"""Longest name, in bytes, that :func:`safe_name` keeps whole."""
 UNSAFE = re.compile(r'[\x00-\x1f\x7f<>:"/\\|?*]')
-"""Characters that a file name cannot have on some system."""
+"""Characters that some operating system does not allow in file names."""
 
 
 def safe_name(text: str) -> str:
-    """Return ``text`` as a part of a file name: without separators, and of a length that every file system takes."""
+    """Return ``text`` as part of a file name: unsafe characters become ``_``; long texts are cut and get a hash."""
     name = UNSAFE.sub("_", text)
     if len(name.encode(errors="surrogateescape")) <= LONGEST_NAME:
         return name
@@ -164,7 +164,7 @@ def safe_name(text: str) -> str:
 
 
 def json_text(values: Any) -> str:
-    """Return ``values`` as JSON with a line break at the end; numbers that JSON has not (NaN, infinity) become null."""
+    """Return ``values`` as JSON with a line break at the end; NaN and infinity, which JSON lacks, become null."""
     return json.dumps(_finite(values), indent=2, allow_nan=False) + "\n"
 
 
@@ -177,7 +177,7 @@ def _finite(value: Any) -> Any:
 
 
 def has_content(path: str | Path) -> bool:
-    """Is there a file that is not empty?"""
+    """Return whether the file exists and is not empty."""
     try:
         return os.stat(path).st_size > 0
     except OSError:
@@ -185,11 +185,11 @@ def has_content(path: str | Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 ``text`` to ``path`` as a whole; missing parent folders are made."""
+    """Write UTF-8 ``text`` to ``path`` atomically; missing parent folders are created."""
     write_bytes(path, text.encode())
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,6 @@
 """Losses on logits ``(N, C, H, W)`` and targets of the same shape with values 0 to 1.
 
-Recipes name them, and recipes are read without torch: it is imported where a loss is computed.
+Recipes name them and are read without torch, so torch is imported where a loss is computed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Loss = Callable[[Tensor, Tensor], Tensor]
 
 SMOOTHING = 1.0
-"""Added to both sides of the Dice ratio, in pixels: an empty truth has a gradient too."""
+"""Pixels added to numerator and denominator of the Dice ratio, so that an empty truth has a gradient too."""
 
 
 def bce(logits: Tensor, target: Tensor) -> Tensor:
@@ -30,8 +30,8 @@ def bce(logits: Tensor, target: Tensor) -> Tensor:
 def dice(logits: Tensor, target: Tensor) -> Tensor:
     """Soft Dice loss, 1 - Dice, per image and class, then averaged (Milletari et al., arXiv 1606.04797).
 
-    In the form of Wang et al. (arXiv 2303.16296): the overlap of p and t is (|p| + |t| - |p - t|) / 2. Where the target
-    is 0 or 1, that is the sum of p t; where it is soft, the loss is lowest at p = t, and not at 0 or 1.
+    It uses the form of Wang et al. (arXiv 2303.16296): the overlap of p and t is (|p| + |t| - |p - t|) / 2. For targets
+    of 0 and 1 this equals the sum of p t. For soft targets the loss is lowest at p = t.
     """
     prob = logits.sigmoid()
     total = prob.sum(dim=(2, 3)) + target.sum(dim=(2, 3))  # (N, C)
@@ -45,7 +45,7 @@ def focal(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def tversky(logits: Tensor, target: Tensor) -> Tensor:
-    """smp's Tversky loss over the batch (Salehi et al., arXiv 1706.05721), missed pixels at 0.7 and false ones at 0.3.
+    """smp's Tversky loss over the batch (Salehi et al., arXiv 1706.05721): misses weigh 0.7, false alarms 0.3.
 
     A batch without lesion counts as 0, as it does in :func:`jaccard`.
     """
@@ -58,7 +58,7 @@ def jaccard(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def lovasz(logits: Tensor, target: Tensor) -> Tensor:
-    """smp's Lovasz hinge per image (Berman et al., arXiv 1705.08790); a soft target is lesion from 0.5 on."""
+    """smp's Lovasz hinge per image (Berman et al., arXiv 1705.08790); soft targets are cut at 0.5."""
     return _of_smp("LovaszLoss", logits, (target >= 0.5).to(target.dtype), per_image=True)
 
 
@@ -74,15 +74,15 @@ LOSSES: dict[str, Loss] = {
 
 
 def terms_of(name: str) -> list[str]:
-    """Return the losses that ``name`` adds up, as ``bce+dice``. Raises :class:`ConfigError` for unknown ones."""
+    """Return the names of the losses in a sum such as ``bce+dice``. Raises :class:`ConfigError` for unknown ones."""
     terms = name.split("+")
     if not set(terms) <= LOSSES.keys() or len(set(terms)) < len(terms):
-        raise ConfigError(f"loss is {name!r}; expected one of {', '.join(LOSSES)}, or a sum of them, as bce+dice.")
+        raise ConfigError(f"loss is {name!r}; expected one of {', '.join(LOSSES)}, or a sum of them, such as bce+dice.")
     return terms
 
 
 def loss_of(name: str) -> Loss:
-    """Return the loss that a recipe names, or the sum of several. Raises as :func:`terms_of`."""
+    """Return the loss that a recipe names, or the sum of several. Raises like :func:`terms_of`."""
     losses = [LOSSES[term] for term in terms_of(name)]
 
     def total(logits: Tensor, target: Tensor) -> Tensor:

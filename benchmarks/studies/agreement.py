@@ -1,4 +1,4 @@
-"""Do all devices give the same masks? ``seg-batch run`` on each, its masks beside those of ``cpu`` in fp32.
+"""Agreement of devices: masks of ``seg-batch run`` on each, compared with those of ``cpu`` in fp32.
 
 ``python -m benchmarks.studies.agreement IMAGES [--model M.onnx]`` prints a Markdown table: pixels that differ, mask
 Dice.

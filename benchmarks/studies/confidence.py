@@ -1,4 +1,4 @@
-"""Does ``confidence`` tell good masks from bad ones? Measures of doubt beside the Dice against the truth.
+"""How well ``confidence`` separates good masks from bad ones: measures of doubt compared with Dice against the truth.
 
 ``python -m benchmarks.studies.confidence [--model M.onnx] [--set fifth ...]`` prints a Markdown table: Spearman's rank
 correlation of each measure with Dice; and of the images with a Dice below 0.7, how many are in its lowest tenth.

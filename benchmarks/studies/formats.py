@@ -1,4 +1,4 @@
-"""Is every kind of file read right, or refused in words?
+"""Check that every kind of file is read correctly or refused with a message.
 
 ``python -m benchmarks.studies.formats`` reads thousands of files whose pixels are known, of every kind that TIFF, PNG,
 JPEG, DICOM and others have, each in a process of its own, and prints how many are right, refused (by a sentence) and

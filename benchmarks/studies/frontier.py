@@ -40,7 +40,7 @@ USUAL = (
 
 @dataclass(frozen=True)
 class Point:
-    """A network as it runs here. ``dice``: where it was measured; ``trained``: has it learned anything?"""
+    """A network as it runs here. ``dice``: if it was measured. ``trained``: whether its weights are trained."""
 
     name: str
     precision: str

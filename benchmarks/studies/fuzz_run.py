@@ -1,4 +1,4 @@
-"""Does a whole run get over any number of broken files, and does each get its mask or a reason?
+"""A whole run over many broken files: it must finish, and each file must get its mask or a reason.
 
 ``python -m benchmarks.studies.fuzz_run --images 100000`` spoils small files of all kinds (bits, numbers, cuts, splices)
 and packs them into a tar, which the command segments with a network that computes next to nothing. It prints the rate

@@ -1,4 +1,4 @@
-"""Is reading quick, and as right? ``read_fitted`` beside what it was before: Pillow's resize, chroma smoothed.
+"""Speed and accuracy of reading: ``read_fitted`` compared with its earlier form (Pillow's resize, smooth chroma).
 
 ``python -m benchmarks.studies.reading [--data DIR]`` prints two Markdown tables: milliseconds and the median ratio for
 photographs of four sizes, made from real images, both ways in turn in one thread; and Dice of the bundled model's masks

@@ -1,4 +1,4 @@
-"""Whole archives: the PyTorch loop that a user would write is 1, and ``seg-batch run`` is how much faster?
+"""Speed on whole archives: ``seg-batch run`` as a multiple of the PyTorch loop that a user would write.
 
 ``python -m benchmarks.studies.speed CKPT --data DIR --name cpu`` exports the checkpoint in each precision through the
 gate, and times the loop and every device in rounds that alternate, on synthetic photographs of 600x450 and on camera

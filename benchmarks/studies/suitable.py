@@ -1,4 +1,4 @@
-"""Does ``suitable`` tell images that are no dermoscopy, and leave dermoscopy of every camera alone?
+"""How well ``suitable`` detects images that are not dermoscopy, and accepts dermoscopy from other cameras.
 
 ``python -m benchmarks.studies.suitable MODEL... --scikit-image DIR`` asks each model file for the score of 200 images
 that are none (:mod:`benchmarks.support.no_dermoscopy`), and of dermoscopy that it did not learn from, and writes

@@ -48,7 +48,10 @@ def start(
 
 
 def watched(arguments: list[str], is_begun: Callable[[], bool] = lambda: True, *, tree: Path | None = None) -> Ended:
-    """Run it to its end; ``is_begun``: is the first mask there? Raises RuntimeError, with what it said, if it fails."""
+    """Run a command to its end. Raises RuntimeError with its output if it fails.
+
+    ``is_begun``: returns whether the first mask exists.
+    """
     begin = time.perf_counter()
     first, peaks = 0.0, dict[int, float]()
     with tempfile.TemporaryFile() as said:
@@ -72,7 +75,7 @@ def watched(arguments: list[str], is_begun: Callable[[], bool] = lambda: True, *
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for it. Raises TimeoutError after ten minutes."""
+    """Wait for the process to end. Raises TimeoutError after ten minutes."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""What was measured of one commit after another: lines of JSON, and the plot of them."""
+"""The history of measurements by commit: lines of JSON, and their plot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Entry = dict[str, Any]
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the entries, oldest first; none where there is no file. Raises ValueError for a line that is none."""
+    """Return the entries, oldest first; none if there is no file. Raises ValueError for a line without an entry."""
     entries = []
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
         try:
@@ -50,7 +50,7 @@ def speeds(entries: list[Entry]) -> list[dict[str, float]]:
 
 
 def label(row: dict[str, Any]) -> str:
-    """Return what a way is called."""
+    """Return the name of a way."""
     return f"{row['device']} {row['precision']}"
 
 

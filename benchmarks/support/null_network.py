@@ -1,4 +1,4 @@
-"""A network that computes next to nothing, in a model file like any other: what is left is the engine."""
+"""A model file with a network that computes almost nothing, to measure the rest of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPSET = 20
 
 
 def null_model(path: Path, size: int = 64) -> Path:
-    """Write a model that takes dark pixels for lesion, at network size ``size``, and return its path."""
+    """Write a model that marks dark pixels as lesion, at network size ``size``, and return its path."""
     nodes = [
         helper.make_node("ReduceMean", ["x", "axes"], ["grey"], keepdims=1),
         helper.make_node("Neg", ["grey"], ["logits"]),

@@ -1,4 +1,4 @@
-"""What a user would write: PyTorch eager, a DataLoader, OpenCV in and out. The rival of every benchmark here."""
+"""The baseline of all benchmarks, as a user would write it: eager PyTorch, a DataLoader, OpenCV for files."""
 
 from __future__ import annotations
 

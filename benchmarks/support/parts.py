@@ -26,19 +26,19 @@ HOST_IMAGES = 64
 
 
 def tasks_of(sources: Sequence[Path]) -> list[Task]:
-    """Return a task for each image of the sources; masks are called by numbers, from 1 on."""
+    """Return a task for each image of the sources; the names of masks are numbers from 1."""
     items = Sources([str(source) for source in sources], IMAGE_SUFFIXES)
     return [Task(row, item.path, f"{row}.png", item.content) for row, item in enumerate(items, 1)]
 
 
 def infer_seconds(model: Model, batch: int) -> float:
-    """Return the seconds an image of the model alone, with all that it was opened with; the median of several runs."""
+    """Return the seconds per image of the model alone, as it was opened; the median of several runs."""
     pixels = probe_images(model.contract.size, model.contract.size, batch)
     return statistics.median(timed(lambda: model.prob(pixels)) for _ in range(INFER_RUNS)) / batch
 
 
 def host_seconds(model: Model, sources: Sequence[Path], out: Path) -> float:
-    """Return the seconds of reading and writing an image, in one thread; a grey map is taken for the network's."""
+    """Return the seconds for reading and writing an image in one thread, with a grey map in place of the network's."""
     maker = MaskMaker(model, RunSettings(tuple(map(str, sources)), out), FolderStore(out))
     out.mkdir(parents=True, exist_ok=True)
     tasks = tasks_of(sources)[:HOST_IMAGES]
@@ -54,12 +54,12 @@ def host_seconds(model: Model, sources: Sequence[Path], out: Path) -> float:
 
 
 def possible_rate(infer: Sequence[float], host: Sequence[float]) -> float:
-    """Return the images a second that the parts allow: inference alone, with all cores less what the host takes."""
+    """Return the images per second that the parts allow: inference on all cores, less the time that the host takes."""
     return 1 / (statistics.median(infer) + statistics.median(host) / cores())
 
 
 def run_rate(settings: RunSettings) -> float:
-    """Return the images a second of a run, from the open model to its end. Raises RuntimeError for a failed image."""
+    """Return the images per second of a run with an open model. Raises RuntimeError for a failed image."""
     runner = Runner(settings)
     failed = [result for result in runner if result.error]
     if failed:
@@ -68,7 +68,7 @@ def run_rate(settings: RunSettings) -> float:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Return the seconds that work takes."""
+    """Return the seconds that calling ``work`` takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -14,7 +14,7 @@ DATA = Path(os.environ.get("SEGLAB_DATA") or ROOT.parent / "shared" / "data")
 
 
 def machine() -> str:
-    """Describe what computed: the GPU, or the CPU, its cores and the features that count."""
+    """Return a description of the hardware: the GPU, or the CPU with its cores and relevant features."""
     import torch
 
     from batch.commands.doctor import describe_cpu

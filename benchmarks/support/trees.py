@@ -31,7 +31,7 @@ def working_tree() -> Tree:
 
 
 def unpacked(reference: str, folder: Path) -> Tree:
-    """Unpack a commit or tag into a folder that is not there yet."""
+    """Unpack a commit or tag into a new folder."""
     commit = _commit(reference)
     data = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:

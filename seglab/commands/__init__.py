@@ -1,1 +1,1 @@
-"""The subcommands of ``seglab``, one a file."""
+"""The subcommands of ``seglab``, one per file."""

@@ -1,4 +1,4 @@
-"""``seglab card``: a model card of a run."""
+"""``seglab card``: write the model card of a run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ CARD = "MODEL_CARD.md"
 def card(run: Path, out: Path | None) -> None:
     """Write the model card of a run.
 
-    The card has network, data, recipe, scores with intervals, pictures, limits, and how to export. RUN is the folder of
-    a run, or of a cross-validation. All of it is read from what the run left.
+    The card shows network, data, recipe, scores with intervals, pictures, limits, and the export command. RUN is the
+    folder of a run or of a cross-validation. Everything is read from that folder.
 
     Example: seglab card runs/quick
     """

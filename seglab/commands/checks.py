@@ -1,4 +1,4 @@
-"""What the commands do before pairs are used: split them, look at them, and say what was found."""
+"""The inspection of pairs before commands use them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from seglab.cli_support import echo, progress
 from seglab.errors import printable
-from seglab.words import counted, noun
 
 if TYPE_CHECKING:
     from seglab.data.collection import Collection
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
 
 NOTES_SHOWN = 5
 EACH_IMAGE = "ids"
-"""Value of ``lesions`` by which each image counts as a lesion of its own."""
+"""Value of ``lesions`` with which each image counts as a lesion of its own."""
 
 
 def inspected(collection: Collection, split: Split, mode: str, *, size: int = 0, lesions: str = "known") -> Split:
-    """Return the split to train on after a look at every pair; see :func:`seglab.data.checking.inspection.inspect`.
+    """Return the split to train on after inspecting every pair (:func:`seglab.data.checking.inspection.inspect`).
 
-    ``mode``: ``refuse``, ``report`` or ``off``, which looks only whether there is any lesion. ``lesions``: see
-    :class:`seglab.recipes.recipe.Recipe`.
+    ``mode``: ``refuse``, ``report``, or ``off``, which only checks that each part has a lesion. ``lesions``: see
+    :class:`seglab.recipes.recipe.Recipe`. Raises :class:`DataError` for what the mode does not accept.
     """
     from seglab.data.checking.inspection import inspect, require_lesions, require_sound
 
@@ -39,7 +38,7 @@ def inspected(collection: Collection, split: Split, mode: str, *, size: int = 0,
 
 
 def _shortened(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines of findings, of the notes only some."""
+    """Yield the lines of findings, but only the first notes."""
     notes = 0
     for line in lines:
         is_note = line.startswith("note: ")
@@ -47,5 +46,4 @@ def _shortened(lines: Iterable[str]) -> Iterator[str]:
         if not is_note or notes <= NOTES_SHOWN:
             yield line
     if notes > NOTES_SHOWN:
-        more = notes - NOTES_SHOWN
-        yield f"note: {counted(more, 'more pair')} {noun(more, 'has', 'have')} notes, which seglab inspect lists"
+        yield f"note: {notes - NOTES_SHOWN} more pairs have notes; seglab inspect lists them"

@@ -1,4 +1,4 @@
-"""What the subcommands share."""
+"""Options for data sets, which several subcommands share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from seglab.data.collection import Collection
 
 FOLDER = NamedPath()
-MISSING = "No data. Name {data}, or two folders by --images DIR --masks DIR."
+MISSING = "No data was named. Name {data}, or two folders with --images DIR --masks DIR."
 
 
 @dataclass(frozen=True)
 class DataNamed:
-    """What a command was told to read: data sets, and a folder of images with its folder of masks.
+    """The data that a command reads: data sets, and a folder of images with its folder of masks.
 
-    ``orientation``: over which image the masks lie, ``exif`` (upright) or ``stored``; None where it was not told.
+    ``orientation``: whether masks match the image turned by EXIF (``exif``) or as stored (``stored``); None: not given.
     """
 
     data: tuple[Path, ...] = ()
@@ -36,11 +36,11 @@ class DataNamed:
 
     @property
     def names(self) -> list[str]:
-        """Names of the sets, as a report keeps them."""
+        """Names of the sets for reports, sorted."""
         return sorted(path.resolve().name for path in (*self.data, *([self.images] if self.images else [])))
 
     def collect(self) -> Collection:
-        """Find the pairs. Raises :class:`DataError` where a set is not understood, or too much of it would be lost."""
+        """Find the pairs. Raises :class:`DataError` for an unknown layout, or where too much of a set would be lost."""
         from seglab.data.collection import collect, oriented
 
         found = collect(self.data, [(self.images, self.masks)] if self.images and self.masks else [])
@@ -50,11 +50,10 @@ class DataNamed:
 def data_options(
     *, argument: str = "", option: bool = False, required: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command ``--images``, ``--masks``, ``--orientation``, and ``--data`` or such an ``argument``.
+    """Return a decorator that adds ``--images``, ``--masks``, ``--orientation``, and ``argument`` or else ``--data``.
 
-    With ``option`` it has both, of which a call names one.
-
-    The command gets them as one parameter, ``named``, a :class:`DataNamed`.
+    With ``option`` the command has both ``argument`` and ``--data``, and a call uses one of them. The command receives
+    all as one parameter, ``named``, a :class:`DataNamed`.
     """
     what = f"{argument}..." if argument else "--data"
 
@@ -70,11 +69,11 @@ def data_options(
         ) -> Any:
             if data and data_option and set(data) != set(data_option):
                 raise click.UsageError(
-                    f"Data sets are named twice, {_listed(data)} and by --data {_listed(data_option)}; expected one of "
-                    "the two. Name all of them in one way."
+                    f"Data sets are named twice: {_listed(data)} and --data {_listed(data_option)}. Name all of them "
+                    "in one way."
                 )
             if (images is None) != (masks is None):
-                raise click.UsageError("--images and --masks name two folders; expected both or neither.")
+                raise click.UsageError("One of --images and --masks is missing; expected both or neither.")
             named = DataNamed(data or data_option, images, masks, orientation)
             if required and not named:
                 raise click.UsageError(MISSING.format(data=what))
@@ -82,10 +81,10 @@ def data_options(
 
         orientation = click.option(
             "--orientation", type=click.Choice(["exif", "stored"]), show_default="exif",
-            help="Masks lie over the photographs as EXIF turns them, or as they are stored (turned with them then).",
+            help="Whether masks match the images as turned by EXIF, or as stored (masks are then turned as well).",
         )  # fmt: skip
-        masks = click.option("--masks", type=FOLDER, help="Folder of the truth masks of --images.")
-        images = click.option("--images", type=FOLDER, help="Folder of images whose truth masks lie in --masks.")
+        masks = click.option("--masks", type=FOLDER, help="Folder with the truth masks of --images.")
+        images = click.option("--images", type=FOLDER, help="Folder of images; their truth masks are in --masks.")
         command = images(masks(orientation(wrapped)))
         if option or not argument:
             command = click.option(

@@ -1,4 +1,4 @@
-"""``seglab compare``: set several runs side by side."""
+"""``seglab compare``: a table of several runs, and paired comparisons of their scores."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 SOME_UNREADABLE = 1
 MARK = "<!-- by seglab compare -->"
-"""In the first line of comparison.md: such a file may be replaced."""
+"""First line of comparison.md; a file with it may be replaced."""
 REPORT = json_with("format_version", "paired", words="a report of seglab compare")
 NO_SCORES = (
-    "{name} has no scores of single images, so it is not compared image by image; to score it: seglab validate "
-    "RUN/best.pt --data SET --csv RUN/scores.csv"
+    "{name} has no scores per image, so it is not compared image by image. To score it: seglab validate RUN/best.pt "
+    "--data SET --csv RUN/scores.csv"
 )
 
 
@@ -31,18 +31,21 @@ NO_SCORES = (
 @click.argument("run", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=FOLDER, help="Folder that gets comparison.md and comparison.png.")
 @click.option("--json", "json_file", type=FOLDER, help="Write the rows as JSON; - for stdout.")
-@click.option("--sort", type=click.Choice(["dice", "iou", "loss", "name"]), default="dice", help="Best first, by this.")
+@click.option(
+    "--sort", type=click.Choice(["dice", "iou", "loss", "name"]), default="dice", help="Order of the rows, best first."
+)
 @command_errors
 def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sort: str) -> None:
     """Compare runs: scores, settings, and which is better.
 
-    The table has their best epochs and the settings in which they differ; the first run is compared with each other.
+    The table shows the best epoch of each run and the settings that differ. The first run is compared with each of the
+    others.
 
     RUN is the folder of a run or of a cross-validation, or a table of scores (.csv) that `seglab validate` or
-    `seg-batch score` wrote. Scores are compared on the images that both have: the difference of Dice and IoU with its
-    95 % interval, by a paired bootstrap over lesions.
+    `seg-batch score` wrote. Scores are compared on the images that both have: the differences in Dice and IoU with
+    95 % intervals, by a paired bootstrap over lesions.
 
-    A folder that is no run with a finished epoch is named and left out; the exit code is then 1.
+    A folder without a finished epoch is reported and left out. The exit code is then 1.
 
     \b
     Example:
@@ -79,7 +82,7 @@ def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sor
 
 
 def _side_by_side(paths: Sequence[Path], sort: str) -> Comparison | None:
-    """Return the table of the runs; None where only scores were named."""
+    """Return the table of the runs; None where all paths are tables of scores."""
     from seglab.evaluation.compare import compare as set_side_by_side
     from seglab.evaluation.paired import scores_file
     from seglab.training.run_folder import SETTINGS
@@ -89,7 +92,7 @@ def _side_by_side(paths: Sequence[Path], sort: str) -> Comparison | None:
 
 
 def _paired(paths: Sequence[Path]) -> tuple[list[Paired], list[str]]:
-    """Compare the first of the paths with each other one; return what was found, and why some are not compared."""
+    """Compare the first path with each of the others; return the results, and messages for those not compared."""
     from seglab.errors import DataError
     from seglab.evaluation.compare import names_of
     from seglab.evaluation.paired import compare_paired, read_scores, scores_file

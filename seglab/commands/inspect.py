@@ -1,4 +1,4 @@
-"""``seglab inspect``: look at a data set before training on it."""
+"""``seglab inspect``: check a data set before training on it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NOT_SOUND = 1
 FORMAT_VERSION = 2
-"""Of the JSON report: 2 has ``faults``, ``remarks``, ``used`` and ``unused``."""
+"""Version of the JSON report; 2 added ``faults``, ``remarks``, ``used`` and ``unused``."""
 REPORT = json_with("sound", "leaks", words="a report of seglab inspect")
 KINDS = ("fault", "error", "leak", "note", "remark")
 
@@ -33,17 +33,20 @@ KINDS = ("fault", "error", "leak", "note", "remark")
 @data_options(argument="DATA")
 @click.option(
     "--split", "method", type=click.Choice(["auto", "official", "fifth", "seeded"]), default="auto",
-    help="How to split: the official parts, the fixed fifth of the ids, or by lesion from the seed.",
+    help="How to split: by official parts, by a fixed fifth of the ids, or by lesion from the seed.",
 )  # fmt: skip
 @click.option("--seed", type=int, default=0, help="Seed of a seeded split.")
 @click.option(
     "--lesions", type=click.Choice(["known", "ids"]), default="known",
-    help="Where a set has several photographs of a lesion and does not say of which: a fault, or each image is one.",
+    help="Where nothing says which images show the same lesion: report a fault, or treat each image as one lesion.",
 )  # fmt: skip
 @click.option(
-    "--size", type=click.IntRange(min=1), default=256, help="Side length S at which lesions must not be too small."
+    "--size",
+    type=click.IntRange(min=1),
+    default=256,
+    help="Network's input side S; lesions below a pixel at this size are reported.",
 )
-@click.option("--json", "json_file", type=FOLDER, help="Write what was found as JSON.")
+@click.option("--json", "json_file", type=FOLDER, help="Write the findings as JSON.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read images.")
 @command_errors
 def inspect_data(
@@ -51,7 +54,7 @@ def inspect_data(
 ) -> None:
     """Check a data set before training on it.
 
-    Finds pairs that cannot be used, odd truths, and lesions or pictures on two sides of the split.
+    It finds pairs that cannot be used, odd truth masks, and lesions or pictures on both sides of the split.
 
     Example: seglab inspect isic2018 isic2017 --split fifth
     """

@@ -1,4 +1,4 @@
-"""Where a command may write: a new file, or one that such a command wrote before; a user's own files stay."""
+"""Checks of output paths: a command writes new files, or replaces its own earlier ones, never a user's."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from seglab.images.formats import IMAGE_SUFFIXES, PICTURE_MARK
 
 STDOUT = "-"
 BEGINNING = 4096
-"""Bytes in which a mark is looked for."""
+"""Bytes at the beginning of a file that are searched for a mark."""
 FOLD = re.compile(r"fold-\d+")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a command writes: how it is known by its content, and what it is in words."""
+    """A kind of output file: ``is_ours`` recognises it by content, ``words`` describe it in messages."""
 
     is_ours: Callable[[Path], bool]
     words: str
@@ -51,9 +51,9 @@ PICTURE = Kind(lambda path: PICTURE_MARK in _beginning(path), "a picture that se
 
 
 def require_outputs(outputs: Mapping[str, tuple[Path | None, Kind]]) -> None:
-    """Raise unless every file, by option, can be written, is another one than the rest, and takes no user's file away.
+    """Check output files, by option: each must be writable, different from the others, and new or an earlier output.
 
-    To be asked before the work whose result they get. ``-`` is no file. Raises :class:`click.UsageError` or
+    Call this before the work whose results go there. ``-`` (stdout) is skipped. Raises :class:`click.UsageError` or
     :class:`WriteError`.
     """
     files = {option: (path, kind) for option, (path, kind) in outputs.items() if path and str(path) != STDOUT}
@@ -64,13 +64,13 @@ def require_outputs(outputs: Mapping[str, tuple[Path | None, Kind]]) -> None:
 
 
 def require_picture_folder(option: str, folder: Path) -> None:
-    """Raise unless the folder can get pictures: it holds none that seglab did not draw."""
+    """Raise unless the folder is writable and holds no pictures other than those that seglab drew."""
     if folder.is_dir():
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file() and not _is_own(option, path, PICTURE.is_ours):
                 raise click.UsageError(
-                    f"{option} {folder} holds pictures that seglab did not draw ({path.name}); they stay. Name a new "
-                    "folder."
+                    f"{option} {folder} holds pictures that seglab did not draw ({path.name}), which are not "
+                    "overwritten. Name a new folder."
                 )
     require_folder(folder, option)
 
@@ -79,11 +79,11 @@ def require_apart(places: Mapping[str, Path]) -> None:
     """Raise :class:`click.UsageError` where two options name one file."""
     for (one, path), (other, same) in itertools.combinations(places.items(), 2):
         if is_same(path, same):
-            raise click.UsageError(f"{one} and {other} are the same file, {path}; name another for one of them.")
+            raise click.UsageError(f"{one} and {other} name the same file, {path}. Name another for one of them.")
 
 
 def require_own(option: str, path: Path, is_ours: Callable[[Path], bool], expected: str) -> None:
-    """Raise :class:`click.UsageError` unless ``path`` is free, empty, or what ``option`` writes (``expected``)."""
+    """Raise :class:`click.UsageError` unless ``path`` is absent, empty, or an output of ``option`` (``expected``)."""
     if not path.exists():
         return
     if not path.is_file():
@@ -92,12 +92,12 @@ def require_own(option: str, path: Path, is_ours: Callable[[Path], bool], expect
         )
     if not _is_own(option, path, is_ours):
         raise click.UsageError(
-            f"{option} {path} is there already and is not {expected}; it stays. Name another file, or move it."
+            f"{option} {path} exists and is not {expected}, so it is not overwritten. Name another file, or move it."
         )
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Do two paths lead to the same file, or would they if there were one?"""
+    """Return whether two paths name the same file, whether or not it exists."""
     try:
         return os.path.samefile(one, other)
     except OSError:
@@ -105,19 +105,19 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def require_run_folder(out: Path) -> None:
-    """Raise :class:`ConfigError` unless a run can begin in ``out``: it is new, empty, or what a run began there."""
+    """Raise :class:`ConfigError` unless ``out`` is new, empty, or the folder of a run."""
     _require_none(out, _foreign_to_run(out), "run")
 
 
 def require_folds_folder(out: Path) -> None:
-    """The same for a cross-validation: there may be folders of folds that are no more than begun."""
+    """Raise :class:`ConfigError` unless ``out`` is new, empty, or holds only folds that were begun."""
     entries = sorted(out.iterdir()) if out.is_dir() else []
     foreign = [entry for entry in entries if not (_is_no_harm(entry) or _is_fold(entry))]
     _require_none(out, foreign, "cross-validation")
 
 
 def require_outside(out: Path, pairs: Iterable[Any]) -> None:
-    """Raise :class:`ConfigError` where ``out`` is a folder of the pairs' images or masks, or lies in one."""
+    """Raise :class:`ConfigError` where ``out`` is, or is inside, a folder of the pairs' images or masks."""
     files = {getattr(pair, key, None) for pair in pairs for key in ("image", "truth", "images", "masks")}
     folders = {os.path.realpath(os.path.dirname(file)) for file in files if file}
     place = Path(os.path.realpath(out))
@@ -127,9 +127,9 @@ def require_outside(out: Path, pairs: Iterable[Any]) -> None:
 
 
 def require_beside(option: str, path: Path | None, named: DataNamed) -> None:
-    """Raise :class:`ConfigError` where the pictures of ``path`` would be found as images of the data set it lies in.
+    """Raise :class:`ConfigError` where pictures written to ``path`` would be read as images of a data set.
 
-    Folders of runs are passed over where data are looked for, so that they may lie there.
+    Folders of runs inside a data set are allowed, because the search for data skips them.
     """
     from seglab.data.finding.walk import is_ours
 
@@ -144,8 +144,7 @@ def require_beside(option: str, path: Path | None, named: DataNamed) -> None:
 
 def _among(option: str, path: Path | None, folder: Path) -> ConfigError:
     return ConfigError(
-        f"{option} {path} lies among the images or masks of the data, in {folder}; they would be read together. Name a "
-        "place elsewhere."
+        f"{option} {path} is inside {folder}, a folder of the data, and would be read as data. Name a place outside it."
     )
 
 
@@ -153,7 +152,8 @@ def _require_none(out: Path, foreign: list[Path], what: str) -> None:
     if foreign:
         names = ", ".join(path.name for path in foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise ConfigError(
-            f"--out {out} holds files that are of no {what} begun there ({names}); they stay. Name a new folder."
+            f"--out {out} holds files that do not belong to a {what} ({names}), so nothing is written there. Name a "
+            "new folder."
         )
 
 
@@ -166,7 +166,7 @@ def _foreign_to_run(out: Path) -> list[Path]:
 
 
 def _is_no_harm(entry: Path) -> bool:
-    """Is it hidden (a lock, what a killed run was writing), empty (a log that a shell has just begun), or a split?"""
+    """Return whether an entry is hidden (a lock, a temporary file), empty (a shell's new log), or a split file."""
     from seglab.training.run_folder import SPLIT
 
     if entry.name.startswith("."):

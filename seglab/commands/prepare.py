@@ -1,4 +1,4 @@
-"""``seglab prepare``: store a data set at the network's size."""
+"""``seglab prepare``: store a data set at the network's input size."""
 
 from __future__ import annotations
 
@@ -28,17 +28,20 @@ NOT_STORED = "cannot be stored (the failed lines say why)"
 @data_options(argument="SRC")
 @click.option("--out", type=FOLDER, required=True, help="Folder that gets images.npy, masks.npy and index.json.")
 @click.option("--size", type=click.IntRange(min=1), default=256, help="Side length S in pixels.")
-@click.option("--hair", type=click.Choice(["none", "dullrazor"]), default="none", help="How to remove hairs.")
+@click.option("--hair", type=click.Choice(["none", "dullrazor"]), default="none", help="How hairs are removed.")
 @click.option(
-    "--dtype", type=click.Choice(["uint8", "float16", "float32"]), default="uint8", help="Floats are scaled to 0-1."
+    "--dtype",
+    type=click.Choice(["uint8", "float16", "float32"]),
+    default="uint8",
+    help="Data type of the images; floats are scaled to 0-1.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read and resize.")
-@click.option("--figure", type=FOLDER, help="Picture of the hairiest images before and after (.jpg or .png).")
+@click.option("--workers", type=click.IntRange(min=1), default=2, help="Threads that read and resize images.")
+@click.option("--figure", type=FOLDER, help="Write a picture of the hairiest images before and after (.jpg or .png).")
 @command_errors
 def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, workers: int, figure: Path | None) -> None:
-    """Store a data set at the network's size, to train faster.
+    """Store a data set at the network's input size, to train faster.
 
-    Training opens the arrays memory-mapped. Run the command again to go on after an interruption.
+    Training opens the arrays memory-mapped. After an interruption, run the command again to continue.
 
     Example: seglab prepare ham10000 --out prepared/ham10000 --size 256 --hair dullrazor
     """
@@ -72,7 +75,7 @@ def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, worke
 
 
 def _require_most(collection: Collection, failed: Mapping[str, str]) -> None:
-    """Raise :class:`DataError` where a tenth of a set cannot be stored."""
+    """Raise :class:`DataError` where a tenth or more of a set cannot be stored."""
     from seglab.data.checking.truths import unusable
 
     for found in collection.sets:
@@ -82,7 +85,7 @@ def _require_most(collection: Collection, failed: Mapping[str, str]) -> None:
 
 
 def _stored_lines(collection: Collection, failed: Mapping[str, str]) -> Iterator[str]:
-    """Yield what of each set is stored, by part, and what was left out."""
+    """Yield lines for each set: the stored pairs by part, and what was left out."""
     from seglab.data.collection import used_lines
 
     parts: dict[str, list[Pair]] = {}

@@ -1,4 +1,4 @@
-"""``seglab recipes``: list what can be trained by name."""
+"""``seglab recipes``: list the recipes, or print one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HEAD = ("recipe", "network", "size", "epochs", "for")
 NUMBERS = (2, 3)
-"""Columns of numbers."""
+"""Right-aligned columns."""
 
 
 @click.command()
@@ -26,7 +26,7 @@ NUMBERS = (2, 3)
 def recipes(name: str | None) -> None:
     """List the recipes, or show the settings of one.
 
-    The settings of NAME are TOML: saved to a file and changed, they are a recipe of your own.
+    The settings of NAME are printed as TOML. Save them to a file and change them to make a recipe of your own.
 
     \b
     Example:
@@ -43,7 +43,7 @@ def recipes(name: str | None) -> None:
         return
     rows = [_row(each, load_recipe(each), recipe_purpose(each)) for each in recipe_names()]
     echo_lines(aligned([HEAD, *rows], right=NUMBERS))
-    echo("\nAll settings of one: seglab recipes NAME. To change some: seglab train --set KEY=VALUE", err=True)
+    echo("\nShow all settings of one: seglab recipes NAME. Change some: seglab train --set KEY=VALUE", err=True)
 
 
 def _row(name: str, recipe: Recipe, purpose: str) -> tuple[str, ...]:
@@ -58,4 +58,4 @@ def _defaults(text: str, recipe: Recipe) -> str:
     named = tomllib.loads(text)
     rest = {key: value for key, value in vars(recipe).items() if key not in named}
     lines = [f"{key} = {json.dumps(list(value) if isinstance(value, tuple) else value)}" for key, value in rest.items()]
-    return "\n".join(["# By default:", *lines])
+    return "\n".join(["# Defaults:", *lines])

@@ -1,4 +1,4 @@
-"""The scores of ``seglab validate`` as a table for people."""
+"""The scores of ``seglab validate`` as a text table."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TITLES = {
     "pooled_iou": "IoU of all pixels",
     "hd95": "Hausdorff, 95 %",
 }
-"""By key of the summary. F1 of an image is its Dice and has no row; recall has one where it is not sensitivity."""
+"""Titles by key of the summary. F1 per image equals Dice and has no row; recall has one unless it is sensitivity."""
 PIXELS = {"hd95"}
 NUMBER = (1,)
 
 
 def score_table(summary: Mapping[str, float], intervals: Mapping[str, Interval]) -> list[str]:
-    """Return the lines: means over images with their intervals, and the pixels of all images by truth and mask."""
+    """Return the lines: means over images with their intervals, and the confusion matrix of all pixels."""
     head = (counted(int(summary["count"]), "image"), "mean", "95 % interval")
     scores = aligned([head, *_rows(summary, intervals)], NUMBER)
     return [*scores, "", *_confusion({key: int(summary[key]) for key in ("tp", "fp", "fn", "tn")})]
 
 
 def _rows(summary: Mapping[str, float], intervals: Mapping[str, Interval]) -> Iterator[tuple[str, str, str]]:
-    is_recall = summary["recall"] == summary["sensitivity"]  # they differ by empty truths alone
+    is_recall = summary["recall"] == summary["sensitivity"]  # they differ only for empty truths
     for key, title in TITLES.items():
         if key not in summary or (key == "recall" and is_recall):
             continue

@@ -1,4 +1,4 @@
-"""``seglab suitable``: let a checkpoint tell which images look like those it learned from."""
+"""``seglab suitable``: add the score `suitable` to a checkpoint."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _is_checkpoint(path: Path) -> bool:
 @data_options(required=False)
 @click.option(
     "--split", "split_file", type=FOLDER,
-    help="A run's split.json; without it the split in the checkpoint, else the one beside it.",
+    help="split.json of a run.  [default: the split in the checkpoint, else the split.json beside it]",
 )  # fmt: skip
 @click.option("--out", type=FOLDER, help="Checkpoint to write.  [default: CKPT itself]")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
@@ -44,12 +44,12 @@ def _is_checkpoint(path: Path) -> bool:
 def suitable(checkpoint: Path, named: DataNamed, split_file: Path | None, out: Path | None, device: str) -> None:
     """Add the score `suitable` to an older checkpoint.
 
-    The score says whether an image looks like those that the network learned from.
+    The score says whether an image looks like those that the network learned from. `seglab train` measures it at the
+    end of a run. This command adds it to checkpoints that lack it.
 
-    `seglab train` does this at its end; this is for a checkpoint that was trained before. Statistics of the encoder's
-    features are taken over the training images (2000 at most), and the score is set so that 1 % of the validation
-    images have less than 0.5. Models that are exported of CKPT then give the score, and `seg-batch run` names the
-    images that have less. Without --data on the data of its run.
+    It takes statistics of the encoder's features over the training images (2000 at most), and calibrates the score
+    so that 1 % of the validation images get less than 0.5. Models exported from CKPT then give the score, and
+    `seg-batch run` lists the images below 0.5. Without --data, the data of the run are used.
 
     Example: seglab suitable runs/quick
     """
@@ -75,8 +75,9 @@ def suitable(checkpoint: Path, named: DataNamed, split_file: Path | None, out: P
 def with_suitability(
     checkpoint: Checkpoint, training: Sequence[Pair], validation: Sequence[Pair], device: str
 ) -> Checkpoint:
-    """Return a checkpoint with the score, measured on these images. Raises as
-    :func:`seglab.evaluation.suitability.measure`.
+    """Return the checkpoint with the score, measured on these images.
+
+    Raises like :func:`seglab.evaluation.suitability.measure`.
     """
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.suitability import chosen, measure

@@ -13,11 +13,11 @@ from seglab.words import counted
 
 
 @click.command()
-@click.option("--out", type=FOLDER, required=True, help="Folder that gets images/ and masks/.")
+@click.option("--out", type=FOLDER, required=True, help="Folder for images/ and masks/.")
 @click.option("--count", type=click.IntRange(min=1), default=8, help="Number of images.")
 @click.option(
     "--size", "sizes", multiple=True, default=("600x450",), metavar="WxH",
-    help="Width x height in pixels; several are taken in turn.",
+    help="Width x height in pixels. Several sizes are used in turn.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="The same seed gives the same bytes.")
 @command_errors
@@ -33,8 +33,8 @@ def synth(out: Path, count: int, sizes: tuple[str, ...], seed: int) -> None:
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    """Read ``WxH`` into ``(height, width)``."""
+    """Return ``(height, width)`` of the text ``WxH``. Raises :class:`ConfigError` for any other text."""
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ConfigError(f"--size is {text!r}; expected width x height in pixels, as 600x450.")
+        raise ConfigError(f"--size is {text!r}; expected width x height in pixels, such as 600x450.")
     return int(height), int(width)

@@ -1,4 +1,4 @@
-"""``seglab train``: train a recipe on data sets."""
+"""``seglab train``: train a network on data sets with a recipe."""
 
 from __future__ import annotations
 
@@ -19,45 +19,46 @@ from seglab.commands.runs.training import train_run
     "--recipe", show_default=f"{DEFAULT_RECIPE}; with --resume, the run's own",
     help="Name of a recipe (see `seglab recipes`), or a .toml file.",
 )  # fmt: skip
-@click.option("--out", type=FOLDER, help="Folder of the run: checkpoints, logs, pictures.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs to train, instead of the recipe's number.")
+@click.option("--out", type=FOLDER, help="Folder for the run: checkpoints, logs, pictures.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs, instead of the recipe's.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe.")
 @click.option(
     "--exclude", type=FOLDER, multiple=True,
-    help="Leave out these ids: a text file with one a line, or a folder of images.",
+    help="Leave out these image ids: a text file with one per line, or a folder of images.",
 )  # fmt: skip
 @click.option(
     "--soft-masks", type=FOLDER,
-    help="Folder of probabilities by image id, mixed with the truth by soft_weight: grey pictures, or .npy.",
+    help="Folder of soft masks by image id (grey images or .npy), mixed with the truth by soft_weight.",
 )  # fmt: skip
-@click.option("--split-file", type=FOLDER, help="Split as an earlier run did: its split.json.")
+@click.option("--split-file", type=FOLDER, help="Use the split of an earlier run: its split.json.")
 @click.option(
     "--folds", type=click.IntRange(min=2),
-    help="Cross-validate: train this many runs below --out, and score each image by the run that did not see it.",
+    help="Cross-validate: train this many runs below --out, and score each image with the run that did not see it.",
 )  # fmt: skip
 @click.option(
     "--inspect", "mode", type=click.Choice(["refuse", "report", "off"]),
     show_default="refuse; with --resume, off",
-    help="Pairs that cannot be used, and pictures on two sides of the split: stop, leave them out, or do not look.",
+    help="For unusable pairs, and pictures on both sides of the split: stop, leave them out, or do not check.",
 )  # fmt: skip
 @click.option(
     "--resume", is_flag=False, flag_value="", metavar="[RUN]",
-    help="Go on with the run in this folder (or in --out): its recipe, its data, its split. --data says where the data "
-    "are now; --set changes epochs, lr, batch and others for the epochs to come.",
+    help="Continue the run in this folder (or in --out) with its recipe, data and split. --data says where the data "
+    "are now. --set changes epochs, lr, batch and some others for the remaining epochs.",
 )  # fmt: skip
 @click.option(
     "--hours", type=click.FloatRange(min=0, min_open=True),
-    help="Begin no epoch that is not expected to end within this time (but always one). Go on with --resume.",
+    help="Start an epoch only if it will probably end within this time; the first one always starts. Continue with "
+    "--resume.",
 )  # fmt: skip
 @click.option(
     "--logger", "loggers", type=click.Choice(["wandb", "mlflow"]), multiple=True,
-    help="Tell an experiment tracker of each epoch, too; it needs seglab[wandb] or seglab[mlflow].",
+    help="Log each epoch to an experiment tracker, too. It needs seglab[wandb] or seglab[mlflow].",
 )  # fmt: skip
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
-@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes on this machine; GPUs get one each.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes on this machine, one per GPU.")
 @click.option(
     "--nodes", type=click.IntRange(min=1), default=1,
-    help="Machines; start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.",
+    help="Number of machines. Start the command on each, with MASTER_ADDR, MASTER_PORT and NODE_RANK set.",
 )  # fmt: skip
 @command_errors
 def train(
@@ -78,9 +79,9 @@ def train(
     devices: int,
     nodes: int,
 ) -> None:
-    """Train a network on data sets, by a recipe.
+    """Train a network on data sets with a recipe.
 
-    The folder --out gets checkpoints, logs and pictures: all that is needed to go on, to compare and to export.
+    Checkpoints, logs and pictures are written to --out: all that is needed to resume, compare and export the run.
 
     \b
     Example:
@@ -100,7 +101,7 @@ def train(
 
 
 def _with_epochs(changes: tuple[str, ...], epochs: int | None) -> tuple[str, ...]:
-    """Return the changes of the recipe with those of ``--epochs``. Raises :class:`click.UsageError` for two numbers."""
+    """Return ``changes`` with ``--epochs`` among them. Raises :class:`click.UsageError` where the two disagree."""
     from seglab.recipes.recipe import parse_changes
 
     if epochs is None:
@@ -108,6 +109,6 @@ def _with_epochs(changes: tuple[str, ...], epochs: int | None) -> tuple[str, ...
     told = parse_changes(changes).get("epochs", epochs)
     if told != epochs:
         raise click.UsageError(
-            f"--epochs says {epochs}, and --set epochs={told}; expected one number. Leave one of the two out."
+            f"--epochs says {epochs}, but --set says epochs={told}; expected one number. Leave one of them out."
         )
     return (*changes, f"epochs={epochs}")

@@ -1,4 +1,4 @@
-"""``seglab validate``: score a checkpoint against truth."""
+"""``seglab validate``: score a checkpoint against truth masks."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ SCORES = table_of("image", "dice", words="a table of scores that seglab wrote")
 @data_options(required=False)
 @click.option(
     "--part", type=click.Choice(["training", "validation", "test", "all"]), default="validation",
-    help="The part of the split to score, or every pair.",
+    help="Part of the split to score, or all pairs.",
 )  # fmt: skip
 @click.option(
     "--split", "split_file", type=FOLDER,
-    help="A run's split.json; without it the split in the checkpoint, else the one beside it.",
+    help="split.json of a run.  [default: the split in the checkpoint, else the split.json beside it]",
 )  # fmt: skip
 @click.option(
     "--tta", type=click.Choice(["none", "flips", "symmetries"]),
-    help="Mean over mirror images, or over all eight symmetries; without it as the checkpoint says.",
+    help="Average over mirror images, or over all eight symmetries.  [default: as the checkpoint says]",
 )  # fmt: skip
-@click.option("--boundary/--no-boundary", default=True, help="Measure outlines too (95 % Hausdorff, boundary IoU).")
+@click.option(
+    "--boundary/--no-boundary", default=True, help="Measure outlines, too: 95 % Hausdorff distance and boundary IoU."
+)
 @click.option("--json", "json_file", type=FOLDER, help="Write the figures as JSON; - for stdout.")
-@click.option("--csv", "csv_file", type=FOLDER, help="Write a row per image.")
+@click.option("--csv", "csv_file", type=FOLDER, help="Write a CSV with a row per image.")
 @click.option(
     "--figures", type=FOLDER,
     help="Folder for overlays (mask cyan, truth amber), sheets of best, median and worst, and the confusion matrix.",
@@ -61,8 +63,9 @@ def validate(
 ) -> None:
     """Score a trained network against the truth masks.
 
-    CKPT is a checkpoint, or the folder of a run for its best one. Images are scored at their own sizes. Without --data
-    on the data of its run. Images that cannot be scored are named, and the exit code is 3.
+    CKPT is a checkpoint, or the folder of a run, which stands for its best checkpoint. Images are scored at their own
+    sizes. Without --data, the data of the run are scored. Images that cannot be scored are listed, and the exit code
+    is then 3.
 
     Example: seglab validate runs/quick --csv scores.csv --figures pictures
     """
@@ -86,7 +89,7 @@ def validate(
 
 
 def _say(report: dict[str, Any], verdict: Verdict, json_file: Path | None) -> None:
-    """Print the scores: a table, or with ``--json -`` the report, which otherwise goes to the file."""
+    """Print the table of scores and write the report to ``json_file``; with ``--json -`` print the report instead."""
     if json_file and str(json_file) != STDOUT:
         write_text(json_file, json_text(report))
     if str(json_file) == STDOUT:

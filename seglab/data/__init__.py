@@ -1,1 +1,1 @@
-"""From files on disk to examples for training: layouts, pairs, splits, inspection, the prepared store."""
+"""From files to training examples: layouts, pairs, splits, inspection, prepared data sets, augmentation."""

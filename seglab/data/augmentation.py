@@ -1,4 +1,4 @@
-"""Augmentation: random changes of an image and its truth together, drawn from a seed and from nothing else."""
+"""Augmentation: random changes of an image together with its truth, drawn only from a seed."""
 
 from __future__ import annotations
 
@@ -17,32 +17,33 @@ from seglab.recipes.recipe import Recipe
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
-"""``(top, left, height, width)`` as shares of the frame."""
+"""Crop as ``(top, left, height, width)``, shares of the frame."""
 CROPPED_SHARE = 0.7
-"""Share of training examples that are crops; the others are whole frames, as in use."""
+"""Share of training examples that are crops; the others are whole frames."""
 SMALLEST_CROP = 0.45
-"""Smallest crop, as a share of the frame's area."""
+"""Area of the smallest crop, as a share of the frame's."""
 ASPECT = 4 / 3
-"""Crops are stretched by up to this factor either way."""
+"""Largest factor by which crops are stretched along one side."""
 BRIGHTNESS, SATURATION, HUE = 0.25, 0.25, 0.03
-"""Half-widths of the colour changes of ``full`` (contrast as brightness); hue in turns of the colour circle."""
+"""Half-widths of the colour changes of ``full`` (contrast like brightness); hue in turns of the colour circle."""
 MARGIN = 0.25
-"""Of the side, mirrored around the frame before it is turned or bent, so that no corner is empty at any angle."""
+"""Mirrored margin around the frame as a share of its side, so that rotation leaves no corner empty."""
 SMOOTHNESS = 1 / 16
 """Deviation of the Gaussian that smooths an elastic deformation, as a share of the side (Simard et al., ICDAR 2003)."""
 
 LEAST_BLUR = 0.05
-"""Deviation in pixels below which a blur changes nothing, and OpenCV would choose one by itself."""
+"""Smallest deviation of a blur in pixels; a smaller one changes nothing, and OpenCV takes 0 as a default."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change. ``crop``: part of the frame, stretched. ``turn``: the eight symmetries of the square.
+    """Settings of the augmentation; everything at 0 is off.
 
-    ``rotate``: degrees either way. ``elastic``: strength of the deformation in pixels. ``zoom_out``: the side shrinks
-    to ``1 / (1 + zoom_out)`` at least. ``brightness`` (contrast too), ``saturation``, ``hue``: half-widths; hue in
-    turns of the colour circle. ``gamma``: half-width of the exponent's logarithm. ``blur``: largest deviation in
-    pixels. ``jpeg``: lowest quality. ``noise``: largest deviation in grey values. Everything at 0 is off.
+    ``crop``: read a stretched part of the frame. ``turn``: apply one of the eight symmetries of the square.
+    ``rotate``: largest angle in degrees. ``elastic``: strength of the deformation in pixels. ``zoom_out``: the side
+    shrinks to ``1 / (1 + zoom_out)`` at least. ``brightness`` (contrast too), ``saturation``, ``hue``: half-widths; hue
+    in turns of the colour circle. ``gamma``: half-width of the exponent's logarithm. ``blur``: largest deviation in
+    pixels. ``jpeg``: lowest quality. ``noise``: largest deviation in grey values.
     """
 
     crop: bool = False
@@ -59,7 +60,7 @@ class Augmentation:
     noise: float = 0.0
 
     def box(self, rng: np.random.Generator) -> Box:
-        """Draw the part of the frame to read; often all of it."""
+        """Draw the part of the frame to read; often the whole frame."""
         if not self.crop or rng.random() >= CROPPED_SHARE:
             return WHOLE
         scale = np.sqrt(rng.uniform(SMALLEST_CROP, 1.0))
@@ -68,7 +69,10 @@ class Augmentation:
         return rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width
 
     def apply(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Change ``image`` uint8 ``(3, S, S)`` RGB and ``target`` float32 ``(1, S, S)``, 0-1; colour only the image."""
+        """Return ``image`` uint8 ``(3, S, S)`` RGB and ``target`` float32 ``(1, S, S)``, 0-1, changed alike.
+
+        Colour changes apply to the image alone.
+        """
         if self.turn:
             turn = int(rng.integers(8))
             image, target = turned(image, turn), turned(target, turn)
@@ -79,7 +83,7 @@ class Augmentation:
         return self._degrade(rng, self._recolour(rng, image)), target
 
     def _bend(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Rotate and deform both alike, each point by bilinear interpolation: a target stays soft at its border."""
+        """Rotate and deform both alike with bilinear interpolation; the target stays soft at its border."""
         size = image.shape[-1]
         margin = min(size - 1, round(MARGIN * size + self.elastic))
         both = _stacked(image, target, margin)  # (1, 4, S + 2M, S + 2M)
@@ -91,7 +95,7 @@ class Augmentation:
         return _unstacked(transforms.center_crop(both, [size, size])[0])
 
     def _shrink(self, rng: np.random.Generator, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Shrink both alike by a factor that is drawn; what comes into view around them is mirrored."""
+        """Shrink both by the same drawn factor; the area around them is filled by mirroring."""
         size = image.shape[-1]
         margin = min(size - 1, round(rng.uniform(0, self.zoom_out) * size / 2))
         wide = _stacked(image, target, margin)  # (1, 4, S + 2M, S + 2M)
@@ -100,7 +104,7 @@ class Augmentation:
         )
 
     def _displacement(self, rng: np.random.Generator, side: int) -> Tensor:
-        """Draw a smooth field ``(1, side, side, 2)`` in ``grid_sample``'s units, ``elastic`` pixels at most."""
+        """Draw a smooth field ``(1, side, side, 2)`` in the units of ``grid_sample``, at most ``elastic`` pixels."""
         noise = rng.uniform(-1, 1, (1, 2, side, side)).astype(np.float32)
         smooth = torch.from_numpy(np.stack([smoothed(plane) for plane in noise[0]]))  # (2, side, side)
         strength = self.elastic * 2 / side / smooth.abs().amax().clamp_min(1e-6)
@@ -120,7 +124,7 @@ class Augmentation:
         return image
 
     def _degrade(self, rng: np.random.Generator, image: Tensor) -> Tensor:
-        """Do to an image what optics, sensor and file do, in that order."""
+        """Apply the effects of optics, sensor and file to an image, in that order: blur, noise, JPEG."""
         if not (self.blur or self.noise or self.jpeg):
             return image
         pixels = np.ascontiguousarray(image.numpy().transpose(1, 2, 0))  # (S, S, 3)
@@ -137,22 +141,22 @@ class Augmentation:
 
 
 def _stacked(image: Tensor, target: Tensor, margin: int) -> Tensor:
-    """Return image and target as one, mirrored around by ``margin``: float ``(1, 4, S + 2M, S + 2M)`` on 0-255."""
+    """Return image and target as one float tensor ``(1, 4, S + 2M, S + 2M)``, 0-255, mirrored by ``margin`` M."""
     return functional.pad(torch.cat([image.float(), target * 255])[None], [margin] * 4, mode="reflect")
 
 
 def _unstacked(both: Tensor) -> tuple[Tensor, Tensor]:
-    """Return image and target of ``(4, S, S)`` as :meth:`Augmentation.apply` has them."""
+    """Split ``(4, S, S)`` into image and target as :meth:`Augmentation.apply` takes them."""
     return both[:3].round().clamp(0, 255).to(torch.uint8), (both[3:] / 255).clamp(0, 1)
 
 
 def smoothed(noise: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur ``(side, side)`` by a Gaussian of :data:`SMOOTHNESS`, cut off at two deviations, mirrored at the border."""
+    """Return ``(side, side)`` blurred by a Gaussian of :data:`SMOOTHNESS`, cut at two deviations, borders mirrored."""
     side = noise.shape[0]
     sigma = SMOOTHNESS * side
     reach = (min(2 * round(2 * sigma) + 1, side - 1 + side % 2) - 1) // 2
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    kernel = (weights / weights.sum()).astype(np.float32)  # first along rows, then along columns: a dense one is slow
+    kernel = (weights / weights.sum()).astype(np.float32)  # separable: a dense kernel is slow
     blurred = cv2.sepFilter2D(noise, cv2.CV_32F, kernel, kernel, borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(blurred, np.float32)
 
@@ -177,6 +181,6 @@ def augmentation_of(recipe: Recipe) -> Augmentation:
 
 
 def turned(array: Tensor, turn: int) -> Tensor:
-    """Apply one of the eight symmetries of the square (0-7) to ``(..., S, S)``."""
+    """Return ``(..., S, S)`` under one of the eight symmetries of the square (0-7)."""
     array = torch.rot90(array, turn % 4, (-2, -1))
     return (array.flip(-1) if turn >= 4 else array).contiguous()

@@ -1,7 +1,7 @@
-"""Data sets of a command put together: every pair, and what became of every other image and mask.
+"""The data sets of a command: all pairs, and the reason why any other file is in no pair.
 
-Nothing that a data set holds is lost without a word: what is not a pair is in ``left_out`` of its set, and what no part
-of a split takes is in ``unused`` of the split (:class:`seglab.data.splits.Split`).
+Every image and mask is accounted for: files in no pair are in ``left_out`` of their set, and pairs in no part of a
+split are in its ``unused`` (:class:`seglab.data.splits.Split`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from seglab.errors import DataError
 from seglab.words import counted
 
 EVERYWHERE = re.compile(r"(ISIC|HAM|IL)_\d+")
-"""Names of lesions that are the same in every data set."""
+"""Pattern of names of lesions that are the same in every data set."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set that was found.
+    """One data set.
 
-    ``name``: its folder's name, or that with a number where several are called alike. ``layout``: in words.
-    ``left_out``: files that are in no pair, by the reason in words. ``images``: how many it holds, with a mask or
-    without. ``remarks``: what else is to be said of it. ``lesions``: what its tables say, by id as the pairs have it.
+    ``name``: name of its folder, with a number where several have the same name. ``layout``: in words. ``left_out``:
+    files in no pair, by the reason in words. ``images``: number of images, with or without a mask. ``remarks``: further
+    lines to print. ``lesions``: what its tables say, by the ids of the pairs.
     """
 
     name: str
@@ -49,26 +49,26 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Collection:
-    """The data sets of one command. Ids are unique in it, but for those that ISIC gave: the same picture has one."""
+    """The data sets of one command. Ids are unique, except those from ISIC: the same one means the same picture."""
 
     sets: tuple[DataSet, ...]
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """All pairs, one set after another."""
+        """All pairs, set by set."""
         return tuple(pair for found in self.sets for pair in found.pairs)
 
     @property
     def by_set(self) -> dict[str, tuple[Pair, ...]]:
-        """The pairs by the name of their set."""
+        """Pairs by the name of their set."""
         return {found.name: found.pairs for found in self.sets}
 
 
 def collect(roots: Iterable[Path], folders: Iterable[tuple[Path, Path]] = ()) -> Collection:
-    """Find the pairs of every data set; ``folders``: each a folder of images with its folder of masks.
+    """Find the pairs of every data set; ``folders``: pairs of a folder of images and its folder of masks.
 
-    A folder of several sets is all of them. A set that is named twice is read once; a file of two sets is in the first.
-    Raises :class:`DataError` where a set is not understood, or where too much of it would be lost.
+    A folder of several sets stands for all of them. A set that is named twice is read once; a file in two sets belongs
+    to the first. Raises :class:`DataError` for an unknown layout, or where too much of a set would be lost.
     """
     found: dict[tuple[str, ...], tuple[Path, Found]] = {}
     for root in chain.from_iterable(map(sets_in, roots)):
@@ -83,7 +83,7 @@ def collect(roots: Iterable[Path], folders: Iterable[tuple[Path, Path]] = ()) ->
 
 
 def _names(roots: Sequence[Path]) -> list[str]:
-    """Return a name for each set: that of its folder or file, and a number where it is taken."""
+    """Return a name for each set: the name of its folder or file, with a number where it is taken."""
     names: list[str] = []
     for root in roots:
         resolved = root.resolve()
@@ -103,7 +103,7 @@ def _data_set(name: str, root: Path, found: Found) -> DataSet:
 
 
 def _without_repeated(sets: Iterable[DataSet]) -> Iterator[DataSet]:
-    """Yield sets without the pairs whose file is in one before: one folder may lie in another that was named, too."""
+    """Yield sets without pairs that an earlier set has, because one named folder may be inside another."""
     owner: dict[str, str] = {}
     folders: dict[Path, str] = {}
 
@@ -120,13 +120,13 @@ def _without_repeated(sets: Iterable[DataSet]) -> Iterator[DataSet]:
             if (first := owner.setdefault(place(pair), found.name)) == found.name:
                 kept.append(pair)
             else:
-                again.setdefault(f"in {first}, which was named, too", []).append(pair.id)
+                again.setdefault(f"also in {first}", []).append(pair.id)
         left_out = {**found.left_out, **{reason: tuple(ids) for reason, ids in again.items()}}
         yield dataclasses.replace(found, pairs=tuple(kept), left_out=left_out)
 
 
 def _told_apart(sets: Iterable[DataSet]) -> Iterator[DataSet]:
-    """Yield sets in which ids, and names of lesions, that two of them have begin with the set's name."""
+    """Yield sets with the set's name put before ids and lesions that several sets have."""
     sets = list(sets)
     ids = Counter(id for found in sets for id in {pair.id for pair in found.pairs})
     lesions = Counter(lesion for found in sets for lesion in {pair.lesion for pair in found.pairs})
@@ -144,7 +144,7 @@ def _told_apart(sets: Iterable[DataSet]) -> Iterator[DataSet]:
 
 
 def oriented(collection: Collection, orientation: str) -> Collection:
-    """Return the collection with its masks taken as drawn on the ``stored`` images, or as ``exif`` turns them."""
+    """Return the collection with masks that fit the images as ``stored``, or as turned by EXIF (``exif``)."""
     if orientation == "exif":
         return collection
     sets = [dataclasses.replace(found, pairs=tuple(map(_as_stored, found.pairs))) for found in collection.sets]
@@ -158,7 +158,7 @@ def _as_stored(pair: Pair) -> Pair:
 def used_lines(
     collection: Collection, parts: Mapping[str, Sequence[Pair]], unused: Mapping[str, Sequence[Pair]]
 ) -> Iterator[str]:
-    """Yield what of each set is used, by part, and why the rest is not: a line a set, then a line a reason."""
+    """Yield a line for each set with the used images by part, and a line for each reason why others are not used."""
     for found in collection.sets:
         own = {pair.source for pair in found.pairs}
         counts = {part: sum(pair.source in own for pair in pairs) for part, pairs in parts.items()}
@@ -174,13 +174,13 @@ def used_lines(
 
 
 def require_used(collection: Collection, split: Split) -> None:
-    """Raise :class:`DataError` where a split leaves a tenth of a set unused that nobody asked to leave out."""
+    """Raise :class:`DataError` where a split loses a tenth or more of a set against the user's wish."""
     for fault in too_much_unused(collection, split):
         raise DataError(fault)
 
 
 def too_much_unused(collection: Collection, split: Split) -> Iterator[str]:
-    """Yield of which sets a split leaves a tenth unused, or more, that nobody asked to leave out."""
+    """Yield a fault for each set of which a split loses a tenth or more against the user's wish."""
     for found in collection.sets:
         own = {pair.source for pair in found.pairs}
         lost = {
@@ -192,6 +192,6 @@ def too_much_unused(collection: Collection, split: Split) -> Iterator[str]:
             reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
             yield (
                 f"{sum(lost.values())} of {counted(len(found.pairs), 'image')} of {found.name} would not be used "
-                f"({reasons}); expected to lose less than a tenth of a set. Leave the set out, or split otherwise: "
-                "--set split=auto, or split=seeded."
+                f"({reasons}); expected less than 10 % of a set. Leave the set out, or use another split: --set "
+                "split=auto or split=seeded."
             )

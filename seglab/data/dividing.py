@@ -1,4 +1,4 @@
-"""The ways to divide pairs: each gives every pair its part, or the reason why it is in none."""
+"""Methods of splitting: each returns for every pair its part, or the reason why it is in none."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Sets = Mapping[str, Sequence[Pair]]
 
 @dataclass(frozen=True)
 class Shares:
-    """Of the lesions that are drawn. ``seed``: decides which."""
+    """Shares of lesions to draw for validation and test; ``seed`` decides which."""
 
     seed: int = 0
     validation: float = 0.2
@@ -30,8 +30,8 @@ class Shares:
 
 @dataclass(frozen=True)
 class Official:
-    """``sets``: those whose official parts count. ``validating``: those of them of which some of the training part
-    validates, because they have no validation part.
+    """``sets``: the sets whose official parts count. ``validating``: those among them without a validation part, where
+    some training pairs validate.
     """
 
     sets: frozenset[str]
@@ -40,7 +40,7 @@ class Official:
 
 @dataclass(frozen=True)
 class _Member:
-    """A pair of a set, the group that must not be divided, and the official part of it that counts, if any does."""
+    """A pair with its set, its group (which must not be divided), and its official part if that counts."""
 
     set_name: str
     pair: Pair
@@ -49,9 +49,9 @@ class _Member:
 
 
 def places_by_parts(sets: Sets, official: Official, shares: Shares) -> list[str]:
-    """Divide by official parts; lesions that have none in any set are drawn.
+    """Split by official parts; lesions without one in any set are drawn.
 
-    A lesion is where it is held out most, in whatever set: test, then validation, then training.
+    A lesion with several parts, in any sets, gets the first of test, validation and training.
     """
     members = _members(sets, official)
     fixed: dict[str, str] = {}
@@ -84,7 +84,7 @@ def _why_not(pair: Pair, used: Set[str]) -> str:
 
 
 def places_by_fifth(pairs: Sequence[Pair]) -> list[str]:
-    """Lesions with ``sha256(lesion) mod 5 == 0`` validate; what is one with such a lesion does not train."""
+    """Put lesions with ``sha256(lesion) mod 5 == 0`` into validation; other pairs of their groups do not train."""
     groups = groups_of(pairs)
     held_out = {
         group
@@ -98,14 +98,14 @@ def places_by_fifth(pairs: Sequence[Pair]) -> list[str]:
 
 
 def places_by_seed(pairs: Sequence[Pair], shares: Shares) -> list[str]:
-    """Draw from all lesions."""
+    """Split by drawing from all lesions."""
     groups = groups_of(pairs)
     drawn = draw(set(groups), shares)
     return [drawn[group] for group in groups]
 
 
 def draw(groups: set[str], shares: Shares) -> dict[str, str]:
-    """Return the part of each group, the shares drawn by the seed."""
+    """Return the part of each group, drawn by the seed."""
     names = sorted(groups)
     order = np.random.default_rng(shares.seed).permutation(len(names)).tolist()
     validation, test = round(shares.validation * len(names)), round(shares.test * len(names))
@@ -119,14 +119,14 @@ def validates(id: str) -> bool:
 
 
 def all_official(sets: Sets) -> Official:
-    """Return what counts where every set's parts do: a validation part of any set is enough."""
+    """Return the official parts of all sets; one validation part among them is enough."""
     validates_already = any(pair.part == "validation" for pairs in sets.values() for pair in pairs)
     names = frozenset(sets)
     return Official(names, frozenset() if validates_already else names)
 
 
 def official_by_set(sets: Sets) -> Official:
-    """Return which sets come divided: those with pictures held out, and those that are the training part to them."""
+    """Return the sets with official parts: those with a validation or test part, and those with their training part."""
     named = {name: {pair.part for pair in pairs} - {""} for name, pairs in sets.items()}
     lacking = [name for name, parts in named.items() if parts and "training" not in parts]
     divided = {name for name, parts in named.items() if parts - {"training"}}
@@ -141,18 +141,18 @@ def official_by_set(sets: Sets) -> Official:
 
 
 def require_parts(sets: Sets) -> None:
-    """Raise :class:`ConfigError` where a set has pairs without an official part, which would be lost."""
+    """Raise :class:`ConfigError` where pairs without an official part would be lost."""
     lost = {name: sum(not pair.part for pair in pairs) for name, pairs in sets.items()}
     if not any(pair.part == "training" for pairs in sets.values() for pair in pairs):
         raise ConfigError(
-            "split is 'official', and the data has no official training part; expected a set with parts, as ISIC 2017. "
-            "Use --set split=seeded."
+            "split is 'official', but the data have no official training part; expected a set with parts, such as ISIC "
+            "2017. Use --set split=seeded."
         )
     if any(lost.values()):
         said = ", ".join(
             f"{count} of {counted(len(sets[name]), 'image')} of {name}" for name, count in lost.items() if count
         )
         raise ConfigError(
-            f"split is 'official', and {said} have no official part: they would be lost. Use --set split=auto, which "
+            f"split is 'official', but {said} have no official part and would be lost. Use --set split=auto, which "
             "draws from them and keeps the parts of the others."
         )

@@ -1,4 +1,4 @@
-"""Examples for a network: pairs read through the one pixel reader, augmented from a seed, as tensors."""
+"""Training examples: pairs read through the package's image reader, augmented from a seed, as tensors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Number = TypeVar("Number", bound=np.generic)
 class Examples(Dataset[tuple[Tensor, Tensor]]):
     """Pairs as ``image`` uint8 ``(3, S, S)`` RGB and ``target`` float32 ``(1, S, S)``, 0-1 (soft at the border).
 
-    What example ``i`` looks like depends on ``(seed, epoch, i)`` alone, so a resumed run sees the same ones. The index
-    is ``(epoch, i)``, or ``i`` in epoch 0.
-    ``hair``: how hairs are removed, unless a pair was stored without them. ``soft``: what is mixed with the truth.
+    Example ``i`` depends on ``(seed, epoch, i)`` only, so a resumed run sees the same examples. The index is
+    ``(epoch, i)``, or ``i`` for epoch 0.
+    ``hair``: how hairs are removed, unless a pair was stored without them. ``soft``: soft masks to mix with the truth.
     """
 
     def __init__(

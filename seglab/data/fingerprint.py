@@ -1,4 +1,4 @@
-"""Are these the pictures that a run was begun with? A sample of their pixels says it, wherever they lie."""
+"""Fingerprints of data: hashes of a sample of images, to check that a resumed run has the same pictures."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from seglab.errors import SeglabError
 
 SAMPLE = 16
 SIDE = 64
-"""Images are decoded scaled down to no less than this many pixels a side."""
+"""Smallest side in pixels to which images are scaled down while they are decoded."""
 DIGITS = 16
 
 
 def fingerprint(pairs: Sequence[Pair]) -> list[str]:
-    """Return a hash of the pixels and truth of each of at most :data:`SAMPLE` of ``pairs``, evenly spaced.
+    """Return a hash of pixels and truth for each of at most :data:`SAMPLE` evenly spaced ``pairs``.
 
-    An image that cannot be read has an empty one.
+    The hash of an image that cannot be read is empty.
     """
     places = np.unique(np.linspace(0, len(pairs) - 1, min(SAMPLE, len(pairs))).round().astype(int)).tolist()
     return [_hash(pairs[place]) for place in places]
 
 
 def are_same(before: Sequence[str], now: Sequence[str]) -> bool:
-    """Return whether two fingerprints of as many pairs are of the same pictures, as far as they could be read."""
+    """Return whether two fingerprints of equal length agree wherever both images could be read, at least once."""
     both = [(one, other) for one, other in zip(before, now, strict=False) if one and other]
     return len(before) == len(now) and bool(both) and all(one == other for one, other in both)
 

@@ -1,4 +1,4 @@
-"""Cross-validation: pairs divided into folds, each of which validates once while the others train."""
+"""Cross-validation: pairs divided into folds. Each fold validates once while the others train."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from seglab.words import counted
 
 
 def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]:
-    """Return the splits of ``count`` folds: every pair validates in exactly one of them, and trains in the others.
+    """Return the splits of ``count`` folds: every pair validates in exactly one of them and trains in the others.
 
-    Whole lesions are dealt out, those with many photographs first, each to the fold with the fewest pairs so far; the
-    ``seed`` decides the order of the others. Where a set has an official test part beside others, that part is the test
-    part of every fold, and pairs of its lesions are ``unused``.
+    Whole lesions are assigned, those with most photographs first, each to the fold with the fewest pairs so far; among
+    lesions with equally many photographs the ``seed`` decides the order. An official test part is the test part of
+    every fold if there are other parts, and other pairs of its lesions are ``unused``.
     Raises :class:`DataError` where there are fewer lesions than folds.
     """
     groups = groups_of(pairs)
@@ -28,8 +28,8 @@ def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]
     fold_of = _dealt(divided, count, seed)
     if len(fold_of) < count:
         raise DataError(
-            f"{counted(len(divided), 'pair')} of {counted(len(fold_of), 'lesion')} cannot be divided into "
-            f"{counted(count, 'fold')}; expected a lesion a fold at least. Add data, or ask for fewer folds."
+            f"{counted(len(divided), 'pair')} of {len(fold_of)} lesions cannot be divided into "
+            f"{counted(count, 'fold')}; expected at least one lesion per fold. Add data, or use fewer folds."
         )
     places = [fold_of.get(group, -1) for group in groups]
     test = tuple(pair for pair, own in zip(pairs, is_test, strict=True) if own)
@@ -48,7 +48,7 @@ def fold_splits(pairs: Sequence[Pair], count: int, seed: int = 0) -> list[Split]
 
 
 def _is_test(pairs: Sequence[Pair]) -> list[bool]:
-    """Return which pairs are of an official test part; none where there is no other part."""
+    """Return for each pair whether it is in an official test part; all False where there is no other part."""
     own = [pair.part == "test" for pair in pairs]
     return own if not all(own) else [False] * len(pairs)
 

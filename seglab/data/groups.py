@@ -1,4 +1,4 @@
-"""Which pairs must stay together: photographs of one lesion, and pictures that are there twice."""
+"""Groups of pairs that a split must not divide: photographs of one lesion, and equal pictures."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ SAME_PICTURE = (
     ("ISIC_0012672", "ISIC_0012673"),
     ("ISIC_0012756", "ISIC_0013184"),
 )
-"""ISIC pictures known to be there under two ids (found by `seglab inspect`, and looked at)."""
+"""ISIC pictures that are known to exist under two ids (found by `seglab inspect`, then checked by eye)."""
 
 _TWINS = {a: b for pair in SAME_PICTURE for a, b in (pair, pair[::-1])}
 
 
 def groups_of(pairs: Sequence[Pair], also: Iterable[tuple[Pair, Pair]] = ()) -> list[str]:
-    """Return a name for each pair, which those share that must never be on two sides of a split.
+    """Return the name of a group for each pair; a split must not divide a group.
 
-    They show one lesion, have one id (ISIC's, in several sets), or are one picture under two ids, also by way of
-    others; ``also``: pairs found to belong together.
+    Pairs are in one group if they show one lesion, have the same ISIC id in several sets, or are the same picture under
+    two ids, directly or through other pairs. ``also``: further pairs that belong together.
     """
     above: dict[Hashable, Hashable] = {}
     for pair in pairs:
@@ -45,18 +45,18 @@ def groups_of(pairs: Sequence[Pair], also: Iterable[tuple[Pair, Pair]] = ()) -> 
 
 
 def twin_of(id: str) -> str | None:
-    """Return the other id under which ISIC has the same picture, if it is known to."""
+    """Return the other id under which ISIC is known to have the same picture, or None."""
     return _TWINS.get(id)
 
 
 def with_twins(ids: Iterable[str]) -> set[str]:
-    """Return ids and the other ids of the same pictures."""
+    """Return ``ids`` together with the other ids of the same pictures."""
     found = set(ids)
     return found | {twin for id in found if (twin := twin_of(id))}
 
 
 def _top(above: dict[Hashable, Hashable], node: Hashable) -> Hashable:
-    """Return what stands for all that were joined with ``node``."""
+    """Return the representative of the set that ``node`` was joined to."""
     while (parent := above.setdefault(node, node)) != node:
         above[node] = above[parent]
         node = parent

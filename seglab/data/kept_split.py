@@ -1,4 +1,4 @@
-"""The split of a run by ids, as its checkpoints and ``split.json`` keep it; and the pairs that these ids name now."""
+"""The split of a run by ids, which checkpoints and ``split.json`` keep, and the pairs that these ids name now."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def ids_of(split: Split) -> Ids:
 def split_by_ids(
     collection: Collection, ids: Mapping[str, Sequence[str]], sets: Sequence[str] = (), others: str = NOT_IN_RUN
 ) -> Split:
-    """Return the pairs of these ids by part, in their order; ids that no pair has are passed over.
+    """Return the pairs of these ids by part, in the order of ``ids``; ids without a pair are skipped.
 
-    ``sets``: the names of the data sets when the ids were kept. A set of the same name is the same; others that are
-    named now stand for others that were named then, in the same order. Of pairs with one id (of ISIC, in several sets)
-    as many are taken as the id is there, first those whose official part it is. ``others``: why all else is unused.
+    ``sets``: the names of the data sets when the ids were saved. Sets with the same name are the same; the remaining
+    sets of now and then correspond in their order. If several sets have pairs with one ISIC id, as many are taken as
+    the id occurs in ``ids``, first those in the same official part. ``others``: the reason for all unused pairs.
     """
     places = _Places(collection, sets)
     found = {part: tuple(places.take(ids.get(part, ()), part)) for part in reversed(PARTS)}
@@ -35,7 +35,7 @@ def split_by_ids(
 
 
 def split_by_file(collection: Collection, path: Path) -> tuple[Split, int]:
-    """Return the pairs that a ``split.json`` names, in the order of the data, and how many of its ids the data lack."""
+    """Return the pairs that a ``split.json`` names, in the order of the data, and the number of ids without a pair."""
     ids = read_split(path)
     found = split_by_ids(collection, ids, _sets_in(ids, collection), NOT_IN_FILE)
     order = {pair.source: number for number, pair in enumerate(collection.pairs)}
@@ -47,7 +47,7 @@ def split_by_file(collection: Collection, path: Path) -> tuple[Split, int]:
 
 
 def _sets_in(ids: Mapping[str, Sequence[str]], collection: Collection) -> list[str]:
-    """Return the names of sets in ids ``SET/id``; of those that are gone only one, where one set alone is new."""
+    """Return the names of sets in ids ``SET/id``; of missing sets only one, and only if exactly one set is new."""
     named = {id.partition("/")[0] for part in PARTS for id in ids[part] if "/" in id}
     now = {found.name for found in collection.sets}
     is_renamed = len(named - now) == 1 == len(now - named)
@@ -55,12 +55,12 @@ def _sets_in(ids: Mapping[str, Sequence[str]], collection: Collection) -> list[s
 
 
 def missing_ids(split: Split, ids: Mapping[str, Sequence[str]], part: str) -> int:
-    """Return how many pictures of a part ``split`` lacks."""
+    """Return how many ids of a part have no pair in ``split``."""
     return max(0, len(ids.get(part, ())) - len(split.parts()[part]))
 
 
 class _Places:
-    """Where the pairs of ids are. An id is ``SET/id`` where sets that were named together have the same one."""
+    """The pairs by id. An id is ``SET/id`` where several sets of a run have the same one."""
 
     def __init__(self, collection: Collection, sets: Sequence[str]) -> None:
         self.taken: set[str] = set()
@@ -76,7 +76,7 @@ class _Places:
         self._name_now = {name: name for name in sets} | dict(zip(gone, new, strict=False))
 
     def take(self, ids: Sequence[str], part: str) -> Iterator[Pair]:
-        """Yield a pair for each id that has one which was not taken yet."""
+        """Yield a pair for each id that still has a pair that was not taken."""
         for id in ids:
             free = [pair for pair in self._candidates(id) if pair.source not in self.taken]
             if free:

@@ -1,4 +1,4 @@
-"""Batches of examples, read ahead by processes that stay from epoch to epoch."""
+"""Batches of examples, read ahead by processes that persist from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from seglab.data.examples import Examples
 
 
 class Loader:
-    """Reads examples in batches. Its processes are told the epoch with every index: they keep no count of their own.
+    """Reads examples in batches. Its processes receive the epoch with every index and keep no count of their own.
 
-    ``workers``: processes; 0 reads in this one. ``pin``: put batches where a GPU can fetch them by itself.
+    ``workers``: number of processes; 0 reads in this one. ``pin``: put batches into pinned memory for a GPU.
     """
 
     def __init__(self, examples: Examples, workers: int, pin: bool) -> None:
@@ -28,23 +28,23 @@ class Loader:
             pin_memory=pin,
             persistent_workers=workers > 0,
             worker_init_fn=_end_quietly,
-            generator=torch.Generator(),  # its own draws are not the network's
+            generator=torch.Generator(),  # a separate generator: the loader must not change the network's draws
         )
 
     def batches(self, epoch: int, indices: Sequence[Sequence[int]]) -> DataLoader[tuple[Tensor, Tensor]]:
-        """Return the batches of an epoch: those with ``indices``, as they look in it."""
+        """Return the batches of examples with ``indices`` in an epoch."""
         self._batches[:] = [[(epoch, index) for index in batch] for batch in indices]
         return self._loader
 
 
 def _end_quietly(_worker: int) -> None:
-    """In a reading process: end without a fault when a scheduler stops every process of a run at once.
+    """Make a reading process end without an error when a scheduler sends SIGTERM to all processes of a run.
 
-    Torch would raise for it in the main process, at whatever it does to end in good order.
+    Otherwise torch would raise in the main process while that is ending in good order.
     """
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 def worker_count(asked: int, processes: int = 1) -> int:
-    """Return the number of reading processes: ``asked``, or by the cores (at most 8) where it is negative."""
+    """Return the number of reading processes: ``asked``, or at most 8 by the number of cores where it is negative."""
     return asked if asked >= 0 else min(8, max(1, (os.cpu_count() or 1) // 2 // processes))

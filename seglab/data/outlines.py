@@ -1,4 +1,4 @@
-"""Truths that are kept as outlines: polygons, and run lengths as COCO has them."""
+"""Truths as outlines: polygons, and COCO's run lengths."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from seglab.errors import ImageError
 
 SHIFT = 4
-"""Bits of a pixel that polygons are drawn with."""
+"""Fractional bits of the coordinates with which polygons are drawn."""
 FARTHEST = 2**20
-"""Corners are at most so many pixels away from the image's."""
+"""Largest distance in pixels of a corner from the image; farther ones are moved there."""
 
 
 @dataclass(frozen=True)
 class Outlines:
     """Lesions of one image. Source: COCO data format, section "Object Detection".
 
-    ``polygons``: each ``x, y, x, y, ...`` in pixels from the upper left corner of the image, or in parts of its sides
-    where ``size`` is None. ``runs``: run lengths down the columns, the first one outside of the lesion, as numbers or
-    compressed. ``size``: ``(height, width)`` that both refer to.
+    ``polygons``: each ``x, y, x, y, ...`` in pixels from the upper left corner of the image, or as shares of its sides
+    where ``size`` is None. ``runs``: run lengths down the columns, starting outside the lesion, as numbers or in COCO's
+    compressed text. ``size``: ``(height, width)`` that both refer to.
     """
 
     polygons: tuple[tuple[float, ...], ...] = ()
@@ -45,15 +45,15 @@ class Outlines:
 def _of_runs(runs: tuple[int, ...] | str, size: tuple[int, int]) -> NDArray[np.uint8]:
     counts = _counts(runs) if isinstance(runs, str) else runs
     if min(counts, default=0) < 0 or sum(counts) != size[0] * size[1]:
-        raise ImageError(f"run lengths of {sum(counts)} pixels for {size}; expected as many as the image has.")
+        raise ImageError(f"run lengths of {sum(counts)} pixels for an image of {size}; expected one per pixel.")
     values = np.arange(len(counts)) % 2 * 255
     return np.repeat(values, counts).astype(np.uint8).reshape(size[::-1]).T  # (H, W)
 
 
 def _counts(text: str) -> list[int]:
-    """Return the numbers of a compressed list.
+    """Return the numbers in COCO's compressed text.
 
-    Each character has five bits of a number, the lowest first. From the fourth number on the list has differences to
+    Each character has five bits of a number, the lowest first. From the fourth number on, the text has differences to
     the number two places before.
     """
     counts: list[int] = []

@@ -1,4 +1,4 @@
-"""A pair of image and truth, wherever it is kept: two files, a file and outlines, or a row of stored arrays."""
+"""Pairs of image and truth: two files, a file and outlines, or a row of stored arrays."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from seglab.images.reader import Photo, read_photo
 class Pair(Protocol):
     """An image with the annotator's mask.
 
-    ``id``: as ``ISIC_0000000``. ``lesion``: photographs of one lesion share it (the id, where a set has one image a
-    lesion). ``part``: the official ``training``, ``validation`` or ``test``, or empty where a set has no parts.
+    ``id``: such as ``ISIC_0000000``. ``lesion``: photographs of one lesion share it (the id where the lesion is
+    unknown). ``part``: the official ``training``, ``validation`` or ``test``, or empty where a set has no parts.
     ``hair``: how hairs were removed from the stored image, or ``none``.
     """
 
@@ -38,7 +38,7 @@ class Pair(Protocol):
     def hair(self) -> str: ...
     @property
     def source(self) -> str:
-        """Where the image is, for messages."""
+        """The place of the image, for messages."""
 
     def named(self, id: str, lesion: str) -> Self:
         """Return this pair under another id, of a lesion of another name."""
@@ -50,7 +50,7 @@ class Pair(Protocol):
         """Read the truth: ``(H, W)``, 0 or 255. Raises :class:`ImageError` that names it."""
 
     def read_truth(self) -> Truth:
-        """Read the truth with what is known of it. Raises as :meth:`mask`."""
+        """Read the truth with its properties. Raises like :meth:`mask`."""
 
 
 def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -63,7 +63,7 @@ def require_size(truth: Path | str, shape: tuple[int, ...], size: tuple[int, int
 
 
 class _Named:
-    """A pair by its id. Where nothing says which lesion it shows, that has the id, too."""
+    """A pair with an id. Without a known lesion, ``lesion`` is the id."""
 
     id: str
     lesion: str
@@ -97,10 +97,10 @@ class _WithImageFile(_Named):
 
 @dataclass(frozen=True)
 class FilePair(_WithImageFile):
-    """A pair kept as two image files.
+    """A pair of two image files.
 
-    ``orientation``: ``exif`` where the mask lies over the image as EXIF turns it, ``stored`` where it was drawn on the
-    image as it is stored; it is then turned like the image.
+    ``orientation``: ``exif`` where the mask fits the image as turned by EXIF, ``stored`` where it fits the image as
+    stored; it is then turned like the image.
     """
 
     id: str
@@ -128,7 +128,7 @@ class FilePair(_WithImageFile):
 
 @dataclass(frozen=True)
 class DrawnPair(_WithImageFile):
-    """A pair kept as an image file and the outlines of its lesions. ``orientation``: see :class:`FilePair`."""
+    """A pair of an image file and the outlines of its lesions. ``orientation``: see :class:`FilePair`."""
 
     id: str
     image: Path
@@ -143,7 +143,7 @@ class DrawnPair(_WithImageFile):
         orientation = orientation_in(self.image) if self.orientation == "stored" else UPRIGHT
         try:
             size = self.outlines.size
-            if size is None:  # outlines in parts of the sides: of the image as they were drawn on it
+            if size is None:  # outlines as shares of the sides refer to the image on which they were drawn
                 height, width = self.photo(at_least=1).size
                 size = (width, height) if swaps_sides(orientation) else (height, width)
             return upright(self.outlines.drawn(size), orientation)
@@ -157,9 +157,9 @@ class DrawnPair(_WithImageFile):
 
 @dataclass(frozen=True)
 class ArrayPair(_Named):
-    """A pair kept as row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)``.
+    """A pair in row ``row`` of two arrays: images uint8 ``(N, H, W, 3)`` RGB, masks ``(N, H, W)``.
 
-    Masks are read by their values as those in files are. Images may be floats, scaled to 0-1. ``images`` and ``masks``
+    Mask values are interpreted like those in files. Images may be floats, scaled to 0-1. ``images`` and ``masks``
     name an ``.npy`` file (opened memory-mapped), or ``FILE.npz:KEY``.
     """
 
@@ -192,9 +192,9 @@ class ArrayPair(_Named):
         return self.read_truth().mask
 
     def read_truth(self) -> Truth:
-        """Return the stored truth with what is known of it.
+        """Return the stored truth with its properties.
 
-        Soft truths (floats from 0 to 1) are cut at 0.5, even where a single row has no value so high.
+        Soft truths (floats from 0 to 1) are cut at 0.5, even where this row has no value that high.
         """
         values = np.array(open_array(self.masks)[self.row])  # (H, W) or (H, W, 1)
         values = values if values.ndim == 3 else values[..., None]  # (H, W, 1)
@@ -209,16 +209,16 @@ class ArrayPair(_Named):
 
 @functools.lru_cache(maxsize=16)
 def _has_shares(place: str) -> bool:
-    """Are the values of an array, over all its rows, from 0 to between a half and 1?"""
+    """Return whether the values of an array, over all rows, range from 0 to a maximum between 0.5 and 1."""
     values = open_array(place)
     return values.size > 0 and bool(values.min() >= 0) and bool(0.5 <= values.max() <= 1)
 
 
 @functools.lru_cache(maxsize=16)
 def open_array(place: str) -> NDArray[np.generic]:
-    """Open ``FILE.npy`` memory-mapped, or read ``FILE.npz:KEY`` whole; kept for the process.
+    """Open ``FILE.npy`` memory-mapped, or read ``FILE.npz:KEY`` as a whole. Results are cached.
 
-    Raises :class:`DataError` where the file is missing, torn, or lacks the key.
+    Raises :class:`DataError` where the file is missing or damaged, or lacks the key.
     """
     file, _, key = place.partition(".npz:")
     try:

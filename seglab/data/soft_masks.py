@@ -1,11 +1,11 @@
-"""Soft masks: what somebody else, a network or several annotators, thinks of the training images, as probabilities.
+"""Soft masks: probabilities for the training images from another network or from several annotators.
 
-A folder holds one file per image, named by its id (of a set's own folder where the id is ``SET/id``): a grey picture of
-8 or 16 bits, where full is 1, or ``.npy`` with floats from 0 to 1 or with uint8. Each has its image's shape, at any
-size, or is a square, as a network gives it. What ``seg-batch run --probs`` writes is such a folder.
+A folder holds one file per image, named by its id (in a folder per set where the id is ``SET/id``): a grey picture of 8
+or 16 bits, where the highest value is 1, or ``.npy`` with floats from 0 to 1 or with uint8. Each has its image's aspect
+ratio, at any size, or is a square like the output of a network. ``seg-batch run --probs`` writes such a folder.
 
-Two sets may hold different pictures under one id (crops and whole frames of ISIC's photographs): their soft masks are
-in folders that are called as one in which the images lie (``isic2018/ISIC_0000000.png``), which comes first always.
+Two sets may hold different pictures under one id (crops and whole frames of ISIC's photographs). Their soft masks are
+in folders with the name of a folder of the images (``isic2018/ISIC_0000000.png``). Such a file always comes first.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from seglab.recipes.recipe import Recipe
 
 SUFFIXES = (".png", ".npy", ".tif", ".tiff")
 SAME_SHAPE = 0.02
-"""How far the ratio of the sides may be from the image's, relatively."""
+"""Largest relative difference between the aspect ratios of a soft mask and its image."""
 SHOWN = 5
 
 
 @dataclass(frozen=True)
 class SoftMasks:
-    """The files of soft masks by their pair's ``source``; ``weight``: their share in what is learned (0-1)."""
+    """The files of soft masks by the ``source`` of their pair. ``weight``: their share in the target (0-1)."""
 
     files: dict[str, Path]
     weight: float
@@ -39,7 +39,7 @@ class SoftMasks:
     def read(self, source: str, size: tuple[int, int]) -> NDArray[np.float32]:
         """Return the probabilities for an image of ``size`` (H, W): ``(h, w)`` in 0-1.
 
-        Raises :class:`DataError` for a file that cannot be read as such, or is of another shape.
+        Raises :class:`DataError` for a file that is no soft mask, or has another aspect ratio.
         """
         path = self.files[source]
         prob = _probabilities(path)
@@ -47,14 +47,14 @@ class SoftMasks:
         ratio = (height / width) / (size[0] / size[1])
         if height != width and not 1 - SAME_SHAPE < ratio < 1 + SAME_SHAPE:
             raise DataError(
-                f"{path} is {(height, width)}, its image {size}; expected the same shape, or a square. Make it again, "
-                "or turn it as the image is."
+                f"{path} is {(height, width)}, its image {size}; expected the same aspect ratio, or a square. Make it "
+                "again, or rotate it like the image."
             )
         return prob
 
 
 def soft_masks_of(recipe: Recipe, pairs: Iterable[Pair]) -> SoftMasks | None:
-    """Return the soft masks that a recipe names for training pairs, if any. Raises as :func:`find_soft_masks`."""
+    """Return the soft masks that a recipe names for training pairs, or None. Raises like :func:`find_soft_masks`."""
     if not recipe.soft_masks:
         return None
     return find_soft_masks(Path(recipe.soft_masks), pairs, recipe.soft_weight)
@@ -63,7 +63,7 @@ def soft_masks_of(recipe: Recipe, pairs: Iterable[Pair]) -> SoftMasks | None:
 def find_soft_masks(folder: Path, pairs: Iterable[Pair], weight: float) -> SoftMasks:
     """Return the soft masks of images.
 
-    Raises :class:`DataError` where the folder lacks some, naming them, or has one for pictures of two sets.
+    Raises :class:`DataError` where the folder lacks some, or one file fits pictures of two sets.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected one of soft masks, a file per training image by its id.")
@@ -75,14 +75,14 @@ def find_soft_masks(folder: Path, pairs: Iterable[Pair], weight: float) -> SoftM
         some = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
         raise DataError(
             f"{folder} has soft masks for {len(found)} of {len(wanted)} training images, none for {some}; expected one "
-            f"of each, as {missing[0]}.png. Make those that are missing, or leave these images out with --exclude."
+            f"per image, such as {missing[0]}.png. Make the missing ones, or leave these images out with --exclude."
         )
     _require_one_each(found)
     return SoftMasks(found, weight)
 
 
 def _file_of(folder: Path, pair: Pair, own: Collection[str]) -> Path | None:
-    """Return the soft mask of an image, if there is one. ``own``: the names of folders in ``folder``."""
+    """Return the soft mask of an image, or None. ``own``: the names of the folders in ``folder``."""
     above = (parent.name for parent in Path(os.path.abspath(pair.source)).parents)
     places = (*(folder / name / Path(pair.id).name for name in above if name in own), folder / pair.id)
     named = (place.with_name(f"{place.name}{suffix}") for place in places for suffix in SUFFIXES)
@@ -90,15 +90,15 @@ def _file_of(folder: Path, pair: Pair, own: Collection[str]) -> Path | None:
 
 
 def _require_one_each(found: dict[str, Path]) -> None:
-    """Raise :class:`DataError` where one file is for pictures of two sets, which may differ."""
+    """Raise :class:`DataError` where one file fits pictures of two sets, which may differ."""
     first: dict[Path, str] = {}
     for source, path in found.items():
         other = first.setdefault(path, source)
         if other != source:
             place = path.parent / Path(other).parent.name / path.name
             raise DataError(
-                f"{path} would be the soft mask of two pictures, {other} and {source}; expected one of each, for they "
-                f"may be cut differently. Put those of each set into a folder that is called as theirs, as {place}."
+                f"{path} would be the soft mask of two pictures, {other} and {source}; expected one for each, because "
+                f"their crops may differ. Put the soft masks of each set into a folder with its name, such as {place}."
             )
 
 
@@ -114,7 +114,7 @@ def _probabilities(path: Path) -> NDArray[np.float32]:
         span = f"{values.min():g} to {values.max():g}" if values.size and values.dtype.kind in "fiub" else "no numbers"
         raise DataError(
             f"{path} is {values.dtype} {values.shape}, {span}; expected one channel of probabilities: floats from 0 to "
-            "1, or 8 or 16 bits. Save it as such."
+            "1, or 8 or 16 bits. Save it in one of these forms."
         )
     return np.asarray(values, np.float32) / np.float32(full)
 

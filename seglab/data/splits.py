@@ -1,7 +1,7 @@
-"""Which pairs train, validate and test: the sets' official parts, a fixed fifth, or by lesion from a seed.
+"""Splits into training, validation and test: by official parts, by a fixed fifth, or by lesion from a seed.
 
-Photographs of one lesion are never on two sides, nor are the pictures that ISIC holds under two ids; and every pair
-that is in no part is in ``unused``, by its reason.
+Photographs of one lesion are always in the same part, and so are pictures that ISIC has under two ids. Pairs that are
+in no part are in ``unused``, by the reason.
 """
 
 from __future__ import annotations
@@ -36,23 +36,23 @@ EXCLUDED = "excluded by --exclude"
 NOT_DRAWN = "beyond the limit of training images (limit)"
 NOT_IN_FILE = "not in the split file"
 NOT_IN_RUN = "not in the run's split"
-UNUSABLE = "cannot be used (the error lines say why)"
-LEAKED = "the same lesion or picture is held out (the leak lines say which)"
-"""With ``--inspect report`` only, which stops where a tenth of a set cannot be used."""
+UNUSABLE = "cannot be used (see the lines with error)"
+LEAKED = "the same lesion or picture is held out (see the lines with leak)"
+"""Reason with ``--inspect report`` only, which stops where a tenth of a set cannot be used."""
 ASKED = frozenset({EXCLUDED, NOT_DRAWN, NOT_IN_FILE, NOT_IN_RUN, UNUSABLE, LEAKED, IN_ANOTHER_SET})
-"""Reasons in ``Split.unused`` that the user asked for, or that cost no picture: losing pairs to them is no loss."""
+"""Reasons in ``Split.unused`` that are no loss: the user asked for them, or the picture is used elsewhere."""
 BY_FILE = "file"
-"""Method of a split that a file of ids gives."""
+"""Method of a split that comes from a file of ids."""
 KIND = "seglab split"
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Split:
-    """Pairs by part, and how they were split: ``official``, ``fifth``, ``seeded``, ``file``, or ``auto`` for
-    the official parts of some sets and a draw from others.
+    """Pairs by part. ``method``: ``official``, ``fifth``, ``seeded``, ``file``, ``auto`` (official parts of some sets,
+    a draw from others), or ``fold I of K``.
 
-    ``unused``: pairs that are in no part, by the reason in words. Whoever takes pairs out of a split puts them there.
+    ``unused``: pairs in no part, by the reason in words. Code that removes pairs from a split must add them here.
     """
 
     method: str
@@ -63,7 +63,7 @@ class Split:
     unused: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
 
     def parts(self) -> dict[str, tuple[Pair, ...]]:
-        """Return the pairs by the name of their part."""
+        """Return the pairs by part."""
         return {part: getattr(self, part) for part in PARTS}
 
 
@@ -76,14 +76,14 @@ def make_split(
     test_share: float = 0.0,
     exclude: Iterable[str] = (),
 ) -> Split:
-    """Split pairs, or those of several sets by their names; ids in ``exclude`` and their twins are nowhere.
+    """Split pairs, or pairs by the name of their set; ids in ``exclude``, and their twins, are unused.
 
-    ``auto`` decides by set and lesion: sets that come with official parts keep them, lesions that have a part in one
-    set have it in all, and the other lesions are drawn by the seed. ``official``: the parts that the sets come with;
-    every pair must have one. Without an official validation part, ``val_share`` of the training part validates, by the
-    seed. ``fifth``: lesions with ``sha256(lesion) mod 5 == 0`` validate, in every set alike. ``seeded``: shares of all
-    lesions, by the seed.
-    Raises :class:`DataError` where nothing would train or nothing validate.
+    ``auto`` decides by set and lesion: sets with official parts keep them, a lesion that has a part in one set gets it
+    in all, and the other lesions are drawn by the seed. ``official``: the official parts of the sets; every pair must
+    have one. Without an official validation part, the seed draws ``val_share`` of the training part for validation.
+    ``fifth``: lesions with ``sha256(lesion) mod 5 == 0`` validate, in every set. ``seeded``: the seed draws shares of
+    all lesions.
+    Raises :class:`DataError` where training or validation would be empty.
     """
     sets: Sets = data if isinstance(data, Mapping) else {"the data": data}
     excluded = set(exclude)
@@ -100,7 +100,7 @@ def make_split(
         raise DataError(
             f"{counted(len(everything), 'pair')}, {counted(len(excluded), 'id')} excluded, split by {method!r}, leave "
             f"{len(found.training)} for training and {len(found.validation)} for validation{_why(found)}; expected "
-            "some of each. Add data, exclude less, or split otherwise (auto, official, fifth, seeded)."
+            "some of each. Add data, exclude less, or use another split (auto, official, fifth, seeded)."
         )
     return found
 
@@ -111,7 +111,7 @@ def _why(split: Split) -> str:
 
 
 def _divided(sets: Sets, pairs: Sequence[Pair], method: str, shares: Shares) -> tuple[str, list[str]]:
-    """Return the method, said as it came out, and the place of each pair: a part, or a reason for none."""
+    """Return the method that applied, and the place of each pair: a part, or the reason why it has none."""
     if method == "official":
         dividing.require_parts(sets)
         return method, dividing.places_by_parts(sets, dividing.all_official(sets), shares)
@@ -124,7 +124,7 @@ def _divided(sets: Sets, pairs: Sequence[Pair], method: str, shares: Shares) -> 
 
 
 def drawn_sets(sets: Sets, method: str) -> frozenset[str]:
-    """Return the sets from which a split of this method (:attr:`Split.method`) was drawn, not by their own parts."""
+    """Return the sets that a split with this method (:attr:`Split.method`) draws from, not using their own parts."""
     if method in ("official", BY_FILE):
         return frozenset()
     return frozenset(sets) - (dividing.official_by_set(sets).sets if method == "auto" else set())
@@ -137,7 +137,7 @@ def _split(method: str, seed: int, by_place: Mapping[str, Sequence[Pair]]) -> Sp
 
 
 def moved_out(split: Split, reasons: Mapping[str, str]) -> Split:
-    """Return ``split`` without the pairs whose ``source`` has a reason: those are in ``unused`` by it."""
+    """Return ``split`` with the pairs whose ``source`` is in ``reasons`` moved to ``unused``."""
     by_place: dict[str, list[Pair]] = {place: list(pairs) for place, pairs in split.unused.items()}
     for part, pairs in split.parts().items():
         for pair in pairs:
@@ -146,7 +146,7 @@ def moved_out(split: Split, reasons: Mapping[str, str]) -> Split:
 
 
 def limited(split: Split, count: int, seed: int) -> Split:
-    """Return ``split`` with at most ``count`` training pairs, drawn by the seed (0: all)."""
+    """Return ``split`` with at most ``count`` training pairs (0: all), drawn by the seed."""
     if not count or count >= len(split.training):
         return split
     drawn = set(np.random.default_rng([seed, count]).permutation(len(split.training))[:count].tolist())
@@ -156,16 +156,16 @@ def limited(split: Split, count: int, seed: int) -> Split:
 
 
 def write_split(path: Path, split: Split) -> None:
-    """Write the ids of every part as JSON; those of pictures that several sets have as often as they are there."""
+    """Write the ids of every part as JSON; the id of a picture that several sets have is repeated."""
     ids = {part: sorted(pair.id for pair in pairs) for part, pairs in split.parts().items()}
     report = {"format_version": FORMAT_VERSION, "kind": KIND, "method": split.method, "seed": split.seed, **ids}
     write_text(path, json.dumps(report, indent=1) + "\n")
 
 
 def read_split(path: Path) -> dict[str, list[str]]:
-    """Return the ids by part, as :func:`write_split` wrote them.
+    """Return the ids by part that :func:`write_split` wrote.
 
-    Raises :class:`DataError` where the file is missing, torn, or something else.
+    Raises :class:`DataError` where the file is missing, damaged, or of another kind.
     """
     try:
         values: dict[str, Any] = json.loads(path.read_text())
@@ -180,7 +180,7 @@ def read_split(path: Path) -> dict[str, list[str]]:
     twice = sorted(id for one, other in itertools.combinations(map(set, ids.values()), 2) for id in one & other)
     if twice:
         raise DataError(
-            f"{path} names {counted(len(twice), 'id')} in two parts, among them {twice[0]}; expected each in one. "
+            f"{path} names {counted(len(twice), 'id')} in two parts, for example {twice[0]}; expected each in one. "
             "Correct the file."
         )
     return ids
@@ -188,7 +188,7 @@ def read_split(path: Path) -> dict[str, list[str]]:
 
 def read_ids(source: Path) -> set[str]:
     """Return ids to exclude: the names of the images below a folder, or the first words of the lines of a text file or
-    table. Names of files count without their suffix.
+    table. Suffixes of file names are removed.
     """
     if source.is_dir():
         files = (path for path in source.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -198,7 +198,7 @@ def read_ids(source: Path) -> set[str]:
         return {_without_suffix(word) for word in words if word}
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{source} cannot be read ({error}); expected a folder of images, or a text file with an id a line."
+            f"{source} cannot be read ({error}); expected a folder of images, or a text file with one id per line."
         ) from error
 
 

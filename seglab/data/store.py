@@ -1,7 +1,7 @@
-"""Prepared data sets: images and masks at the network's size in ``.npy`` arrays, hairs removed once, with an index.
+"""Prepared data sets: images and masks at the network's input size in ``.npy`` arrays, with an index.
 
 ``images.npy`` uint8 ``(N, S, S, 3)`` RGB (or floats scaled to 0-1), ``masks.npy`` uint8 ``(N, S, S)``, 0 or 255, and
-``index.json``, which is written last: a folder with an index is whole.
+``index.json``, which is written last: a folder with an index is complete. Hairs are already removed where asked for.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DTYPES = ("uint8", "float16", "float32")
 BLOCK_BYTES, MEBI = 512, 1 << 20
 HEADER_BYTES = 128
 BLOCK = 64
-"""Rows that are written to the disk, then noted in the journal: what a kill can cost."""
+"""Rows that are written to the disk between two entries in the journal; a kill costs at most so many."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PrepareSettings:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came of it: pairs that are stored, of which ``earlier`` were there already, and ``failed`` by reason."""
+    """The result: number of ``stored`` pairs, ``earlier`` ones among them, and ``failed`` pairs with reasons."""
 
     stored: int
     earlier: int
@@ -73,11 +73,11 @@ def prepare(
     advance: Callable[[int], Any] = lambda count: None,
     judge: Callable[[Mapping[str, str]], Any] = lambda failed: None,
 ) -> Prepared:
-    """Store ``pairs`` in ``out``, going on where an interrupted run of the same settings stopped.
+    """Store ``pairs`` in ``out``, continuing an interrupted run with the same settings.
 
-    A pair that cannot be read takes no row of the index, and is listed there with its reason; ``judge`` gets these by
-    source before the index is written, and may raise. ``advance`` is told how many pairs are through. Images that were
-    stored without hairs before stay known as such.
+    A pair that cannot be read has no row; the index lists it with the reason. ``judge`` receives these reasons by
+    source before the index is written, and may raise. ``advance``: called with the number of pairs that are done. The
+    index records that hairs were removed, also where an earlier preparation did it.
     Raises :class:`ConfigError` where ``out`` holds something else, :class:`WriteError` where it cannot be written.
     """
     settings = dataclasses.replace(settings, hair=_hair(pairs, settings.hair))
@@ -125,7 +125,7 @@ def _prepared(
     judge(failed)
     items = [_item(pairs[row], row, size) for row, (size, reason) in sorted(outcome.items()) if not reason]
     write_text(out / INDEX, json.dumps({**plan, "ids": ids, "items": items, "failed": failed}) + "\n")
-    (out / JOURNAL).unlink(missing_ok=True)  # another command may have done the same work
+    (out / JOURNAL).unlink(missing_ok=True)  # another command may have removed it after the same work
     return Prepared(len(items), earlier, failed)
 
 
@@ -137,12 +137,10 @@ def is_prepared(root: Path) -> bool:
 def read_index(root: Path) -> list[ArrayPair]:
     """Return the pairs of a prepared data set, sorted by id.
 
-    Raises :class:`DataError` where it is unfinished, torn, or of a newer format.
+    Raises :class:`DataError` where it is unfinished, damaged, or of a newer format.
     """
     if not (root / INDEX).is_file():
-        raise DataError(
-            f"{root} was not prepared to its end (no {INDEX}); expected a whole one. Run `seglab prepare` again."
-        )
+        raise DataError(f"{root} is not completely prepared (no {INDEX}). Run `seglab prepare` again to finish it.")
     try:
         index = json.loads((root / INDEX).read_text())
         if index["kind"] != KIND or index["format_version"] > FORMAT_VERSION:
@@ -154,8 +152,8 @@ def read_index(root: Path) -> list[ArrayPair]:
         ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{root / INDEX} cannot be used ({error}); expected the index that `seglab prepare` wrote, of format "
-            f"{FORMAT_VERSION} at most. Prepare the data again, or install a newer seglab."
+            f"{root / INDEX} cannot be used ({error}); expected an index from `seglab prepare`, of format "
+            f"{FORMAT_VERSION} or older. Prepare the data again, or install a newer seglab."
         ) from error
     return sorted(found, key=lambda pair: pair.id)
 
@@ -168,7 +166,7 @@ def failed_in(root: Path) -> list[str]:
 def _store(
     pair: Pair, settings: PrepareSettings, images: NDArray[Any], masks: NDArray[Any], row: int
 ) -> tuple[tuple[int, int], str]:
-    """Fill a row; return the original ``(height, width)``, and the reason where the pair cannot be used."""
+    """Fill a row; return the original ``(height, width)``, and the reason if the pair cannot be used (else empty)."""
     size = settings.size
     try:
         photo, mask = pair.photo(at_least=OVERSAMPLING * size), pair.mask()
@@ -184,7 +182,7 @@ def _store(
 
 
 def _begin(out: Path, plan: dict[str, Any], ids: list[str]) -> dict[int, tuple[tuple[int, int], str]]:
-    """Return what an interrupted run of the same plan finished, by row; start a journal where there is none."""
+    """Return the rows that an interrupted run of the same plan finished; start a journal where there is none."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / JOURNAL
     lines = path.read_text().splitlines() if path.exists() else []
@@ -202,7 +200,7 @@ def _begin(out: Path, plan: dict[str, Any], ids: list[str]) -> dict[int, tuple[t
             break
         if not reason:
             outcome[int(row)] = ((int(size[0]), int(size[1])), str(reason))
-    # What failed is tried again; and the torn line goes.
+    # Failed pairs are tried again, and an incomplete last line is removed.
     kept = [json.dumps([row, *result]) for row, result in outcome.items()]
     write_text(path, "\n".join([lines[0], *kept]) + "\n")
     return outcome
@@ -223,15 +221,17 @@ def _require_same(out: Path, earlier: dict[str, Any], plan: dict[str, Any], ids:
     if earlier.get("ids") != list(ids):
         changed.append(f"the pairs ({len(earlier.get('ids', []))} before, {len(list(ids))} now)")
     if changed:
-        raise ConfigError(f"{out} was prepared otherwise: {'; '.join(changed)}. Name another --out, or remove it.")
+        raise ConfigError(
+            f"{out} was prepared with other settings: {'; '.join(changed)}. Name another --out, or remove it."
+        )
 
 
 def _array(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any]:
-    """Open an array on disk to write into, made where it is not there or was torn while it was made."""
+    """Open an array on disk for writing; create it where it is missing or incomplete."""
     array = _earlier_array(path)
     if array is None or array.shape != shape or array.dtype != np.dtype(dtype):
         array = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(dtype), shape=shape)
-    if hasattr(os, "posix_fallocate"):  # a full disk kills whoever writes to memory that is mapped to a file
+    if hasattr(os, "posix_fallocate"):  # writing to a memory-mapped file on a full disk would kill the process
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return array
@@ -240,12 +240,12 @@ def _array(path: Path, shape: tuple[int, ...], dtype: str) -> np.memmap[Any, Any
 def _earlier_array(path: Path) -> np.memmap[Any, Any] | None:
     try:
         return np.lib.format.open_memmap(path, mode="r+") if path.exists() else None
-    except ValueError:  # torn
+    except ValueError:  # incomplete
         return None
 
 
 def _require_room(out: Path, needed: Mapping[str, int]) -> None:
-    """Raise :class:`WriteError` unless the disk has room for files of so many bytes, less what they have already."""
+    """Raise :class:`WriteError` unless the disk has room for files of ``needed`` bytes, less what they have already."""
     there = sum(BLOCK_BYTES * getattr((out / name).stat(), "st_blocks", 0) for name in needed if (out / name).exists())
     wanted, free = sum(needed.values()) - there, shutil.disk_usage(_existing(out)).free
     if wanted > free:
@@ -264,7 +264,7 @@ def _bytes(shape: tuple[int, ...], dtype: str) -> int:
 
 
 def _hair(pairs: Iterable[Pair], asked: str) -> str:
-    """Return how hairs are removed from all images once they are stored: of stored ones, they may be already."""
+    """Return how hairs are removed from the images, now or in an earlier preparation. Raises for a mixture."""
     before = Counter(pair.hair for pair in pairs)
     removed = before.keys() - {"none", asked}
     if not removed:

@@ -1,1 +1,1 @@
-"""How good a network is: validation, the original network as a reference, comparisons of runs, pictures."""
+"""Evaluation of networks: validation, the PyTorch reference, comparisons of runs, model cards, pictures."""

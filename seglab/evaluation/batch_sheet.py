@@ -1,4 +1,4 @@
-"""A sheet of training examples as the network sees them, with their truth: is the augmentation what was meant?"""
+"""A sheet of augmented training examples with their truth, to check the augmentation by eye."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CAPTION, GAP = 20, 6
 
 
 def draw_batch(path: Path, examples: Examples, epoch: int = 1) -> None:
-    """Write the first examples of an epoch, the truth in amber at half its height, as a picture.
+    """Write a picture of the first examples of an epoch, with the truth's contour at half its height in amber.
 
-    They are those that its first steps take; drawing them changes nothing that is drawn by chance later.
+    The first steps of the epoch use the same examples. Drawing them does not change later random draws.
     """
     chosen = order_of(examples.seed, epoch, len(examples))[:MOST]
     tiles = [_tile(examples, epoch, index) for index in chosen]

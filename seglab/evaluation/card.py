@@ -1,4 +1,4 @@
-"""A model card in Markdown, of what a run or a cross-validation left in its folder; nothing is asked or computed."""
+"""Model cards in Markdown, made only from the files in the folder of a run or cross-validation."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ TITLES = {
 
 
 NOT_MEDICAL = "**Not a medical device**: it says where a lesion is, not what it is"
-"""In every card."""
+"""Sentence in every card, by which an earlier card is recognised."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a card is about: ``run`` is the run, or the first of several ``folds``. ``scores``: their JSON, if any."""
+    """The content of a folder: ``run`` is the run, or the first of several ``folds``; ``scores``: the JSON, if any."""
 
     path: Path
     run: Run
@@ -46,12 +46,12 @@ class Trained:
 
     @property
     def checkpoints(self) -> list[Path]:
-        """The files that are exported together."""
+        """The checkpoints that are exported together."""
         return [run.path / run_folder.BEST for run in self.folds or (self.run,)]
 
 
 def model_card(path: Path, card: Path) -> str:
-    """Return the card of the run, or of the folds, in the folder ``path``; pictures are linked from where ``card`` is.
+    """Return the card of the run, or of the folds, in the folder ``path``. ``card``: its file, for links to pictures.
 
     Raises :class:`DataError` where the folder holds neither.
     """
@@ -75,8 +75,8 @@ def _read(path: Path) -> Trained:
             dict(found["scores"]), dict(found["intervals"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{scores} cannot be read ({error}); expected what `seglab train` wrote at its end. Remove it and "
-            "train with --resume to have it again."
+            f"{scores} cannot be read ({error}); expected what `seglab train` wrote at its end. Remove the file, then "
+            "run `seglab train --resume` to make it again."
         ) from error
     return Trained(path, runs[0], runs if folds else (), found)
 
@@ -181,7 +181,7 @@ def _scores(trained: Trained) -> Iterator[str]:
 
 
 def _is_of(trained: Trained) -> bool:
-    """Are the scores of the checkpoints that are there?"""
+    """Return whether the scores belong to the present checkpoints."""
     told = trained.scores.get("checkpoints") or [trained.scores.get("checkpoint", {})]
     return [each.get("sha256") for each in told] == [sha256(file) for file in trained.checkpoints if file.exists()]
 

@@ -1,4 +1,4 @@
-"""Several runs side by side: a table, and a picture of their curves."""
+"""Comparison of several runs: a table, and a picture of their curves."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from seglab.training.run_folder import SPLIT, Run, plain, read_run
 from seglab.words import counted
 
 SHOWN_APART = ("arch", "encoder", "size", "epochs", "workers")
-"""Settings with a column of their own, or without a bearing on the result."""
+"""Settings that have their own column or do not affect the result."""
 FILES = ("encoder_weights", "init")
-"""Settings that name files: the table shows their names only."""
+"""Settings that name files; the table shows only the file names."""
 SORTS = {"dice": ("val_dice", True), "iou": ("val_iou", True), "loss": ("val_loss", False), "name": ("run", False)}
-ONE_RUN = "{name} is the only run here, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
+ONE_RUN = "{name} is the only run, so there is nothing to compare. Name a second one: seglab compare RUN RUN"
 LINES = ("-", "--", ":", "-.")
 COLOURS = 10
-"""In matplotlib's cycle; the next so many runs get another kind of line."""
+"""Colours in matplotlib's cycle; after so many runs the line style changes."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """``rows`` of figures by name and the ``runs`` they are of, in one order.
+    """``rows`` with the figures of the ``runs``, in the same order.
 
-    ``warnings``: what a reader must know before comparing. ``unreadable``: why a folder has no row, by its path.
+    ``warnings``: reasons why figures may not compare. ``unreadable``: why a folder has no row, by its path.
     """
 
     rows: list[dict[str, Any]]
@@ -48,7 +48,7 @@ class Comparison:
         return [header, *([_text(key, row[key]) for key in header] for row in self.rows)]
 
     def notes(self) -> list[str]:
-        """Return warnings, and why folders have no row."""
+        """Return the warnings, and the reasons why folders have no row."""
         return [*self.warnings, *(f"left out: {reason}" for reason in self.unreadable.values())]
 
     def markdown(self) -> str:
@@ -59,13 +59,13 @@ class Comparison:
         return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n" + (f"{notes}\n" if notes else "")
 
     def text(self) -> str:
-        """Return the table in aligned columns, numbers to the right."""
+        """Return the table with aligned columns, numbers on the right."""
         right = [any(isinstance(row[key], (int, float)) for row in self.rows) for key in self.rows[0]]
         return "\n".join(aligned(self.table(), [place for place, is_number in enumerate(right) if is_number]))
 
 
 def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
-    """Read the runs in ``paths`` and set them side by side, by a key of :data:`SORTS`, best first.
+    """Read the runs in ``paths`` and return their comparison, sorted by a key of :data:`SORTS`, best first.
 
     Raises :class:`DataError` where none of the folders is a run with a finished epoch.
     """
@@ -86,7 +86,7 @@ def compare(paths: Sequence[Path], sort: str = "dice") -> Comparison:
 
 
 def draw_comparison(path: Path, comparison: Comparison) -> None:
-    """Draw validation Dice by epoch of every run, and the best Dice against the number of weights, as a PNG."""
+    """Draw as a PNG: validation Dice by epoch for every run, and best Dice against the number of weights."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -114,7 +114,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
     sizes.margins(0.1)
     figure.legend(*curves.get_legend_handles_labels(), loc="outside right upper", fontsize=9, title="run, best Dice")
     if len(comparison.rows) == 1:
-        figure.suptitle(f"One run, nothing to compare: {comparison.rows[0]['run']}")
+        figure.suptitle(f"One run only, nothing to compare: {comparison.rows[0]['run']}")
     for axes in (curves, sizes):
         axes.grid(alpha=0.3)
     with replacing(path) as temporary:
@@ -122,7 +122,7 @@ def draw_comparison(path: Path, comparison: Comparison) -> None:
 
 
 def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
-    """Return the runs that can be read, and by path why the others cannot."""
+    """Return the runs that can be read, and the reasons for the others by path."""
     found: list[Run] = []
     unreadable: dict[str, str] = {}
     for path in dict.fromkeys(paths):
@@ -134,7 +134,7 @@ def _read(paths: Sequence[Path]) -> tuple[list[Run], dict[str, str]]:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest ends of different paths that tell them apart."""
+    """Return the shortest endings that distinguish the paths."""
     parts = [path.resolve().parts for path in paths]
     for length in range(1, max(map(len, parts))):
         names = ["/".join(own[-length:]) for own in parts]
@@ -163,7 +163,7 @@ def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
 
 def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     warnings = [
-        f"{name} is not finished ({len(run.history)} of {counted(run.recipe.epochs, 'epoch')}): go on with --resume."
+        f"{name} is not finished ({len(run.history)} of {counted(run.recipe.epochs, 'epoch')}): continue with --resume."
         for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]
@@ -171,9 +171,9 @@ def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
         warnings.append(ONE_RUN.format(name=names[0]))
     warnings += _other_images(names, runs)
     if len({run.recipe.size for run in runs}) > 1:
-        warnings.append("Dice and IoU are at each run's own S; `seglab validate` scores at the images' sizes.")
+        warnings.append("Dice and IoU are at each run's own size; `seglab validate` scores at the images' sizes.")
     if len({run.recipe.loss for run in runs}) > 1:
-        warnings.append("The runs have different loss functions: train_loss and val_loss do not compare.")
+        warnings.append("The runs have different loss functions: train_loss and val_loss are not comparable.")
     return warnings
 
 
@@ -183,14 +183,14 @@ def _other_images(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     unknown = [name for name, ids in zip(names, validated, strict=True) if ids is None]
     if unknown:
         warnings.append(
-            f"{', '.join(unknown)}: no {SPLIT} that tells what it validated on; its scores may not compare."
+            f"{', '.join(unknown)}: no {SPLIT} says on which images it validated; scores may not be comparable."
         )
     known = [(name, ids) for name, ids in zip(names, validated, strict=True) if ids is not None]
     others = [name for name, ids in known if ids != known[0][1]]
     if others:
         warnings.append(
-            f"{', '.join(others)} validated on other images than {known[0][0]}: these scores do not compare. "
-            "Train with --split-file, or score the checkpoints on one set with `seglab validate`."
+            f"{', '.join(others)} validated on other images than {known[0][0]}: these scores are not comparable. "
+            "Train with --split-file, or score the checkpoints on the same set with `seglab validate`."
         )
     return warnings
 

@@ -1,4 +1,4 @@
-"""The confusion matrix of a set's pixels as a picture: shares of each row of the truth, with the counts."""
+"""Picture of the confusion matrix of all pixels: counts, and shares of each row of the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NAMES = ("lesion", "skin")
 
 
 def draw_confusion(path: Path, counts: Confusion, images: int) -> None:
-    """Draw the pixel counts of ``images`` images together as a PNG; each row of the truth sums to 100 %."""
+    """Draw the total pixel counts of ``images`` images as a PNG; each row of the truth sums to 100 %."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""A folder of pictures, one an image: mask in cyan, truth in amber."""
+"""A folder of overlays, one per image: mask in cyan, truth in amber."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from seglab.images.outlines import overlay, write_image
 
 @dataclass
 class Figures:
-    """Writes them. ``error``: the first that could not be written; none is tried after it, so that scores are kept."""
+    """Writes the overlays. ``error``: the first failure; nothing is written after it, so that scoring can continue."""
 
     folder: Path
     error: OSError | None = None
     _names: Counter[str] = field(default_factory=Counter)
 
     def add(self, judged: Judged) -> None:
-        """Write the picture of one image, unless one failed before."""
+        """Write the overlay of one image, unless writing failed before."""
         if self.error is None:
             try:
                 picture = overlay(judged.image, judged.mask, judged.truth)
@@ -30,7 +30,7 @@ class Figures:
                 self.error = error
 
     def _name(self, judged: Judged) -> str:
-        """Return a name that sorts from worst to best, and that no other picture has."""
+        """Return a unique name; names sort from worst to best."""
         name = f"dice{judged.counts.dice:.3f}_{safe_name(judged.pair.id)}"
         self._names[name.lower()] += 1
         times = self._names[name.lower()]

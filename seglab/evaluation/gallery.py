@@ -1,4 +1,4 @@
-"""Pictures of a network's best, median and worst images."""
+"""The sheet of a network's best, median and worst images."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ ROWS = ("best", "median", "worst")
 
 
 def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice: Sequence[float]) -> None:
-    """Write the best, median and worst of ``pairs``, by the ``dice`` of each: mask in cyan, truth in amber, Dice below.
+    """Draw the best, median and worst of ``pairs`` by ``dice``: mask in cyan, truth in amber, Dice below each image.
 
-    The chosen images are read again to be drawn, one at a time. Raises :class:`DataError` for no pairs.
+    The chosen images are read again, one at a time. Raises :class:`DataError` for no pairs.
     """
     if not pairs:
-        raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
+        raise DataError("There is no image to draw; expected at least one. Check the data.")
     rows = []
     for name, places in zip(ROWS, choose(dice, COLUMNS), strict=True):
         tiles = [_tile(predictor, pairs[place], dice[place]) for place in places]
@@ -44,7 +44,7 @@ def draw_examples(path: Path, predictor: Predictor, pairs: Sequence[Pair], dice:
 
 
 def choose(dice: Sequence[float], count: int) -> tuple[list[int], list[int], list[int]]:
-    """Return the places of the ``count`` best (best first), of the middle ones, and of the worst (worst first)."""
+    """Return the indices of the ``count`` best (best first), of the median ones, and of the worst (worst first)."""
     order = np.argsort(-np.asarray(dice), kind="stable").tolist()
     count = min(count, len(order))
     middle = (len(order) - count) // 2
@@ -68,7 +68,7 @@ def _tile(predictor: Predictor, pair: Pair, dice: float) -> NDArray[np.uint8]:
 
 
 def _label(text: str) -> NDArray[np.uint8]:
-    """Return a column as high as a tile, with a word from bottom to top."""
+    """Return a column as high as a tile, with text running upwards."""
     strip = np.full((CAPTION - 12, TILE + CAPTION, 3), 255, np.uint8)
     cv2.putText(strip, text, (TILE // 2 - 10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (0, 0, 0), 1, cv2.LINE_AA)
     return np.ascontiguousarray(np.rot90(strip))

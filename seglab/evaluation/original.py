@@ -1,4 +1,4 @@
-"""The PyTorch original: what a mask ought to be. Parity compares everything else with this."""
+"""The PyTorch reference: parity compares exported models with its masks."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ VIEWS = {
     "flips": UPRIGHT,
     "symmetries": (*UPRIGHT, *((axes, True) for axes in MIRRORS)),
 }
-"""Views of an image by the name of test-time augmentation: axes to flip, and whether it is transposed after that."""
+"""Views of an image by the name of the test-time augmentation: axes to flip, and whether it is then transposed."""
 
 
 class Predictor:
-    """A checkpoint ready to predict, in fp32 on ``device`` (a torch device name); or several, as an ensemble.
+    """A checkpoint ready to predict, in fp32 on ``device`` (a torch device name), or several as an ensemble.
 
-    ``tta``: ``flips`` for the mean probability over the image and its mirror images, ``symmetries`` over those of the
-    transposed image as well, ``none``, or None for what the checkpoint says. Hairs are removed where the checkpoint was
-    trained without them. An ensemble's probability is the mean over its networks; size, classes, threshold and
-    test-time flips are the first one's. ``simulates``: networks that learned with the rounding of int8 round as it
-    does; without, they only clip. ``exact``: numbers of the tensors that stay as they are even so, counted through all
-    networks.
+    ``tta``: ``flips`` for the mean probability over the image and its mirror images, ``symmetries`` for all eight,
+    ``none``, or None for what the checkpoint says. Hairs are removed where the checkpoint was trained without them. An
+    ensemble's probability is the mean over its networks; size, classes, threshold and test-time augmentation are those
+    of the first. ``simulates``: networks that were trained with the rounding of int8 round like int8; otherwise they
+    only clip. ``exact``: numbers of the tensors that are not rounded even then, counted through all networks.
     """
 
     def __init__(
@@ -63,15 +62,15 @@ class Predictor:
                 first += len(numbers)
 
     def prob(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities ``(S, S)`` in 0-1 of an RGB image, uint8 ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
+        """Return the probabilities ``(S, S)``, 0-1, of an RGB image, uint8 ``(H, W, 3)``; ``(C, S, S)`` for classes."""
         return self._plain(self._prob(image))
 
     def mask(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Mask ``(H, W)``, 0 or 255, of an RGB image, uint8 ``(H, W, 3)``; of several classes their numbers, from 0."""
+        """Return the mask ``(H, W)`` of an RGB image, uint8 ``(H, W, 3)``: 0 or 255, or numbers of classes from 0."""
         return self.prob_and_mask(image)[1]
 
     def prob_and_mask(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-        """Both of the above from one pass."""
+        """Return :meth:`prob` and :meth:`mask` from one forward pass."""
         prob = self._prob(image)
         height, width = image.shape[:2]
         full = functional.interpolate(prob, (height, width), mode="bilinear", align_corners=False)
@@ -85,13 +84,14 @@ class Predictor:
 
     @torch.inference_mode()
     def given(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What the first network itself gives for an image, logits or whatever it is: ``(C, S, S)``."""
+        """Return the raw output ``(C, S, S)`` of the first network: logits or probabilities."""
         first = self.networks[0]
         return np.asarray(first.network(first.fed(self._pixels(image)))[0].cpu().numpy(), np.float32)
 
     def suitable(self, image: NDArray[np.uint8]) -> float | None:
-        """How much an image looks like those that the first network learned from, 0 to 1: of the image as it is, not
-        of its mirror images. None where the checkpoint has no such score.
+        """Return how much an image looks like the training images of the first network, 0 to 1.
+
+        Mirror images are not used. None where the checkpoint has no such score.
         """
         if self._suitability is None:
             return None
@@ -99,15 +99,15 @@ class Predictor:
 
     @torch.inference_mode()
     def feature_channels(self) -> tuple[int, ...]:
-        """How many channels each of the features has that :meth:`points` pools. Raises as that."""
+        """Channels of each feature map that :meth:`points` pools. Raises like :meth:`points`."""
         size = self.checkpoint.size
         return channels_of(self.networks[0].network, torch.zeros(1, 3, size, size, device=self.device))
 
     @torch.inference_mode()
     def points(self, images: Sequence[NDArray[np.uint8]]) -> Values:
-        """Return the features of the first network's encoder, pooled: ``(N, D)``, of RGB images ``(H, W, 3)``.
+        """Return the pooled features ``(N, D)`` of the first network's encoder for RGB images ``(H, W, 3)``.
 
-        Raises :class:`seglab.errors.CheckpointError` where it has none.
+        Raises :class:`seglab.errors.CheckpointError` where it has no encoder.
         """
         first = self.networks[0]
         with Watched(first.network) as watched:
@@ -121,7 +121,7 @@ class Predictor:
         return torch.stack(probs).mean(dim=0) if len(probs) > 1 else probs[0]  # (1, C, S, S)
 
     def _pixels(self, image: NDArray[np.uint8]) -> Tensor:
-        """Return an image at the network's size, ``(1, 3, S, S)`` on 0-255."""
+        """Return an image at the network's input size: float ``(1, 3, S, S)``, 0-255."""
         size = self.checkpoint.size
         pixels = torch.from_numpy(np.array(image)).to(self.device)
         x = pixels.permute(2, 0, 1).unsqueeze(0).float()  # (1, 3, H, W)
@@ -129,7 +129,7 @@ class Predictor:
 
 
 class _Network:
-    """One network with its own normalisation: pixels ``(1, 3, S, S)`` on 0-255 to probabilities ``(1, C, S, S)``."""
+    """One network with its normalisation: pixels ``(1, 3, S, S)``, 0-255, to probabilities ``(1, C, S, S)``."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, tta: str) -> None:
         self._hair, self._output, self._lesion_class = checkpoint.hair, checkpoint.output, checkpoint.lesion_class
@@ -145,13 +145,13 @@ class _Network:
         return torch.stack(seen).mean(dim=0) if len(seen) > 1 else seen[0]
 
     def _seen(self, x: Tensor, axes: tuple[int, ...], across: bool) -> Tensor:
-        """Return the probabilities for one view, turned back."""
+        """Return the probabilities for one view, transformed back."""
         view = x.flip(axes).mT if across else x.flip(axes)
         prob = self._activate(self.network(view))
         return (prob.mT if across else prob).flip(axes)
 
     def fed(self, pixels: Tensor) -> Tensor:
-        """Return pixels as the network takes them: without hairs, normalised, in its order of channels."""
+        """Return the network's input: hairs removed if asked for, normalised, in its order of channels."""
         return ((self._without_hair(pixels) / 255 - self._mean) / self._std)[:, self._order]
 
     def _activate(self, given: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Masks and scores of every image by the network of the fold that did not see it."""
+"""Masks and scores of every image from the network that did not train on it, in a cross-validation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MASKS = "masks"
 
 @dataclass(frozen=True)
 class Fold:
-    """The folder of a fold's run, and the pairs that validated there."""
+    """The run folder of a fold, and its validation pairs."""
 
     run: Path
     validation: Sequence[Pair]
@@ -35,7 +35,7 @@ def score_out_of_fold(
 ) -> Verdict:
     """Write ``out/masks/ID.png`` (0 and 255, at the images' own sizes), ``scores.csv`` and ``scores.json``.
 
-    ``advance`` is told of each image that is through. The network of each fold is its ``best.pt``.
+    ``advance``: called with the number of images that are done. The network of each fold is its ``best.pt``.
     """
     verdict, by_fold, checkpoints = Verdict(), [], []
     for fold in folds:

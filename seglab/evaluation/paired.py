@@ -1,4 +1,4 @@
-"""Two sets of scores on the same images: is one network better than the other, by a paired bootstrap over lesions?
+"""Paired comparison of two networks by their scores on the same images, with a bootstrap over lesions.
 
 Each draw takes whole lesions with replacement, the same ones for both networks (Efron and Tibshirani, 1993, chapter
 16).
@@ -28,7 +28,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class ImageScores:
-    """``values``: Dice and IoU by image and metric. ``lesions``: of each image, where the file tells it."""
+    """``values``: scores by image, then metric (dice, iou). ``lesions``: lesion by image, where the file has it."""
 
     name: str
     values: Mapping[str, Mapping[str, float]]
@@ -37,7 +37,7 @@ class ImageScores:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one metric: both means, their difference, its 95 % interval, the share of draws where the first is higher."""
+    """One metric: both means, their difference, its 95 % interval, and the share of draws where the first is higher."""
 
     first: float
     second: float
@@ -49,7 +49,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two networks on the ``images`` that both scored, of so many ``lesions``; and the images that one lacks."""
+    """Two networks compared on images that both scored. ``images``, ``lesions``: their numbers. ``only_first``,
+    ``only_second``: images that only one of them scored.
+    """
 
     first: str
     second: str
@@ -64,7 +66,7 @@ class Paired:
         return {**vars(self), "differences": {key: vars(value) for key, value in self.differences.items()}}
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the comparison as lines of text."""
         yield (
             f"{self.first} against {self.second}: {counted(self.images, 'image')} that both scored, of "
             f"{counted(self.lesions, 'lesion')}; 95 % intervals by {RESAMPLES} draws of lesions"
@@ -82,7 +84,7 @@ class Paired:
 
 
 def scores_file(path: Path) -> Path | None:
-    """Return the table of scores that ``path`` is, or that a run or a cross-validation in this folder left."""
+    """Return the table of scores: ``path`` itself, or that in the folder of a run or cross-validation; else None."""
     if path.suffix.lower() == ".csv":
         return path
     return next((file for file in (path / SCORES_CSV, path / OUT_OF_FOLD / SCORES_CSV) if file.is_file()), None)
@@ -91,7 +93,7 @@ def scores_file(path: Path) -> Path | None:
 def read_scores(file: Path, name: str) -> ImageScores:
     """Read a table that `seglab validate --csv`, `seg-batch score --csv` or a run wrote.
 
-    Raises :class:`DataError` for a file that is none.
+    Raises :class:`DataError` for any other file.
     """
     values: dict[str, dict[str, float]] = {}
     lesions: dict[str, str] = {}
@@ -119,8 +121,8 @@ def compare_paired(first: ImageScores, second: ImageScores) -> Paired:
     common = list(_common(first.values, second.values))
     if not common:
         raise DataError(
-            f"{first.name} ({counted(len(first.values), 'image')}) and {second.name} ({len(second.values)}) have "
-            "scored no image in common; expected scores on the same images. Score both checkpoints on one set with "
+            f"{first.name} ({counted(len(first.values), 'image')}) and {second.name} ({len(second.values)}) have no "
+            "scored image in common; expected scores on the same images. Score both checkpoints on one set with "
             "`seglab validate`."
         )
     lesions = [first.lesions.get(ours) or second.lesions.get(theirs) or ours for ours, theirs in common]
@@ -149,7 +151,7 @@ def _difference(first: Sequence[float], second: Sequence[float], lesions: Sequen
 
 
 def _common(first: Iterable[str], second: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield the names of the same image in both: equal names, else names with one id that nothing else there has."""
+    """Yield pairs of names of the same image: equal names, else names with the same id if it is unique in both."""
     there, rest = set(second), []
     for name in first:
         if name in there:
@@ -162,7 +164,7 @@ def _common(first: Iterable[str], second: Iterable[str]) -> Iterator[tuple[str, 
 
 
 def _by_id(names: Iterable[str]) -> dict[str, str]:
-    """Return names by their id (``ISIC_7`` of ``a/ISIC_7_segmentation.png``), where no two have it."""
+    """Return names by id (``ISIC_7`` for ``a/ISIC_7_segmentation.png``), without ids that occur twice."""
     listed = [(_id_of(name), name) for name in names]
     times = Counter(id for id, _ in listed)
     return {id: name for id, name in listed if times[id] == 1}

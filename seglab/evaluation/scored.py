@@ -1,4 +1,4 @@
-"""Which pairs of a data set a checkpoint is scored on: a part of the split that its run had, or all."""
+"""The pairs on which a checkpoint is scored: a part of its run's split, or all."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ NO_SPLIT, OF_CHECKPOINT = "none", "checkpoint"
 
 @dataclass(frozen=True)
 class KnownSplit:
-    """Ids by part, and where they are from: a file's name, or ``checkpoint``.
+    """Ids by part, and their ``source``: the name of a file, or ``checkpoint``.
 
-    ``sets``: named when they were kept. ``fingerprint``: of the pictures then, where it is known.
+    ``sets``: the run's data sets. ``fingerprint``: that of the run's images, empty if unknown.
     """
 
     ids: Mapping[str, Sequence[str]]
@@ -36,9 +36,9 @@ class KnownSplit:
 
 @dataclass(frozen=True)
 class Scored:
-    """The pairs that are scored; those that are not are in ``unused``, by the reason in words.
+    """The pairs to score. ``unused``: other pairs, by the reason in words.
 
-    ``missing``: how many of the part the data lack. ``source``: where the split is from.
+    ``missing``: number of ids of the part without a pair in the data. ``source``: where the split is from.
     """
 
     pairs: tuple[Pair, ...]
@@ -48,9 +48,9 @@ class Scored:
 
 
 def known_split(checkpoint: Checkpoint, named: Path | None) -> KnownSplit:
-    """Return the split of a file, else that of the checkpoint, else that of ``split.json`` beside it.
+    """Return the split in the file ``named``, else in the checkpoint, else in ``split.json`` beside it.
 
-    Raises :class:`DataError` where there is none: which images a network has seen is not guessed.
+    Raises :class:`DataError` where there is none, rather than guess which images a network has seen.
     """
     data = checkpoint.training.get("data")
     data = data if isinstance(data, dict) else {}
@@ -79,7 +79,7 @@ def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
     if not found.parts()[part]:
         raise DataError(
             f"None of the {counted(len(collection.pairs), 'pair')} is in the {part} part of the split "
-            f"({split.source}); expected some. Check --data and --split, or use --part all."
+            f"({split.source}). Check --data and --split, or use --part all."
         )
     _require_known_sets(collection, found)
     if split.fingerprint and not all(is_isic(pair.id) for pair in found.parts()[part]):
@@ -90,7 +90,7 @@ def scored(collection: Collection, part: str, split: KnownSplit) -> Scored:
 
 
 def _require_same_pictures(collection: Collection, found: Split, split: KnownSplit) -> None:
-    """Ids that ISIC did not give may name other pictures in another data set."""
+    """Raise :class:`DataError` where ids that are not from ISIC name other pictures than those of the run."""
     pairs = [*found.training, *found.validation]
     if len(pairs) == sum(len(split.ids.get(part, ())) for part in PARTS[:2]):
         is_same = are_same(split.fingerprint, fingerprint(pairs))
@@ -98,9 +98,9 @@ def _require_same_pictures(collection: Collection, found: Split, split: KnownSpl
         is_same = {each.name for each in collection.sets} <= set(split.sets)
     if not is_same:
         raise DataError(
-            "The data have images with the names of the run's, but other pixels or truths (or not all of them, under "
-            "another name); expected the same pictures. Score every image (--part all); or, if they are the same "
-            "stored in another way, name the split yourself: --split FILE."
+            "The data have images with the names of the run's images, but with other pixels or truth masks (or some "
+            "are missing and the set has another name); expected the same images. Score every image (--part all). If "
+            "they are the same images in another format, name the split: --split FILE."
         )
 
 

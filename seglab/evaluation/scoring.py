@@ -1,4 +1,4 @@
-"""What is left beside a run's checkpoints once it is trained: scores of every validated image, and pictures."""
+"""The scores and pictures that are written into a run's folder after training."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ FORMAT_VERSION = 1
 def score_run(
     out: Path, predictor: Predictor, pairs: Sequence[Pair], advance: Callable[[int], Any] = lambda count: None
 ) -> Verdict:
-    """Score a run's best network on the pairs it validated on, at their own sizes; write scores, then pictures.
+    """Score a run's best network on its validation pairs, at their own sizes; write scores, then pictures.
 
-    ``advance`` is told of each image that is through.
+    ``advance``: called with the number of images that are done.
     """
     verdict = Verdict()
     for judged in judge(predictor, pairs):
@@ -38,7 +38,7 @@ def score_run(
 
 
 def write_scores(out: Path, verdict: Verdict, about: dict[str, Any]) -> None:
-    """Write ``scores.csv``, a row per image, and ``scores.json``, their means with 95 % intervals."""
+    """Write ``scores.csv``, with a row per image, and ``scores.json``, with means and 95 % intervals."""
     write_csv(out / SCORES_CSV, verdict.rows())
     report = {
         "format_version": FORMAT_VERSION, **about, "scores": verdict.summary(), "intervals": verdict.intervals(),
@@ -51,7 +51,7 @@ def draw_pictures(
 ) -> None:
     """Draw best, median and worst images, as overlays (``examples``) and side by side, and the confusion matrix.
 
-    ``pairs``: those that ``verdict`` is of, in its order.
+    ``pairs``: the scored pairs, in the order of ``verdict``.
     """
     counts = verdict.scores.counts
     draw_examples(out / examples, predictor, pairs, [each.dice for each in counts])

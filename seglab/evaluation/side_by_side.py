@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from seglab.evaluation.original import Predictor
 
 EXAMPLES = 4
-"""Of the best, of the median and of the worst images."""
+"""Number of images each of the best, the median and the worst."""
 ACROSS = 2
 TILE = 192
-"""Side of the square that a picture is fitted into, in pixels."""
+"""Side in pixels of the square for each picture."""
 GAP, CAPTION, HEAD = 6, 24, 26
 
 
 def draw_side_by_side(path: Path, predictor: Predictor, pairs: Sequence[Pair], counts: Sequence[Confusion]) -> None:
-    """Write the sheet; ``counts`` are those of each pair. The images that are shown are read and predicted again.
+    """Write the sheet. ``counts``: pixel counts of each pair. The images shown are read and predicted again.
 
     Raises :class:`DataError` for no pairs.
     """
     if not pairs:
-        raise DataError("There is no image to draw; expected at least one. Check the data that was named.")
+        raise DataError("There is no image to draw; expected at least one. Check the data.")
     bands = [_heading("image, truth, mask")]
     for name, places in zip(ROWS, choose([each.dice for each in counts], EXAMPLES), strict=True):
         bands.append(_heading(name))
@@ -45,7 +45,7 @@ def draw_side_by_side(path: Path, predictor: Predictor, pairs: Sequence[Pair], c
 
 
 def _triple(predictor: Predictor, pair: Pair, counts: Confusion) -> NDArray[np.uint8]:
-    """Return one example, ``(TILE + CAPTION, 3 * (TILE + GAP), 3)``."""
+    """Return one example as an image ``(TILE + CAPTION, 3 * (TILE + GAP), 3)``."""
     image = pair.photo(at_least=OVERSAMPLING * predictor.checkpoint.size).pixels
     mask, truth = predictor.mask(image), pair.mask()
     tiles = np.hstack([_fitted(image), _fitted(cv2.cvtColor(truth, cv2.COLOR_GRAY2RGB)), _fitted(_as_colour(mask))])
@@ -72,7 +72,7 @@ def _fitted(picture: NDArray[np.uint8] | cv2.typing.MatLike) -> NDArray[np.uint8
 
 
 def _filled(row: list[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """Return the examples of a row, with white where there are fewer than :data:`ACROSS`."""
+    """Return the examples of a row, filled with white ones up to :data:`ACROSS`."""
     return [*row, *(np.full_like(row[0], 255) for _ in range(ACROSS - len(row)))]
 
 

@@ -1,4 +1,4 @@
-"""The score ``suitable`` of a checkpoint, measured on images: those it learned from, and those it did not."""
+"""Measurement of the score ``suitable`` on training and validation images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seglab.images.pixels.resize import OVERSAMPLING, fit
 from seglab.networks.suitability import Suitability, Values, learn
 
 MOST_IMAGES = 2000
-"""Of training, and of validation: evenly spaced ones of more."""
+"""Largest number of training images, and of validation images; of more, evenly spaced ones are taken."""
 TOGETHER = 8
 
 
@@ -24,9 +24,9 @@ def measure(
     validation: Sequence[Pair],
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Suitability:
-    """Return what the score of the predictor's first network is computed with.
+    """Return the statistics and the calibration of the score for the predictor's first network.
 
-    The images are taken as they are, without augmentation. ``advance`` is told of those that are through. Raises
+    Images are not augmented. ``advance``: called with the number of images that are done. Raises
     :class:`seglab.errors.DataError` where there are too few, :class:`seglab.errors.CheckpointError` where the network
     has no encoder.
     """
@@ -36,7 +36,7 @@ def measure(
 
 
 def chosen(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return all pairs, or :data:`MOST_IMAGES` of them, evenly spaced."""
+    """Return all pairs, or :data:`MOST_IMAGES` evenly spaced ones."""
     if len(pairs) <= MOST_IMAGES:
         return list(pairs)
     return [pairs[int(index)] for index in np.linspace(0, len(pairs) - 1, MOST_IMAGES).round()]

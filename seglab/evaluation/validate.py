@@ -1,4 +1,4 @@
-"""Validation of a checkpoint: every image at its original size, through the PyTorch original."""
+"""Validation of a checkpoint: every image at its original size, with the PyTorch network."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from seglab.metrics.overlap import Confusion, Scores, confusion
 from seglab.words import all_of, counted
 
 WITH_INTERVAL = ("dice", "iou", "thresholded_jaccard")
-LOOK = "Look at the truth masks: seglab inspect, or --figures DIR."
+LOOK = "Check the truth masks: seglab inspect, or --figures DIR."
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One image with what came out. ``image`` uint8 ``(H, W, 3)``; ``mask``, ``truth`` uint8 ``(H, W)``, 0 or 255."""
+    """One scored image. ``image``: uint8 ``(H, W, 3)`` RGB. ``mask``, ``truth``: uint8 ``(H, W)``, 0 or 255."""
 
     pair: Pair
     counts: Confusion
@@ -35,7 +35,7 @@ class Judged:
 
 @dataclass
 class Verdict:
-    """What a stream of judged images comes to; keeps figures, not pictures. ``outlines``: measure boundaries too."""
+    """Collects the scores of a stream of images, without the pixels. ``outlines``: measure boundaries, too."""
 
     outlines: bool = True
     scores: Scores = field(default_factory=Scores)
@@ -52,7 +52,7 @@ class Verdict:
             self.boundaries.append(compare_boundaries(judged.mask, judged.truth))
 
     def require_credible(self) -> None:
-        """Raise :class:`DataError` for what is no result: truths that show no outline, or no error at all."""
+        """Raise :class:`DataError` where scores mean nothing: empty, full or inverted truths, or no error at all."""
         counts = self.scores.counts
         images = all_of(len(counts), "image")
         found = {
@@ -78,7 +78,7 @@ class Verdict:
         return [row | boundary | {"lesion": lesion} for row, boundary, lesion in rows]
 
     def summary(self) -> dict[str, float]:
-        """Return the scores' summary with the means of the boundary measures (``hd95_median``: the median)."""
+        """Return the summary of the scores with the means of the boundary measures (``hd95_median``: the median)."""
         summary = self.scores.summary()
         if self.boundaries:
             summary["hd95"] = float(np.mean([boundary.hd95 for boundary in self.boundaries]))
@@ -88,7 +88,7 @@ class Verdict:
         return summary
 
     def intervals(self) -> dict[str, tuple[float, float]]:
-        """Return 95 % bootstrap intervals of the means that are compared, whole lesions drawn."""
+        """Return 95 % bootstrap intervals of the most important means; whole lesions are drawn."""
         rows = self.rows()
         named = [*WITH_INTERVAL, *(["boundary_iou"] if self.boundaries else [])]
         return {key: interval([row[key] for row in rows], self.lesions) for key in named}
@@ -107,7 +107,7 @@ def judge(
 ) -> Iterator[Judged]:
     """Predict each image and count its pixels against the truth, one at a time.
 
-    ``on_failed`` is told of images that cannot be read, or whose truth is not of their size; without it the first such
+    ``on_failed``: called for images that cannot be read, or whose truth has another size; without it the first such
     image raises :class:`SeglabError`.
     """
     for pair in pairs:
@@ -120,7 +120,7 @@ def judge(
 
 
 def judged(predictor: Predictor, pair: Pair) -> Judged:
-    """Predict one image. Raises :class:`DataError` where its truth is not of its size, :class:`ImageError`."""
+    """Predict one image. Raises :class:`DataError` for a truth of another size, :class:`ImageError` for bad files."""
     image, truth = pair.photo().pixels, pair.mask()
     require_size(f"The truth of {pair.source}", truth.shape, (image.shape[0], image.shape[1]))
     mask = predictor.mask(image)

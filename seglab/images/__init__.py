@@ -1,1 +1,1 @@
-"""Photographs: reading them from any format, hair removal, outlines drawn on them."""
+"""Photographs and masks: reading from any format, hair removal, overlays."""

@@ -1,4 +1,4 @@
-"""Is this a DICOM data set without a file's header? Its first elements tell: their order, kinds, lengths and texts.
+"""Recognition of DICOM data sets without a file header, by order, kinds, lengths and texts of their first elements.
 
 Source: DICOM PS3.5 section 7.1 (elements), PS3.10 section 7 (the header that is not there).
 """
@@ -9,16 +9,16 @@ import struct
 from typing import NamedTuple
 
 NEEDED = 3
-"""Elements that have to be right, one after the other."""
+"""Number of consecutive elements that must be valid."""
 LONGEST = 1024
-"""Of the first elements' values, which are short texts and lengths."""
+"""Largest length of the values of the first elements, which are short texts and numbers."""
 FIRST_TAGS = frozenset(
     {
         0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00080000, 0x00080001, 0x00080005, 0x00080006,
         0x00080008, 0x00080012, 0x00080013, 0x00080014, 0x00080016, 0x00080018, 0x00080020, 0x00080060,
     }
 )  # fmt: skip
-"""What data sets begin with."""
+"""Elements with which data sets begin."""
 TEXTS = frozenset({b"AE", b"AS", b"CS", b"DA", b"DS", b"DT", b"IS", b"LO", b"LT", b"PN", b"SH", b"ST", b"TM", b"UI"})
 NUMBERS = {b"UL": 4, b"SL": 4, b"AT": 4, b"FL": 4, b"FD": 8, b"US": 2, b"SS": 2}
 LONG_FORM = frozenset({b"OB", b"OW", b"UN", b"UT", b"UC", b"UR", b"SQ"})
@@ -34,20 +34,20 @@ class _Read(NamedTuple):
 
 
 def is_bare_dicom(beginning: bytes) -> bool:
-    """Do these bytes (some hundred at least) begin a DICOM data set, with nothing before its first element?"""
+    """Return whether these bytes (some hundred at least) begin with the first element of a DICOM data set."""
     if len(beginning) < 8 or beginning[0] not in (0, 2, 8) or b"\0" not in beginning[:2]:
         return False
     return any(_follows(beginning, order, implicit) for order in "<>" for implicit in (False, True))
 
 
 def _follows(beginning: bytes, order: str, implicit: bool) -> bool:
-    """Are the first elements in order, each of a kind that is known and with a value that it can have?"""
+    """Return whether the first elements are in order and have known kinds and possible values."""
     at, last = 0, -1
     for number in range(NEEDED):
         read = _element(beginning, at, order, implicit)
         if read is None or read.tag <= last or (number == 0 and read.tag not in FIRST_TAGS) or not _is_likely(read):
             return False
-        if read.length == UNDEFINED:  # a sequence, behind elements that were right
+        if read.length == UNDEFINED:  # a sequence after valid elements
             return number > 0
         at, last = read.end, read.tag
     return True
@@ -68,7 +68,7 @@ def _element(data: bytes, at: int, order: str, implicit: bool) -> _Read | None:
 
 
 def _is_likely(read: _Read) -> bool:
-    """Has an element a value that its kind can have? Groups after the first are text for the most part."""
+    """Return whether an element has a possible value for its kind; groups after the first are mostly text."""
     if read.length == UNDEFINED:
         return read.vr in (b"SQ", b"UN", b"")
     if read.length > LONGEST or read.length % 2 or len(read.value) < read.length:
@@ -85,5 +85,5 @@ def _is_likely(read: _Read) -> bool:
 
 
 def _is_text(value: bytes) -> bool:
-    """Is this text in any character set of DICOM: nothing below the space but what ends lines, and escapes?"""
+    """Return whether this is text in a character set of DICOM: no control characters but line ends and escapes."""
     return all(character >= 0x20 or character in b"\t\n\f\r\x1b" for character in value.rstrip(b"\0"))

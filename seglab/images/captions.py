@@ -1,4 +1,4 @@
-"""Short texts in pictures that people look at."""
+"""Captions in pictures."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from numpy.typing import NDArray
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 SHARE = 36
-"""A letter is so much less high than the picture's shorter side, but for small pictures."""
+"""Ratio of the picture's shorter side to the height of a letter, except in small pictures."""
 LEAST_SCALE, MOST_SCALE = 0.35, 1.2
 READABLE_SCALE = 0.2
 LETTER_HEIGHT = 22
-"""Pixels of a capital letter of :data:`FONT` at scale 1."""
+"""Height in pixels of a capital letter of :data:`FONT` at scale 1."""
 DARK, LIGHT = (0, 0, 0), (255, 255, 255)
 
 
 def write_caption(picture: NDArray[np.uint8], text: str) -> None:
     """Write a text into the lower left corner of ``picture``, uint8 ``(H, W, 3)`` RGB, in place.
 
-    Letters are white on a black field, which skin of every colour sets off. A text that is wider than the picture is
-    made smaller, and left out where nobody could read it.
+    Letters are white on a black field, which is visible on skin of any colour. A text that is wider than the picture is
+    made smaller, or left out where it would be unreadable.
     """
     height, width = picture.shape[:2]
     scale = min(max(min(height, width) / SHARE / LETTER_HEIGHT, LEAST_SCALE), MOST_SCALE)

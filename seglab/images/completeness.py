@@ -1,14 +1,14 @@
-"""Is a file's copy still under way? Some tools reserve a file's size first and fill it then: its tail is zeros.
+"""Detection of incomplete copies. Some tools reserve a file's size first and fill it later, so its end is zeros.
 
-Decoders take zeros for pixels (BMP, raw TIFF, raw DICOM) or for code (WebP, LZW). Photographs with black rows at their
-end are genuine, and their files end in zeros as well; so a file is refused only by what no whole file has:
+Decoders accept zeros as pixels (BMP, raw TIFF, raw DICOM) or as codes (WebP, LZW). Files of photographs with black rows
+at the end also end in zeros. So a file is refused only for signs that no complete file has:
 
-- raw rows that break off sharply inside a row, which follows the row before it up to there, and then nothing but zeros;
+- raw rows that break off sharply inside a row that resembles the row before it, followed by zeros only;
 - compressed TIFF strips that end in many zeros;
-- AVIF, HEIC and JPEG 2000 files that end in many zeros, for their codes do not;
-- WebPs whose last zeros the decoder does not need (a black image's it needs, to the last).
+- AVIF, HEIC and JPEG 2000 files that end in many zeros, because their codes do not;
+- WebP files whose last zeros the decoder does not need (those of a black image are needed).
 
-What breaks off exactly between two rows, or where the image is black, cannot be told from a black border.
+A break exactly between two rows, or in a black area, cannot be distinguished from a black border.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from numpy.typing import NDArray
 from seglab.errors import ImageError
 
 LEAST = 128
-"""Zeros at a file's end from which on they are looked at."""
+"""Least number of zeros at the end of a file that is checked."""
 MOST_IN_STRIP = 130
-"""Zeros at the end of a compressed TIFF strip: PackBits may have 128, LZW and deflate end with a code or a sum."""
+"""Least number of zeros at the end of an incomplete TIFF strip: PackBits may have 128; LZW, deflate end in a code."""
 SUPERFLUOUS = 64
-"""Bytes that a WebP is decoded without; encoders leave no more than a few that are not needed."""
+"""Last bytes without which a WebP is decoded as a test; encoders write only few unneeded bytes."""
 BRIGHT = 32
-"""Samples above this are not black; a black border's noise is below."""
+"""Samples above this are not black; the noise of a black border is below."""
 FEWEST_BRIGHT = 8
 """Samples on either side of the break."""
 LEAST_FOLLOWING = 0.75
-"""Of the bright samples up to the break, so many are bright in the row that breaks off."""
+"""Share of the bright samples up to the break that are also bright in the row that breaks off, at least."""
 MOST_ELSEWHERE = 0.1
-"""Of the samples that are lost behind the break, so many may be lost elsewhere: before it, and in the row before."""
+"""Share, of the samples lost after the break, that may be lost elsewhere: before it, and in the row before."""
 ROWS = 2
-"""Whole rows of zeros behind the break."""
+"""Least number of whole rows of zeros after the break."""
 IMAGE_CHUNKS = (b"VP8 ", b"VP8L")
 
 
 class RawRows(NamedTuple):
-    """Where rows begin that are not compressed, the bytes from one to the next, and those of a sample: 1 or 2."""
+    """Uncompressed rows: offset of the first, bytes from one to the next, and bytes per sample (1 or 2)."""
 
     offset: int
     stride: int
@@ -51,15 +51,16 @@ class RawRows(NamedTuple):
 
 
 def require_end(data: bytes, marker: bytes = b"") -> None:
-    """Raise :class:`ImageError` for a file that ends in zeros, of a kind whose data do not: unless ``marker``, with
-    which such data end, stands before them.
+    """Raise :class:`ImageError` for a file that ends in zeros, of a kind whose data do not.
+
+    ``marker``: the bytes with which such data end; zeros after it are accepted.
     """
     if data[-LEAST:].count(0) >= LEAST and not (marker and data.rstrip(b"\0").endswith(marker)):
         raise _incomplete(data)
 
 
 def require_rows(data: bytes, rows: RawRows) -> None:
-    """Raise :class:`ImageError` for raw rows that break off inside one of them."""
+    """Raise :class:`ImageError` for raw rows that break off inside a row."""
     if rows.stride < rows.sample or data[-LEAST:].count(0) < LEAST:
         return
     end = len(data.rstrip(b"\0"))
@@ -85,9 +86,9 @@ def require_strips(data: bytes, places: Iterable[tuple[int, int]]) -> None:
 
 
 def _breaks_off(rows: NDArray[np.uint8] | NDArray[np.uint16], at: int) -> bool:
-    """Does the last of three rows follow the one before it up to a place, and is zero behind it, where that is bright?
+    """Return whether the last of three rows resembles the one before it up to ``at`` and is zero after it.
 
-    The lower edge of a slanting or round border looks so, too; but there the row before has lost some in its turn.
+    The lower edge of a slanting or round border is similar, but there the row before has also lost samples.
     """
     bright = rows > BRIGHT
     broken = bright[:-1] & (rows[1:] == 0)  # (2, stride)
@@ -102,7 +103,7 @@ def _breaks_off(rows: NDArray[np.uint8] | NDArray[np.uint16], at: int) -> bool:
 
 
 def require_whole_webp(data: bytes) -> None:
-    """Raise :class:`ImageError` for a WebP whose end is not written yet."""
+    """Raise :class:`ImageError` for a WebP whose end is missing."""
     if data[-LEAST:].count(0) < LEAST:
         return
     chunk = None
@@ -111,7 +112,7 @@ def require_whole_webp(data: bytes) -> None:
     while at + 8 <= whole:
         name, size = struct.unpack_from("<4sI", data, at)
         if name == bytes(4):
-            raise _incomplete(data)  # a chunk that is still to come
+            raise _incomplete(data)  # a missing chunk
         if name in IMAGE_CHUNKS:
             chunk = (name, data[at + 8 : at + 8 + size])
         at += 8 + size + size % 2
@@ -120,7 +121,7 @@ def require_whole_webp(data: bytes) -> None:
 
 
 def _is_decoded_without_end(name: bytes, content: bytes) -> bool:
-    """Are the last zeros of an image not needed to decode it?"""
+    """Return whether an image is decoded the same without its last zeros."""
     content = content[: (len(content) - SUPERFLUOUS) // 2 * 2]
     shorter = struct.pack("<4sI4s4sI", b"RIFF", 12 + len(content), b"WEBP", name, len(content)) + content
     from PIL import WebPImagePlugin

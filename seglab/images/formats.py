@@ -1,4 +1,4 @@
-"""What counts as an image file, and how large one may be; known without loading a decoder."""
+"""Suffixes of image files and the limit of their size. This module imports no decoder."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ IMAGE_SUFFIXES = JPEG_SUFFIXES | JPEG_2000_SUFFIXES | HEIF_SUFFIXES | OTHER_SUFF
 MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused before they are decoded (decompression bombs, slide scans)."""
 PICTURE_MARK = b"seglab drew this picture"
-"""In sheets and overlays of ``seglab``, as a comment: such a file may be replaced."""
+"""Comment in pictures that ``seglab`` draws; a file with it may be replaced."""

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, in words, where it is no text."""
+"""Recognition of binary files by their first bytes; kinds are named in words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PICTURES = (
     (0, b"FOVb", "a raw file of a camera"),
     (0, b"\0MRM", "a raw file of a camera"),
 )
-"""(offset, bytes, what it is); a BMP and a WebP have to begin as :data:`BEGINNINGS` says, too."""
+"""(offset, bytes, kind); a BMP and a WebP must also match :data:`BEGINNINGS`."""
 BEGINNINGS = {"a BMP": b"BM", "a WebP": b"RIFF"}
 READ_PICTURES = frozenset(
     {
@@ -42,18 +42,18 @@ READ_PICTURES = frozenset(
         "a JPEG 2000", "a bare DICOM data set",
     }
 )  # fmt: skip
-"""Of these, what :mod:`seglab.images.reader` reads."""
+"""The kinds that :mod:`seglab.images.reader` reads."""
 BRANDS = {
     b"avif": "an AVIF", b"avis": "an AVIF",
     b"heic": "a HEIC", b"heix": "a HEIC", b"heim": "a HEIC", b"heis": "a HEIC", b"hevc": "a HEIC", b"hevx": "a HEIC",
     b"hevm": "a HEIC", b"hevs": "a HEIC", b"mif1": "a HEIC", b"mif2": "a HEIC", b"msf1": "a HEIC",
     b"crx ": "a raw file of a camera",
 }  # fmt: skip
-"""Of ISO media files (``ftyp``), which else are videos (ISO/IEC 23008-12, annex B)."""
+"""Brands of ISO media files (``ftyp``) that are images (ISO/IEC 23008-12, annex B); others are videos."""
 BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-"""Sizes of the header behind a BMP's first 14 bytes, which tell its version."""
+"""Sizes of the header after a BMP's first 14 bytes, which tell its version."""
 BITMAP_CORE = 12
-"""The header of OS/2 1.x, whose sides have 16 bits."""
+"""Size of the header of OS/2 1.x, which has 16 bits for each side."""
 BITMAP_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32, 64})
 GRAPHICS = (
     (b"%!PS", "PostScript"),
@@ -84,7 +84,7 @@ GRAPHICS = (
     (b"NRRD000", "an NRRD volume"),
     (b"\x5c\x01\0\0", "a NIfTI volume"),
 )
-"""Pictures and videos that are never decoded."""
+"""Kinds of pictures and videos that are never decoded."""
 TARGA = re.compile(rb"\0\0[\2\3\x0a\x0b]\0{5}", re.DOTALL)
 ANYMAP = re.compile(rb"P[1-7fF]\s+[\d#W]")
 PAINTBRUSH = re.compile(rb"\n[\0-\5][\0\1][\1\2\4\10]", re.DOTALL)
@@ -123,7 +123,7 @@ JSON = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[{"\]])')
 
 
 def picture_kind(beginning: bytes) -> str | None:
-    """Return which picture begins like this, with its article; None for anything else."""
+    """Return the kind of picture, with its article, by a file's first bytes; None for any other file."""
     if beginning[4:8] == b"ftyp":
         return _media_kind(beginning)
     for offset, magic, kind in PICTURES:
@@ -135,7 +135,7 @@ def picture_kind(beginning: bytes) -> str | None:
 
 
 def graphics_kind(beginning: bytes) -> str | None:
-    """Return which picture or video that is never decoded begins like this."""
+    """Return the kind of picture or video that is never decoded, by a file's first bytes, or None."""
     if ANYMAP.match(beginning):
         return "a portable anymap (PBM, PGM, PPM)"
     if TARGA.match(beginning):
@@ -148,12 +148,12 @@ def graphics_kind(beginning: bytes) -> str | None:
 
 
 def archive_kind(beginning: bytes) -> str | None:
-    """Return which archive, or compressed data, begins like this; None for a plain tar and anything else."""
+    """Return the kind of archive or compressed data by a file's first bytes; None for a plain tar and other files."""
     return next((kind for magic, kind in ARCHIVES if beginning.startswith(magic)), None)
 
 
 def document_kind(beginning: bytes) -> str | None:
-    """Return what else is known to begin like this: documents, databases, web pages."""
+    """Return the kind of document, database or web page by a file's first bytes, or None."""
     if MARKUP.match(beginning):
         return "a web page or XML"
     if JSON.match(beginning):
@@ -162,12 +162,12 @@ def document_kind(beginning: bytes) -> str | None:
 
 
 def kind_of(beginning: bytes) -> str | None:
-    """Return what begins like this, of all kinds."""
+    """Return the kind of a file by its first bytes, of all known kinds, or None."""
     return picture_kind(beginning) or graphics_kind(beginning) or archive_kind(beginning) or document_kind(beginning)
 
 
 def _media_kind(beginning: bytes) -> str:
-    """Return the kind of an ISO media file: its own brand decides; ``mif1`` leaves it to the compatible ones."""
+    """Return the kind of an ISO media file by its major brand, or for ``mif1`` by its compatible brands."""
     size = min(int.from_bytes(beginning[:4], "big"), len(beginning))
     brand, others = beginning[8:12], {beginning[at : at + 4] for at in range(16, size - 3, 4)}
     if brand in (b"mif1", b"mif2", b"msf1") and others & {b"avif", b"avis"}:
@@ -177,7 +177,7 @@ def _media_kind(beginning: bytes) -> str:
 
 
 def _is_bitmap(beginning: bytes) -> bool:
-    """Is this a BMP whose reserved bytes are in use, or one without the header of a file (DIB)?"""
+    """Return whether this is a BMP with used reserved bytes, or one without a file header (DIB)."""
     start = 14 if beginning.startswith(b"BM") else 0
     if len(beginning) < start + 16:
         return False

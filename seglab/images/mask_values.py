@@ -1,7 +1,7 @@
-"""What in the samples of a truth mask is lesion. What is clear is read, what is ambiguous is refused.
+"""Interpretation of the values of a mask. Clear cases are read, ambiguous ones are refused.
 
-The shape is in the channel that varies: in grey, in one colour on black (RGB or by a palette), or in alpha where the
-colour is constant; what is transparent is background. Where white is zero, samples count from there. Their values then:
+The shape is in the channel that varies: grey, one colour on black (RGB or by a palette), or alpha where the colour is
+constant. Transparent pixels are background. Where white is zero, samples are inverted. Then these rules apply:
 
 | values | lesion |
 | --- | --- |
@@ -28,13 +28,13 @@ from seglab.images.decoders.base import Stored
 
 Samples = NDArray[Any]
 FEW = 16
-"""So many values are levels that somebody chose, or steps of an antialiased edge; blur, JPEG, a network give more."""
+"""Up to this many values are chosen levels or steps of an antialiased edge; blur, JPEG and networks give more."""
 END = 1 / 8
-"""Values this near to an end of the range, in parts of it, belong to that end."""
+"""Values closer to an end of the range than this share of it belong to that end."""
 MOST_BETWEEN = {8: 0.5}
-"""By bits, the share of pixels between the ends from which on a picture is a photograph; 0.8 with more bits."""
+"""By bits: share of pixels between the ends from which a picture counts as a photograph; 0.8 for other depths."""
 AREA = 0.001
-"""Share of an image's pixels from which on a level, a colour or a class fills an area."""
+"""Share of an image's pixels from which a level, a colour or a class counts as an area."""
 CLASSES = 8
 """Most areas of classes that are looked for between the ends of a blurred picture, and what share of all even areas
 there is theirs: those of a smooth probability map have any value."""
@@ -42,18 +42,18 @@ MOST_EVEN = 0.9
 LEAST_EVEN = 0.01
 COLOUR_NOISE = 1 / 8
 MOST_OF_ONE_COLOUR = 0.9
-"""Of a soft colour mask so many pixels are black or the lesion's colour, give or take :data:`COLOUR_NOISE`."""
+"""Least share of a soft colour mask that is black or has the lesion's colour, within :data:`COLOUR_NOISE`."""
 NEAR_END, MOST_AT_ENDS = 1 / 12, 0.97
-"""So much of a mask is nearly black or nearly white where it is told from photographs; the rest is what JPEG blurs."""
+"""Least share of a mask that is nearly black or nearly white; the rest is what JPEG blurs."""
 MOST_IN_CLASSES, MOST_CLASSES = 0.8, 64
-"""Of a mask of classes so much fills areas, with at most so many values; photographs in palettes do not."""
+"""Least share of a class mask that is in areas, and its largest number of values; photographs with palettes differ."""
 SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """``mask``: uint8 ``(H, W)``, 0 or 255. ``between``: share of the pixels that had neither the lowest nor the
-    highest of the values, and were cut at half.
+    """``mask``: uint8 ``(H, W)``, 0 or 255. ``between``: share of pixels between the lowest and the highest value,
+    which were cut at half.
     """
 
     mask: NDArray[np.uint8]
@@ -61,7 +61,7 @@ class Truth:
 
 
 def truth_of(stored: Stored) -> Truth:
-    """Return the lesion. Raises :class:`ImageError` where the samples do not tell it."""
+    """Return the mask of the lesion. Raises :class:`ImageError` where the samples are ambiguous."""
     plane, full = _shape(stored)
     values, counts = levels(plane)
     lowest, highest = values[0], values[-1]
@@ -81,7 +81,7 @@ def truth_of(stored: Stored) -> Truth:
 
 
 def is_mask_like(stored: Stored) -> bool:
-    """Are these samples of a mask, of one shape or of classes, and no photograph's?"""
+    """Return whether samples are those of a mask (binary or of classes) and not of a photograph."""
     try:
         plane, full = _shape(stored)
     except ImageError:  # more than one colour
@@ -95,7 +95,7 @@ def is_mask_like(stored: Stored) -> bool:
 
 
 def _has_classes(stored: Stored) -> bool:
-    """Do a few values, or colours, fill areas, of which one is 0 or black?"""
+    """Return whether a few values or colours, one of them 0 or black, fill areas."""
     values: Samples = stored.values[..., : stored.values.shape[2] - stored.extra]
     if stored.palette is not None:
         values = stored.palette[values[..., 0].astype(np.intp) % len(stored.palette)]  # (H, W, 3)
@@ -111,7 +111,7 @@ def _has_classes(stored: Stored) -> bool:
 
 
 def levels(plane: Samples) -> tuple[Samples, NDArray[np.int64]]:
-    """Return the values in ``(H, W)``, sorted, and how often each is there. Not-a-numbers come last."""
+    """Return the sorted values in ``(H, W)`` and their counts; NaNs come last."""
     if plane.dtype == np.uint8:
         counts = cv2.calcHist([plane], [0], None, [256], [0, 256]).ravel()
     elif plane.dtype == np.uint16:
@@ -123,7 +123,7 @@ def levels(plane: Samples) -> tuple[Samples, NDArray[np.int64]]:
 
 
 def _shape(stored: Stored) -> tuple[Samples, float]:
-    """Return the samples of the shape, ``(H, W)``, background lowest, and the largest value they may have."""
+    """Return the samples that hold the shape, ``(H, W)``, background lowest, and their largest possible value."""
     values: Samples = stored.values.view(np.uint8) if stored.values.dtype == np.bool_ else stored.values
     full = 1.0 if values.dtype.kind == "f" else float(2 ** (stored.bits - (values.dtype.kind == "i")) - 1)
     channels = values.shape[2] - stored.extra
@@ -137,7 +137,7 @@ def _shape(stored: Stored) -> tuple[Samples, float]:
 
 
 def _by_palette(indices: Samples, palette: NDArray[np.uint8], full: float) -> tuple[Samples, float]:
-    """Return the colours, or the indices where their colours do not tell them apart."""
+    """Return the colours of a palette image, or its indices where colours do not distinguish them."""
     used = levels(np.ascontiguousarray(indices[..., 0]))[0]
     if len(used) and int(used[-1]) >= len(palette):
         raise _unclear(f"it has index {used[-1]} of a palette of {len(palette)} colours")
@@ -149,7 +149,7 @@ def _by_palette(indices: Samples, palette: NDArray[np.uint8], full: float) -> tu
 
 
 def _seen(colours: Samples, alphas: Samples) -> Samples:
-    """Return what is seen of colours ``(H, W, C)`` over black, or alpha where that has the shape."""
+    """Return colours ``(H, W, C)`` over black, or alpha where that holds the shape."""
     varying = [alpha for alpha in np.moveaxis(alphas, 2, 0) if alpha.min() != alpha.max()]
     if len(varying) > 1:
         raise _unclear(f"it has {len(varying)} channels beside its colours that vary")
@@ -167,12 +167,12 @@ def _seen(colours: Samples, alphas: Samples) -> Samples:
 
 
 def _is_constant(pixels: Samples) -> bool:
-    """Are all of ``(N, C)`` the same?"""
+    """Return whether all pixels of ``(N, C)`` are equal."""
     return bool((pixels == pixels[:1]).all())
 
 
 def _one_channel(colours: Samples) -> Samples:
-    """Bring ``(H, W, 1)`` grey, or ``(H, W, 3)`` of one colour on black, to ``(H, W)``."""
+    """Return grey ``(H, W, 1)``, or one colour on black ``(H, W, 3)``, as ``(H, W)``."""
     if colours.shape[2] == 1:
         return np.ascontiguousarray(colours[..., 0])
     if colours.shape[2] != 3:
@@ -205,20 +205,20 @@ def _constant(plane: Samples, value: float, full: float) -> Truth:
 
 
 def _from(plane: Samples, least: float) -> NDArray[np.uint8]:
-    """Return 255 where samples are at least that, else 0."""
+    """Return 255 where samples are at least ``least``, else 0."""
     if plane.dtype == np.uint8:
         return np.asarray(cv2.threshold(plane, math.ceil(least) - 1, 255, cv2.THRESH_BINARY)[1], np.uint8)
     return np.where(plane >= least, np.uint8(255), np.uint8(0))
 
 
 def _top(highest: float, full: float) -> float:
-    """Return the end of the range that is in use: values of 8 bits are kept in deeper samples as well."""
+    """Return the upper end of the range in use; deeper samples may hold 8-bit values."""
     tops = sorted({full, *(top for top in (255.0, 65535.0) if top < full or full == 1)})
     return next((top for top in tops if top >= highest), highest)
 
 
 def _require_range(values: Samples, top: float, is_float: bool) -> None:
-    """Raise :class:`ImageError` unless there is something at both ends."""
+    """Raise :class:`ImageError` unless there are values at both ends of the range."""
     few = len(values) <= FEW and not (is_float and top == 1)
     least, most = (1 - END, END) if few else (0.5, 0.25 if top != 1 else 0.5)
     if values[-1] < least * top or values[0] > most * top:
@@ -246,14 +246,14 @@ def _require_two_areas(plane: Samples, values: Samples, counts: NDArray[np.int64
 
 
 def _as_bytes(samples: Samples, top: float) -> NDArray[np.uint8]:
-    """Bring samples from 0 to ``top`` to 0-255."""
+    """Return samples from 0 to ``top`` scaled to 0-255."""
     if samples.dtype == np.uint8 and top == 255:
         return np.asarray(samples, np.uint8)
     return np.asarray(np.rint(samples * (255 / top)), np.uint8)
 
 
 def _even(pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where all neighbours of a pixel of ``(H, W)`` or ``(H, W, C)`` are as it is: ``(H, W)``."""
+    """Return where a pixel of ``(H, W)`` or ``(H, W, C)`` equals all its neighbours: ``(H, W)``."""
     block = np.ones((3, 3), np.uint8)
     same = np.atleast_3d(cv2.erode(pixels, block) == cv2.dilate(pixels, block))
     return np.asarray(same.all(axis=2))

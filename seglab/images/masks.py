@@ -1,4 +1,4 @@
-"""Truth masks and our own, read by the values of their samples in any depth (:mod:`seglab.images.mask_values`)."""
+"""Reading of masks by the values of their samples, in any bit depth (:mod:`seglab.images.mask_values`)."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ GREY_OF_DICOM = {"MONOCHROME1": "white is zero", "MONOCHROME2": "grey"}
 
 
 def read_truth(source: Path | bytes) -> Truth:
-    """Read a mask. Raises :class:`ImageError`, also where its values do not tell what is lesion."""
+    """Return a truth mask. Raises :class:`ImageError`, also where its values do not tell what is lesion."""
     return truth_of(_stored(source))
 
 
 def read_mask(source: Path | bytes) -> NDArray[np.uint8]:
-    """Read a mask: uint8 ``(H, W)``, 0 or 255. Raises as :func:`read_truth`."""
+    """Return a mask: uint8 ``(H, W)``, 0 or 255. Raises like :func:`read_truth`."""
     return read_truth(source).mask
 
 
 def read_labels(source: Path | bytes, classes: int) -> NDArray[np.uint8]:
-    """Read a label map: uint8 ``(H, W)``, numbers below ``classes``. Raises :class:`ImageError` for anything else."""
+    """Return a label map: uint8 ``(H, W)``, numbers below ``classes``. Raises :class:`ImageError` for other files."""
     stored = _stored(source)
     found = f"{stored.colours} of {stored.bits} bits in {stored.values.shape[2]} channels"
     if stored.colours == "grey" and stored.bits == 8 and stored.values.shape[2] == 1:
@@ -47,10 +47,10 @@ def read_labels(source: Path | bytes, classes: int) -> NDArray[np.uint8]:
 
 
 def is_mask(source: Path | bytes) -> bool:
-    """Does a file, or its bytes, hold a mask, of one shape or of classes, and no photograph?
+    """Return whether a file, or its bytes, holds a mask (binary or of classes) and not a photograph.
 
-    Its values decide, for photographs are grey, or in palettes, as well. Raises :class:`ImageError` where it cannot be
-    read.
+    The pixel values decide, because photographs may be grey or have a palette, too. Raises :class:`ImageError` where it
+    cannot be read.
     """
     return is_mask_like(_stored(source))
 
@@ -60,7 +60,7 @@ def _stored(source: Path | bytes) -> Stored:
         data = source if isinstance(source, bytes) else source.read_bytes()
         return _samples(data)
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
-        read_image(source)  # says what is wrong in its own words
+        read_image(source)  # raises an error with the exact reason
         raise ImageError(f"Damaged image: {error}. Expected a whole file; copy it again.") from error
 
 
@@ -83,7 +83,7 @@ def _samples(data: bytes) -> Stored:
 
 
 def _as_photo(data: bytes) -> Stored:
-    """Return the pixels of a photograph of this format. They have the high byte of deeper samples only."""
+    """Return the pixels of a file in a format of photographs; of samples above 8 bits only the high byte is kept."""
     pixels = read_image(data)
     if not pixels.any() and picture_kind(data) not in OF_8_BITS:
         raise ImageError(
@@ -96,7 +96,7 @@ def _as_photo(data: bytes) -> Stored:
 def _of_dicom(data: bytes) -> Stored:
     from seglab.images.decoders import dicom
 
-    decoded = dicom.decode(data, Request(any_dicom=True))  # says in its own words what cannot be read
+    decoded = dicom.decode(data, Request(any_dicom=True))  # raises an error with the exact reason
     import pydicom
     from pydicom.pixels.utils import pixel_array
 

@@ -1,4 +1,4 @@
-"""Pictures that people look at: contours over an image."""
+"""Overlays: contours over an image."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from seglab.files import write_bytes
 PREDICTION = (0, 255, 255)
 TRUTH = (255, 200, 0)
 CLASS_COLOURS = (PREDICTION, TRUTH, (255, 0, 255), (0, 255, 0), (80, 120, 255), (255, 80, 0), (255, 255, 255))
-"""Of the classes 1, 2, 3 and so on, over again for more of them."""
+"""Colours of the classes 1, 2, 3 and so on, repeated for more classes."""
 HALO = (0, 0, 0)
 JPEG_QUALITY = 92
 PNG_HEAD = 33
-"""Bytes of the signature and of IHDR."""
+"""Length in bytes of a PNG's signature and IHDR."""
 
 
 def overlay(
@@ -27,7 +27,7 @@ def overlay(
 ) -> NDArray[np.uint8]:
     """Return ``image``, uint8 ``(H, W, 3)`` RGB, with the outline of ``mask`` (cyan) and of ``truth`` (amber).
 
-    Masks are uint8 ``(H, W)``, non-zero is lesion. Lines are as wide as the picture can bear, on a dark halo.
+    Masks are uint8 ``(H, W)``, non-zero is lesion. Lines have a dark halo, and a width by the image's size.
     """
     picture, width = _canvas(image)
     for outlined, colour in ((truth, TRUTH), (mask, PREDICTION)):
@@ -49,7 +49,7 @@ def label_overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArra
     for number in filter(None, np.unique(labels).tolist()):
         region = np.asarray(cv2.inRange(labels, number, number), np.uint8)
         found[number], _ = cv2.findContours(region, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    for contours in found.values():  # before any line: classes may touch
+    for contours in found.values():  # before any line, because classes may touch
         cv2.drawContours(picture, contours, -1, HALO, width + 2, cv2.LINE_AA)
     for number, contours in found.items():
         colour = CLASS_COLOURS[(number - 1) % len(CLASS_COLOURS)]
@@ -58,15 +58,15 @@ def label_overlay(image: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArra
 
 
 def _canvas(image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
-    """Return a copy to draw on, and how wide lines are."""
+    """Return a copy to draw on, and the width of lines."""
     picture = np.ascontiguousarray(image).copy()
     return picture, max(1, round(max(picture.shape[:2]) / 300))
 
 
 def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None, *, mark: bytes = b"") -> None:
-    """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, as a whole or not at all.
+    """Write uint8 ``(H, W, 3)`` RGB as PNG or JPEG, by the suffix, atomically.
 
-    Missing folders are made, those below ``top`` if that is given. ``mark``: a comment in the file.
+    Missing folders are created, only those below ``top`` if that is given. ``mark``: a comment in the file.
     """
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise ConfigError(f"{path.name}: pictures are written as .png or .jpg; give it one of these suffixes.")
@@ -76,7 +76,7 @@ def write_image(path: Path, rgb: NDArray[np.uint8], top: Path | None = None, *, 
 
 
 def _marked(data: bytes, mark: bytes) -> bytes:
-    """Put a comment behind the head of a PNG, or at the beginning of a JPEG."""
+    """Insert a comment after the header of a PNG, or at the beginning of a JPEG."""
     if data.startswith(b"\xff\xd8"):
         return data[:2] + b"\xff\xfe" + (len(mark) + 2).to_bytes(2, "big") + mark + data[2:]
     chunk = b"tEXtComment\0" + mark

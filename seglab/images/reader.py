@@ -1,7 +1,7 @@
-"""The one pixel reader: training, export and batch see the same RGB bytes for the same file.
+"""The image reader of the package: training, export and batch get the same RGB bytes for the same file.
 
-First bytes decide what a file is, never its name. Pixels come out upright as EXIF says, in sRGB, with alpha dropped;
-grey becomes three equal channels, more than 8 bits a sample become 8 by the file's own range.
+The first bytes of a file decide its format, never its name. Pixels are upright by EXIF, in sRGB, without alpha. Grey
+becomes three equal channels, and samples above 8 bits are reduced to 8 by the range that the file states.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Photo:
     """A decoded image.
 
     ``pixels``: uint8 ``(h, w, 3)``, RGB, 0-255, upright. ``size``: ``(H, W)`` of the whole image, upright;
-    equal to ``(h, w)`` unless the image was decoded scaled. ``remarks``: what a user should know of it, if anything.
+    equal to ``(h, w)`` unless the image was decoded scaled. ``remarks``: what a user should know about the image.
     """
 
     pixels: NDArray[np.uint8]
@@ -43,9 +43,9 @@ def read_photo(
 ) -> Photo:
     """Decode an image file (or its bytes).
 
-    ``at_least``: JPEGs are decoded reduced by 8, 4 or 2, the most that leaves both sides >= ``at_least``.
-    ``any_dicom``: take DICOM objects that are no photographs, too.
-    Raises :class:`ImageError` for anything that is not a whole, readable image, :class:`TooLargeError` for more than
+    ``at_least``: JPEGs are reduced by 8, 4 or 2 while decoding, as far as both sides stay >= ``at_least``.
+    ``any_dicom``: also accept DICOM objects that are not photographs.
+    Raises :class:`ImageError` for anything but a complete, readable image, :class:`TooLargeError` for more than
     ``max_pixels``.
     """
     decoded = _decoded(source, Request(at_least, max_pixels, any_dicom))
@@ -60,10 +60,9 @@ def read_image(source: Path | bytes, max_pixels: int = MAX_PIXELS) -> NDArray[np
 
 
 def read_fitted(source: Path | bytes, size: int, max_pixels: int = MAX_PIXELS, *, any_dicom: bool = False) -> Photo:
-    """Decode an image and bring it to ``(size, size, 3)``: what a network of that size is trained on and fed.
+    """Decode an image and resize it to ``(size, size, 3)``, the input of a network in training and use.
 
-    JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``; other images are held once, as they
-    are decoded. Raises as :func:`read_photo`.
+    JPEGs are decoded scaled, to no less than :data:`OVERSAMPLING` times ``size``. Raises like :func:`read_photo`.
     """
     decoded = _decoded(source, Request(OVERSAMPLING * size, max_pixels, any_dicom))
     pixels = decoded.pixels
@@ -84,8 +83,8 @@ DECODERS: dict[str, _Decode] = {
     "an AVIF": pillow.decode_avif,
     "a JPEG 2000": jpeg_2000.decode,
 }
-"""By :func:`~seglab.images.kinds.picture_kind`. No format that starts another program or reads another file is among
-them, and none is ever tried.
+"""Decoders by :func:`~seglab.images.kinds.picture_kind`. Formats that start other programs or read other files are not
+supported.
 """
 
 
@@ -100,14 +99,12 @@ def _decoded(source: Path | bytes, request: Request) -> Decoded:
         return decode(data, request)
     except ImageError:
         raise
-    except Exception as error:  # whatever a decoder makes of a broken file
+    except Exception as error:  # decoders raise errors of many kinds for damaged files
         raise failed(data, error) from error
 
 
 def _decoder(data: bytes) -> _Decode | None:
-    """Return the decoder of what the first bytes tell; None for what is not read. Those that are slow to import are
-    imported when needed.
-    """
+    """Return the decoder for a file by its first bytes, or None. Decoders that are slow to import are imported here."""
     match picture_kind(data[:BEGINNING]):
         case "a TIFF" | "a BigTIFF":
             from seglab.images.decoders import tiff

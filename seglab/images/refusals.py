@@ -1,6 +1,6 @@
-"""Why a file is refused: what it is instead of a photograph, or how its decoder failed; and what to do.
+"""Errors for files that are not read: what a file is instead of a photograph, or how its decoder failed.
 
-Errors of decoders are mapped here, once.
+Errors of all decoders are mapped here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNSUPPORTED = re.compile(
     r"unsupported|not supported|unrecogni[sz]ed|unknown|cannot handle|unable to determine|not implemented|no decoder",
     re.IGNORECASE,
 )
-"""In a decoder's words: the file may be whole, and is of a kind that it does not know."""
+"""Pattern of decoders' messages for files that may be complete but are of an unsupported kind."""
 ADVICE = {
     "a JPEG XL": SAVE,
     "a JPEG XR": SAVE,
@@ -33,18 +33,18 @@ ADVICE = {
     "what macOS keeps beside a file (AppleDouble)": "Remove it; the image is beside it.",
 }
 DOUBTFUL = 0.3
-"""Share of letters beyond ASCII in what is called text though it is no UTF-8."""
+"""Largest share of non-ASCII letters in data that count as text although they are not UTF-8."""
 LOOKUPS = (struct.error, IndexError, KeyError, EOFError)
 BREAKS_OFF = "its structure breaks off or makes no sense"
-"""What decoders mean by errors of lookups, whose words tell a user nothing."""
+"""Text for lookup errors of decoders, whose own messages do not help users."""
 BEGINNING = 512
 SHOWN = 12
 LONGEST = 200
-"""Letters of a decoder's words."""
+"""Largest length of a decoder's message that is shown."""
 
 
 def unknown(data: bytes) -> ImageError:
-    """Return the error for bytes that are no image of a kind that is read."""
+    """Return the error for bytes that are not a supported image."""
     beginning = data[:BEGINNING]
     what = picture_kind(beginning) or graphics_kind(beginning)
     if what is not None:
@@ -84,7 +84,7 @@ def failed(data: bytes, error: Exception) -> ImageError:
 
 
 def _is_text(beginning: bytes) -> bool:
-    """Are (nearly) all bytes letters of a text, in UTF-8 or in an older code?"""
+    """Return whether (nearly) all bytes are text, in UTF-8 or an older encoding."""
     if beginning.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     odd = sum(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in beginning)

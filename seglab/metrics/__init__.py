@@ -1,1 +1,1 @@
-"""What is measured between a mask and the truth: overlap, boundaries, and how sure a mean is."""
+"""Metrics of masks against truth: overlap, boundaries, and confidence intervals."""

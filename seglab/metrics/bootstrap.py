@@ -12,22 +12,22 @@ from seglab.errors import DataError
 RESAMPLES = 2000
 LEVEL = 0.95
 BLOCK = 2**22
-"""Numbers drawn at a time."""
+"""Numbers that are drawn at a time, to bound memory."""
 
 
 def interval(
     values: Sequence[float], groups: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the mean of ``values``, from a seed.
+    """Return the 95 % interval of the mean of ``values``.
 
-    ``groups``: photographs of one lesion are not independent; where each value has a group, whole groups are drawn.
+    ``groups``: the group of each value. Whole groups are drawn, because photographs of one lesion are not independent.
     Raises :class:`DataError` where there is no value.
     """
     return bounds(drawn_means(values, groups, resamples=resamples, seed=seed))
 
 
 def bounds(means: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the 95 % interval of means of draws."""
+    """Return the 95 % interval from the means of draws."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
@@ -36,9 +36,9 @@ def bounds(means: NDArray[np.float64]) -> tuple[float, float]:
 def drawn_means(
     values: Sequence[float], groups: Sequence[str] | None = None, *, resamples: int = RESAMPLES, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Return the mean of each of ``resamples`` draws of ``values`` with replacement, ``groups`` as a whole."""
+    """Return the means of ``resamples`` draws of ``values`` with replacement, in whole ``groups``."""
     if not len(values):
-        raise DataError("There is no value to give an interval for; expected at least one. Check what was scored.")
+        raise DataError("There is no score to give an interval for; expected at least one. Check what was scored.")
     data = np.asarray(values, np.float64)
     names = np.arange(len(data)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     sums = np.bincount(names, weights=data)  # (G,)

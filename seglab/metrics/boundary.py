@@ -1,8 +1,7 @@
-"""How far two outlines are apart: 95 % Hausdorff distance and boundary IoU, of masks ``(H, W)``, non-zero is lesion.
+"""Distances between outlines: 95 % Hausdorff distance and boundary IoU, of masks ``(H, W)``; non-zero is lesion.
 
-Distances are exact Euclidean ones, in pixels of the image's own size, by OpenCV's precise distance transform: the
-same numbers as SciPy's at a fraction of the time. (DeepMind's surface-distance, which measures between the pixels'
-corners, needs SciPy modules that SciPy 2 removes.)
+Distances are Euclidean, in pixels of the image's own size, from OpenCV's precise distance transform. They equal
+SciPy's.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ PERCENTILE = 95
 BAND = 0.02
 """Width of the band of boundary IoU, as a share of the image's diagonal (Cheng et al., arXiv 2103.16562)."""
 Binary = NDArray[np.uint8]
-"""0 or 1."""
+"""A mask uint8 ``(H, W)`` of 0 and 1."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Boundary:
 
 
 def compare_boundaries(mask: NDArray[Any], truth: NDArray[Any]) -> Boundary:
-    """Measure the outline of ``mask`` against that of ``truth``, of one shape."""
+    """Return the boundary measures of ``mask`` against ``truth``, which have the same shape."""
     diagonal = math.hypot(*mask.shape)
     width = max(1, round(BAND * diagonal))
     distance = hausdorff_95(mask, truth)
@@ -42,8 +41,8 @@ def compare_boundaries(mask: NDArray[Any], truth: NDArray[Any]) -> Boundary:
 def hausdorff_95(mask: NDArray[Any], truth: NDArray[Any]) -> float:
     """Return the larger of the two directed 95th percentiles of the distances from outline to outline, in pixels.
 
-    As MONAI and DeepMind's surface-distance have it (medpy pools both directions instead). The frame's edge counts as
-    outline. Both empty: 0. One empty: the diagonal, so that means stay finite; no distance can be larger.
+    This is the definition of MONAI and of DeepMind's surface-distance (medpy pools both directions). The frame's edge
+    counts as outline. Both empty: 0. One empty: the diagonal, the largest possible distance, so that means stay finite.
     """
     first, second = _binary(mask), _binary(truth)
     if not first.any() or not second.any():
@@ -56,8 +55,8 @@ def hausdorff_95(mask: NDArray[Any], truth: NDArray[Any]) -> float:
 def boundary_iou(mask: NDArray[Any], truth: NDArray[Any], width: int) -> float:
     """Return the IoU of the two masks' inner bands, ``width`` pixels wide; 1 where both masks are empty.
 
-    A band holds what a square of ``2 * width + 1`` pixels erodes, as in the paper's code; the frame's edge counts as
-    outline.
+    A band holds the pixels that erosion with a square of ``2 * width + 1`` pixels removes, as in the paper's code. The
+    frame's edge counts as outline.
     """
     bands = [_band(part, width) for part in _cropped(_binary(mask), _binary(truth))]
     union = int(np.count_nonzero(bands[0] | bands[1]))
@@ -69,7 +68,7 @@ def _binary(mask: NDArray[Any]) -> Binary:
 
 
 def _cropped(first: Binary, second: Binary) -> tuple[Binary, Binary]:
-    """Cut both to the rectangle that holds both lesions, with a pixel of skin around: the rest changes nothing."""
+    """Return both, cut to the rectangle around both lesions with a margin of one pixel; the rest has no effect."""
     left, top, width, height = cv2.boundingRect(first | second)
     window = slice(top, top + height), slice(left, left + width)
     return np.pad(first[window], 1), np.pad(second[window], 1)

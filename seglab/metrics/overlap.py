@@ -1,7 +1,7 @@
-"""Segmentation metrics from pixel counts: one formula for one image, a stream of them, and all pixels pooled.
+"""Segmentation metrics from pixel counts, for one image, a stream of images, or all pixels pooled.
 
-Dice and IoU are per image, then averaged (``pooled_*``: over all pixels of all images at once). Where a ratio has
-nothing to divide (an empty truth with an empty mask) it is 1: the prediction is right.
+Dice and IoU are computed per image, then averaged (``pooled_*``: over all pixels of all images at once). A ratio of 0
+to 0 (an empty truth with an empty mask) is 1, because the prediction is right.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Confusion:
 
     @property
     def accuracy(self) -> float:
-        """Share of pixels that are right."""
+        """(TP + TN) / all pixels."""
         return _ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
 
     @property
@@ -70,7 +70,7 @@ class Confusion:
 
     @property
     def specificity(self) -> float:
-        """TN / (TN + FP) as the ISIC Challenge scores it: 1 for a truth that fills the image."""
+        """TN / (TN + FP) as the ISIC Challenge scores it: 1 for every truth that fills the image."""
         return _ratio(self.tn, self.tn + self.fp)
 
     @property
@@ -97,7 +97,7 @@ def confusion(mask: NDArray[Any], truth: NDArray[Any]) -> Confusion:
     if mask.shape != truth.shape:
         raise DataError(
             f"The mask is {mask.shape}, the truth {truth.shape}; expected the same (height, width). "
-            "Compare masks with the truth of the same image at the same size."
+            "Compare a mask with the truth of its image at the same size."
         )
     predicted, actual = mask != 0, truth != 0
     tp = int(np.count_nonzero(predicted & actual))
@@ -137,10 +137,10 @@ class Scores:
     def summary(self) -> dict[str, float]:
         """Return means over images, the pooled figures, the worst Dice, and the pooled confusion matrix.
 
-        Raises :class:`DataError` if no image was added: there is no mean of nothing.
+        Raises :class:`DataError` if no image was added.
         """
         if not self.counts:
-            raise DataError("No image was scored; expected at least one. Check the folders that were named.")
+            raise DataError("No image was scored; expected at least one. Check the folders.")
         pooled = self.pooled()
         means = {key: float(np.mean([getattr(counts, key) for counts in self.counts])) for key in MEANS}
         return {

@@ -1,1 +1,1 @@
-"""Networks: built by name, normalised, kept in checkpoints."""
+"""Networks: building by name, normalisation, checkpoints."""

@@ -1,4 +1,4 @@
-"""Building networks: those of smp with any encoder, and our own U-Net; weights by name, from a file, or none."""
+"""Building networks: those of smp with any encoder, and the package's own; weights by name, from a file, or none."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ DECODER_CHANNELS = ("unet", "unetplusplus", "manet")
 
 
 def network_spec(recipe: Recipe) -> NetworkSpec:
-    """Return the network that a recipe names. Raises :class:`ConfigError` for settings its kind does not take."""
+    """Return the spec of a recipe's network. Raises :class:`ConfigError` for settings that it does not take."""
     if recipe.arch in OWN_ARCHITECTURES:
         return NetworkSpec(recipe.arch, options={"widths": list(recipe.widths)})
     if not recipe.decoder_channels:
         return NetworkSpec(recipe.arch, recipe.encoder)
     if recipe.arch not in DECODER_CHANNELS:
         raise ConfigError(
-            f"arch {recipe.arch} takes no decoder_channels (they are {list(recipe.decoder_channels)}); expected none. "
-            "Add --set decoder_channels=[]"
+            f"arch {recipe.arch} takes no decoder_channels, but they are {list(recipe.decoder_channels)}. Add --set "
+            "decoder_channels=[]"
         )
     return NetworkSpec(recipe.arch, recipe.encoder, options={"decoder_channels": list(recipe.decoder_channels)})
 
@@ -53,7 +53,9 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
     """
     if spec.arch in OWN:
         if weights:
-            raise ConfigError(f"{spec.arch} has no encoder to put weights into. Set encoder_weights to nothing.")
+            raise ConfigError(
+                f"{spec.arch} has no encoder, so it takes no encoder_weights. Set encoder_weights to nothing."
+            )
         return _construct(OWN[spec.arch], spec, {"classes": spec.classes, **spec.options})
     if spec.arch in SMP_ARCHITECTURES:
         return _build_smp(spec, weights)
@@ -61,9 +63,9 @@ def build_network(spec: NetworkSpec, weights: str | None = None) -> nn.Module:
 
 
 def restore_network(checkpoint: Checkpoint) -> nn.Module:
-    """Build the checkpoint's network with its weights, in evaluation mode, fp32, on the CPU.
+    """Return the checkpoint's network with its weights, in evaluation mode, fp32, on the CPU.
 
-    That of a TorchScript or torch.export file is read from the file itself.
+    A TorchScript or torch.export network is read from its file.
     """
     spec = checkpoint.network
     if spec.arch in PROGRAMS and checkpoint.path is not None:
@@ -82,7 +84,7 @@ def restore_network(checkpoint: Checkpoint) -> nn.Module:
 
 
 def quantised_as(network: nn.Module, spec: NetworkSpec) -> nn.Module:
-    """Return a network as its spec has it: with folded normalisation and ranges, where there are some."""
+    """Return the network with folded normalisation and ranges where its spec has some, else as it is."""
     return Quantised(fold_normalisation(network), spec.ranges) if spec.ranges else network
 
 
@@ -109,8 +111,8 @@ def require_size_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
 def require_single_fits(network: nn.Module, spec: NetworkSpec, size: int) -> None:
     """Raise :class:`ConfigError` where the network cannot learn from one image at a time.
 
-    Batch normalisation cannot, where it sees one pixel of it: behind pooling, or where ``size`` has shrunk to that.
-    Shapes alone are tried: nothing is computed, and the network stays as it is.
+    Batch normalisation cannot where its input has a single pixel: after global pooling, or at a small ``size``.
+    Only shapes are propagated, and the network does not change.
     """
     shapes = copy.deepcopy(network).to("meta").train()
     try:
@@ -119,9 +121,9 @@ def require_single_fits(network: nn.Module, spec: NetworkSpec, size: int) -> Non
         if "more than 1 value per channel" not in str(error):
             raise
         raise ConfigError(
-            f"{spec.arch} with encoder {spec.encoder} cannot learn from single images of {size} x {size}: it "
-            "normalises over a batch. There is one image a step; expected two or more. Raise batch, or use more "
-            "training images."
+            f"{spec.arch} with encoder {spec.encoder} cannot be trained on single images of {size} x {size}, because "
+            "it normalises over the batch; expected two or more images per step. Raise batch, or use more training "
+            "images."
         ) from error
 
 
@@ -159,9 +161,9 @@ def _build_smp(spec: NetworkSpec, weights: str | None) -> nn.Module:
 
 
 def load_encoder(network: nn.Module, path: Path) -> None:
-    """Load pretrained encoder weights; keys the encoder does not have (a classifier's) are passed over.
+    """Load pretrained encoder weights; keys that the encoder does not have (a classifier's) are ignored.
 
-    The counters of batch normalisation may be missing: files from before PyTorch 0.4.1 have none.
+    Counters of batch normalisation may be missing, because files from before PyTorch 0.4.1 have none.
     """
     encoder = network.get_submodule("encoder")
     given = {key.removeprefix("encoder."): value for key, value in load_tensors(path).items()}
@@ -170,7 +172,7 @@ def load_encoder(network: nn.Module, path: Path) -> None:
     missing = sorted(key for key in wanted.keys() - fitting.keys() if not key.endswith(COUNTER))
     if missing:
         raise CheckpointError(
-            f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (among them {missing[0]}); expected "
+            f"{path} lacks {len(missing)} of the encoder's {len(wanted)} tensors (for example {missing[0]}); expected "
             "weights of the same encoder. Check encoder and encoder_weights."
         )
     encoder.load_state_dict(fitting, strict=False)
@@ -212,7 +214,7 @@ def _download(build: Any, weights: str) -> nn.Module:
         network: nn.Module = build()
     except (ConfigError, CheckpointError):
         raise
-    except Exception as error:  # the hub clients raise whatever their HTTP library does
+    except Exception as error:  # hub clients raise errors of their HTTP libraries
         raise CheckpointError(
             f"Pretrained weights {weights!r} could not be fetched ({type(error).__name__}: {error}). They need a "
             "network connection the first time. "

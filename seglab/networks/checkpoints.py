@@ -1,4 +1,4 @@
-"""Checkpoints: plain tensors and plain values, so that they load with ``weights_only=True``."""
+"""Checkpoints: files of tensors and plain values that load with ``weights_only=True``."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ KIND = "seglab checkpoint"
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What to build: ``arch`` (``unet`` from smp, ``unet-scratch``), encoder, classes, constructor options.
+    """A network to build: ``arch`` (such as ``unet`` or ``unet-scratch``), encoder, classes, constructor options.
 
-    ``ranges``: of a network that learned with the rounding of int8, see :mod:`seglab.networks.quantised`.
+    ``ranges``: ranges of tensors if it was trained with the rounding of int8 (:mod:`seglab.networks.quantised`).
     """
 
     arch: str
@@ -38,7 +38,7 @@ class NetworkSpec:
     ranges: tuple[tuple[float, int], ...] = ()
 
     def plain(self) -> dict[str, Any]:
-        """Return its values as checkpoints keep them; ``ranges`` only where there are some: old versions know none."""
+        """Return plain values for checkpoints; ``ranges`` only if there are some, because old versions know none."""
         values = dataclasses.asdict(self)
         if not self.ranges:
             del values["ranges"]
@@ -49,15 +49,14 @@ class NetworkSpec:
 class Checkpoint:
     """A trained network with everything that is needed to run it.
 
-    ``size``: side length S of the network's input. ``mean``, ``std``: per RGB channel, on the scale 0-1. ``threshold``:
-    probability from which a pixel is lesion. ``hair``: how hairs were removed from the images it learned from, ``none``
-    or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, ``symmetries`` over all eight of the square,
-    or ``none``. ``training``: plain values on how it was made. ``output``: what the network gives, ``logits`` or
-    ``probabilities``. ``channels``: their order, ``rgb`` or ``bgr`` (``mean`` and ``std`` are of red, green, blue all
-    the same). ``lesion_class``: of a network of several classes, the one whose probability counts as the lesion's;
-    None: all of them, or there is one. ``suitable``: what the score of that name is computed with
-    (:mod:`seglab.networks.encoder_features`); empty where it has none. ``state``: the network's weights. ``resume``:
-    optimiser and counters, in ``last.pt`` only.
+    ``size``: side length S of the network's input. ``mean``, ``std``: per channel in the order RGB, on the scale 0-1.
+    ``threshold``: pixels with at least this probability are lesion. ``hair``: how hairs were removed from its training
+    images, ``none`` or ``dullrazor``. ``tta``: ``flips`` for the mean over mirror images, ``symmetries`` for all eight,
+    or ``none``. ``training``: plain values on how it was trained. ``output``: what the network gives, ``logits`` or
+    ``probabilities``. ``channels``: order of its input, ``rgb`` or ``bgr``. ``lesion_class``: the class whose
+    probability is the lesion's; None for one class, or for all. ``suitable``: data of the score of that name
+    (:mod:`seglab.networks.encoder_features`), or empty. ``state``: the network's weights. ``resume``: optimiser and
+    counters, in ``last.pt`` only.
     """
 
     network: NetworkSpec
@@ -80,25 +79,25 @@ class Checkpoint:
 
     @property
     def classes(self) -> int:
-        """How many probabilities a pixel has: 1 for lesion or not."""
+        """Number of probabilities per pixel: 1 for lesion or not."""
         return self.network.classes if self.lesion_class is None else 1
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write ``checkpoint`` to ``path`` as a whole or not at all; equal content gives equal bytes."""
+    """Write ``checkpoint`` to ``path`` atomically; equal content gives equal bytes."""
     values = {
         entry.name: getattr(checkpoint, entry.name)
         for entry in dataclasses.fields(checkpoint)
         if entry.name not in ("network", "path", "sha256") and (entry.name != "suitable" or checkpoint.suitable)
-    }  # old versions know no `suitable`, and read what has none
+    }  # without `suitable` old versions can read the file
     values["network"] = checkpoint.network.plain()
-    buffer = io.BytesIO()  # torch names the archive's inner folder after a file, and ours are temporary
+    buffer = io.BytesIO()  # torch would name a folder in the archive after the temporary file
     torch.save({"kind": KIND, "format_version": FORMAT_VERSION, **_canonical(values)}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def _canonical(value: Any) -> Any:
-    """Return plain values rebuilt, equal texts as one object: a pickle shows which of them were one."""
+    """Return plain values with equal texts as one object, because a pickle depends on the identity of objects."""
     if isinstance(value, str):
         return sys.intern(str(value))
     if isinstance(value, dict):
@@ -109,16 +108,16 @@ def _canonical(value: Any) -> Any:
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU: a file, or the best one of a run's folder.
+    """Return the checkpoint in a file, or the best one in a run's folder, on the CPU.
 
-    Raises :class:`CheckpointError` for anything else than one of ours.
+    Raises :class:`CheckpointError` for any other file.
     """
     path = weights_file(path)
     return checkpoint_of(load_tensors(path), path)
 
 
 def checkpoint_of(values: dict[str, Any], path: Path) -> Checkpoint:
-    """Return the checkpoint whose file, at ``path``, holds these values. Raises as :func:`load_checkpoint`."""
+    """Return the checkpoint with the values of the file ``path``. Raises like :func:`load_checkpoint`."""
     if values.get("kind") != KIND:
         raise CheckpointError(
             f"{path} is not a seglab checkpoint; expected a file that `seglab train` wrote (best.pt, last.pt)."
@@ -159,33 +158,33 @@ def _require_numbers(checkpoint: Checkpoint) -> None:
 
 
 def require_whole(path: Path) -> None:
-    """Raise :class:`CheckpointError` for a zip of ``torch.save`` with bytes that are not what they were: torch does not
-    look at its checksums. Other files pass.
+    """Raise :class:`CheckpointError` for a zip of ``torch.save`` with a wrong checksum, which torch does not check.
+
+    Other files pass.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
-        if not zipfile.is_zipfile(path):  # an old format, or none of torch's, which whoever reads it will say
+        if not zipfile.is_zipfile(path):  # an old format or another kind of file, which the reader reports
             return
         damaged = str(error)
     except (OSError, NotImplementedError, RuntimeError):
         return
     if damaged is not None:
         raise CheckpointError(
-            f"{path} is damaged: {damaged} in it is not what its checksum says; expected a whole file. Copy or "
-            "download it again."
+            f"{path} is damaged: the checksum of {damaged} in it is wrong. Copy or download it again."
         )
 
 
 def load_tensors(path: Path) -> dict[str, Any]:
-    """Read a dictionary of tensors and plain values; nothing in the file is executed.
+    """Return the dictionary of tensors and plain values in a file; no code in the file is run.
 
-    Raises :class:`CheckpointError` where the file is missing, torn, or holds something else.
+    Raises :class:`CheckpointError` where the file is missing, damaged, or holds something else.
     """
     if os.path.isdir(path):
         raise CheckpointError(
-            f"{path} is a folder without best.pt; expected that of a run with an epoch, or a checkpoint."
+            f"{path} is a folder without best.pt; expected the folder of a run with a finished epoch, or a checkpoint."
         )
     require_whole(path)
     try:

@@ -1,4 +1,4 @@
-"""What a network's encoder gives on the way: watched while the network runs, pooled, and kept with a checkpoint."""
+"""Features of a network's encoder: recorded while the network runs, pooled, and stored in a checkpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seglab.errors import CheckpointError
 from seglab.networks.suitability import Suitability
 
 DEPTHS = slice(2, 5)
-"""Of an encoder's list of features, the image first: those at a quarter, an eighth and a sixteenth of its side."""
+"""Indices in an encoder's list of features (the image is 0): those at 1/4, 1/8 and 1/16 of its side."""
 NO_ENCODER = (
     "{network} has no encoder whose features can be taken; expected a network of smp, which has one. It has no score "
     "`suitable`."
@@ -23,22 +23,22 @@ ARRAYS = ("mean", "scale", "axes", "weights")
 
 
 def encoder_of(network: nn.Module) -> nn.Module | None:
-    """Return a network's encoder, as those of smp have one; None where it has none that can be watched."""
+    """Return the encoder of a network of smp; None where there is none whose features can be recorded."""
     encoder = getattr(network, "encoder", None)
     return encoder if isinstance(encoder, nn.Module) else None
 
 
 class _Kept:
-    """What the watched encoder gave: beside the module, since torch's exporter would take it for a part of that."""
+    """Holds the recorded features outside the module, because torch's exporter would include them in it."""
 
     features: Sequence[Tensor] = ()
 
 
 class Watched(nn.Module):
-    """A network whose encoder is watched.
+    """A network that also returns the features of its encoder.
 
-    A context manager: the encoder is left as it was. The features are taken as they come by, so that whatever the
-    network does around its encoder is done to them, too.
+    As a context manager it restores the encoder at the end. Features are recorded in the forward pass, so the input of
+    the encoder is the same as in normal use.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -51,13 +51,13 @@ class Watched(nn.Module):
         self._handle = encoder.register_forward_hook(self._keep)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Return what the network gives for images ``(N, 3, S, S)``, and the features behind it."""
+        """Return the network's output for images ``(N, 3, S, S)``, followed by the features."""
         self._kept.features = ()
         return self.network(x), *self.given
 
     @property
     def given(self) -> list[Tensor]:
-        """The features ``(N, C, h, w)`` of the last call that are pooled; none where the encoder gives no such list."""
+        """Features ``(N, C, h, w)`` of the last call that are pooled; empty where the encoder returns no list."""
         found = self._kept.features[DEPTHS]
         return [each for each in found if isinstance(each, Tensor) and each.ndim == 4 and each.shape[1]]
 
@@ -72,9 +72,9 @@ class Watched(nn.Module):
 
 
 def channels_of(network: nn.Module, image: Tensor) -> tuple[int, ...]:
-    """Return how many channels each of the features has, which a network gives for an image ``(1, 3, S, S)``.
+    """Return the number of channels of each pooled feature map, found by running an image ``(1, 3, S, S)``.
 
-    Raises :class:`CheckpointError` where it has no encoder that gives a list of them.
+    Raises :class:`CheckpointError` where the network has no encoder that returns a list of features.
     """
     with Watched(network) as watched:
         watched(image)
@@ -84,18 +84,18 @@ def channels_of(network: nn.Module, image: Tensor) -> tuple[int, ...]:
 
 
 def pooled(features: list[Tensor]) -> Tensor:
-    """Return the features' means over their pixels, one behind the other: ``(N, D)``."""
+    """Return the means of the features over their pixels, concatenated: ``(N, D)``."""
     return torch.cat([each.float().mean(dim=(2, 3)) for each in features], dim=1)
 
 
 def to_plain(suitability: Suitability) -> dict[str, Any]:
-    """Return tensors and numbers, as a checkpoint keeps them."""
+    """Return tensors and numbers for a checkpoint."""
     values = {each.name: getattr(suitability, each.name) for each in dataclasses.fields(suitability)}
     return {name: torch.from_numpy(value) if name in ARRAYS else value for name, value in values.items()}
 
 
 def from_plain(values: Mapping[str, Any]) -> Suitability | None:
-    """Return what a checkpoint keeps; None where it has no score. Raises :class:`CheckpointError` for a damaged one."""
+    """Return the score's data from a checkpoint; None where it has none. Raises :class:`CheckpointError` if damaged."""
     if not values:
         return None
     try:
@@ -103,6 +103,6 @@ def from_plain(values: Mapping[str, Any]) -> Suitability | None:
         return Suitability(**{**plain, "channels": tuple(plain["channels"])})
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"What the checkpoint says of the score `suitable` is damaged ({error}); expected what `seglab suitable` "
-            "writes. Make it again with that command."
+            f"The checkpoint's data for the score `suitable` are damaged ({error}). Make them again with `seglab "
+            "suitable`."
         ) from error

@@ -1,4 +1,4 @@
-"""How pixels become what a network takes: what is subtracted and divided by, and the order of its channels."""
+"""Normalisation of pixels: mean, deviation, and the order of channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NORMALISATION = {
     "unit": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "inception": (HALF, HALF),
 }
-"""Mean and deviation by the name that recipes use; ``unit`` is pixels scaled to 0-1, ``inception`` to -1 to 1."""
+"""Mean and deviation by their name in recipes; ``unit`` scales pixels to 0-1, ``inception`` to -1 to 1."""
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 BYTE = 255.0
@@ -22,8 +22,8 @@ BYTE = 255.0
 
 @dataclass(frozen=True)
 class Normalisation:
-    """``mean``, ``std``: per RGB channel, whatever the network's order is, on the scale 0-1. ``channels``: that order,
-    ``rgb`` or ``bgr``.
+    """``mean``, ``std``: per channel in the order RGB, on the scale 0-1. ``channels``: the network's order, ``rgb`` or
+    ``bgr``.
     """
 
     mean: Triple
@@ -39,7 +39,6 @@ PRESETS = {
     "-1..1": Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
     "caffe-bgr": Normalisation((123.68 / BYTE, 116.779 / BYTE, 103.939 / BYTE), _RAW_STD, "bgr"),
 }
-"""What networks are commonly fed, by the name that commands take: ImageNet's statistics (torchvision, smp, timm); plain
-pixels on 0-1, on 0-255, on -1 to 1 (TensorFlow's, Inception's); Caffe's, BGR on 0-255 less ImageNet's mean (Keras' VGG
-and ResNet).
+"""Common normalisations by the name that commands take: ImageNet's statistics (torchvision, smp, timm); pixels in 0-1,
+in 0-255, in -1 to 1 (TensorFlow, Inception); Caffe's BGR, 0-255 minus ImageNet's mean (VGG and ResNet of Keras).
 """

@@ -1,4 +1,4 @@
-"""The U-Net that many notebooks copy (milesial/Pytorch-UNet), with its names of weights, so that those load."""
+"""The U-Net of milesial/Pytorch-UNet, which many notebooks copy, with the same names of weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.nn import functional
 class PlainUNet(nn.Module):
     """``(N, 3, H, W)`` to logits ``(N, classes, H, W)``, for any H and W of at least ``2 ** (len(widths) - 1)``.
 
-    ``widths``: channels by level. ``bilinear``: enlarged by interpolation, not by transposed convolutions; the deepest
-    levels then have half the channels. ``bias``: of the convolutions (older copies have it).
+    ``widths``: channels per level. ``bilinear``: upsampling by interpolation instead of transposed convolutions; the
+    deepest levels then have half the channels. ``bias``: whether convolutions have a bias (in older copies).
     """
 
     def __init__(

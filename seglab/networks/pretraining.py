@@ -1,4 +1,4 @@
-"""By which mean and deviation the weights that a run starts from were trained."""
+"""The normalisation with which the first weights of a run were trained."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from seglab.recipes.packaged import PACKAGE, PACKAGED_NORMALISATION
 from seglab.recipes.recipe import SMP_ARCHITECTURES, Recipe
 
 TIMM = "tu-"
-"""Prefix of timm's encoders in smp."""
+"""Prefix of the names of timm's encoders in smp."""
 
 
 def learned_with(recipe: Recipe) -> Normalisation | None:
-    """Return what the recipe's first weights learned with; None where there are none, or it is not known."""
+    """Return the normalisation with which the recipe's first weights were trained; None if none or unknown."""
     if recipe.init:
         start = load_checkpoint(Path(recipe.init))
         return Normalisation(start.mean, start.std)

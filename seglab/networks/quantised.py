@@ -1,10 +1,10 @@
-"""Quantisation-aware training: a network that learns with the rounding of int8 in it (Jacob et al., arXiv 1712.05877).
+"""Quantisation-aware training: training with the rounding of int8 (Jacob et al., arXiv 1712.05877).
 
-Batch normalisation is folded into the convolutions. Then every tensor that a convolution, an addition, a concatenation,
-an enlargement, a padding or a pooling takes has a range of its own, fixed from the beginning, and every convolution's
-weights a scale per output channel. The network computes in one of two ways. Simulating, it rounds tensors to 256 steps,
-as the int8 model will. Otherwise it keeps them to their ranges, and rounds the weights alone: what both do to it is
-learned, so its twin in fp32 does it, too.
+Batch normalisation is folded into the convolutions. Every input tensor of a convolution, addition, concatenation,
+resizing, padding or pooling then has a fixed range, and every convolution has a scale per output channel for its
+weights. The network computes in one of two ways. When it simulates int8, it rounds tensors to 256 steps like the int8
+model. Otherwise it clips tensors to their ranges and rounds only the weights. The fp32 version must do this, too,
+because the network was trained with both.
 """
 
 from __future__ import annotations
@@ -23,27 +23,26 @@ Range = tuple[float, int]
 
 STEPS = 255
 WEIGHT_STEPS = 127
-"""Of weights, on either side of zero; -128 is left out, as onnxruntime does."""
+"""Steps of weights on either side of zero; -128 is not used, as in onnxruntime."""
 OUTSIDE = 2e-3
-"""Share of a tensor's values that lies beyond its range on either side: few large ones would make all steps coarse, and
-what clipping them does is learned.
+"""Share of a tensor's values beyond its range on either side: a few large ones would make all steps coarse. Training
+adapts to the clipping.
 """
 SAMPLED = 1 << 20
-"""Values of a tensor that are looked at, at most."""
+"""Largest number of values of a tensor that are measured."""
 TINY = 1e-12
 EXAMPLE_SIDE = 64
-"""Of the image by which it is seen which normalisation follows which convolution; all encoders take it."""
+"""Side of the image that is run to find which normalisation follows which convolution; all encoders take it."""
 
 Act = Callable[[int, Tensor], Tensor]
-"""What is done to the tensor of a number: they are numbered as they are met first."""
+"""Function that is applied to a tensor, given its number; tensors are numbered in the order of their first use."""
 
 
 class Quantised(nn.Module):
     """A network with folded normalisation and ``ranges`` for its tensors, in the order of their first use.
 
-    ``simulates``: it rounds tensors as int8 does; False: it is the twin in fp32, which clips them. Either has rounded
-    weights: their rounding is always the same, so that others learn to make up for it. Gradients pass through the
-    rounding, and stop at what is clipped.
+    ``simulates``: whether tensors are rounded like int8; otherwise they are only clipped, in fp32. Weights are rounded
+    in both. Gradients pass through the rounding and are zero where values are clipped.
     """
 
     def __init__(self, network: nn.Module, ranges: Sequence[Range], *, simulates: bool = False) -> None:
@@ -52,16 +51,16 @@ class Quantised(nn.Module):
         self.ranges = tuple((float(scale), int(zero)) for scale, zero in ranges)
         self.simulates = simulates
         self.exact: frozenset[int] = frozenset()
-        """Numbers of the tensors that are not rounded either way, only clipped."""
+        """Numbers of tensors that are only clipped, even when simulating."""
         self._has_rounded_weights = False
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder of a network of smp's."""
+        """The encoder of a network of smp."""
         return self.network.get_submodule("encoder")
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return what the network gives for normalised images ``(N, 3, S, S)``."""
+        """Return the network's output for normalised images ``(N, 3, S, S)``."""
         act = self._rounded if self.simulates else self._clipped
         with _Seen(act, is_weight_rounded=not self._has_rounded_weights):
             result: Tensor = self.network(image)
@@ -69,7 +68,7 @@ class Quantised(nn.Module):
 
     @torch.no_grad()
     def round_weights(self) -> None:
-        """Round the weights once for all: from here on it does not learn any more."""
+        """Round the weights permanently; the network cannot be trained afterwards."""
         for module in self.network.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 module.weight.copy_(rounded_weight(module.weight, isinstance(module, nn.ConvTranspose2d)))
@@ -92,9 +91,9 @@ def limits(range: Range) -> tuple[float, float]:
 
 
 def fold_normalisation(network: nn.Module) -> nn.Module:
-    """Put batch normalisation into the convolutions right before it, in place; the network gives what it gave.
+    """Fold batch normalisation into the convolutions before it, in place; the network's output does not change.
 
-    Where a convolution has several behind it, or none, nothing changes.
+    A convolution that is followed by several normalisations, or by none, stays as it is.
     """
     names = {id(module): name for name, module in network.named_modules()}
     pairs = _followed(network)
@@ -104,13 +103,13 @@ def fold_normalisation(network: nn.Module) -> nn.Module:
             is_transposed = isinstance(convolution, nn.ConvTranspose2d)
             folded = torch.nn.utils.fuse_conv_bn_eval(convolution, norm, is_transposed)
             _replace(network, names[id(convolution)], folded)
-            _replace(network, names[id(norm)], getattr(norm, "act", nn.Identity()))  # timm's have an activation
+            _replace(network, names[id(norm)], getattr(norm, "act", nn.Identity()))  # timm's include an activation
     return network
 
 
 @torch.no_grad()
 def measure_ranges(network: nn.Module, batches: Iterable[Tensor]) -> list[Range]:
-    """Return the ranges of a folded network's tensors: the mean over batches, but for :data:`OUTSIDE` on either side.
+    """Return the ranges of a folded network's tensors: means over batches, without :data:`OUTSIDE` on either side.
 
     ``batches``: normalised images ``(N, 3, S, S)``.
     """
@@ -130,15 +129,15 @@ def measure_ranges(network: nn.Module, batches: Iterable[Tensor]) -> list[Range]
 
 
 class _Seen(TorchFunctionMode):
-    """Within it, ``act`` is applied to every tensor that is to be 8 bits wide, once, wherever it is used.
+    """A mode in which ``act`` is applied, once each, to all tensors that int8 rounds.
 
-    Activations stay with the layer before them: what is rounded is what a convolution, an addition, ... is given.
+    The inputs of convolutions, additions and so on are rounded, so activations stay with the layer before them.
     """
 
     def __init__(self, act: Act, *, is_weight_rounded: bool) -> None:
         super().__init__()
         self._act, self._is_weight_rounded = act, is_weight_rounded
-        self._done: dict[int, tuple[Tensor, Tensor]] = {}  # the tensors, too, or others would get their ids
+        self._done: dict[int, tuple[Tensor, Tensor]] = {}  # keeps the tensors alive, so that their ids are not reused
         self._count = 0
 
     def __torch_function__(
@@ -162,7 +161,7 @@ class _Seen(TorchFunctionMode):
         return result
 
     def _acted(self, x: Tensor) -> Tensor:
-        if x.dim() != 4 or not x.is_floating_point() or 0 in x.shape[1:]:  # smp has features without a channel
+        if x.dim() != 4 or not x.is_floating_point() or 0 in x.shape[1:]:  # smp has features with zero channels
             return x
         if id(x) not in self._done:
             acted = self._act(self._count, x)
@@ -178,7 +177,7 @@ MOVES = (functional.interpolate, functional.pad, torch.max_pool2d, functional.ma
 
 
 def _keeps_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Does it put values to other places, and no others beside them but zeros, which every range has?"""
+    """Return whether a function only moves values and adds zeros, which every range contains."""
     if func is functional.interpolate:
         return str(kwargs.get("mode", "nearest")).startswith("nearest")
     if func is functional.pad:
@@ -187,9 +186,7 @@ def _keeps_values(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> b
 
 
 def rounded_weight(weight: Tensor, is_transposed: bool) -> Tensor:
-    """Return a convolution's weights as int8 has them: steps of a scale per output channel; of one that is transposed,
-    of a single scale.
-    """
+    """Return a convolution's weights rounded like int8: one scale per output channel, or one in all if transposed."""
     if is_transposed:
         scale = float(weight.detach().abs().amax()) / WEIGHT_STEPS
         return torch.fake_quantize_per_tensor_affine(weight, max(scale, TINY), 0, -WEIGHT_STEPS, WEIGHT_STEPS)
@@ -199,7 +196,7 @@ def rounded_weight(weight: Tensor, is_transposed: bool) -> Tensor:
 
 
 def _followed(network: nn.Module) -> list[tuple[nn.Conv2d | nn.ConvTranspose2d, nn.BatchNorm2d]]:
-    """Return convolutions with the batch normalisation that takes their output, by running the network."""
+    """Return convolutions with the batch normalisation that takes their output, found by running the network."""
     made: dict[int, tuple[nn.Conv2d | nn.ConvTranspose2d, Tensor]] = {}
     pairs: list[tuple[nn.Conv2d | nn.ConvTranspose2d, nn.BatchNorm2d]] = []
 
@@ -230,7 +227,7 @@ def _replace(network: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def _inner(x: Tensor) -> tuple[float, float]:
-    """Return between which values all but :data:`OUTSIDE` of a tensor's lie, on either side."""
+    """Return the range of a tensor's values without the share :data:`OUTSIDE` on either side."""
     values = x.detach().float().flatten()
     values = values[:: max(1, values.numel() // SAMPLED)]
     count = max(1, round(values.numel() * OUTSIDE))
@@ -238,7 +235,7 @@ def _inner(x: Tensor) -> tuple[float, float]:
 
 
 def _range(found: Sequence[tuple[float, float]]) -> Range:
-    """Return the range from the mean of lows to the mean of highs, with zero in it and on a step."""
+    """Return the range from the mean of lows to the mean of highs; it contains zero, exactly on a step."""
     low = min(0.0, sum(low for low, _ in found) / len(found))
     high = max(0.0, sum(high for _, high in found) / len(found))
     scale = max((high - low) / STEPS, TINY)

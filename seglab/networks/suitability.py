@@ -1,7 +1,8 @@
-"""Does an image look like those that a network learned from? A score from its encoder's features, without torch.
+"""The score ``suitable``: how much an image looks like the training images. This module does not import torch.
 
-The features' means over an image's pixels are one point; the points of the training images have a mean and a
-covariance. ``suitable`` says how far an image's point is out, by the distances of images that were not learned from.
+The means of the encoder's features over an image's pixels are one point. The points of the training images give a mean
+and a covariance. The score follows from an image's distance to that mean, calibrated with distances of images that the
+network did not learn from.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from seglab.errors import DataError
 Values = NDArray[np.float32]
 
 THRESHOLD = 0.5
-"""Images with a lower score are said to look unlike the training images."""
+"""Images with a lower score are reported as unlike the training images."""
 FLAGGED = 0.01
-"""Share of the images it is calibrated on that are below the threshold."""
+"""Share of the calibration images below the threshold."""
 USUAL = 0.99
-"""Score of the middle one of these images."""
+"""Score of the median calibration image."""
 AXES = 64
-"""Most principal components that are held by themselves; what is beside them has one variance."""
+"""Largest number of principal components with a variance of their own; the rest shares one."""
 SHRINKAGE = 0.01
-"""Share of the mean variance that is added to each one."""
+"""Share of the mean variance that is added to each variance."""
 LEAST_VARIANCE = 1e-12
 LEAST_TRAINING, LEAST_CALIBRATION = 50, 20
 STEEPEST = 30.0
@@ -34,13 +35,13 @@ STEEPEST = 30.0
 
 @dataclass(frozen=True)
 class Suitability:
-    """What the score is computed with; D features, K axes.
+    """The data for computing the score; D features, K axes.
 
-    ``channels``: of each of the encoder's features that are pooled, D together.
-    ``mean``, ``scale``: ``(D,)``, what is subtracted from features, then multiplied by. ``axes``: ``(D, K)``, principal
-    components as columns. ``weights``: ``(K,)``, one over the variance along each. ``rest``: one over the variance
-    beside them. ``limit``: squared distance whose score is the threshold. ``steepness``: of the score around it.
-    ``images``, ``calibrated_on``: how many images the statistics and the limit are from.
+    ``channels``: number of channels of each pooled feature map, D in total.
+    ``mean``, ``scale``: ``(D,)``, subtracted from features, then multiplied. ``axes``: ``(D, K)``, principal components
+    as columns. ``weights``: ``(K,)``, 1 / variance along each. ``rest``: 1 / variance of the remaining directions.
+    ``limit``: squared distance at which the score is the threshold. ``steepness``: of the score around it.
+    ``images``, ``calibrated_on``: numbers of training and calibration images.
     """
 
     channels: tuple[int, ...]
@@ -55,23 +56,23 @@ class Suitability:
     calibrated_on: int
 
     def squared_distances(self, points: Values) -> NDArray[np.float64]:
-        """Return how far points ``(N, D)`` are from the mean, by the covariance, squared: ``(N,)``."""
+        """Return the squared Mahalanobis distances ``(N,)`` of points ``(N, D)`` from the mean."""
         standard = (points.astype(np.float64) - self.mean) * self.scale
         along = standard @ self.axes
         left = standard - along @ self.axes.T
         return np.asarray((along**2) @ self.weights + (left**2).sum(axis=1) * self.rest)
 
     def scores(self, points: Values) -> NDArray[np.float64]:
-        """Return the score of points ``(N, D)``: ``(N,)``, 0 to 1, :data:`THRESHOLD` at the limit."""
+        """Return the scores ``(N,)`` of points ``(N, D)``, 0 to 1, :data:`THRESHOLD` at the limit."""
         nearness = self.limit / np.maximum(self.squared_distances(points), LEAST_VARIANCE)
         return np.asarray(1 / (1 + nearness**-self.steepness))
 
 
 def learn(training: Values, calibration: Values, channels: tuple[int, ...]) -> Suitability:
-    """Return what the score is computed with. ``training``: points ``(N, D)`` of images that the network learned from;
-    ``calibration``: of images that it did not. ``channels``: of the features that were pooled.
+    """Return the data for the score.
 
-    Raises :class:`DataError` for too few, or where a network's features are all the same.
+    ``training``: points ``(N, D)`` of images that the network learned from. ``calibration``: points of others.
+    ``channels``: of the pooled feature maps. Raises :class:`DataError` for too few images, or equal features.
     """
     _require_enough(training, calibration)
     points = training.astype(np.float64)
@@ -91,7 +92,9 @@ def learn(training: Values, calibration: Values, channels: tuple[int, ...]) -> S
 
 
 def _calibrated(raw: Suitability, distances: NDArray[np.float64]) -> Suitability:
-    """Return it with the limit beyond which :data:`FLAGGED` of these distances are, and :data:`USUAL` in the middle."""
+    """Return ``raw`` with limit and steepness for which a share of :data:`FLAGGED` of the distances is beyond the limit
+    and the median scores :data:`USUAL`.
+    """
     middle, limit = (float(max(each, LEAST_VARIANCE)) for each in np.quantile(distances, [0.5, 1 - FLAGGED]))
     apart = math.log(limit / middle)
     steepness = min(STEEPEST, math.log(USUAL / (1 - USUAL)) / apart) if apart > 0 else STEEPEST
@@ -102,10 +105,10 @@ def _require_enough(training: Values, calibration: Values) -> None:
     if len(training) < LEAST_TRAINING or len(calibration) < LEAST_CALIBRATION:
         raise DataError(
             f"There are {len(training)} training and {len(calibration)} validation images for the score `suitable`; "
-            f"expected at least {LEAST_TRAINING} and {LEAST_CALIBRATION}. Without them a network has no such score."
+            f"expected at least {LEAST_TRAINING} and {LEAST_CALIBRATION}. With fewer there is no such score."
         )
     if not (np.isfinite(training).all() and np.isfinite(calibration).all()) or not training.std(axis=0).any():
         raise DataError(
-            "The encoder gives the same for all images, or no numbers; expected features that differ. Without them a "
-            "network has no score `suitable`. Train it longer, or with a lower learning rate."
+            "The encoder gives equal or non-finite features for all images, so there is no score `suitable`. Train the "
+            "network longer, or with a lower learning rate."
         )

@@ -1,4 +1,4 @@
-"""A network that another one learns from: its probabilities for the very pixels that the learner sees."""
+"""Teacher networks: another network learns from their probabilities for the same pixels."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from seglab.networks.checkpoints import load_checkpoint
 class Teacher:
     """The network of a checkpoint of ``seglab train``, on ``device``, with its own normalisation and size.
 
-    ``hair``: how hairs are removed from the pixels that it will be given. Raises :class:`ConfigError` where it learned
-    from others, or tells more than lesion or not; :class:`CheckpointError` where it cannot be read.
+    ``hair``: how hairs are removed from its input. Raises :class:`ConfigError` where the checkpoint was trained with
+    another setting or has several classes, :class:`CheckpointError` where it cannot be read.
     """
 
     def __init__(self, path: Path, device: torch.device, hair: str) -> None:
@@ -29,8 +29,8 @@ class Teacher:
             )
         if checkpoint.hair != hair:
             raise ConfigError(
-                f"teacher: {path} learned from images with hair={checkpoint.hair}, the recipe says hair={hair}; "
-                f"expected the same. Add --set hair={checkpoint.hair}, or name another teacher."
+                f"teacher: {path} was trained with hair={checkpoint.hair}, but the recipe says hair={hair}; expected "
+                f"the same. Add --set hair={checkpoint.hair}, or name another teacher."
             )
         self.size = checkpoint.size
         network = restore_network(checkpoint).requires_grad_(False)
@@ -40,7 +40,7 @@ class Teacher:
 
     @torch.no_grad()
     def prob(self, pixels: Tensor) -> Tensor:
-        """Return the probabilities ``(N, 1, S, S)`` of images ``(N, 3, S, S)``, RGB on 0-255."""
+        """Return the probabilities ``(N, 1, S, S)`` for images ``(N, 3, S, S)``, RGB, 0-255."""
         seen = pixels.float()
         if pixels.shape[-1] != self.size:
             seen = functional.interpolate(seen, (self.size,) * 2, mode="bilinear", antialias=True, align_corners=False)

@@ -1,4 +1,4 @@
-"""How long a training step of a network takes, by precision."""
+"""Measurement of the time of a training step by precision."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from seglab.networks.build import build_network, network_spec, require_size_fits
 from seglab.recipes.recipe import Recipe
 
 STEPS = 2
-"""In each precision; the quicker one counts, for the first one makes ready what the others use."""
+"""Measured steps in each precision; the fastest counts, because the first one includes preparations."""
 MOST_ON_CPU = 2
-"""Images a step on a CPU, where more of them take longer in proportion."""
+"""Images per step on a CPU, where time grows in proportion to their number."""
 
 
 def step_seconds(recipe: Recipe, device: torch.device, precisions: Sequence[str]) -> dict[str, float]:
     """Return the seconds of a training step of the recipe's network in each of ``fp32``, ``bf16``.
 
-    A network of its own is built and dropped; torch draws afterwards what it would have drawn.
+    It builds a separate network. The state of torch's random generator is restored afterwards.
     """
     batch = max(2, min(recipe.batch, MOST_ON_CPU) if device.type == "cpu" else recipe.batch)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

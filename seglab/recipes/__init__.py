@@ -1,1 +1,1 @@
-"""Training set-ups that have a name; each is a TOML file in this folder."""
+"""Training set-ups by name; each recipe is a TOML file in this folder."""

@@ -1,4 +1,4 @@
-"""The files of recipes: those of the package by name, others by path."""
+"""Files of recipes: those of the package by name, others by path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """Return the TOML of a recipe that comes with the package, or of a file. Raises :class:`ConfigError`."""
+    """Return the TOML text of a recipe of the package, or of a file. Raises :class:`ConfigError` if there is none."""
     if name.endswith(".toml"):
         try:
             return Path(name).read_text()
@@ -32,5 +32,5 @@ def recipe_text(name: str) -> str:
 
 
 def recipe_purpose(name: str) -> str:
-    """Return what a recipe is for, in few words: the first line of its file, a comment."""
+    """Return what a recipe is for: the comment in the first line of its file."""
     return recipe_text(name).partition("\n")[0].removeprefix("#").strip()

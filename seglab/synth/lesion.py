@@ -28,13 +28,13 @@ class Lesion:
 
 
 def make_lesion(rng: np.random.Generator, canvas: Canvas) -> Lesion:
-    """Draw a lesion of any place, size, outline and pattern."""
+    """Draw a lesion with a random place, size, outline and pattern."""
     radius = float(np.exp(rng.uniform(np.log(0.09), np.log(0.48))))
     level = _outline(rng, canvas, radius)
     cells = 1 / radius  # bumps per short side that are as large as the lesion's radius
     ragged = fractal(rng, canvas, 4 * cells, 3) * np.float32(rng.uniform(0.01, 0.09))
     softness = np.float32(np.exp(rng.uniform(np.log(0.05), np.log(0.34))))
-    # Abrupt on one side and fading on the other, as most real borders are.
+    # Abrupt on one side and fading on the other, like most real borders.
     widths = softness * cv2.exp(0.5 * fractal(rng, canvas, 1.2 * cells))
     body = step(level + ragged, 0, widths)
     melanin = body * _depth(rng, canvas, cells) * _texture(rng, canvas, body)
@@ -107,7 +107,7 @@ def _depth(rng: np.random.Generator, canvas: Canvas, cells: float) -> Field:
 
 
 def _core(rng: np.random.Generator, canvas: Canvas, level: Field, cells: float) -> Field:
-    """Return how much deeper the middle is: 0 at the outline, up to about 1 in a wavering core."""
+    """Return how much deeper the pigment is in the middle: 0 at the outline, up to about 1 in an uneven core."""
     if chance(rng, 0.35):
         return np.zeros(canvas.shape, np.float32)
     wavering = level + 0.18 * fractal(rng, canvas, 2 * cells, 3)

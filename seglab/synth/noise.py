@@ -1,4 +1,4 @@
-"""Random streams and smooth random fields, the same scene whatever the image's size."""
+"""Random streams and smooth random fields that give the same scene at any image size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
-"""A map over the canvas, (h, w) float32; its range is in the docstring of whatever returns it."""
+"""A map over the canvas, (h, w) float32; functions that return one state its range."""
 
 
 _PIXELS_PER_BUMP = 6
@@ -18,7 +18,7 @@ _PIXELS_PER_BUMP = 6
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where a scene is computed: coordinates in units of the short side, (0, 0) in the middle.
+    """The grid on which a scene is computed: coordinates in units of the short side, (0, 0) in the middle.
 
     ``x`` and ``y`` are (h, w) float32; ``shape`` is ``(h, w)`` in pixels.
     """
@@ -51,12 +51,12 @@ def make_canvas(height: int, width: int) -> Canvas:
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
-    """Return the random stream of one feature, so that no feature's draws move another's."""
+    """Return the random stream of one feature; draws for one feature do not affect those for another."""
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))
 
 
 def chance(rng: np.random.Generator, probability: float) -> bool:
-    """Draw once whether something happens."""
+    """Return True with the given probability."""
     return bool(rng.random() < probability)
 
 
@@ -67,12 +67,12 @@ def fractal(rng: np.random.Generator, canvas: Canvas, cells: float, octaves: int
     further one; ``stretch`` > 1 draws the bumps out along x. Octaves finer than two pixels are left out: a camera
     would average them away.
     """
-    own = rng.spawn(1)[0]  # so that a left-out octave does not shift what is drawn next
+    own = rng.spawn(1)[0]  # an octave that is left out must not change later draws
     counts = [
         cells * 2**octave for octave in range(octaves) if octave == 0 or cells * 2 ** (octave + 1) <= canvas.short
     ]
     height, width = canvas.shape
-    # Smooth noise is summed up small and enlarged once: a few pixels per bump hold it all.
+    # Sum the smooth noise at a small size and enlarge it once: a few pixels per bump are enough.
     scale = min(1.0, _PIXELS_PER_BUMP * counts[-1] / canvas.short)
     small = max(2, round(height * scale)), max(2, round(width * scale))
     total = np.zeros(small, np.float32)
@@ -82,7 +82,7 @@ def fractal(rng: np.random.Generator, canvas: Canvas, cells: float, octaves: int
         grid = own.standard_normal((rows, columns), dtype=np.float32)
         layer = cv2.resize(grid, small[::-1], interpolation=cv2.INTER_CUBIC)
         cv2.scaleAdd(layer, 0.5**octave, total, total)
-    # Interpolation between the grid's points takes about a third of the deviation away.
+    # Interpolation between the grid's points reduces the deviation by about a third.
     total *= np.float32(1.4 / np.sqrt(sum(0.25**octave for octave in range(len(counts)))))
     return np.asarray(cv2.resize(total, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 

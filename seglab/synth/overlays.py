@@ -1,4 +1,4 @@
-"""What lies between skin and lens: hairs, a ruler, air bubbles. All are drawn at the image's full size."""
+"""Objects between skin and lens: hairs, a ruler, air bubbles. All are drawn at the image's full size."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _thickness(rng: np.random.Generator, short: int) -> float:
 
 
 def _hair_colour(rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return an RGB colour: dark brown on most, now and then red, blond or grey."""
+    """Return an RGB colour: mostly dark brown, sometimes red, blond or grey."""
     if chance(rng, 0.15):
         return np.asarray(rng.choice(_RARE_HAIR) + rng.normal(0, 8, 3))
     return np.array((48, 34, 28)) * rng.uniform(0.4, 1.7)
@@ -132,7 +132,7 @@ def _draw_bubble(
 
 
 def _blend(image: Pixels, cover: Pixels, colour: NDArray[np.float64]) -> Pixels:
-    """Return the image under a cover map (H, W) uint8 of one RGB colour, 255 opaque."""
+    """Return the image blended with one RGB colour by a cover map (H, W) uint8; 255 is opaque."""
     if not cover.any():
         return image
     paint = cv2.merge([cv2.convertScaleAbs(cover, alpha=float(value) / 255) for value in colour.clip(0, 255)])

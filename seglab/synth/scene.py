@@ -14,7 +14,7 @@ from seglab.synth.lesion import make_lesion, outline_mask
 from seglab.synth.noise import Canvas, chance, make_canvas, stream
 
 MIN_SIDE = 16
-"""Pixels; below it nothing of a lesion could be told."""
+"""Smallest side in pixels; below it no lesion could be seen."""
 
 # Skin and pigment are computed at half the long side, within these bounds in pixels, and then enlarged.
 _SCENE_SIDES = 448, 1024
@@ -56,7 +56,7 @@ def synthesise(height: int, width: int, seed: int) -> SynthImage:
 
 
 def _scene_canvas(height: int, width: int) -> Canvas:
-    """Return the canvas for an image of ``height`` x ``width`` pixels: of its shape, and as large or smaller."""
+    """Return the canvas for an image of ``height`` x ``width`` pixels: same aspect ratio, same size or smaller."""
     side = max(height, width)
     scale = min(1.0, float(np.clip(side / 2, *_SCENE_SIDES)) / side)
     return make_canvas(max(1, round(height * scale)), max(1, round(width * scale)))
@@ -65,8 +65,8 @@ def _scene_canvas(height: int, width: int) -> Canvas:
 def _check(height: int, width: int, seed: int) -> None:
     if min(height, width) < MIN_SIDE:
         raise ConfigError(
-            f"cannot draw an image of {width}x{height} pixels: both sides must be at least {MIN_SIDE}; "
-            "ask for a larger size, for example 600x450"
+            f"The size is {width}x{height} pixels; expected both sides to be at least {MIN_SIDE}. Use a larger size, "
+            "such as 600x450."
         )
     if seed < 0:
-        raise ConfigError(f"the seed is {seed}: it must be a whole number from 0 up")
+        raise ConfigError(f"The seed is {seed}; expected a whole number from 0.")

@@ -19,25 +19,25 @@ _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 def write_set(out: Path, count: int, sizes: Sequence[tuple[int, int]], seed: int) -> list[Path]:
     """Write ``count`` images and masks, and return the images' paths.
 
-    They are ``out/images/synth_00000.jpg`` (JPEG, quality 90) and ``out/masks/synth_00000.png`` (8 bit, 0/255), and
-    so on. Image ``i`` has the ``i``-th of ``sizes = [(H, W), ...]``, which go round. The same arguments give the same
-    bytes, and a longer set begins with the shorter one.
+    The files are ``out/images/synth_00000.jpg`` (JPEG, quality 90), ``out/masks/synth_00000.png`` (8 bit, 0/255), and
+    so on. The ``sizes = [(H, W), ...]`` are used in turn. The same arguments give the same bytes, and a longer set
+    begins with the shorter one.
 
     Raises:
         ConfigError: no size, a size too small, or a negative count or seed.
-        WriteError: a file of such a name has another content; nothing is written then.
+        WriteError: one of the files exists with other content; then nothing is written.
     """
     if not sizes or count < 0 or seed < 0:
         raise ConfigError(
-            f"cannot draw {count} images of {len(sizes)} sizes with seed {seed}: "
-            "give at least one size, and a count and a seed from 0 up"
+            f"There are {len(sizes)} sizes, the count is {count} and the seed {seed}; expected at least one size, and "
+            "a count and a seed from 0."
         )
 
     def files(index: int) -> dict[Path, bytes]:
         return _pair(out, index, sizes[index % len(sizes)], seed)
 
     begun = [index for index in range(count) if any(path.exists() for path in _paths(out, index))]
-    for index in begun:  # all of them before the first is written
+    for index in begun:  # check all before the first is written
         _require_equal(files(index))
     whole = {index for index in begun if all(path.exists() for path in _paths(out, index))}
     for index in range(count):
@@ -66,13 +66,13 @@ def _require_equal(files: dict[Path, bytes]) -> None:
     for path, data in files.items():
         if path.exists() and path.read_bytes() != data:
             raise WriteError(
-                f"{path} is there already and is another picture than the one to be written; it stays. Name a new "
-                "--out, or remove it."
+                f"{path} exists and is another picture than the one to be written, so it is not overwritten. Name a "
+                "new --out, or remove it."
             )
 
 
 def _encode(suffix: str, pixels: NDArray[np.uint8], options: Sequence[int]) -> bytes:
     done, data = cv2.imencode(suffix, pixels, list(options))
     if not done:
-        raise SeglabError(f"OpenCV could not encode a {suffix} file of shape {pixels.shape}; try a smaller size")
+        raise SeglabError(f"OpenCV could not encode a {suffix} file of shape {pixels.shape}. Try a smaller size.")
     return data.tobytes()

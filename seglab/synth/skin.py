@@ -1,4 +1,4 @@
-"""Skin, and the colours that pigment gives it: optical densities over a tone."""
+"""Skin and pigment: optical densities over a skin tone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def paint(rng: np.random.Generator, canvas: Canvas, lesion: Lesion) -> NDArray[n
 
 
 def _tone(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return a skin tone, (3,) RGB: one of the tones, varied, under a camera's own white balance."""
+    """Return a skin tone, (3,) RGB: a random variation of one of the tones, with a camera's white balance."""
     tone = _TONES[rng.choice(len(_TONES), p=_TONE_WEIGHTS)]
     balance = 1 + rng.normal(0, 0.035, 3)
     if chance(rng, 0.2):

@@ -1,1 +1,1 @@
-"""The training loop and what it needs: optimizers, devices, processes, the run folder."""
+"""The training loop with its optimizers, devices, processes and run folder."""

@@ -1,4 +1,4 @@
-"""What a run begins with: weights of another run, and the ranges of a network that is to learn with int8's rounding."""
+"""The start of a run: weights of another run, and the ranges for training with the rounding of int8."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def begun(
 ) -> tuple[nn.Module, NetworkSpec]:
     """Return a new run's network, with the weights of the recipe's ``init``, and its spec.
 
-    ``pairs``: the training pairs; on some of them the ranges are measured, where the recipe quantises. Raises
-    :class:`CheckpointError` where ``init`` holds another network, :class:`ConfigError` where it learned with int8's
-    rounding and the recipe does not.
+    ``pairs``: training pairs; where the recipe quantises, ranges are measured on some of them. Raises
+    :class:`CheckpointError` where ``init`` holds another network, :class:`ConfigError` where it was trained with the
+    rounding of int8 and the recipe does not quantise.
     """
     if not recipe.init:
         return network, spec
     init = load_checkpoint(Path(recipe.init))
     if init.network.ranges and recipe.quantise == "none":
         raise ConfigError(
-            f"init: {recipe.init} learned with the rounding of int8; expected a recipe that goes on so. Add --set "
-            "quantise=int8, or name the network that it began from."
+            f"init: {recipe.init} was trained with the rounding of int8; expected a recipe that does the same. Add "
+            "--set quantise=int8, or name the network that it started from."
         )
     spec = dataclasses.replace(spec, ranges=init.network.ranges)
     network = quantised_as(network, spec)
@@ -45,7 +45,8 @@ def begun(
         network.load_state_dict(init.state)
     except RuntimeError as error:
         raise CheckpointError(
-            f"init: {init.path} holds another network; expected weights of the recipe's own."
+            f"init: {init.path} holds another network; expected the network of the recipe. Change the recipe, or name "
+            "other weights."
         ) from error
     if recipe.quantise != "none" and not spec.ranges:
         folded = fold_normalisation(network)
@@ -55,7 +56,7 @@ def begun(
 
 
 def _batches(recipe: Recipe, pairs: Sequence[Pair]) -> Iterator[Tensor]:
-    """Yield normalised training images ``(N, 3, S, S)``, evenly spaced, as they are."""
+    """Yield batches ``(N, 3, S, S)`` of evenly spaced training images, normalised and not augmented."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in NORMALISATION[recipe.normalise])
     examples = Examples(
         pairs[:: max(1, len(pairs) // MEASURED_IMAGES)][:MEASURED_IMAGES], recipe.size, hair=recipe.hair

@@ -1,4 +1,4 @@
-"""``curves.png`` of a run."""
+"""The picture ``curves.png`` of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def draw_curves(path: Path, history: Sequence[Epoch]) -> None:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
-        raise MissingDependencyError("Curves need matplotlib; install it with: pip install 'seglab[train]'") from error
+        raise MissingDependencyError("The curves need matplotlib. Install it: pip install 'seglab[train]'") from error
 
     figure = Figure(figsize=(13, 4))
     figure.subplots_adjust(0.055, 0.13, 0.99, 0.97, 0.26)

@@ -1,4 +1,4 @@
-"""What computes and how: device, mixed precision and processes by name; what a process does with freed memory."""
+"""Devices, mixed precision and processes by name; reuse of freed memory."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ TRIM_THRESHOLD, TOP_PAD, MMAP_MAX = -1, -2, -4
 LARGEST_INT = 2**31 - 1
 
 WORTH = 0.9
-"""Of fp32's time: bf16 that takes more is not worth its rounding."""
+"""Share of fp32's time that bf16 may take; if it takes more, its rounding is not worth it."""
 
 NEGLIGIBLE = 0.05
-"""Seconds: a step on a CPU that takes less says nothing, and equal runs are to choose alike."""
+"""Seconds: shorter steps on a CPU are too noisy to decide by, and equal runs must choose the same."""
 
 
 def choose_device(name: str) -> torch.device:
     """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
 
-    Raises :class:`ConfigError` where a device was asked for that is not there.
+    Raises :class:`ConfigError` for a device that is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -46,8 +46,8 @@ def choose_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
-            f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices here. "
-            "Check the driver with nvidia-smi, or use --device cpu."
+            f"--device {name}: torch finds {torch.cuda.device_count()} CUDA devices here. Check the driver with "
+            "nvidia-smi, or use --device cpu."
         )
     return device
 
@@ -55,10 +55,10 @@ def choose_device(name: str) -> torch.device:
 def choose_precision(
     name: str, device: torch.device, measure: Callable[[Sequence[str]], Mapping[str, float]] | None = None
 ) -> str:
-    """Return ``fp32``, ``bf16`` or ``fp16``; ``auto`` is bf16 where the hardware has it and is quicker so, else fp32.
+    """Return ``fp32``, ``bf16`` or ``fp16``; ``auto`` is bf16 where the hardware has it and runs faster in it.
 
-    ``measure``: returns the seconds of a step in each of the precisions; without it, bf16 counts as quicker.
-    Raises :class:`ConfigError` for fp16 on a CPU, which has no use for it.
+    ``measure``: returns the seconds of a step in each of the precisions; without it, bf16 counts as faster.
+    Raises :class:`ConfigError` for fp16 on a CPU.
     """
     if name == "fp16" and device.type == "cpu":
         raise ConfigError("precision fp16 is for CUDA devices; expected fp32, bf16 or auto on a CPU.")
@@ -81,29 +81,29 @@ def require_compiler() -> None:
     """Raise :class:`ConfigError` where torch.compile would find no C++ compiler."""
     if not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "c++", "clang++", "cl")):
         raise ConfigError(
-            "compile = true needs a C++ compiler, and none is on the PATH; expected g++ or clang++. "
-            "Install one, or leave compile out."
+            "compile = true needs a C++ compiler, and none is on the PATH; expected g++ or clang++. Install one, or "
+            "leave compile out."
         )
 
 
 def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
-    """Return Lightning Fabric for ``devices`` processes on each of ``nodes`` machines, together one loop.
+    """Return Lightning Fabric for ``devices`` processes on each of ``nodes`` machines.
 
-    With several, :func:`seglab.training.processes.together` starts the others, by this process's own command line.
-    Raises :class:`ConfigError` for more GPUs than there are, and for machines that do not know where to meet.
+    With several, :func:`seglab.training.processes.together` starts the others with this process's own command line.
+    Raises :class:`ConfigError` for more GPUs than there are, and where machines have no meeting point.
     """
     from lightning.fabric import Fabric
 
     from seglab.training.processes import require_meeting_place
 
     if device.type == "cuda" and devices > torch.cuda.device_count():
-        raise ConfigError(f"--devices {devices}: torch sees {torch.cuda.device_count()} CUDA devices here. Use fewer.")
+        raise ConfigError(f"--devices {devices}: torch finds {torch.cuda.device_count()} CUDA devices here. Use fewer.")
     if device.index is not None and devices > 1:
-        raise ConfigError(f"--device {device} names one device, --devices {devices} asks for more. Use --device cuda.")
+        raise ConfigError(f"--device {device} names one device, but --devices asks for {devices}. Use --device cuda.")
     for talker in ("fabric.utilities.distributed", "fabric.utilities.rank_zero", "pytorch.utilities.rank_zero"):
         logging.getLogger(f"lightning.{talker}").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The `srun` command is available")  # on a login node; no mistake
+        warnings.filterwarnings("ignore", message="The `srun` command is available")  # harmless on a login node
         fabric = Fabric(
             accelerator=device.type,
             devices=[device.index] if device.index is not None else devices,
@@ -117,10 +117,10 @@ def make_fabric(device: torch.device, precision: str, devices: int = 1, nodes: i
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep what it frees, instead of handing it back to the system and fetching it anew each step.
+    """Let the process keep freed memory, instead of returning it to the system and fetching it again each step.
 
-    Training on a CPU allocates the same activations every step; by default glibc maps and unmaps each large one, and
-    the kernel fills them with zeros again: much of the time of a step. Without effect where there is no glibc.
+    Training on a CPU allocates the same activations in every step. By default glibc maps and unmaps each large one, and
+    the kernel fills it with zeros, which takes much of a step's time. It has no effect without glibc.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -1,4 +1,4 @@
-"""One training step spread over processes: who takes which images, and statistics of the whole batch."""
+"""A training step spread over processes: the shards of a batch, and batch statistics over all of them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from seglab.errors import ConfigError
 
 
 def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> list[list[int]]:
-    """Return the images that process ``rank`` of ``world`` takes of each global batch.
+    """Return, for each global batch, the images that process ``rank`` of ``world`` takes.
 
-    A last batch with fewer images than processes (or than two, which batch normalisation needs) is left out of the
-    epoch, unless it is the only one, or all batches are of one image. Raises :class:`ConfigError` where a batch does
-    not reach every process.
+    A last batch with fewer images than processes, or with a single image (batch normalisation needs two), is left out
+    of the epoch, unless it is the only batch or ``batch`` is 1. Raises :class:`ConfigError` where a batch has fewer
+    images than there are processes.
     """
     if min(batch, len(order)) < world:
         raise ConfigError(
-            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image "
-            "each. Raise batch, or lower --devices."
+            f"{len(order)} training images in batches of {batch} on {world} processes; expected at least one image per "
+            "process. Raise batch, or lower --devices."
         )
     batches = [order[start : start + batch] for start in range(0, len(order), batch)]
     if len(batches) > 1 and len(batches[-1]) < max(min(2, batch), world):
@@ -33,7 +33,7 @@ def shards(order: Sequence[int], batch: int, rank: int = 0, world: int = 1) -> l
 
 
 def share_of(count: int, batch: int, rank: int, world: int) -> float:
-    """Return the weight of a process's mean loss, so that the mean over processes is the mean over the global batch.
+    """Return the weight of a process's mean loss that makes the mean over processes that of the global batch.
 
     ``count``: images of the global batch before it was split, at most ``batch``.
     """
@@ -55,7 +55,7 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
         if isinstance(module, _BatchNorm):
             if type(module) not in _shared():
                 raise ConfigError(
-                    f"{name} is a {type(module).__name__}, which several CPU processes cannot share; expected "
+                    f"{name} is a {type(module).__name__}, whose statistics CPU processes cannot share; expected "
                     "BatchNorm2d. Use --devices 1, or another encoder."
                 )
             module.__class__ = _shared()[type(module)]
@@ -63,9 +63,9 @@ def normalise_globally(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def leave_out_idle(network: nn.Module, size: int) -> None:
-    """Take the weights that no output depends on (some encoders have such layers) out of what processes exchange.
+    """Exclude weights that no output depends on (some encoders have such layers) from the exchange between processes.
 
-    They would wait for gradients that never come. ``size``: side length of the input.
+    The processes would wait for their gradients forever. ``size``: side length of the input.
     """
     network.eval()
     network(torch.zeros(1, 3, size, size)).sum().backward()
@@ -76,20 +76,20 @@ def leave_out_idle(network: nn.Module, size: int) -> None:
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the images of all processes: what ``nn.SyncBatchNorm`` is, which needs a GPU."""
+    """Batch normalisation over the images of all processes, like ``nn.SyncBatchNorm``, which needs a GPU."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``(N, C, H, W)``; in training by mean and variance over every process's images."""
+        """Normalise ``(N, C, H, W)``; in training by mean and variance over the images of all processes."""
         return _normalised(self, x)
 
 
 @functools.cache
 def _shared() -> dict[type[_BatchNorm], type[_BatchNorm]]:
-    """Return what each kind of layer becomes."""
+    """Return the replacement for each kind of layer."""
     from timm.layers.norm_act import BatchNormAct2d
 
     class GlobalBatchNormAct2d(BatchNormAct2d):
-        """Batch normalisation over the images of all processes, and the activation that timm puts in one layer."""
+        """Batch normalisation over the images of all processes, with the activation that timm puts into the layer."""
 
         def forward(self, x: Tensor) -> Tensor:
             activated: Tensor = self.act(self.drop(_normalised(self, x)))
@@ -124,7 +124,7 @@ def _remember(layer: nn.BatchNorm2d, mean: Tensor, var: Tensor, count: Tensor) -
 
 
 class _Total(torch.autograd.Function):
-    """The sum over the processes; its gradient is the sum of theirs."""
+    """The sum over the processes; its gradient is the sum of their gradients."""
 
     @staticmethod
     def forward(_context: Any, values: Tensor) -> Tensor:

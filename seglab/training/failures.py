@@ -1,4 +1,4 @@
-"""What torch says where a machine has too little: in words that name the way out."""
+"""Errors of torch for too little memory, as messages that say what to do."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch
 
 from seglab.errors import SeglabError
 
-GO_ON = "Then go on with --resume, or begin again where no epoch was kept."
+GO_ON = "Then continue with --resume, or start again if no epoch was saved."
 SHARED_MEMORY = ("shared memory", "/torch_", "Bus error")
 READER = "DataLoader worker"
 
 
 @contextlib.contextmanager
 def said_in_words() -> Iterator[None]:
-    """Raise :class:`SeglabError` for what torch raises where memory is short or a reading process was killed."""
+    """Raise :class:`SeglabError` for torch's errors where memory is short or a reading process was killed."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -30,8 +30,8 @@ def said_in_words() -> Iterator[None]:
             ) from error
         if READER in message:
             raise SeglabError(
-                f"A process that reads images was killed ({_first_line(error)}). It may have run out of memory: lower "
-                f"workers, as --set workers=0. {GO_ON}"
+                f"A process that reads images was killed ({_first_line(error)}). It may have run out of memory: use "
+                f"fewer workers, such as --set workers=0. {GO_ON}"
             ) from error
         raise
 

@@ -1,4 +1,4 @@
-"""One command at a time for the folder of a run."""
+"""The lock of a run's folder: one command at a time writes to it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from seglab.errors import WriteError
 
 LOCK = ".seglab.lock"
 PATIENCE = 6.0
-"""Seconds to wait: within five, the reading processes of a run that was killed end, which still hold its lock."""
+"""Seconds to wait for a lock: after a run is killed, its reading processes hold the lock for up to five seconds."""
 
 
 @contextlib.contextmanager
 def held(out: Path) -> Iterator[None]:
-    """Make the folder ``out`` and hold it for this process. A folder that was made and stays empty is taken away.
+    """Create the folder ``out`` and lock it for this process. A folder that was created and stays empty is removed.
 
-    Raises :class:`WriteError` where another run has it, or where it cannot be written.
+    Raises :class:`WriteError` where another run holds the lock, or where the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -28,15 +28,15 @@ def held(out: Path) -> Iterator[None]:
         lock.acquire()
     except Timeout as error:
         raise WriteError(
-            f"Another run is writing to {out}; expected a folder that is not in use. Wait for its end, or name another "
-            "--out."
+            f"Another run is writing to {out}; expected a folder that is not in use. Wait until it ends, or name "
+            "another --out."
         ) from error
     except NotImplementedError:  # a file system without locks
         pass
     except OSError as error:
         raise WriteError(
-            f"The folder {out} cannot be written: {error.strerror or error}. Expected a folder, or the name of a new "
-            "one, with the right to write and free space. Name another --out."
+            f"The folder {out} cannot be written: {error.strerror or error}. Expected a writable place with free "
+            "space. Name another --out."
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""Who is told of each epoch beside the run's own files: TensorBoard; W&B and MLflow through Lightning's loggers."""
+"""Logging of epochs to TensorBoard, and to W&B and MLflow through Lightning's loggers."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ Log = Callable[[Epoch, Timing | None], None]
 EVENT_FILES = "events.out.tfevents.*"
 """TensorBoard's."""
 LOGGERS = ("wandb", "mlflow")
-"""Each is the name of an extra and of the package that it installs."""
+"""Names of loggers; each is also the name of an extra and of the package that it installs."""
 PROJECT = "seglab"
 KEPT = "loggers.json"
-"""In the run's folder: by logger, the id of the run there and how many epochs it was told."""
+"""File in the run's folder: for each logger, the id of its run and how many epochs it has received."""
 
 
 @contextlib.contextmanager
 def event_log(out: Path, history: Sequence[Epoch], timing: Sequence[Timing]) -> Iterator[Log]:
-    """Yield what writes an epoch to TensorBoard's event files.
+    """Yield a function that writes an epoch to TensorBoard's event files.
 
-    ``history``, ``timing``: what the run has done already. It is written anew: a file that a kill tore would hide it.
+    ``history``, ``timing``: the epochs done so far. They are written anew, because TensorBoard stops reading at the
+    place where a kill tore a file.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -70,11 +71,11 @@ def require_loggers(names: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def loggers(out: Path, names: Sequence[str], recipe: Recipe, history: Sequence[Epoch]) -> Iterator[Log]:
-    """Yield what tells an epoch to the loggers of these names, and to those that the run had before.
+    """Yield a function that logs an epoch to the loggers of these names, and to those that the run used before.
 
-    ``history``: what the run has done already; epochs that a logger was not told yet are made up for. Where and as whom
-    they write is said in their own environment variables (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``). Raises as
-    :func:`require_loggers`, and :class:`SeglabError` where a tracker fails.
+    ``history``: the epochs done so far; a logger first receives those that it misses. The loggers are configured by
+    their own environment variables (``WANDB_MODE``, ``MLFLOW_TRACKING_URI``). Raises like :func:`require_loggers`, and
+    :class:`SeglabError` where a tracker fails.
     """
     kept = _kept(out)
     wanted = list(dict.fromkeys((*kept, *names)))
@@ -83,7 +84,7 @@ def loggers(out: Path, names: Sequence[str], recipe: Recipe, history: Sequence[E
     for name in wanted:
         with _said_of(name):
             made[name] = _made(name, out, kept.get(name, {}).get("run"))
-            if name not in kept:  # trackers do not let settings change; the run's own files say what did
+            if name not in kept:  # trackers do not let settings change; the run's own files record changes
                 made[name].log_hyperparams(plain(recipe))
 
     def tell(epoch: Epoch, timing: Timing | None) -> None:
@@ -111,13 +112,13 @@ def loggers(out: Path, names: Sequence[str], recipe: Recipe, history: Sequence[E
 
 @contextlib.contextmanager
 def _said_of(name: str) -> Iterator[None]:
-    """Say in a sentence what a tracker raises, which has errors of its own and of its HTTP library."""
+    """Raise :class:`SeglabError` for the errors of a tracker and of its HTTP library."""
     try:
         yield
     except Exception as error:
         raise SeglabError(
-            f"--logger {name} failed ({type(error).__name__}: {error}); expected that it takes this run. Check its "
-            "environment variables and its server, then go on with --resume: it is told what it missed."
+            f"--logger {name} failed ({type(error).__name__}: {error}). Check its environment variables and its "
+            "server, then continue with --resume, which also logs the epochs that it missed."
         ) from error
 
 
@@ -125,7 +126,7 @@ def _made(name: str, out: Path, run: str | None) -> Any:
     from lightning.pytorch.loggers import MLFlowLogger, WandbLogger
 
     if name == "mlflow":
-        uri = os.environ.get("MLFLOW_TRACKING_URI")  # Lightning reads it once, when it is imported
+        uri = os.environ.get("MLFLOW_TRACKING_URI")  # Lightning itself reads it only on import
         return MLFlowLogger(PROJECT, run_name=out.resolve().name, tracking_uri=uri, run_id=run)
     return WandbLogger(out.resolve().name, save_dir=out, project=PROJECT, id=run, resume="allow")
 

@@ -1,4 +1,4 @@
-"""The training loop: one epoch after another, on one process or several, each ending in files that are whole."""
+"""The training loop: epochs on one process or several; the run's files are written after each."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ if TYPE_CHECKING:
 
 
 DRAWN_EVERY = 20.0
-"""Seconds from one drawing of the curves to the next: it takes as long as an epoch of a small run."""
+"""Least seconds between two drawings of the curves, because drawing takes as long as an epoch of a small run."""
 
 
 class Trainer:
     """Trains a recipe on pairs, epoch by epoch.
 
-    ``fabric``: of :func:`seglab.training.device.make_fabric`; in several processes within
+    ``fabric``: from :func:`seglab.training.device.make_fabric`; with several processes, use the trainer within
     :func:`seglab.training.processes.together`. ``about``: what checkpoints keep beside the recipe: ``data``, ``split``
-    (ids by part), ``changes``. ``start``: ``last.pt`` of the run to go on with, whose recipe differs in nothing that
-    may not change (:mod:`seglab.training.resuming`). Raises :class:`CheckpointError` where it holds no such state.
+    (ids by part), ``changes``. ``start``: ``last.pt`` of the run to resume; only settings that may change
+    (:mod:`seglab.training.resuming`) may differ. Raises :class:`CheckpointError` where it cannot be resumed.
     """
 
     def __init__(
@@ -86,14 +86,14 @@ class Trainer:
 
     @property
     def is_finished(self) -> bool:
-        """Whether no epoch is left, by the recipe's number or its patience."""
+        """Whether no epoch is left, by the recipe's ``epochs`` or ``patience``."""
         return len(self.history) >= self.recipe.epochs or stops_early(self.history, self.recipe)
 
     def run(self, out: Path, track: Track, until: float = math.inf) -> Iterator[Epoch]:
-        """Train the epochs that are left; after each, write the run's files and yield the epoch's figures.
+        """Train the remaining epochs; after each, write the run's files and yield the epoch's figures.
 
-        ``until``: by :func:`time.monotonic`; no epoch after the first is begun that is not expected to end by then.
-        Raises :class:`DivergedError` for a loss that is not a number; the files stay those of the epoch before.
+        ``until``: time by :func:`time.monotonic`; after the first epoch, another starts only if it will probably end by
+        then. Raises :class:`DivergedError` for a loss of NaN or infinity; the files stay those of the epoch before.
         """
         writes = self.fabric.is_global_zero
         if writes and self.start:
@@ -120,25 +120,25 @@ class Trainer:
             self._draw(out)
 
     def _draw(self, out: Path) -> float:
-        """Draw the curves; return when, by :func:`time.monotonic`."""
+        """Draw the curves; return the time by :func:`time.monotonic`."""
         draw_curves(out / run_folder.CURVES, self.history)
         return time.monotonic()
 
     def _make_up_for(self, start: Checkpoint, out: Path) -> None:
-        """Write what a kill between the last epoch's ``last.pt`` and the files after it left behind."""
+        """Write the files that are missing because the run was killed after it wrote ``last.pt`` of its last epoch."""
         best = out / run_folder.BEST
         if self.best() is self.history[-1]:
             if not best.exists() or load_checkpoint(best).training["epoch"] != self.best().epoch:
                 save_checkpoint(dataclasses.replace(start, resume={}), best)
         elif not best.exists():
             raise CheckpointError(
-                f"{best} does not exist; expected what this run kept of epoch {self.best().epoch}, its best. Copy it "
-                "back beside last.pt, or train again under another --out."
+                f"{best} does not exist; expected the checkpoint of epoch {self.best().epoch}, the run's best. Copy it "
+                "back beside last.pt, or train again with another --out."
             )
         run_folder.write_epochs(out, self.history, self.timing)
 
     def _is_late(self, slowest: float, until: float) -> bool:
-        """Would another epoch, as slow as the slowest of this call, end too late? The first process decides for all."""
+        """Return whether an epoch as slow as the slowest of this call would end too late; process 0 decides for all."""
         is_late = slowest > 0 and time.monotonic() + slowest > until
         return is_late if self.fabric.world_size == 1 else bool(self.fabric.broadcast(is_late))
 
@@ -156,8 +156,8 @@ class Trainer:
             earlier = start.training["recipe"]
         except (KeyError, TypeError, RuntimeError) as error:
             raise CheckpointError(
-                f"{start.path} cannot be gone on from ({error}); expected last.pt that this version of `seglab train` "
-                f"wrote. Train anew, from its weights if you like: --set init={start.path}"
+                f"{start.path} cannot be resumed ({error}); expected last.pt from this version of `seglab train`. "
+                f"Start a new run, from its weights if you like: --set init={start.path}"
             ) from error
         if earlier.get("lr", self.recipe.lr) != self.recipe.lr:
             self._take_rate()
@@ -168,14 +168,14 @@ class Trainer:
             self.timing = [row for row in run_folder.read_timing(start.path.parent) if row.epoch in done]
 
     def _take_rate(self) -> None:
-        """Take the recipe's learning rate from here on; groups of weights keep theirs in proportion."""
+        """Set the recipe's learning rate from here on; parameter groups keep their ratios to it."""
         groups = self.optimiser.param_groups
         factor = self.recipe.lr / groups[0]["lr"]
         for group in groups:
             group["lr"] *= factor
 
     def best(self) -> Epoch:
-        """Return the epoch that ``best.pt`` is from."""
+        """Return the best epoch so far, which ``best.pt`` is from."""
         return best_epoch(self.history, self.recipe.monitor)
 
     def _epoch(self, number: int, track: Track) -> tuple[Epoch, Timing]:
@@ -191,7 +191,7 @@ class Trainer:
         return Epoch(number, train_loss, val_loss, dice, iou, lr), Timing(number, time.perf_counter() - started, rate)
 
     def _network(self, is_new: bool) -> nn.Module:
-        # Weights of `init` replace all others: those of the encoder are not fetched for nothing.
+        # The weights of `init` replace all others, so pretrained encoder weights are not downloaded.
         weights = self.recipe.encoder_weights if is_new and not self.recipe.init else None
         network = build_network(self.spec, weights or None)
         require_size_fits(network, self.spec, self.recipe.size)

@@ -1,4 +1,4 @@
-"""How weights are changed: optimisers and learning-rate schedules by name, and the moving average of the weights."""
+"""Optimisers, learning-rate schedules and the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIMISERS: dict[str, Any] = {"adam": Adam, "adamw": AdamW, "sgd": SGD}
 
 
 def make_optimiser(recipe: Recipe, network: nn.Module) -> Optimizer:
-    """Return the recipe's optimiser over the network's weights; ``sgd`` has Nesterov's momentum of 0.9."""
+    """Return the recipe's optimiser over the network's weights; ``sgd`` uses Nesterov momentum of 0.9."""
     options: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay}
     if recipe.optimiser == "sgd":
         options |= {"momentum": MOMENTUM, "nesterov": True}
@@ -28,7 +28,7 @@ def make_optimiser(recipe: Recipe, network: nn.Module) -> Optimizer:
 
 
 def _groups(recipe: Recipe, network: nn.Module) -> list[dict[str, Any]]:
-    """Return the weights in one group, or the encoder's apart where they have a learning rate of their own."""
+    """Return one parameter group, or two where the encoder has its own learning rate."""
     if recipe.encoder_lr_factor == 1:
         return [{"params": list(network.parameters())}]
     encoder = list(network.get_submodule("encoder").parameters())
@@ -45,7 +45,7 @@ def average_of(network: nn.Module, decay: float) -> AveragedModel | None:
 
 
 class Schedule:
-    """Sets the learning rate, before each step by the progress of the run, or after each epoch by the loss."""
+    """Sets the learning rate: by the progress of the run before each step, or by the loss after each epoch."""
 
     def __init__(self, recipe: Recipe, optimiser: Optimizer) -> None:
         self.recipe = recipe
@@ -53,13 +53,13 @@ class Schedule:
         self._highest = [float(group["lr"]) for group in optimiser.param_groups]
         self.plateau: ReduceLROnPlateau | None = None
         if recipe.schedule == "plateau":
-            # torch's patience is how many epochs it still waits after: one less than those without progress.
+            # torch's patience counts one epoch less than plateau_patience.
             patience = max(0, recipe.plateau_patience - 1)
             self.plateau = ReduceLROnPlateau(optimiser, factor=recipe.plateau_factor, patience=patience, threshold=0)
 
     @property
     def lr(self) -> float:
-        """The learning rate as it stands, of all but an encoder that has its own."""
+        """The current learning rate (not that of an encoder with its own)."""
         return float(self.optimiser.param_groups[0]["lr"])
 
     def before_step(self, progress: float) -> None:
@@ -74,18 +74,18 @@ class Schedule:
             self.plateau.step(val_loss)
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
+        """Return the state that a resumed run needs."""
         return self.plateau.state_dict() if self.plateau else {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what :meth:`state` returned; how the rate is lowered from here on is the recipe's."""
+        """Restore what :meth:`state` returned. Later reductions of the rate follow the recipe."""
         if self.plateau:
             ours = {key: getattr(self.plateau, key) for key in ("factor", "patience", "threshold")}
             self.plateau.load_state_dict(state | ours)
 
 
 def cosine(progress: float) -> float:
-    """Return the share of the highest learning rate: a warm-up, then half a cosine down to a hundredth."""
+    """Return the learning rate as a share of its maximum: a warm-up, then half a cosine down to 0.01."""
     if progress < WARM_UP:
         return max(LOWEST, progress / WARM_UP)
     return LOWEST + (1 - LOWEST) * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))) / 2

@@ -1,4 +1,4 @@
-"""Processes that train together: they start together, and where one fails all end, with one message and its code."""
+"""Processes that train together: if one fails, all end, with one message and its exit code."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 FAILURES, EXIT_CODE = "seglab failures", "seglab exit code"
-"""Counters in the store of the process group."""
+"""Keys of counters in the store of the process group."""
 STARTER = "SEGLAB_STARTED_BY"
-"""Environment variable: the process that started this one."""
+"""Environment variable with the id of the process that started this one."""
 PATIENCE = 5.0
-"""Seconds that a process may take to end when it is told to."""
+"""Seconds that a process gets to end after SIGTERM."""
 MOMENT = 0.5
-"""Seconds within which a process that was killed is known to have ended."""
+"""Seconds within which the end of a killed process shows."""
 GRACE = 30.0
-"""Seconds that this process has to notice that another one failed."""
+"""Seconds that this process gets to notice that another one failed."""
 
 
 @contextlib.contextmanager
 def together(fabric: Fabric) -> Iterator[None]:
-    """Start the other processes; this one goes on inside. Where any fails, the first to fail says why, alone.
+    """Start the other processes; this one runs the body. If any fails, only the first to fail prints the reason.
 
-    Raises :class:`ConfigError` where the processes do not find each other, :class:`SeglabError` where one was killed;
-    in a process that fails only because another did, ``SystemExit`` with that one's code.
+    Raises :class:`ConfigError` where the processes do not find each other, :class:`SeglabError` where one was killed,
+    and ``SystemExit`` with the first one's code in a process that fails because another did.
     """
     if fabric.world_size == 1:
         yield
@@ -49,17 +49,17 @@ def together(fabric: Fabric) -> Iterator[None]:
         yield
     except (Exception, KeyboardInterrupt) as error:
         noticed.set()
-        children += _taken_over(fabric)  # what was started before starting failed
+        children += _taken_over(fabric)  # those that were started before an error
         with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is ending
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # this process is ending already
         first = _is_first_to_fail(fabric, error)
         killed = _end_others(children, MOMENT if first else PATIENCE)
         if not first:
             raise SystemExit(_exit_code()) from error
         if killed and isinstance(error, RuntimeError):
             raise SeglabError(
-                f"A process of this training ended with code {killed[0]}; expected all {fabric.world_size} to go on. "
-                "It may have run out of memory: lower batch or workers, then go on with --resume."
+                f"One of the {fabric.world_size} processes of this training ended with code {killed[0]}. It may have "
+                "run out of memory: lower batch or workers, then continue with --resume."
             ) from error
         raise
     finally:
@@ -67,16 +67,16 @@ def together(fabric: Fabric) -> Iterator[None]:
 
 
 def require_meeting_place(fabric: Fabric) -> None:
-    """Raise :class:`ConfigError` where several machines are to train and nothing says where they meet."""
+    """Raise :class:`ConfigError` where several machines train and the variables for their meeting point are not set."""
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
     environment = getattr(fabric.strategy, "cluster_environment", None)
     missing = {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} - os.environ.keys()
     if isinstance(environment, LightningEnvironment) and missing:
         raise ConfigError(
-            f"--nodes: {', '.join(sorted(missing))} not set; expected, on each machine, MASTER_ADDR and MASTER_PORT "
-            "(an address of the first one, and a free port there) and NODE_RANK (0 on the first). Set them, or start "
-            "the command by torchrun or Slurm's srun."
+            f"--nodes: {', '.join(sorted(missing))} not set; expected on each machine: MASTER_ADDR and MASTER_PORT "
+            "(the address of the first machine and a free port there), and NODE_RANK (0 on the first). Set them, or "
+            "start the command with torchrun or Slurm's srun."
         )
 
 
@@ -94,19 +94,19 @@ def _launch(fabric: Fabric) -> None:
 
 
 def _taken_over(fabric: Fabric) -> list[subprocess.Popen[bytes]]:
-    """Return the processes that this one started, the first time that they are asked for.
+    """Return the processes that this one started, and end Fabric's watch over them; empty at a second call.
 
-    Fabric watches them, and kills this process within five seconds of the end of one, often before it can say why.
+    Fabric would kill this process within five seconds of the end of one, often before it can print the reason.
     """
     launcher: Any = getattr(fabric.strategy, "launcher", None)
     procs: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
     children = list(procs)
-    procs.clear()  # an empty list ends Fabric's watching
+    procs.clear()  # an empty list ends Fabric's watch
     return children
 
 
 def _watch(children: list[subprocess.Popen[bytes]], noticed: threading.Event) -> None:
-    """Kill this process and the others where one has ended and this one does not notice: it hangs in an exchange."""
+    """Kill this process and the others where one ended and this one does not notice, because it waits for data."""
     while not any(child.poll() for child in children):
         if noticed.wait(MOMENT):
             return
@@ -124,7 +124,7 @@ def _is_first_to_fail(fabric: Fabric, error: BaseException) -> bool:
         first = store.add(FAILURES, 1) == 1
         if first:
             store.add(EXIT_CODE, _code_of(error))
-    except RuntimeError:  # the store is in process 0, which has ended
+    except RuntimeError:  # the store lived in process 0, which has ended
         return False
     return bool(first)
 
@@ -141,13 +141,13 @@ def _code_of(error: BaseException) -> int:
 
 
 def _end_others(children: list[subprocess.Popen[bytes]], seconds: float) -> list[int]:
-    """End what this process started, or tell the one that started it. Return codes of those that failed by themselves.
+    """End the processes that this one started, or the one that started it. Return codes of those that failed before.
 
-    ``seconds``: how long to wait for one that did.
+    ``seconds``: how long to wait for a process that is failing.
     """
     starter = os.getppid()
     if os.environ.get(STARTER) == str(starter):
-        time.sleep(MOMENT)  # it may be ending by itself, for the same reason
+        time.sleep(MOMENT)  # it may be ending for the same reason
         if os.getppid() == starter:
             os.kill(starter, signal.SIGTERM)
         return []

@@ -1,4 +1,4 @@
-"""What a run that goes on may change, and what has to be as it was."""
+"""Which settings a resumed run may change."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAY_CHANGE = frozenset({
     "plateau_patience", "plateau_factor", "augment", "rotate", "elastic", "jitter", "zoom_out", "gamma", "blur", "jpeg",
     "noise", "clip", "accumulate", "soft_masks", "soft_weight", "teacher", "teacher_weight",
 })  # fmt: skip
-"""Settings of the epochs to come. All others make the network, the data or the scores what they are."""
+"""Settings that may change for the remaining epochs. All others define the network, the data or the scores."""
 
 Changes = dict[str, tuple[Any, Any]]
 """Values before and now, by the name of the setting."""
@@ -30,37 +30,37 @@ def changes_between(earlier: Recipe, now: Recipe) -> Changes:
 
 
 def require_may_change(path: Path, changes: Changes, recipe: Recipe, done: int) -> None:
-    """Raise :class:`ConfigError` for changes that a run of ``done`` epochs with the checkpoint ``path`` cannot take."""
+    """Raise :class:`ConfigError` for changes that a run of ``done`` epochs may not make; ``path``: its checkpoint."""
     fixed = {name: values for name, values in changes.items() if name not in MAY_CHANGE}
     if fixed:
         raise ConfigError(
-            f"{path} was trained otherwise: {'; '.join(described(fixed))}. These cannot change in a run; resume "
-            "without them, or name a new --out."
+            f"{path} was trained with other settings: {'; '.join(described(fixed))}. These cannot change within a run. "
+            "Resume without them, or start a new run with another --out."
         )
     if recipe.epochs < done:
         raise ConfigError(
-            f"{path} has {counted(done, 'epoch')} already; expected epochs={done} or more, not {recipe.epochs}."
+            f"{path} already has {counted(done, 'epoch')}; expected epochs={done} or more, not {recipe.epochs}."
         )
 
 
 def described(changes: Changes) -> list[str]:
-    """Return each change in words."""
+    """Return a text for each change: name, value before, value now."""
     return [f"{name} ({before!r} before, {now!r} now)" for name, (before, now) in changes.items()]
 
 
 def remarks(changes: Changes, recipe: Recipe, done: int) -> Iterator[str]:
-    """Yield what is said of changed settings before the epochs that have them."""
+    """Yield the lines that are printed before the first epoch with changed settings."""
     for line in described(changes):
         yield f"From epoch {done + 1}: {line}."
     if "epochs" in changes and recipe.schedule == "cosine":
         yield (
-            f"The cosine schedule is stretched to {counted(recipe.epochs, 'epoch')}: the learning rate goes on where "
-            f"it would be after {done} of {recipe.epochs}."
+            f"The cosine schedule is stretched to {counted(recipe.epochs, 'epoch')}: the learning rate continues from "
+            f"where it would be after {done} of {recipe.epochs}."
         )
 
 
 def record_of(changes: Changes, done: int) -> dict[str, Any]:
-    """Return changes as checkpoints and ``settings.json`` keep them."""
+    """Return the changes as plain values for checkpoints and ``settings.json``."""
     changed = {name: [_plain(value) for value in both] for name, both in changes.items()}
     return {"from_epoch": done + 1, "changed": changed}
 

@@ -1,10 +1,10 @@
-"""The folder of a training run: what is in it, how it is written, how it is read back.
+"""The folder of a training run: its files, and functions to write and read them.
 
 ``settings.json`` (recipe, data, tools), ``split.json`` (ids), ``log.csv`` (a row per epoch; equal for equal runs),
-``timing.csv`` (what differs from machine to machine), ``curves.png``, ``batch.jpg`` (training examples as they are
-augmented), ``tensorboard/``, the checkpoints ``best.pt`` and ``last.pt``; and of ``best.pt`` at the images' own sizes:
-``scores.csv`` (a row per validated image), ``scores.json``, ``examples.jpg``, ``side_by_side.jpg``, ``confusion.png``.
-Of folds (``--folds``) the same is in ``out-of-fold/``.
+``timing.csv`` (a row per epoch; differs from machine to machine), ``curves.png``, ``batch.jpg`` (augmented training
+examples), ``tensorboard/``, the checkpoints ``best.pt`` and ``last.pt``. Results of ``best.pt`` at the images' own
+sizes: ``scores.csv`` (a row per validation image), ``scores.json``, ``examples.jpg``, ``side_by_side.jpg``,
+``confusion.png``. For folds (``--folds``) these results are in ``out-of-fold/``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Timing:
-    """A row of ``timing.csv``: seconds of the whole epoch, and images/s of its training part."""
+    """A row of ``timing.csv``: seconds of the whole epoch, and images per second in its training part."""
 
     epoch: int
     seconds: float
@@ -54,7 +54,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Run:
-    """A run read back. ``about``: ``settings.json`` without the recipe (data, device, precision, parameters)."""
+    """A run that was read. ``about``: ``settings.json`` without the recipe (data, device, precision, parameters)."""
 
     path: Path
     recipe: Recipe
@@ -64,44 +64,44 @@ class Run:
 
     @property
     def best(self) -> Epoch:
-        """The epoch that ``best.pt`` is from."""
+        """The best epoch, which ``best.pt`` is from."""
         return best_epoch(self.history, self.recipe.monitor)
 
     @property
     def finished(self) -> bool:
-        """Whether the run went to its last epoch, or stopped early by its recipe."""
+        """Whether the run reached its last epoch, or stopped early by the recipe's ``patience``."""
         return len(self.history) == self.recipe.epochs or stops_early(self.history, self.recipe)
 
 
 def is_scored(out: Path) -> bool:
-    """Return whether the last of the pictures that are drawn of ``best.pt`` when a run ends is younger than that."""
+    """Return whether ``best.pt`` is scored: the picture that is drawn last at the end of a run is newer than it."""
     last = out / CONFUSION
     return last.exists() and last.stat().st_mtime_ns >= (out / BEST).stat().st_mtime_ns
 
 
 def best_epoch(history: Sequence[Epoch], monitor: str) -> Epoch:
-    """Return the first epoch with the best monitored value: the highest ``val_dice``, or the lowest ``val_loss``."""
+    """Return the first epoch with the best value of ``monitor``: the highest ``val_dice`` or lowest ``val_loss``."""
     sign = -1 if monitor == "val_loss" else 1
     return max(history, key=lambda epoch: sign * getattr(epoch, monitor))
 
 
 def stops_early(history: Sequence[Epoch], recipe: Recipe) -> bool:
-    """Return whether the last ``patience`` epochs brought no better monitored value."""
+    """Return whether the monitored value did not improve in the last ``patience`` epochs."""
     if not recipe.patience or not history:
         return False
     return len(history) - history.index(best_epoch(history, recipe.monitor)) > recipe.patience
 
 
 def recipe_of(values: dict[str, Any], path: Path) -> Recipe:
-    """Return the recipe that is kept in the file ``path``; settings that are new since then have their defaults.
+    """Return the recipe in ``values``, read from the file ``path``; settings that are missing get their defaults.
 
-    Raises :class:`CheckpointError` for one that a newer seglab wrote.
+    Raises :class:`CheckpointError` for settings that this version does not know.
     """
     try:
         return make_recipe(values)
     except ConfigError as error:
         raise CheckpointError(
-            f"{path} was written by another version of seglab, most likely a newer one: {error} Install that version."
+            f"{path} was written by another version of seglab, probably a newer one: {error} Install that version."
         ) from error
 
 
@@ -112,13 +112,13 @@ def write_settings(out: Path, recipe: Recipe, about: dict[str, Any]) -> None:
 
 
 def write_epochs(out: Path, history: Sequence[Epoch], timing: Sequence[Timing]) -> None:
-    """Write ``timing.csv`` and ``log.csv``, each as a whole."""
+    """Write ``timing.csv`` and ``log.csv``, each atomically."""
     write_timing(out, timing)
     write_csv(out / LOG, (dataclasses.asdict(epoch) for epoch in history))
 
 
 def read_run(path: Path) -> Run:
-    """Read a run's settings and logs. Raises :class:`DataError` where the folder holds no whole run."""
+    """Read a run's settings and logs. Raises :class:`DataError` where ``path`` is no run with a finished epoch."""
     try:
         settings = json.loads((path / SETTINGS).read_text())
         recipe = recipe_of(settings.pop("recipe"), path / SETTINGS)
@@ -126,11 +126,11 @@ def read_run(path: Path) -> Run:
         timing = read_timing(path)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
-            f"{path} is not the folder of a training run ({error}); expected one that `seglab train` wrote. "
-            "Check the path, or train it again."
+            f"{path} is not the folder of a training run ({error}); expected what `seglab train --out` wrote. Check "
+            "the path, or train again."
         ) from error
     if not history:
-        raise DataError(f"{path} has no finished epoch yet; expected a run with some. Wait, or go on with --resume.")
+        raise DataError(f"{path} has no finished epoch yet; expected at least one. Wait, or continue with --resume.")
     return Run(path, recipe, settings, history, timing)
 
 
@@ -147,7 +147,7 @@ def read_timing(path: Path) -> tuple[Timing, ...]:
 
 
 def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write dictionaries of the same keys as CSV, numbers with six significant digits."""
+    """Write dictionaries with the same keys as CSV, numbers with six significant digits."""
     text = io.StringIO()
     writer: csv.DictWriter[str] | None = None
     for row in rows:
@@ -159,7 +159,7 @@ def write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as values that JSON, TOML and checkpoints hold (lists for tuples)."""
+    """Return a recipe as plain values for JSON, TOML and checkpoints (lists for tuples)."""
     values = dataclasses.asdict(recipe)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 

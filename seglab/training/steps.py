@@ -1,4 +1,4 @@
-"""One epoch's steps: batches through the network, the loss, and the scores of a validation."""
+"""The steps of an epoch: forward and backward passes, the loss, and validation scores."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 """Wraps the batches of a phase in a progress bar: ``(batches, description)``."""
 LOOK_EVERY = 50
-"""Steps after which a GPU is asked whether the loss is still a number; asking makes it wait."""
+"""Steps between two checks for a finite loss on a GPU; each check makes the GPU wait."""
 
 
 class Steps:
-    """Takes a network through the steps of an epoch.
+    """Runs the steps of an epoch.
 
-    ``network``: the weights. ``model``: what a training step calls, which may be compiled or spread over processes.
-    ``average``: the moving average that validates, where there is one.
+    ``network``: holds the weights. ``model``: what a training step calls; it may be compiled or distributed.
+    ``average``: the moving average of the weights, which is validated, or None.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Steps:
         average: AveragedModel | None,
     ) -> None:
         if recipe.freeze_encoder and fabric.world_size > 1:
-            raise ConfigError("freeze_encoder is for one process; expected 0 with several. Leave it out, or --devices.")
+            raise ConfigError("freeze_encoder works in one process only. Leave it out, or use --devices 1.")
         self.recipe = recipe
         self.fabric = fabric
         self.network = network
@@ -124,7 +124,7 @@ class Steps:
         return logits.float()  # (N, 1, S, S)
 
     def _taught(self, pixels: Tensor, target: Tensor) -> Tensor:
-        """Return the target, mixed with what the teacher thinks of the images where there is one."""
+        """Return the target, mixed with the teacher's probabilities if there is a teacher."""
         if not self.teacher:
             return target
         with self.fabric.autocast():
@@ -146,24 +146,24 @@ class Steps:
             encoder.requires_grad_(not is_frozen).train(not is_frozen)
 
     def _trained(self, count: int) -> nn.Module:
-        """Return what a training step calls: a compiled network is compiled for whole batches, others run as it is."""
+        """Return what a training step calls: the compiled network for full batches only, since it has a fixed shape."""
         partial = self.recipe.compile and self.fabric.world_size == 1 and count < self.recipe.batch
         network: nn.Module = self.network if partial else self.model
         return network
 
     def _share(self, images: int, step: int, first: int, last: int) -> float:
-        """Return the weight of this process's mean loss in the change of weights by batches ``first`` to ``last``."""
+        """Return the weight of this process's mean loss in the update from batches ``first`` to ``last``."""
         whole = [min(self.recipe.batch, images - batch * self.recipe.batch) for batch in range(first, last + 1)]
         mine = whole[step - first]
         return share_of(mine, self.recipe.batch, self.fabric.global_rank, self.fabric.world_size) * mine / sum(whole)
 
     def _summed(self, *values: float) -> list[float]:
-        """Return the values' sums over the processes."""
+        """Return the sum of each value over the processes."""
         mine = torch.tensor(values, dtype=torch.float64, device=self.fabric.device)
         return torch.as_tensor(self.fabric.all_reduce(mine, reduce_op="sum")).tolist()
 
     def _loader(self, examples: Examples) -> Loader:
-        """Return what reads ``examples``, the same in every epoch."""
+        """Return the loader of ``examples``, the same one in every epoch."""
         if id(examples) not in self._loaders:
             workers = worker_count(self.recipe.workers, self.fabric.world_size)
             self._loaders[id(examples)] = examples, Loader(examples, workers, self.fabric.device.type == "cuda")
@@ -171,9 +171,9 @@ class Steps:
 
 
 class _Losses:
-    """The sum of an epoch's losses, kept where they are computed.
+    """The sum of an epoch's losses, kept on the device.
 
-    Raises :class:`DivergedError` where it is no number any more: on a CPU at once, on a GPU soon.
+    Raises :class:`DivergedError` where the sum is no longer finite: on a CPU at once, on a GPU within some steps.
     """
 
     def __init__(self, device: torch.device, epoch: int) -> None:
@@ -183,30 +183,30 @@ class _Losses:
         self._images = 0
 
     def add(self, loss: Tensor, images: int, step: int) -> None:
-        """Add the mean loss of so many images."""
+        """Add the mean loss of ``images`` images."""
         self._sum += loss.detach().double() * images
         self._images += images
         if (step + 1) % self._every == 0:
             self.total()
 
     def total(self) -> tuple[float, int]:
-        """Return the sum of the images' losses, and how many they are."""
+        """Return the sum of the losses, and the number of images."""
         return require_finite(float(self._sum), "training loss", self._epoch), self._images
 
 
 def _counted(lesion: Tensor, truth: Tensor) -> Tensor:
-    """Count pixels of boolean ``(N, 1, S, S)`` masks: ``(N, 3)``, of both, of the mask, of the truth."""
+    """Count pixels of boolean masks ``(N, 1, S, S)``: ``(N, 3)``, in both, in the mask, in the truth."""
     return torch.stack([part.sum(dim=(1, 2, 3)) for part in (lesion & truth, lesion, truth)], dim=1)
 
 
 def _confusions(counted: list[Tensor], pixels: int) -> Iterator[Confusion]:
-    """Return the confusion of each image from what :func:`_counted` gave, fetched all at once."""
+    """Yield the confusion of each image from the counts of :func:`_counted`, copied from the device at once."""
     for both, mask, lesions in torch.cat(counted).tolist():
         yield Confusion(both, mask - both, lesions - both, pixels - mask - lesions + both)
 
 
 def require_finite(value: float, what: str, epoch: int) -> float:
-    """Return ``value``. Raises :class:`DivergedError` unless it is a number."""
+    """Return ``value``. Raises :class:`DivergedError` unless it is finite."""
     if not math.isfinite(value):
-        raise DivergedError(f"The {what} became {value} in epoch {epoch}; expected a number.")
+        raise DivergedError(f"The {what} became {value} in epoch {epoch}; expected a finite number.")
     return value

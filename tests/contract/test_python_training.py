@@ -90,7 +90,7 @@ def test_a_run_tells_its_epochs(runs: Path, tmp_path: Path) -> None:
 
 def test_true_resumes_the_run_in_out(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "b", tmp_path / "run")
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already holds a run"):
         seglab.train("anything", out=tmp_path / "run")
     assert len(seglab.train(out=tmp_path / "run", resume=True, epochs=3).epochs) == 3
 

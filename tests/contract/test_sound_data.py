@@ -85,7 +85,10 @@ REFUSED: dict[str, tuple[Callable[[Mask], Any], str]] = {
     "full": (lambda mask: mask * 0 + 255, r"all \d truths fill their images"),
     "full of ones": (lambda mask: mask * 0 + 1, r"all \d truths fill their images"),
     "empty or full": (lambda mask: np.full_like(mask, 255 * (mask.sum() % 2)), "truths are empty or fill their images"),
-    "inverted": (lambda mask: 255 - mask, "10 of 10 truths cover most of the image and of its border"),
+    "inverted": (
+        lambda mask: 255 - mask,
+        "10 of 10 truths look inverted (they cover most of the image and of its border)",
+    ),
     "equal": (lambda mask: pair(3)[1], "all 10 truths are equal"),
     "two colours": (
         lambda mask: np.dstack([mask, mask * 0, 255 - mask]),
@@ -144,7 +147,7 @@ def test_some_inverted_truths_are_remarked(tmp_path: Path) -> None:
         Image.fromarray(255 - pair(number)[1]).save(tmp_path / "masks" / f"i{number}.png")
     result = seglab("inspect", tmp_path)
     assert result.exit_code == 0
-    assert "3 of 10 truths cover most of the image and of its border: are they inverted?" in result.output
+    assert "3 of 10 truths may be inverted: they cover most of the image and its border" in result.output
 
 
 def test_a_validation_part_without_lesions_is_a_fault(tmp_path: Path) -> None:
@@ -209,7 +212,7 @@ def test_masks_of_photographs_as_stored_are_found_and_turned(tmp_path: Path) -> 
             path.unlink()
     result = seglab("inspect", tmp_path)
     assert result.exit_code == 1
-    assert "4 of 8 photographs are turned by EXIF and their masks are not" in result.output
+    assert "4 of 8 photographs are turned by EXIF, but their masks fit the image as stored" in result.output
     assert "--orientation stored" in result.output
     assert seglab("inspect", tmp_path, "--orientation", "stored").exit_code == 0
     done = seglab("prepare", tmp_path, "--orientation", "stored", "--out", tmp_path / "stored", "--size", 48)
@@ -262,7 +265,7 @@ ROWS = [f"ISIC_{24306 + number:07d},IL_{number // 2}" for number in range(12)]
 
 def test_lesions_that_are_not_known_refuse_a_drawn_split(tmp_path: Path) -> None:
     half = "\n".join(["isic_id,lesion_id", *ROWS[:6]])
-    without = ham10000(tmp_path / "without", None), "12 images are HAM10000's"
+    without = ham10000(tmp_path / "without", None), "12 images are from HAM10000"
     for root, said in (without, (ham10000(tmp_path / "half", half), "names the lesions of 6 of 12 images")):
         result = seglab("inspect", root)
         assert result.exit_code == 1
@@ -296,7 +299,7 @@ def test_a_table_counts_where_it_was_read(tmp_path: Path) -> None:
     stored = tmp_path / "stored"
     seglab("prepare", ham10000(tmp_path / "ham", None), "--out", stored, "--size", 48)
     (stored / "metadata.csv").write_text("\n".join(["isic_id,lesion_id", *ROWS]))
-    assert "12 images are HAM10000's" in seglab("inspect", stored).output
+    assert "12 images are from HAM10000" in seglab("inspect", stored).output
 
 
 def test_a_lesion_may_be_called_as_its_image(tmp_path: Path) -> None:

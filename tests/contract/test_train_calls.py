@@ -53,10 +53,10 @@ def test_the_short_form_is_the_long_one(data: Path, run: tuple[Path, Result], tm
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("one", "--data", "two"), "Data sets are named twice, one and by --data two; expected one of the two."),
-        (("one", "--epochs", 3, "--set", "epochs=4"), "--epochs says 3, and --set epochs=4; expected one number."),
+        (("one", "--data", "two"), "Data sets are named twice: one and --data two. Name all of them in one way."),
+        (("one", "--epochs", 3, "--set", "epochs=4"), "--epochs says 3, but --set says epochs=4; expected one number."),
         (("one", "--epochs", 0), "0 is not in the range"),
-        ((), "No data. Name a data set"),
+        ((), "No data was named. Name a data set"),
     ],
 )
 def test_contradictions_are_refused(tmp_path: Path, words: tuple[object, ...], message: str) -> None:

@@ -42,7 +42,7 @@ def test_masks_that_a_run_wrote_can_be_named(data: Path) -> None:
     (data / "masks" / ".seg-batch").write_text("x")
     code, output = inspected(str(data))
     assert code == 1
-    assert "written by seglab or seg-batch, so no data unless --images or --masks names it: masks" in output
+    assert "written by seglab or seg-batch, so not used as data unless named by --images or --masks: masks" in output
     code, output = inspected("--images", str(data / "images"), "--masks", str(data / "masks"))
     assert code == 0, output
     assert "used 12 of 12 images" in output
@@ -54,7 +54,7 @@ def test_masks_among_the_photographs_are_errors(data: Path) -> None:
         mask.save(image, quality=90)
     code, output = inspected(str(data))
     assert code == 1
-    assert output.count("the image is black and white, as a mask is; expected a photograph") >= 2
+    assert output.count("the image is black and white, like a mask; expected a photograph") >= 2
     assert "2 of 12 pairs cannot be used" in output
 
 

@@ -1,1 +1,1 @@
-"""What tests share: a tiny trained network, a model whose masks are known, archives, faults."""
+"""Helpers of tests: a tiny trained network, a model whose masks are known, archives, faults."""

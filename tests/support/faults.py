@@ -1,4 +1,4 @@
-"""Images that crash, hang or kill whoever reads them, and commands that meet them: real processes, real signals.
+"""Images that crash, hang or kill the process that reads them, and commands that read them, with real signals.
 
 What the faults do is in ``fault_site/sitecustomize.py``, which the processes of a command import at their start.
 """
@@ -31,16 +31,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0
 POLL = 0.01
 SOON = 20.0
-"""Seconds within which a run has to answer a signal; what hangs does so for much longer."""
+"""Seconds within which a run must react to a signal; faults that hang last much longer."""
 GONE_SOON = 20.0
-"""Seconds within which no process of a command is left when it has ended."""
+"""Seconds after the end of a command within which all its processes must be gone."""
 PNG_HEAD = 33
 """Bytes of a PNG's signature and header."""
 TOKEN = "FAULT_TOKEN"
 
 
 def png(image: NDArray[np.uint8], fault: str = "", **options: Any) -> bytes:
-    """Return a PNG file that everybody can read, with a fault (see ``KINDS``) in a text chunk."""
+    """Return the bytes of a readable PNG file with a fault (see ``KINDS``) in a text chunk."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG", **options)
     return with_fault(file.getvalue(), fault)
@@ -125,16 +125,16 @@ class Started:
 
     @property
     def said(self) -> str:
-        """What it said so far."""
+        """The output so far."""
         return self._said.read_text(errors="replace")
 
     @property
     def stdin(self) -> IO[bytes]:
-        """Its standard input, where it was opened as a pipe."""
+        """Standard input, if it was opened as a pipe."""
         return cast(IO[bytes], self.process.stdin)
 
     def wait(self, seconds: float = PATIENCE) -> int:
-        """Wait for its end, and return its exit code; nothing of it may be left then."""
+        """Wait for the command to end and return its exit code; all its processes must be gone then."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -153,7 +153,7 @@ class Started:
             os.killpg(self.process.pid, number)
 
     def processes(self) -> list[int]:
-        """Return its processes that are there, zombies not counted."""
+        """Return the command's running processes, without zombies."""
         return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._is_mine(pid)]
 
     def _is_mine(self, pid: int) -> bool:
@@ -162,7 +162,7 @@ class Started:
         return False
 
     def says(self, words: str, seconds: float = SOON) -> None:
-        """Wait until it says this."""
+        """Wait until the output contains this text."""
         wait_for(lambda: words in self.said, seconds, lambda: f"expected {words!r}, it said: {self.said}")
 
     def in_time(self, fault: str, state: Path) -> None:
@@ -172,7 +172,7 @@ class Started:
 
 @contextlib.contextmanager
 def started(state: Path, *arguments: str | Path, **options: Any) -> Iterator[Started]:
-    """Start ``seg-batch``; at the end nothing of it is left, whatever the test found."""
+    """Start ``seg-batch``; all its processes are ended after the test."""
     run = Started(state, *arguments, **options)
     try:
         yield run
@@ -187,7 +187,7 @@ def started(state: Path, *arguments: str | Path, **options: Any) -> Iterator[Sta
 
 
 def ended(state: Path, *arguments: str | Path, **options: Any) -> tuple[int, str]:
-    """Run ``seg-batch`` to its end; return its exit code, and what it said."""
+    """Run ``seg-batch`` to its end; return its exit code and output."""
     with started(state, *arguments, **options) as run:
         code = run.wait()
         return code, run.said
@@ -199,7 +199,7 @@ def happened(state: Path, fault: str) -> int:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str | Callable[[], str]) -> None:
-    """Wait for it so long. Raises AssertionError."""
+    """Wait until a condition holds. Raises AssertionError after so many seconds."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -221,5 +221,5 @@ def reasons(out: Path) -> dict[str, str]:
 
 
 def everything_below(*folders: Path) -> set[str]:
-    """Return all files below folders, hidden ones too: for what must not be left over."""
+    """Return all files below folders, including hidden ones, to check that nothing is left over."""
     return {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*") if path.is_file()}

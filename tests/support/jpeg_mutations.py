@@ -1,4 +1,4 @@
-"""Spoil the segments of JPEGs and decode what comes out; run as a program, so that a crash is seen from outside.
+"""Mutate the segments of JPEGs and decode the results; run as a program, so that a crash shows as its exit code.
 
 python -m tests.support.jpeg_mutations SEED COUNT
 """
@@ -85,7 +85,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 
 def outcome(data: bytes, at_least: int | None) -> str:
-    """Decode a file, and say what became of it."""
+    """Decode a file and return the outcome."""
     try:
         decoded = jpeg.decode(data, Request(at_least, MOST_PIXELS))
     except ImageError as error:

@@ -1,4 +1,4 @@
-"""Faults that an exporter can have, planted in a model, and what finds each of them.
+"""Possible faults of an exporter, planted in a model, and the check that finds each of them.
 
 A fault is found as the file is opened (contract and graph do not go together), by comparing the stages with the
 checkpoint's, or by the gate.

@@ -1,4 +1,4 @@
-"""Photographs in every format, and ways to spoil their files."""
+"""Photographs in every format, and mutations of their files."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def s3_endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An empty store, which ``s3://`` means for the test and for processes that it starts."""
+    """An empty store to which ``s3://`` refers in the test and in processes that it starts."""
     for name, value in (
         ("AWS_ACCESS_KEY_ID", "k"),
         ("AWS_SECRET_ACCESS_KEY", "s"),
@@ -51,7 +51,7 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def web_folder(tmp_path: Path) -> Path:
-    """What the web server serves."""
+    """The folder that the web server serves."""
     folder = tmp_path / "www"
     folder.mkdir()
     return folder
@@ -71,7 +71,7 @@ def web(web_folder: Path) -> Iterator[str]:
 
 @dataclass
 class Reply:
-    """What a scripted server answers. ``after``: seconds it waits before. An empty header is not sent."""
+    """A response of a scripted server. ``after``: seconds to wait before it. Empty headers are not sent."""
 
     data: bytes = b""
     status: int = 200
@@ -83,7 +83,7 @@ Script = Callable[[http.server.BaseHTTPRequestHandler], Reply | None]
 
 
 class Scripted:
-    """A web server that answers what ``answer`` says to a request, None as 404. ``asked``: what was asked, in order."""
+    """A web server whose responses ``answer`` returns, None for 404. ``asked``: the requests in order."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -91,7 +91,7 @@ class Scripted:
         self.url = ""
 
     def count(self, path: str) -> int:
-        """How often was a path asked for, by GET?"""
+        """Return how often a path was requested with GET."""
         return self.asked.count(f"GET {path}")
 
 
@@ -136,19 +136,19 @@ def scripted() -> Iterator[Scripted]:
 
 
 def page(*links: str) -> Reply:
-    """A page that links to these."""
+    """Return a page with links to these names."""
     body = "".join(f'<a href="{html.escape(link)}">x</a>' for link in links)
     return Reply(f"<html><body>{body}</body></html>".encode(), headers={"Content-Type": "text/html"})
 
 
 def upload(s3: Any, folder: Path, place: str) -> None:
-    """Put all files of a folder below a place."""
+    """Upload all files of a folder to a place."""
     for path in folder.rglob("*.*"):
         s3.pipe_file(f"{place}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
 
 def stored(s3: Any, place: str) -> dict[str, bytes]:
-    """Return what is below a place."""
+    """Return the files below a place."""
     s3.invalidate_cache()
     return {path.removeprefix(place + "/"): s3.cat_file(path) for path in sorted(s3.find(place))}
 

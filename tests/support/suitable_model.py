@@ -1,4 +1,4 @@
-"""A small network of smp with random weights whose checkpoint tells what looks like blobs on skin."""
+"""A small smp network with random weights; the score ``suitable`` of its checkpoint recognises blobs on skin."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def skin(seed: int, count: int, shape: tuple[int, int] = (SIZE, SIZE)) -> list[N
 
 
 def noise(seed: int, count: int) -> list[NDArray[np.uint8]]:
-    """Draw what looks like nothing."""
+    """Draw images without blobs."""
     rng = np.random.default_rng(seed)
     return [rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""The graph of a network is traced once in a test session. A fixture; ``tests/conftest.py`` makes it known.
+"""A fixture that traces the graph of each network once per test session; ``tests/conftest.py`` imports it.
 
 Tracing takes seconds, and most tests of what is done with a graph begin with that of one tiny network.
 ``tests/export/graph/test_trace.py`` holds that the same network gives the same graph each time.

@@ -26,7 +26,7 @@ class Bound:
     worst: float
 
     def holds(self, found: Picture, expected: Picture) -> bool:
-        """Is one picture the other, as nearly as this?"""
+        """Return whether two pictures are equal within this tolerance."""
         if found.shape != expected.shape:
             return False
         difference = np.abs(found.astype(np.int16) - expected)

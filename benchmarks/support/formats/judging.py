@@ -42,7 +42,7 @@ def judged(cell: Cell, attempt: Attempt, decoder: str) -> Judged:
 
 
 def _is(attempt: Attempt, right: Picture, cell: Cell) -> bool:
-    """Is what was read this picture, or, where a reduced copy was asked for, a copy that is large enough?"""
+    """Return whether the result is this picture, or a large enough copy where a reduced one was asked for."""
     pixels = attempt.pixels
     assert pixels is not None
     if cell.at_least is None:

@@ -1,13 +1,13 @@
-"""What is trained for a release, and in which order: data alone, so that a teacher more is a line more."""
+"""The trainings of a release in their order, as data: another teacher is another line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 DATA_SETS = ("isic2018", "isic2017")
-"""Folders that train. HAM10000's licence is not commercial; it only tests."""
+"""Data folders for training. HAM10000 is only used for tests, because its licence is non-commercial."""
 KEPT_OUT = ("originals/images", "isic2017/ISIC-2017_Validation_Data")
-"""Folders whose images take part in no training, for they decide."""
+"""Data folders whose images are excluded from training, because the release is decided on them."""
 MOBILENET = ("encoder_weights=$DATA/weights/mobilenet_v2_imagenet.pth",)
 LICENCE = "Apache-2.0 (encoders initialised from Apache-2.0 weights); trained on CC0-1.0 images"
 

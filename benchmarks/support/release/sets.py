@@ -20,7 +20,7 @@ LESIONS = "lesions.json"
 
 @dataclass(frozen=True)
 class TestSet:
-    """Images with truth that no training has seen. ``free``: may pictures of it be shown (CC0)?"""
+    """Images with truth that no training has seen. ``free``: whether its pictures may be shown (CC0)."""
 
     name: str
     title: str

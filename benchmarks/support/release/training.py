@@ -13,12 +13,12 @@ STUDENT, QUANTISED, TEACHERS, SOFT = "student", "quantised", "teachers", "soft"
 
 
 def train_teacher(work: Work, teacher: Training) -> bool:
-    """Train a teacher, or go on with it. Return whether it is finished."""
+    """Train or resume a teacher. Return whether it is finished."""
     return _train(work, work.out / TEACHERS / teacher.name, teacher.settings)
 
 
 def train_student(work: Work) -> bool:
-    """Train the network that is shipped, on truth and soft masks; or take the one that is given."""
+    """Train the released network on truth and soft masks, or take the given one."""
     if work.student is None:
         return _train(work, work.out / STUDENT, work.plan.student, _soft(work))
     (work.out / STUDENT).mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def train_student(work: Work) -> bool:
 
 
 def train_quantised(work: Work) -> bool:
-    """Let it go on with the rounding of int8 in it."""
+    """Train the student further with the rounding of int8."""
     from seglab.networks.checkpoints import load_checkpoint
 
     student = work.out / STUDENT / BEST

@@ -75,16 +75,16 @@ class Stage:
         return out / "stages" / f"{self.name}.json"
 
     def state(self, out: Path) -> dict[str, Any]:
-        """Return what is known of it; empty before it began."""
+        """Return the record of the stage; empty before it began."""
         place = self.place(out)
         return dict(json.loads(place.read_text())) if place.exists() else {}
 
     def is_finished(self, out: Path) -> bool:
-        """Was all of it done?"""
+        """Return whether the stage is finished."""
         return bool(self.state(out).get("finished"))
 
     def do(self, work: Work) -> bool:
-        """Do it, or go on with it; keep seconds and commands of all tries together."""
+        """Run or resume the stage; record seconds and commands over all attempts."""
         before = self.state(work.out)
         work.commands = list(before.get("commands", []))
         begin, is_finished = time.monotonic(), False

@@ -1,1 +1,1 @@
-"""What ``seglab train`` is made of: what was asked for, which pairs, and the session that trains and talks."""
+"""The parts of ``seglab train``: the request, the choice of pairs, the training session, cross-validation."""

@@ -1,4 +1,4 @@
-"""What ``seglab train --folds`` is asked for, as ``folds.json`` keeps it."""
+"""The settings of a cross-validation, which ``folds.json`` keeps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Plan:
-    """``count`` folds to train by one recipe, below ``out``. ``changes``: ``--set`` for folds that go on."""
+    """``count`` folds to train with one recipe in folders below ``out``. ``changes``: ``--set`` for resumed folds."""
 
     out: Path
     count: int
@@ -34,11 +34,11 @@ class Plan:
 
     @property
     def runs(self) -> list[Path]:
-        """The folders of the folds."""
+        """Folders of the folds."""
         return [self.out / f"fold-{number}" for number in range(self.count)]
 
     def plain(self) -> dict[str, Any]:
-        """Return it as ``folds.json`` keeps it."""
+        """Return the content of ``folds.json``."""
         from seglab.training.run_folder import plain
 
         about = {"format_version": FORMAT_VERSION, "kind": KIND, "folds": self.count}
@@ -46,7 +46,7 @@ class Plan:
 
 
 def holds_folds(out: Path) -> bool:
-    """Is this the folder of a cross-validation?"""
+    """Return whether ``out`` is the folder of a cross-validation."""
     return (out / FOLDS).exists()
 
 
@@ -55,13 +55,15 @@ def new_folds(out: Path | None, count: int, recipe: str | None, changes: tuple[s
     from seglab.recipes.recipe import load_recipe
 
     if out is None:
-        raise click.UsageError("Missing option '--out': the folder of the folds (or --resume RUN, to go on with them).")
+        raise click.UsageError("Missing option '--out': the folder for the folds (or --resume RUN, to continue them).")
     if told.split_file:
-        raise click.UsageError("--folds makes its own splits, and --split-file names one; expected one of the two.")
+        raise click.UsageError(
+            "--folds makes its own splits, so it cannot be used with --split-file. Leave one of them out."
+        )
     if not told.named:
         raise click.UsageError(MISSING.format(data="a data set"))
     if holds_folds(out):
-        raise ConfigError(f"{out} holds folds already ({FOLDS}). Add --resume to go on, or name another --out.")
+        raise ConfigError(f"{out} already holds folds ({FOLDS}). Add --resume to continue, or name another --out.")
     require_folds_folder(out)
     require_beside("--out", out, told.named)
     return Plan(out, count, load_recipe(recipe or DEFAULT_RECIPE, changes), told)
@@ -70,7 +72,7 @@ def new_folds(out: Path | None, count: int, recipe: str | None, changes: tuple[s
 def resumed_folds(out: Path, count: int | None, recipe: str | None, changes: tuple[str, ...], told: Told) -> Plan:
     """Return the plan that ``out`` holds, with the options of this call.
 
-    Raises :class:`ConfigError` where it is another one.
+    Raises :class:`ConfigError` where ``folds.json`` cannot be read, or has other folds or another seed.
     """
     from seglab.recipes.recipe import load_recipe, make_recipe, parse_changes
     from seglab.training.resuming import changes_between, require_may_change
@@ -83,13 +85,13 @@ def resumed_folds(out: Path, count: int | None, recipe: str | None, changes: tup
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{out / FOLDS} cannot be read ({error}); expected what `seglab train --folds` wrote. Check the folder, or "
-            "leave --resume out to begin."
+            "leave --resume out to start anew."
         ) from error
     now = load_recipe(recipe, changes) if recipe else make_recipe(kept["recipe"] | parse_changes(changes))
     if (count or number, now.seed) != (number, earlier.seed):
         raise ConfigError(
-            f"{out} holds {number} folds by seed {earlier.seed}; asked for are {count or number} by seed {now.seed}. "
-            "Resume with the same, or name another --out."
+            f"{out} holds {number} folds with seed {earlier.seed}, but this call asks for {count or number} with seed "
+            f"{now.seed}. Use the same numbers, or name another --out."
         )
     require_may_change(out / FOLDS, changes_between(earlier, now), now, 0)
     return Plan(out, number, now, told.over(command), changes)

@@ -1,4 +1,4 @@
-"""``seglab train --folds K``: K runs, each of which validates on a fold of its own, and scores over all images."""
+"""``seglab train --folds K``: K runs that each validate on one fold, and scores over all images."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
-    """Train fold after fold by ``train``, each an ordinary run; then score every image by the fold it validated in."""
+    """Train each fold as an ordinary run with ``train``, then score every image with the run that validated on it."""
     from seglab.training.lock import held
     from seglab.training.run_folder import BEST
 
     with held(plan.out):
         say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
         if not holds_folds(plan.out):
-            say_of_stops("Interrupted before a fold was begun; run the same command again.")
+            say_of_stops("Interrupted before the first fold began; run the same command again.")
             _divide(plan)
         write_plan(plan)
         for run in plan.runs:
@@ -47,19 +47,19 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
         _score(plan, device)
     command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
     line = shlex.join([*command, "--out", str(plan.out / "ensemble.onnx")])
-    echo(f"One model of all folds: {line}", whole=True)
+    echo(f"To export one model of all folds: {line}", whole=True)
 
 
 def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:
     try:
         train(_task(plan, run))
-    except KeyboardInterrupt:  # a run advises to go on with it alone
+    except KeyboardInterrupt:  # the message of a single run names that run only
         say_of_stops(f"Interrupted; go on with all folds: {go_on(plan.out)}")
         raise
 
 
 def _divide(plan: Plan) -> None:
-    """Write the split of every fold; say how the data are divided."""
+    """Write the split of every fold and print the sizes."""
     from seglab.data.splits import write_split
     from seglab.training.run_folder import SPLIT
 
@@ -67,15 +67,15 @@ def _divide(plan: Plan) -> None:
     for run, split in zip(plan.runs, splits, strict=True):
         write_split(run / SPLIT, split)
     sizes = ", ".join(str(len(split.validation)) for split in splits)
-    kept = f"; {len(splits[0].test)} of the official test part are in none" if splits[0].test else ""
+    kept = f"; {counted(len(splits[0].test), 'pair')} of the official test part in no fold" if splits[0].test else ""
     echo(
-        f"{counted(plan.count, 'fold')} by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} is not used.",
+        f"{counted(plan.count, 'fold')} by lesion, of {sizes} pairs{kept}. split={plan.recipe.split} has no effect.",
         err=True,
     )
 
 
 def _splits(plan: Plan) -> list[Split]:
-    """Return the split of every fold, all inspected before the first trains: one picture may be in two folds."""
+    """Return the split of every fold. All are inspected before the first trains: a picture may be in two folds."""
     from seglab.data.folds import fold_splits
     from seglab.data.groups import with_twins
     from seglab.data.splits import EXCLUDED, read_ids
@@ -95,7 +95,7 @@ def _splits(plan: Plan) -> list[Split]:
 
 
 def _say_used(collection: Collection, splits: Sequence[Split]) -> None:
-    """Print which pairs validate in a fold or test, and why the others do not."""
+    """Print how many pairs validate or test, and why the others are unused."""
     from seglab.data.collection import used_lines
 
     parts = {"validation": [pair for split in splits for pair in split.validation], "test": splits[0].test}
@@ -112,7 +112,7 @@ def _say_used(collection: Collection, splits: Sequence[Split]) -> None:
 
 
 def _task(plan: Plan, run: Path) -> Task:
-    """Return the task that begins a fold, or goes on with it."""
+    """Return the task that begins or resumes a fold."""
     from seglab.training.run_folder import LAST, SPLIT
 
     told = dataclasses.replace(plan.told, exclude=(), mode=None)
@@ -123,7 +123,7 @@ def _task(plan: Plan, run: Path) -> Task:
 
 
 def _is_complete(run: Path, recipe: Recipe) -> bool:
-    """Is this run trained by the recipe to its end, and scored?"""
+    """Return whether the run is trained to the end of the recipe, and scored."""
     from seglab.training.run_folder import is_scored, read_run
 
     return _is_trained(run) and is_scored(run) and read_run(run).recipe == recipe
@@ -139,7 +139,7 @@ def _is_trained(run: Path) -> bool:
 
 
 def _folds(plan: Plan) -> list[Fold]:
-    """Return the folds with the pairs that their checkpoints name, wherever the data lie now."""
+    """Return the folds with the pairs that their checkpoints name, found in the data as they are now."""
     from seglab.data.kept_split import missing_ids, split_by_ids
     from seglab.evaluation.out_of_fold import Fold
     from seglab.networks.checkpoints import load_checkpoint
@@ -151,8 +151,8 @@ def _folds(plan: Plan) -> list[Fold]:
         split = split_by_ids(collection, training["split"], training["data"]["sets"])
         if missing := missing_ids(split, training["split"], "validation"):
             raise DataError(
-                f"The data lack {counted(missing, 'image')} that {run.name} validated on. Name their folder: --data "
-                "DIR."
+                f"The data lack {counted(missing, 'image')} that {run.name} validated on; expected all. Name their "
+                "folder: --data DIR."
             )
         folds.append(Fold(run, split.validation))
     return folds

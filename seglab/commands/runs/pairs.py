@@ -1,4 +1,4 @@
-"""Which pairs a run trains on: split anew, or those that its checkpoint names, wherever they lie now."""
+"""The pairs that a run trains on: a new split, or for a resumed run the pairs that its checkpoint names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEFAULT_MODE = "refuse"
 
 @dataclass(frozen=True)
 class RunPairs:
-    """The pairs of a run by part. ``about``: what its checkpoints keep of them. ``used``: the lines on what is used."""
+    """The pairs of a run by part. ``about``: what checkpoints keep of them. ``used``: lines that say what is used."""
 
     split: Split
     about: dict[str, Any]
@@ -35,9 +35,9 @@ class RunPairs:
 
 
 def pairs_of(task: Task) -> RunPairs:
-    """Return the pairs of a run. What of each data set is used, and why the rest is not, is printed.
+    """Return the pairs of a run, and print how much of each data set is used and why the rest is not.
 
-    Raises :class:`DataError` where too much would be lost, or where the data are not those of the run.
+    Raises :class:`DataError` where too much would be lost, or where a resumed run had other data.
     """
     from seglab.data.collection import used_lines
 
@@ -82,7 +82,7 @@ def _anew(task: Task, collection: Collection) -> Split:
 
 
 def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Split:
-    """Split as a file says. Raises :class:`DataError` where it names too many images that the data lack."""
+    """Split as a file says. Raises :class:`DataError` where the data lack too many of the images that it names."""
     from seglab.data.finding.found import is_too_much
     from seglab.data.groups import with_twins
     from seglab.data.kept_split import split_by_file
@@ -92,8 +92,8 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
     total = missing + sum(map(len, found.parts().values()))
     if is_too_much(missing, total):
         raise DataError(
-            f"{path} names {counted(total, 'image')}, and the data lack {missing} of them; expected to find more than "
-            "nine tenths. Check --data and the file."
+            f"{path} names {counted(total, 'image')}, and {missing} of them are not in the data; expected to find more "
+            "than 90 %. Check --data and the file."
         )
     if missing:
         echo(f"{path} names {counted(missing, 'image')} that {noun(missing, 'is', 'are')} not in the data.", err=True)
@@ -101,16 +101,17 @@ def _by_file(collection: Collection, path: Path, excluded: Iterable[str]) -> Spl
     split = moved_out(found, {pair.source: EXCLUDED for pair in collection.pairs if pair.id in unwanted})
     if not split.training or not split.validation:
         raise DataError(
-            f"{path} leaves {counted(len(split.training), 'image')} to train and {len(split.validation)} to validate; "
-            "expected some of each. Check the file, or exclude less."
+            f"{path} leaves {counted(len(split.training), 'image')} for training and {len(split.validation)} for "
+            "validation; expected some of each. Check the file, or exclude less."
         )
     return split
 
 
 def looked_at(collection: Collection, splits: Sequence[Split], mode: str, recipe: Recipe) -> list[Split]:
-    """Return the splits to train on after a look at every pair, before which soft masks are looked for.
+    """Return the splits to train on, after inspecting every pair.
 
-    With ``report`` they are not: an image that cannot be read may have none, and is left out.
+    Missing soft masks are reported before the inspection, except in mode ``report``: there an image that cannot be read
+    is left out and needs none.
     """
     from seglab.data.soft_masks import soft_masks_of
 
@@ -120,7 +121,7 @@ def looked_at(collection: Collection, splits: Sequence[Split], mode: str, recipe
 
 
 def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Split:
-    """Return the pairs of the run's split, in its order."""
+    """Return the pairs of a resumed run, in the order of its split."""
     from seglab.data.kept_split import missing_ids, split_by_ids
 
     data, ids = training["data"], training["split"]
@@ -129,7 +130,7 @@ def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Spli
     if missing:
         raise DataError(
             f"The data lack {sum(missing.values())} of the {counted(sum(map(len, ids.values())), 'image')} of this run "
-            f"({_described(missing)}); expected all of them. Name the folder where they are: --data DIR."
+            f"({_described(missing)}); expected all. Name the folder where they are: --data DIR."
         )
     _require_same_split(task.told, collection, split)
     split = dataclasses.replace(split, method=data["split"], seed=task.recipe.seed)
@@ -141,7 +142,7 @@ def _described(counts: dict[str, int]) -> str:
 
 
 def _require_same_split(told: Told, collection: Collection, split: Split) -> None:
-    """Raise :class:`ConfigError` where what is told now takes an image out of the run, or puts it into another part."""
+    """Raise :class:`ConfigError` where options of this call would remove an image of the run or change its part."""
     from seglab.data.groups import with_twins
     from seglab.data.kept_split import split_by_file
     from seglab.data.splits import read_ids
@@ -151,10 +152,11 @@ def _require_same_split(told: Told, collection: Collection, split: Split) -> Non
     excluded = unwanted & places.keys()
     if excluded:
         raise ConfigError(
-            f"--exclude names {counted(len(excluded), 'image')} of this run ({min(excluded)}, ...). Name a new --out."
+            f"--exclude names {counted(len(excluded), 'image')} that this run uses ({min(excluded)}, ...). Leave it "
+            "out, or name a new --out."
         )
     if told.split_file and not places.items() <= _places(split_by_file(collection, told.split_file)[0]).items():
-        raise ConfigError("--split-file is not the split of this run. Leave it out, or name a new --out.")
+        raise ConfigError("--split-file differs from the split of this run. Leave it out, or name a new --out.")
 
 
 def _places(split: Split) -> dict[str, str]:
@@ -163,16 +165,17 @@ def _places(split: Split) -> dict[str, str]:
 
 
 def _require_same_counts(training: dict[str, Any], split: Split) -> None:
-    """Of checkpoints that name no ids (of seglab before it kept them): as many images, split in the same way."""
+    """Raise unless counts and method of the split are those of an old checkpoint, which keeps no ids."""
     before = {key: value for key, value in training.get("data", {}).items() if key in _counts(split)}
     if before != _counts(split):
         raise ConfigError(
-            f"The run was trained on other data ({before} before, {_counts(split)} now). Name its own, or a new --out."
+            f"The run was trained on other data ({before} before, {_counts(split)} now). Name the same data, or a new "
+            "--out."
         )
 
 
 def _about(task: Task, collection: Collection, split: Split) -> dict[str, Any]:
-    """Return ``data`` and ``split`` as checkpoints keep them. Raises :class:`DataError` for other pictures."""
+    """Return ``data`` and ``split`` for the checkpoints. Raises :class:`DataError` where the pictures are others."""
     from seglab.data.fingerprint import fingerprint
     from seglab.data.kept_split import ids_of
 
@@ -188,11 +191,11 @@ def _require_same_pictures(before: dict[str, Any], sets: list[str], mark: list[s
 
     if not are_same(before.get("fingerprint", mark), mark):
         raise DataError(
-            "The data have the names of this run's images, but not their pixels or truths; expected the same pictures. "
-            "Name the folder where they are: --data DIR, or begin a new --out."
+            "The images have the same names as those of this run, but other pixels or truth masks. Name the folder of "
+            "the run's images: --data DIR, or start a new run with another --out."
         )
     if sorted(before.get("sets", sets)) != sorted(sets):
-        echo(f"The data are called {', '.join(sets)} now ({', '.join(before['sets'])} before).", err=True)
+        echo(f"The data sets are now called {', '.join(sets)} (before: {', '.join(before['sets'])}).", err=True)
 
 
 def _counts(split: Split) -> dict[str, Any]:
@@ -204,6 +207,6 @@ def _require_same_hair(pairs: Iterable[Pair], recipe: Recipe) -> None:
     prepared = {pair.hair for pair in pairs} - {"none", recipe.hair}
     if prepared:
         raise ConfigError(
-            f"The data was prepared with hair={', '.join(prepared)}, the recipe says hair={recipe.hair}; expected "
-            f"the same, so that the network is used as it was trained. Add --set hair={prepared.pop()}."
+            f"The data were prepared with hair={', '.join(prepared)}, but the recipe says hair={recipe.hair}; expected "
+            f"the same for training and use. Add --set hair={prepared.pop()}."
         )

@@ -1,4 +1,4 @@
-"""What ``seglab train`` is asked for: a run to begin, or one to go on with, by what it left."""
+"""The request of ``seglab train``: a new run, or one to resume from its files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 DEFAULT_RECIPE = "quick"
 COMMAND = "command"
-"""In ``settings.json``: what the run was told of its data."""
+"""Key in ``settings.json``: the data options of the run."""
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a run is told of its data. ``mode``: of ``--inspect``; None where it was not given.
+    """The data options of a run. ``mode``: value of ``--inspect``; None where it was not given.
 
-    ``begun``: what :meth:`plain` kept when the run was begun, of one that goes on.
+    ``begun``: for a resumed run, what :meth:`plain` returned when it began.
     """
 
     named: DataNamed
@@ -39,15 +39,15 @@ class Told:
     begun: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """Return it as JSON holds it, with absolute paths: where the data are now, and by what they were divided."""
+        """Return plain values with absolute paths: where the data are now, and the options that divided them."""
         named = {key: _plain(value) for key, value in dataclasses.asdict(self.named).items()}
         divided = {"exclude": _plain(self.exclude), "split_file": _plain(self.split_file)}
         return {**named, **divided, **{key: self.begun[key] for key in divided if key in self.begun}}
 
     def over(self, kept: dict[str, Any]) -> Told:
-        """Return it for a run that goes on: its data are those that :meth:`plain` kept, where none are told now.
+        """Return the options for a resumed run: data that are not named now come from ``kept`` (of :meth:`plain`).
 
-        ``exclude`` and ``split_file`` stay what is told now: the run's split is in its checkpoints.
+        ``exclude`` and ``split_file`` are not taken over, because the run's split is in its checkpoints.
         """
         named = self.named or DataNamed(
             **{entry.name: _path(kept.get(entry.name, entry.default)) for entry in dataclasses.fields(DataNamed)}
@@ -58,10 +58,10 @@ class Told:
 
 @dataclass(frozen=True)
 class Task:
-    """A run to train. ``start``: ``last.pt`` to go on from, with ``changes`` of its recipe; None for a new run.
+    """A run to train. ``start``: ``last.pt`` to resume from, with ``changes`` of its recipe; None for a new run.
 
-    ``loggers``: experiment trackers that are told of it (:mod:`seglab.training.loggers`). ``is_fold``: it is one of a
-    cross-validation.
+    ``loggers``: experiment trackers to log to (:mod:`seglab.training.loggers`). ``is_fold``: whether the run is a fold
+    of a cross-validation.
     """
 
     out: Path
@@ -74,7 +74,7 @@ class Task:
 
     @property
     def precision(self) -> str:
-        """The precision asked for; ``auto`` of a run that goes on is what it had, of one that quantises fp32."""
+        """The precision to train in. ``auto`` becomes that of a resumed run, and fp32 where the recipe quantises."""
         if self.recipe.quantise != "none":
             return "fp32"
         if self.start and self.recipe.precision == "auto":
@@ -83,31 +83,31 @@ class Task:
 
     @property
     def done(self) -> int:
-        """How many epochs the run has."""
+        """Number of finished epochs."""
         return len(self.start.training["history"]) if self.start else 0
 
 
 def new_task(out: Path | None, recipe: str | None, changes: tuple[str, ...], told: Told) -> Task:
-    """Return the task of a new run. Raises :class:`click.UsageError` where a folder or data are not named."""
+    """Return the task of a new run. Raises :class:`click.UsageError` where ``out`` or the data are not named."""
     from seglab.recipes.recipe import load_recipe
     from seglab.training.run_folder import LAST
 
     if out is None:
-        raise click.UsageError("Missing option '--out': the folder of the run (or --resume RUN, to go on with one).")
+        raise click.UsageError("Missing option '--out': the folder for the run (or --resume RUN, to continue one).")
     settings = load_recipe(recipe or DEFAULT_RECIPE, changes)
     if not told.named:
         raise click.UsageError(MISSING.format(data="a data set"))
     if (out / LAST).exists():
-        raise ConfigError(f"{out} holds a run already ({LAST}). Add --resume to go on, or name another --out.")
+        raise ConfigError(f"{out} already holds a run ({LAST}). Add --resume to continue, or name another --out.")
     require_run_folder(out)
     return Task(out, settings, told)
 
 
 def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: Told) -> Task:
-    """Return the task that goes on with the run in ``out`` (or with that of its ``last.pt``).
+    """Return the task that resumes the run in ``out``, a folder or its ``last.pt``.
 
     Recipe and data are those of the run, except for the options of this call. Raises :class:`ConfigError` where there
-    is no such run, or where it cannot take the changes.
+    is no such run, or where its recipe cannot be changed so.
     """
     from seglab.networks.checkpoints import load_checkpoint
     from seglab.recipes.recipe import load_recipe, make_recipe, parse_changes
@@ -118,7 +118,7 @@ def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: 
     last = out / LAST
     if not last.exists():
         raise ConfigError(
-            f"{last} does not exist; expected the run to go on with. Check the folder, or leave --resume out to begin."
+            f"--resume: {last} does not exist. Check the folder, or leave --resume out to start a new run."
         )
     start = load_checkpoint(last)
     earlier = recipe_of(start.training.get("recipe", {}), last)
@@ -133,7 +133,7 @@ def resumed_task(out: Path, recipe: str | None, changes: tuple[str, ...], told: 
 def data_of_run(out: Path, named: DataNamed) -> DataNamed:
     """Return the data that were named, else those of the run in ``out``.
 
-    Raises :class:`ConfigError` where these are not known or not there.
+    Raises :class:`ConfigError` where these are unknown or no longer exist.
     """
     found = Told(named).over(_kept(out)).named
     if not named:
@@ -144,8 +144,8 @@ def data_of_run(out: Path, named: DataNamed) -> DataNamed:
 def _require_there(named: DataNamed, out: Path) -> None:
     gone = [str(path) for path in (*named.data, named.images, named.masks) if path and not path.exists()]
     if gone or not named:
-        where = f"is not there any more ({', '.join(gone)})" if gone else "is not known from what it left"
-        raise ConfigError(f"The data of the run in {out} {where}; say where it is: --data DIR.")
+        where = f"are no longer there ({', '.join(gone)})" if gone else "are not named in its files"
+        raise ConfigError(f"The data of the run in {out} {where}. Name their folder: --data DIR.")
 
 
 def _kept(out: Path) -> dict[str, Any]:

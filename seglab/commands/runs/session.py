@@ -1,4 +1,4 @@
-"""The session of a run: trains in every process; the first one writes and talks."""
+"""A training session: every process trains; the first one writes files and prints."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from seglab.training.run_folder import Epoch
 
 SAFE_RATE = 1e-3
-"""The highest learning rate that is advised after a loss that is not a number."""
+"""Highest learning rate that is suggested after the loss became NaN or infinite."""
 USED = "used"
-"""In ``settings.json``: what of each data set is used, and why the rest is not."""
+"""Key in ``settings.json``: how much of each data set is used, and why the rest is not."""
 
 
 @contextlib.contextmanager
 def reserved(task: Task) -> Iterator[None]:
-    """Hold the run's folder. Raises :class:`WriteError` where another command has it, or went on with it meanwhile."""
+    """Lock the run's folder. Raises :class:`WriteError` where another command holds it, or trained in it meanwhile."""
     from seglab.files import sha256
     from seglab.training.lock import held
     from seglab.training.run_folder import LAST
@@ -41,12 +41,12 @@ def reserved(task: Task) -> Iterator[None]:
     last = task.out / LAST
     with held(task.out):
         if last.exists() and (task.start is None or sha256(last) != task.start.sha256):
-            raise WriteError(f"Another command trained in {task.out} meanwhile; expected nobody there. Run this again.")
+            raise WriteError(f"Another command trained in {task.out} meanwhile. Run this command again.")
         yield
 
 
 def train_in_session(task: Task, fabric: Fabric, precision: str, pairs: RunPairs, until: float = math.inf) -> None:
-    """Train the task, in every process. ``until``: see :meth:`seglab.training.loop.Trainer.run`."""
+    """Train the task in every process. ``until``: see :meth:`seglab.training.loop.Trainer.run`."""
     from seglab.training.failures import said_in_words
     from seglab.training.loop import Trainer
     from seglab.training.resuming import record_of
@@ -62,7 +62,7 @@ def train_in_session(task: Task, fabric: Fabric, precision: str, pairs: RunPairs
         if fabric.is_global_zero:
             _keep_log(trainer, task, pairs, until)
         else:
-            with _advised(trainer, task.out):  # it may be the first to fail, and the one that says why
+            with _advised(trainer, task.out):  # this process may be the first to fail, and then prints the reason
                 for _ in trainer.run(task.out, _just_iterate, until):
                     pass
 
@@ -113,7 +113,7 @@ def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> None:
 
 
 def _first_lines(trainer: Trainer, task: Task, split: Split, parameters: int) -> list[str]:
-    """Return what a run begins with: its images, its network, how it trains, and where it writes."""
+    """Return the lines that are printed at the start: images, network, training, and output folder."""
     from seglab.recipes.recipe import network_name
     from seglab.terminal import aligned
 
@@ -140,15 +140,18 @@ def _end(trainer: Trainer, task: Task, split: Split) -> None:
     _require_credible(best, task.out)
     if not trainer.is_finished:
         echo(
-            f"Stopped in good order after epoch {done} of {task.recipe.epochs}: the next one is not expected to end "
-            f"within --hours. Go on with: {go_on(task.out)}",
+            f"Stopped after epoch {done} of {task.recipe.epochs}: the next one would probably not end within --hours. "
+            f"Continue with: {go_on(task.out)}",
             err=True,
         )
     elif done > task.done or not run_folder.is_scored(task.out):
         _measure_suitability(task.out, split, str(trainer.fabric.device))
         _score(task.out, split, str(trainer.fabric.device))
     else:
-        echo(f"{task.out} is finished: {counted(done, 'epoch')}. For more: {go_on(task.out)} --set epochs=N", err=True)
+        echo(
+            f"{task.out} is finished after {counted(done, 'epoch')}. For more: {go_on(task.out)} --set epochs=N",
+            err=True,
+        )
     echo(
         f"{task.out / run_folder.BEST}: epoch {best.epoch}, validation Dice {best.val_dice:.4f}, IoU {best.val_iou:.4f}"
     )
@@ -161,40 +164,39 @@ def _require_credible(epoch: Epoch, out: Path) -> None:
 
     if epoch.val_dice == 1.0:
         raise DataError(
-            f"Every validation image scored exactly 1.0000 in epoch {epoch.epoch}; expected a network to err "
-            f"somewhere. Most likely the truth masks are empty as they are read: look at them with `seglab inspect`, "
-            f"and at {out / SPLIT}."
+            f"Every validation image scored exactly 1.0000 in epoch {epoch.epoch}; expected some errors. The truth "
+            f"masks are probably read as empty: check them with `seglab inspect`, and check {out / SPLIT}."
         )
 
 
 @contextlib.contextmanager
 def _advised(trainer: Trainer, out: Path) -> Iterator[None]:
-    """Say, of a loss that is not a number, from where to go on and how."""
+    """Add to a :class:`DivergedError` from which epoch to continue, and with which command."""
     try:
         yield
     except DivergedError as error:
         rate = f"--set lr={min(trainer.recipe.lr / 10, SAFE_RATE):g}"
-        way = f"go on from epoch {len(trainer.history)} with" if trainer.history else "begin again with"
+        way = f"continue from epoch {len(trainer.history)} with" if trainer.history else "start again with"
         call = f"{go_on(out)} {rate}" if trainer.history else f"{rate} in the same command"
         raise DivergedError(f"{error} Nothing of that epoch was kept: {way} a lower learning rate: {call}") from error
 
 
 def said_at_the_beginning(out: Path) -> str:
-    """Return what is said of a stop of a new run until its first epoch was told of: it may have been kept by then."""
+    """Return the message for a stop before the first epoch was printed; the epoch may already have been saved."""
     from seglab.training.run_folder import LAST
 
     if (out / LAST).exists():
         return f"Interrupted; go on with: {go_on(out)}"
-    return "Interrupted before an epoch was kept; run the same command again to begin anew."
+    return "Interrupted before the first epoch was saved; run the same command again to start anew."
 
 
 def go_on(out: Path) -> str:
-    """Return the command that goes on with a run."""
+    """Return the command that resumes a run."""
     return f"seglab train --resume {shlex.quote(str(out))}"
 
 
 def limit_of(hours: float | None) -> float:
-    """Return when, by :func:`time.monotonic`, that many hours from now are over."""
+    """Return the time, by :func:`time.monotonic`, at which so many hours are over."""
     return math.inf if hours is None else time.monotonic() + 3600 * hours
 
 
@@ -210,7 +212,7 @@ def _score(out: Path, split: Split, device: str) -> None:
 
 
 def _measure_suitability(out: Path, split: Split, device: str) -> None:
-    """Let the run's best network tell what looks like the images it learned from; say so where it cannot."""
+    """Add the score ``suitable`` to the run's best checkpoint, or print why it cannot be measured."""
     from seglab.commands.suitable import with_suitability
     from seglab.networks.checkpoints import load_checkpoint, save_checkpoint
     from seglab.training import run_folder

@@ -1,4 +1,4 @@
-"""What is said of the teacher of a run, and of the weights that it starts from."""
+"""Remarks on the teacher of a run, and on the weights that it starts from."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
-    """Yield whether the teacher has learned from images that are to judge its pupil."""
+    """Yield a warning where the teacher learned from validation or test images of this run, or may have."""
     if not recipe.teacher:
         return
     known = _learned_from(Path(recipe.teacher))
     judges = [pair.id for pair in (*split.validation, *split.test)]
     seen = sum(id in known for id in judges)
     if not known:
-        yield f"{recipe.teacher} does not say from which images it learned: they may be among those that validate here."
+        yield f"{recipe.teacher} does not say from which images it learned; validation images may be among them."
     elif seen:
         yield (
             f"The teacher {recipe.teacher} learned from {seen} of the {counted(len(judges), 'image')} that validate or "
-            "test here: the scores will flatter. Train one on this run's --split-file, or name another."
+            "test here, so the scores will be too high. Train a teacher with this run's --split-file, or name another."
         )
 
 
 def start_remarks(recipe: Recipe) -> Iterator[str]:
-    """Yield whether the weights that a new run starts from learned with other normalised pixels than it gives them."""
+    """Yield a warning where the first weights of a new run were trained with another normalisation."""
     from seglab.networks.normalisation import NORMALISATION, Normalisation
     from seglab.networks.pretraining import learned_with
 
@@ -40,9 +40,9 @@ def start_remarks(recipe: Recipe) -> Iterator[str]:
         return
     source = f"init={recipe.init}" if recipe.init else f"encoder_weights={recipe.encoder_weights}"
     name = _name_of(learned)
-    way = f"For the same: --set normalise={name}" if name else "No normalise of a recipe is the same."
+    way = f"For the same normalisation: --set normalise={name}" if name else "No `normalise` of a recipe is the same."
     yield (
-        f"The weights of {source} learned from pixels normalised by mean {_numbers(learned.mean)} and deviation "
+        f"The weights of {source} were trained on pixels normalised by mean {_numbers(learned.mean)} and deviation "
         f"{_numbers(learned.std)}; this run has normalise={recipe.normalise}. {way}"
     )
 

@@ -1,4 +1,4 @@
-"""Training as it was asked for: a new run, one that goes on, or all folds of a cross-validation."""
+"""Starting a training: a new run, a resumed one, or all folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from seglab.commands.runs.request import Task, Told, new_task, resumed_task
 from seglab.commands.runs.session import go_on, limit_of, reserved, said_at_the_beginning, train_in_session
 
 ONE_PROCESS = (
-    "--folds trains in one process; expected neither --devices nor --nodes above 1. Once it began, each fold can be "
-    "trained by itself, several at once: seglab train --data DIR --split-file RUN/fold-0/split.json --out RUN/fold-0. "
-    "At last --resume RUN scores them."
+    "--folds trains in one process; expected --devices and --nodes to be 1. Once it has started, folds can be trained "
+    "separately, several at a time: seglab train --data DIR --split-file RUN/fold-0/split.json --out RUN/fold-0. "
+    "In the end --resume RUN scores them."
 )
 PACKAGES = ("torch", "torchvision", "lightning", "matplotlib", "tensorboard")
 
@@ -40,9 +40,9 @@ def train_run(
     devices: int = 1,
     nodes: int = 1,
 ) -> Path:
-    """Train a run, or folds, and return its folder. Arguments and errors are those of ``seglab train``.
+    """Train a run, or folds, and return the folder. Arguments and errors are those of ``seglab train``.
 
-    ``resume``: the folder of the run to go on with; an empty text is ``out``; None begins a run.
+    ``resume``: the folder of the run to resume; an empty text means ``out``; None starts a new run.
     """
     until, changes = limit_of(hours), tuple(changes)
     require_packages(PACKAGES, "This command trains in PyTorch")
@@ -84,10 +84,10 @@ def _run(task: Task, device: str, devices: int, nodes: int, until: float) -> Non
     if chosen.type == "cpu":
         keep_freed_memory()
     is_alone = devices * nodes == 1
-    # Several processes choose alike: by what the hardware has, not by the time that each of them measures.
+    # Several processes must choose alike, so they go by the hardware and not by their own measurements.
     measure = functools.partial(step_seconds, task.recipe, chosen) if is_alone else None
     with contextlib.ExitStack() as stack:
-        # Process 0 finds the pairs, and gives them to the others.
+        # Process 0 finds the pairs and sends them to the others.
         made = _made(task, stack) if is_alone else None
         precision = choose_precision(task.precision, chosen, measure)
         fabric = make_fabric(chosen, precision, devices, nodes)
@@ -104,11 +104,11 @@ def _made(task: Task, stack: contextlib.ExitStack) -> RunPairs:
 
 
 def _folder_of(resume: str, out: Path | None) -> Path:
-    """Return the folder that ``--resume`` names, or ``--out`` beside a plain ``--resume``."""
+    """Return the folder that ``--resume`` names, or ``--out`` where ``--resume`` has no value."""
     if not resume and out is None:
-        raise click.UsageError("--resume: which run? Name its folder: --resume RUN.")
+        raise click.UsageError("--resume does not say which run. Name its folder: --resume RUN.")
     if resume and out is not None and Path(resume).resolve() != out.resolve():
         raise click.UsageError(
-            f"--resume {resume} and --out {out} are two folders; name one. A run goes on in its own."
+            f"--resume {resume} and --out {out} are different folders; a run is resumed in its own. Leave --out out."
         )
     return Path(resume) if resume else out or Path()

@@ -1,4 +1,4 @@
-"""A checkpoint scored against truth, as it was asked for."""
+"""The work of ``seglab validate``: a checkpoint scored against truth masks."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 SHEET = "best_median_worst.jpg"
 NOT_SCORED = "could not be scored"
 LEAST_LOST = 2
-"""A single image that cannot be scored is no tenth of the data, however few they are."""
+"""Least number of failed images at which scoring is refused: a single failure never is, in however small a set."""
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A checkpoint's scores. ``failed``: images that could not be scored. ``unwritten``: why pictures could not be
-    written.
+    """A checkpoint's scores. ``failed``: images that could not be scored. ``unwritten``: the error that stopped the
+    writing of pictures, if any.
     """
 
     checkpoint: Path
@@ -44,7 +44,7 @@ class Validation:
     unwritten: OSError | None
 
     def report(self) -> dict[str, Any]:
-        """Return the figures as JSON has them."""
+        """Return the figures for the JSON report."""
         return {
             "format_version": 1,
             "checkpoint": {"file": self.checkpoint.name, "sha256": self.predictor.checkpoint.sha256},
@@ -61,7 +61,7 @@ class Validation:
         }
 
     def judged(self) -> list[Pair]:
-        """Return the pairs that were scored."""
+        """Pairs that were scored."""
         without = {each.pair.source for each in self.failed}
         return [pair for pair in self.pairs.pairs if pair.source not in without]
 
@@ -77,7 +77,7 @@ def validate_checkpoint(
     figures: Path | None = None,
     device: str = "auto",
 ) -> Validation:
-    """Score a checkpoint, or the best one of a run's folder. Arguments and errors are those of ``seglab validate``."""
+    """Score a checkpoint, or the best one in a run's folder. Arguments and errors are those of ``seglab validate``."""
     require_packages(("torch",), "This command runs the network in PyTorch")
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.validate import Verdict
@@ -107,7 +107,7 @@ def draw(found: Validation, figures: Path) -> None:
 
 
 def _pairs(predictor: Predictor, named: DataNamed, part: str, split_file: Path | None) -> tuple[Collection, Scored]:
-    """Return the data, and which pairs of it to score."""
+    """Return the data, and the pairs to score."""
     from seglab.evaluation.scored import ALL, KnownSplit, known_split, scored
 
     split = KnownSplit({}, "") if part == ALL else known_split(predictor.checkpoint, split_file)
@@ -121,7 +121,7 @@ def _pairs(predictor: Predictor, named: DataNamed, part: str, split_file: Path |
 
 
 def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -> None:
-    """Say what of each set was scored. Raises :class:`DataError` where a tenth could not be."""
+    """Print how much of each set was scored. Raises :class:`DataError` where a tenth or more could not be."""
     from seglab.data.collection import used_lines
     from seglab.data.finding.found import is_too_much
 
@@ -132,15 +132,15 @@ def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -
         echo(line, err=True)
     if is_too_much(len(failed), len(pairs.pairs), LEAST_LOST):
         raise DataError(
-            f"{len(failed)} of {counted(len(pairs.pairs), 'image')} could not be scored; expected to lose less than a "
-            f"tenth. The first: {failed[0].reason} Correct them, or take them out of the data."
+            f"{len(failed)} of {counted(len(pairs.pairs), 'image')} could not be scored; expected less than 10 %. The "
+            f"first: {failed[0].reason} Correct these images, or remove them from the data."
         )
 
 
 def _score(
     predictor: Predictor, pairs: Scored, verdict: Verdict, figures: Path | None
 ) -> tuple[list[Failed], OSError | None]:
-    """Score the pairs. Return the images that could not be, and why pictures could not be written, if so."""
+    """Score the pairs. Return the images that could not be scored, and the error in writing pictures, if any."""
     from seglab.evaluation.figures import Figures
     from seglab.evaluation.validate import judge
 

@@ -1,1 +1,1 @@
-"""What is wrong with a data set before a network learns from it: files, truths, leaks."""
+"""Checks of a data set before training: files, truths, leaks."""

@@ -1,4 +1,4 @@
-"""The same picture twice, known by its content: recompressed, scaled, mirrored or turned."""
+"""Detection of equal pictures by content, even if recompressed, scaled, mirrored or turned."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from seglab.images.pixels.resize import fit
 
 THUMBNAIL = 24
-"""Side of the pictures that are compared, in pixels."""
+"""Side of the compared thumbnails in pixels."""
 HASHED = 32
 LOW = 8
-"""A hash has the signs of the 8 by 8 lowest frequencies of a picture of 32 by 32 pixels."""
+"""A perceptual hash has one bit for each of the 8 by 8 lowest frequencies of a picture of 32 by 32 pixels."""
 HASH_BITS = 4
 COLOUR_LEVELS, MOVED_LEVELS = 6.0, 3.0
 MOST_BITS, EQUAL_LEVELS = 10, 1.5
-"""Two images are one picture if at most ``HASH_BITS`` of the 64 bits of their perceptual hashes differ, and their
-thumbnails by at most ``COLOUR_LEVELS`` of 255 on average (``MOVED_LEVELS`` if one is mirrored or turned, since seven
-more comparisons give more chances). If the thumbnails differ by ``EQUAL_LEVELS`` at most, ``MOST_BITS`` may differ.
-Lesions in mid-frame look alike: either measure alone finds many that are not one picture. On 2065 ISIC 2018, 2150 ISIC
-2017 and 5910 HAM10000 images both together found the known doubles, two that were not known, and no others."""
+"""Two images count as the same picture if at most ``HASH_BITS`` of the 64 bits of their perceptual hashes differ, and
+their thumbnails differ by at most ``COLOUR_LEVELS`` of 255 on average (``MOVED_LEVELS`` if one is mirrored or turned,
+because seven more comparisons give more chances of a false match). If the thumbnails differ by at most
+``EQUAL_LEVELS``, ``MOST_BITS`` may differ. Images with a lesion in the middle look alike, so neither measure is enough
+alone."""
 BLOCK = 1024
 SYMMETRIES = tuple((turned, rows, columns) for turned in (False, True) for rows in (1, -1) for columns in (1, -1))
-"""Those of the square: whether rows and columns change places, and then the direction in which either is read."""
+"""The eight symmetries of the square: whether it is transposed, then the direction of rows and of columns."""
 AS_IT_IS = SYMMETRIES[0]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What a picture is known again by.
+    """The features by which a picture is recognised.
 
-    ``frequencies``: the low ones of its brightness, float32 ``(8, 8)``. ``thumbnail``: uint8 ``(24, 24, 3)``.
+    ``frequencies``: the lowest ones of its brightness, float32 ``(8, 8)``. ``thumbnail``: uint8 ``(24, 24, 3)``.
     """
 
     READ_AT: ClassVar[int] = 4 * THUMBNAIL
@@ -44,15 +44,16 @@ class Picture:
 
 
 def picture_of(pixels: NDArray[np.uint8]) -> Picture:
-    """Return what an image, uint8 ``(H, W, 3)`` RGB, is known again by."""
+    """Return the features of an image, uint8 ``(H, W, 3)`` RGB."""
     grey = cv2.cvtColor(cv2.resize(pixels, (HASHED, HASHED), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     frequencies = np.asarray(cv2.dct(grey.astype(np.float32))[:LOW, :LOW], np.float32)
     return Picture(frequencies.copy(), fit(pixels, THUMBNAIL))
 
 
 def same_pictures(ours: Sequence[Picture], theirs: Sequence[Picture]) -> Iterator[tuple[int, int]]:
-    """Yield places ``(i, j)`` where ``ours[i]`` and ``theirs[j]`` show one picture, in any symmetry of the square: for
-    each of ours the first that is found.
+    """Yield indices ``(i, j)`` where ``ours[i]`` and ``theirs[j]`` are the same picture, in any symmetry of the square.
+
+    For each of ``ours`` only the first match is yielded.
     """
     if not ours or not theirs:
         return
@@ -71,14 +72,14 @@ def same_pictures(ours: Sequence[Picture], theirs: Sequence[Picture]) -> Iterato
 
 
 def _bits(frequencies: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return perceptual hashes of ``(N, 8, 8)``: which frequencies are above the median, as ±1, ``(N, 64)``."""
+    """Return the perceptual hashes ``(N, 64)`` of frequencies ``(N, 8, 8)``: 1 above the median, else -1."""
     flat = frequencies.reshape(len(frequencies), -1)
     above = flat > np.median(flat, axis=1, keepdims=True)
     return np.where(above, np.float32(1), np.float32(-1))
 
 
 def _moved_frequencies(frequencies: NDArray[np.float32], turned: bool, rows: int, columns: int) -> NDArray[np.float32]:
-    """Return the frequencies ``(N, 8, 8)`` of moved pictures: reading backwards changes the signs of the odd ones."""
+    """Return the frequencies ``(N, 8, 8)`` of moved pictures: mirroring changes the sign of the odd ones."""
     moved = frequencies.swapaxes(1, 2) if turned else frequencies
     place = np.arange(LOW) % 2
     return np.asarray(moved * np.outer(np.where(place, rows, 1), np.where(place, columns, 1)), np.float32)

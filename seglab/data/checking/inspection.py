@@ -1,7 +1,7 @@
-"""What is wrong with a data set, before a network learns from it.
+"""Inspection of a data set before training.
 
-Images and truths that cannot be read or do not fit, truths that look odd, alone or together, lesions that are not
-known, and leaks: one lesion, or one picture, on two sides of a split.
+It finds images and truths that cannot be read or do not fit, odd truths, unknown lesions, and leaks: the same lesion or
+picture on both sides of a split.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from seglab.data.splits import LEAKED, UNUSABLE, Split, drawn_sets, moved_out
 from seglab.errors import DataError
 
 SHOWN = 10
-EXPECTED = "expected pairs that can be read, truths that show lesions, and nothing on two sides of the split"
+EXPECTED = "expected readable pairs, truth masks that show lesions, and no lesion or picture on both sides of the split"
 
 
 @dataclass
 class Findings:
     """What an inspection found.
 
-    ``faults``: what is wrong with whole sets. ``errors``: pairs that cannot be used, by source. ``leaks``: across the
-    parts. ``notes``: odd pairs, by source. ``remarks``: what is good to know of whole sets.
+    ``faults``: faults of whole sets. ``errors``: reasons why pairs cannot be used, by source. ``leaks``: between the
+    parts. ``notes``: what is odd about pairs, by source. ``remarks``: other information on whole sets.
     """
 
     faults: list[str] = field(default_factory=list)
@@ -40,13 +40,13 @@ class Findings:
 
     @property
     def sound(self) -> bool:
-        """Whether the data can be used as it is."""
+        """Whether there are no faults, errors or leaks."""
         return not self.faults and not self.errors and not self.leaks
 
     def lines(self) -> Iterator[str]:
-        """Yield a line per finding, the gravest first."""
+        """Yield a line per finding, the most serious first."""
         yield from (f"fault: {fault}" for fault in self.faults)
-        for source, reason in self.errors.items():  # what the readers say begins with the file's name
+        for source, reason in self.errors.items():  # messages of the readers begin with the file's name
             yield f"error: {reason if reason.startswith(source) else f'{source}: {reason}'}"
         yield from (f"leak: {leak}" for leak in self.leaks)
         yield from (f"note: {source}: {reason}" for source, reason in self.notes.items())
@@ -62,10 +62,11 @@ def inspect(
     workers: int = 2,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Findings:
-    """Look at every pair of ``split`` once, ``workers`` at a time; ``advance`` is told of each that is through.
+    """Read every pair of ``split`` once, with ``workers`` threads, and return the findings.
 
-    ``collection``: where the pairs are from; what is said of sets goes by it. ``size``: the side length at which the
-    pairs are to be used, if that is known. ``each_image_a_lesion``: the user says so.
+    ``collection``: the data sets of the pairs, for findings on whole sets. ``size``: side length at which the pairs
+    will be used, 0 if unknown. ``each_image_a_lesion``: the user says that no two images show one lesion.
+    ``advance``: called with the number of pairs that are done.
     """
     placed = [(part, pair) for part, pairs in split.parts().items() for pair in pairs]
     findings, looks = Findings(), []
@@ -124,10 +125,11 @@ def _by_set(
 
 
 def require_sound(split: Split, findings: Findings, mode: str) -> Split:
-    """Return the split to train on. ``refuse``: raise :class:`DataError` for faults, errors and leaks.
+    """Return the split to train on.
 
-    ``report``: leave out pairs that cannot be used and, of every lesion and picture on two sides, all photographs on
-    the training (else validation) side. Faults stop that as well.
+    ``mode`` ``refuse``: raise :class:`DataError` for faults, errors and leaks. ``report``: raise it for faults only;
+    leave out pairs that cannot be used, and pairs whose lesion or picture is also in a later part (training,
+    validation, test).
     """
     if findings.sound:
         return split
@@ -138,16 +140,16 @@ def require_sound(split: Split, findings: Findings, mode: str) -> Split:
     kept = moved_out(split, reasons)
     if not kept.training or not kept.validation:
         raise DataError(
-            "Without the pairs in question nothing is left to train or validate on; expected some. Add data."
+            "Without the reported pairs nothing is left for training or validation. Correct them, or add data."
         )
     return kept
 
 
 def require_lesions(parts: Mapping[str, Sequence[Pair]]) -> None:
-    """Raise :class:`DataError` where no truth of a part has both lesion and skin, reading only as many as tell.
+    """Raise :class:`DataError` where no truth of a part has both lesion and skin; read only until one has.
 
-    For whoever does not want the data inspected: scores against such truths are none. Pairs that cannot be read say
-    nothing here.
+    This is the only check without an inspection: scores against such truths mean nothing. Pairs that cannot be read
+    are ignored.
     """
     for part, pairs in parts.items():
         looks = []
@@ -162,8 +164,8 @@ def require_lesions(parts: Mapping[str, Sequence[Pair]]) -> None:
 def _unsound(findings: Findings) -> DataError:
     lines = [line for line in findings.lines() if not line.startswith(("note", "remark"))]
     shown = lines[: len(findings.faults) or SHOWN]
-    more = f"\n  and {len(lines) - len(shown)} more, which seglab inspect lists" if len(lines) > len(shown) else ""
-    advice = "" if findings.faults else ", or add --inspect report to train without the pairs in question"
+    more = f"\n  and {len(lines) - len(shown)} more; seglab inspect lists them" if len(lines) > len(shown) else ""
+    advice = "" if findings.faults else ", or add --inspect report to train without these pairs"
     return DataError(
-        f"The data is not sound; {EXPECTED}:\n  " + "\n  ".join(shown) + f"{more}\nCorrect the data{advice}."
+        f"The data have errors; {EXPECTED}:\n  " + "\n  ".join(shown) + f"{more}\nCorrect the data{advice}."
     )

@@ -1,4 +1,4 @@
-"""What is known of a set's lesions, and whether it is enough to draw a split by them."""
+"""Whether enough is known about a set's lesions to draw a split by them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from seglab.data.pairs import Pair
 from seglab.words import counted
 
 HAM10000_IDS = range(24306, 34321)
-"""ISIC's numbers of HAM10000's images, of which 10015 show 7470 lesions."""
+"""ISIC numbers of the images of HAM10000: 10015 images of 7470 lesions."""
 ISIC_ID = re.compile(r"ISIC_(\d{7})")
 WAYS_OUT = (
-    "Bring the table (HAM10000_metadata, metadata.csv) into the set's folder (of a prepared set: into that of its "
-    "source, and prepare it anew), or say that each image is a lesion of its own: --set lesions=ids (seglab inspect: "
-    "--lesions ids)."
+    "Copy the table (HAM10000_metadata, metadata.csv) into the set's folder (for a prepared set: into the folder of "
+    "its source, then prepare it again), or treat each image as a lesion of its own: --set lesions=ids (seglab "
+    "inspect: --lesions ids)."
 )
 
 
 def lesions_unknown(found: DataSet) -> Iterator[str]:
-    """Yield why a set's lesions are not known well enough to draw a split by them."""
+    """Yield the reasons why too little is known about a set's lesions to draw a split by them."""
     if not (alone := _without_lesion(found)):
         return
     tables = ", ".join(found.lesions.tables)
@@ -28,31 +28,31 @@ def lesions_unknown(found: DataSet) -> Iterator[str]:
     if tables and unlisted:
         yield (
             f"{found.name}: {tables} names the lesions of {len(found.pairs) - unlisted} of "
-            f"{counted(len(found.pairs), 'image')}; of the other {unlisted} it is not known which show one lesion, and "
-            f"a drawn split may have it on two sides. {WAYS_OUT}"
+            f"{counted(len(found.pairs), 'image')}. The other {unlisted} may show the same lesions, and a drawn split "
+            f"could have a lesion on both sides. {WAYS_OUT}"
         )
     elif (several := sum(_is_of_ham10000(pair) for pair in alone)) > 1:
         yield (
-            f"{found.name}: {counted(several, 'image')} are HAM10000's, which has several of one lesion, and nothing "
-            f"beside them says of which; a drawn split may have one lesion on two sides. {WAYS_OUT}"
+            f"{found.name}: {several} images are from HAM10000, which has several images of some lesions, and no table "
+            f"says which. A drawn split could have a lesion on both sides. {WAYS_OUT}"
         )
 
 
 def lesions_told(found: DataSet) -> Iterator[str]:
-    """Yield what is known of a set's lesions, where that is not all."""
+    """Yield remarks where a set's lesions are known in part only."""
     if not (alone := _without_lesion(found)):
         return
     if found.lesions.tables:
         yield (
-            f"{found.name}: {', '.join(found.lesions.tables)} says nothing of the lesions of {len(alone)} of "
-            f"{counted(len(found.pairs), 'image')}; each counts as one lesion."
+            f"{found.name}: {', '.join(found.lesions.tables)} does not name the lesions of {len(alone)} of "
+            f"{counted(len(found.pairs), 'image')}; each of these counts as a lesion of its own."
         )
     elif len(alone) == len(found.pairs):
         yield f"{found.name}: nothing says which images show one lesion; each counts as one lesion."
 
 
 def _without_lesion(found: DataSet) -> list[Pair]:
-    """Return the pairs of which nothing says what lesion they show: a pair is then called as its lesion."""
+    """Return the pairs whose lesion is unknown; their lesion has the name of the pair."""
     return [pair for pair in found.pairs if pair.lesion == pair.id and pair.id not in found.lesions.of]
 
 

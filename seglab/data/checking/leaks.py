@@ -1,4 +1,4 @@
-"""Leaks: one lesion, or one picture, on two sides of a split."""
+"""Leaks: the same lesion or picture on both sides of a split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seglab.data.pairs import Pair
 from seglab.data.splits import PARTS
 
 Placed = Sequence[tuple[str, Pair]]
-"""Pairs with their parts."""
+"""Pairs with the names of their parts."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that is on two sides: ``kind`` is ``lesion`` or ``picture``, ``parts`` where either is."""
+    """Two pairs of one lesion or picture in different ``parts``. ``kind``: ``lesion`` or ``picture``."""
 
     kind: str
     first: Pair
@@ -24,12 +24,12 @@ class Leak:
     parts: tuple[str, str]
 
     def __str__(self) -> str:
-        what = "show one lesion" if self.kind == "lesion" else "are the same picture"
+        what = "show the same lesion" if self.kind == "lesion" else "are the same picture"
         return f"{self.first.id} ({self.parts[0]}) and {self.second.id} ({self.parts[1]}) {what}"
 
 
 def shared_lesions(placed: Placed) -> Iterator[Leak]:
-    """Yield each photograph that has another one of its lesion in a later part (test is the last), with that one."""
+    """Yield each photograph with another one of its lesion in a later part (training, validation, test)."""
     for members in _by_group(placed):
         highest, second = max(members, key=lambda member: PARTS.index(member[0]))
         for part, pair in members:
@@ -38,7 +38,7 @@ def shared_lesions(placed: Placed) -> Iterator[Leak]:
 
 
 def shared_pictures(placed: Placed, pictures: Sequence[Picture | None]) -> Iterator[Leak]:
-    """Yield equal pictures that are in two parts. Those of one lesion are left to :func:`shared_lesions`."""
+    """Yield equal pictures in different parts, except those of one lesion, which :func:`shared_lesions` yields."""
     groups = groups_of([pair for _, pair in placed])
     seen = [
         (part, pair, group, picture)
@@ -55,8 +55,9 @@ def shared_pictures(placed: Placed, pictures: Sequence[Picture | None]) -> Itera
 
 
 def leaked(placed: Placed, leaks: Iterable[Leak]) -> set[str]:
-    """Return the sources to leave out so that nothing leaks: of every lesion, all photographs but those in the last
-    of its parts (test before validation before training).
+    """Return the sources to leave out so that nothing leaks.
+
+    Of every lesion, only the photographs in its last part (training, validation, test) are kept.
     """
     members = _by_group(placed, [(leak.first, leak.second) for leak in leaks])
     return {pair.source for group in members for part, pair in group if part != _highest(group)}

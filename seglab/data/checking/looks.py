@@ -1,4 +1,4 @@
-"""One pair looked at: whether it can be used, what is odd about its truth, and what its picture is known again by."""
+"""The inspection of one pair: whether it can be used, what is odd about its truth, and the features of its image."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from seglab.images.pixels.mask_resize import vanishes
 from seglab.images.pixels.orientation import orientation_in, swaps_sides
 
 BLACK, WHITE, MOST_OF_TWO, SAMPLED = 8, 247, 0.98, 64
-"""An image is no photograph if ``MOST_OF_TWO`` of its values are at most ``BLACK`` or at least ``WHITE``, looked at
-on a grid of about 64 by 64 pixels."""
+"""An image counts as a mask if a share of ``MOST_OF_TWO`` of its values is at most ``BLACK`` or at least ``WHITE``, on
+a grid of about 64 by 64 pixels."""
 INVERTED = 0.5
-"""Truths that cover more of the image, and of its border, look inverted. So do 17 of 1033 of ISIC 2018's."""
+"""Truths that cover more of the image, and of its border, look inverted."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen of one pair: why it cannot be used, or what its truth and its picture are like.
+    """What the inspection found about one pair: why it cannot be used, or properties of its truth and image.
 
-    ``is_turned``: the truth fits the image as it is stored, before EXIF turns it. ``vanishes``: the lesion is smaller
-    than a pixel at the size asked for. ``digest``: of the truth, to tell equal ones. ``note``: what looks odd.
+    ``is_turned``: the truth fits the image as stored, before EXIF turns it. ``vanishes``: the lesion is smaller than a
+    pixel at the given size. ``digest``: hash of the truth. ``note``: what looks odd.
     """
 
     error: str = ""
@@ -43,7 +43,7 @@ class Look:
 
 
 def look_at(pair: Pair, size: int = 0) -> Look:
-    """Read a pair and judge it; ``size``: the side length at which it is to be used, if that is known."""
+    """Read and inspect a pair; ``size``: the side length at which it will be used, 0 if unknown."""
     try:
         photo = pair.photo(at_least=Picture.READ_AT)
         truth = pair.read_truth()
@@ -53,14 +53,14 @@ def look_at(pair: Pair, size: int = 0) -> Look:
     except SeglabError as unusable:
         return Look(str(unusable))
     if _is_black_and_white(photo.pixels):
-        return Look("the image is black and white, as a mask is; expected a photograph. Take it out of the set")
+        return Look("the image is black and white, like a mask; expected a photograph. Remove it from the set")
     return _judged(truth, size, picture_of(photo.pixels))
 
 
 def _fits_as_stored(pair: Pair, truth: tuple[int, ...], image: tuple[int, int]) -> bool:
-    """Does a truth have the ``(height, width)`` that its image has as it is stored, before EXIF turns it?
+    """Return whether a truth has the ``(height, width)`` of its image as stored, before EXIF turns it.
 
-    That can be told where EXIF swaps the sides of an image that is not square.
+    This shows only where EXIF swaps the sides of an image that is not square.
     """
     return (
         isinstance(pair, FilePair | DrawnPair)
@@ -71,7 +71,7 @@ def _fits_as_stored(pair: Pair, truth: tuple[int, ...], image: tuple[int, int]) 
 
 
 def _is_black_and_white(pixels: NDArray[np.uint8]) -> bool:
-    """Is an image, uint8 ``(H, W, 3)``, of two values, as a mask is and no photograph?"""
+    """Return whether an image, uint8 ``(H, W, 3)``, has only two values, like a mask."""
     rows, columns = (max(1, side // SAMPLED) for side in pixels.shape[:2])
     sampled = pixels[::rows, ::columns]
     black, white = (sampled <= BLACK).mean(), (sampled >= WHITE).mean()
@@ -94,9 +94,9 @@ def _judged(truth: Truth, size: int, picture: Picture) -> Look:
 
 
 def _note(truth: Truth, is_empty: bool, is_full: bool) -> str:
-    """Return what looks odd about a truth that was read, or nothing."""
+    """Return what looks odd about a truth, or an empty text."""
     notes = {
-        f"{truth.between:.2%} of the truth is neither 0 nor 255 (saved as JPEG, or soft?); from half it counts as "
+        f"{truth.between:.2%} of the truth is neither 0 nor 255 (saved as JPEG, or soft?); half and more counts as "
         "lesion": truth.between > 0,
         "the truth is empty": is_empty,
         "the truth fills the image": is_full,
@@ -105,6 +105,6 @@ def _note(truth: Truth, is_empty: bool, is_full: bool) -> str:
 
 
 def looks_inverted(mask: NDArray[np.uint8]) -> bool:
-    """Does a truth, ``(H, W)``, cover most of its image and of the image's border?"""
+    """Return whether a truth ``(H, W)`` covers most of its image and of the image's border."""
     border = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
     return all(np.count_nonzero(part) > INVERTED * part.size for part in (mask, border))

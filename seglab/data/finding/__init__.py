@@ -1,1 +1,1 @@
-"""Data sets on disk: which files are pairs of image and truth, and what became of all others."""
+"""Data sets on disk: the pairs of image and truth, and a reason for every other file."""

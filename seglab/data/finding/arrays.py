@@ -14,12 +14,12 @@ _NAMES = {part: {f"{part}_images", f"{part}_label"} for part in PARTS}
 
 
 def array_files(paths: Iterable[Path]) -> list[Path]:
-    """Return those of ``paths`` that are ``.npz`` files with arrays of images and of their labels."""
+    """Return the ``.npz`` files among ``paths`` that hold arrays of images and labels."""
     return [path for path in paths if path.suffix == ".npz" and any(map(_keys(path).issuperset, _NAMES.values()))]
 
 
 def pairs_of_arrays(file: Path) -> list[Pair]:
-    """Return the pairs of a file. Raises :class:`DataError` where it lacks what it should have."""
+    """Return the pairs of a file. Raises :class:`DataError` where arrays are missing or of unequal length."""
     keys = _keys(file)
     if not keys:
         raise DataError(
@@ -34,14 +34,14 @@ def pairs_of_arrays(file: Path) -> list[Pair]:
         count, truths = len(open_array(images)), len(open_array(masks))
         if count != truths:
             raise DataError(
-                f"{file} has {count} {key}_images and {truths} {key}_label; expected as many. Download it again."
+                f"{file} has {count} {key}_images and {truths} {key}_label; expected equal numbers. Download it again."
             )
         found += [ArrayPair(f"{file.stem}_{key}_{row:05}", images, masks, row, part=part) for row in range(count)]
     return found
 
 
 def _keys(file: Path) -> set[str]:
-    """Return the names of MedSegBench's arrays that a file has; none where it is no such file, or torn."""
+    """Return the names of MedSegBench's arrays in a file; none if it is damaged or another file."""
     try:
         with zipfile.ZipFile(file) as arrays:
             names = {name.removesuffix(".npy") for name in arrays.namelist()}

@@ -1,4 +1,4 @@
-"""How data sets of lesions are laid out: names of folders and files, known without loading anything else."""
+"""Layouts of known data sets of lesions: names of folders and files. This module imports nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """A data set's convention: image folders and truth folders, at most ``depth`` levels below the root."""
+    """The layout of a data set: image folders and truth folders, at most ``depth`` levels below the root."""
 
     name: str
     images: re.Pattern[str]
@@ -49,9 +49,9 @@ TELLING_LAYOUTS = (
     ),
     Layout("ISIC-like (*_Data or *_Input, *_GroundTruth)", _folder(r".+_(Data|Input)"), _folder(r".+_GroundTruth")),
 )
-"""Those whose folders are called as nothing else is."""
+"""Layouts whose folder names are unmistakable."""
 PLAIN = Layout("plain (images, masks)", _folder(r"images?"), _folder(r"masks?|truths?|labels?|ground_?truth"))
 LAYOUTS = (*TELLING_LAYOUTS, PLAIN)
 
 SUPERPIXELS_ENDING = "_superpixels"
-"""Of the maps that ISIC 2017 delivers beside its images."""
+"""Ending of the superpixel maps that ISIC 2017 puts beside its images."""

@@ -1,4 +1,4 @@
-"""Outlines of lesions in files: COCO's JSON, and the text files of Ultralytics."""
+"""Outlines of lesions in files: COCO's JSON and Ultralytics' text files."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from seglab.errors import DataError
 from seglab.images.formats import MAX_PIXELS
 
 MOST_JSON = 20
-"""A set with more JSON files than this keeps something else in them: ISIC has one for each image."""
+"""A set with more JSON files than this uses them for something else: ISIC has one per image."""
 
 
 @dataclass
 class Drawn:
-    """Outlines by image, and ``missing``: names of images that have some, and are not there."""
+    """Outlines by image. ``missing``: names of images that have outlines but do not exist."""
 
     outlines: dict[Path, Outlines] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
 
 def drawn_truths(tree: Tree, images: Iterable[Path]) -> Drawn:
-    """Return the outlines of those of ``images`` that have some.
+    """Return the outlines of ``images``, as far as files have some.
 
-    Raises :class:`DataError` where outlines are of several classes, or boxes only.
+    Raises :class:`DataError` for outlines of several classes, and for boxes.
     """
     wanted = list(images)
     jsons = [path for path in tree.others if path.suffix.lower() == ".json"]
@@ -50,7 +50,7 @@ def drawn_truths(tree: Tree, images: Iterable[Path]) -> Drawn:
 
 
 def _coco(path: Path) -> dict[str, Any] | None:
-    """Return what is in a file of COCO's format; None for any other JSON."""
+    """Return the content of a COCO file; None for any other JSON."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -60,21 +60,21 @@ def _coco(path: Path) -> dict[str, Any] | None:
 
 
 def _is_ours(content: Mapping[str, Any]) -> bool:
-    """Are these outlines of masks that a model made? They are no truth."""
+    """Return whether `seg-batch contours` wrote this COCO file; such outlines are a model's and no truth."""
     info = content.get("info")
     return isinstance(info, dict) and info.get("description") == OUR_OUTLINES
 
 
 def read_coco(path: Path) -> dict[str, Any]:
-    """Return what is in a file of COCO's format. Raises :class:`DataError` for any other file."""
+    """Return the content of a COCO file. Raises :class:`DataError` for any other file."""
     content = _coco(path)
     if content is None:
-        raise DataError(f"{path} is no COCO file (JSON with images and annotations); expected one. Check the path.")
+        raise DataError(f"{path} is not a COCO file; expected JSON with images and annotations. Check the path.")
     return content
 
 
 def add_coco(found: Drawn, path: Path, content: Mapping[str, Any], images: Iterable[Path]) -> list[Path]:
-    """Add the outlines that a COCO file has of ``images``; return those of them that it names, with or without some."""
+    """Add the outlines of ``images`` in a COCO file; return the images that it names, with or without outlines."""
     try:
         outlines: dict[Any, list[Any]] = defaultdict(list)
         notes = [note for note in content["annotations"] if note.get("segmentation")]
@@ -102,7 +102,7 @@ def _require_one_class(path: Path, classes: set[Any]) -> None:
     if len(classes) > 1:
         shown = ", ".join(sorted(map(str, classes)))
         raise DataError(
-            f"{path} has outlines of {len(classes)} classes ({shown}); expected lesions only. Keep one class."
+            f"{path} has outlines of {len(classes)} classes ({shown}); expected lesions only. Keep the lesion's class."
         )
 
 
@@ -130,7 +130,7 @@ def _by_ending(images: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def _place_of(file: Path, name: str, places: Mapping[str, list[Path]]) -> Path | None:
-    """Return the image that ``file`` calls ``name``: that beside it, else the one whose path ends most alike."""
+    """Return the image that ``file`` calls ``name``: one beside it, else the one with the longest matching path."""
     parts = PurePosixPath(unicodedata.normalize("NFC", name.replace("\\", "/"))).parts
     same = places.get(parts[-1], []) if parts else []
     for folder in (file.parent, file.parent / "images"):
@@ -146,12 +146,12 @@ def _place_of(file: Path, name: str, places: Mapping[str, list[Path]]) -> Path |
 
 
 def _shares_word(file: Path, image: Path) -> bool:
-    """Does the name of a file say the folder of the image: ``instances_train2017.json``, ``train2017/``?"""
+    """Return whether a file's name contains the image's folder: ``instances_train2017.json`` and ``train2017/``."""
     return image.parent.name.lower() in file.stem.lower()
 
 
 def _of_text_files(tree: Tree, images: Iterable[Path]) -> dict[Path, Outlines]:
-    """Return the outlines in text files of folders of labels: ``class x y x y ...`` a line, in parts of the sides."""
+    """Return the outlines in text files of label folders: lines of ``class x y x y ...``, as shares of the sides."""
     texts: dict[tuple[tuple[str, ...], str], Path] = {}
     for path in tree.others:
         folders = path.relative_to(tree.root).parts[:-1]
@@ -188,7 +188,7 @@ def _polygon(path: Path | None, values: list[str]) -> tuple[float, ...]:
         polygon = ()
     if len(polygon) < 6 or len(polygon) % 2 or not all(-0.01 <= value <= 1.01 for value in polygon):
         raise DataError(
-            f"{path} has lines of {len(values)} values, as {' '.join(values[:5])}; expected outlines: a class, then "
-            "three or more x y between 0 and 1 (four values are a box). Export the set for segmentation."
+            f"{path} has lines of {len(values)} values, such as {' '.join(values[:5])}; expected outlines: a class, "
+            "then three or more points x y between 0 and 1 (four values are a box). Export the set for segmentation."
         )
     return polygon

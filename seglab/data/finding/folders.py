@@ -1,4 +1,4 @@
-"""Pairs of image files and mask files in folders, whatever these are called."""
+"""Pairs of image files and mask files in folders of any names."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from seglab.data.finding.names import image_id, image_names, is_isic, part_of, r
 from seglab.data.finding.walk import Tree
 
 MASK_SUFFIXES = frozenset({".png", ".gif", ".bmp"})
-"""Of masks that lie beside photographs and are called as these."""
+"""Suffixes of masks that lie beside photographs and have the same stems."""
 WITHOUT_TRUTH = re.compile(r"ISIC2018_Task3_\w+_Input", re.IGNORECASE)
-"""Official folders of images that have no masks."""
+"""Official image folders without masks."""
 PART_1 = re.compile(r"ISBI2016_ISIC_Part1_\w+", re.IGNORECASE)
 OTHER_PARTS = re.compile(r"ISBI2016_ISIC_Part(2B?|3B?)_\w+", re.IGNORECASE)
-"""ISIC 2016 delivers the pictures of Part1 again for other tasks."""
+"""Folders of ISIC 2016 that repeat the pictures of Part1 for other tasks."""
 
 
 @dataclass
 class Files:
-    """The pictures of a set by their role, and those that have none, by the reason."""
+    """The pictures of a set by role, and those left out, by the reason."""
 
     images: list[Placed] = field(default_factory=list)
     truths: list[Placed] = field(default_factory=list)
     left_out: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, pictures: Iterable[Placed], role_of: Callable[[tuple[str, ...]], tuple[str, str]]) -> None:
-        """Add pictures by the role of their folders; where none is known they are images."""
+        """Add pictures by the role of their folders; without a known role they count as images."""
         for picture in pictures:
             role, kind = role_of(picture.folders)
             beside = next((kind for pattern, kind in names.BESIDE if pattern.fullmatch(picture.stem)), "")
@@ -45,7 +45,7 @@ class Files:
 
 
 def placed(root: Path, paths: Iterable[Path]) -> list[Placed]:
-    """Return pictures with the parts and the places that their folders say."""
+    """Return pictures with the part, place and qualifier that the names of their folders give."""
     known: dict[Path, Placed] = {}
     found = []
     for path in paths:
@@ -77,7 +77,7 @@ def files_of(tree: Tree) -> Files:
 
 
 def _leave_out_repeated(files: Files) -> None:
-    """Leave out the pictures of ISIC 2016 that are there for other tasks, where those of Part1 have their masks."""
+    """Leave out ISIC 2016's copies for other tasks of the pictures of Part1, if the masks of Part1 are there."""
 
     def lies_in(file: Placed, pattern: re.Pattern[str]) -> bool:
         return any(map(pattern.fullmatch, file.folders))
@@ -89,14 +89,14 @@ def _leave_out_repeated(files: Files) -> None:
     for image in files.images:
         is_again = any((image.part, name) in first for name in truth_names(image.stem))
         if is_again and lies_in(image, OTHER_PARTS):
-            files.left_out["pictures of Part1, there again for another task"].append(image.path)
+            files.left_out["copies of pictures of Part1 for another task"].append(image.path)
         else:
             kept.append(image)
     files.images = kept
 
 
 def match_files(files: Files) -> Matches:
-    """Pair the files of a set: those of folders of masks; if each of these has its image, those beside images, too."""
+    """Pair masks from mask folders with images. If none of them is left over, also pair masks beside images."""
     found = match(files.images, files.truths)
     if found.truths:
         return found
@@ -111,7 +111,7 @@ def match_files(files: Files) -> Matches:
 
 
 def _match_beside(inside: Sequence[Placed], found: Matches) -> None:
-    """Pair the files of one folder in which images and masks lie together."""
+    """Pair the files of one folder that holds both images and masks."""
     stems = {name for file in inside for name in image_names(file.stem.casefold())}
     truths = [file for file in inside if any(name in stems for name in [*truth_names(file.stem.casefold())][1:])]
     if not truths:
@@ -128,9 +128,9 @@ def _match_beside(inside: Sequence[Placed], found: Matches) -> None:
 
 
 def account(found: Found, tree: Tree, left_out: Mapping[str, Sequence[Path]], matches: Matches, drawn: Drawn) -> None:
-    """Note what of a set is in no pair, and why.
+    """Record the files of a set that are in no pair, with the reason.
 
-    Raises :class:`DataError` where nothing is left, or too much would be lost.
+    Raises :class:`DataError` where no pair is left, or too much would be lost.
     """
     _require_one_each(matches)
     for reason, paths in left_out.items():
@@ -150,7 +150,7 @@ def account(found: Found, tree: Tree, left_out: Mapping[str, Sequence[Path]], ma
 def _leave_out_lost(
     found: Found, tree: Tree, used: Sequence[Placed], lost: Sequence[Placed], truths: Sequence[str]
 ) -> None:
-    """Note the images and truths without a partner; raise :class:`DataError` where they are too many."""
+    """Record the images and truths without a partner. Raises :class:`DataError` where there are too many."""
     images = [tree.name(image.path) for image in lost]
     not_read, ours = ([tree.name(path) for path in paths] for paths in (tree.not_read, tree.ours))
     lost_parts = {image.part for image in lost} - {image.part for image in used}
@@ -163,7 +163,7 @@ def _leave_out_lost(
 
 
 def _without_truth(used: Iterable[Placed], matches: Matches) -> set[str]:
-    """Return the parts of a set for which there are no masks at all, which is no loss: they were never given out."""
+    """Return the parts of a set without any masks, which is no loss: their masks were never published."""
     with_truth = {_group(image) for image in used}
     if not with_truth:
         return set()
@@ -172,7 +172,7 @@ def _without_truth(used: Iterable[Placed], matches: Matches) -> set[str]:
 
 
 def _require_one_each(matches: Matches) -> None:
-    """Raise :class:`DataError` where a truth would fit two images of one folder that are called alike."""
+    """Raise :class:`DataError` where a truth fits two images of one folder with the same name."""
     wanted = {name for truth in matches.truths for name in truth_names(truth.stem)}
     seen: dict[Hashable, Path] = {}
     for image in matches.images:
@@ -182,14 +182,14 @@ def _require_one_each(matches: Matches) -> None:
 
 
 def _group(image: Placed) -> str:
-    """Return the part of a set whose masks are given out together, or not at all."""
+    """Return the group of images whose masks are published together or not at all."""
     return next((folder for folder in image.folders if WITHOUT_TRUTH.fullmatch(folder)), image.part)
 
 
 def ids_of(root: Path, images: Iterable[Placed]) -> Mapping[Path, str]:
-    """Return an id for each image: its own, told apart by part, else by folder, where several have it.
+    """Return an id for each image. Where several have the same one, the part, or else the folder, is added.
 
-    Ids that ISIC gave stay: the same one is the same picture.
+    Ids from ISIC are kept: the same id means the same picture.
     """
     by_id: dict[str, list[Placed]] = defaultdict(list)
     for image in images:

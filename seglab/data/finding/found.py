@@ -1,4 +1,4 @@
-"""What was found of one data set, and when too much of it would be lost."""
+"""The result of searching one data set, and the limit for lost files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from seglab.data.pairs import Pair
 from seglab.errors import DataError
 
 MOST_LOST = 10
-"""Where one of so many images of a set is lost, or more, the set is refused: something else was meant."""
+"""A set is refused if at least one in this many of its images would be lost."""
 SHOWN = 3
-OURS = "written by seglab or seg-batch, so no data unless --images or --masks names it"
+OURS = "written by seglab or seg-batch, so not used as data unless named by --images or --masks"
 OUR_OUTLINES = "Lesions, segmented by seg-batch"
-"""What a COCO file that `seg-batch contours` wrote says of itself."""
+"""Description in COCO files that `seg-batch contours` wrote."""
 LAYOUTS_IN_WORDS = (
     "folders of images and masks, masks beside their images, the sets of ISIC, HAM10000, PH2, nnU-Net, COCO (.json), "
     "Ultralytics outlines (labels/*.txt), MedSegBench (.npz), a table of pairs (.csv), what seglab prepare wrote"
@@ -26,9 +26,9 @@ ENDINGS = ", ".join(f"_{word}" for word in TRUTH_WORDS[:7])
 
 @dataclass
 class Found:
-    """One data set: ``layout`` in words; ``left_out``: names of files by the reason; ``images``: how many it holds.
+    """One data set. ``layout``: in words. ``left_out``: names of files by the reason. ``images``: number of images.
 
-    ``lesions``: what its tables say of the images in files.
+    ``lesions``: what its tables say about the images in files.
     """
 
     layout: str
@@ -39,19 +39,19 @@ class Found:
     lesions: Lesions = field(default_factory=Lesions)
 
     def leave_out(self, reason: str, names: Iterable[str]) -> None:
-        """Note files that are in no pair."""
+        """Record files that are in no pair."""
         names = list(names)
         if names:
             self.left_out.setdefault(reason, []).extend(names)
 
 
 def is_too_much(lost: int, total: int, least: int = 1) -> bool:
-    """Is a tenth of ``total`` lost, or more, and no fewer than ``least``?"""
+    """Return whether at least a tenth of ``total``, and at least ``least``, are lost."""
     return lost >= least and MOST_LOST * lost >= total
 
 
 def some(names: Sequence[str]) -> str:
-    """Return a few names, and how many more there are."""
+    """Return a text with the first names and the number of the others."""
     shown = ", ".join(names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
@@ -59,7 +59,7 @@ def some(names: Sequence[str]) -> str:
 def not_understood(
     root: Path, pairs: int, images: Sequence[str], truths: Sequence[str], not_read: Sequence[str], ours: Sequence[str]
 ) -> DataError:
-    """Return the error for a set with ``pairs``, of which ``images`` and ``truths`` are lost."""
+    """Return the error for a set with ``pairs`` pairs, and ``images`` and ``truths`` without a partner."""
     lost = [f"without a truth mask: {some(images)}"] * bool(images)
     lost += [f"without an image: {some(truths)}"] * bool(truths)
     lost += [f"of kinds that are not read: {some(not_read)}"] * bool(not_read)
@@ -69,7 +69,7 @@ def not_understood(
     return DataError(
         "; ".join([f"{root}: {what}", *lost])
         + f".\nExpected: {LAYOUTS_IN_WORDS}; a mask with the name of its image, or that with one of: {ENDINGS}.\n"
-        "Rename or add what is missing, take away what is not of it, or name two folders: --images DIR --masks DIR."
+        "Rename or add files, remove what does not belong to the set, or name two folders: --images DIR --masks DIR."
     )
 
 

@@ -1,8 +1,8 @@
-"""Data sets in the layouts that people have: their pairs, and what became of every other image and mask.
+"""The pairs of data sets in known layouts, and the reason why any other image or mask is in no pair.
 
-Known by the names of folders (those of ISIC, HAM10000 and PH2, and any that say images and masks), by the names of
-files, and by outlines and arrays in files. A root may hold several parts (training, validation, test): all of them are
-read, and every pair knows its part.
+Layouts are recognised by names of folders (ISIC, HAM10000, PH2, and any that say images and masks), by names of files,
+and by outlines or arrays in files. A root may hold several parts (training, validation, test): all are read, and every
+pair knows its part.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ def find_pairs(root: Path) -> list[Pair]:
 
 
 def find_file_pairs(root: Path) -> list[FilePair]:
-    """Return those pairs below the folder ``root`` that are two image files, in a set or in several.
+    """Return the pairs below the folder ``root`` that are two image files, from one set or several.
 
-    Raises :class:`DataError` where there are none, or as :func:`found_at`.
+    Raises :class:`DataError` where there are none, and like :func:`found_at`.
     """
     tree = walk(root)
     found = [pair for pair in _found_in_files(tree, files_of(tree)).pairs if isinstance(pair, FilePair)]
     if not found:
-        raise DataError(f"{root} has no truth masks that are image files; expected some beside the images. Add them.")
+        raise DataError(f"{root} has no truth masks that are image files; expected some for the images. Add them.")
     return found
 
 
 def found_at(root: Path) -> Found:
     """Find the pairs of one data set: a folder, a table of pairs, a COCO file, or MedSegBench's ``.npz``.
 
-    Raises :class:`DataError` where it is not understood, or where a tenth of its images or masks has no partner.
+    Raises :class:`DataError` for an unknown layout, or where a tenth or more of the images or masks has no partner.
     """
     suffix = root.suffix.lower() if root.is_file() else ""
     if suffix in TABLES:
@@ -76,7 +76,7 @@ def found_at(root: Path) -> Found:
 
 
 def _found_by_table(root: Path, table: Path) -> Found:
-    """Find the pairs of a folder as the table in it says, and name the pictures that it does not."""
+    """Find the pairs of a folder by the table in it, and list the pictures that the table does not name."""
     found, tree = found_in_table(table), walk(root)
     pairs = [pair for pair in found.pairs if isinstance(pair, FilePair)]
     named = {os.path.realpath(path) for pair in pairs for path in (pair.image, pair.truth)}
@@ -86,10 +86,10 @@ def _found_by_table(root: Path, table: Path) -> Found:
 
 
 def sets_in(root: Path) -> list[Path]:
-    """Return the folders of the data sets in ``root``: itself, or those in it that are sets of their own.
+    """Return the folders of the data sets in ``root``: ``root`` itself, or its children if several of them are sets.
 
-    So are those in an official layout, with parts, or prepared. Where there are some, every other folder with pictures
-    counts as one: none is to be lost.
+    A child is a set if it has an official layout, has parts, or is prepared. Where several are, every other child with
+    pictures also counts as a set, so that none is lost.
     """
     if not root.is_dir() or is_prepared(root) or is_table_of_pairs(root / TABLE_IN_FOLDER):
         return [root]
@@ -103,7 +103,10 @@ def sets_in(root: Path) -> list[Path]:
 
 
 def _is_whole(child: str, folders: Iterable[tuple[str, ...]]) -> bool:
-    """Has a folder official images and truths, or both in parts? ``folders``: those with pictures below it."""
+    """Return whether a child has images and truths in an official layout or in parts.
+
+    ``folders``: the folders below it that hold pictures.
+    """
     names = set(chain.from_iterable(folders))
     for layout in TELLING_LAYOUTS:
         if all(any(map(pattern.fullmatch, names)) for pattern in (layout.images, layout.truths)):
@@ -113,7 +116,7 @@ def _is_whole(child: str, folders: Iterable[tuple[str, ...]]) -> bool:
 
 
 def found_in_folders(images: Path, masks: Path) -> Found:
-    """Find the pairs of a folder of images and a folder of masks; raises as :func:`found_at`."""
+    """Find the pairs of a folder of images and a folder of masks. Raises like :func:`found_at`."""
     tree, of_masks = walk(images), walk(masks)
     if os.path.samefile(images, masks):
         return _found_in_files(tree, files_of(tree))
@@ -125,7 +128,7 @@ def found_in_folders(images: Path, masks: Path) -> Found:
 
 
 def _outside(tree: Tree, inner: Path) -> list[Path]:
-    """Return the pictures of a folder that do not lie in another one inside of it."""
+    """Return the pictures of a tree, without those in the folder ``inner`` inside it."""
     root, real = os.path.realpath(tree.root), os.path.realpath(inner)
     if not _lies_in(real, root):
         return tree.pictures
@@ -168,7 +171,7 @@ def _put_together(tree: Tree, left_out: Mapping[str, Sequence[Path]], matches: M
 
 
 def _layout_of(tree: Tree) -> str:
-    """Return the name of the layout that a set is in, for reports."""
+    """Return the name of a set's layout, for reports."""
     folders = {folder for parent in {path.parent for path in tree.pictures} for folder in parent.parts}
     named = [layout.name for layout in LAYOUTS if any(map(layout.truths.fullmatch, folders))]
     return named[0] if named else "files"

@@ -1,7 +1,8 @@
-"""Which images of a data set show one lesion, by the tables that lie beside them.
+"""Which images of a data set show the same lesion, according to the tables in its folders.
 
-A table counts by its columns, whatever it is called: ``lesion_id``, and one that names these images. So do HAM10000's
-metadata (``.csv``, ``.tab``, or without a suffix), isic-cli's ``metadata.csv`` and ISIC 2018's ``LesionGroupings.csv``.
+A table is recognised by its columns, not by its name: ``lesion_id``, and a column with names of the images. Examples
+are HAM10000's metadata (``.csv``, ``.tab``, or without a suffix), isic-cli's ``metadata.csv`` and ISIC 2018's
+``LesionGroupings.csv``.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from seglab.words import counted
 
 LESION_COLUMNS = ("lesion_id", "lesionid")
 ID_COLUMNS = ("isic_id", "image_id", "image_name", "image", "img_id", "file_name", "filename", "id", "name")
-"""A column with names of images is called so. Where none names any of this set's, the table is of other images."""
+"""Names of columns with images. If such a column names no image of the set, the table is about other images."""
 TABLE_SUFFIXES = frozenset({".csv", ".tab", ".tsv"})
 UNMARKED_TABLE = re.compile(r".*(metadata|lesion).*", re.IGNORECASE)
-"""Tables without a suffix, or with ``.txt``, count by their names."""
+"""Names of tables without a suffix or with ``.txt``."""
 HAM10000_METADATA = re.compile(r"HAM10000_metadata.*", re.IGNORECASE)
 DELIMITERS = ",;\t|"
 LONGEST_HEAD = 1 << 16
@@ -33,10 +34,10 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True)
 class Lesions:
-    """What a data set says of its lesions.
+    """What the tables of a data set say about its lesions.
 
-    ``of``: the lesion by id, of those ids that have one. ``tables``: what said so. ``listed``: ids in a table, with a
-    lesion or without.
+    ``of``: the lesion by image id, where it is known. ``tables``: names of the tables. ``listed``: image ids in the
+    tables, with or without a lesion.
     """
 
     of: Mapping[str, str] = field(default_factory=dict)
@@ -44,15 +45,15 @@ class Lesions:
     listed: frozenset[str] = frozenset()
 
     def renamed(self, ids: Mapping[str, str]) -> Lesions:
-        """Return the same of images that have other ids now, by their former ones."""
+        """Return the same for images with new ids; ``ids``: the former ones."""
         of = {ids.get(id, id): lesion for id, lesion in self.of.items()}
         return Lesions(of, self.tables, frozenset(ids.get(id, id) for id in self.listed))
 
 
 def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
-    """Return which lesions the images ``ids`` below ``root`` show, by every table there.
+    """Return the lesions of the images ``ids`` below ``root``, according to all tables there.
 
-    Raises :class:`DataError` where a table cannot be read, none of its rows is of these images, or two disagree.
+    Raises :class:`DataError` where a table cannot be read, no row names one of the images, or two tables disagree.
     """
     wanted = list(ids)
     folded = {_folded(id) for id in wanted}
@@ -64,15 +65,15 @@ def lesions_of(root: Path, ids: Iterable[str]) -> Lesions:
     names = tuple(str(file.relative_to(root)) for file in tables)
     if not found and wanted:
         raise DataError(
-            f"None of the {counted(len(merged), 'row')} of {', '.join(names)} below {root} is of its "
-            f"{counted(len(wanted), 'image')} (rows as {next(iter(merged), 'none')}, images as {_folded(wanted[0])}); "
-            "expected theirs. Bring the table that belongs to them, or take this one away."
+            f"None of the {counted(len(merged), 'row')} of {', '.join(names)} below {root} names one of its "
+            f"{counted(len(wanted), 'image')} (rows such as {next(iter(merged), 'none')}, images such as "
+            f"{_folded(wanted[0])}). Add the table that belongs to them, or remove this one."
         )
     return Lesions({id: lesion for id, lesion in found.items() if lesion}, names, frozenset(found))
 
 
 def _tables(root: Path) -> Iterator[Path]:
-    """Yield the files below ``root`` that may be tables; linked folders are walked, each once."""
+    """Yield the files below ``root`` that may be tables; linked folders are entered, each once."""
     seen: set[str] = set()
     for parent, folders, names in os.walk(root, followlinks=True):
         real = os.path.realpath(parent)
@@ -89,7 +90,7 @@ def _tables(root: Path) -> Iterator[Path]:
 
 
 def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
-    """Return the lesions by image id as a table has them (empty: it names none); None where it is no such table."""
+    """Return the lesions by image id in a table (an empty text where a row has none); None for any other file."""
     try:
         if not any(column in LESION_COLUMNS for column in _rows(_beginning(file))[0]):
             _require_no_ham10000(file)
@@ -102,13 +103,13 @@ def _read(file: Path, wanted: Set[str]) -> dict[str, str] | None:
         return _pairs(file, rows, id_at, next(columns.index(name) for name in LESION_COLUMNS if name in columns))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(
-            f"{file} cannot be read ({error}); expected a table of images and lesions. Download it again: without it "
-            "one lesion may train and validate."
+            f"{file} cannot be read ({error}); expected a table of images and lesions. Download it again: without it a "
+            "lesion may be in training and validation."
         ) from error
 
 
 def _rows(text: str) -> tuple[list[str], list[list[str]]]:
-    """Return the names of a table's columns, in lower case, and its rows."""
+    """Return the names of a table's columns in lower case, and its rows."""
     lines = _from_head(text)
     head = lines[0] if lines else ""
     rows = list(csv.reader(lines, delimiter=max(DELIMITERS, key=head.count)))
@@ -116,8 +117,9 @@ def _rows(text: str) -> tuple[list[str], list[list[str]]]:
 
 
 def _id_column(columns: Sequence[str], rows: Sequence[Sequence[str]], wanted: Set[str]) -> int | None:
-    """Return the column with most names of images that are ``wanted``, of those called as one if there are any; where
-    there are none at all, the first that is called so.
+    """Return the index of the column with most names of ``wanted`` images.
+
+    Columns with a known name are tried first. If no column names any of them, return the first with a known name.
     """
     called = [columns.index(name) for name in ID_COLUMNS if name in columns]
     others = [at for at, name in enumerate(columns) if at not in called and name not in LESION_COLUMNS]
@@ -137,20 +139,21 @@ def _pairs(file: Path, rows: Iterable[list[str]], id_at: int, lesion_at: int) ->
         lesion = "" if lesion.casefold() in NO_LESION else lesion
         if found.setdefault(id, lesion) != lesion:
             raise DataError(
-                f"{file} gives {id} two lesions, {found[id]!r} and {lesion!r}; expected one. Remove one of the rows."
+                f"{file} names two lesions for {id}, {found[id]!r} and {lesion!r}; expected one. Remove one of the "
+                "rows."
             )
     return found
 
 
 def _beginning(file: Path) -> str:
-    """Return the first line of a file, which may be large and no table of lesions."""
+    """Return the first line of a file without reading the rest, which may be large."""
     with file.open("rb") as opened:
         text = _text(opened.read(LONGEST_HEAD), errors="replace")
     return next(iter(_from_head(text)), "")
 
 
 def _from_head(text: str) -> list[str]:
-    """Return the lines of a table from the names of its columns on, without empty lines and comments before them."""
+    """Return the lines of a table without the empty lines and comments before its header."""
     lines = text.splitlines()
     begun = (place for place, line in enumerate(lines) if line.strip(DELIMITERS + " ") and not line.startswith("#"))
     return lines[next(begun, len(lines)) :]
@@ -161,7 +164,7 @@ def _text(data: bytes, errors: str = "strict") -> str:
         return data.decode("utf-16", errors)
     try:
         return data.decode("utf-8-sig", errors)
-    except UnicodeDecodeError:  # an old spreadsheet's
+    except UnicodeDecodeError:  # as old spreadsheets write
         return data.decode("cp1252")
 
 
@@ -169,12 +172,12 @@ def _require_no_ham10000(file: Path) -> None:
     if HAM10000_METADATA.fullmatch(file.name):
         raise DataError(
             f"{file} cannot be read (it lacks the columns image_id and lesion_id); expected HAM10000's metadata. "
-            "Download it again: without it one lesion may train and validate."
+            "Download it again: without it a lesion may be in training and validation."
         )
 
 
 def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
-    """Return the lesions by id over all tables. Each may have its own names for lesions; all must group alike."""
+    """Return the lesions by id over all tables. Names of lesions may differ between tables, but the groups must not."""
     merged: dict[str, str] = {}
     for file, rows in tables.items():
         shared = {id: (lesion, merged[id]) for id, lesion in rows.items() if lesion and merged.get(id)}
@@ -183,15 +186,15 @@ def _merged(tables: Mapping[Path, Mapping[str, str]]) -> dict[str, str]:
             if ours[lesion] != before or theirs[before] != lesion:
                 others = ", ".join(str(other) for other in tables if other != file)
                 raise DataError(
-                    f"{file} and {others} disagree on which images show one lesion, among them {id}; expected the same "
-                    "groups. Remove the one that is wrong."
+                    f"{file} and {others} disagree on which images show the same lesion, for example {id}. Remove the "
+                    "one that is wrong."
                 )
         merged |= {id: ours.get(lesion, lesion) for id, lesion in rows.items() if not merged.get(id)}
     return merged
 
 
 def _folded(id: str) -> str:
-    """Return an id, or the name of its file, as it is compared: without folder and suffix, in lower case."""
+    """Return an id or file name for comparisons: without folder and suffix, in lower case."""
     stem, suffix = os.path.splitext(os.path.basename(id.replace("\\", "/")))
     name = stem if suffix.lower() in IMAGE_SUFFIXES else stem + suffix
     return unicodedata.normalize("NFC", name).casefold()

@@ -1,4 +1,4 @@
-"""Which truth is whose: by names, within the same part and folder where these tell."""
+"""Matching of images and truths by name, first within the same part and folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from seglab.errors import DataError
 
 @dataclass(frozen=True)
 class Placed:
-    """A picture, the part it is in, and ``place``: the folders that tell it from others, without roles and parts.
+    """A picture with its ``part`` and its ``place``: its folders, except those that say a role or a part.
 
-    ``qualifier``: what else folders with a role are called, ``512`` of ``images_512``. ``folders``: all those between
-    the root of the set and the picture.
+    ``qualifier``: other words in the names of folders with a role, such as ``512`` in ``images_512``. ``folders``: all
+    folders between the root of the set and the picture.
     """
 
     path: Path
@@ -35,7 +35,7 @@ class Placed:
 
 @dataclass
 class Matches:
-    """Images with their truths, and what is left: ``doubled`` are files that are there twice with equal bytes."""
+    """Images with their truths, and the files that are left. ``doubled``: repeated files with equal bytes."""
 
     pairs: list[tuple[Placed, Placed]] = field(default_factory=list)
     images: list[Placed] = field(default_factory=list)
@@ -48,9 +48,9 @@ Groups = dict[Hashable, list[Placed]]
 
 
 def match(images: Iterable[Placed], truths: Iterable[Placed]) -> Matches:
-    """Pair images and truths.
+    """Pair images and truths: within the same part and folders first, then in the part, then anywhere.
 
-    Raises :class:`DataError` where two files of different bytes would be the truth of one image.
+    Raises :class:`DataError` where two different files fit as the truth of one image.
     """
     found = Matches()
     found.images, found.doubled = _without_doubled(images)
@@ -74,7 +74,7 @@ def match(images: Iterable[Placed], truths: Iterable[Placed]) -> Matches:
 
 
 def _without_doubled(images: Iterable[Placed]) -> tuple[list[Placed], list[Placed]]:
-    """Return the images, and those of them that are there again: one name in one part, and equal bytes."""
+    """Return the distinct images and the repeated ones: same name, same part, equal bytes."""
     by_name: dict[Hashable, list[Placed]] = defaultdict(list)
     for image in images:
         by_name[image.part, image.stem].append(image)
@@ -90,12 +90,12 @@ def _without_doubled(images: Iterable[Placed]) -> tuple[list[Placed], list[Place
 
 
 def ambiguous(name: str, first: Path, second: Path) -> DataError:
-    """Return the error for two files that cannot both be what ``name`` says."""
-    return DataError(f"Two files stand for {name}: {first} and {second}; expected one. Remove one of them.")
+    """Return the error for two files that both fit ``name``."""
+    return DataError(f"Two files fit {name}: {first} and {second}; expected one. Remove one of them.")
 
 
 def same_bytes(first: Path, second: Path) -> bool:
-    """Have two files the same content? No file that cannot be read has."""
+    """Return whether two files have the same content; False where one cannot be read."""
     try:
         return os.path.getsize(first) == os.path.getsize(second) and first.read_bytes() == second.read_bytes()
     except OSError:
@@ -110,7 +110,7 @@ def _grouped(files: Iterable[Placed], scope: Scope) -> Groups:
 
 
 def _match_groups(found: Matches, images: Groups, truths: Groups) -> None:
-    """Pair what is in groups of one key."""
+    """Pair images and truths in groups with the same key."""
     taken: set[Path] = set()
     known = {image.part for image, _ in found.pairs}
     for key in (key for key in images if key in truths):
@@ -126,7 +126,7 @@ def _match_groups(found: Matches, images: Groups, truths: Groups) -> None:
 def _match_names(
     images: Sequence[Placed], truths: Sequence[Placed], doubled: list[Placed], *, may_learn: bool
 ) -> Iterator[tuple[Placed, Placed]]:
-    """Yield pairs by name. ``may_learn``: nothing is known yet of how the masks of this part are called."""
+    """Yield pairs by name. ``may_learn``: no pair of this part is known yet, so its naming may be inferred."""
     if not images or not truths:
         return
     claims = _claims(images, truths)
@@ -146,7 +146,7 @@ Claims = dict[Path, list[Placed]]
 
 
 def _claims(images: Sequence[Placed], truths: Sequence[Placed]) -> Claims:
-    """Return the truths of each image by what is known of names, the surest way first; names that fit two are none."""
+    """Return the truths of each image by naming rules, the surest first; a name that fits two images is skipped."""
     claims: Claims = defaultdict(list)
     left = list(truths)
     for of_image, of_truth in _WAYS:
@@ -167,7 +167,7 @@ def _claims(images: Sequence[Placed], truths: Sequence[Placed]) -> Claims:
 
 
 def _with_one_ending(images: Sequence[Placed], truths: Sequence[Placed]) -> Claims:
-    """Return the truths of images where one known affix of all truths tells every one of them its image."""
+    """Return the truth of each image if removing one known affix maps the truths to the images one to one."""
     by_name = {_folded(image.stem): image.path for image in images}
     stems = [_folded(truth.stem) for truth in truths]
     for name in filter(None, list(truth_names(stems[0]))[1:]):
@@ -180,7 +180,7 @@ def _with_one_ending(images: Sequence[Placed], truths: Sequence[Placed]) -> Clai
 
 
 def _learned(images: Sequence[Placed], truths: Sequence[Placed]) -> Claims:
-    """Return the truths of images where what all truths begin and end with tells every one of them its image."""
+    """Return the truth of each image if removing the common beginning and end of all names makes them match."""
     if min(len(images), len(truths)) < 2:
         return {}
     of_images, around_images = _cores([_folded(image.stem) for image in images])
@@ -188,13 +188,13 @@ def _learned(images: Sequence[Placed], truths: Sequence[Placed]) -> Claims:
     by_core = {core: image.path for core, image in zip(of_images, images, strict=True)}
     is_told = len(by_core) == len(images) and len(set(of_truths)) == len(truths) and by_core.keys() >= set(of_truths)
     numbers = [re.findall(r"\d+", around) for around in (around_images, around_truths)]
-    if not is_told or (all(numbers) and numbers[0] != numbers[1]):  # 2020_1 and 2021_1
+    if not is_told or (all(numbers) and numbers[0] != numbers[1]):  # such as 2020_1 and 2021_1
         return {}
     return {by_core[core]: [truth] for core, truth in zip(of_truths, truths, strict=True)}
 
 
 def _cores(stems: Sequence[str]) -> tuple[list[str], str]:
-    """Return stems without what they all begin and end with, cut where a word or a number ends; and what was cut."""
+    """Return stems without their common beginning and end, cut at the end of a word or number, and what was cut."""
     start = _shared(stems)
     while start and not all(_is_border(stem, start) for stem in stems):
         start -= 1
@@ -207,13 +207,13 @@ def _cores(stems: Sequence[str]) -> tuple[list[str], str]:
 
 
 def _shared(stems: Sequence[str]) -> int:
-    """Return how many characters all stems begin with: those of the first and the last in order."""
+    """Return the length of the common beginning of all stems."""
     first, last = min(stems), max(stems)
     return next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
 
 
 def _is_border(stem: str, at: int) -> bool:
-    """Is a cut here, inside of ``stem``, between a name and what stands before or behind it?"""
+    """Return whether a cut at index ``at`` does not divide a word or a number of ``stem``."""
     if not 0 < at < len(stem):
         return False
     before, after = stem[at - 1], stem[at]

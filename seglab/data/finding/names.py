@@ -1,4 +1,4 @@
-"""What names say: the part of a data set, the role of a folder, which image a mask is called after."""
+"""What names of folders and files say: the part of a data set, the role of a folder, the image of a mask."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OTHER_FOLDERS = frozenset(
         "attributes",
     }
 )  # fmt: skip
-"""Words in the names of folders; of two of them the deeper one decides, in one name truths before images."""
+"""Words in names of folders that say their role. The deepest folder decides; within a name, truth before image."""
 SPECIAL = (
     (re.compile(r"IMD\d+_roi", re.IGNORECASE), "masks of colours (PH2)"),
     (re.compile(r"SegmentationObject", re.IGNORECASE), "masks of instances (Pascal VOC)"),
@@ -48,7 +48,7 @@ BESIDE = (
     (re.compile(r".+_superpixels", re.IGNORECASE), "superpixel maps"),
     (re.compile(r".+_attribute_\w+", re.IGNORECASE), "masks of attributes (ISIC task 2)"),
 )
-"""Folders, and stems of files, of pictures that are neither photographs nor truths of lesions."""
+"""Folders and stems of pictures that are neither photographs nor truths of lesions."""
 
 TRUTH_WORDS = (
     "segmentation", "mask", "seg", "gt", "truth", "lesion", "label", "segmentations", "segmented", "segment", "masks",
@@ -56,12 +56,12 @@ TRUTH_WORDS = (
 )  # fmt: skip
 IMAGE_WORDS = ("image", "img", "photo", "picture", "dermoscopic", "input", "original", "orig", "downsampled")
 ISIC = re.compile(r"(ISIC_\d+)(_downsampled)?", re.IGNORECASE)
-"""Names that the ISIC archive gave to pictures: the same in every data set."""
+"""Names that the ISIC archive gives to pictures; they are the same in every data set."""
 
 
 def part_of(root: Path, path: Path) -> str:
-    """Return the part that the folders between ``root`` and a file name: ``training``, ``validation``, ``test``, or
-    nothing.
+    """Return the part that the folders between ``root`` and a file say: ``training``, ``validation``, ``test``, or an
+    empty text.
     """
     for folder in path.relative_to(root).parts[:-1]:
         for word in words_of(folder):
@@ -71,14 +71,14 @@ def part_of(root: Path, path: Path) -> str:
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of a name, in lower case: those of ``labelsTr`` are ``labels`` and ``tr``; numbers are none."""
+    """Return the words of a name in lower case, without numbers: ``labels`` and ``tr`` for ``labelsTr``."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name)
     return [word for word in re.split(r"[\W_\d]+", apart.lower()) if word]
 
 
 @functools.lru_cache(4096)
 def role_of(folders: tuple[str, ...]) -> tuple[str, str]:
-    """Return the role of the files in a folder (or nothing), and what they are where they are ``other``."""
+    """Return the role of the files in a folder (or an empty text), and for ``other`` what they are."""
     for folder in reversed(folders):
         for pattern, kind in SPECIAL:
             if pattern.fullmatch(folder):
@@ -96,26 +96,26 @@ def role_of(folders: tuple[str, ...]) -> tuple[str, str]:
 
 
 def tells_apart(word: str) -> bool:
-    """May a word of a folder with a role tell its files from those of another: a number, or what else is said?"""
+    """Return whether a word in the name of a folder with a role distinguishes it, such as a number."""
     known = (PART_NAMES, TRUTH_FOLDERS, IMAGE_FOLDERS, OTHER_FOLDERS, TRUTH_WORDS)
     return bool(word) and not any(word in words or set(words_of(word)) & set(words) for words in known)
 
 
 def image_id(path: Path) -> str:
-    """Return the id of an image: its stem, or the name that ISIC gave it."""
+    """Return the id of an image: the ISIC name in its stem, or else the stem."""
     stem = unicodedata.normalize("NFC", path.stem)
     found = ISIC.fullmatch(stem)
     return found[1].upper() if found else stem
 
 
 def is_isic(id: str) -> bool:
-    """Did ISIC give this id? Then it is the same picture wherever it lies."""
+    """Return whether an id is from ISIC; the same one then means the same picture in every set."""
     found = ISIC.fullmatch(id)
     return found is not None and found[1] == id
 
 
 def _affixes(words: tuple[str, ...]) -> tuple[re.Pattern[str], ...]:
-    """Match one of the words, before or behind a name, set off by a separator; or a suffix of image files."""
+    """Return patterns for one of the words before or behind a name, with a separator, or an image suffix."""
     either = "|".join(sorted(words, key=len, reverse=True))
     return (
         re.compile(rf"^(?:{either})[_\-. ]+(?=.)", re.IGNORECASE),
@@ -129,9 +129,9 @@ _TRUTH_ENDING = _TRUTH[1]
 
 
 def truth_id(path: Path) -> str:
-    """Return the id that an image, its truth and its mask have alike: the stem less all endings that say truth.
+    """Return the id that an image, its truth and its mask share: the stem without all endings that say truth.
 
-    All, as an image may have one by itself: ``3_lesion.jpg`` and ``3_lesion_mask.png`` are both ``3``.
+    All are removed, because an image may have one itself: ``3_lesion.jpg`` and ``3_lesion_mask.png`` are both ``3``.
     """
     name = path.stem
     while (shorter := _TRUTH_ENDING.sub("", name)) != name:
@@ -140,9 +140,9 @@ def truth_id(path: Path) -> str:
 
 
 def truth_names(stem: str) -> Iterator[str]:
-    """Yield what the image of a truth may be called: the truth's stem, then that less one and less two affixes.
+    """Yield possible names for the image of a truth: the truth's stem, then without one and without two affixes.
 
-    Nothing is left of ``mask``, which stands for the image of its folder.
+    For ``mask`` the name becomes empty, which stands for the only image of its folder.
     """
     yield stem
     level = [stem]
@@ -154,7 +154,7 @@ def truth_names(stem: str) -> Iterator[str]:
 
 
 def image_names(stem: str) -> Iterator[str]:
-    """Yield an image's stem, then that less one affix that says that it is an image."""
+    """Yield an image's stem, then the stem without an affix that says image."""
     yield stem
     yield from _without(_IMAGE, stem)
     if stem.lower() in IMAGE_WORDS:

@@ -1,4 +1,4 @@
-"""A table of pairs: a CSV file with the columns image and mask, and, where known, lesion and split."""
+"""Tables of pairs: CSV files with the columns image and mask, and optionally lesion and split."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from seglab.words import counted
 
 SUFFIXES = frozenset({".csv", ".tsv"})
 TABLE_IN_FOLDER = "pairs.csv"
-"""A table of this name says what the pairs of its folder are."""
+"""Name of a table that defines the pairs of its folder."""
 
 
 def is_table_of_pairs(path: Path) -> bool:
-    """Is this a file with the columns of a table of pairs?"""
+    """Return whether ``path`` is a file with the columns of a table of pairs."""
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             columns = {name.strip().strip('"').lower() for name in re.split("[,;\t]", file.readline())}
@@ -33,7 +33,7 @@ def is_table_of_pairs(path: Path) -> bool:
 def found_in_table(path: Path) -> Found:
     """Return the pairs that a table names; paths in it are relative to its folder.
 
-    Raises :class:`DataError` where it cannot be read, names one image twice, or too many files that are not there.
+    Raises :class:`DataError` where it cannot be read, names an image twice, or names too many missing files.
     """
     rows = _rows(path)
     found = Found("a table of pairs", images=len(rows))
@@ -43,9 +43,11 @@ def found_in_table(path: Path) -> Found:
         missing = [str(file) for file in (image, mask) if not file.is_file()]
         if missing or not row["image"] or not row["mask"]:
             name = " and ".join(missing) if row["image"] and row["mask"] else "nothing"
-            found.leave_out("named in the table and not there", [f"line {number}: {name}"])
+            found.leave_out("named in the table but missing", [f"line {number}: {name}"])
         elif image in kept and kept[image] != row:
-            raise DataError(f"{path} names {row['image']} twice, line {number} otherwise; expected one line an image.")
+            raise DataError(
+                f"{path} names {row['image']} twice, and line {number} differs; expected one line per image."
+            )
         elif image in kept:
             found.leave_out("there twice", [f"line {number}: {row['image']}"])
             found.images -= 1
@@ -54,9 +56,8 @@ def found_in_table(path: Path) -> Found:
     lost = [name for reason, names in found.left_out.items() if reason.startswith("named") for name in names]
     if not kept or is_too_much(len(lost), len(kept) + len(lost)):
         raise DataError(
-            f"{path}: of {counted(len(rows), 'line')} {len(kept)} name files that are there; not there: "
-            f"{some(lost) or 'none'}.\nExpected paths as the table's folder has them. Correct the table, or add the "
-            "files."
+            f"{path}: {len(kept)} of {len(rows)} lines name files that exist; missing: {some(lost) or 'none'}.\n"
+            "Expected paths relative to the table's folder. Correct the table, or add the files."
         )
     images = {image: Placed(image, _part(path, row)) for image, row in kept.items()}
     ids = ids_of(path.parent, images.values())
@@ -68,7 +69,7 @@ def found_in_table(path: Path) -> Found:
 
 
 def _file(folder: Path, name: str) -> Path:
-    """Return the file that a table names, which may have been written on Windows."""
+    """Return the file that a table names, with either ``/`` or ``\\`` in its path."""
     path = folder / name
     return path if path.exists() else folder / name.replace("\\", "/")
 
@@ -86,7 +87,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         columns = ", ".join(rows[0]) if rows else first.strip()
         raise DataError(
             f"{path} has {counted(len(rows), 'line')} with the columns {columns or 'none'}; expected image and mask, "
-            "and, if wanted, lesion and split. Name the columns so."
+            "and optionally lesion and split. Rename the columns."
         )
     return rows
 

@@ -1,4 +1,4 @@
-"""Folders of truth masks alone, for whoever has the images elsewhere."""
+"""Folders that hold truth masks only, with the images elsewhere."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def truth_files(root: Path) -> list[Path]:
 
 
 def _folders(root: Path, pattern: re.Pattern[str], depth: int) -> Iterator[Path]:
-    """Yield matching folders, the root among them (archives unpack into a folder of their own)."""
+    """Yield matching folders down to ``depth``, including the root (archives unpack into a folder of their own)."""
     for folder in _walk(root, depth):
         if pattern.fullmatch(folder.name):
             yield folder
@@ -58,5 +58,5 @@ def _images(folder: Path) -> Iterator[Path]:
 
 
 def _is_superpixels(path: Path) -> bool:
-    """ISIC 2017 delivers these beside the images."""
+    """Return whether a file is one of the superpixel maps that ISIC 2017 puts beside its images."""
     return path.stem.lower().endswith(SUPERPIXELS_ENDING)

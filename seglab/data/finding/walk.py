@@ -1,4 +1,4 @@
-"""Every file below a folder, through linked folders too, by kind: pictures, pictures that are not read, others."""
+"""The files below a folder, also through linked folders, by kind: pictures, unsupported pictures, others."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ NOT_READ = frozenset(
         ".svg", ".svs", ".tga", ".wdp", ".wmf", ".xcf",
     }
 )  # fmt: skip
-"""Suffixes of pictures that are in no format read here."""
+"""Suffixes of pictures in unsupported formats."""
 OF_THE_SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
-"""Folders that operating systems make; with names that begin with a dot they are passed over."""
+"""Folders that operating systems make; they are skipped, and so are names that begin with a dot."""
 
 OURS = (("settings.json", "split.json"), ("folds.json",), (".seg-batch",), ("ledger.sqlite",))
-"""Files of folders that a training, a cross-validation or seg-batch wrote, whose pictures are no data."""
+"""Files that mark folders of a training, a cross-validation or seg-batch; pictures in these are not data."""
 
 
 @dataclass
 class Tree:
-    """The files below ``root``, sorted: ``pictures``, ``not_read`` (by suffix, pictures all the same), ``others``;
-    and ``ours``: what seglab or seg-batch wrote; folders of it are not walked.
+    """The files below ``root``, sorted: ``pictures``, ``not_read`` (pictures in unsupported formats), ``others``.
+
+    ``ours``: what seglab or seg-batch wrote; such folders are not entered.
     """
 
     root: Path
@@ -38,12 +39,12 @@ class Tree:
     ours: list[Path] = field(default_factory=list)
 
     def name(self, path: Path) -> str:
-        """Return what ``path`` is called below the root, or anywhere else."""
+        """Return ``path`` relative to the root, or as it is if it lies elsewhere."""
         return path.relative_to(self.root).as_posix() if self.root in path.parents else str(path)
 
 
 def walk(root: Path) -> Tree:
-    """Return the files below ``root``; every real folder counts once, under its own place before that of a link.
+    """Return the files below ``root``; every real folder counts once, under its own path rather than a link's.
 
     Raises :class:`DataError` where ``root``, or a folder below it, cannot be listed.
     """
@@ -62,7 +63,7 @@ def walk(root: Path) -> Tree:
 
 
 def is_ours(folder: Path) -> bool:
-    """Is this a folder that a training, a cross-validation or seg-batch wrote?"""
+    """Return whether a training, a cross-validation or seg-batch wrote this folder."""
     return any(all((folder / name).is_file() for name in names) for names in OURS)
 
 
@@ -86,7 +87,7 @@ def _walk_folder(folder: Path, tree: Tree, seen: set[str]) -> list[Path]:
         path = folder / entry.name
         if path.is_dir():
             (tree.ours if is_ours(path) else linked if entry.is_symlink() else folders).append(path)
-        elif path.is_file() or entry.is_symlink():  # a link that leads nowhere is an image that cannot be read
+        elif path.is_file() or entry.is_symlink():  # a broken link counts as an image that cannot be read
             _kind(path, tree).append(path)
     for inner in folders:
         linked += _walk_folder(inner, tree, seen)

@@ -1,1 +1,1 @@
-"""One module for each family of formats; :mod:`seglab.images.reader` chooses by a file's first bytes."""
+"""Decoders, one module per family of formats; :mod:`seglab.images.reader` chooses by a file's first bytes."""

@@ -1,4 +1,4 @@
-"""What a decoder is asked for, and what it gives."""
+"""The input and output of decoders."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from seglab.errors import TooLargeError
 from seglab.images.formats import MAX_PIXELS
 
 Pixels = NDArray[np.uint8] | Image.Image
-"""uint8 ``(H, W, 3)``, RGB, or an image of Pillow's in mode RGB."""
+"""uint8 ``(H, W, 3)`` RGB, or an image of Pillow in mode RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``at_least``: JPEGs are decoded reduced by 8, 4 or 2, the most that leaves both sides >= ``at_least`` pixels.
+    """``at_least``: JPEGs are reduced by 8, 4 or 2 while decoding, as far as both sides stay >= ``at_least`` pixels.
 
-    Images of more than ``max_pixels`` are refused before anything is decoded or allocated. ``any_dicom``: DICOM objects
-    that are no visible-light photographs are taken, too.
+    ``max_pixels``: larger images are refused before anything is decoded or allocated. ``any_dicom``: DICOM objects
+    other than visible-light photographs are accepted, too.
     """
 
     at_least: int | None = None
@@ -28,7 +28,7 @@ class Request:
     any_dicom: bool = False
 
     def require_size(self, width: int, height: int) -> None:
-        """Raise :class:`TooLargeError` for an image of more pixels than are to be decoded."""
+        """Raise :class:`TooLargeError` for an image with more than ``max_pixels``."""
         if width * height > self.max_pixels:
             raise TooLargeError(
                 f"The image has {width} x {height} = {width * height / 1e6:.0f} million pixels; at most "
@@ -38,10 +38,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Upright RGB ``pixels``, and ``size`` ``(H, W)`` of the whole image, upright; it is larger than the pixels' where
+    """Upright RGB ``pixels``, and ``size``: ``(H, W)`` of the whole upright image, larger than that of the pixels if
     the image was decoded scaled.
 
-    ``remarks``: what a user should know of an image that was read, each a short sentence without its full stop.
+    ``remarks``: what a user should know about the image, each a short sentence without a full stop.
     """
 
     pixels: Pixels
@@ -51,11 +51,10 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Samples as a file stores them, upright, which is what truth masks are judged by.
+    """Samples as a file stores them, but upright; truth masks are read from these.
 
-    ``values``: ``(H, W, C)`` of any dtype; the channels of ``colours``, then ``extra`` ones (alpha and its like).
-    ``colours``: ``grey``, ``white is zero``, ``rgb``, ``palette``, ``cmyk``, ``ycbcr`` or ``lab``. ``bits``: a
-    sample.
+    ``values``: ``(H, W, C)`` of any dtype; the channels of ``colours``, then ``extra`` ones such as alpha. ``colours``:
+    ``grey``, ``white is zero``, ``rgb``, ``palette``, ``cmyk``, ``ycbcr`` or ``lab``. ``bits``: per sample.
     ``palette``: uint8 ``(N, 3)`` where values are indices.
     """
 

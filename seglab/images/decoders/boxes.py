@@ -1,4 +1,4 @@
-"""The boxes that AVIF, HEIC and JPEG 2000 files are made of, and what they say of colours.
+"""The boxes of AVIF, HEIC and JPEG 2000 files, and the colours they state.
 
 Sources: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12 (items and their properties).
 """
@@ -13,16 +13,16 @@ from seglab.images.completeness import LEAST, require_end
 DEEPEST = 6
 MOST_BOXES = 10_000
 CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0, b"jp2h": 0}
-"""Boxes that hold boxes, and what stands before these."""
+"""Boxes that hold boxes, and the number of bytes before these."""
 
 
 def boxes(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield (type, content) of all boxes, those in :data:`CONTAINERS`, too, as far as they are whole."""
+    """Yield (type, content) of all complete boxes, including those in :data:`CONTAINERS`."""
     yield from _boxes(memoryview(data), 0, [MOST_BOXES])
 
 
 def outer_boxes(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield (type, content) of the boxes that are in no other one, as far as they are whole."""
+    """Yield (type, content) of the complete outermost boxes."""
     yield from _boxes(memoryview(data), DEEPEST - 1, [MOST_BOXES])
 
 
@@ -45,8 +45,8 @@ def _boxes(content: memoryview, depth: int, left: list[int]) -> Iterator[tuple[b
 
 
 def require_whole_media(data: bytes) -> None:
-    """Raise :class:`ImageError` for an AVIF or HEIC whose data end in zeros, which their codes do not do; zeros behind
-    them are no matter.
+    """Raise :class:`ImageError` for an AVIF or HEIC whose data end in zeros, because their codes never do; zeros after
+    the data are accepted.
     """
     ends = [bytes(content[-LEAST:]) for name, content in outer_boxes(data) if name == b"mdat"]
     if not ends or not ends[-1].strip(b"\0"):
@@ -54,8 +54,8 @@ def require_whole_media(data: bytes) -> None:
 
 
 def coded_colours(data: bytes) -> tuple[int, int] | None:
-    """Return the code points (ITU-T H.273) of primaries and transfer function in a HEIF file; None where it says none,
-    or an ICC profile is there.
+    """Return the code points (ITU-T H.273) of primaries and transfer function in a HEIF file; None if it has none, or
+    has an ICC profile.
     """
     found = [bytes(content[:11]) for name, content in boxes(data) if name == b"colr"]
     if any(said[:4] in (b"prof", b"rICC") for said in found):

@@ -1,4 +1,4 @@
-"""How many frames a GIF has, by its blocks alone. Source: GIF89a specification (CompuServe, 1990)."""
+"""Counting the frames of a GIF by its blocks. Source: GIF89a specification (CompuServe, 1990)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MOST = 1000
 
 
 def count_frames(data: bytes) -> int:
-    """Return the number of frames, as far as the file goes, and no more than :data:`MOST`."""
+    """Return the number of frames in the file, which may be cut off; at most :data:`MOST`."""
     at = 13 + _table(data[10:11])
     frames = 0
     while at < len(data) and frames < MOST:
@@ -23,7 +23,7 @@ def count_frames(data: bytes) -> int:
 
 
 def _table(flags: bytes) -> int:
-    """Return the bytes of a table of colours."""
+    """Return the length in bytes of a colour table."""
     return 3 << (1 + (flags[0] & 7)) if flags and flags[0] & 0x80 else 0
 
 

@@ -1,7 +1,7 @@
 """HEIC and HEIF photographs, as iPhones take them, by pillow_heif, which is optional.
 
-Turns and mirrors are part of the file itself (``irot``, ``imir``) and are done by the decoder; EXIF's orientation only
-repeats them (ISO/IEC 23008-12, annex A), and does not count.
+The decoder applies the file's own rotation and mirroring (``irot``, ``imir``). EXIF's orientation only repeats them
+(ISO/IEC 23008-12, annex A) and is ignored.
 """
 
 from __future__ import annotations

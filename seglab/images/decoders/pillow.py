@@ -1,6 +1,6 @@
-"""WebP, GIF and AVIF by Pillow, each by the class of its own format: no other is ever tried.
+"""WebP, GIF and AVIF by Pillow, each with the class of its format; no other format is tried.
 
-Of several frames the first is read, which is said.
+Of several frames the first is read, with a remark.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from seglab.images.pixels.orientation import orientation_of, upright_image
 
 PART = "its first frame covers only a part of it"
 
-# One limit for all decoders, ours; Pillow's own would only warn below twice its size.
+# All decoders use the package's own limit; Pillow's would only warn up to twice its size.
 Image.MAX_IMAGE_PIXELS = None
-# Pillow remarks on odd metadata of good pixels. (A filter per call would not be safe in threads.)
+# Pillow warns about odd metadata of good images. (A filter per call would not be thread-safe.)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def decode_webp(data: bytes, request: Request) -> Decoded:
-    """Decode a WebP. Its canvas is allocated when Pillow opens it, so its size is asked for before."""
+    """Decode a WebP. Pillow allocates its canvas when it opens the file, so its size is checked before."""
     from PIL import WebPImagePlugin
 
     if (size := _webp_size(data)) is not None:
@@ -39,7 +39,7 @@ def decode_webp(data: bytes, request: Request) -> Decoded:
 
 
 def decode_gif(data: bytes, request: Request) -> Decoded:
-    """Decode the first frame of a GIF, on the whole of its screen."""
+    """Decode the first frame of a GIF, on the whole canvas."""
     from PIL import GifImagePlugin
 
     with GifImagePlugin.GifImageFile(io.BytesIO(data)) as image:
@@ -48,7 +48,7 @@ def decode_gif(data: bytes, request: Request) -> Decoded:
 
 
 def decode_avif(data: bytes, request: Request) -> Decoded:
-    """Decode an AVIF, turned as the file says."""
+    """Decode an AVIF, upright as the file states."""
     from PIL import AvifImagePlugin
 
     require_whole_media(data)
@@ -73,7 +73,7 @@ def _decoded(
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
-    """Return the width and height of the canvas, by the first chunk; None where it says none."""
+    """Return width and height of the canvas from the first chunk, or None."""
     first = data[12:16]
     if first == b"VP8X" and len(data) >= 30:
         return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")

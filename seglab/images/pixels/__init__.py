@@ -1,1 +1,1 @@
-"""What is done to pixels whatever file they come from: colours, depth, turning, size."""
+"""Operations on pixels of any format: colours, bit depth, orientation, size."""

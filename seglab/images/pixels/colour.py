@@ -1,7 +1,7 @@
-"""Embedded colour profiles: photographs come out in sRGB, which is what the networks are trained on.
+"""Conversion of embedded colour profiles to sRGB, on which networks are trained.
 
-Relative colorimetric, with black point compensation: colours that sRGB has come out exactly as they were meant, and the
-darkest shade of a printer stays dark. (Perceptual tables differ from maker to maker and shift all colours.)
+The intent is relative colorimetric with black point compensation: colours inside sRGB are exact, and the darkest shade
+of a printer stays dark. (Perceptual tables differ between vendors and shift all colours.)
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from seglab.errors import ImageError, printable
 from seglab.images.pixels.icc import HDR, ColourSpace, coded_space
 
 LARGEST_PROFILE = 16 << 20
-"""Bytes; printers' profiles have a few million."""
+"""Largest profile in bytes; those of printers have a few million."""
 NEARLY = 2
-"""Levels by which a profile may change colours and is taken as sRGB: what rounding in its tables does."""
+"""A profile that changes colours by at most this many levels, as from rounding in its tables, counts as sRGB."""
 STEEP = 4
 """Levels of sRGB that one of a profile makes at black; linear light makes 13, a gamma of 1.4 makes 3."""
 NAME_LENGTH = 60
@@ -29,7 +29,7 @@ FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
 EXACT = ImageCms.Flags.NOOPTIMIZE
 """Of 16 bits lcms would else make a coarse table, which is wrong by up to 12 levels where a channel is nearly black."""
 CLASSES = frozenset({"mntr", "scnr", "prtr", "spac"})
-"""Profiles of devices and colour spaces; others (links, named colours, effects) say nothing of an image."""
+"""Classes of profiles of devices and colour spaces; others (links, named colours) do not describe images."""
 SPACES = {"RGB ": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 FAMILIES = {"1": "L", "L": "L", "LA": "L", "CMYK": "CMYK"}
 UNUSABLE = "its colour profile cannot be used; colours are taken as sRGB"
@@ -37,8 +37,8 @@ UNUSABLE = "its colour profile cannot be used; colours are taken as sRGB"
 
 @dataclass(frozen=True, slots=True)
 class _Conversion:
-    """``transform``: None where the profile is (nearly) sRGB. ``name``: what a user knows the profile by. ``is_steep``:
-    does one level of the darkest make several of sRGB?
+    """``transform``: None where the profile is (nearly) sRGB. ``name``: name of the profile for users. ``is_steep``:
+    whether one level in the darkest part becomes several in sRGB.
     """
 
     transform: ImageCms.ImageCmsTransform | None
@@ -52,10 +52,10 @@ class _Conversion:
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
-    """Convert an image of any mode of 8 bits that may have an ICC ``profile`` to sRGB, mode RGB, without alpha.
+    """Return an image of any 8-bit mode, with or without an ICC ``profile``, in sRGB, mode RGB, without alpha.
 
-    The second value is a remark where colours were changed by it, or the profile could not be used. Without a profile,
-    or with one that is sRGB by what it does, pixels stay as they are.
+    The second value is a remark where the profile changed colours or could not be used. Without a profile, or with one
+    that is equivalent to sRGB, pixels do not change.
     """
     if not profile:
         return _plain(image, "RGB"), None
@@ -71,10 +71,10 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str
 
 
 def deep_to_srgb(samples: NDArray[np.uint16], profile: bytes) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Convert uint16 ``(H, W, 3)`` RGB or ``(H, W)`` grey of the full range, with an ICC ``profile``, to uint8 sRGB
+    """Return uint16 RGB ``(H, W, 3)`` or grey ``(H, W)``, full range with an ICC ``profile``, as uint8 sRGB
     ``(H, W, 3)``, with remarks.
 
-    Rounded to 8 bits they are good enough, but of (nearly) linear light, of which 8 bits do not hold the dark half.
+    Samples are rounded to 8 bits first, except for nearly linear profiles, where 8 bits lose the dark half.
     """
     high = Image.fromarray(((samples - (samples >> 8) + 128) >> 8).astype(np.uint8))  # to the nearest of 255 steps
     conversion = _conversion(profile, high.mode) or _conversion(profile, "RGB")
@@ -94,9 +94,9 @@ def deep_to_srgb(samples: NDArray[np.uint16], profile: bytes) -> tuple[NDArray[n
 
 
 def coded_profile(primaries: int, transfer: int, kind: str) -> tuple[bytes | None, str | None]:
-    """Return the ICC profile for two code points of ITU-T H.273, or a remark where there is none for them.
+    """Return the ICC profile for two code points of ITU-T H.273, or a remark if they are unknown.
 
-    Raises :class:`ImageError` for high dynamic range; ``kind`` is the file's, with its article.
+    Raises :class:`ImageError` for high dynamic range. ``kind``: of the file, with its article.
     """
     if (hdr := HDR.get(transfer)) is not None:
         raise ImageError(
@@ -111,7 +111,7 @@ def coded_profile(primaries: int, transfer: int, kind: str) -> tuple[bytes | Non
 
 @functools.lru_cache(maxsize=16)
 def space_profile(space: ColourSpace, name: str) -> bytes | None:
-    """Return the ICC profile of a colour space; None for sRGB. Raises :class:`ValueError` for what is none."""
+    """Return the ICC profile of a colour space; None for sRGB. Raises :class:`ValueError` if it is invalid."""
     return None if space == ColourSpace() else space.profile(name)
 
 
@@ -131,7 +131,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 @functools.lru_cache(maxsize=16)
 def _conversion(profile: bytes, mode: str) -> _Conversion | None:
-    """Return how colours of a mode (RGB, L, CMYK) get from a profile to sRGB; None where the profile is of no use."""
+    """Return the conversion of a mode (RGB, L, CMYK) from a profile to sRGB; None where the profile is unusable."""
     if len(profile) > LARGEST_PROFILE:
         return None
     try:
@@ -160,7 +160,7 @@ def _is_steep(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Is a transform to sRGB nearly the identity, on all greys and a grid of colours?"""
+    """Return whether a transform to sRGB is nearly the identity on all greys and a grid of colours."""
     if transform.input_mode == "CMYK":
         return False
     sample = _sample().convert(transform.input_mode)

@@ -1,4 +1,4 @@
-"""ICC profiles made from numbers, for files that say their colours by numbers (PNG, AVIF, HEIC).
+"""ICC profiles made from numbers, for files that state colours by numbers (PNG, AVIF, HEIC).
 
 Sources: ICC.1:2022 (profile format; matrix and curves, parametric curves), ITU-T H.273 (code points), Lindbloom for
 the adaptation to D50 (Bradford).
@@ -25,12 +25,12 @@ PRIMARIES = {
     11: ((0.314, 0.351), ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))),
     12: (D65, ((0.68, 0.32), (0.265, 0.69), (0.15, 0.06))),
 }
-"""White point and primaries by their code point (H.273, table 2)."""
+"""White point and primaries by code point (H.273, table 2)."""
 LIKE_SRGB = frozenset({1, 2, 6, 13, 14, 15})
-"""Transfer functions that viewers show as sRGB's: BT.709's and its like, none said, and sRGB's own."""
+"""Transfer functions that viewers treat as sRGB's: BT.709's and similar, unspecified, and sRGB's own."""
 GAMMAS = {4: 2.2, 5: 2.8, 8: 1.0}
 HDR = {16: "PQ", 18: "HLG"}
-"""Transfer functions of high dynamic range, which have no one right picture in sRGB."""
+"""Transfer functions of high dynamic range, which have no unique rendering in sRGB."""
 
 Point = tuple[float, float]
 
@@ -45,7 +45,7 @@ class ColourSpace:
 
     @property
     def matrix(self) -> NDArray[np.float64]:
-        """Linear RGB to XYZ relative to D50, ``(3, 3)``. Raises :class:`ValueError` for what is no colour space."""
+        """Return the matrix ``(3, 3)`` from linear RGB to XYZ, relative to D50. Raises :class:`ValueError`."""
         points = np.array([_xyz(point) for point in self.primaries]).T
         white = _xyz(self.white)
         if not np.isfinite(points).all() or abs(np.linalg.det(points)) < 1e-6:
@@ -55,7 +55,7 @@ class ColourSpace:
         return np.asarray(np.linalg.inv(BRADFORD) @ cone @ BRADFORD @ unadapted)
 
     def profile(self, name: str) -> bytes:
-        """Return the ICC profile of it (version 4, matrix and curves). Raises :class:`ValueError`."""
+        """Return the ICC profile (version 4, matrix and curves). Raises :class:`ValueError` for invalid numbers."""
         matrix = self.matrix
         if np.abs(matrix).max() >= 16:
             raise ValueError("primaries far from any light")
@@ -71,7 +71,7 @@ class ColourSpace:
 
 
 def coded_space(primaries: int, transfer: int) -> ColourSpace | None:
-    """Return the colour space of two code points of H.273; None for what is not known. HDR is asked for before."""
+    """Return the colour space of two code points of H.273, or None if unknown. Callers must check for HDR before."""
     white, points = PRIMARIES.get(1 if primaries == 2 else primaries, (None, None))
     if white is None or points is None or not (transfer in LIKE_SRGB or transfer in GAMMAS):
         return None

@@ -1,4 +1,4 @@
-"""Upright as EXIF says, and as nothing else says (EXIF 2.32, tag 0x0112)."""
+"""Orientation of images by EXIF only (EXIF 2.32, tag 0x0112)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Sample = TypeVar("Sample", bound=np.generic)
 ORIENTATION_TAG = 0x0112
 UPRIGHT = 1
 BLOCK = re.compile(rb"(?:Exif\0.){0,2}(II\*\0|MM\0\*)", re.DOTALL)
-"""``Exif\\0\\0`` stands before it, in some files twice."""
+"""Prefix of an EXIF block; some files have it twice."""
 ENTRY = 12
 WHOLE_NUMBERS = {1: "B", 3: "H", 4: "I", 8: "h", 9: "i"}
-"""TIFF's types in which an orientation is found; it should be 3."""
+"""TIFF types that files use for the orientation; the standard says 3."""
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,7 +42,7 @@ def orientation_of(exif: bytes | None) -> int:
         return UPRIGHT
     try:
         return _in_directory(exif[found.start(1) :], "<" if found[1].startswith(b"I") else ">")
-    except struct.error:  # It is broken off; the pixels are still good.
+    except struct.error:  # The block is cut off; the pixels are still good.
         return UPRIGHT
 
 
@@ -60,23 +60,23 @@ def _in_directory(block: bytes, order: str) -> int:
 
 
 def orientation_in(path: Path) -> int:
-    """Return the orientation that an image file gives by EXIF, or a TIFF by its tag; 1 where it gives none."""
+    """Return the orientation in a file's EXIF block or TIFF tag; 1 if there is none."""
     try:
         with Image.open(path) as image:
             tags = getattr(image, "tag_v2", {})
             value = tags.get(ORIENTATION_TAG, UPRIGHT) if tags else orientation_of(image.info.get("exif"))
             return value if isinstance(value, int) and UPRIGHT < value <= 8 else UPRIGHT
-    except (OSError, SyntaxError, ValueError):  # what Pillow does not read has none that counts
+    except (OSError, SyntaxError, ValueError):  # files that Pillow cannot read have no usable orientation
         return UPRIGHT
 
 
 def swaps_sides(orientation: int) -> bool:
-    """Do width and height change places?"""
+    """Return whether an orientation swaps width and height."""
     return orientation >= 5
 
 
 def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
-    """Turn ``(H, W, ...)`` as an orientation says."""
+    """Return ``(H, W, ...)`` turned upright from an orientation."""
     if orientation == UPRIGHT:
         return pixels
     if swaps_sides(orientation):
@@ -89,5 +89,5 @@ def upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
 
 
 def upright_image(image: Image.Image, orientation: int) -> Image.Image:
-    """The same for an image of Pillow's."""
+    """Return an image of Pillow turned upright from an orientation."""
     return image if orientation == UPRIGHT else image.transpose(TURNS[orientation])

@@ -1,8 +1,8 @@
-"""Bringing pixels to a network's size: bilinear, antialiased, half-pixel centres.
+"""Resizing of pixels to a network's input size: bilinear, antialiased, half-pixel centres.
 
-The filter is that of the graph's own resize (and of torch's ``antialias=True``), in whole numbers: across first, then
-down, rounded to uint8 after each. cykooz.resizer does it with SIMD, with equal bytes by AVX2, SSE4.1 and neither, and
-within one level of Pillow's, which does it where cykooz.resizer is not installed.
+The filter is that of the graph's own resize (and of torch's ``antialias=True``), in integers: horizontally first, then
+vertically, rounded to uint8 after each. cykooz.resizer does it with SIMD, with equal bytes for AVX2, SSE4.1 and
+neither. Without it Pillow is used, with results within one level.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     Size: TypeAlias = tuple[int, int]
     """``(width, height)``"""
     Resize: TypeAlias = Callable[[bytes, Size, Size], bytes]
-    """RGB bytes, their size and the size wanted; gives RGB bytes."""
+    """Takes RGB bytes, their size and the wanted size; returns RGB bytes."""
 
 OVERSAMPLING = 2
-"""Scaled decoding averages over squares; from twice the wanted size on, the resize that follows decides the result."""
+"""Least ratio of decoded to wanted size: scaled decoding averages squares, and from 2 on the resize dominates."""
 BAND_BYTES = 1 << 19
-"""Pixels go through in bands of rows of about this many bytes: copies are small, and stay in the CPU's cache."""
+"""Size in bytes of the bands of rows that are resized at a time, so that copies stay in the CPU's cache."""
 LONGEST = 65_535
-"""Images with a longer side, which no JPEG has, are left to Pillow, whose weights have more digits."""
+"""Images with a longer side, which no JPEG has, are resized by Pillow, whose weights are more precise."""
 
 
 def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Resize uint8 ``(h, w, 3)``, of any strides, to ``(size, size, 3)``."""
+    """Return uint8 ``(h, w, 3)``, with any strides, resized to ``(size, size, 3)``."""
     height, width = pixels.shape[:2]
     if (height, width) == (size, size):
         return pixels
@@ -46,7 +46,7 @@ def fit(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def fit_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The same for an RGB image of Pillow's: uint8 ``(size, size, 3)``, the same bytes as from its array."""
+    """Return an RGB image of Pillow resized to uint8 ``(size, size, 3)``, with the same bytes as :func:`fit`."""
     width, height = image.size
     if _is_better_turned(width, height, size):
         turned = fit_image(image.transpose(Image.Transpose.TRANSPOSE), size)
@@ -55,12 +55,12 @@ def fit_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
 
 
 def _is_better_turned(width: int, height: int, size: int) -> bool:
-    """Would resizing across first make an image larger than it is, and many times where it is narrow and long?"""
+    """Return whether resizing horizontally first would enlarge the image, which is costly for narrow, long ones."""
     return width < size < height
 
 
 def _fitted(rows: Callable[[int, int], bytes], width: int, height: int, size: int) -> NDArray[np.uint8]:
-    """Resize an image of which ``rows(top, bottom)`` gives the RGB bytes of some rows."""
+    """Resize an image; ``rows(top, bottom)`` returns the RGB bytes of some rows."""
     resize = by_pillow if cykooz_resizer is None or max(width, height) > LONGEST else by_simd()
     step = max(1, BAND_BYTES // (3 * width))
     bands = [(top, min(top + step, height)) for top in range(0, height, step)]
@@ -76,7 +76,7 @@ def by_pillow(pixels: bytes, size: Size, wanted: Size) -> bytes:
 
 
 def by_simd() -> Resize:
-    """Return what resizes with cykooz.resizer, for one thread: of several that share one, each would wait."""
+    """Return a function that resizes with cykooz.resizer; each thread needs its own, because calls do not overlap."""
     resizer = cykooz_resizer.Resizer()
     kind = cykooz_resizer.PixelType.U8x3
     bilinear = cykooz_resizer.ResizeAlg.convolution(cykooz_resizer.FilterType.bilinear)

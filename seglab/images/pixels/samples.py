@@ -1,4 +1,4 @@
-"""Samples of any depth to 8 bits, by the range that the file says, never by the image's own brightest pixel."""
+"""Conversion of samples of any depth to 8 bits, by the range that the file states, never by the brightest pixel."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ EIGHT_BITS, TWELVE_BITS, SIXTEEN_BITS = 2**8, 2**12, 2**16
 EIGHT_IN_SIXTEEN = "all samples lie below 256 of 65535; read as 8 bits"
 TWELVE_IN_SIXTEEN = "all samples lie below 4096 of 65535; read as 12 bits"
 DARKEST = 16
-"""A range of which only this part, from the top, is used by no sample is doubted: the image would be all but black."""
+"""A range is doubted if all samples are below this share of it, because the image would be nearly black."""
 UP_TO_ONE, UP_TO_BYTE = (0.0, 1.0), (16.0, 255.0)
-"""The brightest sample of floating-point images between 0 and 1, and of those between 0 and 255."""
+"""Limits for the brightest sample of floating-point images in 0-1, and of those in 0-255."""
 ROUNDING = 1e-3
-"""Floating-point samples may lie outside of their range by this part of it: resampling leaves that."""
+"""Share of the range by which floating-point samples may exceed it, as resampling causes."""
 ROWS = 256
 Numbers = NDArray[Any]
 Brought = tuple[NDArray[np.uint8], tuple[str, ...]]
 
 
 def to_bytes(samples: Numbers, bits: int) -> NDArray[np.uint8]:
-    """Bring unsigned samples of 1 to 64 ``bits`` to 0-255: of more than 8 the high byte is kept, fewer are spread."""
+    """Return unsigned samples of 1 to 64 ``bits`` as 0-255: above 8 bits the high byte is kept, fewer are scaled."""
     if bits == 8:
         return np.asarray(samples, np.uint8)
     if bits > 16:
@@ -36,9 +36,7 @@ def to_bytes(samples: Numbers, bits: int) -> NDArray[np.uint8]:
 
 
 def from_sixteen(samples: NDArray[np.uint16]) -> Brought:
-    """Bring samples of 16 bits whose range the file does not say to 0-255, with a remark where they use only 8 or 12 of
-    them.
-    """
+    """Return 16-bit samples without a stated range as 0-255, with a remark if they use only 8 or 12 bits."""
     most = int(samples.max()) if samples.size else 0
     if 0 < most < EIGHT_BITS:
         return to_bytes(samples, 8), (EIGHT_IN_SIXTEEN,)
@@ -48,10 +46,10 @@ def from_sixteen(samples: NDArray[np.uint16]) -> Brought:
 
 
 def from_unsigned(samples: Numbers, bits: int, largest: int = 0) -> Brought:
-    """Bring unsigned samples of ``bits`` to 0-255. ``largest``: the largest value that the file says there can be.
+    """Return unsigned samples of ``bits`` as 0-255. ``largest``: the largest possible value that the file states.
 
-    Of 17 bits and more the whole range is taken where it is used; where 8 or 16 bits are, those, with a remark. Raises
-    :class:`ImageError` where neither is so.
+    Above 16 bits the whole range is taken if it is used, or 8 or 16 bits if only these are used, with a remark. Raises
+    :class:`ImageError` for other values.
     """
     if largest and largest & (largest + 1) == 0 and largest < 2**bits and int(samples.max()) <= largest:
         return to_bytes(samples, largest.bit_length()), ()
@@ -74,7 +72,7 @@ def _from_wide(samples: Numbers, bits: int) -> Brought:
 
 
 def from_signed(samples: Numbers, bits: int, largest: int = 0) -> Brought:
-    """Bring signed samples to 0-255, where none is negative. Raises :class:`ImageError` where some are."""
+    """Return signed samples as 0-255. Raises :class:`ImageError` for negative ones."""
     if int(samples.min()) < 0:
         raise ImageError(
             f"Signed samples of {bits} bits down to {int(samples.min())}; expected none below 0. Save the image with 8 "
@@ -91,10 +89,10 @@ def from_signed(samples: Numbers, bits: int, largest: int = 0) -> Brought:
 
 
 def from_floats(samples: Numbers, low: float | None = None, high: float | None = None) -> Brought:
-    """Bring floating-point samples to 0-255. ``low``, ``high``: the range that the file says, if it does.
+    """Return floating-point samples as 0-255. ``low``, ``high``: the range that the file states, if it does.
 
-    Otherwise they are taken as lying between 0 and 1, or 0 and 255, where their values leave no doubt. Raises
-    :class:`ImageError` where they do, and for what is no number.
+    Without it, the range is 0 to 1 or 0 to 255 if the values clearly fit one. Raises :class:`ImageError` for other
+    values and for NaN.
     """
     least, most = float(samples.min()), float(samples.max())
     if not (np.isfinite(least) and np.isfinite(most)):
@@ -115,7 +113,7 @@ def from_floats(samples: Numbers, low: float | None = None, high: float | None =
 
 
 def _scaled(samples: Numbers, bottom: float, top: float) -> NDArray[np.uint8]:
-    """Bring ``bottom`` to 0 and ``top`` to 255, some rows at a time."""
+    """Return samples scaled from ``bottom``-``top`` to 0-255, some rows at a time."""
     scaled = np.empty(samples.shape, np.uint8)
     for row in range(0, len(samples), ROWS):
         part = np.asarray(samples[row : row + ROWS], np.float64)

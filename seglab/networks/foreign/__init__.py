@@ -1,1 +1,1 @@
-"""Networks that somebody else trained: what a file holds, what its tensors belong to, how it becomes a checkpoint."""
+"""Networks trained elsewhere: reading files, recognising networks by their tensors, making checkpoints."""

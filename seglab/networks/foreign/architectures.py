@@ -1,4 +1,4 @@
-"""Which architecture tensors belong to, and with which options, by their names and shapes."""
+"""Recognition of architectures and their options by names and shapes of tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Shapes = Mapping[str, torch.Size]
 SMP_PARTS = ("encoder.", "decoder.", "segmentation_head.")
 HEAD = "segmentation_head.0.weight"
 CLASSIFIER = "classification_head."
-"""Of smp networks that also classify the image, which is not exported."""
+"""Prefix of the classifier in smp networks that also classify the image; it is not exported."""
 TELLTALES = (
     ("unetplusplus", "decoder.blocks.x_0_0."),
     ("manet", "decoder.center.top_conv."),
@@ -30,7 +30,7 @@ TELLTALES = (
     ("unet-scratch", "rise.0."),
     ("unet-plain", "inc.double_conv."),
 )
-"""How names begin that no other architecture has; the first that is there decides."""
+"""Beginnings of names that only one architecture has; the first that is present decides."""
 RENAMED = (
     (re.compile(r"^decoder\.0\.(convs|project)\."), r"decoder.aspp.\1."),  # DeepLabV3 of smp up to 0.4
     (re.compile(r"^decoder\.1\.weight$"), "decoder.conv.weight"),
@@ -38,33 +38,33 @@ RENAMED = (
     (re.compile(r"^(inc|up\d\.conv)\.conv\."), r"\1.double_conv."),  # the plain U-Net before 2020
     (re.compile(r"^(down\d)\.mpconv\.1\.conv\."), r"\1.maxpool_conv.1.double_conv."),
 )
-"""Names of earlier releases, and those of now."""
+"""Names in earlier releases, and their present form."""
 NORM = "decoder_use_norm"
 
 
 def modern_name(key: str) -> str:
-    """Return the name that a tensor has in the releases of today."""
+    """Return the name of a tensor in current releases."""
     for pattern, name in RENAMED:
         key = pattern.sub(name, key)
     return key
 
 
 def architecture(shapes: Shapes) -> str | None:
-    """Return the architecture that tensors with these names belong to; None where none is known by them."""
+    """Return the architecture of tensors with these names, or None if unknown."""
     arch = next((arch for arch, part in TELLTALES if any(key.startswith(part) for key in shapes)), None)
     is_smp = any(key.startswith("encoder.") for key in shapes) and HEAD in shapes
     return arch if arch is None or arch.startswith("unet-") or is_smp else None
 
 
 def class_count(shapes: Shapes, arch: str) -> int | None:
-    """Return how many classes the last layer has."""
+    """Return the number of classes of the last layer, or None if it is not found."""
     key = {"unet-scratch": "head.weight", "unet-plain": "outc.conv.weight", "dpt": "segmentation_head.head.4.weight"}
     found = shapes.get(key.get(arch, HEAD))
     return int(found[0]) if found else None
 
 
 def options_of(arch: str, shapes: Shapes) -> dict[str, Any]:
-    """Return the constructor's options that the shapes show. Raises :class:`KeyError` where a tensor is missing."""
+    """Return the constructor options that follow from the shapes. Raises :class:`KeyError` for a missing tensor."""
     if arch in OWN_OPTIONS:
         return OWN_OPTIONS[arch](shapes)
     options = SMP_OPTIONS[arch](shapes) if arch in SMP_OPTIONS else {}
@@ -165,7 +165,7 @@ OWN_OPTIONS = {"unet-scratch": _scratch, "unet-plain": _plain}
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    """Return how many parts have a number: those that are numbered as the pattern's group, without repetition."""
+    """Return the number of distinct values of the pattern's group in the names."""
     return len({match[1] for key in shapes if (match := re.match(pattern, key))})
 
 
@@ -178,7 +178,7 @@ def _attention(shapes: Shapes, block: str) -> str | None:
 
 
 def _norm(shapes: Shapes, layer: str) -> str | bool | None:
-    """Return how a convolution's result is normalised; None for smp's default, by the batch."""
+    """Return the normalisation after a convolution; None for smp's default, batch normalisation."""
     if f"{layer}.1.running_mean" in shapes:
         return None
     return "layernorm" if f"{layer}.1.weight" in shapes else False

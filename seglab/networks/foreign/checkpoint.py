@@ -1,4 +1,4 @@
-"""From what was found in a file, and what its user says of it, to a checkpoint."""
+"""Making a checkpoint from a foreign file and what the user says about it."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from seglab.networks.normalisation import Normalisation
 from seglab.recipes.recipe import ARCHITECTURES
 
 SINGLE_CLASS, SEVERAL_CLASSES = ("sigmoid",), ("softmax", "softmax2d", "logsoftmax")
-"""What stands at the end of a network and is done by the exported graph in any case: taken off again."""
+"""Last activations that the exported graph applies anyway; they are removed from the network."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user says of a foreign network; None where nothing is said.
+    """What a user says about a foreign network; None where nothing is said.
 
-    ``arch``, ``encoder``, ``classes``: the network. ``size``: S. ``normalisation``: how pixels are fed. ``output``:
-    ``logits`` or ``probabilities``. ``lesion_class``: the number of the class that counts. ``options``: of the
-    network's constructor.
+    ``arch``, ``encoder``, ``classes``: the network. ``size``: S. ``normalisation``: of its input. ``output``:
+    ``logits`` or ``probabilities``. ``lesion_class``: the number of the lesion's class. ``options``: of the network's
+    constructor.
     """
 
     arch: str | None = None
@@ -48,7 +48,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Network:
-    """A network that was recognised: what it is, its weights, how it was told, and S where its file says it."""
+    """A recognised network: its spec and weights, how it was recognised, and S where its file says it."""
 
     found: Found
     spec: NetworkSpec
@@ -58,26 +58,26 @@ class Network:
     size: int | None = None
 
     def __str__(self) -> str:
-        """Say what it is and how that is known."""
+        """Return a description of the network, and how it is known."""
         if self.found.kind in PROGRAMS:
             return f"{self.found}, run as it is"
-        how = "guessed from their names and shapes" if self.guessed else "as is said of it"
+        how = "guessed from their names and shapes" if self.guessed else "as stated"
         return f"{self.found}; {description(self.spec)}: {how}"
 
 
 def recognise(found: Found, wanted: Wanted) -> Network | None:
-    """Return the network that was found; None where its tensors do not tell and nothing was said.
+    """Return the network in a file; None where it is not recognised and the user says nothing.
 
-    Of a program the classes are not known before it runs. Raises :class:`CheckpointError` where the tensors do not fit
-    what was said, naming those that do not, :class:`ConfigError` for unknown names.
+    The number of classes of a program is unknown until it runs. Raises :class:`CheckpointError` where tensors do not
+    fit what the user said (the message names them), :class:`ConfigError` for unknown names.
     """
     if found.kind in PROGRAMS:
         if wanted.arch or wanted.encoder:
-            raise ConfigError(f"{found.path} is {found}, which is run as it is; expected no --arch and no --encoder.")
+            raise ConfigError(f"{found.path} is {found}, which is run as it is. Leave --arch and --encoder out.")
         size = own_size(found.path) if found.kind == PROGRAMS[1] else None
         if size and wanted.size not in (None, size):
             raise ConfigError(
-                f"{found.path} takes {size} x {size} pixels only, and --size is {wanted.size}. Leave --size out."
+                f"{found.path} takes only {size} x {size} pixels, but --size is {wanted.size}. Leave --size out."
             )
         return Network(found, NetworkSpec(found.kind), {}, found.notes, False, size)
     if wanted.arch is not None and wanted.arch not in ARCHITECTURES:
@@ -94,20 +94,20 @@ def recognise(found: Found, wanted: Wanted) -> Network | None:
 
 
 def checkpoint_of(network: Network, wanted: Wanted) -> tuple[Checkpoint, tuple[str, ...], bool]:
-    """Return the checkpoint of a network of which everything is said, further notes, and whether its output is known.
+    """Return the checkpoint of a completely described network, further notes, and whether its output kind is known.
 
-    Where it is not known what the output is, it has to be decided by its values. Raises :class:`ConfigError` for a size
-    or a class that the network does not have, :class:`CheckpointError` where it does not run.
+    An unknown output kind (logits or probabilities) has to be decided by the values. Raises :class:`ConfigError` for a
+    size or a class that the network does not have, :class:`CheckpointError` where it does not run.
     """
     size = wanted.size or network.size
     if size is None or wanted.normalisation is None:
-        raise ConfigError(f"{network.found.path} does not say how it is fed; expected a size and a normalisation.")
+        raise ConfigError(f"{network.found.path} does not state its input; expected a size and a normalisation.")
     spec, notes = network.spec, tuple[str, ...]()
     if network.found.kind in PROGRAMS:
         program = open_program(network.found.path, network.found.kind)
         way, classes, notes = main_output(program, network.found.path, size)
         if wanted.classes not in (None, classes):
-            raise ConfigError(f"{network.found.path} gives {classes} classes, and --classes is {wanted.classes}.")
+            raise ConfigError(f"{network.found.path} gives {classes} classes, but --classes is {wanted.classes}.")
         spec = NetworkSpec(spec.arch, None, classes, {"output": list(way)} if way else {})
     _require_class(network.found.path, spec.classes, wanted.lesion_class)
     made = Checkpoint(
@@ -137,7 +137,7 @@ def _origin(found: Found) -> dict[str, Any]:
 
 
 def unknown(found: Found) -> str:
-    """Return what to say of tensors that do not tell what they belong to."""
+    """Return the message for tensors whose network is not recognised."""
     return (
         f"{found.path} is {found}, whose names tell no architecture that is known here (first "
         f"{description_of_keys(found.tensors)}). "
@@ -156,7 +156,7 @@ def _does_not_fit(found: Found, wanted: Wanted, misfit: Misfit) -> CheckpointErr
 
 
 def _with_activation(result: Fit, settings: Settings) -> NetworkSpec:
-    """Return the network with what its file puts at the end, unless the exported graph does the same."""
+    """Return the network with the last activation of its file, unless the exported graph applies the same one."""
     usual = SINGLE_CLASS if result.spec.classes == 1 else SEVERAL_CLASSES
     if settings.activation is None or settings.activation in usual or result.spec.encoder is None:
         return result.spec
@@ -170,7 +170,7 @@ def _require_class(path: Path, classes: int, lesion_class: int | None) -> None:
         raise ConfigError(f"{path} gives one class, lesion or not; expected no --lesion-class. Leave it out.")
     if not 0 <= lesion_class < classes:
         raise ConfigError(
-            f"{path} has {classes} classes, 0 to {classes - 1}, and --lesion-class is {lesion_class}; expected one "
+            f"{path} has {classes} classes, 0 to {classes - 1}, but --lesion-class is {lesion_class}; expected one "
             "of them."
         )
 

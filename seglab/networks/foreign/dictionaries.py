@@ -1,4 +1,4 @@
-"""Which of the dictionaries in a file holds the weights."""
+"""Finding the dictionary of weights in a file."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ KNOWN = (
     "state_dict", "model_state_dict", "model_state", "model", "net", "network", "net_state_dict", "weights", "params",
     "generator", "student", "ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema_model", "params_ema", "module",
 )  # fmt: skip
-"""Names under which training loops keep the weights, the usual ones first."""
+"""Names under which training loops save the weights, the most common first."""
 NO_WEIGHTS = ("optim", "sched", "scaler", "loss", "criterion", "callback", "loops", "rng", "hyper_parameters")
-"""Parts of names under which training loops keep something else."""
+"""Parts of names under which training loops save other things."""
 DEEPEST = 4
 
 
 def weights_in(path: Path, values: Any, wanted: str | None = None) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return the tensors of the network in what a file holds, and notes of the choice, a clause each.
+    """Return the tensors of the network in the content of a file, and notes on the choice, a clause each.
 
-    ``wanted``: the name under which they are, where the user says it. Raises :class:`CheckpointError` where there are
-    none, saying what there is instead.
+    ``wanted``: name of the dictionary, if the user gives it. Raises :class:`CheckpointError` where there are no
+    weights; the message says what the file holds.
     """
     _refuse_network(path, values)
     found = dict(_dictionaries(values, ()))
@@ -39,7 +39,7 @@ def weights_in(path: Path, values: Any, wanted: str | None = None) -> tuple[dict
     others = [".".join(name) for name in names[1:]]
     notes = []
     if names[0]:
-        notes.append(f"the weights are those under {'.'.join(names[0])!r}")
+        notes.append(f"the weights under {'.'.join(names[0])!r} are taken")
     if others:
         notes.append(f"there are others under {', '.join(map(repr, others))}, which --weights NAME takes")
     return found[names[0]], tuple(notes)
@@ -68,7 +68,7 @@ def _rank(name: tuple[str, ...]) -> tuple[int, int]:
 
 
 def _dictionaries(values: Any, name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield what looks like the weights of a network: tensors by name, one of which is a convolution's or so."""
+    """Yield dictionaries that look like weights of a network: tensors by name, at least one like a convolution's."""
     if not isinstance(values, Mapping) or len(name) > DEEPEST:
         return
     tensors = {
@@ -87,7 +87,7 @@ def _is_named(tensors: Mapping[str, Tensor], values: Mapping[Any, Any]) -> bool:
 
 
 def _tensor(value: Any) -> Tensor | None:
-    """Return a tensor, in fp32 where it holds fractions; None for what is none."""
+    """Return the value as a tensor, floats in fp32; None for values that are no tensors."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         value = torch.from_numpy(value)
     if not isinstance(value, Tensor) or value.is_quantized or value.layout != torch.strided:
@@ -96,7 +96,7 @@ def _tensor(value: Any) -> Tensor | None:
 
 
 def _refuse_network(path: Path, values: Any) -> None:
-    """Raise :class:`CheckpointError` for a whole network, or one under a usual name: opening it would run code."""
+    """Raise :class:`CheckpointError` for a pickled network, also under a common name: opening it would run code."""
     places = [("", values)]
     if isinstance(values, Mapping) and not class_of(values):
         places += [(name, values[name]) for name in KNOWN if name in values]
@@ -108,7 +108,7 @@ def _refuse_network(path: Path, values: Any) -> None:
 
 
 def _nothing(path: Path, values: Any) -> str:
-    """Return what to say of a file that holds no weights."""
+    """Return the message for a file without weights."""
     if isinstance(values, Tensor):
         what = f"a single tensor {tuple(values.shape)}"
     elif class_of(values):

@@ -1,4 +1,4 @@
-"""Which encoders tensors can belong to, by the names that their families give them."""
+"""Candidates for the encoder of tensors, by the names that families of encoders use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILIES = (
     ("layer1.0.conv1.weight", ("resnet", "resnext", "timm-sk")),
     ("layer1.0.conv1.paths.0.conv.weight", ("timm-sk",)),
 )
-"""A tensor that a family of smp's encoders has, and how their names begin."""
+"""For each family of smp's encoders: a pattern of its tensors, and the beginnings of the encoders' names."""
 TIMM = "model."
 TIMM_FAMILIES = (
     ("stem_0.weight", ("convnext_atto", "convnext_femto", "convnext_pico", "convnext_nano", "convnext_tiny",
@@ -40,11 +40,11 @@ TIMM_FAMILIES = (
     ("stem.conv.weight", ("regnetx_002", "regnetx_004", "regnetx_008", "regnetx_016", "regnety_002", "regnety_004",
                           "regnety_008", "regnety_016", "regnety_032")),
 )  # fmt: skip
-"""The same for timm's, which smp calls ``tu-NAME``: those that are in common use."""
+"""The same for common encoders of timm, which smp calls ``tu-NAME``."""
 
 
 def encoder_candidates(shapes: Mapping[str, torch.Size]) -> Iterator[str]:
-    """Yield the names of encoders that tensors (without ``encoder.``) may belong to, the usual ones first."""
+    """Yield names of encoders that may have these tensors (named without ``encoder.``), the most common first."""
     if all(key.startswith(TIMM) for key in shapes):
         within = {key.removeprefix(TIMM) for key in shapes}
         for telltale, names in TIMM_FAMILIES:
@@ -60,5 +60,5 @@ def encoder_candidates(shapes: Mapping[str, torch.Size]) -> Iterator[str]:
 
 
 def twin_of(name: str | None) -> str | None:
-    """Return timm's network that has the same tensors and pads as TensorFlow does, which they do not show."""
+    """Return timm's network with the same tensors but TensorFlow's padding, which the tensors do not show."""
     return f"tu-tf_{name.removeprefix('tu-')}" if name and name.startswith("tu-") else None

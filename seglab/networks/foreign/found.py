@@ -1,4 +1,4 @@
-"""What was found in a file of somebody else's network, before it is known what it belongs to."""
+"""The content of a foreign network file, before its architecture is known."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from seglab.words import counted
 
 STATE, LIGHTNING, SAFETENSORS, FOLDER = "state dictionary", "Lightning checkpoint", "safetensors file", "smp folder"
 SCRIPT, PROGRAM = "torchscript", "torch.export"
-"""Kinds of files; the last two run as they are, and are names of architectures as well."""
+"""Kinds of files. The last two are run as they are and are also names of architectures."""
 PROGRAMS = (SCRIPT, PROGRAM)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a file says of its network beside the tensors; None or empty where it says nothing.
+    """What a file says about its network beside the tensors; None or empty where it says nothing.
 
-    ``arch``: as :data:`seglab.recipes.recipe.ARCHITECTURES` has it. ``options``: of its constructor.
-    ``activation``: what stands at its end, as smp names it.
+    ``arch``: one of :data:`seglab.recipes.recipe.ARCHITECTURES`. ``options``: of its constructor. ``activation``: the
+    last one, by smp's name.
     """
 
     arch: str | None = None
@@ -34,11 +34,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Found:
-    """A file of somebody else's network.
+    """A foreign network file.
 
-    ``kind``: one of the kinds above. ``tensors``: by the names that the file has; none of a program. ``file``: the file
-    with the weights, where ``path`` is a folder. ``notes``: what is to be said of how it was read, a clause
-    each. ``name``: of the dictionary of weights that was asked for.
+    ``kind``: one of the kinds above. ``tensors``: by their names in the file; empty for a program. ``file``: the file
+    with the weights, where ``path`` is a folder. ``notes``: remarks on how it was read, a clause each. ``name``: name
+    of the dictionary of weights that the user asked for.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Found:
     name: str | None = None
 
     def __str__(self) -> str:
-        """Say what it is, as ``a state dictionary of 278 tensors``."""
+        """Return a description such as ``a state dictionary of 278 tensors``."""
         if self.kind in PROGRAMS:
             return "a TorchScript file" if self.kind == SCRIPT else "a torch.export file"
         article = "an" if self.kind == FOLDER else "a"

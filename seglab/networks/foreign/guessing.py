@@ -1,4 +1,4 @@
-"""From tensors to the network that they belong to: built without memory, and compared name by name."""
+"""Recognition of networks: candidates are built without memory and compared with the tensors name by name."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ from seglab.networks.foreign.prefixes import levels
 from seglab.recipes.recipe import OWN_ARCHITECTURES, SMP_ARCHITECTURES
 
 COUNTER = "num_batches_tracked"
-"""Of batch normalisation, which nothing is computed with; old files lack it."""
+"""Counter of batch normalisation, which is not used in computation; old files lack it."""
 MOST_SHOWN = 3
 MOST_DIFFERENT = 0.2
-"""Share of an encoder's tensors that may differ where none fits and the nearest is named."""
+"""Where no encoder fits, the nearest is named if at most this share of its tensors differs."""
 
 Shapes = Mapping[str, torch.Size]
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A network and the tensors that fit it exactly. ``notes``: what was left out, a clause each."""
+    """A network and tensors that fit it exactly. ``notes``: what was left out, a clause each."""
 
     spec: NetworkSpec
     state: dict[str, Tensor]
@@ -46,7 +46,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Misfit:
-    """A network that was meant, and what does not fit it."""
+    """The intended network, and the tensors that do not fit it."""
 
     spec: NetworkSpec
     missing: tuple[str, ...]
@@ -55,11 +55,11 @@ class Misfit:
 
     @property
     def count(self) -> int:
-        """How many tensors do not fit."""
+        """Number of tensors that do not fit."""
         return len(self.missing) + len(self.unexpected) + len(self.shapes)
 
     def __str__(self) -> str:
-        """Name the first tensors of each kind."""
+        """Return a text with the first misfitting tensors of each kind."""
         parts = []
         for what, names in (
             ("missing", self.missing),
@@ -75,8 +75,8 @@ class Misfit:
 def fit(found: Found, wanted: Settings) -> Fit | Misfit | None:
     """Return the network that the tensors belong to.
 
-    ``wanted``: what the user says of it, which holds; what the file says is tried. None where nothing is known by which
-    to build one; a :class:`Misfit` where one was named and the tensors are not its own.
+    ``wanted``: what the user says about it, which is binding; what the file says is only tried. Return None where too
+    little is known to build a network, and a :class:`Misfit` where the tensors do not fit the named network.
     Raises :class:`ConfigError` for unknown names, :class:`CheckpointError` for networks that do not take RGB.
     """
     closest: Misfit | None = None
@@ -86,7 +86,7 @@ def fit(found: Found, wanted: Settings) -> Fit | Misfit | None:
         for settings in _attempts(wanted, found.settings):
             try:
                 result = _fit_settings(current, settings)
-            except ConfigError as error:  # under names that are not its own yet, or with what the file says of it
+            except ConfigError as error:  # names may still have a prefix, or the file's settings may be wrong
                 unbuilt = error
                 continue
             if isinstance(result, NetworkSpec):
@@ -99,7 +99,7 @@ def fit(found: Found, wanted: Settings) -> Fit | Misfit | None:
 
 
 def description(spec: NetworkSpec) -> str:
-    """Return a network as a sentence names it: ``Unet with encoder resnet34, 1 class``."""
+    """Return a description of a network for messages: ``Unet with encoder resnet34, 1 class``."""
     classes = f"{spec.classes} class{'es' if spec.classes > 1 else ''}"
     if spec.arch in SMP_ARCHITECTURES:
         return f"{_smp_class(spec.arch).__name__} with encoder {spec.encoder}, {classes}"
@@ -107,14 +107,14 @@ def description(spec: NetworkSpec) -> str:
 
 
 def _tidied(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Return tensors under the names of today, without a classifier's."""
+    """Return the tensors under their current names, without a classifier, and notes."""
     kept = {modern_name(key): value for key, value in tensors.items() if not key.startswith(CLASSIFIER)}
     dropped = len(tensors) - len(kept)
     return kept, (f"the {dropped} tensors of {CLASSIFIER[:-1]} are left out",) if dropped else ()
 
 
 def _attempts(wanted: Settings, said: Settings) -> list[Settings]:
-    """Return what to try: the user's word with the file's, then the user's alone, for a file may say other things."""
+    """Return settings to try: the user's with the file's, then the user's alone, because a file may be wrong."""
     both = Settings(
         wanted.arch or said.arch,
         wanted.encoder or said.encoder,
@@ -146,7 +146,7 @@ def _fit_settings(tensors: Mapping[str, Tensor], settings: Settings) -> NetworkS
 def _first_that_fits(
     arch: str, encoder: str, classes: int, options: dict[str, Any], shapes: Shapes
 ) -> NetworkSpec | Misfit:
-    """Try smp's depths, where an architecture's tensors do not show how much of the encoder it takes."""
+    """Try smp's depths where the tensors do not show how deep the encoder is."""
     result: Misfit | None = None
     for more in _variants(arch, options):
         try:
@@ -170,7 +170,7 @@ def _variants(arch: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _taken(arch: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of a file's options that the architecture takes, under the names of today."""
+    """Return the options of a file that the architecture takes, under their current names."""
     given = dict(options)
     for old in ("decoder_use_batchnorm", "psp_use_batchnorm"):
         if old in given:
@@ -187,8 +187,9 @@ def _smp_class(arch: str) -> Any:
 
 
 def _encoder(shapes: Shapes, arch: str, options: Mapping[str, Any]) -> str | None:
-    """Return the encoder whose tensors these are, or the nearest; None where there is none, or two compute different
-    things with the same tensors.
+    """Return the encoder with these tensors, or the nearest one.
+
+    None where there is none, or where two encoders have the same tensors but compute different results.
     """
     prefix = "encoder."
     own = _comparable({key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)})
@@ -223,12 +224,12 @@ def _encoder_shapes(name: str, depth: int) -> Shapes:
 
     try:
         return _comparable(_shapes(_without_memory(build)))
-    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError):  # this depth is not for this encoder
+    except (RuntimeError, ValueError, KeyError, AttributeError, TypeError):  # the encoder does not support this depth
         return {}
 
 
 def _without_memory(build: Any) -> torch.nn.Module:
-    """Build a network on torch's meta device; in memory, where it works with its values as it is built."""
+    """Build a network on torch's meta device, or in memory if its constructor needs real values."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -240,7 +241,7 @@ def _without_memory(build: Any) -> torch.nn.Module:
 
 
 def _compared(spec: NetworkSpec, shapes: Shapes) -> NetworkSpec | Misfit:
-    """Return ``spec`` if a network of it has exactly these tensors, else what does not fit."""
+    """Return ``spec`` if its network has exactly these tensors, else a :class:`Misfit`."""
     given = _comparable(shapes)
     expected = _comparable(_shapes(_without_memory(lambda: build_network(spec))))
     missing = tuple(key for key in expected if key not in given)
@@ -260,7 +261,7 @@ def _compared(spec: NetworkSpec, shapes: Shapes) -> NetworkSpec | Misfit:
 
 
 def _is_grey(other: tuple[str, ...], given: Shapes) -> bool:
-    """Is the only difference that the first convolution takes other channels than red, green and blue?"""
+    """Return whether the only difference is the number of input channels of the first convolution."""
     return len(other) == 1 and _input_channels(given) not in (3, 0) and other[0].startswith(next(iter(given)))
 
 

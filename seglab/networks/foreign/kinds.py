@@ -1,4 +1,4 @@
-"""What kind of file it is, by its bytes; and what to do with one that is no file of weights."""
+"""Kinds of weights files, recognised by their bytes, and advice for other files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglab.words import counted
 PICKLE, SAFETENSORS, TORCHSCRIPT, EXPORTED, FOLDER = "pickle", "safetensors", "torchscript", "torch.export", "folder"
 BEGINNING = 512
 TORCH_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-"""At the beginning of torch's files from before 2020, which are no zips."""
+"""First bytes of torch files from before 2020, which are not zips."""
 EXPECTED = (
     "expected a checkpoint, a state dictionary (.pt, .pth, .ckpt, .safetensors), a folder of smp's save_pretrained, a "
     "TorchScript or a torch.export file"
@@ -33,7 +33,7 @@ ADVICE = {
 
 
 def kind_of_file(path: Path) -> str:
-    """Return which of the kinds above is at ``path``. Raises :class:`CheckpointError` for anything else."""
+    """Return the kind of the file at ``path``. Raises :class:`CheckpointError` for any other file."""
     if path.is_dir():
         return FOLDER
     beginning, size = _beginning(path)
@@ -94,7 +94,7 @@ def _is_safetensors(beginning: bytes, size: int) -> bool:
 
 
 def _no_weights(path: Path, beginning: bytes, size: int) -> str:
-    """Return what to say of a file that holds no weights of torch."""
+    """Return the message for a file without weights of torch."""
     if not size:
         return f"{path} is empty; {EXPECTED}. Its copy or download failed: get it again."
     if not beginning.strip(b"\0"):
@@ -115,7 +115,7 @@ def _no_weights(path: Path, beginning: bytes, size: int) -> str:
 
 
 def _is_onnx(path: Path, beginning: bytes) -> bool:
-    """Does it begin as an ONNX file does: the version of its form, then the name of its maker, or so?"""
+    """Return whether a file begins like ONNX: format version, then the name of the producer or a similar field."""
     begins = (
         beginning[:1] == b"\x08"
         and len(beginning) > 2
@@ -136,7 +136,7 @@ def _is_text(beginning: bytes) -> bool:
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """Return a JSON object. Raises :class:`CheckpointError`."""
+    """Return the JSON object in a file. Raises :class:`CheckpointError` where there is none."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

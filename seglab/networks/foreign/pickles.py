@@ -1,8 +1,8 @@
-"""Reading what ``torch.save`` wrote, without running anything: tensors and plain values; other objects stay empty.
+"""Reading of files from ``torch.save`` without running code: tensors and plain values; other objects become stubs.
 
-torch's own reader (``weights_only=True``) does the work. It refuses every name that it does not know; harmless ones of
-numpy and the standard library are made known to it, and what else a file names (settings of a training loop, mostly) is
-replaced by an empty object (:func:`class_of`), so that the weights beside it can be had.
+The work is done by torch's own reader (``weights_only=True``), which refuses unknown names. Harmless names of numpy and
+the standard library are registered with it. Other names (mostly settings of a training loop) are replaced by stubs
+(:func:`class_of`), so that the weights beside them can be read.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ UNSUPPORTED = re.compile(r"Unsupported (?:global: GLOBAL|class) ([\w.]+)")
 FILLED = re.compile(r"Can only \w+ for .* but got <class '(?:.*\.)?(\w+)'>", re.DOTALL)
 BLOCKED = re.compile(r"Trying to load unsupported GLOBAL ([\w.]+)")
 MOST_NAMES = 500
-"""Names of a file that are replaced before it is given up."""
+"""Largest number of names that are replaced by stubs in one file."""
 RUNS_CODE = frozenset({"os", "posix", "nt", "subprocess", "sys", "runpy", "shutil", "socket", "importlib", "pty"})
 RUNNING_BUILTINS = frozenset({"eval", "exec", "compile", "execfile", "__import__", "open", "input", "breakpoint"})
-"""What no file of weights needs: a file that names it is meant to do something when it is opened."""
+"""Modules that no weights file needs: a file that names one is meant to run code when it is opened."""
 CLASS = "class of the file"
 SAVE_STATE = "Where the network's code is, save its tensors alone: torch.save(model.state_dict(), 'weights.pth')."
 
@@ -36,27 +36,25 @@ CODE = """
     {name} = torch.load({file!r}, map_location="cpu", weights_only=False)
     torch.save({state}.state_dict(), "weights.pth")"""
 OLD_NETWORK = "Only persistent_load of storage is allowed"
-"""In torch's words: a file of the old form holds a network with its source."""
+"""Torch's message for a file of the old format that holds a whole network with its source."""
 
 
 class _Unknown:
-    """Stands for a class, or a function, that is not opened: calling it gives an object that knows its name, and
-    nothing else.
-    """
+    """A stub for a class or function that is not loaded: calling it returns an object that only knows its name."""
 
     name = ""
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> Any:
-        """Take whatever would have been taken."""
+        """Accept any arguments."""
         made = super().__new__(cls)
         vars(made)[CLASS] = cls.name
         return made
 
     def __init__(self, *_arguments: Any, **_options: Any) -> None:
-        """Keep nothing of it."""
+        """Ignore the arguments."""
 
     def __setstate__(self, state: Any) -> None:
-        """Keep the attributes, where they are named."""
+        """Keep the named attributes."""
         parts = state if isinstance(state, tuple) else (state,)
         for part in parts:
             if isinstance(part, dict):
@@ -64,36 +62,36 @@ class _Unknown:
 
 
 class _UnknownDictionary(_Unknown):
-    """The same for a class that is filled as a dictionary: torch's reader fills none but its own."""
+    """A stub for a class that is filled like a dictionary; torch's reader fills only ordered dictionaries."""
 
     def __new__(cls, *_arguments: Any, **_options: Any) -> Any:
-        """Return an ordered dictionary, which has attributes, too."""
+        """Return an ordered dictionary, which can also have attributes."""
         made: collections.OrderedDict[str, Any] = collections.OrderedDict()
         vars(made)[CLASS] = cls.name
         return made
 
 
 def class_of(value: Any) -> str | None:
-    """Return the class, as the file names it, of an object that was not opened; None for plain values."""
+    """Return the class name, as in the file, of a stub; None for plain values."""
     return vars(value).get(CLASS) if isinstance(value, _Unknown | collections.OrderedDict) else None
 
 
 def attributes_of(value: Any) -> dict[str, Any]:
-    """Return the attributes of an object that was not opened."""
+    """Return the attributes of a stub; empty for plain values."""
     return {str(key): entry for key, entry in vars(value).items() if key != CLASS} if class_of(value) else {}
 
 
 def read_pickle(path: Path) -> Any:
     """Return what ``torch.save`` wrote to ``path``, on the CPU.
 
-    Raises :class:`CheckpointError` for a file that is torn, or that would call something when it is opened.
+    Raises :class:`CheckpointError` for a damaged file, and for one that would run code when it is opened.
     """
     replaced: dict[str, type[_Unknown]] = {}
     while len(replaced) <= MOST_NAMES:
         known = [*_harmless(), *((stub, name) for name, stub in replaced.items())]
         try:
             with torch.serialization.safe_globals(known), warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of old storages; nothing a user could do about
+                warnings.simplefilter("ignore")  # about old storages; users cannot act on it
                 return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as error:
             text = str(error)
@@ -115,12 +113,12 @@ def read_pickle(path: Path) -> Any:
 
 
 def _stub(name: str, kind: type[_Unknown]) -> type[_Unknown]:
-    """Return a class of its own for a name, under which torch's reader speaks of it."""
+    """Return a stub class for a name; torch's reader uses the name in its messages."""
     return type(re.sub(r"\W", "_", name), (kind,), {"name": name})
 
 
 def whole_network(path: Path, what: str = "", name: str = "") -> CheckpointError:
-    """Return the error for a pickled network, ``what`` it is, under a ``name`` of the file's dictionary."""
+    """Return the error for a pickled network. ``what``: its description. ``name``: its key in the file, if any."""
     held = "checkpoint" if name else "model"
     lines = CODE.format(file=path.name, name=held, state=f'{held}["{name}"]' if name else held)
     where = f", under {name!r}" if name else ""
@@ -132,7 +130,7 @@ def whole_network(path: Path, what: str = "", name: str = "") -> CheckpointError
 
 
 def _unsupported(path: Path, message: str) -> str | None:
-    """Return the name at which torch's reader stopped. Raises :class:`CheckpointError` for one that runs code."""
+    """Return the name at which torch's reader stopped. Raises :class:`CheckpointError` for a name that runs code."""
     blocked = BLOCKED.search(message)
     found = UNSUPPORTED.search(message)
     name = (blocked or found or [None, None])[1]
@@ -147,10 +145,10 @@ def _unsupported(path: Path, message: str) -> str | None:
 
 
 def _further(path: Path) -> set[str]:
-    """Return all names in a file that torch's reader does not know, where it is of the zip form."""
+    """Return all names in a zip file that torch's reader does not know; none for other files."""
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    except Exception:  # of the old form, or damaged: read once more, it says its names one by one
+    except Exception:  # old format or damaged: further reads report the names one by one
         return set()
     running = {name for name in names if _runs_code(name)}
     return set(names) - running - {_name(each) for each in _harmless()}
@@ -168,7 +166,7 @@ def _name(known: Any) -> str:
 
 
 def _harmless() -> list[Any]:
-    """Return what is made known to torch's reader: how numpy's arrays and scalars and plain containers are made."""
+    """Return what is registered with torch's reader: constructors of numpy arrays and scalars, plain containers."""
     multiarray = importlib.import_module("numpy._core.multiarray")
     makers = [(multiarray.scalar, "scalar"), (multiarray._reconstruct, "_reconstruct")]
     named = [(make, f"numpy.{home}.multiarray.{name}") for make, name in makers for home in ("core", "_core")]

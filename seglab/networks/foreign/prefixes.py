@@ -1,4 +1,4 @@
-"""Names of tensors without what wrappers put before them: DataParallel, torch.compile, moving averages, Lightning."""
+"""Removal of the prefixes that wrappers put before tensor names: DataParallel, torch.compile, averages, Lightning."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch import Tensor
 from seglab.words import counted, noun
 
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
-"""Wrappers' names for what they hold, wherever in a name they are; no network has parts that are called so."""
+"""Names that wrappers give to what they hold, removed anywhere in a name; no network has parts with such names."""
 HOLDERS = (
     "ema_model", "model_ema", "ema", "module", "model", "net", "network", "segmentation_model", "segmentor", "student",
     "online_model", "generator",
 )  # fmt: skip
-"""Where loops and wrappers keep the network; of several the first is taken."""
+"""Prefixes under which loops and wrappers hold the network; the first that is present is taken."""
 COUNTERS = ("n_averaged", "initted", "step", "num_updates", "decay", "epoch", "global_step")
-"""Tensors of wrappers that are no weights."""
+"""Tensors of wrappers that are not weights."""
 MOST_LEVELS = 8
 
 
 def levels(tensors: Mapping[str, Tensor]) -> Iterator[tuple[dict[str, Tensor], tuple[str, ...]]]:
-    """Yield the tensors under names that get shorter and shorter, with notes of what was left out on the way.
+    """Yield the tensors under shorter and shorter names, with notes on tensors that were left out.
 
-    The first are all of them under their own names; then what all names share is taken off, or, where a loop keeps
-    losses and metrics beside the network, what is outside the network is left out.
+    First come all tensors under their own names. Then a prefix that all names share is removed, or, where a loop keeps
+    losses and metrics beside the network, tensors outside the network are left out.
     """
     counters = [key for key in tensors if key in COUNTERS]
     current = {_unwrapped(key): value for key, value in tensors.items() if key not in counters}

@@ -1,4 +1,4 @@
-"""TorchScript and torch.export files: networks that are run as they are, whatever they are made of."""
+"""TorchScript and torch.export files: networks that are run as they are."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from seglab.errors import CheckpointError
 from seglab.networks.foreign.found import SCRIPT
 
 MAIN = ("out", "logits", "masks", "mask", "output", "pred", "prediction", "seg")
-"""Names of the output that counts, where there are several."""
+"""Names of the output to use where there are several."""
 FORMULA = re.compile(r"(?:(?!__)(?:[A-Z]\w*\(|'\w+'|\w+(?!\w*\()|[\s()+\-*/,<>=&|~%]))*")
-"""What a formula of sizes is made of: classes of sympy, names, numbers. Anything else would be run by its reader."""
+"""Pattern of a harmless size formula: classes of sympy, names, numbers. Its reader would execute anything else."""
 SAVE_AGAIN = "Save it again where its code is, in evaluation mode (model.eval())"
 THROUGH_ONNX = "or export it to ONNX there, and take that with `seg-export adopt NET.onnx`"
 ALONE = 1e-3
-"""By how much values may move when another image is in the same batch."""
+"""Largest change of values when another image is in the same batch."""
 
 
 class Program(nn.Module):
     """A network from a file: normalised images, float ``(N, 3, S, S)``, to ``(N, C, S, S)``.
 
-    ``kind``: ``torchscript`` or ``torch.export``. ``output``: the way to the output that counts, names and numbers;
-    empty where there is one. An output of another size is enlarged, one without channels gets one.
+    ``kind``: ``torchscript`` or ``torch.export``. ``output``: names and indices that lead to the output to use; empty
+    where there is only one. An output of another size is resized, and one without channels gets one.
     """
 
     def __init__(self, module: Any, kind: str, output: tuple[str | int, ...] = ()) -> None:
@@ -41,7 +41,7 @@ class Program(nn.Module):
         self.module, self.kind, self.output = module, kind, output
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the output that counts, at the image's height and width."""
+        """Return the output to use, at the image's height and width."""
         given = self.module(image)
         for step in self.output:
             given = given[step]
@@ -55,7 +55,7 @@ class Program(nn.Module):
 def open_program(path: Path, kind: str, output: tuple[str | int, ...] = ()) -> Program:
     """Open a file of either kind, in evaluation mode, fp32, on the CPU.
 
-    Raises :class:`CheckpointError` for a damaged file, and for one of torch.export that holds Python objects, which
+    Raises :class:`CheckpointError` for a damaged file, and for a torch.export file with Python objects, whose code
     opening it would run.
     """
     if kind != SCRIPT:
@@ -63,7 +63,7 @@ def open_program(path: Path, kind: str, output: tuple[str | int, ...] = ()) -> P
     with _quiet():
         try:
             module = _script(path) if kind == SCRIPT else _exported(path)
-        except Exception as error:  # torch's readers of programs raise whatever their parts do
+        except Exception as error:  # torch's readers raise errors of many kinds
             raise CheckpointError(
                 f"{path} cannot be opened as {'TorchScript' if kind == SCRIPT else 'a torch.export file'} "
                 f"({type(error).__name__}: {_short(error)}); expected a whole file, of this release of torch or an "
@@ -74,14 +74,14 @@ def open_program(path: Path, kind: str, output: tuple[str | int, ...] = ()) -> P
 
 
 def own_size(path: Path) -> int | None:
-    """Return S of a torch.export file that takes images of S x S only; None where it takes others, too.
+    """Return S of a torch.export file that takes only images of S x S; None where it takes other sizes, too.
 
-    Raises :class:`CheckpointError` for one that takes rectangles only.
+    Raises :class:`CheckpointError` for a file that takes only rectangles.
     """
     with _quiet():
         try:
             program = torch.export.load(path)
-        except Exception:  # said when it is opened
+        except Exception:  # open_program reports it
             return None
     inputs = [node for node in program.graph.nodes if node.name in program.graph_signature.user_inputs]
     shape = tuple(inputs[0].meta["val"].shape) if inputs and "val" in inputs[0].meta else None
@@ -100,10 +100,10 @@ def own_size(path: Path) -> int | None:
 
 @torch.inference_mode()
 def main_output(program: Program, path: Path, size: int) -> tuple[tuple[str | int, ...], int, tuple[str, ...]]:
-    """Run a program on an image of S x S; return the way to the output that counts, its classes, and notes.
+    """Run a program on an image of S x S; return the path to the output to use, its number of classes, and notes.
 
-    Raises :class:`CheckpointError` where it does not take such images, where no output is one of a segmentation, or
-    where an image's result depends on the others of its batch, as in training mode.
+    Raises :class:`CheckpointError` where it does not take such images, where no output is a segmentation, or where the
+    result of an image depends on other images of its batch, as in training mode.
     """
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, 3, size, size, generator=generator)
@@ -136,8 +136,7 @@ def _script(path: Path) -> Any:
 def _exported(path: Path) -> Any:
     exported = torch.export.load(path)
     module = exported.module()
-    # What it asserts of its input is how large the batch was when it was saved; the network itself is held to that by
-    # what it gives.
+    # Its guards only check the batch size at export. Whether the network supports others shows in its outputs.
     module._forward_pre_hooks.clear()
     if hasattr(module, "_guards_fn"):
         _without_guards(module)
@@ -152,7 +151,7 @@ def _without_guards(module: Any) -> None:
 
 
 def _require_plain(path: Path) -> None:
-    """Raise :class:`CheckpointError` for a torch.export file with anything that would be run when it is opened."""
+    """Raise :class:`CheckpointError` for a torch.export file with content whose code opening it would run."""
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -189,7 +188,7 @@ def _require_tensors(path: Path, name: str, data: bytes) -> None:
     try:
         if data:
             torch.load(io.BytesIO(data), weights_only=True)
-    except Exception as error:  # it is not opened any other way
+    except Exception as error:  # it is never opened in another way
         raise _objects(path, name) from error
 
 
@@ -209,7 +208,7 @@ def _run(program: Program, path: Path, images: Tensor, size: int) -> Any:
     try:
         with _quiet():
             return program.module(images)
-    except Exception as error:  # a program raises whatever its operators do
+    except Exception as error:  # a program raises errors of many kinds
         raise CheckpointError(
             f"{path} does not take float images ({len(images)}, 3, {size}, {size}): {_short(error)}. Check --size, "
             "and that "
@@ -222,7 +221,7 @@ def _require_independent(program: Program, path: Path, images: Tensor) -> None:
     try:
         with _quiet():
             together = program(images)
-    except Exception:  # the batch axis is fixed: images are shown one by one, and the exporter frees it or says so
+    except Exception:  # the batch axis is fixed: the exporter frees it or reports it
         return
     if together.shape[0] == 2 and float((together[:1] - alone).abs().max()) > ALONE * max(
         1.0, float(alone.abs().max())
@@ -235,7 +234,7 @@ def _require_independent(program: Program, path: Path, images: Tensor) -> None:
 
 
 def _outputs(given: Any, way: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Tensor]]:
-    """Yield what can be the result of a segmentation: ``(1, C, h, w)``, or ``(1, h, w)``."""
+    """Yield outputs that can be a segmentation, ``(1, C, h, w)`` or ``(1, h, w)``, with the path to each."""
     if isinstance(given, Tensor):
         if (given.dim() == 4 or (given.dim() == 3 and min(given.shape[1:]) > 1)) and given.is_floating_point():
             yield way, given
@@ -281,7 +280,7 @@ def _short(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves what torch says of its own formats."""
+    """Suppress torch's warnings about its own formats."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

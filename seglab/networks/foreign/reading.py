@@ -1,4 +1,4 @@
-"""Opening a file of somebody else's network."""
+"""Reading foreign network files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from seglab.networks.foreign.pickles import read_pickle
 from seglab.networks.foreign.settings import settings_in, settings_of
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Files of weights in a folder that ``save_pretrained`` wrote."""
+"""Names of weights files in a folder that ``save_pretrained`` wrote."""
 
 
 def read(path: Path, weights: str | None = None) -> Found | Checkpoint:
-    """Return what is in ``path``, a file or a folder; a checkpoint of seglab as such.
+    """Return the content of ``path``, a file or a folder; for a checkpoint of seglab a :class:`Checkpoint`.
 
-    ``weights``: the name of the dictionary to take, where there are several. Nothing in a file of weights is run.
-    Raises :class:`CheckpointError` for a file without weights, saying what it is and what to do.
+    ``weights``: name of the dictionary to take, where there are several. No code in a weights file is run.
+    Raises :class:`CheckpointError` for a file without weights; the message says what it is and what to do.
     """
     kind = kinds.kind_of_file(path)
     if kind not in (kinds.FOLDER, kinds.SAFETENSORS):
@@ -53,7 +53,7 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors.torch import load_file
     except ModuleNotFoundError as error:
         raise MissingDependencyError(
-            f"{path} is a safetensors file. Install what reads it: pip install safetensors."
+            f"{path} is a safetensors file, which needs the package safetensors. Install it: pip install safetensors."
         ) from error
     try:
         tensors = load_file(path)
@@ -90,6 +90,6 @@ def _folder(path: Path) -> Found:
 
 
 def description_of_keys(tensors: Mapping[str, Tensor]) -> str:
-    """Return the first names of tensors with their shapes, as a message shows them."""
+    """Return the first names of tensors with their shapes, for messages."""
     shown = [f"{key} {'x'.join(map(str, value.shape)) or 'scalar'}" for key, value in list(tensors.items())[:3]]
     return ", ".join(shown) + (", ..." if len(tensors) > 3 else "")

@@ -1,4 +1,4 @@
-"""What files say of their network beside the tensors: hyper-parameters of Lightning, the config of smp."""
+"""Settings of the network in files, beside the tensors: hyper-parameters of Lightning, the config of smp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from seglab.networks.foreign.pickles import attributes_of
 from seglab.recipes.recipe import ARCHITECTURES
 
 LIGHTNING = ("hyper_parameters", "hparams", "config", "cfg", "args", "opt", "model_config", "model_params", "params")
-"""Where training loops keep their settings."""
+"""Names under which training loops save their settings."""
 ARCH = (
     "arch",
     "architecture",
@@ -33,13 +33,13 @@ OPTIONS = (
     "psp_out_channels", "psp_use_batchnorm", "encoder_output_stride", "decoder_atrous_rates", "decoder_aspp_separable",
     "decoder_interpolation", "upsampling",
 )  # fmt: skip
-"""What the constructors of smp take that changes the result; some of it does not show in the tensors."""
+"""Options of smp's constructors that change the result; some do not show in the tensors."""
 ACTIVATIONS = ("sigmoid", "softmax", "softmax2d", "logsoftmax", "tanh")
 DEEPEST = 4
 
 
 def settings_in(values: Any) -> Settings:
-    """Return what a training loop's checkpoint says; entries with other meanings are passed over."""
+    """Return the settings in a training loop's checkpoint; other entries are ignored."""
     if not isinstance(values, Mapping):
         return Settings()
     given = [values[name] for name in LIGHTNING if name in values]
@@ -47,7 +47,7 @@ def settings_in(values: Any) -> Settings:
 
 
 def settings_of(given: Any) -> Settings:
-    """Return what settings say, however deep they are nested."""
+    """Return the settings of the network in (nested) values."""
     entries: dict[str, list[Any]] = {}
     for key, value in _entries(given, 0):
         entries.setdefault(key, []).append(value)
@@ -70,7 +70,7 @@ def settings_of(given: Any) -> Settings:
 
 
 def known_arch(name: object) -> str | None:
-    """Return the architecture that somebody's name for it means, as ``UNet++`` or ``smp.DeepLabV3Plus``; or None."""
+    """Return the architecture for a name such as ``UNet++`` or ``smp.DeepLabV3Plus``, or None."""
     if not isinstance(name, str):
         return None
     plain = name.rpartition(".")[2].lower().replace("+", "plus").replace("-", "").replace("_", "").replace(" ", "")
@@ -78,7 +78,7 @@ def known_arch(name: object) -> str | None:
 
 
 def without_given(settings: Settings, arch: str | None, encoder: str | None, classes: int | None) -> Settings:
-    """Return settings in which what a user says replaces what a file says."""
+    """Return ``settings`` of a file with the user's values in place of the file's."""
     return dataclasses.replace(
         settings,
         arch=arch or settings.arch,
@@ -88,7 +88,7 @@ def without_given(settings: Settings, arch: str | None, encoder: str | None, cla
 
 
 def _entries(given: Any, depth: int) -> Iterator[tuple[str, Any]]:
-    """Yield settings by name, those that are not nested first."""
+    """Yield settings with their names, top-level ones first."""
     if isinstance(given, list | tuple):
         for each in given:
             yield from _entries(each, depth)

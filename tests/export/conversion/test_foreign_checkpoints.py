@@ -107,7 +107,7 @@ def test_a_torch_export_file_with_a_sigmoid_of_one_size(tmp_path: Path, photos: 
     assert_masks(out, network, lambda given: given)
     wrong = run("onnx", file, "--mean", "imagenet", "--size", 32, "--out", tmp_path / "other.onnx")
     assert wrong.exit_code == 2
-    assert f"takes {SIZE} x {SIZE} pixels only, and --size is 32" in wrong.stderr
+    assert f"takes only {SIZE} x {SIZE} pixels, but --size is 32" in wrong.stderr
 
 
 @pytest.mark.slow

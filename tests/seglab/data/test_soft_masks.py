@@ -122,7 +122,10 @@ def test_images_without_one_are_named(tmp_path: Path) -> None:
         (np.full((6, 8), -0.5, np.float32), "-0.5 to -0.5"),
         (np.zeros((6, 8), np.int64), "int64"),
         (np.zeros((6, 8, 2), np.float32), r"\(6, 8, 2\)"),
-        (np.zeros((8, 6), np.float32), r"is \(8, 6\), its image \(60, 80\); expected the same shape, or a square"),
+        (
+            np.zeros((8, 6), np.float32),
+            r"is \(8, 6\), its image \(60, 80\); expected the same aspect ratio, or a square",
+        ),
         (np.array([["a"]]), "no numbers"),
     ],
 )

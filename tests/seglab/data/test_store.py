@@ -77,7 +77,7 @@ def test_interrupted_work_goes_on_to_the_same_bytes(
     with pytest.raises(KeyboardInterrupt):
         prepare(pairs, tmp_path / "parts", SETTINGS, advance=stop)
     assert is_prepared(tmp_path / "parts")
-    with pytest.raises(DataError, match="not prepared to its end"):
+    with pytest.raises(DataError, match="not completely prepared"):
         find_pairs(tmp_path / "parts")
     with (tmp_path / "parts" / "journal.jsonl").open("a") as journal:
         journal.write("[2, [60")  # what a kill leaves of a line

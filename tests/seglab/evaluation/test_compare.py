@@ -74,7 +74,7 @@ def test_what_does_not_compare_is_said(tmp_path: Path) -> None:
     assert "b: no split.json" in "\n".join(compare(paths).warnings)
     paths.append(make_run(tmp_path / "c", [0.5, 0.6, 0.7], ("size=64", "loss=bce")))
     warnings = "\n".join(compare([paths[0], paths[2]]).warnings)
-    assert "each run's own S" in warnings
+    assert "each run's own size" in warnings
     assert "different loss functions" in warnings
 
 
@@ -129,7 +129,7 @@ def test_a_single_run_is_no_comparison_and_that_is_said(tmp_path: Path) -> None:
     one, other = (str(make_run(tmp_path / name, [0.5, 0.6, 0.7])) for name in ("a", "b"))
     alone = CliRunner().invoke(main, ["compare", one, "--out", str(tmp_path / "one")])
     assert alone.exit_code == 0, alone.output
-    assert "a is the only run here, so there is nothing to compare. Name a second one" in alone.stderr
+    assert "a is the only run, so there is nothing to compare. Name a second one" in alone.stderr
     assert "nothing to compare" in (tmp_path / "one" / "comparison.md").read_text()
     two = CliRunner().invoke(main, ["compare", one, other, "--out", str(tmp_path / "two")])
     assert "nothing to compare" not in two.output

@@ -85,7 +85,7 @@ def test_files_that_are_no_scores_are_refused(tmp_path: Path) -> None:
     good = write(tmp_path / "a.csv", {"ISIC_1": 0.9})
     other = write(tmp_path / "b.csv", {"ISIC_2": 0.9})
     done = compare(good, other)
-    assert (done.exit_code, "have scored no image in common" in done.output) == (1, True)
+    assert (done.exit_code, "have no scored image in common" in done.output) == (1, True)
     for text in (
         "",
         "epoch,loss\n1,2\n",
@@ -108,7 +108,7 @@ def test_runs_are_compared_image_by_image_where_they_left_scores(tmp_path: Path)
     done = compare(*runs, "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
     assert "a against b: 120 images" in done.stdout
-    assert "c has no scores of single images" in done.stderr
+    assert "c has no scores per image" in done.stderr
     assert "a against b" in (tmp_path / "out" / "comparison.md").read_text()
     write(tmp_path / "cv" / "out-of-fold" / "scores.csv", numbered(SECOND))
     assert "a against cv: 120 images" in compare(runs[0], tmp_path / "cv").stdout

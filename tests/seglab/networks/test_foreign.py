@@ -225,7 +225,7 @@ def test_a_damaged_file_is_noticed_which_torch_itself_does_not(tmp_path: Path) -
     content[content.index(weight) + 8] ^= 1
     (tmp_path / "w.pt").write_bytes(bytes(content))
     torch.load(tmp_path / "w.pt", weights_only=True)
-    assert "is not what its checksum says" in refusal(tmp_path / "w.pt")
+    assert "is damaged: the checksum of" in refusal(tmp_path / "w.pt")
 
 
 def test_of_two_networks_in_a_file_the_other_is_named(tmp_path: Path) -> None:

@@ -34,17 +34,17 @@ def test_nothing_is_said_of_what_fits_or_is_not_known(values: dict[str, object])
     [
         (
             {"encoder": "tu-tf_efficientnet_lite1", "encoder_weights": "package", "normalise": "imagenet"},
-            "encoder_weights=package learned from pixels normalised by mean 0.5, 0.5, 0.5 and deviation 0.5, 0.5, 0.5; "
-            "this run has normalise=imagenet. For the same: --set normalise=inception",
+            "encoder_weights=package were trained on pixels normalised by mean 0.5, 0.5, 0.5 and deviation 0.5, 0.5, "
+            "0.5; this run has normalise=imagenet. For the same normalisation: --set normalise=inception",
         ),
         (  # by timm's own record of how these weights were trained
             {"encoder": "tu-vit_tiny_patch16_224", "encoder_weights": "imagenet"},
-            "this run has normalise=imagenet. For the same: --set normalise=inception",
+            "this run has normalise=imagenet. For the same normalisation: --set normalise=inception",
         ),
         (
             {"encoder": "tu-vit_base_patch16_clip_224", "encoder_weights": "imagenet"},
             "mean 0.481455, 0.457827, 0.408211 and deviation 0.26863, 0.261303, 0.275777; this run has "
-            "normalise=imagenet. No normalise of a recipe is the same.",
+            "normalise=imagenet. No `normalise` of a recipe is the same.",
         ),
     ],
 )

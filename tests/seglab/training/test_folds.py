@@ -146,11 +146,11 @@ def test_what_is_used_is_said_after_the_inspection(data: Path, tmp_path: Path) -
 def test_what_does_not_go_with_folds_is_refused(data: Path, trained: tuple[Path, str], tmp_path: Path) -> None:
     run = trained[0]
     for out, options, code, message in (
-        (run, [], 2, "holds folds already"),
-        (run, ["--resume", "--set", "seed=5"], 2, "3 folds by seed 0; asked for are 3 by seed 5"),
+        (run, [], 2, "already holds folds"),
+        (run, ["--resume", "--set", "seed=5"], 2, "3 folds with seed 0, but this call asks for 3 with seed 5"),
         (run, ["--resume", "--set", "size=64"], 2, "size (32 before, 64 now)"),
-        (tmp_path / "new", ["--resume"], 2, "leave --resume out to begin"),
-        (tmp_path / "new", ["--split-file", "x.json"], 2, "--split-file names one"),
+        (tmp_path / "new", ["--resume"], 2, "leave --resume out to start anew"),
+        (tmp_path / "new", ["--split-file", "x.json"], 2, "cannot be used with --split-file"),
         (tmp_path / "new", ["--devices", "2"], 2, "--folds trains in one process"),
         (tmp_path / "new", ["--folds", "1"], 2, "1 is not in the range"),
         (tmp_path / "new", ["--folds", "14"], 1, "13 lesions cannot be divided into 14 folds"),

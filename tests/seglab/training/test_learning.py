@@ -56,7 +56,7 @@ def test_every_new_setting_trains_together_and_is_kept(archive: Path, tmp_path: 
         ("loss=hinge", "expected one of bce, dice, focal, tversky, jaccard, lovasz, or a sum of them"),
         ("accumulate=0", "expected more than 0"),
         ("clip=-1", "expected 0 or more"),
-        ("jpeg=101", "expected the lowest quality, 1 to 100"),
+        ("jpeg=101", "expected a quality from 1 to 100"),
         ("zoom_out=3", "expected 1 at most"),
         ("soft_weight=0", "expected more than 0, and 1 at most"),
         ("freeze_encoder=1", "unet-scratch has no encoder"),
@@ -131,7 +131,7 @@ def test_one_image_a_step_is_refused_where_it_cannot_be_learned_from(archive: Pa
     deeplab = ["arch=deeplabv3plus", "encoder=resnet18", "size=64", "batch=1"]
     code, output = train(archive, tmp_path / "run", *deeplab)
     assert code == 2
-    assert "cannot learn from single images of 64 x 64" in output
+    assert "cannot be trained on single images of 64 x 64" in output
     assert "Raise batch" in output
     code, output = train(archive, tmp_path / "run", "batch=1")
     assert code == 0, output

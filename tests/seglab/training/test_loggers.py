@@ -66,7 +66,7 @@ def test_mlflow_has_every_epoch_once(archive: Path, tmp_path: Path, monkeypatch:
     failed = train("--resume", str(run), "--set", "epochs=5")
     assert failed.returncode == 1
     assert "--logger mlflow failed" in failed.stderr
-    assert "go on with --resume" in failed.stderr
+    assert "continue with --resume" in failed.stderr
 
 
 @pytest.mark.slow

@@ -256,7 +256,7 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(archive: Path,
     call = ["train", "--data", str(archive), "--out", str(run), *TINY]
     again = CliRunner().invoke(main, call)
     assert again.exit_code == 2
-    assert "holds a run already" in again.output
+    assert "already holds a run" in again.output
     other = CliRunner().invoke(main, [*call, "--resume", "--set", "seed=3"])
     assert other.exit_code == 2
     assert "seed (0 before, 3 now)" in other.output

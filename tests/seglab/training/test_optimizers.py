@@ -62,7 +62,7 @@ def test_an_encoder_can_have_a_learning_rate_of_its_own() -> None:
         assert schedule.lr == rates[0]
     assert [len(group["params"]) for group in optimiser.param_groups] == [2, 2]
     assert optimiser.param_groups[1]["params"][0] is network["encoder"].weight
-    with pytest.raises(ConfigError, match=r"unet-scratch has no encoder .* choose an arch of smp"):
+    with pytest.raises(ConfigError, match=r"unet-scratch has no encoder, .* choose an architecture of smp"):
         make_recipe({"arch": "unet-scratch", "encoder_lr_factor": 0.1})
 
 

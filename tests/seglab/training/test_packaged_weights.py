@@ -55,7 +55,7 @@ def test_a_run_keeps_what_its_weights_learned_with(
     run = tmp_path / "run"
     begun = train("--data", data, "--out", run, *TINY)
     assert begun.exit_code == 0, begun.output
-    assert "learned from pixels normalised" not in begun.stderr
+    assert "were trained on pixels normalised" not in begun.stderr
     checkpoint = load_checkpoint(run / "best.pt")
     assert (checkpoint.mean, checkpoint.std) == (HALF, HALF)
     assert checkpoint.training["recipe"]["normalise"] == "inception"
@@ -85,8 +85,8 @@ def test_another_normalisation_is_said_and_used(
     begun = train("--data", data, "--out", tmp_path / "run", *TINY, "--set", "normalise=unit")
     assert begun.exit_code == 0, begun.output
     assert (
-        "encoder_weights=package learned from pixels normalised by mean 0.5, 0.5, 0.5 and deviation 0.5, 0.5, 0.5; "
-        "this run has normalise=unit. For the same: --set normalise=inception"
+        "encoder_weights=package were trained on pixels normalised by mean 0.5, 0.5, 0.5 and deviation 0.5, 0.5, 0.5; "
+        "this run has normalise=unit. For the same normalisation: --set normalise=inception"
     ) in begun.stderr
     assert load_checkpoint(tmp_path / "run" / "best.pt").mean == (0.0, 0.0, 0.0)
 

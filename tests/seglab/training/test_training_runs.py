@@ -115,7 +115,7 @@ def test_data_that_moved_are_the_same_data(data: Path, tmp_path: Path) -> None:
     here.rename(there)
     gone = resume(run)
     assert gone.exit_code == 2
-    assert f"is not there any more ({here}); say where it is: --data DIR" in gone.stderr
+    assert f"are no longer there ({here}). Name their folder: --data DIR" in gone.stderr
     moved = seglab("train", "--data", there, "--out", run, *TINY, "--set", "epochs=2", "--resume")
     assert moved.exit_code == 0, moved.output
     assert "called there now (here before)" in moved.stderr
@@ -148,7 +148,7 @@ def test_other_data_are_refused(run: Path, data: Path, tmp_path: Path) -> None:
     assert {path.name for path in (others / "images").iterdir()} == {path.name for path in (data / "images").iterdir()}
     same_names = resume(run, "--data", others, "--set", "epochs=3")
     assert same_names.exit_code == 1
-    assert "not their pixels" in same_names.stderr
+    assert "but other pixels" in same_names.stderr
 
     fewer = Path(shutil.copytree(data, tmp_path / "fewer"))
     for folder in ("images", "masks"):
@@ -206,12 +206,12 @@ def test_what_takes_images_out_of_a_run_is_refused(run: Path, data: Path, tmp_pa
     moved = split | {"training": split["training"][1:], "validation": [*split["validation"], split["training"][0]]}
     (tmp_path / "moved.json").write_text(json.dumps(moved))
     other = resume(run, "--set", "epochs=3", "--split-file", tmp_path / "moved.json")
-    assert (other.exit_code, "is not the split of this run" in other.stderr) == (2, True)
+    assert (other.exit_code, "differs from the split of this run" in other.stderr) == (2, True)
     lacking = split | {"training": [*split["training"], "x", "y"]}
     (tmp_path / "lacking.json").write_text(json.dumps(lacking))
     refused = begin(data, tmp_path / "new", "--split-file", str(tmp_path / "lacking.json"))
     assert refused.exit_code == 1
-    assert f"names {PAIRS + 2} images, and the data lack 2 of them" in refused.stderr
+    assert f"names {PAIRS + 2} images, and 2 of them are not in the data" in refused.stderr
 
 
 def test_soft_masks_that_lack_an_image_are_found_before_the_pairs_are_looked_at(data: Path, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_soft_masks_that_lack_an_image_are_found_before_the_pairs_are_looked_at(
         path.with_suffix(".npy").touch()
         path.unlink()
     sorted((own / "images").iterdir())[0].write_bytes(b"")
-    assert "The data is not sound" in begin(own, tmp_path / "run", "--soft-masks", str(soft)).stderr
+    assert "The data have errors" in begin(own, tmp_path / "run", "--soft-masks", str(soft)).stderr
     for path in soft.iterdir():
         path.unlink()
     refused = begin(own, tmp_path / "run", "--soft-masks", str(soft))
@@ -258,7 +258,7 @@ def test_another_rate_is_the_rate_of_the_next_epoch(data: Path, tmp_path: Path, 
         ("size=64", "size (32 before, 64 now)"),
         ("widths=[8,16]", "widths"),
         ("split=fifth", "split ('seeded' before, 'fifth' now)"),
-        ("epochs=1", "has 2 epochs already"),
+        ("epochs=1", "already has 2 epochs"),
         ("lr=inf", "lr is inf; expected a finite number"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_run_that_kept_no_ids_goes_on_where_its_data_are_named(run: Path, data
     (run / "settings.json").write_text(json.dumps(settings))
     nowhere = resume(run)
     assert nowhere.exit_code == 2
-    assert "is not known from what it left; say where it is: --data DIR" in nowhere.stderr
+    assert "are not named in its files. Name their folder: --data DIR" in nowhere.stderr
     assert seglab("validate", run, "--data", data, "--device", "cpu").exit_code == 0, "split.json lies beside it"
     gone_on = seglab("train", "--data", data, "--out", run, *TINY, "--set", "epochs=3", "--resume")
     assert gone_on.exit_code == 0, gone_on.output
@@ -295,7 +295,7 @@ def test_a_checkpoint_of_a_newer_version_is_named(run: Path) -> None:
     save_checkpoint(checkpoint, run / "last.pt")
     refused = resume(run)
     assert refused.exit_code == 1
-    assert "last.pt was written by another version of seglab, most likely a newer one" in refused.stderr
+    assert "last.pt was written by another version of seglab, probably a newer one" in refused.stderr
     assert "'warp'" in refused.stderr
     values = torch.load(run / "best.pt", weights_only=True)
     torch.save(values | {"aura": 1}, run / "best.pt")
@@ -307,10 +307,10 @@ def test_a_checkpoint_of_a_newer_version_is_named(run: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--resume"], "which run? Name its folder"),
-        (["--resume", "one", "--out", "two"], "are two folders"),
-        (["--resume", "nowhere"], "does not exist. Leave --resume out"),
-        (["--out", "x"], "No data. Name a data set"),
+        (["--resume"], "does not say which run. Name its folder"),
+        (["--resume", "one", "--out", "two"], "are different folders"),
+        (["--resume", "nowhere"], "does not exist. Check the folder"),
+        (["--out", "x"], "No data was named. Name a data set"),
         (["--data", "x"], "Missing option '--out'"),
     ],
 )
@@ -333,7 +333,7 @@ def test_a_stop_in_the_first_epoch_advises_what_works(
         patch.setattr(Steps, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         stopped = begin(data, run, "--set", "epochs=1")
         assert stopped.exit_code == 130
-        assert "run the same command again to begin anew" in stopped.stderr
+        assert "run the same command again to start anew" in stopped.stderr
         assert "--resume" not in stopped.stderr
     assert begin(data, run, "--set", "epochs=1").exit_code == 0
     with monkeypatch.context() as patch:
@@ -383,7 +383,7 @@ def test_a_folder_with_somebody_elses_weights_is_left_alone(data: Path, tmp_path
     (tmp_path / "best.pt").write_text("mine")
     refused = begin(data, tmp_path)
     assert refused.exit_code == 2
-    assert "holds files that are of no run begun there (best.pt)" in refused.stderr
+    assert "holds files that do not belong to a run (best.pt)" in refused.stderr
 
 
 def test_places_that_cannot_be_written_are_one_line(data: Path, run: Path, tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_advises_what_works(data: Pat
     for batch in (64, 4):  # the first step spoils the weights: only validation, or another step, shows it
         failed = begin(data, run, *wild, "--set", f"batch={batch}", "--set", "lr=1e38")
         assert failed.exit_code == 1
-        assert "expected a number. Nothing of that epoch was kept: begin again" in failed.stderr
+        assert "expected a finite number. Nothing of that epoch was kept: start again" in failed.stderr
         assert ("validation loss" in failed.stderr) == (batch == 64)
         assert not list(run.glob("*.pt"))
     advised = failed.stderr.partition("--set lr=")[2].split()[0]
@@ -472,7 +472,7 @@ def test_a_loss_that_is_no_number_keeps_nothing_and_advises_what_works(data: Pat
     kept = {name: (run / name).read_bytes() for name in ("best.pt", "last.pt", "log.csv")}
     later = resume(run, "--set", "epochs=2", "--set", "lr=1e38", "--set", "batch=64")
     assert later.exit_code == 1
-    assert f"go on from epoch 1 with a lower learning rate: seglab train --resume {run} --set lr=" in later.stderr
+    assert f"continue from epoch 1 with a lower learning rate: seglab train --resume {run} --set lr=" in later.stderr
     assert kept == {name: (run / name).read_bytes() for name in kept}
     assert resume(run, "--set", "epochs=2", "--set", f"lr={advised}").exit_code == 0
     assert epochs_of(run) == 2
@@ -555,7 +555,7 @@ def test_validate_does_not_take_the_names_of_other_pictures_for_its_own(run: Pat
     call = ("validate", run, "--device", "cpu", "--json", "-", "--data")
     refused = seglab(*call, others)
     assert refused.exit_code == 1
-    assert "other pixels or truths" in refused.stderr
+    assert "other pixels or truth masks" in refused.stderr
     assert seglab(*call, others, "--part", "all").exit_code == 0
     assert seglab(*call, others, "--split", run / "split.json").exit_code == 0, "its user says so"
     moved = Path(shutil.copytree(data, tmp_path / "moved"))

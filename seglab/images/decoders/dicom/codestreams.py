@@ -1,6 +1,6 @@
-"""What is compressed inside a DICOM file: JPEG, JPEG-LS, JPEG 2000. What it is, its own first bytes say.
+"""Compressed data inside a DICOM file: JPEG, JPEG-LS, JPEG 2000, recognised by their first bytes.
 
-Their headers are read before a decoder is called, which may allocate what they say. Sources: ITU-T T.81 annex B (JPEG,
+Headers are read before a decoder is called, which may allocate what they state. Sources: ITU-T T.81 annex B (JPEG,
 also lossless), T.87 annex C (JPEG-LS), T.800 annex A (JPEG 2000), T.814 (HTJ2K).
 """
 
@@ -48,7 +48,7 @@ class Stream:
 
     @property
     def is_lossless_jpeg(self) -> bool:
-        """Is it a JPEG whose samples are kept as they are, with all their bits?"""
+        """Whether this is a lossless JPEG."""
         return self.kind in (LOSSLESS, NEARLY_LOSSLESS)
 
 
@@ -132,7 +132,7 @@ def _jpeg_2000(data: bytes) -> Stream:
 
 
 def _styles(data: bytes) -> tuple[bool, bool]:
-    """Is a JPEG 2000 of high throughput (marker CAP), and are its colours transformed, which its decoder undoes?"""
+    """Return whether a JPEG 2000 is high-throughput (marker CAP), and whether its decoder undoes a colour transform."""
     at, is_fast, is_transformed = 2, False, False
     while (marker := struct.unpack_from(">H", data, at)[0]) not in (0xFF90, 0xFFD9):  # up to the first tile
         length = struct.unpack_from(">H", data, at + 2)[0]

@@ -1,4 +1,4 @@
-"""From the samples of a DICOM image to 8 bits of red, green and blue. Source: DICOM PS3.3 C.7.6.3.1.2."""
+"""Conversion of the samples of a DICOM image to 8-bit RGB. Source: DICOM PS3.3 C.7.6.3.1.2."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from seglab.images.decoders.dicom.data_set import DataSet
 
 DARKEST, LUMA_RANGE, CHROMA_RANGE, MIDDLE = 16, 219, 224, 128
-"""Of YBR_PARTIAL: 8-bit luma from 16 to 235, chroma from 16 to 240 (ITU-R BT.601)."""
+"""Ranges of YBR_PARTIAL: 8-bit luma from 16 to 235, chroma from 16 to 240 (ITU-R BT.601)."""
 
 
 def stored_bits(samples: NDArray[np.unsignedinteger], layout: Layout) -> NDArray[np.unsignedinteger]:
-    """Return the bits of samples that are used; overlays may lie in the others."""
+    """Return samples with only their used bits; overlays may be in the others."""
     if layout.stored == layout.allocated:
         return samples
     shift = layout.high - layout.stored + 1
@@ -50,7 +50,7 @@ def to_rgb(
 
 
 def inverted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the negative, which MONOCHROME1 is."""
+    """Return the negative, for MONOCHROME1."""
     return np.asarray(np.invert(pixels), np.uint8)
 
 
@@ -75,7 +75,7 @@ def _eight_bits(samples: NDArray[np.unsignedinteger], layout: Layout) -> tuple[N
 
 
 def _stretched(partial: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Bring Y, Cb and Cr of a part of the range to all of it."""
+    """Return Y, Cb and Cr of the partial range scaled to the full range."""
     values = np.arange(256.0)
     luma = (values - DARKEST) * 255 / LUMA_RANGE
     chroma = (values - MIDDLE) * 255 / CHROMA_RANGE + MIDDLE

@@ -41,7 +41,7 @@ APPLICATION = range(0xE0, 0xF0)
 
 
 def is_ordinary_jpeg(stream: Stream) -> bool:
-    """Is this a JPEG as files have it, of 8 bits?"""
+    """Return whether this is an ordinary 8-bit JPEG, as in files."""
     return stream.kind in ORDINARY and stream.precision == 8
 
 
@@ -55,9 +55,9 @@ def decoded_jpeg(stream: Stream, layout: Layout, request: Request) -> Decoded:
 
 
 def samples_of(stream: Stream, layout: Layout) -> tuple[NDArray[np.unsignedinteger], bool]:
-    """Decode to uint8 or uint16 ``(H, W)`` or ``(H, W, 3)``; the second value: are they Y, Cb and Cr still?
+    """Return uint8 or uint16 ``(H, W)`` or ``(H, W, 3)``, and whether these are Y, Cb and Cr.
 
-    Raises :class:`ImageError`.
+    Raises :class:`ImageError` for damaged data and unsupported kinds.
     """
     is_ybr = stream.components == 3 and (stream.colours or _said(layout)) == "YBR"
     if stream.kind in ORDINARY:
@@ -113,7 +113,7 @@ def _called(decoder: Any, stream: Stream, **options: str) -> NDArray[np.unsigned
 
 
 def _fast_jpeg_2000(stream: Stream) -> NDArray[np.unsignedinteger]:
-    """Decode HTJ2K. For what is damaged its decoder gives zeros, and the error goes to Python's hooks alone."""
+    """Decode HTJ2K. For damaged data its decoder returns zeros and reports the error only to Python's hooks."""
     with ONE_AT_A_TIME, _caught_errors() as errors:
         samples = _called(imagecodecs.htj2k_decode, stream)
     if errors:
@@ -123,7 +123,7 @@ def _fast_jpeg_2000(stream: Stream) -> NDArray[np.unsignedinteger]:
 
 @contextlib.contextmanager
 def _caught_errors() -> Iterator[list[object]]:
-    """Collect what this thread tells the hooks for errors that nobody can catch, instead of printing it."""
+    """Collect this thread's unraisable errors instead of printing them."""
     errors: list[object] = []
     here = threading.get_ident()
     hooks = sys.unraisablehook, sys.excepthook

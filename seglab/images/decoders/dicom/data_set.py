@@ -1,7 +1,7 @@
-"""A DICOM file or bare data set: what its header says, and where its pixels lie.
+"""Reading of a DICOM file or bare data set: its header, and the position of its pixels.
 
-Deflated data sets are inflated as far as their image needs, and pydicom is given only the few elements that are asked
-for: what else a file holds costs nothing. Source: DICOM PS3.10 section 7, PS3.5 annex A.
+Deflated data sets are inflated only as far as the image needs, and pydicom only gets the few elements that are used.
+Source: DICOM PS3.10 section 7, PS3.5 annex A.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAGIC = 128, b"DICM"
 IMPLICIT, BIG_ENDIAN, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
 CLASS_IN_META, SYNTAX = 0x00020002, 0x00020010
 PRIVATE_BIG = frozenset({"1.2.840.113619.5.2"})
-"""Syntaxes of a maker's own, implicit."""
+"""Private transfer syntaxes with implicit encoding."""
 SMALL, TABLE, PROFILE = 1 << 16, 1 << 18, 1 << 24
 """Most bytes of an element that is read: a number or a text, a table or a sequence of tables, a colour profile."""
 WANTED = {
@@ -47,9 +47,9 @@ WANTED = {
     0x00283010: TABLE,  # VOI LUT Sequence
     0x20500020: SMALL,  # Presentation LUT Shape
 }
-"""Elements that are read, and how long they may be."""
+"""Tags of the elements that are read, and their largest lengths."""
 MARGIN = 32 << 20
-"""Bytes that a deflated data set may have beside its image."""
+"""Bytes that a deflated data set may have in addition to its image."""
 STEP = 1 << 20
 
 
@@ -92,7 +92,7 @@ def read(data: bytes, size_of_image: Callable[[Dataset], int]) -> DataSet:
 
 
 def inflate(data: bytes, at: int, most: int) -> tuple[bytes, bool]:
-    """Inflate at most so many bytes from a place on; the second value: is that all? Raises :class:`ImageError`."""
+    """Return at most ``most`` inflated bytes, and whether these are all. Raises :class:`ImageError` if damaged."""
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = bytearray()
     waiting: bytes | memoryview = b""

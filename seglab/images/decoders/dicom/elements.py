@@ -1,7 +1,7 @@
-"""Where the elements of a DICOM data set lie, found without building any of them.
+"""Positions of the elements of a DICOM data set, found without building the elements.
 
-A data set may hold millions of elements, or sequences in sequences without end; only positions are computed here, one
-after another, so that memory does not depend on what a file says. Source: DICOM PS3.5 section 7.
+A data set may hold millions of elements or deeply nested sequences. Only positions are computed, one after another, so
+memory does not depend on the file's content. Source: DICOM PS3.5 section 7.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from seglab.errors import ImageError
 
 UNDEFINED = 0xFFFFFFFF
-"""A length that says: up to the delimiter."""
+"""Undefined length: the value ends at a delimiter."""
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 FLOAT_PIXELS, DOUBLE_PIXELS, PIXELS = 0x7FE00008, 0x7FE00009, 0x7FE00010
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
@@ -24,18 +24,18 @@ SHORT_VRS = frozenset(
     }
 )  # fmt: skip
 MOST_ELEMENTS = 1_000_000
-"""Steps to the pixels; whole-slide images with tables of all their tiles have some hundred thousand."""
+"""Largest number of elements before the pixels; whole-slide images with tables of tiles have some hundred thousand."""
 
 
 class Encoding(NamedTuple):
-    """How elements are written: with their kind (explicit) or without, in which order of bytes."""
+    """The encoding of elements: with their kind (explicit) or without, and the byte order."""
 
     is_implicit: bool
     is_big: bool = False
 
 
 class Element(NamedTuple):
-    """An element from ``start`` on; its value of ``length`` bytes begins at ``value``. ``vr`` is empty if implicit."""
+    """An element at ``start``; its value of ``length`` bytes begins at ``value``. ``vr`` is empty if implicit."""
 
     tag: int
     vr: bytes
@@ -45,7 +45,7 @@ class Element(NamedTuple):
 
 
 def element_at(data: bytes, at: int, encoding: Encoding) -> Element | None:
-    """Return the element that begins here; None where the data end."""
+    """Return the element at an offset; None at the end of the data."""
     if at + 8 > len(data):
         return None
     order = ">" if encoding.is_big else "<"
@@ -63,7 +63,7 @@ def element_at(data: bytes, at: int, encoding: Encoding) -> Element | None:
 def elements(data: bytes, at: int, encoding: Encoding) -> Iterator[tuple[Element, int]]:
     """Yield the outermost elements up to the pixels, which are the last, and where each ends.
 
-    An end may lie behind the data. Raises :class:`ImageError` where sequences are not closed, or there are too many
+    An end may be beyond the data. Raises :class:`ImageError` for sequences that are not closed, and for too many
     elements.
     """
     steps = 0
@@ -97,12 +97,12 @@ def fragments(data: bytes, at: int, encoding: Encoding) -> Iterator[memoryview]:
 
 
 def damaged(what: str) -> ImageError:
-    """Return the error for a data set that cannot be followed."""
+    """Return the error for a damaged data set."""
     return ImageError(f"Damaged DICOM: {what}. Expected a whole file; copy it again from where it came.")
 
 
 def _end(data: bytes, element: Element, encoding: Encoding) -> tuple[int, int]:
-    """Return where an element ends, and the steps that it took to find it."""
+    """Return where an element ends, and the number of elements passed to find it."""
     if element.length != UNDEFINED:
         return element.value + element.length, 1
     order = ">" if encoding.is_big else "<"
@@ -139,7 +139,7 @@ def _past_element(data: bytes, at: int, encoding: Encoding, open_levels: list[tu
 
 
 def _inside(element: Element, encoding: Encoding) -> Encoding:
-    """How elements inside of one are written: those of an unknown kind implicitly (PS3.5, 6.2.2)."""
+    """Return the encoding of the elements inside an element; implicit for an unknown kind (PS3.5, 6.2.2)."""
     return Encoding(is_implicit=True) if element.vr == b"UN" else encoding
 
 

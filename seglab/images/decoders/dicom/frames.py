@@ -20,7 +20,7 @@ STARTS = (JPEG_START, J2K_START, JP2_START)
 
 
 def is_encapsulated(data_set: DataSet) -> bool:
-    """Are the pixels compressed? Raises :class:`ImageError` for a way of writing them that is not known."""
+    """Return whether the pixels are compressed. Raises :class:`ImageError` for an unsupported transfer syntax."""
     syntax = data_set.syntax
     if syntax in VIDEOS or syntax.startswith(tuple(f"{video}." for video in VIDEOS)):
         raise ImageError(f"A DICOM video ({_name(syntax)}); expected one photograph. Export a frame of it.")
@@ -36,7 +36,7 @@ def is_encapsulated(data_set: DataSet) -> bool:
 
 
 def frame_of(data_set: DataSet) -> bytes:
-    """Return the compressed frame, put together. Raises :class:`ImageError` where there are several."""
+    """Return the compressed frame, joined from its fragments. Raises :class:`ImageError` for several frames."""
     pixels = data_set.pixels
     if pixels is None:
         raise damaged("it has no pixels")

@@ -1,4 +1,4 @@
-"""How a DICOM object says that its pixels lie, checked before anything is read (Image Pixel Module, PS3.3 C.7.6.3)."""
+"""The layout of a DICOM object's pixels, checked before anything is read (Image Pixel Module, PS3.3 C.7.6.3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 GREY = frozenset({"MONOCHROME1", "MONOCHROME2"})
 HALVED = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
-"""Colours of which two neighbours share their chroma, where they are not compressed."""
+"""Colours in which two neighbours share their chroma if they are not compressed."""
 KNOWN = GREY | HALVED | {"PALETTE COLOR", "RGB", "YBR_FULL", "YBR_ICT", "YBR_RCT"}
 LARGEST = 65535
 EXPORT = "Export it again, as baseline JPEG or raw RGB."
@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def raw_bytes(self) -> int:
-        """The bytes of all pixels, not compressed."""
+        """Number of bytes of all pixels when uncompressed."""
         bits = self.rows * self.columns * self.samples * self.allocated
         return -(-bits // 8)
 
@@ -66,7 +66,7 @@ def layout_of(header: Dataset) -> Layout:
 
 
 def whole_number(header: Dataset, name: str, default: int | None, *, least: int = 0, most: int = LARGEST) -> int:
-    """Return a number of the header; its default where it is missing or empty. Raises :class:`ImageError`."""
+    """Return a number of the header, or ``default`` where it is missing. Raises :class:`ImageError` if out of range."""
     value: Any = header.get(name)
     if value is None or value == "":
         if default is None:
@@ -84,7 +84,7 @@ def whole_number(header: Dataset, name: str, default: int | None, *, least: int 
 
 
 def printable(value: object) -> str:
-    """Return a value of a header for a message: in one line, not too long."""
+    """Return a value of a header for messages, on one line and shortened."""
     return "".join(character for character in str(value)[:80] if character.isprintable())
 
 

@@ -16,13 +16,13 @@ from seglab.images.decoders.dicom.layout import EXPORT, HALVED, Layout
 
 RLE_HEADER = 64
 MOST_BY_A_RUN = 64
-"""Bytes that one byte of run lengths can become: 128 by two."""
+"""Largest number of bytes that a byte of run lengths expands to: 128 from two."""
 SURPLUS = 256
-"""Bytes that a segment may have behind the image."""
+"""Bytes that a segment may have after the image."""
 
 
 def raw_samples(data_set: DataSet, layout: Layout) -> NDArray[np.unsignedinteger]:
-    """Return samples that are not compressed: uint8, uint16 or uint32 ``(H, W)`` or ``(H, W, 3)``, as they are stored.
+    """Return uncompressed samples as stored: uint8, uint16 or uint32 ``(H, W)`` or ``(H, W, 3)``.
 
     Raises :class:`ImageError` for fewer bytes than the pixels need, or many more.
     """
@@ -36,7 +36,7 @@ def raw_samples(data_set: DataSet, layout: Layout) -> NDArray[np.unsignedinteger
 
 
 def run_length_samples(frame: bytes, layout: Layout) -> NDArray[np.unsignedinteger]:
-    """Decode run lengths: as :func:`raw_samples`. Raises :class:`ImageError`."""
+    """Return samples from run lengths, like :func:`raw_samples`. Raises :class:`ImageError` for damaged ones."""
     count = struct.unpack_from("<I", frame)[0] if len(frame) >= RLE_HEADER else 0
     expected = layout.samples * layout.allocated // 8
     if count != expected or layout.allocated == 1:
@@ -73,7 +73,7 @@ def _packed_bits(segment: bytes, size: int) -> bytes | bytearray:
 
 
 def _checked_bytes(data_set: DataSet, layout: Layout) -> tuple[memoryview, bool]:
-    """Return the bytes of all pixels; are two neighbours' chroma one?"""
+    """Return the bytes of all pixels, and whether two neighbours share their chroma."""
     pixels = data_set.pixels
     if pixels is None or pixels.length == UNDEFINED:
         raise damaged("its pixels have no length")
@@ -95,7 +95,7 @@ def _checked_bytes(data_set: DataSet, layout: Layout) -> tuple[memoryview, bool]
 
 
 def _require_no_more(rest: memoryview, row: int) -> None:
-    """Refuse a row or more than there should be, unless it is empty: then the header does not tell how pixels lie."""
+    """Refuse surplus bytes of a row or more, unless they are zero: the header does not match the pixels then."""
     if len(rest) >= max(row, 2) and any(np.frombuffer(rest, np.uint8)):
         raise ImageError(
             f"A DICOM image with {len(rest)} bytes of pixels more than its rows and columns have; expected one "
@@ -112,13 +112,13 @@ def _require_written(found: memoryview, layout: Layout, *, is_halved: bool) -> N
 
 
 def _swapped(found: memoryview) -> bytes:
-    """Return 8-bit samples in order that lie in words of the other order of bytes."""
+    """Return 8-bit samples that are stored in words of the other byte order."""
     padded = bytes(found) + bytes(len(found) % 2)
     return np.frombuffer(padded, np.uint16).byteswap().tobytes()
 
 
 def _pairs(samples: NDArray[np.unsignedinteger], layout: Layout) -> NDArray[np.unsignedinteger]:
-    """Return ``(H, W, 3)`` of samples that are two Y, one Cb and one Cr by turns."""
+    """Return ``(H, W, 3)`` from samples in the order Y, Y, Cb, Cr."""
     if layout.columns % 2 or layout.planar:
         raise ImageError(
             f"A raw DICOM image in {layout.colours} with {layout.columns} columns, planar or odd; expected pairs of "

@@ -1,6 +1,7 @@
 """JPEG: baseline, progressive and lossless, of every sampling and precision that libjpeg-turbo decodes.
 
-Its own walk over the header decides what is decoded how (``header.py``); no decoder gets what it could overrun.
+The package's own parser of the header (``header.py``) decides how a file is decoded; decoders never get data that they
+could read beyond.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ MISSING_PASSES = "it lacks the last passes of a progressive JPEG; fine detail ma
 
 
 def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decoded:
-    """Decode a JPEG. ``is_upright``: it is embedded in a file that says how it lies and what its colours mean; its own
-    EXIF and colour profile do not count.
+    """Decode a JPEG. ``is_upright``: ignore its EXIF and colour profile, because the file that embeds it states
+    orientation and colours.
     """
     header = read_header(data)
     _require_size(data, header.frame, request)
@@ -55,7 +56,7 @@ def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decode
 
 
 def _require_size(data: bytes, frame: Frame, request: Request) -> None:
-    """Refuse an image that is too large, or for which there are too few bytes, before anything is allocated for it."""
+    """Refuse an image that is too large, or has too few bytes for its size, before anything is allocated."""
     request.require_size(frame.width, frame.height)
     if 8 * len(data) < frame.fewest_bits:
         raise damaged(f"{len(data)} bytes cannot hold its {frame.width} x {frame.height} pixels")
@@ -86,7 +87,7 @@ def _samples(data: bytes, header: Header, request: Request, grey: str) -> tuple[
 
 
 def _parts(data: bytes, header: Header, request: Request) -> Parts:
-    """Take it apart, and see that all of it is there."""
+    """Return the parts of a JPEG. Raises :class:`ImageError` where some are missing."""
     parts = split(data, header)
     _require_size(data, parts.frame, request)
     if not parts.frame.height:
@@ -99,7 +100,7 @@ def _parts(data: bytes, header: Header, request: Request) -> Parts:
 
 
 def _unusual(data: bytes, header: Header, parts: Parts) -> tuple[tuple[int, int], Samples, Remarks]:
-    """Decode what only a lenient decoder reads, whole."""
+    """Decode a complete file that only a lenient decoder reads."""
     is_ycbcr = parts.frame.is_lossless and _has_luminance(data, header)
     samples = to_bytes(lenient(parts, "YCBCR" if is_ycbcr else None), parts.frame.bits)
     if is_ycbcr:
@@ -108,7 +109,7 @@ def _unusual(data: bytes, header: Header, parts: Parts) -> tuple[tuple[int, int]
 
 
 def _has_luminance(data: bytes, header: Header) -> bool:
-    """Are three components Y, Cb and Cr in a lossless file? Without a word on it they are R, G and B."""
+    """Return whether the three components of a lossless file are Y, Cb and Cr; by default they are R, G and B."""
     if len(header.frame.components) != 3:
         return False
     if any(is_jfif(data, segment) for segment in header.segments):

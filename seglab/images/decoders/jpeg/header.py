@@ -1,4 +1,4 @@
-"""What stands before the pixels of a JPEG: its segments, its frame, what they say of colours and orientation.
+"""The header of a JPEG: segments, frame, and what they state about colours and orientation.
 
 Sources: ITU-T T.81 (JPEG) annex B, T.871 (JFIF), T.872 (Adobe's APP14), EXIF 2.32, ICC.1:2010 annex B.4.
 """
@@ -30,7 +30,7 @@ NAMES = {
 }
 ICC, EXIF = b"ICC_PROFILE\0", b"Exif\0"
 MOST_FILLED = 65535
-"""Bytes between two segments; more of them are no slip of a writer."""
+"""Largest number of stray bytes between two segments that is accepted."""
 MOST_SEGMENTS = 10_000
 NO_FILL = re.compile(rb"[^\xff]")
 _length = struct.Struct(">H").unpack_from
@@ -100,13 +100,13 @@ class Header(NamedTuple):
 
     @property
     def is_one_scan(self) -> bool:
-        """Are all samples in the first scan?"""
+        """Whether all samples are in the first scan."""
         scan = self.segments[-1]
         return not self.frame.is_progressive and scan.end - scan.start >= 4 + 2 * len(self.frame.components)
 
 
 def damaged(reason: str) -> ImageError:
-    """Return the error for a file that is not what was once written."""
+    """Return the error for a damaged JPEG."""
     return ImageError(f"Damaged image: {reason}. Expected a whole JPEG; copy it again from where it came.")
 
 
@@ -221,10 +221,10 @@ def profile_of(data: bytes, header: Header) -> tuple[bytes | None, bool]:
 
 
 def is_jfif(data: bytes, segment: Segment) -> bool:
-    """Is it the segment that makes a file JFIF? (Decoders take none that is shorter.)"""
+    """Return whether this is a JFIF segment. (Decoders ignore shorter ones.)"""
     return segment.marker == APP0 and segment.end - segment.start >= 14 and data.startswith(b"JFIF\0", segment.start)
 
 
 def is_adobe(data: bytes, segment: Segment) -> bool:
-    """Is it Adobe's, whose byte at 11 says what was done to the colours?"""
+    """Return whether this is Adobe's segment, whose byte 11 states the colour transform."""
     return segment.marker == APP14 and segment.end - segment.start >= 12 and data.startswith(b"Adobe", segment.start)

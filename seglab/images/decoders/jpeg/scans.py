@@ -1,4 +1,4 @@
-"""The scans of a JPEG: where they lie, whether all of an image is in them, and a tidy copy of what counts.
+"""The scans of a JPEG: their positions, whether the image is complete, and a clean copy of what its pixels need.
 
 Source: ITU-T T.81 annexes B, F and G.
 """
@@ -30,7 +30,7 @@ from seglab.images.decoders.jpeg.header import (
 )
 
 MOST_SCANS = 100
-"""A progressive file has about ten. Each is a walk over the whole image, however few bytes it has."""
+"""Largest number of scans. A progressive file has about ten; each costs a pass over the whole image."""
 MOST_PIXELS_OF_A_SIDE = 65500
 """libjpeg's limit."""
 COEFFICIENTS = 64
@@ -200,7 +200,7 @@ def _without_tail(parts: Parts) -> Parts:
 
 
 def missing_passes(parts: Parts) -> bool:
-    """Is some of the precision of a progressive image in no scan? Raises :class:`ImageError` for whole components."""
+    """Return whether a progressive image lacks passes. Raises :class:`ImageError` if a whole component is missing."""
     frame = parts.frame
     if len(frame.components) == len(parts.scans[0].parameters[1:-3:2]) and not frame.is_progressive:
         return False

@@ -1,7 +1,7 @@
-"""The chunks of a PNG: what its pixels need, what is said of them, and whether the file is whole.
+"""The chunks of a PNG: pixels, properties, and whether the file is complete.
 
-Source: PNG, third edition (W3C, 2025). Every chunk is checked here, and the decoder then gets the essential ones alone:
-texts that unfold without end and profiles never reach it.
+Source: PNG, third edition (W3C, 2025). Every chunk is checked here, and the decoder only gets the essential ones, so
+decompression bombs in texts and profiles never reach it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from seglab.errors import ImageError
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_CHUNKS = 1_000_000
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""Bits a sample by colour type: grey, RGB, palette, grey with alpha, RGBA."""
+"""Allowed bits per sample by colour type: grey, RGB, palette, grey with alpha, RGBA."""
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 SAID = frozenset({b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"acTL", b"fcTL", b"tRNS"})
-"""Chunks that change what a pixel means; of the others nothing is needed, and their check sums do not count."""
+"""Chunks that change what a pixel means. Others are not needed, and their checksums are not checked."""
 AGAIN = "Expected a whole file; copy it again from where it came."
 
 
@@ -36,11 +36,11 @@ class Header:
 
     @property
     def is_interlaced(self) -> bool:
-        """Are pixels stored in passes?"""
+        """Whether pixels are stored in passes (Adam7)."""
         return self.content[12] == 1
 
     def of_size(self, width: int, height: int) -> Header:
-        """Return the header of an image of the same kind, of another size and not interlaced."""
+        """Return the header of an image of the same kind with another size, not interlaced."""
         content = struct.pack(">II", width, height) + self.content[8:12] + b"\0"
         return Header(width, height, self.depth, self.colour_type, content)
 
@@ -58,12 +58,12 @@ class Chunks:
     remarks: tuple[str, ...]
 
     def essential(self) -> bytes:
-        """Return the file with nothing but its pixels."""
+        """Return the file with only the chunks that its pixels need."""
         return as_file(self.header, self.pixels, self.palette)
 
 
 def as_file(header: Header, pixels: Iterable[bytes | memoryview], palette: bytes = b"") -> bytes:
-    """Return a PNG with nothing but its pixels, given as IDAT chunks hold them."""
+    """Return a PNG with only header, palette and pixels; ``pixels``: contents of IDAT chunks."""
     parts: list[bytes | memoryview] = [SIGNATURE, *_chunk(b"IHDR", header.content)]
     if palette:
         parts += _chunk(b"PLTE", palette)
@@ -73,7 +73,7 @@ def as_file(header: Header, pixels: Iterable[bytes | memoryview], palette: bytes
 
 
 def read_header(data: bytes) -> Header:
-    """Return what the header says. Raises :class:`ImageError`."""
+    """Return the header. Raises :class:`ImageError` where it is missing or invalid."""
     if not data.startswith(SIGNATURE):
         raise ImageError(
             "Damaged image: a PNG whose first bytes were changed, as a transfer in text mode changes them; expected "
@@ -96,7 +96,7 @@ def read_header(data: bytes) -> Header:
 
 
 def read_chunks(data: bytes, header: Header) -> Chunks:
-    """Return the chunks of a whole file. Raises :class:`ImageError` for one that is cut off or damaged."""
+    """Return the chunks of a complete file. Raises :class:`ImageError` for a file that is cut off or damaged."""
     collected = _Collected()
     whole, at = memoryview(data), 33
     for _ in range(MOST_CHUNKS):
@@ -118,7 +118,7 @@ class _Collected:
         self._last = b"IHDR"
 
     def add(self, name: bytes, content: memoryview | None) -> None:
-        """Take in a chunk; ``content``: None where its check sum does not fit."""
+        """Add a chunk; ``content``: None where its checksum is wrong."""
         if content is None:
             if name in CRITICAL or name in SAID:
                 raise _damaged(f"the check sum of its {name.decode()} chunk does not fit")
@@ -147,7 +147,7 @@ class _Collected:
 
 
 def _next_chunk(whole: memoryview, at: int) -> tuple[bytes, memoryview | None, int]:
-    """Return name, content (None where its check sum does not fit) and the place behind the chunk at a place."""
+    """Return name, content (None where its checksum is wrong) and end of the chunk at an offset."""
     if at + 12 > len(whole):
         raise _damaged(f"it ends after {len(whole)} bytes, before its IEND chunk")
     size, name = struct.unpack_from(">I4s", whole, at)

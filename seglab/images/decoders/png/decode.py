@@ -1,4 +1,4 @@
-"""PNG and APNG: pixels by Pillow (16 bits: libpng), colours and orientation as the chunks say them."""
+"""PNG and APNG: pixels by Pillow (16 bits: libpng), colours and orientation by the chunks."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 GAMMA_OF_SRGB = 0.45455
 GAMMA_TOLERANCE = 0.05
-"""Gammas this near to sRGB's (as a ratio) mean sRGB's curve, as libpng has it."""
+"""Gammas within this ratio of sRGB's count as sRGB's curve, like in libpng."""
 SAME_POINT = 0.002
-"""Chromaticities this near to sRGB's are sRGB's."""
+"""Chromaticities within this distance of sRGB's count as sRGB's."""
 GAMMAS = (0.05, 20.0)
 NO_SENSE = "its {} chunk makes no sense and was ignored"
 
 
 def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decoded:
-    """Decode a PNG. ``is_upright``: its EXIF does not count (it is embedded in a file that says how it lies)."""
+    """Decode a PNG. ``is_upright``: ignore its EXIF, because the file that embeds it states the orientation."""
     header = read_header(data)
     request.require_size(header.width, header.height)
     chunks = read_chunks(data, header)
@@ -47,7 +47,7 @@ def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decode
 
 
 def seen_through(image: Image.Image) -> tuple[str, ...]:
-    """Return the remark for an image of which nothing is to be seen; alpha is dropped all the same."""
+    """Return the remark for a completely transparent image, whose alpha is dropped like any other."""
     if image.mode in ("LA", "RGBA") and image.getchannel("A").getextrema() == (0, 0):
         return (NOTHING_SEEN,)
     return ()
@@ -75,9 +75,9 @@ def _deep(chunks: Chunks, profile: bytes | None) -> tuple[NDArray[np.uint8], tup
 
 
 def _range(samples: NDArray[np.uint16], significant: bytes | None) -> tuple[int, tuple[str, ...]]:
-    """Return the bits that samples of 16 bits have: 16, as the standard wants, or fewer where a writer left them low.
+    """Return the bits in use of 16-bit samples: 16 by the standard, or fewer where a writer did not scale them.
 
-    Where sBIT says 16 they are 16, however dark the image is.
+    If sBIT says 16, they are 16, however dark the image is.
     """
     said = max(significant[:3]) if significant else 0
     highest = int(samples.max())
@@ -102,8 +102,9 @@ def _frames(chunks: Chunks) -> tuple[str, ...]:
 
 
 def _profile(chunks: Chunks) -> tuple[bytes | None, tuple[str, ...]]:
-    """Return the ICC profile that pixels are in, None for sRGB, and remarks. What counts: cICP, then iCCP, then sRGB,
-    then gAMA and cHRM.
+    """Return the ICC profile of the pixels, None for sRGB, and remarks.
+
+    The first chunk of cICP, iCCP, sRGB, and gAMA with cHRM decides.
     """
     said = chunks.said
     if (code := said.get(b"cICP")) is not None and len(code) == 4:
@@ -139,7 +140,7 @@ def _unpacked(packed: bytes) -> bytes | None:
 
 
 def _measured(gamma: bytes | None, points: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
-    """Return the profile for a gamma and chromaticities, each of which may be absent or nonsense."""
+    """Return the profile for a gamma and chromaticities. Either may be absent or invalid."""
     exponent, remarks = _exponent(gamma)
     space = ColourSpace(gamma=exponent)
     if points is not None and not _is_srgb(points):

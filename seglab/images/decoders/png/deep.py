@@ -1,5 +1,7 @@
-"""Samples of 16 bits from a PNG, by libpng through imagecodecs, which gets nothing that it would complain of on the
-terminal: check sums are compared before, and each pass of an interlaced image is decoded as an image of its own.
+"""16-bit samples of a PNG, by libpng through imagecodecs.
+
+libpng would print warnings on the terminal, so checksums are compared before, and each pass of an interlaced image is
+decoded as an image of its own.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from seglab.errors import ImageError
 from seglab.images.decoders.png.chunks import AGAIN, CHANNELS, Chunks, Header, as_file
 
 PASSES = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
-"""Of Adam7: first row, first column, steps down and across."""
+"""Passes of Adam7: first row, first column, row step, column step."""
 PART = 1 << 20
-"""Bytes that are unpacked at a time to be checked."""
+"""Bytes that are decompressed at a time to be checked."""
 
 
 def deep_samples(chunks: Chunks) -> NDArray[np.uint16]:
-    """Decode to uint16 ``(H, W, C)``, of 1 to 4 channels, with alpha as the last one. Raises :class:`ImageError`."""
+    """Return uint16 ``(H, W, C)`` with 1 to 4 channels, alpha last. Raises :class:`ImageError` for damaged files."""
     header = chunks.header
     if not header.is_interlaced:
         for _ in _unpacked(chunks):
@@ -52,8 +54,9 @@ def _decoded(data: bytes, header: Header) -> NDArray[np.uint16]:
 
 
 def _unpacked(chunks: Chunks) -> Iterator[bytes]:
-    """Yield the unpacked pixels, and no more than an image of this size has. Raises :class:`ImageError` where they do
-    not fit their check sum, or break off.
+    """Yield the decompressed pixels, at most as many as an image of this size has.
+
+    Raises :class:`ImageError` where the checksum is wrong, or the pixels are cut off.
     """
     unpacking = zlib_ng.decompressobj()
     header = chunks.header

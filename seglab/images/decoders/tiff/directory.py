@@ -1,8 +1,8 @@
-"""The directories of a TIFF: what their tags say, and where the next one lies. Nothing is decoded.
+"""The directories of a TIFF: their tags, and where the next one is. No pixels are decoded here.
 
-Read here and not by tifffile, because a file may lie: values are read only when they are asked for and never beyond
-the file's end, a chain that runs in a circle ends, and the number of pages and tags is bounded. Source: TIFF 6.0,
-section 2; BigTIFF (https://www.awaresystems.be/imaging/tiff/bigtiff.html).
+tifffile is not used, because files cannot be trusted: values are read only on demand and never beyond the end of the
+file, circular chains end, and the number of pages and tags is bounded. Source: TIFF 6.0, section 2; BigTIFF
+(https://www.awaresystems.be/imaging/tiff/bigtiff.html).
 """
 
 from __future__ import annotations

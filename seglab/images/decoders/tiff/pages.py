@@ -1,7 +1,7 @@
-"""Which of a TIFF's pages is the photograph: no thumbnail, no mask, no channel of several, no raw data of a camera.
+"""Choice of a TIFF's page with the photograph: not a thumbnail, a mask, a single channel, or a camera's raw data.
 
-Several pages may be one image, too: ImageJ and OME (https://www.openmicroscopy.org/Schemas/OME/2016-06) store channels
-so. What is a stack, a volume, a time series or fluorescence is refused by its name.
+Several pages may be one image, because ImageJ and OME (https://www.openmicroscopy.org/Schemas/OME/2016-06) store
+channels so. Stacks, volumes, time series and fluorescence are refused.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ def photograph(data: bytes) -> Photograph:
 
 
 def is_reduced(page: Directory) -> bool:
-    """Is the page marked as a smaller copy of another?"""
+    """Return whether the page is marked as a smaller copy of another."""
     return bool(page.number(NEW_SUBFILE_TYPE, 0) & REDUCED) or page.number(SUBFILE_TYPE, 0) == OLD_REDUCED
 
 
 def _is_beside(page: Directory) -> bool:
-    """Is the page a mask or a depth map of another, or without pixels?"""
+    """Return whether the page is a mask or depth map of another page, or has no pixels."""
     kind = page.number(NEW_SUBFILE_TYPE, 0)
     return bool(kind & (TRANSPARENCY_MASK | DEPTH_MAP)) or page.number(262, 1) == TRANSPARENCY_MASK or 256 not in page
 
@@ -101,7 +101,7 @@ def _pages_remark(count: int, chain: Chain) -> tuple[str, ...]:
 
 
 def _is_alike(page: Directory, other: Directory) -> bool:
-    """Have two pages the same proportions?"""
+    """Return whether two pages have the same aspect ratio."""
     (width, height), (wide, high) = size_of(page), size_of(other)
     if min(width, height, wide, high) <= 0:
         return False
@@ -109,7 +109,7 @@ def _is_alike(page: Directory, other: Directory) -> bool:
 
 
 def _is_thumbnail(page: Directory, of: Directory) -> bool:
-    """Is a page, though not marked so, a small copy of another, or a level of its pyramid?"""
+    """Return whether an unmarked page is a small copy of another, or a level of its pyramid."""
     return _is_alike(page, of) and size_of(of)[0] >= SMALLER * size_of(page)[0]
 
 
@@ -124,7 +124,7 @@ def _require_developed(data: bytes, pages: list[Directory]) -> None:
 
 
 def _is_cr2(data: bytes) -> bool:
-    """Is it a raw file of Canon's? Its first directory lies at 16."""
+    """Return whether this is a Canon raw file (CR2), whose first directory is at offset 16."""
     return data.startswith(b"II*\0\x10\0\0\0CR\x02\0")
 
 
@@ -164,7 +164,7 @@ def _of_imagej(chain: Chain, text: str) -> tuple[Directory, ...]:
 
 
 def _are_pure(page: Directory) -> bool:
-    """Does ImageJ show the three channels in red, green and blue, as it does where nothing else is said?"""
+    """Return whether ImageJ shows the three channels in red, green and blue, which is its default."""
     counts = page.whole_numbers(IMAGEJ_COUNTS)
     content = page.raw(IMAGEJ_METADATA)
     if not counts or b"luts" not in content[: counts[0]].replace(b"stul", b"luts"):
@@ -193,7 +193,7 @@ def _of_ome(chain: Chain, text: str) -> tuple[Directory, ...]:
 
 
 def _are_primaries(channels: list[dict[str, str]]) -> bool:
-    """Do names or colours say that three channels are red, green and blue?"""
+    """Return whether names or colours say that three channels are red, green and blue."""
     if len(channels) != 3:
         return False
     names = [channel.get("Name", "").strip().lower() for channel in channels]
@@ -204,7 +204,7 @@ def _are_primaries(channels: list[dict[str, str]]) -> bool:
 
 
 def _are_in_order(content: str) -> bool:
-    """Are the channels in the file's order, in one file?"""
+    """Return whether the channels are in one file, in its order of pages."""
     places = [dict(ATTRIBUTE.findall(place)) for place in PLACES.findall(content)]
     pairs = [(place.get("FirstC", "0"), place.get("IFD", "0")) for place in places]
     return "FileName=" not in content and all(channel == page for channel, page in pairs)

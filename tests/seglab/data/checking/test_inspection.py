@@ -50,7 +50,7 @@ def test_a_truth_of_another_size_is_an_error(parts: Path) -> None:
     split, findings = findings_of(parts)
     assert len(findings.errors) == 1
     assert "the truth is (20, 30), its image (72, 96)" in next(iter(findings.errors.values()))
-    with pytest.raises(DataError, match=r"not sound(?s:.*)--inspect report"):
+    with pytest.raises(DataError, match=r"have errors(?s:.*)--inspect report"):
         require_sound(split, findings, "refuse")
     assert len(require_sound(split, findings, "report").training) == 3
 
@@ -147,7 +147,7 @@ def test_training_refuses_and_the_command_reports(parts: Path) -> None:
     ]
     refused = CliRunner().invoke(main, [*call, "--set", "decoder_channels=[]"])
     assert refused.exit_code == 1, refused.output
-    assert "not sound" in refused.output
+    assert "have errors" in refused.output
     assert not (parts / "run" / "last.pt").exists()
     trained = CliRunner().invoke(main, [*call, "--inspect", "report"])
     assert trained.exit_code == 0, trained.output

@@ -69,7 +69,7 @@ def test_images_without_truth_are_named(tmp_path: Path) -> None:
 def test_two_images_of_one_id_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "images/a.jpg", "images/a.png", "masks/a.png")
     (tmp_path / "images/a.png").write_bytes(b"another picture")
-    with pytest.raises(DataError, match="Two files stand for a"):
+    with pytest.raises(DataError, match="Two files fit a"):
         find_pairs(tmp_path)
 
 
