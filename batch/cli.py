@@ -39,7 +39,7 @@ main.add_command(run)
 
 
 def _warn(warnings: Iterable[str]) -> None:
-    """Say what a person should know of the figures, beside them."""
+    """Print the warnings to stderr, a line each."""
     for warning in warnings:
         click.echo(f"warning: {warning}", err=True)
 

@@ -1,4 +1,4 @@
-"""``--max-failures``: how many images may fail before a run gives up, as a count or as a share."""
+"""``--max-failures``: how many images may fail before a run stops, as a count or as a share."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from batch.errors import TooManyFailuresError
 from seglab.errors import ConfigError
 
 ENOUGH = 100
-"""Images that a share is judged by, at least: the first one that fails is 100 % of all so far."""
+"""A share is judged only from this many images on: the first failure would be 100 % of all so far."""
 
 
 @dataclass(frozen=True)
 class FailureLimit:
-    """At most ``count`` images, or at most ``share`` of those done or failed, may fail."""
+    """At most ``count`` images, or at most ``share`` of the finished images (done or failed), may fail."""
 
     text: str
     count: int | None = None
@@ -21,7 +21,7 @@ class FailureLimit:
 
     @classmethod
     def of(cls, text: str) -> FailureLimit:
-        """Read ``20`` or ``5%``. Raises :class:`ConfigError` for anything else."""
+        """Parse ``20`` or ``5%``. Raises :class:`ConfigError` for anything else."""
         try:
             limit = cls(text, share=float(text[:-1]) / 100) if text.endswith("%") else cls(text, count=int(text))
         except ValueError:
@@ -31,7 +31,7 @@ class FailureLimit:
         return limit
 
     def require(self, done: int, failed: int) -> None:
-        """Raise :class:`TooManyFailuresError` where more have failed than may."""
+        """Raise :class:`TooManyFailuresError` if more images have failed than allowed."""
         finished = done + failed
         too_many = self.count is not None and failed > self.count
         too_large = self.share is not None and finished >= ENOUGH and failed > self.share * finished

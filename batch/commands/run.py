@@ -1,4 +1,4 @@
-"""``seg-batch run``: its options, the run, an orderly stop; what is shown meanwhile is in ``screen``."""
+"""``seg-batch run``: its options, the run, and the orderly stop; the screen is in ``screen``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ GROUPS = {
     "When it stops": ("max_failures", "timeout"),
     "What is shown": ("dry_run", "timing", "as_json", "profile"),
 }  # fmt: skip
-"""Options, by the questions that they answer."""
+"""Options, grouped for the help."""
 
 
 option = functools.partial(click.option, cls=PlainOption)
@@ -134,7 +134,7 @@ def _run(
     *,
     with_timing: bool = False,
 ) -> None:
-    """Do the run. ``lines``: where its progress goes instead of the screen. ``with_timing``: show what stages took."""
+    """Do the run. ``lines``: where its progress goes instead of the screen. ``with_timing``: show the stages' times."""
     from batch.commands.contours import write_contours
     from batch.commands.screen.live import Screen
     from batch.commands.table import write_table
@@ -143,7 +143,7 @@ def _run(
     settings = _settings(options)
     _require_files(table, contours, settings.profile)
     runner = Runner(settings)
-    for line in runner.sources.report.unreadable:  # the others are done; at the end it is said again
+    for line in runner.sources.report.unreadable:  # the other sources are done; repeated at the end
         click.echo(f"not readable: {line}", err=True)
     screen = Screen(runner, with_timing=with_timing)
     try:
@@ -153,7 +153,7 @@ def _run(
             else:
                 lines.watch(runner, results)
     finally:
-        if lines is None and runner.report.device:  # it got as far as that
+        if lines is None and runner.report.device:  # the model was opened
             screen.end()
     if runner.report.interrupted:
         _leave(runner)
@@ -167,7 +167,7 @@ def _run(
 
 def _leave(runner: Runner) -> None:
     """End a run that was stopped. Raises :class:`KeyboardInterrupt`."""
-    if runner.is_stuck:  # a source keeps its reader waiting, and Python would wait for that
+    if runner.is_stuck:  # a source blocks its reader, and Python would wait for that thread at exit
         click.echo("Interrupted.", err=True)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -184,7 +184,7 @@ def _settings(options: dict[str, Any]) -> RunSettings:
 
 
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
-    """Fail before the work, not after it, for files that cannot be written or are somebody else's."""
+    """Raise before the work if a result file cannot be written or is somebody else's."""
     from batch.commands.contours import require_coco
     from batch.commands.table import require_table
     from batch.reporting.result_file import begins_with, require_replaceable
@@ -207,9 +207,9 @@ def _forecast(options: dict[str, Any], *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _orderly_stop(runner: Runner) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the run between two results; a second one does not wait.
+    """Let the first Ctrl-C or SIGTERM end the run between two results; a second one stops at once.
 
-    What is ignored stays so: a shell starts commands in the background without Ctrl-C.
+    Ignored signals stay ignored: a shell starts background commands with Ctrl-C ignored.
     """
     signals = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
 
@@ -231,6 +231,6 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
 
 
 def _say_at_once(text: str) -> None:
-    """Say something in the middle of anything, the progress bar's own writing included."""
+    """Write a line to stderr at any moment, even while the progress bar is being written."""
     with contextlib.suppress(OSError):
         os.write(2, f"\n{text}\n".encode())

@@ -1,4 +1,4 @@
-"""What a ledger says about its output as a whole."""
+"""The values of a ledger that concern its output as a whole."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NAME_TEMPLATE = "name_template"
 
 
 class Meta:
-    """The values of an open ledger's ``meta``; ``folder``: of the ledger. Nothing is committed here."""
+    """The table ``meta`` of an open ledger; ``folder``: of the ledger. The caller commits."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection, self._folder = connection, folder
 
     @property
     def synced(self) -> int:
-        """The last epoch whose masks are on the disk."""
+        """Return the last epoch whose masks are synced to disk."""
         return int(self._get(SYNCED) or -1)
 
     @synced.setter
@@ -32,21 +32,21 @@ class Meta:
 
     @property
     def owner(self) -> str:
-        """A text that tells this output from all others; it is made where there is none."""
+        """Return a random text that identifies this output; it is created if there is none."""
         if (known := self._get(OWNER)) is None:
             known = os.urandom(16).hex()
             self._set(OWNER, known)
         return known
 
     def may_have_lost_writes(self, boot: str) -> bool:
-        """Was the last run killed, or has the system started since? From now on the last run is of this ``boot``."""
+        """Return whether the last run was killed or the system has restarted since; record ``boot`` for this run."""
         before = self._get(BOOT)
         self._set(BOOT, boot)
         last = self._connection.execute("SELECT finished_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         return last is not None and (last[0] is None or not boot or boot != before)
 
     def require_template(self, template: NameTemplate) -> None:
-        """Raise :class:`OutputError` for masks that are called otherwise."""
+        """Raise :class:`OutputError` if the masks of this output are named by another template."""
         before = self._get(NAME_TEMPLATE)
         if before is None:
             self._set(NAME_TEMPLATE, template.text)
@@ -58,7 +58,7 @@ class Meta:
             )
 
     def require_masks(self, masks: str | None) -> None:
-        """Raise :class:`OutputError` for masks that go elsewhere; None: beside the ledger."""
+        """Raise :class:`OutputError` if the masks of this ledger go elsewhere; ``masks`` None: beside the ledger."""
         known = self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]
         before = self._get(MASKS)
         if known and before != masks:

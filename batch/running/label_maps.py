@@ -1,4 +1,4 @@
-"""What becomes of a run's settings with a model of several classes, whose masks are label maps."""
+"""Adapt a run's settings to a model of several classes, whose masks are label maps."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MOST_CLASSES = 2**LABEL_BITS
 
 
 def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) -> RunSettings:
-    """Return the settings as they are for the classes of a model: label maps have 8 bits, whatever masks had before.
+    """Return the settings for the model's number of classes: label maps have 8 bits, whatever masks had before.
 
-    ``asked``: without what earlier runs decide. Raises :class:`ConfigError` for what cannot be had of label maps, and
-    :class:`ContractError` for more classes than they can number.
+    ``asked``: the settings before earlier runs were considered. Raises :class:`ConfigError` for options that label maps
+    do not support, and :class:`ContractError` for more classes than 8 bits can number.
     """
     count = opened.contract.classes
     if count == 1:

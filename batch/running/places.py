@@ -1,4 +1,4 @@
-"""The folders that a run writes pictures to: apart from each other and from photographs, and marked as the output's."""
+"""The folders that a run writes pictures to: separate from each other and from photographs, and marked as its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PICTURES = IMAGE_SUFFIXES | {".npy"}
 
 
 def require_apart(settings: RunSettings, output: Output) -> None:
-    """Raise :class:`ConfigError` where one folder is to take pictures of two kinds."""
+    """Raise :class:`ConfigError` if two kinds of pictures would go to one folder."""
     seen: dict[Path, str] = {}
     for option, folder in _folders(settings, output):
         if (other := seen.setdefault(folder.resolve(), option)) != option:
@@ -31,7 +31,7 @@ def require_apart(settings: RunSettings, output: Output) -> None:
 def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> None:
     """Mark the folders as those of this ledger's output, before anything is written.
 
-    Raises :class:`OutputError` for one with pictures that no run of this output made, or that cannot be written.
+    Raises :class:`OutputError` if one holds pictures that no run of this output made, or cannot be written.
     """
     for option, folder in _folders(settings, output):
         owner = owner_of(folder)

@@ -1,4 +1,4 @@
-"""What comes as a stream, by standard input or a pipe: a tar, or a list of files. Anything else is refused in words."""
+"""A source on standard input or in a pipe: a tar or a list of files. Anything else is refused with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglab.images.kinds import archive_kind, picture_kind
 
 
 def open_stdin(source: str, opening: Opening) -> Source | None:
-    """Return the tar or the list that comes by standard input or a pipe, by how it begins."""
+    """Return the tar or list on standard input or in a pipe, recognised by its beginning; else None."""
     opened = open_stream(source)
     if opened is None:
         return None
@@ -29,7 +29,7 @@ def open_stdin(source: str, opening: Opening) -> Source | None:
 
 
 def _is_old_tar(beginning: bytes) -> bool:
-    """Is this how a tar begins that has no magic (v7), or no members?"""
+    """Return whether a tar without magic (v7), or without members, begins like this."""
     if len(beginning) < BEGINNING:
         return False
     try:

@@ -16,7 +16,7 @@ PAGE = "An HTML page came instead of an image: a page to log in, or about an err
 
 @dataclass(frozen=True, slots=True)
 class RemoteBytes:
-    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as the listing has them."""
+    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as listed."""
 
     storage: Storage
     path: str
@@ -26,7 +26,7 @@ class RemoteBytes:
     held: ClassVar[int] = 0
 
     def read(self, limit: int = MAX_FILE_BYTES) -> Read:
-        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` where no image can be had."""
+        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` if no image can be fetched."""
         limit = min(limit, MOST_UNPACKED_BYTES)
         require_bounded(self.bytes, limit, "Save a smaller copy, or fetch it and name the file.")
         answer = self.storage.fetch(self.path, limit)
@@ -43,15 +43,15 @@ class RemoteBytes:
 
 @dataclass(frozen=True)
 class FileAtUrl:
-    """The one file that a URL names."""
+    """The one file at a URL."""
 
     origin: Origin
     image: ImageRef
 
     def items(self, _report: SourceReport) -> Iterator[ImageRef]:
-        """Yield it."""
+        """Yield the image."""
         yield self.image
 
     def names(self) -> Iterator[str]:
-        """Yield its address."""
+        """Yield its URL."""
         yield self.image.path
