@@ -1,4 +1,4 @@
-"""``seg-export``: make a model file of a checkpoint, prove it, describe it."""
+"""``seg-export``: export checkpoints to model files, prove and describe them."""
 
 from __future__ import annotations
 

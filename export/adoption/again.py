@@ -1,4 +1,4 @@
-"""The original of a model that was adopted before: the foreign file, fed as the model's contract says."""
+"""The original of an adopted model: the foreign file, fed as the model's contract says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from export.errors import ContractError
 def original_of(contract: Contract, source: Path) -> Reference:
     """Open the foreign network ``source`` as the original of an adopted model.
 
-    Raises :class:`ContractError` for a file that is no network, or not the one that the contract describes.
+    Raises :class:`ContractError` for a file that is not a network, or not the one that the contract describes.
     """
     try:
         entry = Entry(**contract.adopted["input"])

@@ -1,4 +1,4 @@
-"""Do the options that a user gives go with the network that he names?"""
+"""Check the user's options against the network that is adopted."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ FLOATS = (1, 10, 11, 16)
 
 
 def name_and_kind(model: ModelProto, words: Sequence[str]) -> tuple[str | None, str | None]:
-    """Return which output ``--output`` names, and what it says that the values are, from the words it was given.
+    """Return the output's name and the kind of its values from the words given to ``--output``; None if not given.
 
-    Of a network with several outputs one may be called ``logits``; of one with a single output the word says what the
-    values are, unless they can only be labels, or it is there twice. Raises :class:`seglab.errors.ConfigError` for two
-    names, or two kinds.
+    One of several outputs may be called ``logits``. For a network with one output such a word is the kind, unless the
+    output can only be labels or the word is given twice. Raises :class:`seglab.errors.ConfigError` for two names or two
+    kinds.
     """
     outputs = model.graph.output
     inside = {name for node in model.graph.node for name in node.output}
     names = {entry.name for entry in outputs} if len(outputs) > 1 else set()
     if len(outputs) == 1 and outputs[0].type.tensor_type.elem_type not in FLOATS:
-        names = inside  # labels have no other kind
+        names = inside  # labels have no kind
     name: str | None = None
     kind: str | None = None
     for word in words:
@@ -50,7 +50,7 @@ def name_and_kind(model: ModelProto, words: Sequence[str]) -> tuple[str | None, 
 
 
 def require_feeding(source: Path, entry: Entry, wrapping: Wrapping) -> None:
-    """Raise :class:`seglab.errors.ConfigError` for a normalisation that the network's input cannot have."""
+    """Raise :class:`seglab.errors.ConfigError` for a normalisation that does not fit the network's input."""
     if entry.takes_pixels and (wrapping.mean, wrapping.std) != (PIXEL_MEAN, PIXEL_STD):
         raise ConfigError(
             f"{source} takes pixels 0-255 (its input {entry.name!r} is uint8); expected no normalisation. Leave "
@@ -66,7 +66,7 @@ def require_feeding(source: Path, entry: Entry, wrapping: Wrapping) -> None:
 
 
 def require_classes(source: Path, head: Head, kind: Kind, wrapping: Wrapping) -> None:
-    """Raise :class:`ContractError` or :class:`seglab.errors.ConfigError` where classes and their names do not agree."""
+    """Raise :class:`ContractError` or :class:`seglab.errors.ConfigError` if classes and their names do not agree."""
     names, lesion, count = wrapping.class_names, wrapping.lesion_class, head.classes
     what = f"The output {head.name!r} of {source} has {count} class{'es' if count > 1 else ''}"
     if lesion is not None:

@@ -1,4 +1,4 @@
-"""Reading a foreign file: is it a network, is all of it there, was it exported to be run?"""
+"""Read a foreign file: check that it is a complete network that was exported for inference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
 START = 16
-"""Bytes at the start of a file that tell what it is."""
+"""Bytes at the start of a file that identify its format."""
 EXPORT_IT = "Export the network with torch.onnx.export (Keras: tf2onnx)"
 KINDS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a PyTorch checkpoint or another zip archive; `seg-export onnx` takes checkpoints"),
@@ -26,10 +26,10 @@ KINDS: tuple[tuple[bytes, str], ...] = (
 
 
 def read_network(source: Path) -> ModelProto:
-    """Return the network in a foreign file, its functions inlined and its nodes in order; else nothing is changed.
+    """Return the network in a foreign file, with its functions inlined and its nodes sorted, otherwise unchanged.
 
-    Raises :class:`ContractError` for a file that is no ONNX network, or lacks its weights, or is a model with a
-    contract already, and for a network in training mode.
+    Raises :class:`ContractError` for a file that is not an ONNX network, lacks its weights, or already is a model with
+    a contract, and for a network in training mode.
     """
     from onnx import inliner
 
@@ -57,7 +57,7 @@ def _load(source: Path) -> ModelProto:
     _require_not_another_kind(source)
     try:
         model = onnx.load(source, load_external_data=False)
-    except Exception as error:  # protobuf's errors have no base that is typed
+    except Exception as error:  # protobuf's errors have no typed base class
         reason = str(error) or type(error).__name__
         raise ContractError(
             f"{source} cannot be read as ONNX ({reason}); expected a network. Copy it again."
@@ -79,7 +79,7 @@ def _require_not_another_kind(source: Path) -> None:
 
 
 def _load_weights(source: Path, model: ModelProto) -> None:
-    """Read the weights that lie beside the file."""
+    """Read the weights from the files beside the model."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
@@ -116,5 +116,5 @@ def _require_known_operators(source: Path, model: ModelProto) -> None:
 
 
 def _is_foreign(domain: str) -> bool:
-    """com.microsoft are onnxruntime's own, which it writes into files that it optimised."""
+    """Return whether a domain is unknown; ``com.microsoft`` is onnxruntime's, which it writes into optimised files."""
     return domain not in ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")

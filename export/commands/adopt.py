@@ -121,9 +121,9 @@ def _say(sentence: str) -> None:
 
 
 def _feeding(source: Path, entry: Entry, told: Normalisation | None, channels: str | None) -> Normalisation:
-    """Return how the network is fed, by what the options say and what its input takes.
+    """Return how the network is fed, from the options and its input type.
 
-    Raises :class:`click.UsageError` where the normalisation is missing, or there can be none.
+    Raises :class:`click.UsageError` if the normalisation is missing, or if the input cannot have one.
     """
     from seglab.networks.normalisation import PRESETS, Normalisation
 

@@ -1,4 +1,4 @@
-"""``seg-export bench``: how fast a model runs here."""
+"""``seg-export bench``: measure how fast a model runs here."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _lengths(text: str) -> tuple[int, ...]:
 
 
 def _lines(found: Benchmark, settings: Settings) -> list[str]:
-    """Return the table, and below it what failed or is not here."""
+    """Return the table, followed by what failed or is not here."""
     head = ["images/s", "device", "precision", *(f"batch {length}" for length in settings.batches)]
     rows = [
         [

@@ -1,4 +1,4 @@
-"""``seg-export check``: the parity gate, repeated anywhere."""
+"""``seg-export check``: repeat the parity gate on any machine."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Original:
-    """What a model is compared with: ``predictor``; on which images; how the gate speaks of it."""
+    """What a model is compared with: ``predictor``; on which images; its name and advice for messages."""
 
     predictor: Original
     samples: SampleSet
@@ -170,13 +170,13 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
 
 
 def _note_others(model: Path, contract: Contract, files: tuple[Path, ...], sums: list[str]) -> None:
-    """Say it where a model was exported from other files than these, whose SHA-256 are ``sums``."""
+    """Print a note if a model was exported from other files than these, whose SHA-256 are ``sums``."""
     if list(contract.checkpoints) != sums:
         click.echo(f"Note: {model} was exported from another file than {', '.join(map(str, files))}.", err=True)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:
-    """Raise :class:`ContractError` for checkpoints of another input size than the model's."""
+    """Raise :class:`ContractError` if checkpoints have another input size than the model."""
     from export.errors import ContractError
 
     sizes = sorted({checkpoint.size for checkpoint in checkpoints})
@@ -189,7 +189,7 @@ def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None
 
 
 def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoint]) -> None:
-    """Raise :class:`ParityError` unless all that is around MODEL's networks is what the checkpoints ask for."""
+    """Raise :class:`ParityError` unless everything around the model's networks is as the checkpoints require."""
     import onnx
 
     from export.conversion.build import stages_of

@@ -1,4 +1,4 @@
-"""``seg-export diff``: in what two model files differ."""
+"""``seg-export diff``: the differences between two model files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from export.proof.model_differences import MaskDifferences, ModelDifferences
 
 DIFFERENT = 3
-"""Exit code where the masks do not agree."""
+"""Exit code if the masks do not agree."""
 LONGEST = 60
-"""Characters of a value of the contract."""
+"""Characters shown of a value of the contract."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""What a command has to be told of a foreign network, for its file does not say it: how it is fed."""
+"""Options that say how a foreign network is fed, which its file does not say."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PRESET_NAMES = ", ".join(PRESETS)
 
 
 class _Share(click.FloatRange):
-    """A number between 0 and 1, which click's range takes "nan" for."""
+    """A number between 0 and 1; click's own range accepts "nan"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
@@ -59,9 +59,9 @@ def feeding_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def normalisation(
     mean: str | None, std: str | None, input_range: str | None, channels: str | None
 ) -> Normalisation | None:
-    """Return what the options say; None where nothing is said, for it cannot be guessed.
+    """Return what the options say; None if they say nothing, because it cannot be guessed.
 
-    Raises :class:`click.UsageError` for what contradicts itself or cannot be meant.
+    Raises :class:`click.UsageError` for contradictory or impossible options.
     """
     if mean in PRESETS:
         if std not in (None, mean):

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody else trained: what a command has to be told of them, and how they are opened."""
+"""Foreign checkpoints: the options that describe them, and how they are opened."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ OPTIONS = (
 
 
 def foreign_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that describe a network of somebody else."""
+    """Add the options that describe a foreign network."""
     for option in reversed(OPTIONS):
         function = option(function)
     return feeding_options(function)
@@ -52,7 +52,7 @@ def foreign_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What the options say, None each where they say nothing; names as on the command line."""
+    """What the options say, None for those that are not given; named as on the command line."""
 
     arch: str | None = None
     encoder: str | None = None
@@ -69,7 +69,7 @@ class Description:
     lesion_class: int | None = None
 
     def wanted(self) -> Wanted:
-        """Return it for the library. Raises :class:`click.UsageError` for what contradicts itself."""
+        """Return the description for the library. Raises :class:`click.UsageError` for contradictory options."""
         from seglab.networks.foreign.checkpoint import Wanted
         from seglab.networks.foreign.settings import known_arch
 
@@ -89,10 +89,10 @@ class Description:
 
 
 def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) -> Checkpoint:
-    """Open a checkpoint of seglab, or a file or folder of somebody else's network as ``said``.
+    """Open a checkpoint of seglab, or a file or folder of a foreign network as described by ``said``.
 
-    What was guessed is printed. Raises :class:`click.UsageError` where something has to be said that is not, naming all
-    of it at once, or is said against what a checkpoint of seglab says.
+    Guesses are printed. Raises :class:`click.UsageError` if options are missing, naming all of them at once, or if they
+    contradict a checkpoint of seglab.
     """
     from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import recognise
@@ -115,7 +115,7 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
 
 
 def reopen(path: Path, contract: Contract, index: int, samples: Iterable[Sample]) -> Checkpoint:
-    """Open the checkpoint that a model was exported from; of a foreign one, the contract says how."""
+    """Open the checkpoint that a model was exported from; for a foreign one, the contract says how."""
     from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import Wanted, checkpoint_of, recognise, unknown
     from seglab.networks.foreign.reading import read
@@ -173,7 +173,7 @@ def _needs_class(network: Network, wanted: Wanted) -> bool:
 
 
 def _missing(path: Path, said: Description, wanted: Wanted, network: Network | None) -> str:
-    """Return what has to be said and is not, with the whole command."""
+    """Return which options are missing, with the complete command."""
     missing = []
     if network is None:
         missing += [f"--{name}" for name in UNNAMED if getattr(wanted, name) is None]
@@ -189,7 +189,7 @@ def _missing(path: Path, said: Description, wanted: Wanted, network: Network | N
 
 
 def _arguments(said: Description, wanted: Wanted, network: Network | None) -> list[str]:
-    """Return the arguments of the whole command: what was said, what was guessed, and examples of the rest."""
+    """Return the arguments of the complete command: given values, guesses, and examples for the rest."""
     values = {key: value for key, value in dataclasses.asdict(said).items() if value is not None}
     if network is None:
         values = {**UNNAMED, **values}
@@ -206,7 +206,7 @@ def _arguments(said: Description, wanted: Wanted, network: Network | None) -> li
 
 
 def _agreeing(checkpoint: Checkpoint, said: Description, wanted: Wanted) -> Checkpoint:
-    """Return a checkpoint of seglab, which says itself what its network is and how it is fed."""
+    """Return a checkpoint of seglab, which itself says what its network is and how it is fed."""
     feed = wanted.normalisation
     has = {
         "arch": (wanted.arch, checkpoint.network.arch),

@@ -1,4 +1,4 @@
-"""``seg-export info``: a model's data sheet."""
+"""``seg-export info``: print a model's data sheet."""
 
 from __future__ import annotations
 

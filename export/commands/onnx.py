@@ -1,4 +1,4 @@
-"""``seg-export onnx``: make a model of a checkpoint, and prove it."""
+"""``seg-export onnx``: export a checkpoint to a model, and prove it."""
 
 from __future__ import annotations
 
@@ -164,13 +164,13 @@ def onnx(
 
 
 def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, hair: str | None) -> Checkpoint:
-    """Return a checkpoint with what the command says of test-time flips and hair removal."""
+    """Return a checkpoint with the test-time augmentation and hair removal that the command asks for."""
     checkpoint = open_checkpoint(path, said, samples)
     return dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
 
 
 def _drawing(samples: SampleSet, path: Path | None) -> Callable[[Model, Predictor, ParityReport], None]:
-    """Return what draws the images that agree least, passed or not: photographs, so only where somebody asks."""
+    """Return a function that draws the images that agree least, passed or not; only if ``path`` is given."""
     from export.proof.picture import draw_worst
 
     def draw(model: Model, original: Predictor, report: ParityReport) -> None:

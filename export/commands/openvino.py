@@ -1,4 +1,4 @@
-"""``seg-export openvino``: a model in OpenVINO's own format."""
+"""``seg-export openvino``: convert a model to OpenVINO's own format."""
 
 from __future__ import annotations
 

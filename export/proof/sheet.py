@@ -1,4 +1,4 @@
-"""A model file as text for people: its data sheet."""
+"""The data sheet of a model file, as text."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PARTS = ("training", "validation", "test")
 
 
 def data_sheet(path: Path, contract: Contract, *, verbose: bool = False) -> str:
-    """Describe a model file: what it is, how it was proved, how to feed it, where it comes from.
+    """Return the description of a model file: what it is, how it was proved, how to feed it, where it comes from.
 
-    ``verbose``: all that the contract says of training and parity.
+    ``verbose``: include everything that the contract says about training and parity.
     """
     axes = ", ".join(DIMENSIONS)
     rows = [
@@ -105,7 +105,7 @@ def _parity_rows(parity: dict[str, Any], *, verbose: bool) -> list[tuple[str, st
 
 
 def _training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of the training in few lines; the rest is for ``verbose``."""
+    """Return what is known of the training in a few lines; the rest is shown with ``verbose``."""
     if not training:
         return [("training", "not stated")]
     texts = [*_of_data(training.get("data")), *_of_epoch(training.get("last_epoch"))]
