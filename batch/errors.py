@@ -39,8 +39,8 @@ def cannot_write(place: str, error: OSError) -> OutputError:
     """Return the error for an output that cannot be written."""
     where = printable(str(error.filename or place))
     return OutputError(
-        f"{where} cannot be written: {error.strerror or error}. Expected a place with write "
-        "permission and free space. Make room or choose another output, then run again to go on."
+        f"{where} cannot be written: {error.strerror or error}. Expected a place with write permission and free "
+        "space. Free some space or choose another output, then run again to continue."
     )
 
 

@@ -27,7 +27,7 @@ class FailureLimit:
         except ValueError:
             limit = cls(text, count=-1)
         if (limit.count or 0) < 0 or not 0 <= (limit.share or 0) <= 1:
-            raise ConfigError(f"{text!r} is no limit of failures; expected a count or a share like 5%.")
+            raise ConfigError(f"{text!r} is not a failure limit; expected a count or a share like 5%.")
         return limit
 
     def require(self, done: int, failed: int) -> None:
@@ -37,6 +37,6 @@ class FailureLimit:
         too_large = self.share is not None and finished >= ENOUGH and failed > self.share * finished
         if too_many or too_large:
             raise TooManyFailuresError(
-                f"{failed} of {finished} images failed; expected at most {self.text} (--max-failures). What was under "
-                "way is settled. See the reasons with `seg-batch status`, then run again to go on."
+                f"{failed} of {finished} images failed; expected at most {self.text} (--max-failures). Images in "
+                "progress were finished. See the reasons with `seg-batch status`, then run again to continue."
             )

@@ -34,7 +34,7 @@ class NameTemplate:
         if not self.text.lower().endswith(SUFFIX):
             raise self._wrong("does not end in .png")
         if any(character in self.text for character in "/\\\0"):
-            raise self._wrong("names a folder; masks mirror the folders of their images by themselves")
+            raise self._wrong("names a folder; masks mirror the folders of their images automatically")
         if self.text.startswith("."):
             raise self._wrong("begins with a dot, which hides the masks")
 
@@ -59,7 +59,7 @@ class NameTemplate:
 
     def _wrong(self, why: str) -> ConfigError:
         return ConfigError(
-            f"The name template {self.text!r} {why}; expected something like '{DEFAULT_NAME}' or "
+            f"The name template {self.text!r} {why}; expected a template like '{DEFAULT_NAME}' or "
             "'{stem}_segmentation.png'. Correct --name."
         )
 
@@ -89,7 +89,7 @@ def _fields(template: str) -> list[str]:
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or not plain:
         raise ConfigError(
-            f"The name template {template!r} has a field that is not known; expected {{stem}}, {{name}} or "
+            f"The name template {template!r} has an unknown field; expected {{stem}}, {{name}} or "
             "{suffix}, without formats. Correct --name."
         )
     return fields

@@ -16,7 +16,7 @@ from seglab.files import write_text
 
 MARK_NAME = ".seg-batch"
 MARK_TEXT = """\
-seg-batch wrote the pictures in this folder and below it, and takes none of them for a photograph.
+seg-batch wrote the images in this folder and its sub-folders. It never reads them as photographs.
 output: {owner}
 """
 OWNER = re.compile(r"^output: (\w+)$", re.MULTILINE)

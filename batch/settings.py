@@ -106,22 +106,22 @@ class RunSettings:
         _require_encoding(self.zip_encoding)
         if not self.sources and not self.files_from:
             raise ConfigError(
-                "No source was named; expected folders, image files, archives or patterns. Name at least one."
+                "No source was named; expected folders, image files, archives, patterns or URLs. Name at least one."
             )
         if self.mask_bits not in (1, 8, None):
-            raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
+            raise ConfigError(f"mask_bits is {self.mask_bits}; expected 1 or 8. Correct --mask-bits.")
         if self.probs_format not in PROB_FORMATS:
-            raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(PROB_FORMATS)}.")
+            raise ConfigError(f"{self.probs_format!r} is not a map format; expected {' or '.join(PROB_FORMATS)}.")
         self._require_steps_and_numbers()
 
     def _require_steps_and_numbers(self) -> None:
         for step in self.postprocess:
             if step not in POSTPROCESSING:
                 raise ConfigError(
-                    f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
+                    f"{step!r} is not a mask step; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
                 )
         if not self.timeout > 0:
-            raise ConfigError(f"timeout is {self.timeout}; expected seconds, more than 0. Correct --timeout.")
+            raise ConfigError(f"timeout is {self.timeout}; expected more than 0 seconds. Correct --timeout.")
         for name in ("batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"):
             value, least = getattr(self, name), 0 if name == "seed" else 1
             if value is not None and value < least:
@@ -182,7 +182,7 @@ def _names(field: str, value: object) -> tuple[str, ...]:
     try:
         return tuple(map(os.fsdecode, entries))
     except TypeError as error:
-        raise ConfigError(f"{field} is {value!r}; expected paths or texts, one or several. Correct it.") from error
+        raise ConfigError(f"{field} is {value!r}; expected a path or a string, or a sequence of them.") from error
 
 
 def _require_encoding(name: str | None) -> None:
@@ -193,5 +193,5 @@ def _require_encoding(name: str | None) -> None:
         b"a".decode(name, "surrogateescape")
     except (LookupError, ValueError) as error:  # unknown, not a text encoding, or a NUL byte
         raise ConfigError(
-            f"{name!r} is no encoding of names; expected one like gbk, cp866, cp932 or utf-8. Correct --zip-encoding."
+            f"{name!r} is not a text encoding; expected one like gbk, cp866, cp932 or utf-8. Correct --zip-encoding."
         ) from error

@@ -35,7 +35,7 @@ from seglab.images.mask_values import levels
 
 SUPERCATEGORY = "skin"
 BEGIN = f'{{"info": {{"description": "{OUR_OUTLINES}"'
-INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
+INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it with pip install "seglab[outputs]".'
 
 Mask = NDArray[np.uint8]
 
@@ -159,7 +159,7 @@ class _Parts:
             mask = stored_mask(self._store, entry.mask, self._classes)
         except SeglabError as error:
             raise OutputError(
-                f"{self._store.where(entry.mask)}: {error} `seg-batch verify --redo` and another run make it again."
+                f"{self._store.where(entry.mask)}: {error} Run `seg-batch verify --redo`, then run again to remake it."
             ) from error
         if not self.are_labels:
             return [self._part(1, mask, entry.lesion_area, entry.bbox)]

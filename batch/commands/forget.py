@@ -20,8 +20,8 @@ from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFil
 from batch.reporting.spellings import spellings
 
 SHOWN = 20
-NOT_KNOWN = "no image of this output"
-STILL_NAMED = "tables, COCO files and traces that were written of this output may still name them: write them anew"
+NOT_KNOWN = "not an image of this output"
+STILL_NAMED = "tables, COCO files and traces made from this output may still name them: write those again"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ForgetReport:
                 yield f"and {count - len(lines)} more {what}"
         yield from self.notes
         if self.purged:
-            yield f"purged: free pages are overwritten, and runs name these images no more; {STILL_NAMED}"
+            yield f"purged: free pages are overwritten, and run records no longer name these images; {STILL_NAMED}"
         if self.forgotten:
             yield "the next run takes images that are still in their sources as new"
 
@@ -125,7 +125,7 @@ def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) ->
         if path is None:
             report.unknown += 1
             below = max(map(ledger.count_below, paths))
-            why = f"{below} images are below it; with --below they are forgotten" if below else NOT_KNOWN
+            why = f"{below} images are below it; add --below to forget them" if below else NOT_KNOWN
             report.name("not known", f"{printable(name)}: {why}")
     ledger.commit()
     return names
@@ -181,7 +181,7 @@ def _overwrite(output: Output, report: ForgetReport) -> None:
     for path in (ledger_path(output.state), output.state / INDEX_NAME):
         if path.exists() and not overwrite_free_pages(path):
             report.notes.append(
-                f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; end "
+                f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; close "
                 "that program, and purge again"
             )
 
@@ -192,6 +192,6 @@ def _require_masks(output: Output) -> None:
     if path is None or path.exists() or path.with_name(f"{path.name}.part").exists():
         return
     raise OutputError(
-        f"The masks are not at {printable(str(path))}, where the ledger says they are; expected them, for some are "
-        "to be forgotten. Bring them back, or, if they are gone for good, go on with --ignore-missing."
+        f"The masks are not at {printable(str(path))}, where the ledger says they are. Bring them back, or, if they "
+        "are gone for good, continue with --ignore-missing."
     )

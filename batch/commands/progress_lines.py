@@ -106,8 +106,8 @@ class ProgressLines:
             self._is_closed = True
             _close_stdout()
             click.echo(
-                f"warning: progress cannot be written to standard output any more ({failure.strerror or failure}); the "
-                "run goes on without it. `seg-batch status` on the output shows how far it is.",
+                f"warning: progress can no longer be written to standard output ({failure.strerror or failure}); the "
+                "run goes on without it. Run `seg-batch status` on the output to see its progress.",
                 err=True,
             )
 

@@ -56,13 +56,13 @@ class VerifyReport:
     def lines(self) -> Iterator[str]:
         """Yield the report for a person."""
         yield (
-            f"{self.matching} masks as the ledger says, {len(self.wrong)} not; {self.failed} images failed, "
+            f"{self.matching} masks match the ledger, {len(self.wrong)} do not; {self.failed} images failed, "
             f"{self.pending} pending; {len(self.strays)} stray files"
         )
         yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())
         yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
-            yield "with --redo the next run makes these masks again"
+            yield "run verify with --redo, and the next run makes these masks again"
         elif self.wrong:
             yield "the next run makes these masks again"
 

@@ -18,8 +18,8 @@ OPENING_SECONDS = 900.0
 ONCE_MORE = 1
 """Recorded attempts of an image that failed this way: the next run tries it once, alone."""
 GIVEN_UP = (
-    "Two runs were killed while it was worked on; expected an image that can be read in the memory that there is. "
-    "Check the file, or give the run more memory. The next run tries it once more, alone."
+    "Two runs were killed while they worked on it. Check the file, or give the run more memory. The next run tries it "
+    "once more, alone."
 )
 
 
@@ -54,8 +54,8 @@ def crashed(task: Task, how: str) -> Finish:
     """Return the failure of an image that a process ended on for the second time. ``how``: how it ended."""
     return _failed(
         task,
-        f"The process that read it ended twice ({how}), the second time alone; expected an image that can be read. "
-        "Check the file, or save it anew; it may also need more memory than there is.",
+        f"The process that read it ended twice ({how}), the second time while working on it alone. Check the file or "
+        "save it again. It may also need more memory than there is.",
     )
 
 
@@ -63,8 +63,8 @@ def hung(task: Task, timeout: float) -> Finish:
     """Return the failure of an image that took too long for the second time."""
     return _failed(
         task,
-        f"It took longer than {timeout:g} s, twice; expected less. Check the file, or save it anew, or give more time "
-        "with --timeout.",
+        f"It took longer than {timeout:g} s, twice. Check the file or save it again, or allow more time with "
+        "--timeout.",
     )
 
 

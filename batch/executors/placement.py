@@ -43,7 +43,7 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
         return [Share(devices[0], threads=usable if usable < available_cores() else None)]
     if sys.platform == "win32":
         raise ConfigError(
-            f"{len(devices)} processes were asked for; expected 1 on Windows. Leave --processes away, and name one "
+            f"{len(devices)} processes were asked for; expected 1 on Windows. Leave out --processes, and name one "
             "device."
         )
     if not CAN_BIND or usable < available_cores():

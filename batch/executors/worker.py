@@ -77,8 +77,8 @@ def _begun(orders: Orders) -> Begun:
         return Begun(orders.begun, orders.index)
     except OSError as error:
         raise OutputError(
-            f"{printable(str(orders.begun))} cannot be opened ({error.strerror}); expected that nobody removes or "
-            "moves the output while a run writes to it. Put it back and run again, or start with a new one."
+            f"{printable(str(orders.begun))} cannot be opened ({error.strerror}). The output must not be moved or "
+            "removed while a run writes to it. Put it back and run again, or start with a new one."
         ) from error
 
 

@@ -162,9 +162,7 @@ class Workers:
         worker.is_ready = True
         self._opened = self._opened or opened
         if opened.device.precision != self._opened.device.precision:
-            self._fail(
-                ProcessError("The devices compute in different precisions; expected one. Name one of them only.")
-            )
+            self._fail(ProcessError("The devices compute in different precisions; expected one. Name only one device."))
 
     def _fail(self, error: ProcessError) -> None:
         self._failure = self._failure or error
@@ -248,6 +246,6 @@ def _send(parcels: dict[Worker, Parcel]) -> None:
 
 def _ends_by_itself(how: str) -> ProcessError:
     return ProcessError(
-        f"A process that segments images ended by itself ({how}), and so did those that took its place; expected them "
-        "to go on. There may be too little memory: run again to go on, with fewer --processes if it happens again."
+        f"Several worker processes in a row ended by themselves ({how}). There may be too little memory: run again to "
+        "continue, with fewer --processes if it happens again."
     )

@@ -52,8 +52,8 @@ def _locked(folder: Path) -> Iterator[None]:
 def in_use(folder: Path) -> OutputError:
     """Return the error for an output that another run has locked."""
     return OutputError(
-        f"Another run is writing to {printable(str(folder))}; expected an output folder that is not in use. Wait "
-        "for its end (`seg-batch status` shows how far it is), or choose another folder."
+        f"Another run is writing to {printable(str(folder))}; expected an output folder that is not in use. Wait until "
+        "it ends (`seg-batch status` shows its progress), or choose another folder."
     )
 
 

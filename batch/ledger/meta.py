@@ -52,8 +52,8 @@ class Meta:
             self._set(NAME_TEMPLATE, template.text)
         elif before != template.text:
             raise OutputError(
-                f"The masks of {printable(str(self._folder))} are called {before!r}, and this run asks for "
-                f"{template.text!r}; expected one template in one folder. Use --name as before, or another output "
+                f"The masks of {printable(str(self._folder))} are named {before!r}, and this run asks for "
+                f"{template.text!r}; expected one template per output. Use --name as before, or another output "
                 "folder."
             )
 
@@ -65,7 +65,7 @@ class Meta:
             raise OutputError(
                 f"The masks of the ledger in {printable(str(self._folder))} go to "
                 f"{printable(before or 'its own folder')}, and this run names {printable(masks or 'that folder')}; "
-                "expected one place for one ledger. Name it as before, or another folder for the ledger (--ledger)."
+                "expected one output per ledger. Name the same output, or another ledger folder (--ledger)."
             )
         if not known and masks is not None:
             self._set(MASKS, masks)

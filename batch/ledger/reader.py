@@ -285,8 +285,8 @@ def _open(path: Path) -> sqlite3.Connection:
     with _reading_errors(path):
         if not path.is_file():
             raise OutputError(
-                f"No ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a run. "
-                "Check the path, or run `seg-batch run` first."
+                f"There is no ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a "
+                "run. Check the path, or run `seg-batch run` first."
             )
         connection = connect_readonly(path)
         try:
@@ -310,12 +310,12 @@ def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
     )
     if _is_empty(connection):
         raise OutputError(
-            f"The ledger {printable(str(path))} is empty: the first run was killed before it took an image on. "
-            "Expected a run that came further. Run again with this output: it begins anew."
+            f"The ledger {printable(str(path))} is empty: the first run was killed before it recorded an image. "
+            "Run again with this output to start over."
         )
     if application != APPLICATION_ID:
         raise OutputError(
-            f"{printable(str(path))} is a database of something else; expected a ledger of seg-batch. Check the path."
+            f"{printable(str(path))} is a database of another program; expected a ledger of seg-batch. Check the path."
         )
     if version > FORMAT_VERSION:
         raise OutputError(
@@ -333,6 +333,6 @@ def _reading_errors(path: Path) -> Iterator[None]:
         reason = error.strerror if isinstance(error, OSError) else None
         raise OutputError(
             f"The ledger {printable(str(path))} cannot be read: {reason or error}. "
-            "Expected a whole ledger of seg-batch and the right to read it. Correct the rights, or bring the ledger "
-            "back from a copy; without one, do the images again into another output."
+            "Expected a complete ledger of seg-batch that this user may read. Correct its permissions, or restore it "
+            "from a copy. Without one, run the images again into another output."
         ) from error

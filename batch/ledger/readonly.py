@@ -114,8 +114,8 @@ def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
     """Open the file itself, which is complete unless there is a log."""
     if _has_frames(_beside(path, "-wal")):
         raise sqlite3.OperationalError(
-            f"a run that was killed left its last changes in {path.name}-wal, and no copy, in which to apply them, "
-            f"can be made in the folder for temporary files, which TMPDIR names ({error.strerror or error})"
+            f"a killed run left its last changes in {path.name}-wal, and no copy of the ledger can be made in the "
+            f"folder for temporary files (TMPDIR) to apply them ({error.strerror or error})"
         ) from error
     return _opened(path, "immutable=1")
 

@@ -147,20 +147,18 @@ def _cause(path: Path, said: str) -> str:
     """Return SQLite's message as a reason, with what was expected and what to do."""
     if "locked" in said:
         return (
-            "another program has locked it (a database browser, a backup?); expected one that only seg-batch writes. "
-            "Close that program, then run again to go on."
+            "another program has locked it (a database browser, a backup?); expected that only seg-batch writes to it. "
+            "Close that program, then run again to continue."
         )
     if ("readonly" in said or "unable to open" in said) and not os.access(path, os.W_OK):
-        return (
-            f"{why_not(path, PermissionError(13, 'Permission denied'))}. Ask for the rights, or choose another output."
-        )
+        return f"{why_not(path, PermissionError(13, 'Permission denied'))}. Get permission, or choose another output."
     if "not a database" in said or "malformed" in said:
         return (
             f"{said}; expected a ledger of seg-batch. Choose another output folder, or restore the ledger from a copy."
         )
     return (
         f"{said}. Expected a ledger on a local disk with free space and write permission. Free space or choose another "
-        "output folder, then run again to go on."
+        "output folder, then run again to continue."
     )
 
 
@@ -169,8 +167,8 @@ def require_utf8() -> None:
     encoding = sys.getfilesystemencoding()
     if encoding.replace("-", "").lower() != "utf8":
         raise OutputError(
-            f"Python takes names of files for {encoding} here; expected UTF-8, so that they mean the same to every "
-            "run. Set PYTHONUTF8=1, or a locale like C.UTF-8, and run again."
+            f"Python decodes file names as {encoding} here; expected UTF-8, so that they mean the same in every run. "
+            "Set PYTHONUTF8=1, or a locale like C.UTF-8, and run again."
         )
 
 
@@ -178,17 +176,17 @@ def _require_own_file(path: Path) -> None:
     """Create the ledger's file if it does not exist. Raises :class:`OutputError` if it is not a regular file."""
     if path.is_symlink():
         raise OutputError(
-            f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a file, for a "
-            "run writes to none that it did not make. Name the folder where the ledger is, or choose another output."
+            f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a regular file. "
+            "Name the folder where the ledger really is, or choose another output."
         )
     if path.exists() and not path.is_file():
-        raise OutputError(f"The ledger {printable(str(path))} is no file; expected one. Choose another output folder.")
+        raise OutputError(f"The ledger {printable(str(path))} is not a regular file. Choose another output folder.")
     try:
         make_for_all(path)
     except OSError as error:
         raise OutputError(
-            f"The ledger {printable(str(path))} cannot be written: {why_not(path, error)}. Expected one with write "
-            "permission. Ask for the rights, or choose another output."
+            f"The ledger {printable(str(path))} cannot be written: {why_not(path, error)}. Get write permission, or "
+            "choose another output."
         ) from error
 
 
@@ -207,7 +205,7 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, may_be_empty: b
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and not (may_be_empty and application == 0 and tables == 0):
         raise OutputError(
-            f"{path} is a database of something else; expected a ledger of seg-batch, or none. "
+            f"{path} is a database of another program; expected a ledger of seg-batch, or none. "
             "Choose another output folder."
         )
     if _version(connection) > FORMAT_VERSION:

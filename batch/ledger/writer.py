@@ -195,9 +195,9 @@ class Ledger:
     def _require_in_place(self) -> None:
         if self._identity() != self._file:
             raise OutputError(
-                f"The ledger {printable(str(self._path))} was removed, moved or replaced while the run wrote to it; "
-                "expected that nobody touches the output meanwhile. What is on record has its masks: put the output "
-                "back and run again, or start with a new one."
+                f"The ledger {printable(str(self._path))} was removed, moved or replaced while the run wrote to it. "
+                "Every image that it records as done has its mask. Put the output back and run again, or start with a "
+                "new output."
             )
 
     def _identity(self) -> tuple[int, int] | None:

@@ -124,7 +124,7 @@ class GrowingArchive:
         for path in (self._path, self._part, self._fresh):
             if os.path.lexists(path):
                 raise OutputError(
-                    f"{printable(str(path))} is there, without the ledger of a run ({printable(str(self._state))}); "
+                    f"{printable(str(path))} exists, without the ledger of a run ({printable(str(self._state))}); "
                     "expected a new archive, or one that a run wrote. Choose another output, or move it away."
                 )
 
@@ -235,8 +235,8 @@ class GrowingArchive:
         if index.complete_size == size and (last is None or self._is_there(last)):
             return
         raise OutputError(
-            f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote; expected that one. "
-            "Somebody replaced it: move it away to have the masks made again, or choose another output."
+            f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote. If it was replaced, "
+            "move it away to have the masks made again, or choose another output."
         )
 
     def _is_there(self, frame: Frame) -> bool:

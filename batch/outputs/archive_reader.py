@@ -99,8 +99,8 @@ class ArchiveReader:
             return
         except OSError as error:
             raise OutputError(
-                f"{printable(str(self._path))} cannot be read: {error.strerror or error}. Expected the right to read "
-                "it. Ask its owner for it."
+                f"{printable(str(self._path))} cannot be read: {error.strerror or error}. Expected permission to read "
+                "it. Ask its owner."
             ) from error
         self._members = sqlite3.connect("", check_same_thread=False)  # a temporary file of its own
         self._members.text_factory = decode

@@ -16,12 +16,12 @@ from batch.outputs.leftovers import files_of, pictures, remove_leftovers
 from seglab.files import has_content, write_bytes
 from seglab.images.formats import IMAGE_SUFFIXES
 
-TAKEN = "a file of that name is there, and no run of this output made it"
+TAKEN = "a file of that name exists, and no run of this output made it"
 CLOCKS_DIFFER_SECONDS = 60.0
 """How far a file server's clock may be behind the local one."""
 TICK_SECONDS = 0.1
 """How far file times may be behind the clock."""
-CHANGED = "it was changed since a run wrote it"
+CHANGED = "it was changed after a run wrote it"
 
 NAME_ERRORS = frozenset(
     {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
@@ -123,8 +123,8 @@ class FolderStore:
         if found is not None:
             raise OutputError(
                 f"{printable(str(self.folder))} has no ledger but holds {printable(found)}, which a mask might "
-                "overwrite, or which would be hidden among masks; expected an empty folder, or the output folder of a "
-                "run. Choose another one, or move the pictures away."
+                "overwrite or hide; expected an empty folder, or the output folder of a run. Choose another one, or "
+                "move the pictures away."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:

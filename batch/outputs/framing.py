@@ -81,7 +81,7 @@ class ZipFraming:
             _, _, flags, method, clock, day, crc, size, _, name_length, extra = LOCAL_HEADER.unpack(header)
             if method != STORED or flags & ~UTF8:
                 raise OutputError(
-                    f"{file.name} is a zip that another tool wrote; expected one of seg-batch. Choose another output."
+                    f"{file.name} was written by another tool; expected a zip of seg-batch. Choose another output."
                 )
             raw, data = file.read(name_length), start + LOCAL_HEADER.size + name_length + extra
             if data + size > length:

@@ -40,8 +40,8 @@ def output_of(name: Path | str) -> Output:
         return Output.of(name)
     except OSError as error:
         raise OutputError(
-            f"{printable(str(name))} cannot be read: {error.strerror or error}. Expected the output of a run, and the "
-            "right to read it. Check the path, or ask its owner for the right."
+            f"{printable(str(name))} cannot be read: {error.strerror or error}. Expected the output of a run that this "
+            "user may read. Check the path, or ask its owner for permission."
         ) from error
 
 
@@ -69,9 +69,9 @@ def read_stored(masks: StoredMasks, mask: str) -> bytes:
     try:
         return masks.read(mask)
     except FileNotFoundError as error:
-        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
+        raise ImageError("The mask is missing. Run again to make it.") from error
     except OSError as error:
-        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
+        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check its permissions.") from error
 
 
 def stored_mask(masks: StoredMasks, mask: str, classes: int = 1) -> NDArray[np.uint8]:

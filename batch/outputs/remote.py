@@ -12,7 +12,7 @@ from batch.outputs.base import TAKEN
 from batch.storage import Storage, as_os_error, is_url, reason
 from batch.urls import is_web, place
 
-RIGHTS = "Expected a bucket that is there, and rights to list, read and write it. Correct one of them, then run again."
+RIGHTS = "Expected a bucket that exists, and permission to list, read and write it. Correct that, then run again."
 
 
 def require_outside(sources: Sequence[str], out: str) -> None:
@@ -22,8 +22,8 @@ def require_outside(sources: Sequence[str], out: str) -> None:
         images = _below(source)
         if is_url(out) and (masks.startswith(images) or images.startswith(masks)):
             raise SourceError(
-                f"{printable(source)} and the output {printable(out)} lie one in the other; expected masks and images "
-                "in different places. Choose another output."
+                f"{printable(source)} and the output {printable(out)} lie inside one another; expected masks and "
+                "images in different places. Choose another output."
             )
 
 
@@ -47,7 +47,7 @@ class RemoteStore:
         if found is not None:
             raise OutputError(
                 f"{printable(self._url)} holds {printable(found)}, which a mask might overwrite, and the ledger is "
-                "new; expected an empty place, or the ledger (--ledger) of the run that wrote it. Choose another one."
+                "new; expected an empty URL, or the ledger (--ledger) of the run that wrote it. Choose another output."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:

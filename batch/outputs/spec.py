@@ -39,8 +39,8 @@ class Output:
         text = str(name)
         if is_archive(text) and Path(text).suffix.lower() not in FRAMINGS and not Path(text).is_dir():
             raise ConfigError(
-                f"Masks cannot go to {printable(text)}, for a run could not go on with it; expected .zip, .tar or a "
-                "folder."
+                f"Masks cannot be written to {printable(text)}, because a run could not continue it; expected .zip, "
+                ".tar or a folder."
             )
         if not is_url(text):
             if state is None and (masks := masks_of(Path(text))) is not None:
@@ -49,8 +49,8 @@ class Output:
             return cls(text, state or beside)
         if state is None:
             raise ConfigError(
-                f"{printable(text)} cannot hold a ledger, which is a database; expected a local folder for it beside "
-                "the URL. Name one with --ledger."
+                f"{printable(text)} cannot hold the ledger, which is a database; expected a local folder for it. Name "
+                "one with --ledger."
             )
         return cls(text, state)
 

@@ -32,7 +32,7 @@ def why_changed(data: bytes, entry: DoneEntry, classes: int = 1) -> str | None:
     if hashlib.sha256(data).hexdigest() == entry.sha256:
         return None
     return (
-        f"changed since it was written: {_difference(data, entry, classes) or 'same size, area and box, another file'}"
+        f"changed since it was written: {_difference(data, entry, classes) or 'same size, area and box, other bytes'}"
     )
 
 

@@ -61,7 +61,7 @@ class Named:
         """Yield a line for each of the first images, and how many more there are."""
         yield from (f"{what}: {printable(path)}: {printable(remark)}" for path, remark in self.first)
         if self.count > len(self.first):
-            yield f"and {self.count - len(self.first)} more; --table has all"
+            yield f"and {self.count - len(self.first)} more; --table lists all"
 
 
 @dataclass
@@ -179,10 +179,10 @@ class Comparison:
         yield f"failed in A only: {self.failed_a}; failed in B only: {self.failed_b}; not done otherwise: {self.open}"
         yield from self._figures()
         if self.changed_images:
-            yield f"images that changed between the runs (another size in bytes): {self.changed_images}"
+            yield f"images that changed between the runs (different size in bytes): {self.changed_images}"
         for path, change in self.worst_images():
             yield f"Dice {change.dice:.4f}, gained {change.gained}, lost {change.lost}: {printable(path)}"
-        yield from self.other_sizes.lines("other size")
+        yield from self.other_sizes.lines("different size")
         yield from self.unusable.lines("not compared")
 
     def _figures(self) -> Iterator[str]:

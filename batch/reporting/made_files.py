@@ -25,7 +25,7 @@ from batch.reporting.as_written import why_changed
 
 MASKS, OVERLAYS, MAPS = "masks", "overlays", "probability maps"
 UNRECORDED = (
-    "no record says that a run made it, for a run was killed. Run again, or remove it, and forget the image then"
+    "no record says that a run made it, because a run was killed. Run again or remove it, then forget the image"
 )
 LEADS_OUT = "its name leads out of the output"
 
@@ -88,7 +88,7 @@ class MadeFiles:
         except OSError as error:
             raise _cannot_remove(where, error) from error
         if self._read(mask) is not None:
-            raise KeptError(f"{printable(where)} cannot be removed; check the rights to change its folder")
+            raise KeptError(f"{printable(where)} cannot be removed; check the permissions of its folder")
         if self.output.folder is not None:
             _remove_empty(self.output.folder, mask)
         return True
@@ -170,8 +170,8 @@ def _folders(
 def _not_found(option: str, folder: Path) -> str:
     return (
         f"Runs wrote pictures to {printable(str(folder))} ({option}), and no folder with the mark of this output is "
-        f"there; expected it, for it may hold pictures of what is to be forgotten. Name where it is with {option}, or, "
-        "if it is gone for good, go on with --ignore-missing."
+        f"there. It may hold pictures of the images to forget. Give its present place with {option}, or, if it is gone "
+        "for good, continue with --ignore-missing."
     )
 
 
@@ -180,7 +180,7 @@ def _why_not_ours(data: bytes, image: ChosenImage, classes: Mapping[str | None, 
     entry: DoneEntry = image.entry
     if entry.sha256 is not None:
         is_ours = hashlib.sha256(data).hexdigest() == entry.sha256
-        return None if is_ours else f"{CHANGED}. Move it away or remove it, and forget the image then"
+        return None if is_ours else f"{CHANGED}. Move it away or remove it, then forget the image"
     return why_changed(data, entry, classes.get(entry.key, 1)) if image.is_done else UNRECORDED
 
 

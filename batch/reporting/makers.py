@@ -76,8 +76,8 @@ class Makers:
         found = list(dict.fromkeys(names if len(names) > 1 else LESION for names in named))
         if len(found) > 1:
             raise OutputError(
-                f"The masks are of models that tell different classes apart ({in_words(found[0])}; and "
-                f"{in_words(found[1])}); expected the same classes. Run again to make all of them alike."
+                f"The masks are from models with different classes ({in_words(found[0])}; and {in_words(found[1])}); "
+                "expected the same classes. Run again to remake all masks with one model."
             )
         return found[0] if found else LESION
 
@@ -85,8 +85,8 @@ class Makers:
         """Yield a line for each maker except the last run's."""
         for maker in self.others:
             yield (
-                f"of {self.done} done, {maker.done} by {self._difference(maker)} than the last run's "
-                f"({_named(maker)}); run again to make them alike"
+                f"{maker.done} of {self.done} masks were made with {self._difference(maker)} than the last run "
+                f"({_named(maker)}); run again to remake them"
             )
 
     def warnings(self) -> list[str]:

@@ -120,9 +120,9 @@ def _decoded(data: bytes) -> NDArray[np.uint8]:
 
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise ImageError("The mask cannot be decoded; expected a PNG. Run again, and it is made again.")
+        raise ImageError("The mask cannot be decoded; expected a PNG. Run again to make it again.")
     if cv2.inRange(mask, 1, 254).any():
-        raise ImageError("The mask has other values than 0 and 255; expected lesion or not. Only such are compared.")
+        raise ImageError("The mask has values other than 0 and 255. Only masks of one class can be compared.")
     return np.asarray(mask, np.uint8)
 
 

@@ -150,8 +150,8 @@ def _require_photographs(masks: Sequence[MaskEntry], truths: Sequence[TruthEntry
         if mask.image and os.path.basename(mask.image) in names and os.path.realpath(mask.image) in paths:
             raise DataError(
                 f"The truth masks themselves were segmented as photographs, among them {printable(mask.image)} "
-                f"(its mask: {mask.shown}); expected an output of photographs only. Name the folder of photographs as "
-                "the source, and run again into another output."
+                f"(its mask: {mask.shown}). Name only the folder of photographs as the source, and run again into "
+                "another output."
             )
 
 
@@ -160,9 +160,9 @@ def _ambiguous(id: str, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]
     files = " and ".join(printable(truth.relative) for truth in truths)
     kind = "image" if masks[0].image else "mask"
     return (
-        f"{_number(len(masks), kind)} ({names}) and {_number(len(truths), 'truth mask')} ({files}) stand for "
-        f"{printable(id)}; expected one for one, or folders that tell which belong together. Give the truth masks the "
-        "folders of their images, or score each folder by itself."
+        f"{_number(len(masks), kind)} ({names}) and {_number(len(truths), 'truth mask')} ({files}) have the id "
+        f"{printable(id)}; expected one of each, or folders that tell which belong together. Put the truth masks into "
+        "the same folders as their images, or score each folder by itself."
     )
 
 

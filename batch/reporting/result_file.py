@@ -34,8 +34,8 @@ def require_replaceable(path: Path, suffixes: Sequence[str], what: str, is_ours:
         raise cannot_write(str(path), error) from error
     if begin is None or (begin and not is_ours(begin, path)):
         raise OutputError(
-            f"{printable(str(path))} is there and is not {what} of seg-batch; expected a new file, or one that may be "
-            "replaced. Choose another name, or move it away."
+            f"{printable(str(path))} exists and is not {what} of seg-batch; expected a new file, or one that may be "
+            "replaced. Choose another name, or move the file away."
         )
 
 

@@ -19,7 +19,7 @@ TEXT, NUMBER, SHARE = "string", "int64", "float64"
 FIRST_COLUMNS = 5
 """A table is recognised by this many first columns; all releases write the same ones first."""
 ROW_GROUP = 50_000
-INSTALL = 'Parquet needs pyarrow, which is not installed. Install it: pip install "seglab[outputs]"; or write CSV.'
+INSTALL = 'Parquet needs pyarrow, which is not installed. Install it with pip install "seglab[outputs]", or write CSV.'
 
 Row = dict[str, Any]
 

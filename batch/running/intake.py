@@ -20,7 +20,7 @@ from batch.steps.task import Task
 CHUNK = 32
 """The most images claimed in one transaction."""
 LATER_COPIES = (
-    "later copies of names in a compressed tar or a stream, of which the first counts; decompress the tar and name it"
+    "repeated names in a compressed tar or a stream, of which only the first counts; decompress the tar and name it"
 )
 
 

@@ -25,8 +25,8 @@ def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) ->
         return settings
     if count > MOST_CLASSES:
         raise ContractError(
-            f"{printable(str(opened.path))} tells {count} classes apart; expected {MOST_CLASSES} at most, which the "
-            "8 bits of a label map can number. Use the graph's output `prob`."
+            f"{printable(str(opened.path))} has {count} classes; expected at most {MOST_CLASSES}, as a label map has "
+            "8 bits. Use the graph's output `prob`."
         )
     senseless = {
         "--mask-bits 1": asked.mask_bits == 1,
@@ -35,8 +35,8 @@ def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) ->
     }
     for option in (option for option, is_asked in senseless.items() if is_asked):
         raise ConfigError(
-            f"{option} was given, and {printable(str(opened.path))} tells {count} classes apart "
-            f"({in_words(opened.contract.class_names)}); expected a model of lesion or not. Leave {option} out: masks "
-            "are label maps of 8 bits."
+            f"{option} needs a model with one class, and {printable(str(opened.path))} has {count} "
+            f"({in_words(opened.contract.class_names)}), so masks are label maps of 8 bits. Leave out {option}, or "
+            "choose another model."
         )
     return replace(settings, mask_bits=LABEL_BITS)

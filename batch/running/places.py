@@ -23,7 +23,7 @@ def require_apart(settings: RunSettings, output: Output) -> None:
     for option, folder in _folders(settings, output):
         if (other := seen.setdefault(folder.resolve(), option)) != option:
             raise ConfigError(
-                f"{option} and {other} are one folder, {printable(str(folder))}; expected two, for their files have "
+                f"{option} and {other} are one folder, {printable(str(folder))}; expected two, as their files have "
                 f"the same names. Choose another folder for {option}."
             )
 
@@ -50,8 +50,8 @@ def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> No
 def _require_own_output(folder: Path, owner: str | None, ledger: Ledger) -> None:
     if owner is not None and not ledger.is_new:
         raise OutputError(
-            f"The mark in {printable(str(folder))} is that of another output than its ledger's; expected both of one. "
-            "Somebody exchanged or copied the ledger: bring the right one back, or choose another output."
+            f"The mark in {printable(str(folder))} belongs to another output than the ledger; expected both from one "
+            "output. The ledger was replaced or copied: restore the right one, or choose another output."
         )
 
 
@@ -66,6 +66,7 @@ def _require_no_pictures(option: str, folder: Path, owner: str | None) -> None:
     if found is not None:
         whose = "no run of this output made" if owner is None else "a run of another output made"
         raise OutputError(
-            f"{option} {printable(str(folder))} holds {printable(found)}, which {whose} and a picture might overwrite; "
-            "expected an empty folder, or the one that runs of this output wrote to. Choose another folder."
+            f"{option} {printable(str(folder))} holds {printable(found)}, which {whose}, and which might be "
+            "overwritten; expected an empty folder, or the one that runs of this output wrote to. Choose another "
+            "folder."
         )

@@ -124,7 +124,7 @@ class Runner:
         program ends.
         """
         if self._begun:
-            raise RuntimeError("A Runner is iterated once; make another one with the same settings to go on.")
+            raise RuntimeError("A Runner can be iterated only once; create another one to continue.")
         self._begun = True
         results = self._results()
         weakref.finalize(results, _close, weakref.ref(results))
@@ -181,11 +181,11 @@ class Runner:
     def _recover(self, ledger: Ledger) -> None:
         """Clean up what earlier runs left."""
         if is_far(str(self.output.state)):
-            self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
+            self.report.notes.append("the ledger is on a network file system; a local disk is faster")
         with _storing(self.output.name):
             self._pictures.prepare(ledger.unfinished())
         if not is_url(self.output.name) and (lost := reopen_lost(ledger, self._store)):
-            self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged, and made again")
+            self.report.notes.append(f"{lost} masks of an earlier run were lost or damaged and are made again")
 
     def _run(self, walk: ReadAhead, ledger: Ledger, executor: Executor) -> Iterator[Result]:
         relays = self.output.is_archive
@@ -201,7 +201,7 @@ class Runner:
             if intake.error is not None:
                 raise intake.error
             if intake.unsettled and not self.report.interrupted:
-                raise ProcessError(f"{intake.unsettled} images have no result; expected one of each. Run again.")
+                raise ProcessError(f"{intake.unsettled} images have no result. Run again to do them.")
         except BaseException as error:
             self.report.interrupted = True
             executor.stop()

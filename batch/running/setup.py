@@ -76,12 +76,12 @@ def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, las
     notes = []
     key = settings.key(model.sha256, device_of_masks(settings, model).precision)
     if asked.model is None and settings.model is not None and last is not None and last.key == key:
-        notes.append(f"made in {model.device.precision}, as those of the last run; another --compute makes all again")
+        notes.append(f"computed in {model.device.precision}, like the last run; another --compute redoes all masks")
     if model.contract.classes > 1:
         notes.append(f"masks are label maps: {in_words(model.contract.class_names)}")
     elif asked.mask_bits is None and settings.bits != DEFAULT_MASK_BITS:
         notes.append(
-            f"masks have {settings.bits} bit a pixel, as those of the last run into this output; --mask-bits "
+            f"masks have {settings.bits} bit per pixel, like those of the last run into this output; --mask-bits "
             f"{DEFAULT_MASK_BITS} makes all of them again"
         )
     return notes

@@ -76,10 +76,10 @@ class FileBytes:
                 after = os.fstat(handle)
         except OSError as error:
             raise ImageError(
-                f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
+                f"The file cannot be read: {error.strerror or error}. Check that it exists and its permissions."
             ) from error
         if has_grown or (len(data), state.st_mtime_ns) != (state.st_size, after.st_mtime_ns):
-            raise ImageError("The file changed while it was read; expected one at rest. Run again when it is complete.")
+            raise ImageError("The file changed while it was read. Run again when it is complete.")
         return Read(data, state.st_size, in_range(state.st_mtime_ns))
 
 
@@ -103,10 +103,10 @@ class FileSlice:
                 data = read_exactly(file, min(self.bytes, there))
         except OSError as error:
             raise ImageError(
-                f"The archive cannot be read: {error.strerror or error}. Check that it is there and its rights."
+                f"The archive cannot be read: {error.strerror or error}. Check that it exists and its permissions."
             ) from error
         if len(data) != self.bytes:
-            raise ImageError("The archive ends inside this file; expected all of it. Get the archive again.")
+            raise ImageError("The archive ends inside this file. Get the archive again.")
         return Read(data, self.bytes, self.mtime_ns)
 
 
@@ -177,8 +177,8 @@ def require_unpacked_bounded(size: int, limit: int) -> None:
 def too_large_unpacked(size: int, limit: int = MOST_UNPACKED_BYTES) -> str:
     """Return the message for an archive member that is too large to be unpacked into memory."""
     return (
-        f"It has {_said(size)} unpacked; expected an image of at most {_said(limit)}, as files are that are compressed "
-        "in an archive or come in a stream. Unpack the archive and name the folder, or save a smaller copy."
+        f"It has {_said(size)} unpacked; expected at most {_said(limit)} for a file that is compressed in an archive "
+        "or comes in a stream. Unpack the archive and name the folder, or save a smaller copy."
     )
 
 

@@ -51,7 +51,7 @@ class Sources:
     ) -> None:
         self.report = SourceReport()
         if sum(name in STDIN_PATHS for name in [*sources, *files_from]) > 1:
-            raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
+            raise SourceError("Standard input is named twice, and can be read only once. Name it once.")
         opening = Opening(suffixes, [path.resolve() for path in excluded], zip_encoding)
         self._sources: list[Source] = []
         refused: list[SourceError] = []
@@ -131,5 +131,5 @@ def _require_reachable(source: str) -> None:
     except OSError as error:
         raise SourceError(
             f"{printable(source)} cannot be reached: {error.strerror or error}; expected a path that this user may "
-            "read. Check the rights of the folders above it."
+            "read. Check the permissions of the folders above it."
         ) from error

@@ -67,12 +67,12 @@ NAMELESS_READ = frozenset({"a zip", "gzip data", "bzip2 data", "xz data"})
 
 ARCHIVES = "archives in a folder; name them as sources"
 INNER_ARCHIVES = "archives inside an archive; unpack the outer one, and name them as sources"
-UNREAD_ARCHIVES = "archives of a kind that is not read; unpack them"
+UNREAD_ARCHIVES = "archives in a format that is not supported; unpack them"
 SPLIT_ARCHIVES = "parts of archives; join and unpack them"
-NAMELESS_ARCHIVES = "archives without their suffix; call them .zip or .tar, and name them as sources"
+NAMELESS_ARCHIVES = "archives without a suffix; rename them to .zip or .tar, and name them as sources"
 COMPRESSED_PHOTOGRAPHS = "compressed files that may be photographs; unpack them"
 DOWNLOADS = "unfinished downloads or copies; finish them or remove them"
-CLOSED = "files without a known suffix that cannot be read; check their rights"
+CLOSED = "files without a known suffix that cannot be read; check their permissions"
 
 
 def is_hidden(name: str) -> bool:
@@ -126,7 +126,7 @@ def _reason_by_inner_name(lower: str) -> str | None:
 
 
 def _not_read(suffix: str) -> str:
-    return f"{suffix} photographs, a format that is not read; save them as JPEG or PNG"
+    return f"{suffix} photographs, a format that is not supported; save them as JPEG or PNG"
 
 
 def recognised(path: str) -> tuple[bool, str | None]:

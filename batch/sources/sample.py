@@ -86,7 +86,6 @@ class SampledSources(Sources):
 
 def _cannot_draw(what: str) -> SourceError:
     return SourceError(
-        f"{what} read once, from front to back, so that no sample can be drawn from it; expected a zip, "
-        "a folder, or an uncompressed tar on a disk. Decompress it and name the tar, or take --limit, which does its "
-        "first images."
+        f"{what} read once, from front to back, so no sample can be drawn from it; expected a zip, a folder, or an "
+        "uncompressed tar on a disk. Decompress it and name the tar, or use --limit, which does its first images."
     )

@@ -63,8 +63,8 @@ class Opening:
         output = self.outputs.above(folder)
         if output is not None:
             raise SourceError(
-                f"{printable(source)} lies in {printable(output)}, where seg-batch writes pictures; expected "
-                "photographs, not masks or overlays. Name another source; photographs have to be moved out of there."
+                f"{printable(source)} lies in {printable(output)}, where seg-batch writes masks or overlays; expected "
+                "photographs. Name another source, or move the photographs out of there."
             )
 
     def require_no_output_archive(self, source: str, path: str) -> None:

@@ -59,7 +59,7 @@ class Inference:
         while not self._has_run(works):
             batch = (self._model.batch or 1) // 2
             self._model.use_batch(batch)
-            self.notes.append(f"{self._device} ran out of memory: {batch} images a call instead of {2 * batch}")
+            self.notes.append(f"{self._device} ran out of memory: {batch} images per call instead of {2 * batch}")
 
     def _has_run(self, works: Sequence[Work]) -> bool:
         """Run the model; return False if memory ran out and a smaller batch may work.
@@ -93,7 +93,7 @@ class Inference:
                 self._failed_in_a_row += 1
                 work.error = f"The model failed on this image: {reason_of(reason)}"
         if all(work.error for work in works) and self._is_hopeless(len(works)):
-            hint = "Try a smaller --batch, or another --device; run again to go on."
+            hint = "Try a smaller --batch, or another --device; run again to continue."
             raise DeviceError(self._device, f"it failed while running: {reason_of(error)}", hint) from error
 
     def _is_hopeless(self, together: int) -> bool:

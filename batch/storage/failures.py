@@ -20,7 +20,7 @@ WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Seconds before each retry."""
 PATIENCE_SECONDS = 20.0
 """No retry begins after this time."""
-NOT_THERE = "expected a file, or a folder with images. Check the address, and the rights of your account."
+NOT_THERE = "expected a file, or a folder with images. Check the URL, and the permissions of your account."
 
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 PASSING_CODES = frozenset(

@@ -41,12 +41,12 @@ def connect(url: str) -> tuple[Any, str]:
     except ValueError as error:
         said = printable(str(error))
         raise SourceError(
-            f"{printable(url)} cannot be opened: {said}. Expected s3://, gs://, https:// or so."
+            f"{printable(url)} cannot be opened: {said}. Expected a URL like s3://, gs:// or https://."
         ) from error
     except Exception as error:  # some connect when they are created, and raise their library's errors
         raise SourceError(
             f"{printable(public_url(url))} cannot be opened: {reason(error)}; expected a server that answers. Check "
-            "the address, and your connection."
+            "the URL and your connection."
         ) from error
     if hasattr(files, "retries"):
         files.retries = 1  # retries are made here, once for all storages: theirs would multiply
@@ -139,7 +139,7 @@ class Storage:
             raise
         except Exception as error:  # each storage has its own errors
             self._require_alive(error, most)
-            raise ImageError(f"It cannot be fetched: {reason(error)}. Run again to try again.") from error
+            raise ImageError(f"It cannot be fetched: {reason(error)}. Run again to retry.") from error
         with self._lock:
             self._row = _Row(good=path)
         return answer
@@ -213,7 +213,7 @@ class Storage:
     def _lost(self, error: Exception) -> SourceLostError:
         return SourceLostError(
             f"{printable(self.url)} cannot be read any more: {reason(error)}; expected storage that answers, and "
-            "credentials that are good until the end of the run. Renew them, or wait, then run again to go on."
+            "credentials that are valid until the end of the run. Renew them or wait, then run again to continue."
         )
 
 

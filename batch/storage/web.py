@@ -151,6 +151,6 @@ def require_most(length: int, most: int) -> None:
     """Raise :class:`ImageError` for a file of more than ``most`` bytes."""
     if length > most:
         raise ImageError(
-            f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy, or fetch it and "
-            "name the file."
+            f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy, or download it "
+            "and name the file."
         )

@@ -266,7 +266,7 @@ def test_a_ledger_behind_a_link_is_read_with_its_log(out: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No ledger in"),
+        (None, "There is no ledger in"),
         (b"", "is empty: the first run was killed"),
         (b"no database, though long enough to have a header of one" * 9, "cannot be read: file is not a database"),
     ],
@@ -395,8 +395,8 @@ def mixed(tmp_path: Path, model_file: Path) -> Path:
 
 def test_masks_of_two_settings_are_seen(mixed: Path, tmp_path: Path, model_file: Path) -> None:
     text = invoke("status", mixed).stdout
-    assert f"of 3 done, 1 by other settings than the last run's (model {model_file}, sha256 " in text
-    assert "run again to make them alike" in text
+    assert f"1 of 3 masks were made with other settings than the last run (model {model_file}, sha256 " in text
+    assert "run again to remake them" in text
     found = status_json(mixed)
     assert sorted(model["done"] for model in found["models"]) == [1, 2]
     assert found["by_another_model_or_settings"] == 1
@@ -417,7 +417,7 @@ def test_masks_of_two_settings_are_seen(mixed: Path, tmp_path: Path, model_file:
 
 
 def test_masks_of_one_model_are_no_news(out: Path, tmp_path: Path) -> None:
-    assert "run again to make them alike" not in invoke("status", out).stdout
+    assert "run again to remake them" not in invoke("status", out).stdout
     assert "warning" not in invoke("contours", out, tmp_path / "c.json").stderr
 
 

@@ -56,7 +56,7 @@ MOST_LOOKED_AT = 256 * 2**20
 """Limit in bytes for a member whose name does not tell what it is; larger ones are taken as not photographs."""
 REPLACED = "files named twice in an archive; the last of each counts"
 SPLIT = (
-    "is the last part of a zip that was split; expected it in one piece. Join the parts (zip -s 0 PARTS.zip --out "
+    "is the last part of a split zip; expected a zip in one piece. Join the parts (zip -s 0 PARTS.zip --out "
     "whole.zip), and name the result."
 )
 
@@ -289,10 +289,10 @@ def _refusal(path: str, error: Exception) -> SourceError:
     if isinstance(error, OSError) and error.errno is not None:
         return cannot_open(path, error)
     is_zip = isinstance(error, BadDirectoryError) or path.lower().endswith(ZIP_SUFFIX)
-    parts = ", and a server that gives parts of a file" if is_zip and is_url(path) else ""
+    parts = " on a server that supports range requests" if is_zip and is_url(path) else ""
     kind = "zip" if is_zip else "tar"
     return SourceError(
-        f"{printable(path)} cannot be read as a {kind} ({reason(error)}); expected a whole one{parts}. Get the "
+        f"{printable(path)} cannot be read as a {kind} ({reason(error)}); expected a complete one{parts}. Get the "
         "archive again."
     )
 
@@ -300,6 +300,6 @@ def _refusal(path: str, error: Exception) -> SourceError:
 def _no_tar(error: Exception) -> SourceError:
     """Return the error for a stream that is not a tar."""
     return SourceError(
-        f"What comes by standard input is no tar ({reason(error)}); expected a tar or a list of files. Check what "
-        "writes it."
+        f"Standard input cannot be read as a tar ({reason(error)}); expected a tar or a list of files. Check the "
+        "program that writes it."
     )

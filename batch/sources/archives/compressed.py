@@ -106,7 +106,7 @@ class Decompressed:
             return
         self._ended = True
         if self._input:
-            self._complain("data that is no archive lies behind its compressed data; what is before it was read")
+            self._complain("other data follows the compressed data; everything before it was read")
 
     def _decoded(self, decoder: Decoder) -> bytes:
         if not self._input and not decoder.has_more:

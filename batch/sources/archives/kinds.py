@@ -63,7 +63,7 @@ def kind_of(path: str, beginning: bytes) -> str | None:
         raise _unread(path, f"is {kind}")
     if not is_archive(path):
         if path.lower().endswith(OTHER_ARCHIVES):
-            raise _unread(path, "is an archive of a kind that is not read, by its name")
+            raise _unread(path, "has the suffix of another kind of archive")
         return ZIP if beginning.startswith(EXECUTABLE_MAGIC) and zipfile.is_zipfile(path) else None
     _require_archive(path, beginning)
     return ZIP if path_part(path).lower().endswith(ZIP_SUFFIX) else TAR
@@ -89,22 +89,23 @@ def kind_of_file(path: str) -> str | None:
 def cannot_open(path: str, error: OSError) -> SourceError:
     """Return the error for an archive that the operating system cannot open."""
     return SourceError(
-        f"{printable(path)} cannot be read: {error.strerror or type(error).__name__}. Expected an archive that is "
-        "there, with the right to read it. Check the path, and its rights."
+        f"{printable(path)} cannot be read: {error.strerror or type(error).__name__}. Expected an archive that exists "
+        "and may be read. Check the path and its permissions."
     )
 
 
 def _require_no_archive(path: str) -> None:
     if is_archive(path):
         raise SourceError(
-            f"{printable(path)} is no regular file; expected an archive. Give a pipe by standard input: name - and add "
-            f"< {printable(path)}"
+            f"{printable(path)} is not a regular file; expected an archive. Pass a pipe on standard input: use - as "
+            f"the source, and add < {printable(path)}"
         )
 
 
 def _unread(path: str, what: str) -> SourceError:
     return SourceError(
-        f"{printable(path)} {what}, which is not read; expected {READ}. Unpack it and name the folder, or re-pack it."
+        f"{printable(path)} {what}, which is not supported; expected {READ}. Unpack it and name the folder, or re-pack "
+        "it."
     )
 
 
@@ -115,4 +116,4 @@ def _require_archive(path: str, beginning: bytes) -> None:
     text = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, words in NO_ARCHIVE.items():
         if text.startswith(start.lower()):
-            raise SourceError(f"{printable(path)} is no archive; expected {READ}. It is {words}.")
+            raise SourceError(f"{printable(path)} is not an archive; expected {READ}. It is {words}.")

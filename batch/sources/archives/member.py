@@ -14,7 +14,7 @@ Wanted = Callable[[str, int], bool]
 """Return whether a member of this name and size in bytes is to be read."""
 Complain = Callable[[str], None]
 Opener = Callable[[], IO[bytes]]
-PASSED_OVER = NoBytes("It was passed over.")
+PASSED_OVER = NoBytes("It was skipped.")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
 
 
@@ -25,7 +25,7 @@ class ArchiveEnd(Exception):
 def reason(error: Exception) -> str:
     """Return why an archive cannot be read."""
     if isinstance(error, tarfile.TarError):
-        return "no header of a tar where one should be"
+        return "no tar header where one was expected"
     return getattr(error, "strerror", None) or first_line(error)
 
 

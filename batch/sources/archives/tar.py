@@ -55,7 +55,7 @@ class _Given:
         """Return the next bytes. Raises :class:`tarfile.HeaderError` if they exceed ``left``."""
         self.left -= size
         if self.left < 0:
-            raise tarfile.InvalidHeaderError("a header too long")  # type: ignore[attr-defined]
+            raise tarfile.InvalidHeaderError("its header is too long")  # type: ignore[attr-defined]
         return self._read(size)
 
 
@@ -111,14 +111,14 @@ class Tar(tarfile.TarFile):
                 self._given.left = MOST_HEADER_BYTES
                 info = _Header.fromtarfile(self)
                 if info.size < 0 or self.offset <= at:  # would read the same header for ever
-                    raise tarfile.InvalidHeaderError("a size below zero")  # type: ignore[attr-defined]
+                    raise tarfile.InvalidHeaderError("its size is below zero")  # type: ignore[attr-defined]
             except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
                 is_marked, self.offset = True, self._behind_zeros()
                 self.pax_headers = {}  # they apply to one tar only
             except tarfile.EmptyHeaderError:  # type: ignore[attr-defined]
                 if is_marked:
                     return
-                raise ArchiveEnd(f"without its end mark after {self.found} entries: it may be incomplete") from None
+                raise ArchiveEnd(f"no end mark after {self.found} entries: the tar may be incomplete") from None
             except tarfile.HeaderError:
                 if not self.found:
                     raise
@@ -148,8 +148,8 @@ class Tar(tarfile.TarFile):
         while (block := self.blocks.ahead(BLOCK)) and not _is_header(block):
             self.blocks.read(len(block))
         self.offset = self.blocks.tell()
-        what = "data behind its end mark that is no tar" if is_marked else "damaged: it may be incomplete"
-        how = "; it was read on behind that" if block else ""
+        what = "data after its end mark that is not a tar" if is_marked else "damaged: it may be incomplete"
+        how = "; reading went on after it" if block else ""
         complain(f"{what} ({self.offset - at} bytes from byte {at} on){how}")
         return bool(block)
 
@@ -190,5 +190,5 @@ class _Header(tarfile.TarInfo):
                 return info
         info = super().frombuf(buf, encoding, errors)
         if info.type in EXTENSIONS and info.size > MOST_EXTENSION_BYTES:
-            raise tarfile.InvalidHeaderError("a name too long")  # type: ignore[attr-defined]
+            raise tarfile.InvalidHeaderError("its name is too long")  # type: ignore[attr-defined]
         return info

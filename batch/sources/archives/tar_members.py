@@ -22,7 +22,7 @@ from batch.sources.bytes import (
 
 MOST_LINKS = 100_000
 """Limit for hard links of one archive whose bytes are looked up; each takes memory."""
-NO_FILE = "It is no file in the archive (a device, a pipe, a part of one); expected a file. Remove it from the archive."
+NO_FILE = "It is not a regular file in the archive (a device, a pipe or a part of a file). Remove it from the archive."
 
 
 def plain_members(path: str, wanted: Wanted, complain: Complain) -> Iterator[Member]:
@@ -105,15 +105,15 @@ def _content(tar: Tar, info: tarfile.TarInfo, mtime_ns: int) -> ByteSource:
 
 def _lost_link(info: tarfile.TarInfo) -> NoBytes:
     return NoBytes(
-        f"It is a hard link to {info.linkname}, which is no file before it in the archive; expected a file. Get the "
-        "whole archive, or unpack it and name the folder."
+        f"It is a hard link to {info.linkname}, which does not come before it in the archive. Get the complete "
+        "archive, or unpack it and name the folder."
     )
 
 
 def _held_link(info: tarfile.TarInfo) -> NoBytes:
     return NoBytes(
-        f"It is a hard link to {info.linkname}, which holds its bytes, and links are not followed in a tar that is "
-        "compressed or comes as a stream; expected a file. Decompress the tar and name it, or unpack it."
+        f"It is a hard link to {info.linkname}, and hard links are not followed in a tar that is compressed or comes "
+        "as a stream. Decompress the tar and name it, or unpack it."
     )
 
 

@@ -49,7 +49,7 @@ def unpacked(file: IO[bytes], method: int, packed: int, size: int, crc: int) -> 
             raise zipfile.BadZipFile(f"it holds more than the {size:,} bytes that the directory says")
     data = held.getvalue()
     if zlib.crc32(data) != crc:
-        raise zipfile.BadZipFile("its check sum (CRC-32) is another than the directory says")
+        raise zipfile.BadZipFile("its checksum (CRC-32) differs from the one in the directory")
     return data
 
 
@@ -86,7 +86,7 @@ def _lzma_decoder(file: IO[bytes], size: int) -> Decoder:
         raise EOFError
     _, _, length, properties, dictionary = LZMA_HEADER.unpack(header)
     if length != 5:
-        raise zipfile.BadZipFile("its header of LZMA is damaged")
+        raise zipfile.BadZipFile("its LZMA header is damaged")
     lc, lp, pb = properties % 9, properties // 9 % 5, properties // 45
     room = max(LEAST_DICTIONARY, min(dictionary, size))
     entry = {"id": lzma.FILTER_LZMA1, "dict_size": room, "lc": lc, "lp": lp, "pb": pb}

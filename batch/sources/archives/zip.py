@@ -116,7 +116,7 @@ class ZipDirectory:
         while at < len(self._data):
             fields = ENTRY.unpack_from(self._data, at) if at + ENTRY.size <= len(self._data) else (b"",)
             if fields[0] != ENTRY_MAGIC:
-                raise BadDirectoryError("its directory is damaged, or cut off")
+                raise BadDirectoryError("its directory is damaged or cut off")
             lengths = fields[12:15]
             rest, start = [], at + ENTRY.size
             for length in lengths:
@@ -168,7 +168,7 @@ def _end(file: IO[bytes]) -> tuple[int, tuple[Any, ...]]:
         match.start() for match in re.finditer(re.escape(END_MAGIC), tail) if match.start() + END.size <= len(tail)
     ]
     if not places:
-        raise BadDirectoryError("its end is missing: it was cut off, or is the first part of several")
+        raise BadDirectoryError("its end is missing: it was cut off, or is one part of a split zip")
     at = next((at for at in places[::-1] if _fits(tail, at)), places[-1])
     return first + at, END.unpack_from(tail, at)
 

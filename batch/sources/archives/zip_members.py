@@ -83,8 +83,8 @@ class ZipMember:
             raise ImageError("It cannot be read from the archive: it ends too early. Get the archive again.") from error
         except OSError as error:
             raise ImageError(
-                f"It cannot be read from the archive: {error.strerror or first_line(error)}. Check that the archive is "
-                "there, whole, and its rights."
+                f"It cannot be read from the archive: {error.strerror or first_line(error)}. Check that the archive "
+                "exists and is complete, and its permissions."
             ) from error
         except Exception as error:  # a decompressor may raise anything for damaged data
             raise ImageError(
@@ -94,12 +94,12 @@ class ZipMember:
 
     def _require_readable(self) -> None:
         if self.flags & ENCRYPTED or self.method == AES:
-            raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
+            raise ImageError("It is encrypted in the archive. Unpack the archive first, and name the folder.")
         if self.method not in READ_METHODS:
             name = OTHER_METHODS.get(self.method, f"method {self.method}")
             raise ImageError(
-                f"It is compressed by {name}, which is not read; expected deflate, bzip2, LZMA or none. Unpack the "
-                "archive and name the folder, or re-pack it (zip -r)."
+                f"It is compressed by {name}, which is not supported; expected deflate, bzip2, LZMA or none. Unpack "
+                "the archive and name the folder, or re-pack it (zip -r)."
             )
 
 
@@ -113,7 +113,7 @@ def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
     file.seek(member.offset)
     header = file.read(LOCAL_HEADER_BYTES)
     if not header.startswith(LOCAL_MAGIC) or len(header) < LOCAL_HEADER_BYTES:
-        raise zipfile.BadZipFile("no header where the directory says")
+        raise zipfile.BadZipFile("there is no header where the directory says")
     name, extra = struct.unpack("<2H", header[-4:])
     file.seek(name + extra, os.SEEK_CUR)
     return unpacked(file, member.method, member.packed, member.bytes, member.crc)
@@ -139,7 +139,7 @@ def zip_members(
     with shared.open() if shared else open(path, "rb") as file:
         directory = ZipDirectory(file, zip_encoding)
     if directory.follows_a_zip:
-        complain("another archive lies before it in the same file, and was not read; split the file, or unpack both")
+        complain("another archive precedes it in the same file and was not read; split the file, or unpack both")
     found = 0
     try:
         for entry, is_replaced in directory:

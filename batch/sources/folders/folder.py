@@ -183,5 +183,5 @@ def _nothing_matches(source: str, report: SourceReport) -> str:
         *([f"{sum(report.unmatched.values())} images with other names"] if report.unmatched else []),
     ]
     instead = f" Found instead: {'; '.join(found[:SHOWN])}." if found else ""
-    check = "Check the rights." if report.unreadable else "Check the pattern."
+    check = "Check the permissions." if report.unreadable else "Check the pattern."
     return f"No image matches {printable(source)}; expected at least one.{instead} {check}"

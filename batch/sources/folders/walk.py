@@ -144,7 +144,7 @@ def unreadable(source: str, folder: str, error: OSError) -> SourceError:
         return SourceError(f"{printable(source)} is not there; expected a folder {printable(folder)}. Check the path.")
     return SourceError(
         f"{printable(source)} cannot be read: {printable(folder)}: {error.strerror or error}; expected a folder "
-        "that can be listed. Check its rights."
+        "that can be listed. Check its permissions."
     )
 
 

@@ -24,7 +24,7 @@ from batch.sources.urls.remote import open_url
 from batch.storage import is_url
 from seglab.images.kinds import archive_kind, document_kind, picture_kind
 
-NO_PATHS = "entries of lists that can be no paths, for they have control characters or are too long; mend the list"
+NO_PATHS = "list entries with control characters or too long for a path; correct the list"
 URL_ARCHIVES = "archives at URLs in a list; name them as sources"
 LOCAL_URL = "file://"
 SHOWN = 80
@@ -104,11 +104,11 @@ def require_list(source: str, beginning: bytes) -> None:
     if kind is not None:
         raise SourceError(f"{spoken(source)} is {kind}; expected a list of files. Name it as a source.")
     if (kind := document_kind(beginning)) is not None and not os.path.lexists(first):
-        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files: a path a line. Write such a list.")
+        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files, one path per line.")
     if is_binary(beginning):
         raise SourceError(
-            f"{spoken(source)} has control characters, as data has that is no text; expected a tar or a list of files, "
-            "a path a line. Check what it is."
+            f"{spoken(source)} has control characters, so it is not text; expected a tar, or a list of files with one "
+            "path per line. Check what it is."
         )
 
 

@@ -47,11 +47,11 @@ def _require_no_image_or_archive(source: str, beginning: bytes) -> None:
     what = spoken(source)
     if (kind := archive_kind(beginning)) is not None:
         if kind.endswith(("zip", "parts")):
-            advice = "A zip has its directory at its end: name the file as a source."
+            advice = "The directory of a zip is at its end, so it cannot be piped. Name the file as a source."
         elif kind == "zstd data":
-            advice = "Decompress it on the way: zstd -dc photos.tar.zst | seg-batch run -"
+            advice = "Decompress it in the pipe: zstd -dc photos.tar.zst | seg-batch run -"
         else:
-            advice = "Unpack it, and name the folder as a source; or pipe in the tar that it holds."
+            advice = "Unpack it and name the folder as a source, or pipe in the tar inside it."
         raise SourceError(f"{what} is {kind}; expected a tar (plain, gzip, bzip2 or xz) or a list of files. {advice}")
     if (kind := picture_kind(beginning)) is not None:
         raise SourceError(

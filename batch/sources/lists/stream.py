@@ -100,8 +100,8 @@ def unreadable(name: str, error: Exception) -> SourceError:
     """Return the error for a list or stream that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return SourceError(
-        f"{spoken(name)} cannot be read: {reason}; expected a list of files, or a tar. Check that it is there and its "
-        "rights."
+        f"{spoken(name)} cannot be read: {reason}; expected a list of files, or a tar. Check that it exists and its "
+        "permissions."
     )
 
 

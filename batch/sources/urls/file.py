@@ -11,7 +11,7 @@ from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport
 from batch.storage import Storage
 from seglab.errors import ImageError
 
-PAGE = "An HTML page came instead of an image: a page to log in, or about an error. Check the address and your account."
+PAGE = "An HTML page came instead of an image: a login or error page. Check the URL and your account."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class RemoteBytes:
             mtime_ns = nanoseconds(answer.changed) if self.mtime_ns else 0
             return Read(answer.data, length, mtime_ns, answer.version if self.version else "")
         if self.bytes not in (UNKNOWN, length):
-            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to try again.")
+            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to retry.")
         return Read(answer.data, length, self.mtime_ns, self.version)
 
 

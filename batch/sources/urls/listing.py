@@ -13,20 +13,20 @@ UNLISTED_IN_A_ROW = 3
 
 def nothing_at(storage: Storage) -> SourceError:
     """Return the error for a URL where nothing exists."""
-    return SourceError(f"Nothing is at {printable(storage.url)}; {NOT_THERE}")
+    return SourceError(f"There is nothing at {printable(storage.url)}; {NOT_THERE}")
 
 
 def cannot_list(url: str, why: str) -> str:
     """Return the line of the report for a folder that is skipped."""
-    return f"{printable(url)}: {why}. What is below it has no row"
+    return f"{printable(url)}: {why}. Images below it were skipped"
 
 
 def require_listed(unlisted: int, storage: Storage) -> None:
     """Raise :class:`SourceError` if storage no longer lists folders."""
     if unlisted >= UNLISTED_IN_A_ROW:
         raise SourceError(
-            f"{printable(storage.url)}: {unlisted} folders in a row cannot be listed, so the rest was not asked for; "
-            "expected storage that answers. Run again when it does."
+            f"{printable(storage.url)}: {unlisted} folders in a row cannot be listed, so the rest was skipped. Run "
+            "again when the storage answers."
         )
 
 

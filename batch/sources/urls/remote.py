@@ -73,7 +73,7 @@ class FolderAtUrl:
     def _push(self, folder: str, stack: list[str], seen: set[str], report: SourceReport) -> None:
         """Add a folder to list. A nameless one (``a//b.jpg``) cannot be listed: it looks like its parent."""
         if folder.rstrip("/") in seen:
-            why = "it has no name of its own, or came before; expected names between all slashes"
+            why = "it has an empty name, or was listed before; expected a name between all slashes"
             report.unreadable.append(cannot_list(self._url(folder) + "/", why))
             return
         seen.add(folder.rstrip("/"))

@@ -53,7 +53,7 @@ class _Opener:
             try:
                 return self._open()
             except FileNotFoundError as error:
-                raise SourceError(f"Nothing is at {printable(self._storage.url)}; {NOT_THERE}") from error
+                raise SourceError(f"There is nothing at {printable(self._storage.url)}; {NOT_THERE}") from error
 
     def _open(self) -> IO[bytes]:
         storage = self._storage
@@ -76,7 +76,7 @@ class _Opener:
         except OSError as error:
             raise SourceError(
                 f"The copy of {printable(self._storage.url)} in the folder for temporary files cannot be read: "
-                f"{error.strerror}; expected it there until the run ends. Run again to go on."
+                f"{error.strerror}. It must stay there until the run ends. Run again to continue."
             ) from error
 
     def _stream(self) -> IO[bytes]:
@@ -94,8 +94,7 @@ class _Opener:
                 if file.tell() > MOST_FETCHED_BYTES:
                     raise SourceError(
                         f"{printable(self._storage.url)} has more than {MOST_FETCHED_BYTES / 2**30:.0f} GiB, and its "
-                        "server gives only the whole; expected a server that gives parts of a zip (range requests). "
-                        "Fetch the archive, and name the file."
+                        "server does not support range requests. Download the archive, and name the file."
                     )
         return path
 

@@ -83,7 +83,7 @@ class WebFolder:
         while stack:
             folder = stack.pop()
             if self._pages >= MOST_PAGES:
-                why = f"{MOST_PAGES:,} pages were read, and {len(stack) + 1} folders are left"
+                why = f"{MOST_PAGES:,} pages were read, the limit, and {len(stack) + 1} folders are left"
                 report.unreadable.append(cannot_list(self.origin.root, why))
                 return
             try:
@@ -91,7 +91,7 @@ class WebFolder:
                 unlisted = 0
             except SourceError as error:
                 unlisted += 1
-                report.unreadable.append(f"{error} What is below it has no row")
+                report.unreadable.append(f"{error} Images below it were skipped")
                 require_listed(unlisted, self.storage)
                 continue
             yield [url for url in found if not url.endswith("/")]
@@ -119,10 +119,10 @@ class WebFolder:
         """Return files, folders and further pages from one more page of a folder; nothing if it cannot be read."""
         try:
             if self._pages >= MOST_PAGES:
-                raise SourceError(f"{printable(url)}: {MOST_PAGES:,} pages were read before.")
+                raise SourceError(f"{printable(url)}: {MOST_PAGES:,} pages were read already, the limit.")
             return self._entries(self._page(url), folder, report)
         except SourceError as error:
-            report.unreadable.append(f"{error} What it links to has no row")
+            report.unreadable.append(f"{error} Images that it links to were skipped")
             return {}, []
 
     def _entries(self, page: Answer, folder: str, report: SourceReport) -> tuple[dict[str, str], list[str]]:
@@ -151,9 +151,9 @@ class WebFolder:
         except FileNotFoundError as error:
             raise SourceError(f"{printable(url)} is not there, though a page links to it.") from error
         if place(canonical(page.url)) != place(url) and not self._is_below(canonical(page.url)):
-            raise SourceError(f"{printable(url)} leads to {printable(page.url)}, outside the source's folder.")
+            raise SourceError(f"{printable(url)} redirects to {printable(page.url)}, outside the source's folder.")
         if not _is_listing(page):
-            raise SourceError(f"{printable(url)} is no page with links, though its address is that of a folder.")
+            raise SourceError(f"{printable(url)} has the URL of a folder, but is not a page with links.")
         return page
 
     def _reached(self, url: str) -> str:

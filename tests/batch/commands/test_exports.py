@@ -170,7 +170,7 @@ def test_probabilities_that_are_asked_for_later_are_made(tmp_path: Path) -> None
     assert (runner.report.done, runner.report.skipped) == (1, 2)
     _, runner = run_with_report(tmp_path / "in", tmp_path / "out")
     assert runner.report.skipped == 3
-    with pytest.raises(ConfigError, match="'tif' is no format of maps"):
+    with pytest.raises(ConfigError, match="'tif' is not a map format"):
         run_all(tmp_path / "in", tmp_path / "out", probs=tmp_path / "probs", probs_format="tif")
 
 
