@@ -123,7 +123,11 @@ def test_what_is_neither_tar_nor_list_is_refused_in_words(kind: str, work: Path,
     make, words = NO_LISTS[kind]
     ended = run("-", stdin=make(work))
     assert (ended.code in (2, 3), ended.rows) == (True, []), ended.said
-    assert "Standard input is" in ended.said or "Standard input cannot be read as a tar" in ended.said or "has control" in ended.said
+    assert (
+        "Standard input is" in ended.said
+        or "Standard input cannot be read as a tar" in ended.said
+        or "has control" in ended.said
+    )
     assert words in ended.said
     (work / "list").write_bytes(make(work))
     ended = run("--files-from", "list", "000.png")
