@@ -191,7 +191,7 @@ def test_a_missing_or_damaged_mask_is_a_line(two: Path, side: str) -> None:
     assert (report["unusable"]["count"], report["compared"]) == (3, 4)
     reasons = {row["mask_a"]: row["reason"] for row in rows_of(two / "t.csv") if row["outcome"] == "unusable"}
     assert set(reasons) == {"x/000.png", "x/001.png", "y/000.png"}
-    assert reasons["x/000.png"].startswith(f"in {side.upper()}: The mask is not there")
+    assert reasons["x/000.png"].startswith(f"in {side.upper()}: The mask is missing")
     assert all("changed since it was written" in reasons[name] for name in ("x/001.png", "y/000.png"))
     assert "not compared: " in invoke("compare", two / "a", two / "b").stdout
 

@@ -168,7 +168,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(
 ) -> None:
     options = [str(tmp_path / option) if option == "p" else option for option in options]
     said = run(photos, tmp_path / "m", label_file, *options, *more, code=2)
-    assert said.startswith(f"Error: {message}, and {label_file} tells 3 classes apart (0 skin, 1 brown, 2 blue)")
+    assert said.startswith(f"Error: {message}, and {label_file} has 3 (0 skin, 1 brown, 2 blue)")
     assert "Leave --" in said
     assert not list(tmp_path.rglob("*.png"))
     assert not list(tmp_path.rglob("ledger.sqlite"))
@@ -279,7 +279,7 @@ def test_masks_of_other_classes_are_not_mixed(photos: Path, label_file: Path, mo
     run(photos, tmp_path / "m", model_file)
     run(photos, tmp_path / "m", label_file, "--limit", "2")
     assert invoke("verify", tmp_path / "m").exit_code == 0
-    assert "3 by another model than the last run's" in invoke("status", tmp_path / "m").stdout
+    assert "masks were made with another model than the last run" in invoke("status", tmp_path / "m").stdout
     done = invoke("contours", tmp_path / "m", tmp_path / "c.json")
     assert done.exit_code == 1
     either = ("(lesion; and 0 skin, 1 brown, 2 blue)", "(0 skin, 1 brown, 2 blue; and lesion)")  # as the first row was

@@ -149,7 +149,7 @@ def test_reading_an_archive_of_masks_changes_nothing(made: Path, tmp_path: Path,
     run(out, model_file, made / "in", code=3)
     before = state_of(tmp_path / "o")
     for index in ("there", "gone"):
-        assert "5 masks as the ledger says" in invoke("verify", out).stdout
+        assert "5 masks match the ledger" in invoke("verify", out).stdout
         assert invoke("contours", out, tmp_path / f"{index}.json").exit_code == 0
         assert state_of(tmp_path / "o") == before
         (tmp_path / "o" / f"masks{suffix}.ledger" / "members.sqlite").unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def test_an_archive_that_grows_is_read(made: Path, tmp_path: Path, model_file: P
     out.rename(tmp_path / f"masks{suffix}.part")
     with FileLock(tmp_path / f"masks{suffix}.ledger" / ".seg-batch.lock"):
         done = invoke("verify", out)
-        assert (done.exit_code, done.stdout.split(";")[0]) == (0, "5 masks as the ledger says, 0 not"), done.output
+        assert (done.exit_code, done.stdout.split(";")[0]) == (0, "5 masks match the ledger, 0 do not"), done.output
 
 
 @pytest.fixture
@@ -321,7 +321,7 @@ def test_images_that_failed_or_are_pending_are_no_wrong_masks(out: Path) -> None
     change(out / "ledger.sqlite", "UPDATE items SET status = 'pending' WHERE mask = 'a/001.png'")
     done = invoke("verify", out)
     assert done.exit_code == 0, done.output
-    assert "4 masks as the ledger says, 0 not; 1 images failed, 1 pending; 0 stray files" in done.stdout
+    assert "4 masks match the ledger, 0 do not; 1 images failed, 1 pending; 0 stray files" in done.stdout
     (out / "a" / "000.png").unlink()
     assert invoke("verify", out).exit_code == 3
 
@@ -427,7 +427,7 @@ def test_a_last_run_of_another_model_that_did_nothing_is_seen(out: Path) -> None
         out / "ledger.sqlite",
         f"INSERT INTO runs (key, model_sha256, {names}) SELECT 'other', 'ffff', {names} FROM runs LIMIT 1",
     )
-    assert "of 5 done, 5 by another model than the last run's" in invoke("status", out).stdout
+    assert "5 of 5 masks were made with another model than the last run" in invoke("status", out).stdout
 
 
 # Names in files
@@ -572,7 +572,7 @@ def test_one_truth_for_two_photographs_is_refused(two_persons: Path, tmp_path: P
     truth(tmp_path / "t" / "IMG_7.png", 10)
     done = invoke("score", two_persons / "out", tmp_path / "t")
     assert done.exit_code == 1
-    assert "2 images (anna/IMG_7.png and bert/IMG_7.png) and 1 truth mask (IMG_7.png) stand for IMG_7" in done.stderr
+    assert "2 images (anna/IMG_7.png and bert/IMG_7.png) and 1 truth mask (IMG_7.png) have the id IMG_7" in done.stderr
     without_ledger = tmp_path / "masks"
     shutil.copytree(two_persons / "out", without_ledger, ignore=shutil.ignore_patterns("*sqlite*", ".*"))
     done = invoke("score", without_ledger, tmp_path / "t")
@@ -597,7 +597,7 @@ def test_a_photograph_that_failed_may_be_the_one_of_a_truth(
     (tmp_path / "in" / "bert" / "IMG_7.png").write_bytes(b"no image")
     run(tmp_path / "out", model_file, tmp_path / "in", code=3)
     truth(tmp_path / "t" / "IMG_7.png", 80)
-    assert "stand for IMG_7" in invoke("score", tmp_path / "out", tmp_path / "t").stderr
+    assert "have the id IMG_7" in invoke("score", tmp_path / "out", tmp_path / "t").stderr
 
 
 @pytest.mark.parametrize("of", ["run", "folder"])

@@ -119,7 +119,7 @@ def test_too_many_folders_are_said(scripted: Scripted, run: Run, png: bytes, mon
         top if request.path == "/d/" else page("b.png") if request.path.endswith("/") else Reply(png)
     )
     code, said = run(f"{scripted.url}/d/")
-    assert (code, "5 pages were read, and 5 folders are left" in said) == (3, True), said
+    assert (code, "5 pages were read, the limit, and 5 folders are left" in said) == (3, True), said
     assert run.masks() == {"a.png", *(f"{number}/b.png" for number in range(4))}
 
 

@@ -116,7 +116,7 @@ def test_contours_are_read_by_pycocotools(out: Path, tmp_path: Path, polygons: b
 
 def test_contours_of_a_mask_that_is_gone_are_an_error(out: Path, tmp_path: Path) -> None:
     (out / "001.png").unlink()
-    with pytest.raises(OutputError, match=r"001\.png: The mask is not there.*verify --redo"):
+    with pytest.raises(OutputError, match=r"001\.png: The mask is missing.*verify --redo"):
         write_contours(out, tmp_path / "c.json")
     assert not (tmp_path / "c.json").exists()
 
