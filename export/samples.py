@@ -99,7 +99,7 @@ def sample_files(folder: Path, limit: int) -> tuple[tuple[tuple[Path, Path | Non
         files = [(path, None) for path in _images(folder)]
         kind = "images without truth"
         if not files:
-            raise DataError(f"No images below {folder}; expected some to measure with. Check the path.") from error
+            raise DataError(f"No images below {folder}; expected some to prove it on. Check the path.") from error
     kept = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int))
     return tuple(files[i] for i in kept), len(files), kind
 

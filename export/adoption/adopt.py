@@ -114,10 +114,10 @@ def adopt(
 
 
 def _taken(entry: Entry, wrapping: Wrapping) -> str:
-    fed = "pixels 0-255 as they are"
+    fed = "pixels 0-255, not normalised"
     if not entry.takes_pixels:
         mean, std = (" ".join(f"{value:.6g}" for value in values) for values in (wrapping.mean, wrapping.std))
-        fed = f"pixels on 0-1 less {mean}, divided by {std}"
+        fed = f"pixels 0-1 minus {mean}, divided by {std}"
         named = [name for name, preset in PRESETS.items() if (preset.mean, preset.std) == (wrapping.mean, wrapping.std)]
         fed += f" ({named[0]})" if named else ""
     order = f", {wrapping.channels.upper()}" if entry.channels != GREY else ""
@@ -130,8 +130,8 @@ def _require_same_twice(foreign: Foreign, head: Head, wrapping: Wrapping) -> Non
     first, again = (given_planes(foreign.untouched, foreign.entry, head, wrapping, image) for _ in range(2))
     if not np.array_equal(first, again, equal_nan=True):
         raise ContractError(
-            f"{foreign.untouched.source} gives other values each time for the same image; expected the same. It was "
-            "exported in training mode (Dropout): call model.eval() and export it again."
+            f"{foreign.untouched.source} gives different values each time for the same image. It was exported in "
+            "training mode (Dropout): call model.eval() and export it again."
         )
 
 
@@ -156,7 +156,7 @@ def _write(source: Path, model: ModelProto, contract: Contract, path: Path) -> N
     except Exception as error:  # onnx's and protobuf's errors have no common base class
         reason = str(error).strip().splitlines()[0]
         raise ContractError(
-            f"{source} cannot be put into one valid graph ({reason}). Export it again, with opset_version=18."
+            f"{source} cannot be made into one valid graph ({reason}). Export it again with opset_version=18."
         ) from error
 
 

@@ -93,7 +93,7 @@ def find_entry(untouched: Untouched, size: int | None) -> Entry:
     if port.shape and len(port.shape) != 4:
         raise ContractError(
             f"The input {port.name!r} of {source} is {shape_text(port.shape)}; expected four axes, (N, 3, S, S) or "
-            "(N, S, S, 3). Export it with a batch axis, for images alone."
+            "(N, S, S, 3). Export it with a batch axis and images only."
         )
     guesses = _guesses(source_name=f"The input {port.name!r} of {source}", port=port)
     sized = [_with_size(untouched, port, guess, size) for guess in guesses]
@@ -106,7 +106,7 @@ def _only_input(untouched: Untouched) -> Port:
     found = "; ".join(map(str, untouched.read_inputs)) or "none"
     raise ContractError(
         f"{untouched.source} has {len(untouched.read_inputs)} inputs ({found}); expected one, for images. Export a "
-        "network that takes images alone, with the others as constants inside."
+        "network that takes images only, with the other inputs as constants."
     )
 
 
@@ -124,8 +124,8 @@ def _guesses(source_name: str, port: Port) -> list[Entry]:
     if stated or found:
         return stated or found
     raise ContractError(
-        f"{source_name} is {shape_text(shape)}: neither its second nor its last axis has 3 channels (or 1). "
-        "Photographs have red, green and blue; export a network that takes these."
+        f"{source_name} is {shape_text(shape)}; expected 3 channels (or 1) in its second or last axis. Export a "
+        "network that takes images with red, green and blue."
     )
 
 
@@ -141,14 +141,14 @@ def _with_size(untouched: Untouched, port: Port, entry: Entry, size: int | None)
     stated = height or width
     if stated and size and stated != size:
         raise ContractError(
-            f"{what} takes {stated} x {stated} pixels ({shape_text(shape)}), and --size says {size}; expected the "
-            f"same. Leave --size out or say --size {stated}."
+            f"{what} takes {stated} x {stated} pixels ({shape_text(shape)}), and --size is {size}; expected the "
+            f"same. Leave out --size or use --size {stated}."
         )
     known = stated or size
     if not known:
         raise ConfigError(
-            f"{what} is {shape_text(shape)}, any size; expected --size S, the height and width that the network was "
-            "trained with. Add it."
+            f"{what} is {shape_text(shape)}, which allows any size. Add --size S, the height and width that the "
+            "network was trained with."
         )
     return dataclasses.replace(entry, size=known)
 

@@ -54,7 +54,7 @@ class Head:
         """Return type and shape in words."""
         axes = {"N": "N", "C": self.classes, "H": self.side, "W": self.side}
         shape = ", ".join(str(axes[axis]) for axis in self.layout)
-        return f"{self.dtype} ({shape})" + (f", brought to {size} x {size}" if self.side != size else "")
+        return f"{self.dtype} ({shape})" + (f", resized to {size} x {size}" if self.side != size else "")
 
 
 def resized(planes: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -75,8 +75,8 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
         name, remark = _choose(untouched, entry, given)
     elif name not in given:
         raise ContractError(
-            f"{untouched.source} has no output {name!r}, and nothing inside it has that name; expected one of "
-            f"{_listed(given)}. Name one with --output."
+            f"{untouched.source} has no output or inner tensor {name!r}; expected one of {_listed(given)}. Name one "
+            "with --output."
         )
     head = _head(name, given[name], entry)
     if head is None:
@@ -86,14 +86,14 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
         raise ContractError(
             f"The output {name!r} of {untouched.source} is {shape_text(given[name].shape)}, for an input of "
             f"{entry.size} x {entry.size}; expected square planes: (N, C, S, S), (N, S, S, C) or (N, S, S), of S or "
-            f"less. {f'Take what was laid flat with {_option(before)}' if before else way}."
+            f"less. {f'Use the tensor before it is flattened: {_option(before)}' if before else way}."
         )
     if head.dtype in LABELS and not (head.dtype == "uint8" and head.classes == 1):
         raise gives_labels(untouched, head)
     if head.classes > MOST_CLASSES:
         raise ContractError(
             f"The output {name!r} of {untouched.source} has {head.classes} classes; expected at most {MOST_CLASSES}, "
-            "which a mask of bytes can hold. Say --lesion-class N with a network of fewer."
+            "as a mask has 8 bits. Use --lesion-class N with a network of fewer classes."
         )
     return head, remark
 
@@ -101,10 +101,10 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
 def gives_labels(untouched: Untouched, head: Head) -> ContractError:
     """Return the error for an output that holds labels or a finished mask."""
     before = _made_of(untouched.model, head.name, DECIDING)
-    way = f"Take what it is made of with {_option(before)}" if before else "Export it without its last step"
+    way = f"Use the tensor that it is made from: {_option(before)}" if before else "Export it without its last step"
     return ContractError(
-        f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}), not how "
-        f"likely each pixel is; expected logits or probabilities. {way}."
+        f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}); expected "
+        f"logits or probabilities for each pixel. {way}."
     )
 
 

@@ -68,7 +68,7 @@ def _by_truth(
     others = [(mean_dice(way), words) for words, way in ways]
     highest = max((found for found, _ in others), default=0.0)
     best, better = next(((found, words) for found, words in others if found > highest - GAIN), (0.0, ""))
-    measured = f"of {len(pictures)} images ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
+    measured = f"on {len(pictures)} images ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
     if best >= max(dice + GAIN, FAIR_DICE):
         return f"WARNING: against the truth {measured}; with {better} it is {best:.2f}. Is the normalisation right?"
     if dice < GOOD_DICE:

@@ -36,7 +36,7 @@ def read_network(source: Path) -> ModelProto:
     model = _load(source)
     if any(entry.key.startswith("seglab.") for entry in model.metadata_props):
         raise ContractError(
-            f"{source} is a model with a contract already; use it as it is, or adopt the plain network."
+            f"{source} is already a model with a contract. Use it as it is, or adopt the original network."
         )
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -63,7 +63,7 @@ def _load(source: Path) -> ModelProto:
             f"{source} cannot be read as ONNX ({reason}); expected a network. Copy it again."
         ) from error
     if not model.graph.node and not model.graph.output:
-        raise ContractError(f"{source} cannot be read as ONNX: there is no graph in it. {EXPORT_IT}.")
+        raise ContractError(f"{source} cannot be read as ONNX: it has no graph. {EXPORT_IT}.")
     _load_weights(source, model)
     return model
 
@@ -87,7 +87,7 @@ def _load_weights(source: Path, model: ModelProto) -> None:
     missing = sorted({name for name in apart if not (source.parent / name).is_file()})
     if missing:
         raise ContractError(
-            f"The weights of {source} lie in other files, and {', '.join(missing)} is missing beside it; expected all "
+            f"The weights of {source} are in other files, and {', '.join(missing)} is missing beside it; expected all "
             "of them in one folder. Copy it there, too."
         )
     try:

@@ -146,7 +146,7 @@ def _converted(source: Path, model: ModelProto) -> ModelProto:
         converted: ModelProto = version_converter.convert_version(copy, OPSET)
     except Exception as error:  # RuntimeError or ConvertError, without a common base class
         raise ContractError(
-            f"{source} is of opset {version} and cannot be brought to {OPSET} ({error}). Export it with "
+            f"{source} has opset {version} and cannot be converted to {OPSET} ({error}). Export it with "
             f"opset_version={OPSET}."
         ) from error
     if version < HALF_PIXEL_SINCE:

@@ -26,8 +26,8 @@ def require_inference(source: Path, model: ModelProto) -> None:
     for node in all_nodes(model.graph):
         if node.domain in ("", "ai.onnx") and _is_training(node, version, constants):
             raise ContractError(
-                f"{source} was exported in training mode: {node.op_type} {node.name or node.output[0]!r} works as in "
-                "training. Call model.eval() and export it again."
+                f"{source} was exported in training mode: {node.op_type} {node.name or node.output[0]!r} is not in "
+                "inference mode. Call model.eval() and export it again."
             )
         if node.op_type in RANDOM:
             raise ContractError(

@@ -85,7 +85,7 @@ class Untouched:
         except Exception as error:  # onnxruntime's errors have no base class
             raise ContractError(
                 f"{self.source} does not run on {values.dtype} {shape_text(values.shape)} ({reason_of(error)}). Check "
-                "--size: the one that it was trained with, often a multiple of 32."
+                "--size: it must be the size that the network was trained with, often a multiple of 32."
             ) from error
         return {port.name: np.asarray(values) for port, values in zip(self.outputs, found, strict=True)}
 
@@ -124,8 +124,8 @@ def _opened(source: Path, model: ModelProto, tensor: str | None) -> Any:
         if TOO_NEW in reason:
             reason = f"opset {opset_of(model)} is newer than it knows"
         raise ContractError(
-            f"onnxruntime {onnxruntime.__version__} does not open {source} ({reason}); expected a network "
-            "that it runs. Export it again, with opset_version=18."
+            f"onnxruntime {onnxruntime.__version__} cannot open {source} ({reason}). Export it again with "
+            "opset_version=18."
         ) from error
 
 

@@ -87,8 +87,8 @@ def find_kind(
     for image, planes in all_planes:
         if not np.isfinite(planes).all():
             raise ContractError(
-                f"The output {head.name!r} of {untouched.source} is not a number (NaN), or infinite, for the image "
-                f"{image}; expected numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
+                f"The output {head.name!r} of {untouched.source} is NaN or infinite for the image {image}; expected "
+                "numbers. Check how it is fed (--mean), and whether it overflows in fp16."
             )
         seen.add(planes)
     kind = _said(untouched, head, seen, said) if said else _decided(untouched, head, seen)
@@ -105,7 +105,7 @@ def _said(untouched: Untouched, head: Head, seen: Values, said: str) -> Kind:
             return Kind(PROBABILITIES, scale, seen.add_up_to(scale))
     raise ContractError(
         f"The output {head.name!r} of {untouched.source} has values from {seen.low:.4g} to {seen.high:.4g}; expected "
-        "0 to 1 (or 0 to 255), as --output probabilities says. Say --output logits, or leave it out."
+        "0 to 1 (or 0 to 255), as --output probabilities says. Use --output logits, or leave it out."
     )
 
 
@@ -124,7 +124,7 @@ def _sentence(head: Head, seen: Values, kind: Kind, said: str | None) -> str:
     if said:
         return f"{values}; {kind.output}, as --output says{_divided(kind)}."
     if kind.output == PROBABILITIES:
-        return f"{values}: taken as probabilities{_divided(kind)} (if they are logits, say --output logits)."
+        return f"{values}: taken as probabilities{_divided(kind)} (if they are logits, use --output logits)."
     activation = "a sigmoid" if head.classes == 1 else f"a softmax over {head.classes} classes"
     tanh = (
         " If it ends in a tanh, masks are right, and probabilities lie between 0.27 and 0.73." if seen.is_tanh else ""

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 @click.option(
     "--compute",
     type=click.Choice(["fp32", "bf16", "int8"]),
-    help="Arithmetic; int8 is for models that are in it.  [default: of a float model bf16 where the CPU has it and it "
-    "passes its gate, else fp32]",
+    help="Arithmetic; int8 needs an int8 model.  [default: for a float model bf16 if the CPU has it and the model "
+    "passes its gate in it, else fp32]",
 )
 @json_option
-@click.option("--verbose", is_flag=True, help="Say why the other devices were not taken.")
+@click.option("--verbose", is_flag=True, help="Say why other devices were not used.")
 @click.option("--picture", type=FILE, help="Draw the worst images, with both outlines, here (.jpg, .png).")
 @command_errors
 def check(
@@ -60,10 +60,10 @@ def check(
 ) -> None:
     """Compare a model with its original, on any device.
 
-    MODEL is run on the device, its original is in CHECKPOINT. Exit code 1: they differ too much.
+    MODEL runs on the device, and its original is CHECKPOINT. Exit code 1: they differ too much.
 
-    An ensemble is compared with all its checkpoints, in the order in which it was exported; a model of `seg-export
-    adopt` with the ONNX file that it was made of.
+    An ensemble is compared with all its checkpoints, in the order of the export. A model of `seg-export adopt` is
+    compared with the ONNX file that it was made from.
 
     \b
     Example:
@@ -124,8 +124,8 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     foreign = next((path for path in files if path.suffix.lower() == ".onnx"), None)
     if foreign:
         raise ContractError(
-            f"{model} was exported from a checkpoint, and {foreign} is an ONNX file; expected the checkpoint. Name "
-            "that, or make a model of the ONNX file with `seg-export adopt`."
+            f"{model} was exported from a checkpoint, and {foreign} is an ONNX file. Name the checkpoint, or make a "
+            "model from the ONNX file with `seg-export adopt`."
         )
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.proof.report import ADVICE, ORIGINAL
@@ -139,8 +139,8 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     _note_others(model, contract, files, [each.sha256 for each in loaded])
     if len(files) != len(contract.checkpoints):
         raise ContractError(
-            f"{model} was made of {len(contract.checkpoints)} checkpoints, and {len(files)} are named; expected all of "
-            "them, in the order of the export."
+            f"{model} was made from {len(contract.checkpoints)} checkpoints, and {len(files)} are named; expected all "
+            "of them, in the order of the export."
         )
     _require_stages(model, contract, loaded)
     samples = told_apart(samples, loaded[0].training, loaded[0].path)
@@ -155,8 +155,8 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
 
     if len(files) != 1:
         raise ContractError(
-            f"{model} was adopted from one ONNX file ({contract.adopted.get('from')}), and {len(files)} are named; "
-            "expected that one. Leave the others out."
+            f"{model} was adopted from one ONNX file ({contract.adopted.get('from')}), and {len(files)} are named. "
+            "Name only that one."
         )
     advice = f"Adopt {files[0]} again; if it fails again, report it with the output of --json."
     try:
@@ -183,8 +183,8 @@ def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None
     if sizes != [size]:
         theirs = " and ".join(f"{other} x {other}" for other in sizes)
         raise ContractError(
-            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the one "
-            "that the model was exported from."
+            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the "
+            "checkpoint that the model was exported from."
         )
 
 
@@ -196,7 +196,7 @@ def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoin
     from export.proof.stages import FIRST_FORMAT, require_same_stages
 
     if contract.format_version < FIRST_FORMAT:
-        click.echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
+        click.echo(f"Note: {model} has an older format; the stages around its network are not compared.", err=True)
         return
     alike = [dataclasses.replace(each, tta=contract.tta) for each in checkpoints]
     require_same_stages(onnx.load(model), stages_of(alike), str(model), advice="Export the checkpoint again.")

@@ -28,13 +28,13 @@ limit_option = click.option(
     "limit",
     type=click.IntRange(min=1),
     default=DEFAULT_IMAGES,
-    help="Most images to take from the folder, evenly spaced; six edge cases are added.",
+    help="Use at most this many images of the folder, evenly spaced; six edge cases are added.",
 )
 parity_option = click.option(
     "--parity",
     "folder",
     type=FILE,
-    help="Images to prove the model on: a data set with truth, or any folder.  [default: synthetic images]",
+    help="Images to prove the model on: a data set with truth, or any folder of images.  [default: synthetic images]",
 )
 licence_option = click.option("--licence", default="not stated", help="Licence of the weights, for the contract.")
 
@@ -44,7 +44,7 @@ def hair_option(default: str) -> Callable[[Callable[..., None]], Callable[..., N
     return click.option(
         "--hair",
         type=click.Choice(["none", "dullrazor"]),
-        help=f"dullrazor: a stage of the graph removes hairs, for networks that learned without.  [default: {default}]",
+        help=f"dullrazor: the graph removes hairs, for networks trained without hairs.  [default: {default}]",
     )
 
 
@@ -109,6 +109,6 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SeglabError(
-            f"{path} cannot be written ({error.strerror or error}); expected a folder with room and leave to write. "
-            "Name another place."
+            f"{path} cannot be written ({error.strerror or error}); expected a folder with free space and write "
+            "permission. Name another place."
         ) from error

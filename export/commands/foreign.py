@@ -24,20 +24,18 @@ OPTIONS = (
     click.option("--arch", help="Architecture of a foreign network.  [default: guessed from its tensors]"),
     click.option("--encoder", help="Its encoder, as smp names it.  [default: guessed from its tensors]"),
     click.option(
-        "--classes", type=click.IntRange(min=1), help="How many classes it has.  [default: as its tensors say]"
+        "--classes", type=click.IntRange(min=1), help="How many classes it has.  [default: taken from its tensors]"
     ),
-    click.option(
-        "--weights", metavar="NAME", help="Of several dictionaries of weights in a file, the one of this name."
-    ),
+    click.option("--weights", metavar="NAME", help="The dictionary of weights to use, if the file has several."),
     click.option(
         "--output",
         type=click.Choice(["logits", "probabilities"]),
-        help="What the network itself gives.  [default: decided by its values on the images of the gate]",
+        help="What the network itself outputs.  [default: decided by its values on the images of the gate]",
     ),
     click.option(
         "--threshold",
         type=THRESHOLD,
-        help="Probability from which a pixel is lesion.  [default: what the checkpoint says, or 0.5]",
+        help="Lowest probability that counts as lesion.  [default: what the checkpoint says, or 0.5]",
     ),
     click.option("--class-names", metavar="A,B,...", help="Names of several classes, the background first."),
 )
@@ -110,7 +108,7 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
     click.echo(f"{path} is {network}.", err=True)
     _say(path, network.notes)
     if wanted.normalisation is None or not (wanted.size or network.size) or _needs_class(network, wanted):
-        raise click.UsageError(f"{path} does not say all that is needed. {_missing(path, said, wanted, network)}")
+        raise click.UsageError(f"{path} lacks some of what is needed. {_missing(path, said, wanted, network)}")
     return _decided(network, wanted, samples)
 
 
@@ -185,7 +183,7 @@ def _missing(path: Path, said: Description, wanted: Wanted, network: Network | N
         missing.append("--lesion-class (or --class-names)")
     command = shlex.join(["seg-export", "onnx", str(path), *_arguments(said, wanted, network)])
     presets = f" --mean is one of {PRESET_NAMES}, or R,G,B with --std." if wanted.normalisation is None else ""
-    return f"Missing: {', '.join(missing)}. Say what it was trained with, as in: {command}{presets and '.'}{presets}"
+    return f"Missing: {', '.join(missing)}. Give the training's values, as in: {command}{presets and '.'}{presets}"
 
 
 def _arguments(said: Description, wanted: Wanted, network: Network | None) -> list[str]:
@@ -224,12 +222,12 @@ def _agreeing(checkpoint: Checkpoint, said: Description, wanted: Wanted) -> Chec
     for option, (value, own) in has.items():
         if value is not None and value != own:
             raise click.UsageError(
-                f"--{option} says {_shown(value)}, and the checkpoint {checkpoint.path} {_shown(own)}; it is one of "
-                "seglab, "
-                f"which says itself how it is fed. Leave --{option} out."
+                f"--{option} is {_shown(value)}, and the checkpoint {checkpoint.path} has {_shown(own)}; a checkpoint "
+                "of seglab "
+                f"says itself how it is fed. Leave out --{option}."
             )
     if said.weights:
-        raise click.UsageError(f"{checkpoint.path} is a checkpoint of seglab, with one network. Leave --weights out.")
+        raise click.UsageError(f"{checkpoint.path} is a checkpoint of seglab, with one network. Leave out --weights.")
     return checkpoint
 
 

@@ -56,11 +56,11 @@ def require_places(
     for read in filter(None, reads):
         for option, path in places.items():
             if is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
-                raise click.UsageError(f"{option} is {what}; name another than {path}.")
+                raise click.UsageError(f"{option} is {what}; name another file than {path}.")
     for folder in filter(None, folders):
         for option, path in places.items():
             if path.exists() and _is_among(path, _images_below(folder)):
-                raise click.UsageError(f"{option} is one of the images that are to be read; name another than {path}.")
+                raise click.UsageError(f"{option} is one of the images to read; name another file than {path}.")
     for option, path in places.items():
         _require_own(option, path, own or OWN)
 
@@ -94,7 +94,7 @@ def _require_own(option: str, path: Path, own: Own) -> None:
     """Raise unless ``path`` does not exist, is empty, or is what ``option`` writes."""
     suffix = path.suffix.lower()
     if option == "--picture" and suffix not in PICTURE_SUFFIXES:
-        raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Name it so.")
+        raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Rename it.")
     require_own(option, path, *own[option])
 
 

@@ -26,7 +26,7 @@ MOST_STEPS = 16
 CLOSE = 1e-5
 """Relative tolerance: constants are fp32, and older versions rounded differently."""
 
-ANOTHER_WAY = {"threshold": "Another threshold is given to the export, as --threshold. "}
+ANOTHER_WAY = {"threshold": "To change it, export with --threshold. "}
 
 Difference = tuple[str, object, object]
 """A field, its value in the contract, its value in the graph."""

@@ -100,8 +100,8 @@ class Contract:
                 raise ContractError(f"The contract's {name} is {shown}; expected {expected}. {MAKE_ONE} again.")
         if self.lesion_class is not None and self.classes > 1:
             raise ContractError(
-                f"The contract names class {self.lesion_class} as the lesion's, and {self.classes} classes of the "
-                f"mask; expected one of these. {MAKE_ONE} again."
+                f"The contract has lesion class {self.lesion_class} and a mask of {self.classes} classes; expected "
+                f"only one of the two. {MAKE_ONE} again."
             )
 
     @property
@@ -157,8 +157,8 @@ def _format_version(metadata: Mapping[str, str], source: str) -> int:
     text = metadata.get(PREFIX + "format_version")
     if text is None:
         raise ContractError(
-            f"{source} is an ONNX model without a contract; expected one that says how to feed it. Make one of it with "
-            "`seg-export adopt NET.onnx --out M.onnx`, or of a checkpoint with `seg-export onnx`."
+            f"{source} is an ONNX model without a contract; expected one that says how to feed it. Make one from it "
+            "with `seg-export adopt NET.onnx --out M.onnx`, or from a checkpoint with `seg-export onnx`."
         )
     try:
         return int(json.loads(text))

@@ -203,12 +203,12 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Value, memoryview]]:
             if wire == BYTES:
                 length, at = _varint(data, at)
             if at + length > end:
-                raise DamagedFileError("it ends in the middle, or is something else")
+                raise DamagedFileError("it breaks off, or is something else")
             value, at = data[at : at + length], at + length
         else:
-            raise DamagedFileError("its bytes are none of an ONNX file")
+            raise DamagedFileError("its bytes are not those of an ONNX file")
         if number == 0:
-            raise DamagedFileError("its bytes are none of an ONNX file")
+            raise DamagedFileError("its bytes are not those of an ONNX file")
         yield number, value, data[start:at]
 
 
@@ -217,13 +217,13 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for place in range(LONGEST_VARINT):
         if at >= len(data):
-            raise DamagedFileError("it ends in the middle, or is something else")
+            raise DamagedFileError("it breaks off, or is something else")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at
-    raise DamagedFileError("its bytes are none of an ONNX file")
+    raise DamagedFileError("its bytes are not those of an ONNX file")
 
 
 def _packed(value: Value) -> list[int]:
@@ -243,13 +243,13 @@ def _signed(value: int) -> int:
 
 def _number(value: Value) -> int:
     if not isinstance(value, int):
-        raise DamagedFileError("its bytes are none of an ONNX file")
+        raise DamagedFileError("its bytes are not those of an ONNX file")
     return _signed(value)
 
 
 def _bytes(value: Value) -> memoryview:
     if isinstance(value, int):
-        raise DamagedFileError("its bytes are none of an ONNX file")
+        raise DamagedFileError("its bytes are not those of an ONNX file")
     return value
 
 
@@ -257,4 +257,4 @@ def _text(value: Value) -> str:
     try:
         return bytes(_bytes(value)).decode()
     except UnicodeDecodeError as error:
-        raise DamagedFileError("its names are no text") from error
+        raise DamagedFileError("its names are not text") from error

@@ -58,7 +58,7 @@ def _content(path: Path) -> bytes:
         what = "is a folder" if path.is_dir() else "does not exist"
     except OSError as error:
         raise ContractError(
-            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its name and rights."
+            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its name and permissions."
         ) from error
     raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
 
@@ -69,8 +69,8 @@ def _parsed(path: Path, content: bytes) -> OnnxFile:
     except (DamagedFileError, RecursionError) as error:
         if content.startswith(WEIGHTS):
             raise ContractError(
-                f"{path} is no model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one of it "
-                f"with `seg-export onnx {path} --out M.onnx`, which says what else it has to know."
+                f"{path} is not a model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one "
+                f"with `seg-export onnx {path} --out M.onnx`, which says what else it needs."
             ) from error
         raise ContractError(
             f"{path} cannot be opened as an ONNX model ({error}); expected a file that `seg-export onnx` wrote. "

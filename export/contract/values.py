@@ -118,7 +118,7 @@ def _is_parity(value: Any) -> bool:
 CHECKS: Mapping[str, tuple[Check, str]] = {
     "arch": (is_name, "the network's name"),
     "encoder": (lambda value: value is None or is_text(value), "a name, or null"),
-    "options": (_is_record, "what its constructor was told, by name"),
+    "options": (_is_record, "the arguments of its constructor, by name"),
     "size": (lambda value: is_count(value, 1), "a whole number of pixels"),
     "mean": (is_mean, "three numbers for pixels on the scale 0-1"),
     "std": (is_std, "three numbers above 0 for pixels on the scale 0-1"),
@@ -132,10 +132,10 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "lesion_class": (lambda value: value is None or is_count(value), "the number of a class, or null"),
     "ensemble": (
         lambda value: isinstance(value, tuple) and len(value) != 1 and all(map(_is_member, value)),
-        "nothing, or what each of several networks is",
+        "nothing, or the descriptions of several networks",
     ),
     "precision": _is_one_of(*PRECISIONS),
-    "class_names": (_are_names, "names, each another"),
+    "class_names": (_are_names, "different names"),
     "quantisation": (_is_quantisation, "nothing, or the layers that stayed in fp32"),
     "adopted": (_is_record, "nothing, or how the network that was adopted is fed"),
     "training": (_is_record, "named values"),

@@ -263,8 +263,8 @@ def _channels(output: ValueInfoProto, lesion_class: int) -> int:
     found = int(shape[1].dim_value) if len(shape) > 1 else 0
     if found and not 0 <= lesion_class < found:
         raise ContractError(
-            f"The network's output {output.name!r} has {found} classes, 0 to {found - 1}, and the lesion's is said to "
-            f"be {lesion_class}; expected one of them. Name another with --lesion-class."
+            f"The network's output {output.name!r} has {found} classes, 0 to {found - 1}, and --lesion-class is "
+            f"{lesion_class}; expected one of them. Name another with --lesion-class."
         )
     return found
 

@@ -85,7 +85,7 @@ def _traced(network: nn.Module, example: torch.Tensor) -> ModelProto:
 def _refused(error: BaseException) -> ContractError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ContractError(
-        f"torch.onnx.export does not take this network ({reason}); expected one of those in "
-        "docs/reference/networks.md. Train another one, or another size. One of somebody else's: export it to ONNX "
-        "where its code is, with a free batch axis, and take that with `seg-export adopt NET.onnx`."
+        f"torch.onnx.export cannot export this network ({reason}); expected one of those in "
+        "docs/reference/networks.md. Train another network, or use another size. For somebody else's network, export "
+        "it to ONNX with its own code and a dynamic batch axis, then use `seg-export adopt NET.onnx`."
     )

@@ -127,7 +127,7 @@ def _float_tensors(network: ModelProto) -> set[str]:
         unknown = [name for name in node.output if name and not types.get(name)]
         if unknown or any(attribute.HasField("g") for attribute in node.attribute):
             raise ContractError(
-                f"The type of what {node.op_type} {node.name!r} computes is not known; fp16 needs it. "
+                f"The output type of {node.op_type} {node.name!r} is not known, and fp16 needs it. "
                 "Export with --precision fp32 or fp16-weights."
             )
     return {name for name, found in types.items() if found == TensorProto.FLOAT}

@@ -93,9 +93,9 @@ class _Rewriter:
     def _require_known(self, node: NodeProto) -> None:
         if node.input[0] not in self.known:
             raise ContractError(
-                f"The layer {node.name} takes a tensor that is not clipped to a range that the network learned; "
-                "expected that of each layer to be. Export it with the versions of torch and smp that it was trained "
-                "with, or with --precision fp32."
+                f"The layer {node.name} reads a tensor that is not clipped to a learned range; expected all of them "
+                "to be. Export it with the versions of torch and smp that it was trained with, or with --precision "
+                "fp32."
             )
 
     def _is_for_float(self, node: NodeProto) -> bool:

@@ -73,7 +73,7 @@ def check(
     """
     rows = tuple(_rows(model, original, track(samples)))
     if not rows:
-        raise ParityError("There is no image to measure parity on; expected at least one. Name a folder with images.")
+        raise ParityError("There is no image to measure parity on. Name a folder with images.")
     figures = figures_of(rows)
     device, whole = model.device, model.whole_device
     return ParityReport(

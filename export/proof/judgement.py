@@ -13,8 +13,8 @@ from seglab.metrics.bootstrap import interval
 SHOWN = 1e-3
 """Share of a picture that must be lesion, and that must be background, for its mask to prove anything."""
 LOOK = (
-    "Name images with lesions by --parity (`check`: --images). Of a network that was trained elsewhere, see that it is "
-    "fed as it was trained: --mean, --std, --input-range, --channels, and --output."
+    "Name images with lesions with --parity (`check`: --images). For a foreign network, check that it is fed as in its "
+    "training: --mean, --std, --input-range, --channels and --output."
 )
 
 
@@ -63,14 +63,14 @@ def why_nothing_is_proved(rows: Sequence[Row], original: str) -> str:
     if any(SHOWN <= row.marked <= 1 - SHOWN for row in pictures):
         return ""
     if not pictures:
-        seen = "There is no picture among the images"
+        seen = "There are no pictures among the images"
     elif all(row.marked < SHOWN for row in pictures):
         seen = f"In all {len(pictures)} pictures {original} finds no lesion"
     elif all(row.marked > 1 - SHOWN for row in pictures):
-        seen = f"In all {len(pictures)} pictures {original} takes everything for lesion"
+        seen = f"In all {len(pictures)} pictures {original} marks everything as lesion"
     else:
         seen = f"In each of {len(pictures)} pictures {original} finds no lesion or nothing but lesion"
-    return f"{seen}; expected masks with lesion and background, for agreeing on others proves nothing. {LOOK}"
+    return f"{seen}; expected masks with lesion and background, as agreement on others proves nothing. {LOOK}"
 
 
 def _feed_figures(differences: list[Difference]) -> dict[str, float]:

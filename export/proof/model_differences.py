@@ -118,7 +118,7 @@ def _mask_differences(rows: tuple[MaskRow, ...]) -> MaskDifferences:
     counted = [row.counted for row in rows]
     beyond = []
     if flipped > limits.flipped:
-        beyond.append(f"flipped pixels are {flipped:.2g}, at most {limits.flipped:g} allowed")
+        beyond.append(f"the share of flipped pixels is {flipped:.2g}, at most {limits.flipped:g} allowed")
     for name, found in (("mean", float(np.mean(counted))), ("worst", min(counted))):
         limit = getattr(limits, f"{name}_dice")
         if found < limit:

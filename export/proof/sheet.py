@@ -62,7 +62,7 @@ def _network_rows(contract: Contract) -> list[tuple[str, str]]:
     if not contract.ensemble:
         return [("network", f"{_named(contract.arch, contract.encoder)}, {contract.precision}")]
     members = [("", _named(member["arch"], member["encoder"])) for member in contract.ensemble]
-    return [("networks", f"{len(members)}, whose probabilities are averaged, {contract.precision}"), *members]
+    return [("networks", f"{len(members)}, averaged probabilities, {contract.precision}"), *members]
 
 
 def _named(arch: str, encoder: str | None) -> str:
@@ -78,7 +78,7 @@ def _mask_values(contract: Contract) -> str:
 def _suitable_rows(suitable: dict[str, Any]) -> list[tuple[str, str]]:
     if not suitable:
         return []
-    below = f"below {suitable['threshold']:g} an image does not look like those that the network learned from"
+    below = f"below {suitable['threshold']:g} an image does not look like the training images"
     return [("", f"{SUITABLE}: float32 ({DIMENSIONS[0]}), 0-1; {below}")]
 
 

@@ -35,7 +35,7 @@ def require_same_stages(
     """
     for difference in stage_differences(model, expected):
         raise ParityError(
-            f"{name} does not do around its network what {original} does: {difference}; expected the same, to the last "
+            f"{name} does not do around its network what {original} does: {difference}; expected the same to the last "
             f"bit. Do not use it. {advice}"
         )
 
@@ -48,7 +48,7 @@ def stage_differences(model: ModelProto, expected: ModelProto) -> Iterator[str]:
             for graph in (model.graph, expected.graph)
         )
         if here != there:
-            yield f"its {kind}s are others"
+            yield f"its {kind}s differ"
     stages = {node.output[0]: node for node in expected.graph.node if not _is_network(node)}
     own = {node.output[0]: node for node in model.graph.node if not _is_network(node)}
     from_network = {name for node in expected.graph.node if _is_network(node) for name in node.output}

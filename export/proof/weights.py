@@ -28,7 +28,7 @@ def require_rounded_weights(model: ModelProto, exact: ModelProto, *, is_learned:
     compared.
     """
     for difference in _differences(model, exact, is_learned=is_learned):
-        raise ParityError(f"The int8 model has other weights than its fp32 graph: {difference}. Do not use it.")
+        raise ParityError(f"The weights of the int8 model differ from its fp32 graph: {difference}. Do not use it.")
 
 
 def _differences(model: ModelProto, exact: ModelProto, *, is_learned: bool) -> Iterator[str]:
@@ -45,7 +45,7 @@ def _differences(model: ModelProto, exact: ModelProto, *, is_learned: bool) -> I
             most = HALF_A_STEP if is_learned else A_STEP
             steps = _apart(maker, stored, expected[node.input[place]])
             if steps > most + SLACK:
-                yield f"{node.input[place]} is up to {steps:.3g} steps away, expected {most:g} at most"
+                yield f"{node.input[place]} is up to {steps:.3g} steps away, expected at most {most:g}"
 
 
 def _apart(maker: NodeProto, stored: Arrays, expected: np.ndarray[Any, Any]) -> float:

@@ -35,4 +35,4 @@ def check_asked(device: str, compute: str | None = None) -> None:
     if not re.fullmatch(r"auto|cpu|openvino|tensorrt|cuda(:\d+)?", device):
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
     if compute not in (None, *COMPUTES):
-        raise ConfigError(f"There is no arithmetic {compute!r} to ask for; expected one of {', '.join(COMPUTES)}.")
+        raise ConfigError(f"There is no arithmetic {compute!r}; expected one of {', '.join(COMPUTES)}.")

@@ -22,6 +22,6 @@ def require_own_process(device: str) -> None:
     elif _opened_in != os.getpid():
         raise DeviceError(
             device,
-            "this process was forked off one that had opened a model, whose threads did not come along",
-            "Start processes with multiprocessing's 'spawn', and open the model in each.",
+            "this process was forked after its parent opened a model, whose threads did not survive the fork",
+            "Start processes with multiprocessing's 'spawn' method, and open the model in each.",
         )

@@ -65,7 +65,7 @@ def request_for(
     probes = file_probes.read(found.metadata, found.contract, str(path))
     if probes is None and found.contract.parity and found.contract.format_version >= file_probes.FIRST_FORMAT:
         raise ContractError(
-            f"{path} was proved and holds no probe images, by which a machine sees that it computes what was proved; "
-            "expected them in its metadata. Something took them out: copy the file again, or export it again."
+            f"{path} was proved but has no probe images in its metadata, by which a machine checks that it computes "
+            "what was proved. They were removed: copy the file again, or export it again."
         )
     return Request(path, found.contract, found.sha256, threads, batch, compute, shared, probes)

@@ -157,9 +157,9 @@ def test_archives_of_label_maps(photos: Path, label_file: Path, out: Path, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--mask-bits", "1"], "--mask-bits 1 was given"),
-        (["--postprocess", "largest"], "--postprocess was given"),
-        (["--probs", "p"], "--probs was given"),
+        (["--mask-bits", "1"], "--mask-bits 1 needs a model with one class"),
+        (["--postprocess", "largest"], "--postprocess needs a model with one class"),
+        (["--probs", "p"], "--probs needs a model with one class"),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--processes", "2")])
@@ -169,7 +169,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(
     options = [str(tmp_path / option) if option == "p" else option for option in options]
     said = run(photos, tmp_path / "m", label_file, *options, *more, code=2)
     assert said.startswith(f"Error: {message}, and {label_file} has 3 (0 skin, 1 brown, 2 blue)")
-    assert "Leave --" in said
+    assert "Leave out --" in said
     assert not list(tmp_path.rglob("*.png"))
     assert not list(tmp_path.rglob("ledger.sqlite"))
 

@@ -27,11 +27,11 @@ def plans_for(device: str, request: Request) -> list[Plan]:
     plans = FAMILIES[device.partition(":")[0]].plans(device)
     precision, compute = request.contract.precision, request.compute
     if compute == "int8" != precision:
-        reason = f"the model is {precision}, and int8 is computed by models that were exported in it"
+        reason = f"the model is {precision}, and int8 needs a model that was exported in int8"
         raise DeviceError(device, reason, "Use an int8 model, or leave the choice to the device.")
     if precision in NATIVE:
         if compute == "bf16" or (compute == "fp32" and precision == "int8"):
-            reason = f"the model is {precision}, and is not computed in {compute}"
+            reason = f"the model is {precision}, and cannot be computed in {compute}"
             raise DeviceError(device, reason, "Use an fp32 model, or leave the choice to the device.")
         return [_in_the_files_precision(plans[-1], precision)]
     if compute:
@@ -51,7 +51,7 @@ def computes_natively(plan: Plan, request: Request) -> bool:
 
 def _in_the_files_precision(plan: Plan, precision: str) -> Plan:
     is_slow = plan.provider not in NATIVE[precision]
-    about = f"; a model in {precision}, computed in fp32: one in fp32 is faster" if is_slow else ""
+    about = f"; the {precision} model is computed in fp32, and an fp32 model would be faster" if is_slow else ""
     return dataclasses.replace(plan, precision=precision, detail=plan.detail + about)
 
 

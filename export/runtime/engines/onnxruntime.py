@@ -125,7 +125,7 @@ def _require_placement(session: Any, plan: Plan) -> None:
         }
     )
     if elsewhere:
-        reason = f"not all of the network was placed on {plan.provider}, but {', '.join(elsewhere)}"
+        reason = f"not all of the network was placed on {plan.provider}: {', '.join(elsewhere)}"
         raise DeviceError(plan.device, reason, "Use another device.", available=True)
 
 

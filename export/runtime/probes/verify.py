@@ -26,7 +26,7 @@ from seglab.synth import MIN_SIDE, synthesise
 PROBES = 2
 MANY_PROBES = 8
 """Probes if float layers are computed in less than fp32; black, white and noise are added."""
-PROVED = "what the model's file holds, which it gave when it was proved"
+PROVED = "the results that the model's file holds from its proof"
 PROVED_HINT = "Copy the file again, use another device, or export the model on a machine like this one."
 RULE = 1
 """Raise this if other probes are drawn, so that cached ones are made again."""
@@ -79,7 +79,7 @@ def verify_whole(session: WholeSession, plan: Plan, request: Request) -> None:
 def _require_proved(prob: Probs, probes: FileProbes, plan: Plan, threshold: float) -> None:
     """Raise :class:`DeviceError` unless a session gives the results stored with the file's probes."""
     if np.isnan(prob).any():
-        raise DeviceError(plan.device, f"in {plan.precision} it gives no numbers (NaN)", PROVED_HINT, available=True)
+        raise DeviceError(plan.device, f"in {plan.precision} it gives NaN", PROVED_HINT, available=True)
     require_same(probes.seen(prob), probes.expected, plan=plan, threshold=threshold, what=PROVED, hint=PROVED_HINT)
 
 
