@@ -103,7 +103,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--profile", type=FILE, metavar="FILE", help="Write a trace of all threads for ui.perfetto.dev.")
 @command_errors
 def run(dry_run: bool, as_json: bool, timing: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
-    """Write a mask for every image in folders, archives or at URLs.
+    """Write a mask for every image in folders, archives or URLs.
 
     SOURCEs are folders (with their sub-folders), files, quoted patterns, archives (.zip, .tar, .tar.gz and others,
     without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on standard input.
