@@ -1,4 +1,4 @@
-"""Archives: images in, masks and a ledger out.
+"""Segment archives: images in, masks and a ledger out.
 
 ``for result in batch.run(RunSettings(("images",), Path("masks")))`` is ``seg-batch run images --out masks``.
 """
@@ -37,6 +37,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:  # loaded when it is asked for: every process of a run begins here
+    if name in _HOMES:  # imported on first use: every process of a run imports this package
         return getattr(importlib.import_module(f"batch.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

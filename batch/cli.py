@@ -34,7 +34,7 @@ FILE = NamedPath()
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="seg-batch")
 def main() -> None:
-    """Segment whole archives of images: every image gets a mask or a reason."""
+    """Segment archives of images: every image gets a mask, or a reason why it has none."""
     begin_command()
 
 
@@ -50,7 +50,7 @@ def _show(as_json: bool, to_json: Callable[[], dict[str, Any]], lines: Iterable[
 
 
 def _warn(warnings: Iterable[str]) -> None:
-    """Say what a person should know of the figures, beside them."""
+    """Print the warnings to stderr, a line each."""
     for warning in warnings:
         echo(f"warning: {warning}", err=True)
 
@@ -58,14 +58,14 @@ def _warn(warnings: Iterable[str]) -> None:
 @main.command()
 @click.argument("out", type=FILE)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--all", "all_failures", is_flag=True, help="Show all failures, not the first 20 only.")
+@click.option("--all", "all_failures", is_flag=True, help="Show all failures, not only the first 20.")
 @click.option("--failed", is_flag=True, help="Print only the images that failed: path, tab, reason.")
-@click.option("-0", "zero", is_flag=True, help="With --failed: only paths, each with a zero byte behind it.")
+@click.option("-0", "zero", is_flag=True, help="With --failed: print paths only, each followed by a NUL byte.")
 @command_errors
 def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: bool) -> None:
     """Show how much of a run is done, how fast, and what failed.
 
-    What failed can be handed on: seg-batch status masks --failed -0 | seg-batch run - --out masks
+    To run the failed images again: seg-batch status masks --failed -0 | seg-batch run - --out masks
 
     Example: seg-batch status masks --all
     """
@@ -75,8 +75,8 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
 
     if (zero and not failed) or (failed and as_json):
         raise click.UsageError(
-            "-0 was given without --failed, or --failed with --json; expected `--failed`, `--failed -0`, or "
-            "`--json --all`, which has the failures as JSON."
+            "-0 needs --failed, and --failed cannot be combined with --json. Use `--failed`, `--failed -0`, or "
+            "`--json --all`, which lists the failures as JSON."
         )
     if failed:
         with ledger_of(out) as ledger:
@@ -101,10 +101,10 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
 def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
     """Score masks against truth: Dice, IoU and more.
 
-    OUT has the masks; TRUTH is a data set, or a folder of truth masks.
+    OUT is the output of a run. TRUTH is a data set, or a folder of truth masks.
 
-    A mask's truth is the one of the same id (the file's name without suffix, and without endings as _segmentation,
-    _mask, -gt or _label); where an id is there twice, the folders have to tell which belong together. Exit code 3: some
+    A mask and its truth are paired by id: the file's name without its suffix and without endings such as _segmentation,
+    _mask, -gt or _label. Where an id occurs twice, the folders must tell which belong together. Exit code 3: some
     masks could not be scored, or some truths have no mask.
 
     Example: seg-batch score masks isic2018 --json scores.json --csv images.csv
@@ -136,16 +136,16 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
 @click.argument("out_a", type=FILE)
 @click.argument("out_b", type=FILE)
 @click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
-@click.option("--worst", type=click.IntRange(min=0), default=10, help="Images to name, those whose masks differ most.")
+@click.option("--worst", type=click.IntRange(min=0), default=10, help="Images to list, largest differences first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
     """Show how the masks of two outputs differ.
 
-    OUT_A and OUT_B have masks of the same images: what would the model of OUT_B change?
+    Both outputs must hold masks of the same images. The comparison shows what the model of OUT_B would change.
 
-    Images are paired by path, below a source that was moved by the path in it. Dice and IoU of two empty masks are 1.
-    Exit code 3: a mask is missing, damaged, or of another size than its partner.
+    Images are paired by path. If a source was moved, they are paired by the path below it. Two empty masks have a Dice
+    and IoU of 1. Exit code 3: a mask is missing, damaged, or differs in size from its partner.
 
     Example: seg-batch compare masks masks-new --table changes.csv
     """
@@ -166,16 +166,16 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
 
 @main.command()
 @click.argument("out", type=FILE)
-@click.option("--redo", is_flag=True, help="Let the next run make wrong masks again.")
+@click.option("--redo", is_flag=True, help="Mark missing and wrong masks, so that the next run makes them again.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def verify(out: Path, redo: bool, as_json: bool) -> None:
-    """Check that every mask is there, whole and unchanged.
+    """Check that every mask is there, complete and unchanged.
 
-    Reads every mask in OUT again and compares it with the ledger.
+    Reads every mask in OUT and compares it with the ledger.
 
-    Exit code 3: a mask is missing or wrong, or a PNG file is no image's mask. Images that failed or are still to be
-    done are counted, and do not change it.
+    Exit code 3: a mask is missing or wrong, or a PNG file belongs to no image. Images that failed or are still to be
+    done are counted, and do not change the exit code.
 
     Example: seg-batch verify masks --redo
     """
@@ -200,7 +200,7 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 def table(out: Path, file: Path) -> None:
     """Write a table of all images: CSV, JSON lines or Parquet.
 
-    FILE gets a row per image with what OUT's ledger knows of it; it ends in .csv, .jsonl or .parquet.
+    FILE gets a row per image with everything that OUT's ledger knows about it. It ends in .csv, .jsonl or .parquet.
 
     Example: seg-batch table masks masks.parquet
     """
@@ -213,12 +213,12 @@ def table(out: Path, file: Path) -> None:
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
-@click.option("--polygons", is_flag=True, help="Outlines instead of run lengths: holes are lost.")
+@click.option("--polygons", is_flag=True, help="Write outlines instead of run lengths; holes are lost.")
 @command_errors
 def contours(out: Path, file: Path, polygons: bool) -> None:
     """Write the masks as COCO annotations (.json).
 
-    There is one category, lesion, or of label maps one for each class. Images are named by their paths below the
+    There is one category, lesion. Label maps have one category per class. Images are named by their paths below the
     source.
 
     Example: seg-batch contours masks lesions.json
@@ -239,22 +239,23 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("paths", nargs=-1, metavar="PATH...")
-@click.option("--files-from", multiple=True, metavar="LIST", help="A list of paths, one a line; - for stdin.")
-@click.option("--below", is_flag=True, help="Forget all images below each PATH as well: a folder, an archive, a URL.")
+@click.option("--files-from", multiple=True, metavar="LIST", help="A list of paths, one per line; - for stdin.")
+@click.option("--below", is_flag=True, help="Also forget all images below each PATH: a folder, an archive or a URL.")
 @click.option(
-    "--purge", is_flag=True, help="Leave no trace: overwrite what is deleted, take the paths out of all runs."
+    "--purge", is_flag=True, help="Leave no trace: overwrite deleted files, and remove the paths from all runs."
 )
-@click.option("--overlays", type=FILE, help="Where the folder of overlays is.  [default: where runs named it]")
-@click.option("--probs", type=FILE, help="Where the folder of probability maps is.  [default: where runs named it]")
-@click.option("--ignore-missing", is_flag=True, help="Go on where masks or such a folder are not there any more.")
+@click.option("--overlays", type=FILE, help="Folder of the overlays.  [default: the one that the run wrote to]")
+@click.option("--probs", type=FILE, help="Folder of the probability maps.  [default: the one that the run wrote to]")
+@click.option("--ignore-missing", is_flag=True, help="Continue if masks or one of these folders are already gone.")
 @command_errors
 def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **options: Any) -> None:
-    """Remove images and all that was made of them.
+    """Remove images and everything that was made from them.
 
-    Their rows go, and the masks, overlays and probability maps that runs made of them.
+    Deletes their ledger rows, masks, overlays and probability maps.
 
-    Each PATH is an image, as `seg-batch status` and `table` name it, or from here. A file that was changed since a run
-    wrote it stays, and so does its image. Exit code 1: none of the images is known; 3: some are not, or stay.
+    Each PATH is an image as `seg-batch status` and `table` print it, or a path from the working folder. A file that was
+    changed after a run wrote it is kept, and so is its image. Exit code 1: no image is known. 3: some are not known, or
+    are kept.
 
     Example: seg-batch status masks --failed -0 | seg-batch forget masks --files-from -
     """
@@ -263,7 +264,7 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
     from batch.reporting.spellings import names_in
 
     if not (paths or files_from):
-        raise click.UsageError("No image was named; expected PATHs, or --files-from LIST. Name at least one.")
+        raise click.UsageError("No image was named; name at least one PATH, or give --files-from LIST.")
     request = ForgetRequest(out, itertools.chain(paths, names_in(files_from)), **options)
     with progress(None, "forget", " images") as bar:
 
@@ -280,13 +281,13 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
 
 
 @main.command()
-@click.option("--model", type=FILE, help="Model to try the devices on.  [default: the one that comes with the package]")
+@click.option("--model", type=FILE, help="Model to run on the devices.  [default: the one that comes with the package]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def doctor(model: Path | None, as_json: bool) -> None:
     """Show which devices work here, and how fast.
 
-    Each device that is here is verified and timed with the model; for the others it says what to install.
+    Each device found is verified and timed with the model. For the others, it says what to install.
 
     Example: seg-batch doctor
     """

@@ -1,25 +1,25 @@
-"""What is measured on a mask, and what became of an image: the ledger keeps both, and processes send them."""
+"""What is measured on a mask, and the outcome of an image: stored in the ledger and sent between processes."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 SUITABLE_FROM = 0.5
-"""Images with a lower score do not look like those that their model learned from: models set their scores so."""
+"""Images with a lower score do not look like the model's training images; models calibrate their scores to this."""
 
 CERTAIN_FROM = 0.8
-"""Masks with a lower ``confidence`` are worth a look."""
+"""Masks with a lower ``confidence`` should be checked by a person."""
 CUT_FROM = 3
-"""A lesion that reaches three or four borders of the photograph is cut off: its area is not known."""
+"""A lesion that touches three or four borders of the photograph is cut off: its area is not known."""
 
 
 class Figures(NamedTuple):
-    """What is known of a mask.
+    """The figures of a mask.
 
     ``height``, ``width``: pixels. ``lesion_area``: pixels. ``bbox``: ``(x0, y0, x1, y1)`` of the lesion, half-open (x1
-    and y1 are the first column and row after it), None for an empty mask. Of a label map, lesion is all that is not
-    background. ``confidence``: 0 to 1, see :func:`export.runtime.masks.confidence`. ``suitable``: whether the image
-    looks like those that the model learned from, 0 to 1; None where the model does not say.
+    and y1 are the first column and row after it), None for an empty mask. In a label map, every class but the
+    background counts as lesion. ``confidence``: 0 to 1, see :func:`export.runtime.masks.confidence`. ``suitable``: how
+    much the image looks like the model's training images, 0 to 1; None if the model does not say.
     """
 
     height: int
@@ -31,22 +31,22 @@ class Figures(NamedTuple):
 
     @property
     def is_unsuitable(self) -> bool:
-        """Does the image look like none of those that the model learned from?"""
+        """Return whether the image looks unlike the model's training images; False if the model does not say."""
         return self.suitable is not None and self.suitable < SUITABLE_FROM
 
     @property
     def is_uncertain(self) -> bool:
-        """Does the network doubt the outline that it found?"""
+        """Return whether the confidence is below :data:`CERTAIN_FROM`; False for an empty mask."""
         return not self.is_empty and self.confidence < CERTAIN_FROM
 
     @property
     def is_empty(self) -> bool:
-        """Was no lesion found?"""
+        """Return whether no lesion was found."""
         return self.lesion_area == 0
 
     @property
     def is_cut(self) -> bool:
-        """Does the lesion go beyond the photograph?"""
+        """Return whether the lesion extends beyond the photograph, see :data:`CUT_FROM`."""
         if self.bbox is None:
             return False
         x0, y0, x1, y1 = self.bbox
@@ -54,16 +54,16 @@ class Figures(NamedTuple):
 
     @property
     def lesion_fraction(self) -> float:
-        """Lesion area over image area."""
+        """Return lesion area divided by image area."""
         return self.lesion_area / (self.height * self.width)
 
 
 class Finish(NamedTuple):
-    """What became of an image: ``error`` or ``figures``; size and time of change of the file as it was read.
+    """The outcome of an image: ``error`` or ``figures``, with the size and modification time of the file as read.
 
-    ``row``: of the ledger. ``version``: see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
-    ``was_read``: could the image's file be read, so that an error speaks of what it holds now? ``remark``: what a user
-    should know of an image that is done. ``attempts``: how often a process or a run ended on it.
+    ``row``: in the ledger. ``version``: see :class:`batch.sources.image_ref.ImageRef`. ``sha256``: of the mask's file.
+    ``was_read``: whether the image's file could be read, so that an error applies to its present content. ``remark``:
+    a note for the user about an image that is done. ``attempts``: how often a process or a run ended on it.
     """
 
     row: int

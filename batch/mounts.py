@@ -1,4 +1,4 @@
-"""Is a path on storage that is reached over a network? There it pays to wait for several files at once."""
+"""Whether a path is on network storage, where reading several files at once pays off."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from batch.storage import is_url
 
 MOUNTS = Path("/proc/self/mounts")
-"""On Linux: device, mount point, type, ... of what is mounted; blanks in names are written as ``\\040``."""
+"""Lists device, mount point, type, ... of each mount on Linux; spaces in names are written as ``\\040``."""
 NETWORK_TYPES = re.compile(r"nfs.*|cifs|smb.*|afs|9p|ceph|lustre|gpfs|beegfs|glusterfs|fuse\..*|fuse")
 OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def is_far(place: str, mounts: Path = MOUNTS) -> bool:
-    """Is it a URL, or below a mount of a network's file system? Where that cannot be told: no."""
+    """Return whether ``place`` is a URL or on a network file system; False if that is not known."""
     if is_url(place):
         return True
     path = os.path.realpath(place)
@@ -29,7 +29,7 @@ def is_far(place: str, mounts: Path = MOUNTS) -> bool:
 
 @functools.cache
 def _mounted(mounts: Path) -> list[tuple[str, str]]:
-    """Return mount points and types, read once: a run may name a thousand files. Empty where nothing is known."""
+    """Return mount points and types, read once because a run may name a thousand files; empty if they are not known."""
     try:
         lines = mounts.read_text(errors="surrogateescape").splitlines()
     except OSError:

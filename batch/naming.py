@@ -1,4 +1,4 @@
-"""Names of masks: the source tree mirrored, a template for the last part, and a way out where two names clash."""
+"""Names of masks: the source's folders, a template for the file name, and numbers where two names clash."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ SUFFIX = ".png"
 
 @dataclass(frozen=True)
 class NameTemplate:
-    """How a mask is called: ``{stem}`` (``a``), ``{name}`` (``a.jpg``), ``{suffix}`` (``.jpg``) of its image.
+    """The template for a mask's name: ``{stem}`` (``a``), ``{name}`` (``a.jpg``), ``{suffix}`` (``.jpg``) of its image.
 
-    Raises :class:`ConfigError` for a template that names other fields, no image, a folder, or no PNG.
+    Raises :class:`ConfigError` for a template that has unknown fields, does not name the image, names a folder, or
+    does not end in ``.png``.
     """
 
     text: str = DEFAULT_NAME
@@ -33,18 +34,18 @@ class NameTemplate:
         if not self.text.lower().endswith(SUFFIX):
             raise self._wrong("does not end in .png")
         if any(character in self.text for character in "/\\\0"):
-            raise self._wrong("names a folder; masks mirror the folders of their images by themselves")
+            raise self._wrong("names a folder; masks mirror the folders of their images automatically")
         if self.text.startswith("."):
             raise self._wrong("begins with a dot, which hides the masks")
 
     def best(self, relative: str) -> str:
-        """Return the first of the candidates."""
+        """Return the first candidate."""
         folder, slash, name = relative.rpartition("/")
         stem, suffix = os.path.splitext(name)
         return folder + slash + self.text.format(stem=stem, name=name, suffix=suffix)
 
     def candidates(self, relative: str) -> Iterator[str]:
-        """Yield the names for an image at ``relative`` (with ``/``), best first; there is always a next one.
+        """Yield names for an image at ``relative`` (with ``/``), best first, without end.
 
         ``a/b.jpg`` gives ``a/b.png``, then with the image's suffix ``a/b.jpg.png``, then ``a/b.jpg.2.png`` and so on.
         """
@@ -58,20 +59,20 @@ class NameTemplate:
 
     def _wrong(self, why: str) -> ConfigError:
         return ConfigError(
-            f"The name template {self.text!r} {why}; expected something like '{DEFAULT_NAME}' or "
+            f"The name template {self.text!r} {why}; expected a template like '{DEFAULT_NAME}' or "
             "'{stem}_segmentation.png'. Correct --name."
         )
 
 
 def overlay_path(overlays: Path, mask: str) -> Path:
-    """Return where the picture for a mask (named below its output folder) goes: the same tree, as JPEG."""
+    """Return the path of a mask's overlay: the mask's path below ``overlays``, as JPEG."""
     return (overlays / mask).with_suffix(".jpg")
 
 
 def clash_key(mask: str) -> str:
-    """Return what two mask names have in common where a file system would take one for the other.
+    """Return a key that is equal for two mask names that some file system takes for the same file.
 
-    Disks that ignore case, or that compose Unicode, exist on every system; an archive must survive being copied there.
+    Some disks ignore case or normalise Unicode, and an output must survive being copied to one.
     """
     return unicodedata.normalize("NFC", mask.casefold())
 
@@ -88,7 +89,7 @@ def _fields(template: str) -> list[str]:
     unknown = [field for field in fields if field not in FIELDS]
     if unknown or not plain:
         raise ConfigError(
-            f"The name template {template!r} has a field that is not known; expected {{stem}}, {{name}} or "
+            f"The name template {template!r} has an unknown field; expected {{stem}}, {{name}} or "
             "{suffix}, without formats. Correct --name."
         )
     return fields

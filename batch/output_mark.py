@@ -1,6 +1,6 @@
-"""How a folder that a run writes to is told from one with photographs: by a mark in it, or a ledger of ours.
+"""Tell a folder that a run writes to from a folder of photographs: by a mark in it, or by a ledger.
 
-Masks, overlays and probability maps are pictures, too: a later run that names the folder above them must not take them
+Masks, overlays and probability maps are images too. A later run that names the folder above them must not take them
 for photographs.
 """
 
@@ -16,20 +16,20 @@ from seglab.files import write_text
 
 MARK_NAME = ".seg-batch"
 MARK_TEXT = """\
-seg-batch wrote the pictures in this folder and below it, and takes none of them for a photograph.
+seg-batch wrote the images in this folder and its sub-folders. It never reads them as photographs.
 output: {owner}
 """
 OWNER = re.compile(r"^output: (\w+)$", re.MULTILINE)
 LEDGER_NAME = "ledger.sqlite"
 LEDGER_SUFFIX = ".ledger"
-"""Of the folder that has the ledger of an archive of masks."""
+"""Suffix of the folder that holds the ledger of an archive of masks."""
 APPLICATION_ID = 0x5E61AB01
 APPLICATION_ID_AT = 68
-"""Of SQLite's file format, section 1.3: four bytes, the highest first."""
+"""From SQLite's file format, section 1.3: four bytes, big-endian."""
 
 
 def mark(folder: Path, owner: str = "unknown") -> None:
-    """Mark a folder, which is made if it is not there, as one that the output ``owner`` writes to.
+    """Mark a folder as one that the output ``owner`` writes to; the folder is created if needed.
 
     Raises :class:`OSError`.
     """
@@ -38,7 +38,7 @@ def mark(folder: Path, owner: str = "unknown") -> None:
 
 
 def owner_of(folder: Path) -> str | None:
-    """Return which output the mark of a folder names; None where there is no mark."""
+    """Return the output that the mark of a folder names; None if the folder is not marked."""
     try:
         found = OWNER.search((folder / MARK_NAME).read_text(encoding="utf-8", errors="replace"))
     except OSError:
@@ -47,17 +47,17 @@ def owner_of(folder: Path) -> str | None:
 
 
 def is_marked(folder: str | Path) -> bool:
-    """Does a run write to this folder, as its mark says?"""
+    """Return whether the folder has a mark, so that a run writes to it."""
     return os.path.isfile(os.path.join(folder, MARK_NAME))
 
 
 def is_output(folder: str | Path) -> bool:
-    """Does a run write pictures to this folder: is it marked, or does it hold a ledger whose masks lie beside it?"""
+    """Return whether a run writes to this folder: it is marked, or holds a ledger with its masks beside it."""
     return is_marked(folder) or _has_masks_beside(os.path.join(folder, LEDGER_NAME))
 
 
 def is_output_archive(path: str | Path) -> bool:
-    """Does a run write masks to this archive (or its ``.part``), as the ledger's folder beside it says?"""
+    """Return whether a run writes masks to this archive (or its ``.part``), judged by the ledger folder beside it."""
     ledger = os.path.join(os.fspath(path).removesuffix(".part") + LEDGER_SUFFIX, LEDGER_NAME)
     return _is_ledger(ledger)
 
@@ -65,17 +65,17 @@ def is_output_archive(path: str | Path) -> bool:
 def _has_masks_beside(ledger: str) -> bool:
     if not _is_ledger(ledger):
         return False
-    # Without a log beside it nothing but the file counts, and "immutable" leaves no files behind.
+    # Without a -wal file the database file is complete, and "immutable" creates no files beside it.
     mode = "mode=ro" if os.path.exists(f"{ledger}-wal") else "immutable=1"
     try:
         with contextlib.closing(sqlite3.connect(f"{Path(ledger).absolute().as_uri()}?{mode}", uri=True)) as connection:
             return connection.execute("SELECT 1 FROM meta WHERE key = 'masks'").fetchone() is None
-    except sqlite3.Error:  # in use, or damaged: it is a ledger
+    except sqlite3.Error:  # in use or damaged, but a ledger
         return True
 
 
 def _is_ledger(path: str) -> bool:
-    if not os.path.isfile(path):  # opening a pipe would wait
+    if not os.path.isfile(path):  # opening a pipe would block
         return False
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""What a run is asked to do."""
+"""The settings of a run."""
 
 from __future__ import annotations
 
@@ -19,49 +19,54 @@ from seglab.errors import ConfigError
 from seglab.images.formats import MAX_PIXELS
 
 MASK_RULE = 1
-"""Raise this where a new release computes other masks from the same model, so that old ones are done again.
+"""Raise this if a new release computes other masks from the same model, so that old masks are made again.
 
-Rounding is no reason: a million masks would be done again for some pixels at borders. Which versions made a mask is in
-the ledger, in ``tools`` of its run.
+Rounding is no reason: a million masks would be made again for a few pixels at their borders. The versions that made a
+mask are in the ledger, in ``tools`` of its run.
 """
 KEY_DIGITS = 16
 DEFAULT_MASK_BITS = 8
 LABEL_BITS = 8
-"""Bits a pixel of label maps, which hold numbers of classes."""
+"""Bits per pixel of label maps, which hold class numbers."""
 PROB_FORMATS = ("png", "npy")
 POSTPROCESSING = ("largest", "fill")
 
 
 Names = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
-"""One path or text, or several."""
+"""One path or string, or several."""
 
 
 @dataclass(frozen=True)
 class RunSettings:
     """Settings of one run over an archive.
 
-    ``sources``: folders, files, archives, patterns, URLs, or ``-``: a tar or a list by standard input; one, or
-    several. ``files_from``: lists of files. ``checksum``: know images by SHA-256, not by size and time of change.
-    ``out``: folder for masks and ledger; or an archive to be (``.zip``, ``.tar``), or a URL. ``ledger``:
-    its folder, where it is not to lie in or beside ``out``. ``device``: one, or several by commas. ``compute``:
-    ``fp32``, ``bf16``, or None for what passes its gate.
-    ``model``: None means the one that comes with the package.
-    ``exact``: whole decode and the graph's own resizing. ``name``: template of mask names. ``mask_bits``: 1 or 8 bits a
-    pixel; None means as the output's last run, and 8 where there was none.
-    ``postprocess``: steps on masks, ``largest`` and ``fill``. ``overlays``: folder for pictures, or None.
-    ``batch``: images a provider call, ``workers``: decoding threads, ``limit``: most images to do in this run;
-    ``sample``: images that are drawn at random from all, with ``seed``, and done; the rest is left for later runs;
-    ``probs``: folder for probability maps, or None, as
-    ``probs_format``, png or npy; ``processes``: that share the work, on each
-    device (None: one a core of a CPU, one a GPU); ``max_pixels``: larger images fail before they are
-    decoded; ``profile``: file for a trace of all threads;
-    ``max_failures``: most that may fail before it gives up, ``20`` or ``5%``; ``zip_encoding``: of names in zips that
-    are not marked as UTF-8 (None: UTF-8 if they are, else the system's, else cp437);
-    ``any_dicom``: DICOM objects that are no photographs are taken, too; ``timeout``: seconds that one image may take
-    before its process is ended. None means chosen by the device,
-    the cores, and no limit.
+    - ``sources``: one or several folders, files, archives, patterns, URLs, or ``-`` (a tar or list on standard input).
+    - ``out``: folder for masks and ledger, or an archive to write (``.zip``, ``.tar``), or a URL.
+    - ``model``: None means the model that comes with the package.
+    - ``device``: one, or several separated by commas.
+    - ``compute``: ``fp32``, ``bf16``, or None for the fastest that passes its gate.
+    - ``exact``: decode images whole and resize inside the graph.
+    - ``name``: template of mask names.
+    - ``mask_bits``: 1 or 8 bits per pixel; None means as in the output's last run, else 8.
+    - ``overlays``: folder for overlays, or None.
+    - ``batch``: images per model call. ``workers``: decoding threads. None: chosen by the device and the cores.
+    - ``limit``: do at most this many images in this run; None: all.
+    - ``files_from``: lists of files.
+    - ``postprocess``: steps to clean masks, ``largest`` and ``fill``.
+    - ``max_failures``: stop when more images have failed than this, ``20`` or ``5%``; None: never.
+    - ``ledger``: folder of the ledger, if it is not in or beside ``out``.
+    - ``profile``: file for a trace of all threads.
+    - ``probs``: folder for probability maps, or None. ``probs_format``: png or npy.
+    - ``max_pixels``: larger images fail before they are decoded.
+    - ``processes``: worker processes per device; None: one per CPU core, one per GPU.
+    - ``checksum``: identify images by SHA-256 instead of size and modification time.
+    - ``zip_encoding``: of names in zips that are not marked as UTF-8; None: UTF-8 if they are valid UTF-8, else the
+      system's encoding, else cp437.
+    - ``any_dicom``: also take DICOM objects that are not photographs.
+    - ``timeout``: seconds that one image may take before its process is ended.
+    - ``sample``: draw this many images at random, with ``seed``, and do only those; the rest is left for later runs.
 
-    Raises :class:`ConfigError` for values that cannot be.
+    Raises :class:`ConfigError` for invalid values.
     """
 
     sources: Names
@@ -103,22 +108,22 @@ class RunSettings:
         _require_encoding(self.zip_encoding)
         if not self.sources and not self.files_from:
             raise ConfigError(
-                "No source was named; expected folders, image files, archives or patterns. Name at least one."
+                "No source was named; expected folders, image files, archives, patterns or URLs. Name at least one."
             )
         if self.mask_bits not in (1, 8, None):
-            raise ConfigError(f"Masks of {self.mask_bits} bits were asked for; expected 1 or 8. Correct --mask-bits.")
+            raise ConfigError(f"mask_bits is {self.mask_bits}; expected 1 or 8. Correct --mask-bits.")
         if self.probs_format not in PROB_FORMATS:
-            raise ConfigError(f"{self.probs_format!r} is no format of maps; expected {' or '.join(PROB_FORMATS)}.")
+            raise ConfigError(f"{self.probs_format!r} is not a map format; expected {' or '.join(PROB_FORMATS)}.")
         self._require_steps_and_numbers()
 
     def _require_steps_and_numbers(self) -> None:
         for step in self.postprocess:
             if step not in POSTPROCESSING:
                 raise ConfigError(
-                    f"{step!r} is no step on masks; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
+                    f"{step!r} is not a mask step; expected {' or '.join(POSTPROCESSING)}. Correct --postprocess."
                 )
         if not self.timeout > 0:
-            raise ConfigError(f"timeout is {self.timeout}; expected seconds, more than 0. Correct --timeout.")
+            raise ConfigError(f"timeout is {self.timeout}; expected more than 0 seconds. Correct --timeout.")
         for name in ("batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"):
             value, least = getattr(self, name), 0 if name == "seed" else 1
             if value is not None and value < least:
@@ -133,37 +138,37 @@ class RunSettings:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The ``sources``, each as a text."""
+        """Return ``sources`` as strings."""
         return _names("sources", self.sources)
 
     @property
     def list_names(self) -> tuple[str, ...]:
-        """The lists of ``files_from``, each as a text."""
+        """Return ``files_from`` as strings."""
         return _names("files_from", self.files_from)
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices that are named."""
+        """Return the names of the devices."""
         return tuple(self.device.split(","))
 
     @property
     def bits(self) -> int:
-        """Bits a pixel of masks, where no earlier run decides."""
+        """Return the bits per pixel of masks, if no earlier run decides."""
         return self.mask_bits or DEFAULT_MASK_BITS
 
     def key(self, model_sha256: str, precision: str) -> str:
-        """Return a short hash of all that changes a mask's pixels or file; an image done under another key is redone.
+        """Return a short hash of everything that changes a mask's pixels or file; under another key, images are redone.
 
-        The device is not in it, its precision is: the same precision on another device gives the same mask but for
-        rounding, another precision does not. Names are not in it: an output folder keeps the template it began with.
+        It holds the precision and not the device: the same precision on another device gives the same masks up to
+        rounding, another precision does not. Names are not in it: an output keeps the template that it began with.
         """
         decisive = [MASK_RULE, model_sha256, precision, self.exact, self.bits, *self.postprocess]
-        if self.any_dicom:  # its images are other pixels, or none; the keys of runs without it stay what they were
+        if self.any_dicom:  # adds images, or changes their pixels; without it keys stay as they were
             decisive.append("any_dicom")
         return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:KEY_DIGITS]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as the ledger keeps them: without what lets somebody in at a URL."""
+        """Return the settings as the ledger stores them: URLs without passwords and signatures."""
         return {name: _kept(value) for name, value in vars(self).items()}
 
 
@@ -174,7 +179,7 @@ def _kept(value: object) -> object:
 
 
 def _names(field: str, value: object) -> tuple[str, ...]:
-    """Return what names files as texts: one of them, or a sequence. Raises :class:`ConfigError` for anything else."""
+    """Return one path or a sequence of paths as strings. Raises :class:`ConfigError` for anything else."""
     entries = [value] if isinstance(value, (str, bytes, os.PathLike)) or not isinstance(value, Iterable) else value
     try:
         names = tuple(map(os.fsdecode, entries))
@@ -197,12 +202,12 @@ def _require_gpus(devices: Sequence[str]) -> None:
 
 
 def _require_encoding(name: str | None) -> None:
-    """Raise :class:`ConfigError` for what is no encoding of texts."""
+    """Raise :class:`ConfigError` if this is not the name of a text encoding."""
     if name is None:
         return
     try:
         b"a".decode(name, "surrogateescape")
-    except (LookupError, ValueError) as error:  # unknown, or no encoding of texts; a zero byte
+    except (LookupError, ValueError) as error:  # unknown, not a text encoding, or a NUL byte
         raise ConfigError(
-            f"{name!r} is no encoding of names; expected one like gbk, cp866, cp932 or utf-8. Correct --zip-encoding."
+            f"{name!r} is not a text encoding; expected one like gbk, cp866, cp932 or utf-8. Correct --zip-encoding."
         ) from error

@@ -1,7 +1,7 @@
-"""Addresses of storage, and what of them may be seen.
+"""URLs, and which parts of them may be shown or stored.
 
-Passwords and signatures are for the server only: they are in no file, no row, no mask's name and no printed line. What
-is left when they are taken away names an image, so a new signature is no new image.
+Passwords and signatures go to the server only: they are never written to a file, ledger row, mask name or line of
+output. The URL without them identifies an image, so a new signature does not make a new image.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ SECRET = re.compile(
     r"(x-)?api[_-]?key|authorization|auth|jwt|hmac|hdnts|hdnea|tempauth|sessionid|phpsessid|jsessionid",
     re.IGNORECASE,
 )
-"""Parameters that let somebody in."""
+"""Query parameters that grant access."""
 SIGNED = re.compile(r"expires|policy|hash-algorithm|s[eprstv]|ss|srt|spr|sip|sk(oid|tid|t|e|s|v)|sdd|[su]oid|ses|scid")
-"""Parameters that belong to a signature: secret only beside one. The short ones are those of Azure."""
+"""Query parameters that belong to a signature: secret only beside one. The short ones are Azure's."""
 SIGNATURES = frozenset({"sig", "signature"})
 LEFT_OVER = re.compile(rf"(?<=[?&])(?:{SECRET.pattern.replace('.*', '[^=&]*')})=[^&\s'\"<>]*", re.IGNORECASE)
 USER_WITH_ODD_PASSWORD = re.compile(r"\A(?!\[)[^/?#@]*:(?!\d{1,5}(?:[/?#]|$))[^@\s]*@")
-"""A password with ``/``, ``?`` or ``#`` as it is: no proper address, but no less secret."""
+"""A password with an unescaped ``/``, ``?`` or ``#``: not a valid URL, but still a secret."""
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 SAFE_IN_PATH, SAFE_IN_QUERY = "!$&'()*+,;=:@~", "!$&'()*+,;=:@~%/?[]"
 NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f]")
@@ -33,17 +33,17 @@ SLASH = re.compile(r"[/\\]")
 
 
 def is_url(text: str) -> bool:
-    """Is this an address of storage and not a path?"""
+    """Return whether ``text`` is a URL and not a path."""
     return URL.match(text) is not None
 
 
 def is_web(url: str) -> bool:
-    """Is it an address of a web server?"""
+    """Return whether ``url`` is an http or https URL."""
     return url.lower().startswith(WEB)
 
 
 def public_url(text: str) -> str:
-    """Return an address without what lets somebody in; any other text as it is."""
+    """Return a URL without passwords and signatures; any other text unchanged."""
     begin = URL.match(text)
     if begin is None:
         return text
@@ -60,7 +60,7 @@ def public_url(text: str) -> str:
 
 
 def _public_query(tail: str, *, is_query: bool) -> str:
-    """Return path and query without secret parameters. Elsewhere than on the web a ``?`` may be part of a name."""
+    """Return path and query without secret parameters. If ``is_query`` is False, a ``?`` may be part of a name."""
     path, _, query = tail.partition("?")
     parts = query.split("&")
     names = [unquote(part.partition("=")[0]).lower() for part in parts]
@@ -76,14 +76,14 @@ def _public_query(tail: str, *, is_query: bool) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Return a message without what lets somebody in, wherever an address is in it."""
+    """Return a message in which every URL is without passwords and signatures."""
     return LEFT_OVER.sub("...", IN_TEXT.sub(lambda match: public_url(match[0]), text))
 
 
 def canonical(url: str) -> str:
-    """Return the one spelling of a web address: no fragment, no ``.`` and ``..``, escapes where they are needed.
+    """Return the canonical form of a web URL: no fragment, no ``.`` or ``..``, escapes only where needed.
 
-    Other addresses come back as they are, but for the case of their scheme. Raises :class:`ValueError`.
+    Other URLs are returned unchanged, except that their scheme becomes lower case. Raises :class:`ValueError`.
     """
     begin = URL.match(url)
     if begin is None or not is_web(url):
@@ -116,7 +116,7 @@ def _canonical_path(path: str) -> str:
 
 
 def joined(base: str, link: str) -> str | None:
-    """Return what a link on a page means, in its one spelling; None where that is no web address."""
+    """Return the canonical URL that a link on a page points to; None if that is not a web URL."""
     try:
         url = urljoin(base, link.strip())
         return canonical(url) if is_web(url) else None
@@ -125,22 +125,22 @@ def joined(base: str, link: str) -> str | None:
 
 
 def path_part(url: str) -> str:
-    """Return a web address without query and fragment; anything else as it is."""
+    """Return a web URL without query and fragment; anything else unchanged."""
     return re.split(r"[?#]", url, maxsplit=1)[0] if is_web(url) else url
 
 
 def place(url: str) -> str:
-    """Return host and path of an address: what says where it is, however it is reached."""
+    """Return host and path of a URL: its location without scheme, user and query."""
     return URL.sub("", path_part(public_url(url)), count=1)
 
 
 def plain_path(path: str) -> str:
-    """Return the path of a web address as names of files: decoded, and so that none leads out of its folder."""
+    """Return the decoded path of a web URL as a relative file path that cannot leave its folder."""
     return "/".join(_plain(part) for part in path.split("/") if part) or "image"
 
 
 def plain_name(url: str) -> str:
-    """Return the last part of the path of an address, decoded."""
+    """Return the last part of a URL's path, decoded."""
     _, _, path = place(url).partition("/")
     return plain_path(path.rstrip("/").rpartition("/")[2])
 
@@ -148,7 +148,7 @@ def plain_name(url: str) -> str:
 def _plain(segment: str) -> str:
     try:
         text = unquote(segment, errors="strict")
-    except UnicodeDecodeError:  # of an older encoding: its escapes are a name, too
+    except UnicodeDecodeError:  # an older encoding: keep its escapes as the name
         text = segment
     kept = [part for part in SLASH.split(NOT_IN_NAMES.sub("_", text)) if part not in ("", ".", "..")]
     return "_".join(kept) or "_"

@@ -1,4 +1,4 @@
-"""``seg-export``: make a model file of a checkpoint, prove it, describe it."""
+"""``seg-export``: export checkpoints to model files, prove and describe them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from seglab.cli_support import CONTEXT, CommandGroup, begin_command
 @click.group(cls=CommandGroup, context_settings=CONTEXT)
 @click.version_option(package_name="seglab")
 def main() -> None:
-    """Make one self-contained ONNX model of a trained network, and prove that it computes the same masks."""
+    """Export a trained network to one self-contained ONNX model, and prove that it computes the same masks."""
     begin_command(
-        "Interrupted; nothing unproved was written. Run the same command again: it starts from the beginning."
+        "Interrupted; no unproved model was written. Run the same command again: it starts from the beginning."
     )
 
 

@@ -1,4 +1,4 @@
-"""Errors of the artefact: its contract, its proof, and the device it is to run on."""
+"""Errors of model files: their contracts, their proofs, and the devices they run on."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from seglab.errors import SeglabError
 
 
 class ContractError(SeglabError):
-    """A file is not a model of ours, or of a format that this version does not know."""
+    """A file is not a model with a contract, or has a format that this version does not know."""
 
 
 class ParityError(SeglabError):
-    """A model does not compute what the PyTorch original computes.
+    """A model does not compute what its original computes.
 
-    ``report``: an :class:`export.proof.gate.ParityReport` with the figures, where something was measured.
+    ``report``: an :class:`export.proof.gate.ParityReport` with the figures, if anything was measured.
     """
 
     def __init__(self, message: str, report: Any = None) -> None:
@@ -24,11 +24,11 @@ class ParityError(SeglabError):
 
 
 class DeviceError(SeglabError):
-    """A device that was asked for cannot be had.
+    """A device that was asked for cannot be used.
 
-    ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device is there, but
-    what ran on it did not verify. ``out_of_memory``: less at a time may do.
-    ``passing``: an engine failed, which another time it may not; what was measured and found wrong is not passing.
+    ``reason``: why, a clause. ``hint``: what to install or do, a sentence. ``available``: the device exists, but its
+    results did not verify. ``out_of_memory``: a smaller batch may work. ``passing``: an engine failed in a way that may
+    be temporary; wrong results are never temporary.
     """
 
     def __init__(
@@ -50,6 +50,6 @@ class DeviceError(SeglabError):
         self.passing = passing
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it cross to another process: a pool would wait for ever for an error that it cannot read."""
+        """Make the error picklable: a process pool would hang on an error that it cannot unpickle."""
         more = partial(DeviceError, available=self.available, out_of_memory=self.out_of_memory, passing=self.passing)
         return more, (self.device, self.reason, self.hint)

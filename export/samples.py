@@ -1,4 +1,4 @@
-"""The images that parity is measured on: real or synthetic ones, and always the shapes and values that break things."""
+"""The images that parity is measured on: real or synthetic ones, plus edge cases of shapes and values."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ SYNTHETIC_SIZES = (
     (1536, 2048),
     (255, 257),
 )
-"""Heights and widths of the images that stand in where no folder is given."""
+"""Heights and widths of the synthetic images that are used if no folder is given."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image, uint8 ``(H, W, 3)`` RGB, with its truth, uint8 ``(H, W)`` 0/255, where there is one.
+    """An image, uint8 ``(H, W, 3)`` RGB, and its truth, uint8 ``(H, W)`` 0/255, if there is one.
 
-    ``edge``: made to break things, no picture; it has to match as any other, but says nothing of what is usual.
+    ``edge``: an edge case, not a picture; it must match like any other image, but says nothing about typical ones.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples that are drawn or read one at a time, as they are iterated; ``source`` says where they come from."""
+    """Samples that are read or drawn one at a time during iteration; ``source`` says where they come from."""
 
     source: str
     files: tuple[tuple[Path, Path | None], ...] = ()
@@ -68,17 +68,17 @@ class SampleSet:
             yield from synthetic_samples()
 
     def some(self, count: int) -> SampleSet:
-        """Return the set with at most ``count`` of its files; the synthetic images are few, and stay."""
+        """Return the set with at most ``count`` of its files; synthetic images are few, and all are kept."""
         if not self.files:
             return self
         return dataclasses.replace(self, files=self.files[:: max(1, -(-len(self.files) // count))])
 
 
 def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
-    """Return at most ``limit`` images of a folder, evenly spaced, or synthetic ones; the edge cases come on top.
+    """Return at most ``limit`` images of a folder, evenly spaced, or synthetic ones; edge cases are added.
 
-    A data set in a known layout is read with its truth, any other folder as images. Raises
-    :class:`seglab.errors.DataError` where there are none.
+    A data set in a known layout is read with its truth, any other folder as images only. Raises
+    :class:`seglab.errors.DataError` if there are none.
     """
     if folder is None:
         return SampleSet(SYNTHETIC)
@@ -87,9 +87,9 @@ def sample_set(folder: Path | None, limit: int = DEFAULT_LIMIT) -> SampleSet:
 
 
 def sample_files(folder: Path, limit: int) -> tuple[tuple[tuple[Path, Path | None], ...], int, str]:
-    """Return at most ``limit`` images of a folder, evenly spaced, with their truths; how many there are, of what kind.
+    """Return at most ``limit`` images of a folder, evenly spaced, with their truths; their total, and their kind.
 
-    Raises :class:`seglab.errors.DataError` where there are none.
+    Raises :class:`seglab.errors.DataError` if there are none.
     """
     files: list[tuple[Path, Path | None]]
     try:
@@ -99,13 +99,13 @@ def sample_files(folder: Path, limit: int) -> tuple[tuple[tuple[Path, Path | Non
         files = [(path, None) for path in _images(folder)]
         kind = "images without truth"
         if not files:
-            raise DataError(f"No images below {folder}; expected some to measure with. Check the path.") from error
+            raise DataError(f"No images below {folder}; expected some to prove it on. Check the path.") from error
     kept = np.unique(np.linspace(0, len(files) - 1, min(limit, len(files))).round().astype(int))
     return tuple(files[i] for i in kept), len(files), kind
 
 
 def edge_samples() -> Iterator[Sample]:
-    """Yield the cases that are always measured: all black, all white, noise, 1x1, thin, wide."""
+    """Yield the edge cases that are always measured: all black, all white, noise, 1x1, thin, wide."""
     for name, (height, width), value in EDGES:
         if value is None:
             image = np.random.default_rng(height * width).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -125,7 +125,7 @@ EDGES: tuple[tuple[str, tuple[int, int], int | None], ...] = (
 
 
 def synthetic_samples() -> Iterator[Sample]:
-    """Yield synthetic dermoscopy images with truth, in sizes from 97x61 to 1536x2048."""
+    """Yield synthetic dermoscopy images with truth, in the sizes :data:`SYNTHETIC_SIZES`."""
     for seed, (height, width) in enumerate(SYNTHETIC_SIZES):
         drawn = synthesise(height, width, seed)
         yield Sample(f"synthetic-{height}x{width}", drawn.image, drawn.mask)

@@ -1,10 +1,9 @@
-"""How far a model may be from the PyTorch original: one named set per precision.
+"""How far a model may be from its original: one named set of limits per precision.
 
-``fp32`` is fp32 arithmetic in another order. ``fp16`` rounds weights and activations to 11 significant bits,
-``fp16-weights`` the weights alone. ``bf16`` (OpenVINO, on CPUs that compute in it) rounds the operands
-of every convolution to 8 significant bits; a network that loses more than this by it (in torch's bf16 autocast the
-bundled one does) runs in fp32 instead. ``int8`` rounds activations to 256 steps of each tensor's range: single
-probabilities move far, masks little.
+``fp32`` allows for fp32 arithmetic in another order. ``fp16`` rounds weights and activations to 11 significant bits,
+``fp16-weights`` the weights alone. ``bf16`` (OpenVINO, on CPUs that compute in it) rounds the operands of every
+convolution to 8 significant bits; a network that exceeds these limits in bf16 runs in fp32 instead. ``int8`` rounds
+activations to 256 steps of each tensor's range: single probabilities change much, masks little.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ class Tolerance:
     """Limits of one precision.
 
     ``max_prob``, ``mean_prob``: largest and mean difference of probabilities at S x S, over all images. ``flipped``:
-    share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the PyTorch masks.
+    share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the original's masks.
     ``stray_pixels``: an image with no more flipped pixels than this counts as Dice 1, however small its mask.
     ``suitable``: largest difference of the score of that name, on pictures (its threshold is 0.5). ``edge_flipped``:
-    share of a made-up image's pixels that may differ (None: ``flipped``). ``truth_dice``: how far the mean Dice against
-    the truth may move, either way; None: nothing may be lost of it, see :data:`MOST_LOST`.
+    share of an edge case's pixels that may differ (None: ``flipped``). ``truth_dice``: how far the mean Dice against
+    the truth may move, either way; None: it may not fall, see :data:`MOST_LOST`.
     """
 
     name: str
@@ -38,11 +37,11 @@ class Tolerance:
     edge_flipped: float | None = None
 
     def counted_dice(self, dice: float, flipped: int, edge_pixels: int = 0) -> float:
-        """Return the Dice that an image with so many flipped pixels is judged by.
+        """Return the Dice by which an image with ``flipped`` differing pixels is judged.
 
-        ``edge_pixels``: of an edge case's image. On noise and stripes a network marks next to nothing, and the Dice of
-        a few pixels says nothing; on a black one int8 moves the rim of a mask that means nothing. Such an image
-        counts as 1 where no larger share of it flips than may.
+        ``edge_pixels``: number of pixels of an edge case, else 0. On noise a network marks almost nothing, and the
+        Dice of a few pixels says nothing; on a black image int8 moves the border of a meaningless mask. An edge case
+        therefore counts as 1 if no larger share of its pixels flips than allowed.
         """
         share = self.flipped if self.edge_flipped is None else self.edge_flipped
         return 1.0 if flipped <= max(self.stray_pixels, share * edge_pixels) else dice
@@ -60,20 +59,20 @@ TOLERANCES = {
 }
 
 SIMULATED = Tolerance("int8 as it was simulated", 5e-1, 2e-3, 1e-3, 0.9985, 0.985, 16, 5e-2, edge_flipped=1e-2)
-"""Of int8 against the PyTorch original that rounds as it does: sums in another order end on the next step at times."""
+"""For int8 against an original that rounds as it does: sums in another order sometimes end on the next step."""
 
 
 MOST_LOST = 2e-3
-"""Of Dice against the truth, in every precision below fp32: the differences to the original, image by image, have a
-mean, and its 95 % interval may not reach further below zero. Few images have a wide interval, and have to be alike.
+"""How much Dice against the truth may be lost in every precision below fp32: the 95 % interval of the mean paired
+difference to the original may not reach further below zero. With few images the interval is wide, so they must agree.
 """
 
 PRECISIONS = ("fp32", "fp16", "fp16-weights", "int8")
-"""Those of model files; bf16 is how a device may compute."""
+"""Precisions of model files; bf16 is how a device may compute."""
 
 
 def tolerance_for(precision: str) -> Tolerance:
-    """Return a precision's limits. Raises :class:`ParityError` for one that has none."""
+    """Return a precision's limits. Raises :class:`ParityError` if it has none."""
     if precision not in TOLERANCES:
         raise ParityError(
             f"There are no tolerances for precision {precision!r}; expected one of {', '.join(TOLERANCES)}. "

@@ -1,8 +1,8 @@
-"""Masks as COCO annotations, for annotation tools and detection frameworks: run lengths, or polygons.
+"""Write masks as COCO annotations, for annotation tools and detection frameworks: as run lengths, or as polygons.
 
-Of label maps each class but the background is a category, and each class in an image an annotation.
+In label maps, each class but the background is a category, and each class in an image is one annotation.
 
-Run lengths are exact. Polygons run along the pixels' edges, so that they rasterise to the mask again but for its holes,
+Run lengths are exact. Polygons run along the edges of pixels, so they rasterise to the same mask except for its holes,
 which polygons cannot have. Source: COCO data format, section "Object Detection"; run lengths by pycocotools.
 """
 
@@ -36,15 +36,15 @@ from seglab.words import counted
 
 SUPERCATEGORY = "skin"
 BEGIN = f'{{"info": {{"description": "{OUR_OUTLINES}"'
-INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it: pip install "seglab[outputs]".'
+INSTALL = 'COCO run lengths need pycocotools, which is not installed. Install it with pip install "seglab[outputs]".'
 
 Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class ContourReport:
-    """How many images the file names, and how many annotations: one for each mask that is not empty, of label maps one
-    for each of the ``categories`` in it. ``warnings``: what a person should know of them.
+    """How many images and annotations the file has: one annotation for each mask that is not empty, in label maps one
+    for each of the ``categories`` in it. ``warnings``: notes for the user.
     """
 
     images: int
@@ -53,7 +53,7 @@ class ContourReport:
     categories: int = 1
 
     def line(self) -> str:
-        """Return what a person reads."""
+        """Return the report for a person."""
         if self.categories == 1:
             return f"{counted(self.images, 'image')}, {self.annotations:,} with a lesion"
         annotations = counted(self.annotations, "annotation")
@@ -63,11 +63,11 @@ class ContourReport:
 def write_contours(
     out: Path | str, path: Path, *, polygons: bool = False, advance: Callable[[int], object] = lambda total: None
 ) -> ContourReport:
-    """Write the masks of an output as one COCO JSON file; a file name in it is the mask's image.
+    """Write the masks of an output as one COCO JSON file, in which a file name is that of the mask's image.
 
-    ``advance`` is called after each mask with their number. Raises :class:`OutputError` where there is no ledger, a
-    mask cannot be read, masks are of different classes, or the file cannot be written or is somebody else's;
-    :class:`ConfigError` where pycocotools is missing, or the name does not end in .json.
+    ``advance`` is called after each mask with the number of all masks. Raises :class:`OutputError` if there is no
+    ledger, a mask cannot be read, masks have different classes, or the file cannot be written or is somebody else's;
+    :class:`ConfigError` if pycocotools is missing, or the name does not end in .json.
     """
     require_coco(path)
     annotations = 0
@@ -91,8 +91,8 @@ def write_contours(
 
 
 def require_coco(path: Path) -> None:
-    """Raise :class:`ConfigError` where pycocotools is missing or ``path`` is no name for JSON, and
-    :class:`OutputError` where it would replace what is not ours.
+    """Raise :class:`ConfigError` if pycocotools is missing or ``path`` does not end in .json, and :class:`OutputError`
+    if it would replace somebody else's file.
     """
     require_replaceable(path, (".json",), "a file of contours", begins_with(BEGIN))
     try:
@@ -102,7 +102,7 @@ def require_coco(path: Path) -> None:
 
 
 def categories_of(class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return COCO's categories: lesion, or the classes by their numbers in label maps."""
+    """Return COCO's categories: lesion, or the classes with their numbers in label maps."""
     numbered = enumerate(class_names[1:] or LESION, 1)
     return [{"id": number, "name": name, "supercategory": SUPERCATEGORY} for number, name in numbered]
 
@@ -116,10 +116,10 @@ def run_lengths(mask: Mask) -> dict[str, Any]:
 
 
 def outlines(mask: Mask) -> list[list[float]]:
-    """Return the outlines of a mask's regions, ``[x0, y0, x1, y1, ...]`` each, in pixels whose edges are whole numbers.
+    """Return the outlines of a mask's regions, each ``[x0, y0, x1, y1, ...]``, in pixels whose edges are whole numbers.
 
-    OpenCV's contours go through the middle of pixels; from a mask of twice the size they go a quarter pixel within the
-    edge, which every rasteriser fills again.
+    OpenCV's contours go through the centres of pixels. In a mask of twice the size they go a quarter pixel inside the
+    edge, and every rasteriser fills the same pixels again.
     """
     x0, y0, width, height = cv2.boundingRect(mask)
     part = mask[y0 : y0 + height, x0 : x0 + width]
@@ -129,7 +129,7 @@ def outlines(mask: Mask) -> list[list[float]]:
 
 
 def _info(makers: Makers) -> dict[str, Any]:
-    """Return what the file says of itself; no paths, for it is handed on."""
+    """Return what the file says about itself; without paths, because it is passed on."""
     return {
         "description": OUR_OUTLINES,
         "models": [
@@ -147,21 +147,21 @@ def _images(ledger: LedgerReader) -> Iterator[dict[str, Any]]:
 
 
 class _Parts:
-    """What a mask's annotations say of its parts: one of a lesion, one for each class in a label map."""
+    """The parts of masks for annotations: one for a lesion, or one for each class in a label map."""
 
     def __init__(self, store: StoredMasks, classes: int, polygons: bool) -> None:
         self.are_labels = classes > 1
         self._store, self._classes, self._polygons = store, classes, polygons
 
     def of(self, entry: DoneEntry) -> list[dict[str, Any]]:
-        """Return the parts of a mask. Raises :class:`OutputError` where it cannot be read."""
+        """Return the parts of a mask. Raises :class:`OutputError` if it cannot be read."""
         if entry.bbox is None:
             return []
         try:
             mask = stored_mask(self._store, entry.mask, self._classes)
         except SeglabError as error:
             raise OutputError(
-                f"{self._store.where(entry.mask)}: {error} `seg-batch verify --redo` and another run make it again."
+                f"{self._store.where(entry.mask)}: {error} Run `seg-batch verify --redo`, then run again to remake it."
             ) from error
         if not self.are_labels:
             return [self._part(1, mask, entry.lesion_area, entry.bbox)]
@@ -191,7 +191,7 @@ def _annotations(ledger: LedgerReader, parts: _Parts, advance: Callable[[], obje
 
 
 def _separated(entries: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """Yield the entries of a JSON list."""
+    """Yield the entries of a JSON list as text."""
     separator = "\n"
     for entry in entries:
         yield separator + json.dumps(entry, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""``seg-batch forget``: images, and all that runs made of them, out of an output."""
+"""``seg-batch forget``: remove images, and everything that runs made of them, from an output."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from batch.reporting.spellings import spellings
 from seglab.words import counted, noun
 
 SHOWN = 20
-NOT_KNOWN = "no image of this output"
-STILL_NAMED = "tables, COCO files and traces that were written of this output may still name them: write them anew"
+NOT_KNOWN = "not an image of this output"
+STILL_NAMED = "tables, COCO files and traces made from this output may still name them: write those again"
 
 
 @dataclass(frozen=True)
 class ForgetRequest:
-    """What is to be forgotten. ``names``: paths of images; ``below``: all below these paths as well. ``purge``: so that
-    nothing of it is left in the output's files. ``overlays``, ``probs``: where these folders are by now;
-    ``ignore_missing``: go on where one is not there.
+    """What to forget. ``names``: paths of images; ``below``: also all images below these paths. ``purge``: leave no
+    trace of them in the output's files. ``overlays``, ``probs``: the present places of these folders;
+    ``ignore_missing``: continue if one is missing.
     """
 
     out: Path
@@ -43,9 +43,9 @@ class ForgetRequest:
 
 @dataclass
 class ForgetReport:
-    """What was done. ``forgotten``: images; ``removed``: files of each kind. ``kept``: images that stay, for one of
-    their files does; ``unknown``: names that no image has. Of each the first are named. ``notes``: what stands in the
-    way of a purge.
+    """What was done. ``forgotten``: images; ``removed``: files of each kind. ``kept``: images that stay because one of
+    their files does; ``unknown``: names of no image. ``first``: the first of each kind. ``notes``: what prevents a
+    complete purge.
     """
 
     forgotten: int = 0
@@ -58,22 +58,22 @@ class ForgetReport:
 
     @property
     def is_of_nothing(self) -> bool:
-        """Were images named, and none of them is known?"""
+        """Return whether images were named and none of them is known."""
         return bool(self.unknown) and not (self.forgotten or self.kept)
 
     @property
     def is_complete(self) -> bool:
-        """Is all that was named forgotten?"""
+        """Return whether everything that was named is forgotten."""
         return not (self.kept or self.unknown or self.notes)
 
     def name(self, what: str, line: str) -> None:
-        """Name an image, if it is one of the first of its kind."""
+        """Record an image's line, if it is one of the first of its kind."""
         lines = self.first.setdefault(what, [])
         if len(lines) < SHOWN:
             lines.append(line)
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the report for a person."""
         removed = ", ".join(counted(self.removed[what], what.removesuffix("s")) for what in (MASKS, OVERLAYS, MAPS))
         yield f"{counted(self.forgotten, 'image')} forgotten; removed: {removed}"
         for what, count in (("forgotten", self.forgotten), ("kept", self.kept), ("not known", self.unknown)):
@@ -83,17 +83,17 @@ class ForgetReport:
                 yield f"and {count - len(lines):,} more {what}"
         yield from self.notes
         if self.purged:
-            yield f"purged: free pages are overwritten, and runs name these images no more; {STILL_NAMED}"
+            yield f"purged: free pages are overwritten, and run records no longer name these images; {STILL_NAMED}"
         if self.forgotten:
             yield "the next run takes images that are still in their sources as new"
 
 
 def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda total: None) -> ForgetReport:
-    """Take images out of an output: row, mask, overlay and probability map. ``advance`` is called after each image with
-    their number.
+    """Remove images from an output: row, mask, overlay and probability map. ``advance`` is called after each image with
+    the number of all images.
 
-    An image stays where one of its files does, for it may be somebody else's: see :class:`KeptError`. Raises
-    :class:`OutputError` where there is no ledger, a run is on, or masks or pictures are not where they were.
+    An image is kept if one of its files is, as that may be somebody else's, see :class:`KeptError`. Raises
+    :class:`OutputError` if there is no ledger, a run is writing, or masks or pictures are not where they were.
     """
     output = output_of(request.out)
     with LedgerReader(output.state) as reader:
@@ -115,7 +115,7 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
 
 
 def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) -> list[str]:
-    """Choose what is named; return names that are to be purged and are no chosen image's."""
+    """Select the named images; return names to be purged that are not paths of selected images."""
     choose = ledger.choose_below if request.below else ledger.choose
     names: list[str] = []
     for name in request.names:
@@ -127,7 +127,7 @@ def _choose(request: ForgetRequest, ledger: Forgetting, report: ForgetReport) ->
             report.unknown += 1
             below = max(map(ledger.count_below, paths))
             images = f"{counted(below, 'image')} {noun(below, 'is', 'are')} below it"
-            why = f"{images}; with --below {noun(below, 'it is', 'they are')} forgotten" if below else NOT_KNOWN
+            why = f"{images}; add --below to forget {noun(below, 'it', 'them')}" if below else NOT_KNOWN
             report.name("not known", f"{printable(name)}: {why}")
     ledger.commit()
     return names
@@ -145,12 +145,12 @@ def _remove_chosen(
     report: ForgetReport,
     advance: Callable[[int], object],
 ) -> None:
-    """Remove files first, and rows when they are gone: what is killed can be done again."""
+    """Remove files first and rows after them, so that a killed command can be repeated."""
     total = ledger.count
     with opened as files:
         for page in ledger.pages():
             ledger.note(_removed(files, page, report, lambda: advance(total)))
-            if not files.output.is_archive:  # whose masks are gone when it is closed
+            if not files.output.is_archive:  # its masks are removed when it is closed
                 ledger.delete()
     ledger.delete()
     if report.purged:
@@ -160,7 +160,7 @@ def _remove_chosen(
 def _removed(
     files: MadeFiles, images: list[ChosenImage], report: ForgetReport, advance: Callable[[], object]
 ) -> list[ChosenImage]:
-    """Remove the files of images; return the images that none is left of."""
+    """Remove the files of images; return the images of which no file is left."""
     if report.purged:
         files.remove_leftovers(images)
     gone = []
@@ -179,21 +179,21 @@ def _removed(
 
 
 def _overwrite(output: Output, report: ForgetReport) -> None:
-    """Overwrite what was deleted from the databases of an output."""
+    """Overwrite deleted data in the databases of an output."""
     for path in (ledger_path(output.state), output.state / INDEX_NAME):
         if path.exists() and not overwrite_free_pages(path):
             report.notes.append(
-                f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; end "
+                f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; close "
                 "that program, and purge again"
             )
 
 
 def _require_masks(output: Output) -> None:
-    """Raise :class:`OutputError` where the masks are not where the ledger says."""
+    """Raise :class:`OutputError` if the masks are not where the ledger says."""
     path = Path(output.name) if output.is_archive else output.folder
     if path is None or path.exists() or path.with_name(f"{path.name}.part").exists():
         return
     raise OutputError(
-        f"The masks are not at {printable(str(path))}, where the ledger says they are; expected them, for some are "
-        "to be forgotten. Bring them back, or, if they are gone for good, go on with --ignore-missing."
+        f"The masks are not at {printable(str(path))}, where the ledger says they are. Bring them back, or, if they "
+        "are gone for good, continue with --ignore-missing."
     )

@@ -1,7 +1,7 @@
-"""``seg-batch run --json``: what a run does, as JSON lines on standard output, for programs.
+"""``seg-batch run --json``: the progress of a run as JSON lines on standard output, for programs.
 
-One event a line, flushed, in ASCII; the first has ``format_version``. A line never stops a run: where nobody reads them
-any more, or they cannot be written, they end with a warning, and the run goes on.
+One event per line, flushed, in ASCII; the first has ``format_version``. A failure to write never stops the run: the
+lines end with a warning, and the run goes on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SECONDS_BETWEEN = 1.0
-"""Between two progress events, at least."""
+"""The shortest interval between two progress events."""
 
 
 class ProgressLines:
@@ -41,7 +41,7 @@ class ProgressLines:
         self._last = 0.0
 
     def watch(self, runner: Runner, results: Iterable[Result]) -> None:
-        """Go through the results; the total is counted on the side."""
+        """Write an event for each result that needs one; the total is counted in a thread."""
         self._runner = runner
         stopped = threading.Event()
         threading.Thread(target=self._count, args=(stopped,), daemon=True).start()
@@ -52,7 +52,7 @@ class ProgressLines:
             stopped.set()
 
     def end(self, exit_code: int, error: str | None = None) -> None:
-        """Say how it ended. The summary is that of :class:`batch.running.report.RunReport`, null before a run began."""
+        """Write the last event. Its summary: :class:`batch.running.report.RunReport`, null before a run began."""
         summary = None
         if self._runner is not None:
             self._start(self._runner)
@@ -105,15 +105,15 @@ class ProgressLines:
             self._is_closed = True
             _close_stdout()
             echo(
-                f"warning: progress cannot be written to standard output any more ({failure.strerror or failure}); the "
-                "run goes on without it. `seg-batch status` on the output shows how far it is.",
+                f"warning: progress can no longer be written to standard output ({failure.strerror or failure}); the "
+                "run goes on without it. Run `seg-batch status` on the output to see its progress.",
                 err=True,
             )
 
 
 @contextlib.contextmanager
 def progress_lines() -> Iterator[ProgressLines]:
-    """Give the lines of a run, and write their end however the run ends."""
+    """Yield the lines of a run, and write their last event however the run ends."""
     lines = ProgressLines()
     exit_code, error = 0, None
     try:
@@ -135,12 +135,12 @@ def progress_lines() -> Iterator[ProgressLines]:
 
 
 def as_line(value: object) -> str:
-    """Return JSON on one line, in ASCII; names that are not UTF-8 as :func:`batch.errors.encodable` has them."""
+    """Return JSON on one line, in ASCII; names that are not UTF-8 as by :func:`batch.errors.encodable`."""
     return json.dumps(_plain(value))
 
 
 def _plain(value: object) -> object:
-    """Return JSON's objects with texts that every program can read, and nothing in them that lets somebody in."""
+    """Return a JSON value whose strings every program can read, without passwords and signatures in URLs."""
     if isinstance(value, str):
         return encodable(without_secrets(value) if "://" in value else value)
     if isinstance(value, dict):
@@ -153,7 +153,7 @@ def _named(settings: RunSettings) -> list[str]:
 
 
 def _close_stdout() -> None:
-    """Send to nowhere what standard output still holds: at its end Python would complain that it cannot be written."""
+    """Redirect standard output to nowhere: at exit, Python would complain that it cannot be flushed."""
     with contextlib.suppress(OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""``seg-batch run``: its options, the run, an orderly stop; what is shown meanwhile is in ``screen``."""
+"""``seg-batch run``: its options, the run, and the orderly stop; the screen is in ``screen``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GROUPS = {
     "When it stops": ("max_failures", "timeout"),
     "What is shown": ("dry_run", "timing", "as_json", "profile"),
 }  # fmt: skip
-"""Options, by the questions that they answer."""
+"""Options, grouped for the help."""
 
 
 option = functools.partial(click.option, cls=PlainOption)
@@ -50,17 +50,17 @@ option = functools.partial(click.option, cls=PlainOption)
 
 @click.command(cls=GroupedCommand, groups=GROUPS)
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@option("--files-from", multiple=True, metavar="LIST", help="A list of files, one a line; - for standard input.")
+@option("--files-from", multiple=True, metavar="LIST", help="List of files, one per line; - for standard input.")
 @option("--limit", type=POSITIVE, metavar="N", help="Stop after N images.")
-@option("--sample", type=POSITIVE, metavar="N", help="Take N images only, drawn evenly from all.")
-@option("--seed", type=click.IntRange(min=0), metavar="S", help="Of --sample: same seed, same images.  [default: 0]")
-@option("--max-pixels", type=POSITIVE, default=400_000_000, metavar="N", help="Skip images with more pixels.")
+@option("--sample", type=POSITIVE, metavar="N", help="Take only N images, drawn at random.")
+@option("--seed", type=click.IntRange(min=0), metavar="S", help="For --sample: same seed, same images.  [default: 0]")
+@option("--max-pixels", type=POSITIVE, default=400_000_000, metavar="N", help="Skip images above N pixels.")
 @option("--any-dicom", is_flag=True, help="Also take DICOM of CT, MR, X-ray, ultrasound.")
-@option("--checksum", is_flag=True, help="Know images by SHA-256, not by size and time of change.")
-@option("--zip-encoding", metavar="NAME", help="Of names in old zips: gbk, cp866 and so on.")
+@option("--checksum", is_flag=True, help="Compare images by SHA-256, not by size and time.")
+@option("--zip-encoding", metavar="NAME", help="Encoding of names in old zips: gbk, cp866, ...")
 @option("--out", required=True, type=NamedText(), metavar="OUT", help="Folder, .zip, .tar or URL for the masks.")
 @option("--ledger", type=FILE, metavar="DIR", help="Folder for the ledger.  [default: OUT, or beside it]")
-@option("--name", default="{stem}.png", metavar="TEXT", help="Of masks; also {name}, {suffix}.")
+@option("--name", default="{stem}.png", metavar="TEXT", help="Mask names; also {name}, {suffix}.")
 @option(
     "--mask-bits",
     type=click.Choice(["8", "1"]),
@@ -68,7 +68,7 @@ option = functools.partial(click.option, cls=PlainOption)
     help="Bits per pixel.  [default: as the last run, or 8]",
 )
 @option("--postprocess", metavar="STEPS", help="Clean masks: largest, fill, or largest,fill.")
-@option("--overlays", type=FILE, metavar="DIR", help="Draw the outlines over the images, into this folder.")
+@option("--overlays", type=FILE, metavar="DIR", help="Draw the outlines on the images, into this folder.")
 @option("--probs", type=FILE, metavar="DIR", help="Write probability maps into this folder.")
 @option(
     "--probs-format",
@@ -90,33 +90,33 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--exact", is_flag=True, help="Decode and resize whole images: slower, the reference.")
 @option("--batch", type=POSITIVE, metavar="N", help="Images per model call.  [default: by the device]")
 @option("--processes", type=POSITIVE, metavar="N", help="Processes per device.  [default: one per core or GPU]")
-@option("--workers", type=POSITIVE, metavar="N", help="Threads that decode, and that write, each.")
+@option("--workers", type=POSITIVE, metavar="N", help="Threads for decoding, and as many for writing.")
 @option("--max-failures", metavar="N|P%", help="Stop once more images have failed.  [default: never]")
 @option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
     metavar="SECONDS",
-    help="Fail images that take longer, twice.",
+    help="Fail images that twice take longer.",
 )
 @option("--dry-run", is_flag=True, help="Count, estimate the time from a sample; write nothing.")
-@option("--timing", is_flag=True, help="Show what each stage took, and which is the slowest.")
+@option("--timing", is_flag=True, help="Show the time of each stage, and the slowest one.")
 @option("--json", "as_json", is_flag=True, help="Print progress, or the --dry-run, as JSON.")
 @option("--profile", type=FILE, metavar="FILE", help="Write a trace of all threads for ui.perfetto.dev.")
 @command_errors
 def run(dry_run: bool, as_json: bool, timing: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
-    """Write a mask for every image of folders, archives or URLs.
+    """Write a mask for every image in folders, archives or URLs.
 
-    SOURCEs are folders (with all below), files, quoted patterns, archives (.zip, .tar, .tar.gz and so on, without
-    unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on standard input.
+    SOURCEs are folders (with their sub-folders), files, quoted patterns, archives (.zip, .tar, .tar.gz and others,
+    without unpacking), URLs (s3://, gs://, https://), or - for a tar or a list of files on standard input.
 
-    Run the same command again to go on where it stopped, or to do what is new or changed. Exit code 3: finished, but
-    some images failed; `seg-batch status OUT` names them.
+    Run the same command again to continue a stopped run, or to do new and changed images. Exit code 3: finished, but
+    some images failed; `seg-batch status OUT` lists them.
 
     Example: seg-batch run photos 'more/**/*.jpg' ISIC.zip --out masks --overlays pictures
     """
     if options["seed"] is not None and options["sample"] is None:
-        raise click.UsageError("--seed was given without --sample; expected both. Add --sample N, or leave out --seed.")
+        raise click.UsageError("--seed was given without --sample. Add --sample N, or leave out --seed.")
     if dry_run:
         _forecast(options, as_json=as_json)
     elif as_json:
@@ -136,7 +136,7 @@ def _run(
     *,
     with_timing: bool = False,
 ) -> None:
-    """Do the run. ``lines``: where its progress goes instead of the screen. ``with_timing``: show what stages took."""
+    """Do the run. ``lines``: where its progress goes instead of the screen. ``with_timing``: show the stages' times."""
     from batch.commands.contours import write_contours
     from batch.commands.screen.live import Screen
     from batch.commands.table import write_table
@@ -145,7 +145,7 @@ def _run(
     settings = _settings(options)
     _require_files(table, contours, settings.profile)
     runner = Runner(settings)
-    for line in runner.sources.report.unreadable:  # the others are done; at the end it is said again
+    for line in runner.sources.report.unreadable:  # the other sources are done; repeated at the end
         echo(f"not readable: {line}", err=True)
     screen = Screen(runner, with_timing=with_timing)
     try:
@@ -155,7 +155,7 @@ def _run(
             else:
                 lines.watch(runner, results)
     finally:
-        if lines is None and runner.report.device:  # it got as far as that
+        if lines is None and runner.report.device:  # the model was opened
             screen.end()
     if runner.report.interrupted:
         _leave(runner)
@@ -169,7 +169,7 @@ def _run(
 
 def _leave(runner: Runner) -> None:
     """End a run that was stopped. Raises :class:`KeyboardInterrupt`."""
-    if runner.is_stuck:  # a source keeps its reader waiting, and Python would wait for that
+    if runner.is_stuck:  # a source blocks its reader, and Python would wait for that thread at exit
         echo("Interrupted.", err=True)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -186,7 +186,7 @@ def _settings(options: dict[str, Any]) -> RunSettings:
 
 
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
-    """Fail before the work, not after it, for files that cannot be written or are somebody else's."""
+    """Raise before the work if a result file cannot be written or is somebody else's."""
     from batch.commands.contours import require_coco
     from batch.commands.table import require_table
     from batch.reporting.result_file import begins_with, require_replaceable
@@ -212,9 +212,9 @@ def _forecast(options: dict[str, Any], *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def _orderly_stop(runner: Runner) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM end the run between two results; a second one does not wait.
+    """Let the first Ctrl-C or SIGTERM end the run between two results; a second one stops at once.
 
-    What is ignored stays so: a shell starts commands in the background without Ctrl-C.
+    Ignored signals stay ignored: a shell starts background commands with Ctrl-C ignored.
     """
     signals = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is not signal.SIG_IGN]
 
@@ -235,6 +235,6 @@ def _orderly_stop(runner: Runner) -> Iterator[None]:
 
 
 def _say_at_once(text: str) -> None:
-    """Say something in the middle of anything, the progress bar's own writing included."""
+    """Write a line to stderr at any moment, even while the progress bar is being written."""
     with contextlib.suppress(OSError):
         os.write(2, f"\n{text}\n".encode())

@@ -1,4 +1,4 @@
-"""``seg-batch table``: the ledger as a table, one row an image, in the order found."""
+"""``seg-batch table``: the ledger as a table, one row per image, in the order they were found."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ LEDGER_TABLE = Table(
     }
 )  # fmt: skip
 COLUMNS = tuple(LEDGER_TABLE.columns)
-"""As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: of the image, UTC, ISO 8601;
-``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done;
-``suitable``: empty where its model has no such score; ``confidence_by``: how ``confidence`` is defined. ``mask`` is
-empty where none is on record."""
+"""As in the ledger (see :mod:`batch.ledger.schema`); ``changed_at``: modification time of the image, UTC, ISO 8601;
+``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done; ``suitable``:
+empty if the model has no such score; ``confidence_by``: the definition of ``confidence``. ``mask`` is empty if none is
+on record."""
 
 
 def write_table(out: Path | str, path: Path) -> int:
     """Write the table of an output to ``path`` and return how many rows it has.
 
-    Raises :class:`ConfigError` for another suffix than .csv, .jsonl and .parquet, :class:`OutputError` where there is
-    no ledger or the file cannot be written.
+    Raises :class:`ConfigError` for a suffix other than .csv, .jsonl and .parquet, :class:`OutputError` if there is no
+    ledger or the file cannot be written.
     """
     require_table(path)
     with ledger_of(out) as ledger, ledger.snapshot():
@@ -37,7 +37,7 @@ def write_table(out: Path | str, path: Path) -> int:
 
 
 def require_table(path: Path) -> None:
-    """Raise, before the work, what :func:`write_table` would raise of ``path``."""
+    """Raise, before the work, the errors that :func:`write_table` would raise for ``path``."""
     LEDGER_TABLE.require_writable(path)
 
 

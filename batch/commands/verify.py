@@ -1,4 +1,4 @@
-"""``seg-batch verify``: every mask read again and compared with what the ledger says of it."""
+"""``seg-batch verify``: read every mask and compare it with the ledger."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SHOWN = 20
 
 @dataclass
 class VerifyReport:
-    """What was found. ``wrong``: masks that are not what the ledger says, with the reason; ``strays``: PNG files that
-    are no image's mask. ``reopened``: the wrong ones will be done again by the next run.
+    """The findings. ``wrong``: masks that differ from the ledger, with the reason; ``strays``: PNG files that belong to
+    no image. ``reopened``: whether the next run will make the wrong masks again.
     """
 
     out: Path
@@ -38,7 +38,7 @@ class VerifyReport:
 
     @property
     def is_whole(self) -> bool:
-        """Is every mask on record as it was written, and is there nothing else? (Images that failed are no masks.)"""
+        """Return whether every recorded mask is as it was written, and no stray file exists."""
         return not (self.wrong or self.strays)
 
     def to_json(self) -> dict[str, Any]:
@@ -55,30 +55,30 @@ class VerifyReport:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the report for a person."""
         masks = f"{counted(self.matching, 'mask')} as the ledger says, {len(self.wrong):,} not"
         images = f"{counted(self.failed, 'image')} failed, {self.pending:,} pending"
         yield f"{masks}; {images}; {counted(len(self.strays), 'stray file')}"
         yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())
         yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
-            yield "with --redo the next run makes them again"
+            yield "run verify with --redo, and the next run makes them again"
         elif self.wrong:
             yield "the next run makes them again"
 
 
 def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = lambda total: None) -> VerifyReport:
-    """Read the masks of an output folder again. ``redo``: let the next run do again what is wrong.
+    """Compare the masks of an output with its ledger. ``redo``: let the next run remake wrong masks.
 
-    ``advance`` is called after each mask with their number. Raises :class:`batch.errors.OutputError` where there is no
-    ledger, or (``redo``) where another run is writing.
+    ``advance`` is called after each mask with the number of all masks. Raises :class:`batch.errors.OutputError` if
+    there is no ledger, or (``redo``) if a run is writing.
     """
     report = VerifyReport(out)
     output = output_of(out)
     with _held(output) if redo else contextlib.nullcontext():
         with reading(output) as (masks, ledger):
             _compare_all(masks, ledger, report, advance)
-        with reading(output) as (masks, ledger):  # as it is by now: a run may have gone on meanwhile
+        with reading(output) as (masks, ledger):  # read again: a run may have gone on meanwhile
             _look_again(masks, ledger, report)
             counts = ledger.counts()
         report.failed, report.pending = counts["failed"], counts["pending"]
@@ -90,7 +90,7 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
 
 @contextlib.contextmanager
 def _held(output: Output) -> Iterator[None]:
-    """Hold an output that has a ledger, so that no run changes it."""
+    """Lock an output that has a ledger, so that no run changes it."""
     with LedgerReader(output.state):
         pass
     with locked(output.state):
@@ -111,7 +111,7 @@ def _compare_all(
 
 
 def _look_again(masks: StoredMasks, ledger: LedgerReader, report: VerifyReport) -> None:
-    """Compare what seemed wrong or stray with a ledger that was opened later."""
+    """Compare masks that seemed wrong or stray with the ledger as it is now."""
     classes = ledger.classes()
     for mask in list(report.wrong):
         entry = ledger.done_entry(mask)

@@ -1,4 +1,4 @@
-"""What an executor is: a model that is open somewhere, and what becomes of images that are handed to it."""
+"""The protocol of an executor, and what it returns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is known of a model that was opened, here or in another process: see :class:`export.runtime.model.Model`."""
+    """The description of an open model, here or in another process, see :class:`export.runtime.model.Model`."""
 
     path: Path
     sha256: str
@@ -28,14 +28,14 @@ class Opened:
 
     @classmethod
     def of(cls, model: Model) -> Opened:
-        """Take it from the model."""
+        """Return the description of a model."""
         return cls(model.path, model.sha256, model.contract, model.device, model.whole_device, model.batch)
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What an executor has to say at a time. ``process``: the one that did it. ``blamed``: rows that a process ended
-    on, so that the ledger knows it should the whole run end on the next attempt.
+    """What an executor yields at a time. ``process``: that did the work. ``blamed``: rows that a process ended on, for
+    the ledger to record in case the whole run ends on the next attempt.
     """
 
     outcomes: Sequence[Outcome] = ()
@@ -44,29 +44,29 @@ class Turn:
 
 
 class Executor(Protocol):
-    """Does the work. For one thread, but for :meth:`stop`."""
+    """Does the work. For one thread, except :meth:`stop`."""
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know beside outcomes."""
+        """Return notes for the user, beside the outcomes."""
 
     @property
     def begun(self) -> int:
-        """Images that are being worked on, and are finished after a stop."""
+        """Return how many images are being worked on; they are finished after a stop."""
 
     def open(self) -> Opened:
-        """Wait until the model is open. Raises what opening raises."""
+        """Wait until the model is open. Raises the errors of opening."""
 
     def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
-        """Yield what becomes of the tasks, in any order; a turn without outcomes now and then, so that the caller has
-        its own.
+        """Yield the outcomes of the tasks, in any order; sometimes a turn without outcomes, to return control to the
+        caller.
 
-        ``groups``: some tasks, none of them where they need no work, None where there are none now; at its end there
-        are no more. Raises what ends the run, after all that is done was yielded.
+        ``groups``: yields lists of tasks, an empty list if images need no work, None if there are none now. Raises
+        errors that end the run, after all finished outcomes are yielded.
         """
 
     def stop(self) -> None:
-        """Ask for an end in good order: what was begun is finished, the rest dropped. May be called from anywhere."""
+        """Ask for an orderly end: images in progress are finished, the rest is dropped. May be called from anywhere."""
 
     def close(self) -> None:
-        """End all that works, at once."""
+        """End all workers at once."""

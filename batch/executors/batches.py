@@ -1,4 +1,4 @@
-"""How many images the model is shown at a time, for the cores and the device that are there."""
+"""The batch size for the cores and the device."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from batch.settings import RunSettings
 
 CPU_BATCH = 8
 ONE_CORE_BATCH = 2
-"""Longer ones are hardly faster there, and a last one that is not full costs as much as a full one."""
+"""Larger batches are hardly faster on one core, and an incomplete last batch costs as much as a full one."""
 GPU_BATCH = 64
 AHEAD = 2
-"""Groups that threads read before the model wants them."""
+"""Groups that are read before the model needs them."""
 
 
 def batch_for(settings: RunSettings, threads: int | None = None) -> int:
-    """Return the batch to open a model with. ``threads``: that it may use of a CPU; None: all cores."""
+    """Return the batch to open a model with. ``threads``: CPU threads that it may use; None: all cores."""
     if settings.batch is not None:
         return settings.batch
     if may_be_gpu(settings.device):

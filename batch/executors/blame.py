@@ -1,4 +1,4 @@
-"""Whose fault it is that a worker ended or hangs, and what is said of that image."""
+"""Decide which image made a worker end or hang, and what is recorded for it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from batch.steps.begun import Slot
 from batch.steps.task import Task
 
 ATTEMPTS = 2
-"""What a process or a run ended on so often has failed."""
+"""An image has failed after a process or a run ended on it this many times."""
 MOST_SEEN_SECONDS = 1.0
-"""Between two looks no more counts: the whole machine may have slept meanwhile, or stood still."""
+"""Longer gaps between two checks count as this long: the machine may have been suspended."""
 OPENING_SECONDS = 900.0
-"""So long may a process take to open its model: some engines build it anew for the device."""
+"""How long a process may take to open its model: some engines are built for the device."""
 ONCE_MORE = 1
-"""Attempts on record of an image that failed for that reason: the next run tries it once, alone."""
+"""Recorded attempts of an image that failed this way: the next run tries it once, alone."""
 GIVEN_UP = (
-    "Two runs were killed while it was worked on; expected an image that can be read in the memory that there is. "
-    "Check the file, or give the run more memory. The next run tries it once more, alone."
+    "Two runs were killed while they worked on it. Check the file, or give the run more memory. The next run tries it "
+    "once more, alone."
 )
 
 
 class Hangs:
-    """How long images have been worked on, as the run saw it. ``timeout``: seconds for one; a batch has so much for
-    each of its images.
+    """How long images have been worked on, as the run measured it. ``timeout``: seconds for one image; a batch may take
+    that long for each of its images.
     """
 
     def __init__(self, timeout: float) -> None:
@@ -34,7 +34,7 @@ class Hangs:
         self._silent: dict[int, float] = {}
 
     def overdue(self, worker: int, slots: Iterable[Slot], seconds: float) -> set[int]:
-        """Return the rows that a worker has worked on for too long, ``seconds`` after the last look."""
+        """Return the rows that a worker has worked on for too long, ``seconds`` after the last check."""
         before = self._seen.get(worker, {})
         seen = {slot: before.get(slot, 0.0) + min(seconds, MOST_SEEN_SECONDS) for slot in slots}
         self._seen[worker] = seen
@@ -42,7 +42,7 @@ class Hangs:
         return {slot.row for slot, long in seen.items() if long > self._timeout * together[slot.since]}
 
     def is_silent(self, process: int, seconds: float | None, *, is_ready: bool) -> bool:
-        """Has a process not begun what it should for too long? ``seconds``: after the last look; None: it has."""
+        """Return whether a process has not begun its work for too long. ``seconds``: since the last check; None: no."""
         if seconds is None:
             self._silent.pop(process, None)
             return False
@@ -51,25 +51,25 @@ class Hangs:
 
 
 def crashed(task: Task, how: str) -> Finish:
-    """Return what the ledger is told of an image that a process ended on, again. ``how``: it ended."""
+    """Return the failure of an image that a process ended on for the second time. ``how``: how it ended."""
     return _failed(
         task,
-        f"The process that read it ended twice ({how}), the second time alone; expected an image that can be read. "
-        "Check the file, or save it anew; it may also need more memory than there is.",
+        f"The process that read it ended twice ({how}), the second time while working on it alone. Check the file or "
+        "save it again. It may also need more memory than there is.",
     )
 
 
 def hung(task: Task, timeout: float) -> Finish:
-    """Return what the ledger is told of an image that took too long, again."""
+    """Return the failure of an image that took too long for the second time."""
     return _failed(
         task,
-        f"It took longer than {timeout:g} s, twice; expected less. Check the file, or save it anew, or give more time "
-        "with --timeout.",
+        f"It took longer than {timeout:g} s, twice. Check the file or save it again, or allow more time with "
+        "--timeout.",
     )
 
 
 def given_up(row: int) -> Finish:
-    """Return what the ledger is told of an image that whole runs were killed on."""
+    """Return the failure of an image on which two whole runs were killed."""
     return Finish(row, error=GIVEN_UP, was_read=False, attempts=ONCE_MORE)
 
 

@@ -1,4 +1,4 @@
-"""Which executor a run takes: worker processes, or this one, where a model is open in it or the system is Windows."""
+"""Which executor a run uses: worker processes, or this process if it has a model open or the system is Windows."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def executor_for(
     are_few: Callable[[], bool],
     state: Path | None = None,
 ) -> Executor:
-    """Return the executor for a run. ``store``: None where masks are handed back. ``are_few``: are there so few images
-    that a second process is not worth its start? ``state``: see :class:`batch.executors.workers.Workers`.
+    """Return the executor for a run. ``store``: None if masks are returned to the caller. ``are_few``: returns whether
+    there are too few images for a second process to be worth its start. ``state``: see
+    :class:`batch.executors.workers.Workers`.
 
-    Raises ContractError and DeviceError for a model that is opened here.
+    Raises ContractError and DeviceError for a model that is opened in this process.
     """
     if model is None and sys.platform != "win32":
         from batch.executors.workers import Workers

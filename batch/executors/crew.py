@@ -1,4 +1,4 @@
-"""The processes of a run, one a share of the machine: started, heard, ended, and replaced where one is lost."""
+"""The worker processes of a run, one per share of the machine: started, listened to, ended, replaced if they die."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batch.settings import RunSettings
 from batch.steps.begun import BEGUN_NAME, BegunFile
 
 LOOK_SECONDS = 0.1
-"""Hangs are looked for so often."""
+"""Interval between checks for hangs."""
 
 
 class Crew:
@@ -44,7 +44,7 @@ class Crew:
             raise
 
     def listen(self, seconds: float) -> Iterator[tuple[Worker, object]]:
-        """Yield what workers have to say, None for one that is lost; wait so long for it."""
+        """Wait up to ``seconds``, and yield the messages of workers; None for one that has died."""
         for key, _ in self._speakers.select(seconds):
             worker: Worker = key.data
             try:
@@ -55,12 +55,12 @@ class Crew:
 
     @property
     def begun(self) -> int:
-        """Images that are being worked on."""
+        """Return how many images are being worked on."""
         return sum(len(self._begun.of(worker.index)) for worker in self.workers)
 
     def overdue(self) -> Iterator[tuple[Worker, set[int]]]:
-        """Yield workers that hang, with the rows that they have worked on for too long; none of one that does not take
-        up what it was sent, or does not open its model.
+        """Yield workers that hang, with the rows that they have worked on for too long; no rows for a worker that does
+        not begin its work or does not open its model.
         """
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
@@ -74,7 +74,7 @@ class Crew:
                 yield worker, rows
 
     def remove(self, worker: Worker, *, has_gone: bool) -> tuple[str, set[int]]:
-        """End a worker and clear up behind it. ``has_gone``: it is ending by itself.
+        """End a worker and remove its temporary files. ``has_gone``: it is ending by itself.
 
         Return how it ended, and the rows that it was working on.
         """
@@ -89,7 +89,7 @@ class Crew:
         return how, begun
 
     def close(self) -> None:
-        """End all of them, at once."""
+        """End all workers at once."""
         for worker in self.workers:
             worker.end()
         self.workers.clear()
@@ -97,12 +97,12 @@ class Crew:
         self._begun.close()
 
     def _folders(self) -> Iterator[Path]:
-        """Yield where workers write."""
+        """Yield the folders that workers write to."""
         out = self._store.folder if isinstance(self._store, FolderStore) else None
         yield from filter(None, (out, self._settings.overlays, self._settings.probs))
 
     def start(self, index: int) -> None:
-        """Start a worker, in a place that has none."""
+        """Start a worker at a free index."""
         worker = Worker(index)
         self.workers.append(worker)
         self._speakers.register(worker.connection, selectors.EVENT_READ, worker)
@@ -113,11 +113,11 @@ class Crew:
 
 
 def _begun_file(state: Path | None, workers: int) -> BegunFile:
-    """Return the file in which workers note what they work on: beside the ledger, if that can be."""
+    """Return the file in which workers record what they work on: beside the ledger, if possible."""
     if state is not None:
         try:
             return BegunFile(state / BEGUN_NAME, workers)
-        except OSError:  # a full disk, or one without mapped files: then only this run will know
+        except OSError:  # a full disk, or no memory mapping: then only this run will know
             pass
     try:
         handle, path = tempfile.mkstemp(prefix="seg-batch-")

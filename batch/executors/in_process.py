@@ -1,4 +1,4 @@
-"""Work in this process: for tests, notebooks and services, which have a model open. A crash ends the program."""
+"""Work in this process, for tests, notebooks and services that have a model open. A crash ends the program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from export.runtime.model import Model
 
 STARVED_SECONDS = 0.005
-"""So long is a source waited for that has nothing now, before the caller has its turn."""
+"""How long a source without images is waited for before control returns to the caller."""
 END: list[Task] = []
 Take = Callable[[bool], Sequence[Task] | None]
 
@@ -30,7 +30,7 @@ Take = Callable[[bool], Sequence[Task] | None]
 class InProcess:
     """An executor (see :class:`batch.executors.base.Executor`) in this process.
 
-    ``store``: None where masks are handed back, for somebody else to write.
+    ``store``: None if masks are returned for the caller to write.
     """
 
     def __init__(self, settings: RunSettings, model: Model, store: MaskFiles | None) -> None:
@@ -44,22 +44,22 @@ class InProcess:
 
     @property
     def notes(self) -> list[str]:
-        """What the model had to say."""
+        """Return the notes of the model."""
         return self._maker.notes
 
     def open(self) -> Opened:
-        """Return what is known of the model."""
+        """Return the description of the model."""
         return Opened.of(self._model)
 
     def stop(self) -> None:
-        """Ask for an end in good order."""
+        """Ask for an orderly end."""
         self._stopped.set()
 
     def close(self) -> None:
-        """Do nothing: the model goes with its owner."""
+        """Do nothing: the model belongs to the caller."""
 
     def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
-        """Yield what becomes of the tasks."""
+        """Yield the outcomes of the tasks."""
 
         def take(may_wait: bool) -> Sequence[Task] | None:
             return self._take(groups, may_wait)
@@ -71,7 +71,7 @@ class InProcess:
                 yield Turn(outcomes, os.getpid())
 
     def _streamed(self, take: Take, layout: Layout, waiting: dict[int, Task]) -> Iterator[list[Outcome]]:
-        """Yield outcomes; what has to be worked on alone is, between groups."""
+        """Yield outcomes; images that must be worked on alone are done between groups."""
 
         def noting(may_wait: bool) -> Sequence[Task] | None:
             group = take(may_wait)
@@ -91,7 +91,7 @@ class InProcess:
         return [outcome for outcomes in found for outcome in outcomes]
 
     def _take(self, groups: Iterator[Sequence[Task] | None], may_wait: bool) -> Sequence[Task] | None:
-        """Return a batch; less of it where the source has nothing now, or ended."""
+        """Return a batch; a smaller one if the source has nothing now, or has ended."""
         while len(self._line) < self._batch and not self._ended:
             tasks = next(groups, END)
             if tasks is END:

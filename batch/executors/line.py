@@ -1,4 +1,4 @@
-"""Images that wait for a worker: most in groups, which are the model's batches, some alone."""
+"""The queue of images for workers: most in groups, which are the model's batches, some alone."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from batch.executors.process import Worker
 from batch.steps.task import Task
 
 HELD_AT_LEAST = 16
-"""Images that a worker may hold, so that small ones do not cost a message each and nobody waits for one."""
+"""Images that a worker may hold, so that small images do not cost a message each and no worker waits for one."""
 EXACT_HELD = 4
-"""The same in exact mode, where each may take a hundred megabytes of pixels."""
+"""The same in exact mode, where an image may take a hundred megabytes of pixels."""
 PARTIAL_SECONDS = 0.1
-"""So long is a batch that is not full worth waiting for."""
+"""How long an incomplete batch waits for more images."""
 MOST_SOLO = 64
-"""While so many wait to be worked on alone, no others are begun."""
+"""While this many images wait to be worked on alone, no others are begun."""
 
 
 class Line:
-    """The images that wait. ``batch``: of a group. ``workers``: how many there are."""
+    """The waiting images. ``batch``: size of a group. ``workers``: how many there are."""
 
     def __init__(self, batch: int, workers: int, *, exact: bool) -> None:
         self._batch = batch
@@ -39,29 +39,29 @@ class Line:
 
     @property
     def wants_more(self) -> bool:
-        """Is it worth asking the source?"""
+        """Return whether more images should be fetched from the source."""
         return len(self._groups) < self._enough and len(self._solo) + len(self._last) < MOST_SOLO
 
     def add(self, tasks: Iterable[Task]) -> None:
-        """Take tasks in that are new. Those that a whole run was killed on come last: then little is lost."""
+        """Add new tasks. Those on which a whole run was killed come last, so that little is lost by another kill."""
         if not self._groups:
             self._waiting_since = time.monotonic()
         for task in tasks:
             (self._last if task.attempts else self._groups).append(task)
 
     def add_solo(self, task: Task) -> None:
-        """Take in a task that has to be worked on alone."""
+        """Add a task that must be worked on alone."""
         self._solo.append(task._replace(solo=True))
 
     def put_back(self, task: Task) -> None:
-        """Take in a task that a worker has not got to."""
+        """Put back a task that a worker had not begun."""
         (self._solo if task.solo else self._groups).appendleft(task)
 
     def hand_out(self, workers: Sequence[Worker], *, starved: bool, ended: bool) -> dict[Worker, Parcel]:
-        """Return what to send to whom; it counts as held by them.
+        """Return what to send to each worker; it counts as held by it.
 
-        ``starved``: the source has nothing now, so that a worker without work soon gets less than a batch. ``ended``:
-        it has nothing more.
+        ``starved``: the source has nothing now, so an idle worker soon gets less than a batch. ``ended``: the source
+        has nothing more.
         """
         starved = starved and time.monotonic() - self._waiting_since > PARTIAL_SECONDS
         ready = [worker for worker in workers if worker.is_ready]
@@ -76,7 +76,7 @@ class Line:
         return parcels
 
     def _fill(self, worker: Worker, share: int, parcels: dict[Worker, Parcel], *, starved: bool, ended: bool) -> None:
-        """Give a worker as much as it may hold, and no more than its share: whole groups, the last one as it is."""
+        """Give a worker as many full groups as it may hold, up to its share; the last group may be incomplete."""
         room = max(self._credit - worker.load, 0 if worker.load else self._batch)
         while room >= self._batch and share > 0:
             is_whole = len(self._groups) >= self._batch or ended
@@ -87,7 +87,7 @@ class Line:
             room, share = room - len(group), share - len(group)
 
     def _hand_out_solo(self, ready: Sequence[Worker], parcels: dict[Worker, Parcel]) -> None:
-        """Keep one worker free for an image that is worked on alone, one at a time over the whole run."""
+        """Keep one worker free for an image that must be worked on alone, one at a time over the whole run."""
         if self._reserved not in ready:
             self._reserved = None
         if not self._solo or not ready or any(worker.has_solo for worker in ready):

@@ -1,4 +1,4 @@
-"""What a run and its workers say to each other."""
+"""The messages between a run and its workers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from batch.steps.task import Outcome, Task
 from seglab.errors import SeglabError
 
 STOP = "stop"
-"""Finish what was begun, drop the rest."""
+"""Finish what was begun, and drop the rest."""
 Parcel = list[Sequence[Task]]
-"""Groups: each is a batch of the model."""
+"""Groups of tasks; each group is a batch of the model."""
 
 
 @dataclass(frozen=True)
 class Orders:
-    """What a worker is to do. ``store``: to which it writes masks; None: they are sent back. ``begun``: the file in
-    which it notes what it works on, at the place of its ``index``. ``run``: number of the process that sends this.
-    ``dies_with_thread``: is it sure that the thread that starts it lives as long as the run?
+    """A worker's instructions. ``store``: where it writes masks; None: they are sent back. ``begun``: the file in which
+    it records what it works on, at its ``index``. ``run``: ID of the process that sends this. ``dies_with_thread``:
+    whether the thread that starts the worker is sure to live as long as the run.
     """
 
     settings: RunSettings
@@ -44,7 +44,7 @@ class Hello:
 
 
 class Report(NamedTuple):
-    """What is done, and what there is to say beside it."""
+    """Finished outcomes, and notes for the user."""
 
     outcomes: list[Outcome]
     notes: list[str]
@@ -52,11 +52,11 @@ class Report(NamedTuple):
 
 @dataclass(frozen=True)
 class Failed:
-    """The run must end, with this error."""
+    """An error that must end the run."""
 
     error: SeglabError
 
 
 @dataclass(frozen=True)
 class Bye:
-    """A worker was told to stop, and has."""
+    """The worker was told to stop, and has stopped."""

@@ -1,4 +1,4 @@
-"""Opening the model of a run, with a batch for the cores and the device that are there; and how work is laid out."""
+"""Open the model of a run with a batch for the cores and the device, and choose its threads."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from export.runtime.opening import open_model
 
 MOST_THREADS = 32
 FAR_THREADS = 16
-"""They wait for storage far away most of the time."""
+"""Reading and writing threads for network storage, where they mostly wait."""
 
 
 def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
-    """Open the model that the settings name; ``threads``: of a CPU.
+    """Open the model that the settings name. ``threads``: CPU threads that it may use.
 
     Raises ContractError and DeviceError.
     """
@@ -35,7 +35,7 @@ def open_for(settings: RunSettings, *, threads: int | None = None) -> Model:
 
 
 class Layout(NamedTuple):
-    """Threads that read and that write, and how many groups are read ahead: see :func:`batch.steps.stream.stream`."""
+    """Executors for reading and writing, and how many groups are read ahead, see :func:`batch.steps.stream.stream`."""
 
     readers: Executor
     writers: Executor
@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 
 @contextmanager
 def layout_for(settings: RunSettings, device: str, threads: int | None = None) -> Iterator[Layout]:
-    """Yield threads for reading and writing; none in a process with one core to itself, where they could only take
+    """Yield executors for reading and writing; without threads in a process with one core, where they would only take
     turns. ``threads``: that this process may use at a time; None: as many as there are cores.
     """
     own = threads or cores()
@@ -67,7 +67,7 @@ def layout_for(settings: RunSettings, device: str, threads: int | None = None) -
 
 @contextmanager
 def _one_cv_thread() -> Iterator[None]:
-    """Keep OpenCV from threads of its own: images are done side by side."""
+    """Limit OpenCV to one thread: images are already processed in parallel."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

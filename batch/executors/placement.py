@@ -1,4 +1,4 @@
-"""Which processes serve a run, on which devices, and on which cores."""
+"""Which processes serve a run, on which devices and which cores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CAN_BIND = hasattr(os, "sched_setaffinity")
 
 @dataclass(frozen=True)
 class Share:
-    """One process: its ``device``, and the ``cores`` that it is bound to; none: all of them.
+    """The share of one process: its ``device``, and the ``cores`` that it is bound to; empty: not bound.
 
     ``threads``: of a model on a CPU; None: the engine's own choice.
     """
@@ -29,10 +29,10 @@ class Share:
 
 
 def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
-    """Return the processes that a run takes: each on its device, bound to its part of the cores.
+    """Return the shares of a run's processes, each on its device and bound to its part of the cores.
 
-    They are not bound where a container may use only part of the machine's cores: other containers would take the same
-    ones.
+    Processes are not bound if a container may use only part of the machine's cores: other containers would bind to the
+    same ones.
     """
     usable = cores()
     on_gpu = len(settings.devices) > 1 or may_be_gpu(settings.device)
@@ -43,7 +43,7 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
         return [Share(devices[0], threads=usable if usable < available_cores() else None)]
     if sys.platform == "win32":
         raise ConfigError(
-            f"{len(devices)} processes were asked for; expected 1 on Windows. Leave --processes away, and name one "
+            f"{len(devices)} processes were asked for; expected 1 on Windows. Leave out --processes, and name one "
             "device."
         )
     if not CAN_BIND or usable < available_cores():
@@ -54,12 +54,12 @@ def share_out(settings: RunSettings, *, few: bool) -> list[Share]:
 
 
 def _part(cores: Sequence[int], index: int, count: int) -> Sequence[int]:
-    """Return one of ``count`` shares of the cores; all of them where there are fewer than shares."""
+    """Return one of ``count`` shares of the cores; all of them if there are fewer cores than shares."""
     return cores[len(cores) * index // count : len(cores) * (index + 1) // count] or cores
 
 
 def may_be_gpu(device: str) -> bool:
-    """Is this a GPU, or (``auto``) is there one?"""
+    """Return whether the device is a GPU, or, for ``auto``, whether there is one."""
     if device != "auto":
         return is_gpu(device)
     try:
@@ -69,5 +69,5 @@ def may_be_gpu(device: str) -> bool:
 
 
 def is_gpu(device: str) -> bool:
-    """Is this a GPU, by its name?"""
+    """Return whether the device is a GPU, by its name."""
     return device not in ("cpu", "openvino")

@@ -1,4 +1,4 @@
-"""Starting a worker and speaking to it; what it then does is in :mod:`batch.executors.worker`."""
+"""Start a worker process and communicate with it; its side is :mod:`batch.executors.worker`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pathlib import Path
 from batch.steps.task import Task
 
 GONE_SECONDS = 5.0
-"""A process that no longer speaks has so long to end."""
+"""How long a process that has closed its connection may take to end."""
 SMALL_BYTES = 8192
-"""The system keeps some 200 kB of a connection, and a worker is sent few messages that it has not answered."""
+"""The system buffers some 200 kB per connection, and a worker has few unanswered messages."""
 WORKER = "from batch.executors.worker import main; main()"
 
 
 class Worker:
-    """A process, and what it was sent and has not answered: ``held``, by row.
+    """A worker process, with the tasks it was sent and has not answered: ``held``, by row.
 
-    ``index``: of its place among the workers. ``is_ready``: has it opened its model? ``started``: when, in seconds
+    ``index``: its place among the workers. ``is_ready``: whether it has opened its model. ``started``: when, in seconds
     since 1970.
     """
 
@@ -48,24 +48,24 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Return the process ID."""
         return self._process.pid
 
     @property
     def load(self) -> int:
-        """Images that it has."""
+        """Return how many images it holds."""
         return len(self.held)
 
     @property
     def has_solo(self) -> bool:
-        """Is it at work on an image that is worked on alone?"""
+        """Return whether it holds an image that must be worked on alone."""
         return len(self.held) == 1 and next(iter(self.held.values())).solo
 
     def send(self, message: object, *, holds_bytes: bool = False) -> None:
-        """Send a message, and do not wait until it is received: a worker that hangs must not hang its run.
+        """Send a message without waiting until it is received: a worker that hangs must not block its run.
 
-        What does not surely fit into what the system keeps of a connection is sent by a thread, and all after it.
-        ``holds_bytes``: of images; then it is packed by that thread, too.
+        A message that may not fit into the connection's buffer is sent by a thread, and so are all later ones.
+        ``holds_bytes``: it contains images; then it is also pickled by that thread.
         """
         packed = None if holds_bytes or self._outbox is not None else ForkingPickler.dumps(message)
         if self._outbox is None and (packed is None or len(packed) > SMALL_BYTES):
@@ -74,11 +74,11 @@ class Worker:
         if self._outbox is not None:
             self._outbox.put(message)
         elif packed is not None:
-            with contextlib.suppress(OSError):  # it is gone, which is noticed when it is listened to
+            with contextlib.suppress(OSError):  # the process is gone, which shows when it is listened to
                 self.connection.send_bytes(packed)
 
     def end(self, *, has_gone: bool = False) -> str:
-        """End it, whatever it does, and say how it ended. ``has_gone``: it is ending by itself."""
+        """End the process, whatever it does; return how it ended. ``has_gone``: it is ending by itself."""
         if has_gone:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(GONE_SECONDS)
@@ -93,21 +93,21 @@ class Worker:
 
 
 def _send_all(connection: Connection, outbox: queue.SimpleQueue[object]) -> None:
-    with contextlib.suppress(OSError, ValueError):  # the worker, or this end of the connection, is gone
+    with contextlib.suppress(OSError, ValueError):  # the process or this end of the connection is gone
         while (message := outbox.get()) is not None:
             connection.send(message)
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment in which a worker finds this package, and nothing that lies in the working folder."""
+    """Return an environment in which a worker imports this package, and nothing from the working folder."""
     root = str(Path(__file__).resolve().parents[2])
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
 
 
 @contextlib.contextmanager
 def _held_back() -> Iterator[None]:
-    """Keep Ctrl-C and SIGTERM from a process that is started meanwhile, from its first moment to its last: the run
-    decides. (The mask of signals is inherited.)
+    """Block SIGINT and SIGTERM for a process that is started meanwhile, which inherits the signal mask: only the run
+    handles them.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

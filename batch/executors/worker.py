@@ -1,4 +1,4 @@
-"""A worker: a process that opens the model on its share of the machine, and does what it is sent, a group at a time."""
+"""A worker: a process that opens the model on its share of the machine, and processes the groups it is sent."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from export.runtime.model import Model
 from seglab.errors import SeglabError
 
 HANDFUL = 8
-"""Outcomes that are sent together, so that small images do not cost a message each."""
+"""Outcomes per message, so that small images do not cost a message each."""
 REPORT_SECONDS = 0.1
-"""So long does what is done wait for company."""
+"""How long finished outcomes wait for others."""
 LOOK_SECONDS = 1.0
-"""How often it is looked whether the run is still there."""
+"""Interval between checks that the run still exists."""
 PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve the connection whose number is the command line's one argument."""
+    """Serve the connection whose file descriptor is the only command-line argument."""
     connection = Connection(int(sys.argv[1]))
     try:
         _serve(connection)
-    except (BrokenPipeError, ConnectionResetError, EOFError):  # nobody is there any more
+    except (BrokenPipeError, ConnectionResetError, EOFError):  # the run is gone
         os._exit(1)
     except SeglabError as error:
         connection.send(Failed(error))
@@ -59,7 +59,7 @@ def _serve(connection: Connection) -> None:
 
 
 def _work(connection: Connection, orders: Orders, settings: RunSettings, model: Model) -> None:
-    """Do what is sent, until a stop."""
+    """Process the groups that are sent, until told to stop."""
     maker = MaskMaker(model, settings, orders.store, _begun(orders))
     reports = _Reports(connection, maker.notes)
     inbox = _Inbox(connection, reports)
@@ -72,18 +72,18 @@ def _work(connection: Connection, orders: Orders, settings: RunSettings, model: 
 
 
 def _begun(orders: Orders) -> Begun:
-    """Open the file in which this process notes what it begins. Raises :class:`OutputError` where it is gone."""
+    """Open the file in which this process records what it begins. Raises :class:`OutputError` if it is gone."""
     try:
         return Begun(orders.begun, orders.index)
     except OSError as error:
         raise OutputError(
-            f"{printable(str(orders.begun))} cannot be opened ({error.strerror}); expected that nobody removes or "
-            "moves the output while a run writes to it. Put it back and run again, or start with a new one."
+            f"{printable(str(orders.begun))} cannot be opened ({error.strerror}). The output must not be moved or "
+            "removed while a run writes to it. Put it back and run again, or start with a new one."
         ) from error
 
 
 class _Reports:
-    """Outcomes on their way back, several in a message."""
+    """Outcomes to send back, several per message."""
 
     def __init__(self, connection: Connection, notes: list[str]) -> None:
         self._connection, self._notes, self._noted = connection, notes, 0
@@ -91,13 +91,13 @@ class _Reports:
         self._sent = time.monotonic()
 
     def add(self, outcomes: list[Outcome]) -> None:
-        """Take outcomes; send them if they are many, or waited for long."""
+        """Add outcomes; send them if they are many or have waited long."""
         self._outcomes += outcomes
         if len(self._outcomes) >= HANDFUL or time.monotonic() - self._sent > REPORT_SECONDS:
             self.send()
 
     def send(self) -> None:
-        """Send what there is."""
+        """Send all waiting outcomes."""
         if self._outcomes:
             self._connection.send(Report(self._outcomes, self._notes[self._noted :]))
             self._outcomes, self._noted = [], len(self._notes)
@@ -105,7 +105,7 @@ class _Reports:
 
 
 class _Inbox:
-    """Groups that were sent and not taken yet."""
+    """Groups that were sent and not begun yet."""
 
     def __init__(self, connection: Connection, reports: _Reports) -> None:
         self._connection, self._reports = connection, reports
@@ -113,11 +113,11 @@ class _Inbox:
         self._stopped = False
 
     def is_stopped(self) -> bool:
-        """Was it said to stop?"""
+        """Return whether the run said to stop."""
         return self._stopped
 
     def take(self, may_wait: bool) -> Sequence[Task] | None:
-        """Return the next group, nothing if there is none; wait for one only where nothing else is to do."""
+        """Return the next group, an empty one if there is none; wait for one only if there is no other work."""
         if may_wait and not self._groups:
             self._reports.send()
             self._receive()
@@ -136,10 +136,10 @@ class _Inbox:
 
 
 def _end_with_the_run(orders: Orders) -> None:
-    """See to it that this process ends where the run does, however that comes: its lock on the output is gone then."""
+    """Make this process end when the run does, however it ends: the run's lock on the output is then released."""
     if orders.dies_with_thread and sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # by the kernel, whatever a decoder does
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # by the kernel, even if a decoder hangs
     threading.Thread(target=_look_for, args=(orders.run,), name="look for the run", daemon=True).start()
 
 

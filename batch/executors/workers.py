@@ -1,7 +1,7 @@
-"""The loop of a run: images go out to worker processes in groups, outcomes come back, and no image stops it.
+"""The loop of a run: images go to worker processes in groups, outcomes come back, and no image can stop it.
 
-A worker that ends or hangs costs the image that it was on. Where several may be to blame, each is tried once more,
-alone; what a process ended on twice has failed. See "What happens when" in docs/reference/faults.md.
+A worker that ends or hangs costs only the image that caused it. If several images may be the cause, each is tried once
+more, alone. An image on which a process ended twice has failed. See docs/reference/faults.md, "What happens when".
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from batch.steps.task import Outcome, Task
 from seglab.errors import SeglabError
 
 TICK_SECONDS = 0.05
-"""The loop turns at least so often: to begin what has come, to see a hang, to stop."""
+"""Longest wait of the loop: it must begin new work, see hangs and notice a stop."""
 STARVED_SECONDS = 0.005
-"""The same while workers have nothing to do and the source has nothing."""
+"""The same while workers are idle and the source has nothing."""
 STOP_SECONDS = 20.0
-"""So long may workers take to finish what they have begun when the run is stopped."""
+"""How long workers may take to finish what they have begun when the run is stopped."""
 MOST_DEATHS = 3
-"""So many workers ending one after another while they work on nothing are no image's fault."""
+"""After this many workers in a row ended while working on nothing, no image is to blame."""
 AGAIN_SECONDS = 10.0
-"""A worker that could not begin while others can, for want of memory perhaps, is tried again after so long."""
+"""Delay before restarting a worker that could not open its model while others could, perhaps for lack of memory."""
 END: list[Task] = []
 
 
 class Workers:
-    """An executor (see :class:`batch.executors.base.Executor`) of one process a share.
+    """An executor (see :class:`batch.executors.base.Executor`) of one process per share.
 
-    ``store``: to which each of them writes; None: masks are sent back, for somebody else to write. ``state``: the
-    folder of the ledger, where it is noted what is under way; None: in a temporary one. Raises :class:`ProcessError`
-    for what ends the run.
+    ``store``: where each process writes masks; None: masks are sent back for the caller to write. ``state``: the folder
+    of the ledger, where images in progress are recorded; None: a temporary folder. Raises :class:`ProcessError` for
+    errors that end the run.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Workers:
 
     @property
     def begun(self) -> int:
-        """Images that are being worked on."""
+        """Return how many images are being worked on."""
         return self._crew.begun
 
     @property
@@ -78,10 +78,10 @@ class Workers:
         return sum(worker.load for worker in self._crew.workers)
 
     def open(self) -> Opened:
-        """Wait until the first worker has opened the model; the others join as they come."""
+        """Wait until the first worker has opened the model; the others join when they are ready."""
         opened = self._first_opened()
         if not is_gpu(opened.device.name) and any(may_be_gpu(share.device) for share in self._shares):
-            # There is a GPU, but it cannot be used: now each core gets a worker.
+            # There is a GPU, but it cannot be used: restart with one worker per core.
             self._crew.close()
             settings = replace(self._settings, device=opened.device.name)
             self._shares, self._opened = share_out(settings, few=False), None
@@ -90,7 +90,7 @@ class Workers:
         return opened
 
     def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
-        """Yield what becomes of the tasks."""
+        """Yield the outcomes of the tasks."""
         batch = batch_of(self._settings, self._first_opened().batch)
         self._line = line = Line(batch, len(self._shares), exact=self._settings.exact)
         ended = starved = False
@@ -109,11 +109,11 @@ class Workers:
             raise self._failure
 
     def stop(self) -> None:
-        """Ask for an end in good order."""
+        """Ask for an orderly end."""
         self._stop.set()
 
     def close(self) -> None:
-        """End all workers, at once."""
+        """End all workers at once."""
         self._crew.close()
 
     def _first_opened(self) -> Opened:
@@ -130,7 +130,7 @@ class Workers:
         return STARVED_SECONDS if is_idle else TICK_SECONDS
 
     def _listen(self, seconds: float) -> Iterator[Turn]:
-        """Yield what workers have done; wait so long for it."""
+        """Wait up to ``seconds``, and yield what workers have finished."""
         for worker, message in self._crew.listen(seconds):
             if message is None:
                 self._settle_lost(worker)
@@ -154,7 +154,7 @@ class Workers:
             worker.held.clear()
 
     def _is_done(self, task: Task, outcome: Outcome) -> bool:
-        """Put a task that has to be worked on alone back into the line."""
+        """Return whether the task has its outcome; one that must be worked on alone is put back into the line."""
         if outcome.finish is None:
             self._line.add_solo(task)
         return outcome.finish is not None
@@ -163,9 +163,7 @@ class Workers:
         worker.is_ready = True
         self._opened = self._opened or opened
         if opened.device.precision != self._opened.device.precision:
-            self._fail(
-                ProcessError("The devices compute in different precisions; expected one. Name one of them only.")
-            )
+            self._fail(ProcessError("The devices compute in different precisions; expected one. Name only one device."))
 
     def _fail(self, error: SeglabError) -> None:
         self._failure = self._failure or error
@@ -180,7 +178,7 @@ class Workers:
     def _settle_lost(self, worker: Worker) -> None:
         how, begun = self._crew.remove(worker, has_gone=True)
         begun &= worker.held.keys()
-        begun = begun or set(worker.held)  # between two steps: it may be any of them
+        begun = begun or set(worker.held)  # it died between two steps: any image may be the cause
         if not worker.is_ready and any(other.is_ready for other in self._crew.workers):
             self._postponed[worker.index] = time.monotonic() + AGAIN_SECONDS
             return
@@ -199,8 +197,8 @@ class Workers:
                 self._crew.start(index)
 
     def _settle(self, worker: Worker, to_blame: Collection[int], failed: Callable[[Task], Finish]) -> None:
-        """Find a place for what a worker held that is no more, and another worker."""
-        if self._stop.is_set():  # it stays pending
+        """Put the tasks of a dead worker back into the line or fail them, and start another worker."""
+        if self._stop.is_set():  # the tasks stay pending
             worker.held.clear()
             return
         outcomes, blamed = [], []
@@ -218,13 +216,13 @@ class Workers:
         self._crew.start(worker.index)
 
     def _again(self, task: Task, worker: Worker) -> Task:
-        """Return a task whose mask, or what is drawn from it, the worker that is no more may have written already."""
+        """Return a task for a retry, marked if the dead worker may already have written its mask or pictures."""
         if any(was_there_before(place, worker.started) for place in self._places(task)):
             return task
         return task._replace(is_fresh=False, made="", is_torn=True)
 
     def _places(self, task: Task) -> Iterator[str]:
-        """Yield where a file may lie that is not to be replaced."""
+        """Yield the paths of files that must not be replaced."""
         if self._store is not None:
             yield self._store.where(task.mask)
         if task.is_fresh and self._settings.probs is not None:
@@ -233,7 +231,7 @@ class Workers:
             yield str(overlay_path(self._settings.overlays, task.mask))
 
     def _finish_begun(self) -> Iterator[Turn]:
-        """After a stop: let workers finish what they have begun, but not for ever."""
+        """After a stop, let workers finish what they have begun, within a time limit."""
         deadline = time.monotonic() + STOP_SECONDS
         for worker in self._crew.workers:
             worker.send(STOP)
@@ -249,6 +247,6 @@ def _send(parcels: dict[Worker, Parcel]) -> None:
 
 def _ends_by_itself(how: str) -> ProcessError:
     return ProcessError(
-        f"A process that segments images ended by itself ({how}), and so did those that took its place; expected them "
-        "to go on. There may be too little memory: run again to go on, with fewer --processes if it happens again."
+        f"Several worker processes in a row ended by themselves ({how}). There may be too little memory: run again to "
+        "continue, with fewer --processes if it happens again."
     )

@@ -1,1 +1,1 @@
-"""What happened to every image: an SQLite file beside the masks."""
+"""The outcome of every image: an SQLite file beside the masks."""

@@ -1,8 +1,8 @@
-"""Checkpoints: which rows can be trusted after a power cut, without a sync for each mask.
+"""Checkpoints: which rows can be trusted after a power cut, without syncing each mask.
 
-Rows carry the number of the epoch in which they were finished. Once a minute the masks' storage is told to put
-everything on the disk, beside the work; when it has, all epochs up to that moment are on record as synced. After an end
-that nobody noticed, the masks of later epochs are compared with their SHA-256 before they count as done.
+Rows carry the number of the epoch in which they were finished. Once a minute a thread syncs the masks' file system;
+when it has finished, all epochs up to its start are recorded as synced. After an unclean end, the masks of later epochs
+are compared with their SHA-256 before they count as done.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def run_of(epoch: int | None) -> int:
-    """Return the run that a row was finished in; 0 where its epoch is not known (ledgers before format 2)."""
+    """Return the run in which a row was finished; 0 if its epoch is not known (ledgers before format 2)."""
     return (epoch or 0) // EPOCHS_PER_RUN
 
 
 class Checkpoints:
-    """The epochs of one run. ``sync``: puts the masks on the disk; it runs in a thread of its own.
+    """The epochs of one run. ``sync``: writes the masks to disk; it runs in its own thread.
 
-    ``epoch``: that rows finished now belong to.
+    ``epoch``: the epoch of rows that are finished now.
     """
 
     def __init__(self, run: int, sync: Callable[[], None]) -> None:
@@ -39,8 +39,8 @@ class Checkpoints:
         self._synced: int | None = None
 
     def turn(self) -> int | None:
-        """Begin a checkpoint if it is time, after what was finished is committed; return an epoch that is newly synced,
-        with all before it.
+        """Begin a checkpoint if it is due, called after finished rows are committed. Return an epoch that is newly
+        synced together with all before it, else None.
         """
         if self._thread is None:
             if time.monotonic() - self._begun >= CHECKPOINT_SECONDS:
@@ -59,13 +59,13 @@ class Checkpoints:
         self._thread.start()
 
     def _work(self, closed: int) -> None:
-        with contextlib.suppress(OSError):  # not synced then: the next one is tried in a minute
+        with contextlib.suppress(OSError):  # not synced: the next attempt is in a minute
             self._sync()
             self._synced = closed
 
 
 def sync_folder(folder: Path) -> None:
-    """Put all that was written to a folder's file system on the disk. Raises :class:`OSError`."""
+    """Flush the file system of a folder to disk. Raises :class:`OSError`."""
     if sys.platform != "linux":
         os.sync()
         return
@@ -81,7 +81,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def this_boot() -> str:
-    """Return what tells this start of the system from others; empty where it does not say."""
+    """Return an ID of this boot of the system; empty if the system has none."""
     try:
         return BOOT_ID.read_text().strip()
     except OSError:

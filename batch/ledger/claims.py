@@ -1,7 +1,7 @@
-"""Rows and mask names for items: those of earlier runs in the order they were found in, new ones many at a time.
+"""Claim rows and mask names for images: known rows in the order they were found, new rows many at a time.
 
-A run names its images in the order of the one before, as a rule. So the ledger is read beside the walk, and only what
-does not fit is looked up by its path: a million images that are done cost seconds, and no memory.
+A run usually names its images in the order of the run before. So the ledger is read in that order beside the walk, and
+only images that do not fit are looked up by path: a million images that are done cost seconds, and no memory.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ RECLAIM_ITEM = (
 )
 SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256, attempts FROM items WHERE"
 SHORT, LONG = 32, 1024
-"""Rows that are read at a time: few after something did not fit, then more and more."""
+"""Rows per read: few after a miss, then more and more."""
 
 Present = Callable[[Collection[str]], set[str]]
-"""Which of these masks are there, with all that belongs to them?"""
+"""Return which of these masks exist, with everything that belongs to them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An item of the ledger, as far as a claim asks for it."""
+    """A row of the ledger, with the columns that a claim needs."""
 
     path: str
     id: int
@@ -51,7 +51,7 @@ class Row:
 
 
 class Rows:
-    """The rows up to ``last``, in the order they were found in. What is changed behind its back is said by a leap."""
+    """The rows up to ``last``, in the order they were found. Call :meth:`leap` after changing rows elsewhere."""
 
     def __init__(self, connection: sqlite3.Connection, last: int) -> None:
         self._connection, self._last = connection, last
@@ -59,7 +59,7 @@ class Rows:
         self._after, self._length = 0, SHORT
 
     def take(self, path: str) -> Row | None:
-        """Return the next row if it is this path's, and go on behind it."""
+        """Return the next row if it has this path, and advance past it; else None."""
         if not self._page and self._after < self._last:
             self._turn()
         if not self._page or self._page[0].path != path:
@@ -69,7 +69,7 @@ class Rows:
         return row
 
     def leap(self, after: int) -> None:
-        """Go on behind that row, wherever it is, with rows as they are now."""
+        """Continue after row ``after``, and read rows again from there."""
         self._page.clear()
         self._after, self._length = after, SHORT
 
@@ -83,7 +83,7 @@ class Rows:
 
 
 class Claims:
-    """Claims of one run, on an open ledger; nothing is committed here. ``key``: of the run's masks."""
+    """The claims of one run on an open ledger; the caller commits. ``key``: of the run's masks."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Claims:
         return sorted(claimed, key=lambda claim: order[id(claim.item)])
 
     def _take(self, items: Sequence[ImageRef]) -> list[Row | None]:
-        """Return the known row of each item that fits; of a path that is named twice the first comes first."""
+        """Return the next known row for each item, None if it does not fit; of a repeated path, only the first fits."""
         rows: list[Row | None] = []
         passed: set[str] = set()
         for item in items:
@@ -149,12 +149,12 @@ class Claims:
         return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made, row.attempts if is_unchanged else 0)
 
     def _is_same(self, item: ImageRef, row: Row) -> bool:
-        """Is the mask of this content and these settings on record? Of a failed image, too, that was away meanwhile."""
+        """Return whether the row has a mask for this content and these settings, also if the image failed later."""
         has_mask = row.status == "done" or (row.status == "failed" and row.sha256 is not None)
         return has_mask and row.key == self._key and is_same_content(item, row.bytes, row.mtime_ns, row.version)
 
     def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
-        """Make rows for items under the best names; return the claims, and what is there already or clashes."""
+        """Make rows for items under their best names; return the claims, and the items whose path or name exists."""
         first = self._next
         named = [(item, self._template.best(self._origins.relative(item))) for item in items]
         self._next += len(named)
@@ -173,7 +173,7 @@ class Claims:
         return (row, *texts, item.bytes, item.mtime_ns, self._run)
 
     def _look_up(self, items: Sequence[ImageRef]) -> list[Claimed]:
-        """Claim items that the ledger has elsewhere, or whose best name is taken."""
+        """Claim items that have a row elsewhere in the ledger, or whose best name is taken."""
         marks = ", ".join(["CAST(? AS TEXT)"] * len(items))
         found = self._connection.execute(f"{SELECT_ROWS} path IN ({marks})", [encode(item.path) for item in items])
         rows = {row.path: row for row in (Row(*values) for values in found)}

@@ -1,4 +1,4 @@
-"""Images of a ledger that a person should look at first."""
+"""The images of a ledger that a person should check first."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ COLUMNS = "path, mask, height, width, lesion_area, bbox_x0, bbox_y0, bbox_x1, bb
 class SegmentedImage:
     """An image that has a mask.
 
-    ``path``: of the image, absolute. ``mask``: where its mask is: a path, a URL, or an archive's path and the member's
-    name; from this module's functions, below the output. ``height``, ``width``: pixels. ``area``: pixels of the lesion.
-    ``box``: ``(x0, y0, x1, y1)`` of the lesion in pixels, x1 and y1 the first column and row after it; None where none
-    was found. ``confidence``: the Dice that the probabilities expect of the mask, 0 to 1. ``suitable``: whether the
-    image looks like those that the model learned from, 0 to 1; None where the model does not say.
+    ``path``: absolute path of the image. ``mask``: where its mask is: a path, a URL, or an archive's path and the
+    member's name; the functions of this module give it relative to the output. ``height``, ``width``: pixels. ``area``:
+    pixels of the lesion. ``box``: ``(x0, y0, x1, y1)`` of the lesion in pixels, x1 and y1 the first column and row
+    after it; None if no lesion was found. ``confidence``: the Dice of the mask expected from the probabilities, 0 to 1.
+    ``suitable``: how much the image looks like the model's training images, 0 to 1; None if the model does not say.
     """
 
     path: str
@@ -34,7 +34,7 @@ class SegmentedImage:
 
 
 def least_certain(ledger: LedgerReader, count: int) -> Iterator[SegmentedImage]:
-    """Yield the images with the lowest confidence of those in which a lesion was found, the lowest first."""
+    """Yield the images with the lowest confidence, lowest first, among those with a lesion."""
     return _done(ledger, "lesion_area > 0 ORDER BY confidence, path LIMIT ?", count)
 
 
@@ -44,7 +44,7 @@ def without_lesion(ledger: LedgerReader) -> Iterator[SegmentedImage]:
 
 
 def unlike(ledger: LedgerReader) -> Iterator[SegmentedImage]:
-    """Yield the images that do not look like those that their model learned from, the least alike first."""
+    """Yield the images that do not look like their model's training images, the least alike first."""
     return _done(ledger, "suitable < ? ORDER BY suitable, path", SUITABLE_FROM)
 
 
@@ -54,7 +54,7 @@ def done(ledger: LedgerReader) -> Iterator[SegmentedImage]:
 
 
 def _done(ledger: LedgerReader, which: str, *parameters: Any) -> Iterator[SegmentedImage]:
-    """For ledgers of the format that this release writes."""
+    """Yield the images that are done and match ``which``; for ledgers of the current format."""
     for row in ledger.query(f"SELECT {COLUMNS} FROM items WHERE status = 'done' AND {which}", parameters):
         path, mask, height, width, area, x0, y0, x1, y1, confidence, suitable = row
         box = None if x0 is None else (x0, y0, x1, y1)

@@ -1,6 +1,6 @@
-"""Rows taken out of a ledger for good: chosen by path, then deleted, and with ``purge`` the paths wherever they stand.
+"""Remove rows from a ledger for good; with ``purge``, deleted data is overwritten.
 
-What is chosen is kept in temporary tables, so that there may be any number of images.
+The selection is kept in temporary tables, so there may be any number of images.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ NOTHING_LEFT = "NOT EXISTS (SELECT 1 FROM items WHERE path >= root || '/' AND pa
 
 @dataclass(frozen=True, slots=True)
 class ChosenImage:
-    """An image that is to be forgotten. ``entry``: its path, mask, SHA-256 and, if ``is_done``, figures; ``status`` as
-    in the ledger.
+    """An image to be forgotten. ``entry``: its path, mask, SHA-256 and, if ``is_done``, figures; ``status`` as in the
+    ledger.
     """
 
     entry: DoneEntry
@@ -36,18 +36,18 @@ class ChosenImage:
 
     @property
     def id(self) -> int:
-        """The number of its row."""
+        """Return the number of its row."""
         return self.entry.id
 
     @property
     def is_done(self) -> bool:
-        """Is its mask on record, with figures?"""
+        """Return whether its mask is on record, with figures."""
         return self.status == "done"
 
 
 class Forgetting:
-    """A ledger from which images are taken, while its output is held; a context manager. ``state``: its folder, where a
-    ledger must be. ``purge``: what is deleted is overwritten. ``owner``: what marks of this output's folders say.
+    """A ledger from which images are removed while its output is locked; a context manager. ``state``: the folder of an
+    existing ledger. ``purge``: overwrite deleted data. ``owner``: what the marks of this output's folders say.
     """
 
     def __init__(self, state: Path, *, purge: bool = False) -> None:
@@ -73,14 +73,14 @@ class Forgetting:
         self.connection.close()
 
     def choose(self, path: str) -> bool:
-        """Choose an image by its path; return whether there is one."""
+        """Select an image by its path; return whether it exists."""
         row = self._one("SELECT id FROM items WHERE path = CAST(? AS TEXT)", encode(path))
         if row is not None:
             self._execute("INSERT OR IGNORE INTO chosen VALUES (?)", row[0])
         return row is not None
 
     def choose_below(self, folder: str) -> bool:
-        """Choose all images below a folder, archive or URL, and the one of that path; return whether there is one."""
+        """Select all images below a folder, archive or URL, and the one with that path; return if there are any."""
         self._execute(f"INSERT OR IGNORE INTO chosen SELECT id FROM items WHERE {IS_BELOW}", *_bounds(folder))
         return self.choose(folder) or self.count_below(folder) > 0
 
@@ -91,12 +91,12 @@ class Forgetting:
 
     @property
     def count(self) -> int:
-        """How many images are chosen and still there."""
+        """Return how many images are selected and not deleted yet."""
         row = self._one("SELECT count(*) FROM chosen JOIN items USING (id)")
         return int(row[0]) if row else 0
 
     def pages(self) -> Iterator[list[ChosenImage]]:
-        """Yield the chosen images a page at a time, in the order they were found in."""
+        """Yield the selected images a page at a time, in the order they were found."""
         text = f"SELECT items.id, {DONE_COLUMNS}, sha256, status FROM chosen JOIN items USING (id)"
         after = -1
         while page := self._execute(f"{text} WHERE id > ? ORDER BY id LIMIT {PAGE}", after).fetchall():
@@ -104,31 +104,31 @@ class Forgetting:
             after = page[-1][0]
 
     def note(self, images: Iterable[ChosenImage]) -> None:
-        """Note images whose files are gone: their rows go with :meth:`delete`."""
+        """Note images whose files are deleted: :meth:`delete` removes their rows."""
         with sqlite_errors(self.path):
             self.connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ((image.id,) for image in images))
 
     def delete(self) -> None:
-        """Delete the rows of what was noted, and commit."""
+        """Delete the rows of the noted images, and commit."""
         self._execute("DELETE FROM items WHERE id IN (SELECT id FROM gone)")
         self._execute("DELETE FROM gone")
         self.commit()
 
     def delete_empty_sources(self) -> None:
-        """Forget the sources that no image is left of, and commit. A later run takes them for new ones."""
+        """Delete the sources of which no image is left, and commit. A later run treats them as new."""
         self._execute(f"DELETE FROM sources WHERE {NOTHING_LEFT}")
         self.commit()
 
     def names(self) -> Iterator[str]:
-        """Yield the paths of the chosen images, and the sources of which no other image is known."""
+        """Yield the paths of the selected images, and the sources that hold no other image."""
         for page in self.pages():
             yield from (image.entry.path for image in page)
         yield from self._sources
 
     @functools.cached_property
     def _sources(self) -> list[str]:
-        """The sources whose images are all chosen: as they were named, and their roots. An image that was named by
-        itself is such a source, too.
+        """Return the sources whose images are all selected, by their given names and their roots. An image that was
+        named by itself is such a source, too.
         """
         chosen, below = "id IN (SELECT id FROM chosen)", "path >= root || '/' AND path < root || '0'"
         named = f"SELECT source FROM items WHERE {chosen} EXCEPT SELECT source FROM items WHERE NOT {chosen}"
@@ -145,7 +145,7 @@ class Forgetting:
             return self._meta.used(setting, (last[0] if last else 0) + 1)
 
     def commit(self) -> None:
-        """Put all on record."""
+        """Commit all changes."""
         with sqlite_errors(self.path):
             self.connection.commit()
 
@@ -159,8 +159,8 @@ class Forgetting:
 
 
 def overwrite_free_pages(path: Path) -> bool:
-    """Write a database anew without what was deleted from it, its log as well; return False where a program that reads
-    it stands in the way. To be called while nobody writes. Raises :class:`batch.errors.OutputError`.
+    """Rewrite a database and its log without deleted data; return False if another reader prevents that. Call it while
+    nobody writes. Raises :class:`batch.errors.OutputError`.
     """
     with sqlite_errors(path), contextlib.closing(sqlite3.connect(path, timeout=0.5)) as connection:
         connection.execute("PRAGMA secure_delete = ON")
@@ -170,7 +170,7 @@ def overwrite_free_pages(path: Path) -> bool:
 
 
 def _bounds(folder: str) -> tuple[bytes, bytes]:
-    """Return the lowest path below a folder, and the lowest one behind all of them."""
+    """Return the lowest path below a folder, and the lowest one after all of them."""
     root = folder.rstrip("/")
     return encode(root + "/"), encode(root + "0")
 

@@ -1,4 +1,4 @@
-"""The images of a ledger found by path, by source or by mask, many at a time: what two outputs are compared by."""
+"""Find the images of a ledger by path, source or mask, many at a time, for comparing two outputs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from batch.naming import clash_key
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image of a ledger: absolute ``path``, ``mask`` below the output (there or not), ``status``, size in ``bytes``
-    (-1: unknown), ``error`` if it failed. ``entry``: the figures of its mask if it is done, else None.
+    """An image of a ledger: absolute ``path``, ``mask`` below the output (existing or not), ``status``, size in
+    ``bytes`` (-1: unknown), ``error`` if it failed. ``entry``: the figures of its mask if it is done, else None.
     """
 
     path: str
@@ -34,7 +34,7 @@ class Images:
         self._columns = f"id, {DONE_COLUMNS}, {sha256}, status, bytes, error"
 
     def pages(self) -> Iterator[list[Image]]:
-        """Yield all images in the order they were found in, a page at a time; each page is read as it is wanted."""
+        """Yield all images in the order they were found, a page at a time; each page is read when it is needed."""
         text = f"SELECT {self._columns} FROM items WHERE id > ? ORDER BY id LIMIT {PAGE}"
         rows = list(self._ledger.query(text, (-1,)))
         while rows:
@@ -42,12 +42,12 @@ class Images:
             rows = list(self._ledger.query(text, (rows[-1][0],)))
 
     def at(self, paths: Sequence[str]) -> dict[str, Image]:
-        """Return those of the paths that are images of this ledger, by path."""
+        """Return the images with these paths, by path."""
         found = (_image(row) for row in self._where("path", paths))
         return {image.path: image for image in found}
 
     def of_masks(self, masks: Sequence[str]) -> dict[str, Image]:
-        """Return the images whose masks are called so, by :func:`batch.naming.clash_key` of the name."""
+        """Return the images with these mask names, by :func:`batch.naming.clash_key` of the name."""
         found = (_image(row) for row in self._where("mask_key", [clash_key(mask) for mask in masks]))
         return {clash_key(image.mask): image for image in found}
 
@@ -58,13 +58,13 @@ class Images:
         return list(map(_image, self._ledger.query(f"{text} ORDER BY path LIMIT {int(most)}", bounds)))
 
     def roots(self) -> dict[str, str]:
-        """Return the roots of sources, with the folders of their masks; none for a ledger of the first format."""
+        """Return the roots of sources and the folders of their masks; empty for a ledger of format 1."""
         if not self._ledger.has("sources"):
             return {}
         return dict(self._ledger.query("SELECT root, label FROM sources ORDER BY id"))
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return the number of images."""
         return sum(self._ledger.counts().values())
 
     def _where(self, column: str, texts: Sequence[str]) -> Iterator[tuple[Any, ...]]:

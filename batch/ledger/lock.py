@@ -28,17 +28,17 @@ LOCK_NAME = ".seg-batch.lock"
 MADE_NAME = ".seg-batch.made"
 """In a folder that a run made: how many of the folders above it, and it itself, were made."""
 FOR_ALL = 0o666
-"""Rights of files that the users of one output share, less what the umask takes away."""
+"""Permissions of files that several users of one output share, before the umask."""
 TRIES = 100
-"""How often a lock may be removed by others while it is asked for."""
+"""How often others may remove a lock while it is asked for."""
 
 
 @contextlib.contextmanager
 def locked(*folders: Path) -> Iterator[None]:
-    """Make the folders of an output, that of its ledger first, and hold them for this process.
+    """Create the folders of an output, that of its ledger first, and lock them for this process.
 
-    What was made for that is removed at the end, unless there is a ledger by then. Raises :class:`OutputError` if
-    another run has one, or where one cannot be written.
+    What was created for that is removed at the end, unless there is a ledger by then. Raises :class:`OutputError` if
+    another run has locked one, or if one cannot be written.
     """
     state = folders[0].absolute()
     with contextlib.ExitStack() as stack:
@@ -159,25 +159,25 @@ def _is_still(path: Path, before: os.stat_result) -> bool:
 
 
 def in_use(folder: Path) -> OutputError:
-    """Return the error for an output that a run has."""
+    """Return the error for an output that another run has locked."""
     return OutputError(
-        f"Another run is writing to {printable(str(folder))}; expected an output folder that is not in use. Wait "
-        "for its end (`seg-batch status` shows how far it is), or choose another folder."
+        f"Another run is writing to {printable(str(folder))}; expected an output folder that is not in use. Wait until "
+        "it ends (`seg-batch status` shows its progress), or choose another folder."
     )
 
 
 def make_for_all(path: Path) -> None:
-    """Make an empty file, if it is not there, that all may write who may by the umask. Raises :class:`OSError`."""
+    """Create an empty file, if it does not exist, with the permissions of the umask. Raises :class:`OSError`."""
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, FOR_ALL))
 
 
 def why_not(path: Path, error: OSError) -> str:
-    """Return why a file cannot be opened; where the rights are missing, whose it is."""
+    """Return why a file cannot be opened; if permissions are missing, with the file's owner."""
     said = error.strerror or str(error)
     if not isinstance(error, PermissionError):
         return said
     try:
         owner = path.owner()
-    except (OSError, KeyError, NotImplementedError):  # not there, no such user, Windows
+    except (OSError, KeyError, NotImplementedError):  # no such file, no such user, Windows
         return said
     return f"{said}: {printable(path.name)} in it belongs to {owner}, and only its owner may write to it"

@@ -1,4 +1,4 @@
-"""What a ledger says about its output as a whole."""
+"""The values of a ledger that concern its output as a whole."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ NAME_TEMPLATE = "name_template"
 
 
 class Meta:
-    """The values of an open ledger's ``meta``; ``folder``: of the ledger. Nothing is committed here."""
+    """The table ``meta`` of an open ledger; ``folder``: of the ledger. The caller commits."""
 
     def __init__(self, connection: sqlite3.Connection, folder: Path) -> None:
         self._connection, self._folder = connection, folder
 
     @property
     def synced(self) -> int:
-        """The last epoch whose masks are on the disk."""
+        """Return the last epoch whose masks are synced to disk."""
         return int(self._get(SYNCED) or -1)
 
     @synced.setter
@@ -32,40 +32,40 @@ class Meta:
 
     @property
     def owner(self) -> str:
-        """A text that tells this output from all others; it is made where there is none."""
+        """Return a random text that identifies this output; it is created if there is none."""
         if (known := self._get(OWNER)) is None:
             known = os.urandom(16).hex()
             self._set(OWNER, known)
         return known
 
     def may_have_lost_writes(self, boot: str) -> bool:
-        """Was the last run killed, or has the system started since? From now on the last run is of this ``boot``."""
+        """Return whether the last run was killed or the system has restarted since; record ``boot`` for this run."""
         before = self._get(BOOT)
         self._set(BOOT, boot)
         last = self._connection.execute("SELECT finished_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         return last is not None and (last[0] is None or not boot or boot != before)
 
     def require_template(self, template: NameTemplate) -> None:
-        """Raise :class:`OutputError` for masks that are called otherwise."""
+        """Raise :class:`OutputError` if the masks of this output are named by another template."""
         before = self._get(NAME_TEMPLATE)
         if before is None:
             self._set(NAME_TEMPLATE, template.text)
         elif before != template.text:
             raise OutputError(
-                f"The masks of {printable(str(self._folder))} are called {before!r}, and this run asks for "
-                f"{template.text!r}; expected one template in one folder. Use --name as before, or another output "
+                f"The masks of {printable(str(self._folder))} are named {before!r}, and this run asks for "
+                f"{template.text!r}; expected one template per output. Use --name as before, or another output "
                 "folder."
             )
 
     def require_masks(self, masks: str | None) -> None:
-        """Raise :class:`OutputError` for masks that go elsewhere; None: beside the ledger."""
+        """Raise :class:`OutputError` if the masks of this ledger go elsewhere; ``masks`` None: beside the ledger."""
         known = self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]
         before = self._get(MASKS)
         if known and before != masks:
             raise OutputError(
                 f"The masks of the ledger in {printable(str(self._folder))} go to "
                 f"{printable(before or 'its own folder')}, and this run names {printable(masks or 'that folder')}; "
-                "expected one place for one ledger. Name it as before, or another folder for the ledger (--ledger)."
+                "expected one output per ledger. Name the same output, or another ledger folder (--ledger)."
             )
         if not known and masks is not None:
             self._set(MASKS, masks)

@@ -1,7 +1,7 @@
-"""Which folder of the output each source's masks go to: decided when a source is first met, and kept.
+"""Which folder of the output each source's masks go to: decided when a source is first seen, and kept.
 
-The masks of an output's first source lie at its top, if the first run names just one; every other source gets a folder
-of its own, called by its label. A source that was moved is recognised by what it holds.
+If the first run names one source, its masks lie at the top of the output; every other source gets a folder named by its
+label. A source that was moved is recognised by its images.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from batch.naming import clash_key
 from batch.sources.image_ref import ImageRef, Origin, below
 
 ENOUGH_AGREE = 0.5
-"""Share of the sampled images that must be known below the old root, with the same sizes."""
+"""Share of the sampled images that must be known below the old root, with the same sizes, for a source to be moved."""
 
 
 class Origins:
-    """The sources of a ledger and their labels, on an open connection; nothing is committed here.
+    """The sources of a ledger and their labels, on an open connection; the caller commits.
 
-    ``named``: those of this run.
+    ``named``: the sources of this run.
     """
 
     def __init__(self, connection: sqlite3.Connection, named: Iterable[Origin]) -> None:
@@ -33,12 +33,12 @@ class Origins:
         self._is_first = not self._labels
 
     def relative(self, item: ImageRef) -> str:
-        """Return an image's path below the output, as its mask's name follows it. Its origin must be settled."""
+        """Return an image's path below the output, from which its mask's name is made. Its origin must be settled."""
         label = self._labels[item.origin.root] if item.origin.root else ""
         return f"{label}/{item.relative}" if label else item.relative
 
     def settle(self, items: Sequence[ImageRef]) -> bool:
-        """Give each source of these images a label; return whether paths in the ledger changed, for one was moved."""
+        """Give each source of these images a label; return whether a source was moved, so that paths changed."""
         moved = False
         origins = {item.origin.root: item.origin for item in items}
         new = {root: origin for root, origin in origins.items() if root and root not in self._labels}
@@ -53,8 +53,8 @@ class Origins:
         return moved
 
     def _label_of_rows(self, items: Sequence[ImageRef]) -> str | None:
-        """Return what stands before the masks of images that are in the ledger already, from before it knew sources;
-        None where there are none.
+        """Return the folder before the masks of images that are in the ledger from before format 2, which knew no
+        sources; None if there are none.
         """
         for item in items:
             row = self._one("SELECT mask FROM items WHERE path = CAST(? AS TEXT)", encode(item.path))
@@ -64,7 +64,7 @@ class Origins:
         return None
 
     def _moved_from(self, root: str, sample: Sequence[ImageRef]) -> str | None:
-        """Return the root, now gone, where the ledger has these images with these sizes."""
+        """Return the root, gone now, below which the ledger has these images with these sizes; else None."""
         agreeing = {old: self._agreement(old, root, sample) for old in self._labels if self._is_gone(old)}
         best = max(agreeing, key=lambda old: agreeing[old], default=None)
         return best if best is not None and agreeing[best] >= max(1, ENOUGH_AGREE * len(sample)) else None
@@ -85,7 +85,7 @@ class Origins:
         return agree
 
     def _move(self, old: str, root: str) -> None:
-        """Write the new root wherever the old one was: rows, and sources that lay in it."""
+        """Replace the old root by the new one in the paths of images and in sources inside it."""
         low, high, length = encode(old + "/"), encode(old + "0"), len(encode(old))
         for table, column in (("items", "path"), ("sources", "root")):
             self._connection.execute(
@@ -128,7 +128,7 @@ def _folder(name: str) -> str:
 
 
 def _before(end: str, folder: str) -> str | None:
-    """Return what stands before the folders ``end`` of the path ``folder``; None if it does not end with them."""
+    """Return the part of the path ``folder`` before the folders ``end``; None if it does not end with them."""
     if folder == end:
         return ""
     if not end:

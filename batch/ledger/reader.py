@@ -1,4 +1,4 @@
-"""Reading a ledger, also while a run writes to it, and also one of an older format: nothing is written."""
+"""Read a ledger, also while a run writes to it or if its format is older; nothing is written."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from batch.sources.image_ref import ImageRef
 
 STATUSES = ("done", "failed", "pending")
 PAGE = 1024
-"""Rows that are read at a time: between two pages a run may tidy up behind the reader."""
+"""Rows per read: between two reads a run can truncate its log."""
 BOX = "bbox_x0, bbox_y0, bbox_x1, bbox_y1"
 DONE_COLUMNS = f"path, mask, height, width, lesion_area, {BOX}, key"
 FIGURE_COLUMNS = f"path, height, width, lesion_area, {BOX}"
@@ -33,7 +33,7 @@ RUN_JSON = ("settings", "tools", "summary")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image of the ledger: absolute ``path``, ``mask`` below the output, if there is one on record; ``error`` if it
+    """An image of the ledger: absolute ``path``, ``mask`` below the output if one is on record, ``error`` if it
     failed.
     """
 
@@ -44,10 +44,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class DoneEntry:
-    """A ``mask`` below the output, its image's ``path``, and figures: see :class:`batch.figures.Figures`.
+    """A ``mask`` below the output, its image's ``path``, and its figures, see :class:`batch.figures.Figures`.
 
-    ``key``: of the run that made it. ``sha256``: of the mask's file; None where it was written before the ledger kept
-    that.
+    ``key``: of the run that made it. ``sha256``: of the mask's file; None if it was written before the ledger kept it.
     """
 
     id: int
@@ -62,7 +61,7 @@ class DoneEntry:
 
 
 class LedgerReader:
-    """A ledger, read-only; a context manager. Raises :class:`batch.errors.OutputError` where there is none."""
+    """A ledger, read-only; a context manager. Raises :class:`batch.errors.OutputError` if there is none."""
 
     def __init__(self, out: Path) -> None:
         self._path = ledger_path(out)
@@ -86,7 +85,7 @@ class LedgerReader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """See the ledger as it is now, whatever a run changes meanwhile. The run's log grows until the end of it."""
+        """Show the ledger as it is now until the end, whatever a run changes. The run's log grows meanwhile."""
         with _reading_errors(self._path):
             self._connection.execute("BEGIN")
         try:
@@ -102,11 +101,11 @@ class LedgerReader:
         return found
 
     def tallies(self) -> list[tuple[str, str | None, int]]:
-        """Return how many images there are of each status and key (see ``runs`` in :mod:`batch.ledger.schema`)."""
+        """Return the number of images for each status and key (see ``runs`` in :mod:`batch.ledger.schema`)."""
         return list(self.query("SELECT status, key, count(*) FROM items GROUP BY status, key"))
 
     def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
-        """Yield images of one status by path, at most ``limit``."""
+        """Yield at most ``limit`` images of one status, by path."""
         by_index = "" if status == "done" else "AND status <> 'done'"
         rows = self.query(
             f"SELECT path, {self._mask}, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
@@ -115,7 +114,7 @@ class LedgerReader:
         return (Entry(*row) for row in rows)
 
     def remarks(self) -> Counter[str]:
-        """Return what was remarked on images that are done, and on how many."""
+        """Return the remarks on images that are done, with the number of images of each."""
         text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
         return Counter(dict(self.query(text)))
 
@@ -130,23 +129,22 @@ class LedgerReader:
         return [root for (root,) in self.query("SELECT root FROM sources")] if self.has("sources") else []
 
     def places(self) -> Iterator[tuple[str, str, str]]:
-        """Yield of all images, in the order they were found in, path, the mask's name (there or not) and status."""
+        """Yield path, mask name (existing or not) and status of all images, in the order they were found."""
         return ((path, mask, status) for _, path, mask, status in self._paged("path, mask, status"))
 
     def done_entries(self) -> Iterator[DoneEntry]:
-        """Yield the images that are done, with what was measured of their masks."""
+        """Yield the images that are done, with the figures of their masks."""
         return map(done_entry_of, self._paged(f"{DONE_COLUMNS}, {self._sha256}", "status = 'done'"))
 
     def done_entry(self, mask: str) -> DoneEntry | None:
-        """Return the image whose mask this is; None where it is not done."""
+        """Return the image of this mask; None if it is not done."""
         text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE mask_key = CAST(? AS TEXT)"
         row = next(self.query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
         return None if row is None else done_entry_of(row)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all images with all that is known of them, in order: columns of :mod:`batch.ledger.schema`,
-        ``model_sha256``, and ``confidence_by``: how the ``confidence`` is defined. ``mask`` is None where none is on
-        record.
+        """Yield all images in order, with all columns of :mod:`batch.ledger.schema`, ``model_sha256``, and
+        ``confidence_by``, the definition of ``confidence``. ``mask`` is None if none is on record.
         """
         models = {run.key: run.model_sha256 for run in self.runs()}
         definitions = {run.id: run.confidence_by for run in self._runs("")}
@@ -161,7 +159,7 @@ class LedgerReader:
             }
 
     def confidences(self) -> Counter[str]:
-        """Return by which definitions of ``confidence`` images were done, and how many by each."""
+        """Return the definitions of ``confidence``, with the number of images done under each."""
         definitions = {run.id: run.confidence_by for run in self._runs("")}
         if len(set(definitions.values())) == 1:
             return Counter({next(iter(definitions.values())): self.counts()["done"]})
@@ -172,22 +170,22 @@ class LedgerReader:
         return found
 
     def has_mask(self, name: str) -> bool:
-        """Is this the name of an image's mask: one on record, or still to be made?"""
+        """Return whether this is the name of an image's mask, on record or still to be made."""
         text = f"SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND (status <> 'failed' OR {self._mask} NOT NULL)"
         return next(self.query(text, (encode(clash_key(name)),)), None) is not None
 
     def template(self) -> NameTemplate:
-        """Return how masks are named."""
+        """Return the template of mask names."""
         return NameTemplate(self._meta("name_template") or DEFAULT_NAME)
 
     def is_done(self, item: ImageRef, key: str) -> bool:
-        """Was the image done under ``key``, in the state that it has now?"""
+        """Return whether the image was done under ``key`` in its present state."""
         columns = f"status, key, bytes, mtime_ns, {self._version}"
         row = next(self.query(f"SELECT {columns} FROM items WHERE path = CAST(? AS TEXT)", (encode(item.path),)), None)
         return row is not None and row[:2] == ("done", key) and is_same_content(item, *row[2:])
 
     def last_run(self) -> RunRecord | None:
-        """Return the run that began last."""
+        """Return the run that began last; None if there was none."""
         return next(self._runs("ORDER BY id DESC LIMIT 1"), None)
 
     def runs(self) -> list[RunRecord]:
@@ -195,11 +193,11 @@ class LedgerReader:
         return list(self._runs("WHERE id IN (SELECT max(id) FROM runs GROUP BY key) ORDER BY id"))
 
     def classes(self) -> dict[str | None, int]:
-        """Return how many classes the model of each key tells apart."""
+        """Return the number of classes of the model of each key."""
         return {run.key: len(run.class_names) for run in self.runs()}
 
     def has(self, table: str, column: str | None = None) -> bool:
-        """Does the ledger's format have a table, or a column in it?"""
+        """Return whether the ledger's format has a table, or a column in it."""
         columns = [row[1] for row in self.query(f"PRAGMA table_info({table})")]
         return bool(columns) if column is None else column in columns
 
@@ -218,7 +216,7 @@ class LedgerReader:
         return None if row is None else str(row[0])
 
     def _paged(self, columns: str, condition: str = "1", *, named: bool = False) -> Iterator[Any]:
-        """Yield rows by their numbers, which stand first."""
+        """Yield rows by their number, which is the first column."""
         text = f"SELECT id, {columns} FROM items WHERE id > ? AND {condition} ORDER BY id LIMIT {PAGE}"
         after, is_last = -1, False
         while not is_last:
@@ -228,14 +226,16 @@ class LedgerReader:
             after = page[-1][0] if page else after
 
     def query(self, sql: str, parameters: tuple[Any, ...] = (), *, named: bool = False) -> Iterator[Any]:
-        """Yield what a query finds; for this room. Ledgers of older formats lack columns and tables: :meth:`has`."""
+        """Yield the rows of a query; for this package. Ledgers of older formats lack columns and tables, see
+        :meth:`has`.
+        """
         with _reading_errors(self._path), contextlib.closing(self._connection.cursor()) as cursor:
             cursor.row_factory = sqlite3.Row if named else None
             yield from cursor.execute(sql, parameters)
 
 
 def masks_of(folder: Path) -> str | None:
-    """Return where the ledger in a folder says that its masks are; None if there is none, or they are beside it.
+    """Return where the ledger in a folder says its masks are; None if there is no ledger, or they are beside it.
 
     Raises :class:`batch.errors.OutputError` for a file that is not a seg-batch ledger.
     """
@@ -252,7 +252,7 @@ def masks_of(folder: Path) -> str | None:
 
 
 class LastRun(NamedTuple):
-    """The last run into a folder: ``mask_bits`` per pixel (None: not on record), its model's SHA-256, its key."""
+    """The last run into a folder: ``mask_bits`` per pixel (None: not recorded), its model's SHA-256 and its key."""
 
     mask_bits: int | None
     model_sha256: str
@@ -260,16 +260,16 @@ class LastRun(NamedTuple):
 
 
 def last_run(folder: Path) -> LastRun | None:
-    """Return what the last run was; None if the folder has no ledger of ours with a run.
+    """Return the last run into a folder; None if it has no ledger of seg-batch with a run.
 
-    Raises :class:`batch.errors.OutputError` where it cannot be read.
+    Raises :class:`batch.errors.OutputError` if the ledger cannot be read.
     """
     path = ledger_path(folder)
     if not path.is_file():
         return None
     with _reading_errors(path), contextlib.closing(peek(path)) as connection:
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            return None  # what it is, is said when it is opened to write
+            return None  # opening it for writing will raise the error
         row = connection.execute("SELECT settings, model_sha256, key FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         if row is None:
             return None
@@ -292,8 +292,8 @@ def _open(path: Path) -> sqlite3.Connection:
     with _reading_errors(path):
         if not path.is_file():
             raise OutputError(
-                f"No ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a run. "
-                "Check the path, or run `seg-batch run` first."
+                f"There is no ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a "
+                "run. Check the path, or run `seg-batch run` first."
             )
         connection = connect_readonly(path)
         try:
@@ -306,7 +306,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Was the first run killed before it had made the tables?"""
+    """Return whether the first run was killed before it created the tables."""
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     return not tables and not connection.execute("PRAGMA application_id").fetchone()[0]
 
@@ -317,12 +317,12 @@ def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
     )
     if _is_empty(connection):
         raise OutputError(
-            f"The ledger {printable(str(path))} is empty: the first run was killed before it took an image on. "
-            "Expected a run that came further. Run again with this output: it begins anew."
+            f"The ledger {printable(str(path))} is empty: the first run was killed before it recorded an image. "
+            "Run again with this output to start over."
         )
     if application != APPLICATION_ID:
         raise OutputError(
-            f"{printable(str(path))} is a database of something else; expected a ledger of seg-batch. Check the path."
+            f"{printable(str(path))} is a database of another program; expected a ledger of seg-batch. Check the path."
         )
     if version > FORMAT_VERSION:
         raise OutputError(
@@ -333,13 +333,13 @@ def _require_ours(connection: sqlite3.Connection, path: Path) -> None:
 
 @contextlib.contextmanager
 def _reading_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite and the operating system raise into :class:`OutputError`."""
+    """Map errors of SQLite and the operating system to :class:`OutputError`."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else None
         raise OutputError(
             f"The ledger {printable(str(path))} cannot be read: {reason or error}. "
-            "Expected a whole ledger of seg-batch and the right to read it. Correct the rights, or bring the ledger "
-            "back from a copy; without one, do the images again into another output."
+            "Expected a complete ledger of seg-batch that this user may read. Correct its permissions, or restore it "
+            "from a copy. Without one, run the images again into another output."
         ) from error

@@ -1,9 +1,9 @@
-"""SQLite files opened so that nothing is written beside them: no log, no index of the log, no lock.
+"""Open SQLite files without writing anything beside them: no log, no index of the log, no lock.
 
-A database in WAL mode has a log (``-wal``) and an index of it (``-shm``) while a program writes to it, or after one was
-killed. SQLite's own ``mode=ro`` makes both where they are missing, which fails in a folder that cannot be written, and
-otherwise leaves files of the reader's user for the writer to stumble on. Source: sqlite.org/wal.html, "Read-Only
-Databases"; ``readonly_shm`` is in ``os_unix.c`` and ``os_win.c``.
+A database in WAL mode has a log (``-wal``) and an index of it (``-shm``) while a program writes to it, or after the
+program was killed. SQLite's own ``mode=ro`` creates both if they are missing. That fails in a folder without write
+permission, and otherwise leaves files owned by the reader, which may block the writer. Source: sqlite.org/wal.html,
+"Read-Only Databases"; ``readonly_shm`` is in ``os_unix.c`` and ``os_win.c``.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import tempfile
 
 ATTEMPTS = 5
-"""Attempts to open a ledger, for a run may begin or end meanwhile."""
+"""Attempts to open a ledger, as a run may begin or end meanwhile."""
 TIMEOUT = 30.0
 LOG_HEADER = 32
-"""Bytes at the beginning of a log. A killed run may have come so far; SQLite then waits for many seconds, in vain."""
+"""Bytes of a log's header. A killed run may leave only that, and SQLite would then wait many seconds in vain."""
 
 
 class _Copy(sqlite3.Connection):
-    """A connection to a copy, which is removed with it."""
+    """A connection to a copy, which is removed when the connection is closed."""
 
     folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -37,18 +37,18 @@ class _Copy(sqlite3.Connection):
 
 
 def connect_readonly(path: Path) -> sqlite3.Connection:
-    """Open a database to read it, also while it is written to; threads may share the connection if they take turns.
+    """Open a database for reading, also while it is written to; threads may share the connection if they take turns.
 
-    Where nobody seems to write, a copy in the folder for temporary files is opened, for the file may change at any
-    moment. Raises :class:`OSError` for a file that cannot be read, :class:`sqlite3.Error` for a damaged one.
+    If nobody seems to write, a copy in the folder for temporary files is opened, as the file may change at any moment.
+    Raises :class:`OSError` for a file that cannot be read, :class:`sqlite3.Error` for a damaged one.
     """
-    path = Path(os.path.realpath(path))  # the log lies beside the file itself, not beside a link to it
+    path = Path(os.path.realpath(path))  # the log lies beside the real file, not beside a link to it
     path.open("rb").close()
     problem: sqlite3.Error = sqlite3.OperationalError("it changes all the time")
     for _ in range(ATTEMPTS):
         try:
             if _has_frames(_beside(path, "-wal")) and _beside(path, "-shm").exists():
-                # Whoever was to fill the index may have been killed before: a copy gets one of its own.
+                # The writer may have been killed before it filled the index: a copy builds its own.
                 with contextlib.suppress(sqlite3.OperationalError):
                     return _opened(path, "mode=ro&readonly_shm=1")
             connection = _copied(path)
@@ -61,7 +61,7 @@ def connect_readonly(path: Path) -> sqlite3.Connection:
 
 
 def peek(path: Path) -> sqlite3.Connection:
-    """Open a database to read values that never change. No copy is made of one that nobody writes to.
+    """Open a database to read values that never change. Makes no copy if nobody writes to it.
 
     Raises as :func:`connect_readonly`.
     """
@@ -70,7 +70,7 @@ def peek(path: Path) -> sqlite3.Connection:
         return connect_readonly(path)
     try:
         return _opened(path, "immutable=1")
-    except sqlite3.OperationalError:  # somebody begins to write
+    except sqlite3.OperationalError:  # a writer has just begun
         return connect_readonly(path)
 
 
@@ -85,7 +85,7 @@ def _opened(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _copied(path: Path) -> sqlite3.Connection | None:
-    """Return a connection to a copy; None where the file changed meanwhile."""
+    """Return a connection to a copy; None if the file changed meanwhile."""
     import tempfile  # what is loaded before the processes start is light
 
     before = _state(path)
@@ -111,11 +111,11 @@ def _copied(path: Path) -> sqlite3.Connection | None:
 
 
 def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
-    """Open the file itself, which has all there is to read unless there is a log."""
+    """Open the file itself, which is complete unless there is a log."""
     if _has_frames(_beside(path, "-wal")):
         raise sqlite3.OperationalError(
-            f"a run that was killed left its last changes in {path.name}-wal, and no copy, in which to apply them, "
-            f"can be made in the folder for temporary files, which TMPDIR names ({error.strerror or error})"
+            f"a killed run left its last changes in {path.name}-wal, and no copy of the ledger can be made in the "
+            f"folder for temporary files (TMPDIR) to apply them ({error.strerror or error})"
         ) from error
     return _opened(path, "immutable=1")
 
@@ -125,12 +125,12 @@ def _beside(path: Path, ending: str) -> Path:
 
 
 def _has_frames(log: Path) -> bool:
-    """Is there more in a log than its header?"""
+    """Return whether a log holds more than its header."""
     return log.exists() and log.stat().st_size > LOG_HEADER
 
 
 def _state(path: Path) -> list[tuple[int, int] | None]:
-    """Return what changes when somebody writes: sizes and times of the file and its log."""
+    """Return what changes when somebody writes: sizes and modification times of the file and its log."""
     states: list[tuple[int, int] | None] = []
     for file in (path, _beside(path, "-wal")):
         try:

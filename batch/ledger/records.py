@@ -1,4 +1,4 @@
-"""What a run hands out and the ledger keeps: claims, results and runs."""
+"""Records of the ledger: claims, results and runs."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from batch.figures import Figures
 from batch.sources.image_ref import CHECKSUM, ImageRef
 
 CLASS_NAMES = "class_names"
-"""What a run's settings say of its model, beside the settings."""
+"""Key of the model's class names, stored with a run's settings."""
 CONFIDENCE_BY = "confidence_by"
-"""What they say of the figure ``confidence`` in the rows that the run finished: its definition."""
+"""Key of the definition of ``confidence`` in the rows that the run finished, stored with its settings."""
 FORMER_CONFIDENCE = "mean of max(p, 1 - p)"
-"""The definition of runs that name none: those of releases before it was named."""
+"""The definition for runs that name none, made before the definition was stored."""
 LESION = ("lesion",)
 CLASSES_SHOWN = 8
 
 
 class Status(enum.StrEnum):
-    """What became of an image. ``skipped``: it was done by an earlier run, and still is."""
+    """The outcome of an image. ``skipped``: it was done by an earlier run, and is unchanged."""
 
     DONE = "done"
     FAILED = "failed"
@@ -33,7 +33,7 @@ class Status(enum.StrEnum):
 
 
 class Claim(enum.Enum):
-    """What the ledger says about an item that a source names."""
+    """What the ledger decides about an image that a source names: to do, done before, or named twice in this run."""
 
     TODO = enum.auto()
     KEPT = enum.auto()
@@ -44,9 +44,9 @@ class Claim(enum.Enum):
 class Claimed:
     """An item with its row and its mask's name, relative to the output folder.
 
-    ``is_fresh``: did no run of this output make such a mask, so that a file of its name is somebody else's?
+    ``is_fresh``: no run of this output made this mask, so an existing file of its name belongs to somebody else.
     ``made``: SHA-256 of the mask that a run made, if it is known. ``attempts``: how often a process or a run ended on
-    it.
+    the image.
     """
 
     item: ImageRef
@@ -60,12 +60,11 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one image.
+    """The outcome of one image.
 
-    ``path``: of the image, absolute. ``mask``: where its mask is, or would be: a path, a URL, or
-    an archive's path and the member's name. ``figures``: of a mask made in this run.
-    ``seconds``: of work, all stages. ``error``: why it failed.
-    ``remark``: what is to be known of an image that is done.
+    ``path``: of the image, absolute. ``mask``: where its mask is or would be: a path, a URL, or an archive's path and
+    the member's name. ``figures``: of a mask made in this run. ``seconds``: of work, over all stages. ``error``: why it
+    failed. ``remark``: a note for the user about an image that is done.
     """
 
     path: str
@@ -79,7 +78,7 @@ class Result:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run as the ledger describes it. ``summary`` is filled in at its end."""
+    """One run as the ledger stores it. ``summary`` is filled in at its end."""
 
     key: str
     model: str
@@ -96,17 +95,17 @@ class RunRecord:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The model's classes: one where masks are lesion or not, else those whose numbers masks hold."""
+        """Return the model's classes: one if masks are binary, else the classes that label maps number from 0."""
         return tuple(map(str, self.settings.get(CLASS_NAMES) or LESION))
 
     @property
     def confidence_by(self) -> str:
-        """How ``confidence`` is defined in the rows that the run finished."""
+        """Return the definition of ``confidence`` in the rows that the run finished."""
         return str(self.settings.get(CONFIDENCE_BY) or FORMER_CONFIDENCE)
 
 
 def in_words(class_names: Sequence[str]) -> str:
-    """Return what a person reads of a model's classes: the first ones with their numbers, or the only one."""
+    """Return a model's classes for a person: the first ones with their numbers, or the only one."""
     if len(class_names) == 1:
         return printable(class_names[0])
     shown = [f"{number} {name}" for number, name in enumerate(class_names[:CLASSES_SHOWN])]
@@ -115,7 +114,7 @@ def in_words(class_names: Sequence[str]) -> str:
 
 
 def now() -> str:
-    """Return the time as the ledger writes it: UTC, ISO 8601, seconds."""
+    """Return the current time as the ledger writes it: UTC, ISO 8601, seconds."""
     return _written(int(time.time()))
 
 
@@ -125,7 +124,7 @@ def _written(seconds: int) -> str:
 
 
 def is_same_content(item: ImageRef, size: int, mtime_ns: int, version: str | None) -> bool:
-    """Has an image the state that a row was made of? A checksum decides alone, else all that both know must agree."""
+    """Return whether an image is as recorded in a row. A checksum alone decides; else all that both know must agree."""
     kind, known = item.version.partition(":")[0], version or ""
     is_same_state = (item.bytes, item.mtime_ns) == (size, mtime_ns)
     if kind and kind == known.partition(":")[0]:

@@ -1,7 +1,6 @@
-"""Names of images that are to be forgotten, wherever else a ledger says them: in its runs, in errors of other images.
+"""Remove the names of forgotten images elsewhere in a ledger: from its runs, and from errors of other images.
 
-A run keeps its settings and its summary, in which images that were named one by one, or that something was said of,
-stand by their paths.
+A run keeps its settings and summary, which hold the paths of images that were named one by one or mentioned.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from batch.ledger.schema import encode, sqlite_errors
 
 FORGOTTEN = "(forgotten)"
 BEFORE, BEHIND = r"(?<![\w/.\\-])", r"(?![\w-])(?!\.\w)"
-"""What a name must not touch: then it is a part of another one."""
+"""What must not stand before and after a name: it would then be part of a longer name."""
 
 
 def redact(ledger: Forgetting, more: Iterable[str] = ()) -> None:
-    """Take the names of the chosen images out of runs and of other images' errors, and commit. ``more``: further names,
-    as the user said them.
+    """Replace the names of the selected images in runs and in other images' errors, and commit. ``more``: further
+    names, as the user gave them.
     """
     with sqlite_errors(ledger.path):
         runs = list(ledger.connection.execute("SELECT id, settings, summary FROM runs"))
@@ -45,7 +44,7 @@ def _rewrite_runs(
 
 
 def _redact_errors(ledger: Forgetting, more: Iterable[str]) -> None:
-    """Look through the errors of images that are not chosen, a page at a time."""
+    """Redact the errors of images that are not selected, a page at a time."""
     text = (
         "SELECT id, error FROM items WHERE status <> 'done' AND error IS NOT NULL AND id > ? "
         f"AND id NOT IN (SELECT id FROM chosen) ORDER BY id LIMIT {PAGE}"
@@ -61,7 +60,7 @@ def _redact_errors(ledger: Forgetting, more: Iterable[str]) -> None:
 
 
 def _said(ledger: Forgetting, more: Iterable[str], text: str) -> set[str]:
-    """Return the names that are in a text, in the forms in which they are written."""
+    """Return the names that occur in a text, in the forms in which they are written there."""
     if not text:
         return set()
     names = (name for some in (more, ledger.names()) for name in some if len(name) > 1)
@@ -69,7 +68,7 @@ def _said(ledger: Forgetting, more: Iterable[str], text: str) -> set[str]:
 
 
 def _replacer(names: Iterable[str]) -> Callable[[str], str]:
-    """Return what replaces names, and whatever is below them; a name without folders only where it stands alone."""
+    """Return a function that replaces names and paths below them; a name without folders only as a whole text."""
     bare = {name.rstrip("/") for name in names}
     either = "|".join(re.escape(name) for name in sorted(bare, key=len, reverse=True) if "/" in name)
     pattern = re.compile(f"{BEFORE}(?:{either}){BEHIND}(?:/[^\\s'\"),;]*)?" if either else r"(?!)")
@@ -77,7 +76,7 @@ def _replacer(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield all texts in a JSON value."""
+    """Yield all strings in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -90,7 +89,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _mapped(value: Any, replaced: Callable[[str], str]) -> Any:
-    """Return a JSON value with all texts replaced."""
+    """Return a JSON value with all strings replaced."""
     if isinstance(value, str):
         return replaced(value)
     if isinstance(value, dict):

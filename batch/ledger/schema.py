@@ -1,4 +1,4 @@
-"""The ledger's tables, and opening a ledger file that may be ours, newer, foreign or no database at all."""
+"""The ledger's tables, and opening a file that may be a ledger, newer than this release, foreign, or no database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from batch.mounts import is_far
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 
 FORMAT_VERSION = 5
-"""2: sources, and of each mask its SHA-256; an image's version; checkpoints. 3: remarks. 4: attempts. 5: suitable."""
+"""2: sources, SHA-256 of masks, versions of images, checkpoints. 3: remarks. 4: attempts. 5: suitable."""
 BUSY_SECONDS = 30.0
 MASKS, SYNCED, BOOT, OWNER = "masks", "synced", "boot", "owner"
-"""Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are on the disk; the
-start of the system that the last run was on; what marks of folders of this output say.
+"""Keys in ``meta``: where the masks are, if not beside the ledger; the last epoch whose masks are synced to disk; the
+boot ID of the last run; what marks in folders of this output say.
 """
 
 TABLES = """
@@ -103,16 +103,16 @@ UPDATE meta SET value = '5' WHERE key = 'format_version';
 PRAGMA user_version = 5;
 """,
 }
-"""From a format to the next one. The sources of rows of format 1 are added as runs name them."""
+"""SQL from each format to the next. Sources of rows of format 1 are added when runs name them."""
 
 
 def ledger_path(out: Path) -> Path:
-    """Return where the ledger of an output folder lies."""
+    """Return the path of the ledger of an output folder."""
     return out / LEDGER_NAME
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
-    """Open or make a ledger: in WAL mode, on a network file system with a journal. Raises :class:`OutputError`."""
+    """Open or create a ledger: in WAL mode, or with a journal on a network file system. Raises :class:`OutputError`."""
     require_utf8()
     _require_own_file(path)
     with sqlite_errors(path):
@@ -120,8 +120,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         try:
             _require_ours(connection, path, may_be_empty=True)
             connection.text_factory = decode
-            # A commit then reaches the operating system, not the disk: a kill loses nothing, a power cut at most the
-            # last seconds, and the file stays whole either way. WAL needs memory that all share: not over a network.
+            # With NORMAL, a commit reaches the operating system but not the disk: a kill loses nothing, a power cut at
+            # most the last seconds, and the file stays valid. WAL needs shared memory, so not on network file systems.
             journal = "DELETE" if is_far(str(path)) else "WAL"
             connection.executescript(f"PRAGMA journal_mode = {journal}; PRAGMA synchronous = NORMAL;")
             if _version(connection) == 0:
@@ -136,7 +136,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def sqlite_errors(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into :class:`OutputError`."""
+    """Map SQLite's errors to :class:`OutputError`."""
     try:
         yield
     except sqlite3.Error as error:
@@ -144,61 +144,59 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 
 
 def _cause(path: Path, said: str) -> str:
-    """Turn SQLite's message into the reason, what was expected and what to do."""
+    """Return SQLite's message as a reason, with what was expected and what to do."""
     if "locked" in said:
         return (
-            "another program has locked it (a database browser, a backup?); expected one that only seg-batch writes. "
-            "Close that program, then run again to go on."
+            "another program has locked it (a database browser, a backup?); expected that only seg-batch writes to it. "
+            "Close that program, then run again to continue."
         )
     if ("readonly" in said or "unable to open" in said) and not os.access(path, os.W_OK):
-        return (
-            f"{why_not(path, PermissionError(13, 'Permission denied'))}. Ask for the rights, or choose another output."
-        )
+        return f"{why_not(path, PermissionError(13, 'Permission denied'))}. Get permission, or choose another output."
     if "not a database" in said or "malformed" in said:
         return (
             f"{said}; expected a ledger of seg-batch. Choose another output folder, or restore the ledger from a copy."
         )
     return (
         f"{said}. Expected a ledger on a local disk with free space and write permission. Free space or choose another "
-        "output folder, then run again to go on."
+        "output folder, then run again to continue."
     )
 
 
 def require_utf8() -> None:
-    """Raise :class:`OutputError` where names of files are not UTF-8: a ledger would not know them again."""
+    """Raise :class:`OutputError` if file names are not UTF-8 here: a ledger would not recognise its images again."""
     encoding = sys.getfilesystemencoding()
     if encoding.replace("-", "").lower() != "utf8":
         raise OutputError(
-            f"Python takes names of files for {encoding} here; expected UTF-8, so that they mean the same to every "
-            "run. Set PYTHONUTF8=1, or a locale like C.UTF-8, and run again."
+            f"Python decodes file names as {encoding} here; expected UTF-8, so that they mean the same in every run. "
+            "Set PYTHONUTF8=1, or a locale like C.UTF-8, and run again."
         )
 
 
 def _require_own_file(path: Path) -> None:
-    """Create the ledger's file if it is missing. Raises :class:`OutputError` for a link or another kind of entry."""
+    """Create the ledger's file if it does not exist. Raises :class:`OutputError` if it is not a regular file."""
     if path.is_symlink():
         raise OutputError(
-            f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a file, for a "
-            "run writes to none that it did not make. Name the folder where the ledger is, or choose another output."
+            f"The ledger {printable(str(path))} is a link to {printable(os.readlink(path))}; expected a regular file. "
+            "Name the folder where the ledger really is, or choose another output."
         )
     if path.exists() and not path.is_file():
-        raise OutputError(f"The ledger {printable(str(path))} is no file; expected one. Choose another output folder.")
+        raise OutputError(f"The ledger {printable(str(path))} is not a regular file. Choose another output folder.")
     try:
         make_for_all(path)
     except OSError as error:
         raise OutputError(
-            f"The ledger {printable(str(path))} cannot be written: {why_not(path, error)}. Expected one with write "
-            "permission. Ask for the rights, or choose another output."
+            f"The ledger {printable(str(path))} cannot be written: {why_not(path, error)}. Get write permission, or "
+            "choose another output."
         ) from error
 
 
 def encode(text: str) -> bytes:
-    """Return what ``CAST(? AS TEXT)`` stores for a text, file names that are not UTF-8 included."""
+    """Return the bytes that ``CAST(? AS TEXT)`` stores for a text, also for file names that are not UTF-8."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def decode(data: bytes) -> str:
-    """Undo :func:`encode`."""
+    """Reverse :func:`encode`."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -207,7 +205,7 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, may_be_empty: b
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and not (may_be_empty and application == 0 and tables == 0):
         raise OutputError(
-            f"{path} is a database of something else; expected a ledger of seg-batch, or none. "
+            f"{path} is a database of another program; expected a ledger of seg-batch, or none. "
             "Choose another output folder."
         )
     if _version(connection) > FORMAT_VERSION:
@@ -222,7 +220,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 
 def _create(connection: sqlite3.Connection) -> None:
-    """Make the tables; all or nothing, so that a kill leaves an empty file, which is no ledger yet."""
+    """Create all tables in one transaction, so that a kill leaves an empty file, which is not a ledger yet."""
     connection.executescript(
         f"BEGIN; {TABLES} INSERT INTO meta VALUES ('format_version', '{FORMAT_VERSION}');"
         f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT_VERSION}; COMMIT;"

@@ -1,7 +1,7 @@
-"""The ledger: what happened to every image. One thread writes it, in transactions that several images share.
+"""Write the ledger, the record of every image's outcome. One thread writes it, in transactions of several images.
 
-A mask's name is claimed, and the claim committed, before the mask can exist; a row is ``done`` only after its mask has
-been moved into place. So whatever is killed when, the next run finds the same names, and does again what is not done.
+A mask's name is claimed, and the claim committed, before the mask can exist. A row is ``done`` only after its mask has
+been moved into place. So after a kill at any moment, the next run finds the same names and redoes what is not done.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from batch.naming import NameTemplate
 from batch.sources.image_ref import ImageRef, Origin
 
 COMMIT_SECONDS = 0.5
-"""Results wait for their transaction at most about this long; a kill costs that much work."""
+"""Results wait about this long for their transaction; a kill costs at most that much work."""
 NOTED_TOGETHER = 64
-"""Ends of items that go to the database together, for a statement each would cost more than the work."""
+"""Outcomes that go to the database together: one statement each would cost more than the work."""
 FINISH_ITEM = """
 UPDATE items SET status = ?, bytes = ?, mtime_ns = ?, version = ?, sha256 = ?, epoch = ?, height = ?, width = ?,
     lesion_area = ?, lesion_fraction = ?, bbox_x0 = ?, bbox_y0 = ?, bbox_x1 = ?, bbox_y1 = ?, confidence = ?,
@@ -41,7 +41,7 @@ UPDATE items SET status = 'failed', error = CAST(? AS TEXT), seconds = ?, attemp
     finished_at = CASE WHEN sha256 IS NULL THEN ? ELSE finished_at END
 WHERE id = ?
 """
-"""What is known of an earlier state of the image stays, as its mask does."""
+"""Keeps what is known of an earlier state of the image, as its mask is kept."""
 BLAME_ITEM = "UPDATE items SET attempts = attempts + 1 WHERE id = ? AND status = 'pending'"
 REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
 NO_BBOX = (None, None, None, None)
@@ -49,14 +49,14 @@ NO_BBOX = (None, None, None, None)
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A mask that may not have reached the disk, and its SHA-256."""
+    """A mask that may not have reached the disk, with its SHA-256."""
 
     mask: str
     sha256: str
 
 
 def reopen(out: Path, masks: Iterable[str]) -> None:
-    """Let the next run do images again, named by their masks. To be called while the output folder is held."""
+    """Let the next run redo the images of these masks. Call it while the output folder is locked."""
     path = ledger_path(out)
     with sqlite_errors(path), contextlib.closing(open_for_writing(path)) as connection, connection:
         connection.executemany(REOPEN_ITEM, ((encode(mask),) for mask in masks))
@@ -65,10 +65,10 @@ def reopen(out: Path, masks: Iterable[str]) -> None:
 class Ledger:
     """The ledger in a folder, open for one run. Use it in one thread, and close it.
 
-    ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where they go, unless in the folder itself.
+    ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where masks go, if not in the folder itself.
     ``origins``: the sources of the run. ``sync``: see :class:`batch.ledger.checkpoints.Checkpoints`.
 
-    ``owner``: what the marks of its folders say. ``doubts``: may masks of runs before have got lost?
+    ``owner``: what the marks of its folders say. ``doubts``: whether masks of earlier runs may be lost.
     """
 
     def __init__(
@@ -108,19 +108,19 @@ class Ledger:
         self.close()
 
     def unfinished(self) -> list[str]:
-        """Return the mask names of items that a run took on and did not finish."""
+        """Return the mask names of images that a run began and did not finish."""
         with sqlite_errors(self._path):
-            # The index is found only by its own words (schema.py): status <> 'done'.
+            # SQLite uses the partial index (schema.py) only for its own condition, status <> 'done'.
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
     @property
     def is_new(self) -> bool:
-        """Is this the first run of the ledger?"""
+        """Return whether this is the first run of the ledger."""
         return self._run == 1
 
     def doubtful(self) -> list[Doubtful]:
-        """Return the masks that were written since the last checkpoint of the runs before."""
+        """Return the masks that were written after the last checkpoint of earlier runs."""
         with sqlite_errors(self._path):
             rows = self._connection.execute(
                 "SELECT mask, sha256 FROM items WHERE epoch > ? AND sha256 IS NOT NULL", (self._meta.synced,)
@@ -128,7 +128,7 @@ class Ledger:
             return [Doubtful(*row) for row in rows]
 
     def reopen(self, masks: Iterable[str]) -> None:
-        """Let images be done again in this run, named by their masks."""
+        """Let this run redo the images of these masks."""
         with sqlite_errors(self._path):
             self._connection.executemany(REOPEN_ITEM, ((encode(mask),) for mask in masks))
             self.commit()
@@ -139,14 +139,14 @@ class Ledger:
             return self._meta.used(setting, self._run)
 
     def known_below(self, root: str) -> int:
-        """Return how many images are done that lie below a source's root."""
+        """Return how many images below a source's root are done."""
         text = "SELECT count(*) FROM items WHERE path >= CAST(? AS TEXT) AND path < CAST(? AS TEXT) AND status = 'done'"
         with sqlite_errors(self._path):
             bounds = (encode(root + "/"), encode(root + "0"))
             return int(self._connection.execute(text, bounds).fetchone()[0])
 
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
-        """Find or make a row and a mask name for each item, in order, and commit: nothing may be written before."""
+        """Find or make a row and a mask name for each item, in order, and commit, so that masks may be written."""
         with sqlite_errors(self._path):
             claimed = self._claims.claim(items)
             if any(entry.claim is Claim.TODO for entry in claimed):
@@ -154,24 +154,24 @@ class Ledger:
             return claimed
 
     def blame(self, rows: Iterable[int]) -> None:
-        """Note that a process, or a whole run, ended on one of these images, and commit: the next time may be alike."""
+        """Count an attempt for images during which a process or a whole run ended, and commit."""
         with sqlite_errors(self._path):
             self._connection.executemany(BLAME_ITEM, ((row,) for row in rows))
             self.commit()
 
     def finish(self, finish: Finish) -> None:
-        """Note an item's end; it is on record with the next commit, half a second away if :meth:`keep_up` is called."""
+        """Note an image's outcome; it is committed within half a second if :meth:`keep_up` is called."""
         self._noted.append(finish)
         if len(self._noted) >= NOTED_TOGETHER:
             self._put_down()
 
     def keep_up(self) -> None:
-        """Commit if it is time. To be called again and again, also while nothing is finished."""
+        """Commit if it is due. Call it repeatedly, also while nothing is finished."""
         if time.monotonic() - self._last_commit > COMMIT_SECONDS:
             self.commit()
 
     def commit(self) -> None:
-        """Put what was noted on record. Raises :class:`OutputError` where the ledger's file is no longer there."""
+        """Commit what was noted. Raises :class:`OutputError` if the ledger's file was removed or replaced."""
         self._put_down()
         with sqlite_errors(self._path):
             self._connection.commit()
@@ -195,9 +195,9 @@ class Ledger:
     def _require_in_place(self) -> None:
         if self._identity() != self._file:
             raise OutputError(
-                f"The ledger {printable(str(self._path))} was removed, moved or replaced while the run wrote to it; "
-                "expected that nobody touches the output meanwhile. What is on record has its masks: put the output "
-                "back and run again, or start with a new one."
+                f"The ledger {printable(str(self._path))} was removed, moved or replaced while the run wrote to it. "
+                "Every image that it records as done has its mask. Put the output back and run again, or start with a "
+                "new output."
             )
 
     def _identity(self) -> tuple[int, int] | None:
@@ -222,7 +222,7 @@ class Ledger:
         return (status, *state, *measured, *done, self._key, at, finish.row)
 
     def end_run(self, summary: dict[str, Any]) -> None:
-        """Note the run's end, with its counts and rate."""
+        """Record the end of the run, with its counts and rate."""
         with sqlite_errors(self._path):
             self._connection.execute(
                 "UPDATE runs SET finished_at = ?, summary = ? WHERE id = ?", (now(), json.dumps(summary), self._run)
@@ -230,7 +230,7 @@ class Ledger:
             self.commit()
 
     def close(self) -> None:
-        """Close the file. What was noted since the last commit is lost."""
+        """Close the file. Outcomes noted since the last commit are lost."""
         self._connection.close()
 
     def _begin(self, record: RunRecord) -> int:

@@ -1,1 +1,1 @@
-"""Where masks go, under which names, and what is written beside them."""
+"""Where masks are written, and what is written beside them."""

@@ -1,9 +1,9 @@
-"""Masks in one archive that grows while runs go on, and is whole when they end.
+"""Masks in one archive, which grows during runs and is complete when they end.
 
-While there are masks to come it is called ``masks.zip.part``; the end of a run completes it and gives it its name. A
-killed run leaves the part, and the next one goes on behind the last whole member. Where its members lie is kept in an
-index beside the ledger, so that an archive of a million masks takes no memory; the index is a convenience, and made
-again from the archive where it does not fit.
+While a run writes, the archive is called ``masks.zip.part``; the end of the run completes it and renames it. A killed
+run leaves the part, and the next run continues after the last complete member. An index beside the ledger keeps the
+offsets of the members, so that an archive of a million masks takes no memory. The index only saves time, and is rebuilt
+from the archive if the two do not match.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ FRAME = "name, start, data, size, end, crc, stamp"
 
 
 class _Index:
-    """Where members lie, by name. One thread at a time.
+    """The offsets of members, by name. For one thread at a time.
 
-    ``end``: of all that the index knows of. ``complete_size``: of the archive with its ending, None while it grows.
+    ``end``: of the last member that the index knows. ``complete_size``: size of the complete archive, None while it
+    grows.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,12 +80,12 @@ class _Index:
         return (Frame(*row) for row in self._execute(f"SELECT {FRAME} FROM members ORDER BY start"))
 
     def last(self) -> Frame | None:
-        """Return the member that lies behind all others."""
+        """Return the member with the highest offset; None if there are none."""
         row = self._execute(f"SELECT {FRAME} FROM members ORDER BY start DESC LIMIT 1").fetchone()
         return None if row is None else Frame(*row)
 
     def bytes(self) -> int:
-        """Return how many bytes the members have, headers included."""
+        """Return the size of all members in bytes, headers included."""
         return int(self._execute("SELECT coalesce(sum(end - start), 0) FROM members").fetchone()[0])
 
     def clear(self) -> None:
@@ -119,16 +120,16 @@ class GrowingArchive:
         self._writing = False
 
     def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where there is such an archive already."""
+        """Raise :class:`OutputError` if the archive exists already."""
         for path in (self._path, self._part, self._fresh):
             if os.path.lexists(path):
                 raise OutputError(
-                    f"{printable(str(path))} is there, without the ledger of a run ({printable(str(self._state))}); "
+                    f"{printable(str(path))} exists, without the ledger of a run ({printable(str(self._state))}); "
                     "expected a new archive, or one that a run wrote. Choose another output, or move it away."
                 )
 
     def prepare(self, unfinished: Sequence[str]) -> None:
-        """Cut off what a killed run left half written."""
+        """Cut off an incomplete member that a killed run left."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._fresh.unlink(missing_ok=True)
         with self._lock:
@@ -137,7 +138,7 @@ class GrowingArchive:
                 os.truncate(self._part, self._index.end)
 
     def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
-        """Append a member; an earlier one of the same name is dropped when the run ends. All members are ours."""
+        """Append a member; an earlier one of the same name is dropped at the end of the run. Runs own all members."""
         crc, stamp = zlib.crc32(data), int(time.time())
         head, tail = self._framing.around(mask, len(data), crc, stamp)
         whole = b"".join((head, data, tail))
@@ -156,7 +157,7 @@ class GrowingArchive:
             self._index.put(Frame(mask, start, start + len(head), len(data), start + len(whole), crc, stamp))
 
     def read(self, mask: str) -> bytes:
-        """Read a member."""
+        """Return a member's content."""
         with self._lock:
             frame = self._index.get(mask)
         if frame is None:
@@ -169,34 +170,34 @@ class GrowingArchive:
         return data
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return those that are members."""
+        """Return the names that are members."""
         with self._lock:
             return self._index.present(masks)
 
     def remove(self, mask: str, made: str = "") -> None:
-        """Drop a member; its bytes go when the run ends."""
+        """Drop a member; its bytes are removed at the end of the run."""
         with self._lock:
             if self._index.get(mask) is not None:
                 self._begin_writing()
                 self._index.remove(mask)
 
     def names(self) -> Iterator[str]:
-        """Yield the members that are PNG."""
+        """Yield the names of PNG members."""
         with self._lock:
             yield from (frame.name for frame in self._index.frames() if frame.name.lower().endswith(SUFFIX))
 
     def where(self, mask: str) -> str:
-        """Return the archive's path and the member's name."""
+        """Return the archive's path with the member's name."""
         return f"{self._path}/{mask}"
 
     def sync(self) -> None:
-        """Put what was appended on the disk."""
+        """Flush the appended members to disk."""
         if self._part.exists():
             with open(self._part, "rb") as file:
                 os.fsync(file.fileno())
 
     def close(self) -> None:
-        """Complete the archive, if it grew, and give it its name."""
+        """Complete and rename the archive if it grew."""
         with self._lock:
             if self._opened is not None and self._part.exists():
                 self._complete()
@@ -208,7 +209,7 @@ class GrowingArchive:
 
     @property
     def _index(self) -> _Index:
-        """Open the index, and bring it up to what the archive holds."""
+        """Return the index, opened and brought up to date with the archive."""
         if self._opened is None:
             self._opened = _Index(self._state / INDEX_NAME)
             self._bring_up_to_date(self._opened)
@@ -229,13 +230,13 @@ class GrowingArchive:
                     index.put(frame)
 
     def _require_ours(self, index: _Index, size: int) -> None:
-        """Raise :class:`OutputError` where the complete archive is not the one that the index describes."""
+        """Raise :class:`OutputError` if the complete archive is not the one that the index describes."""
         last = index.last()
         if index.complete_size == size and (last is None or self._is_there(last)):
             return
         raise OutputError(
-            f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote; expected that one. "
-            "Somebody replaced it: move it away to have the masks made again, or choose another output."
+            f"{printable(str(self._path))} is not the archive that the runs of this ledger wrote. If it was replaced, "
+            "move it away to have the masks made again, or choose another output."
         )
 
     def _is_there(self, frame: Frame) -> bool:
@@ -248,7 +249,7 @@ class GrowingArchive:
         return self._path if self._path.exists() and not self._part.exists() else self._part
 
     def _begin_writing(self) -> int:
-        """Make the archive one that grows; return where its next member begins."""
+        """Turn the archive into one that grows; return the offset of its next member."""
         index = self._index
         if not self._writing:
             if self._current() == self._path:
@@ -256,7 +257,7 @@ class GrowingArchive:
                 index.commit()
                 os.replace(self._path, self._part)
                 os.truncate(self._part, index.end)
-            # A run that begins the file shares it with no other.
+            # O_EXCL: a run that creates the file must not share it with another.
             alone = os.O_EXCL if index.end == 0 and not self._part.exists() else 0
             os.close(os.open(self._part, os.O_CREAT | os.O_RDWR | alone, 0o666))
             self._writing = True
@@ -276,7 +277,7 @@ class GrowingArchive:
         os.replace(self._part, self._path)
 
     def _drop_dead(self) -> None:
-        """Copy the members that count into a new archive; the index is made again when it is wanted."""
+        """Copy the current members into a new archive; the index is rebuilt at its next use."""
         with open(self._part, "rb") as old, open(self._fresh, "wb") as new:
             for frame in self._index.frames():
                 old.seek(frame.start)
@@ -291,7 +292,7 @@ class GrowingArchive:
 
 
 def _closed_up(frames: Iterator[Frame]) -> Iterator[Frame]:
-    """Yield frames as they lie without gaps between them."""
+    """Yield the frames as they lie after the gaps between them are removed."""
     start = 0
     for frame in frames:
         shift = start - frame.start

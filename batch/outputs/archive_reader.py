@@ -1,4 +1,4 @@
-"""Masks in an archive that a run may be writing, read without touching it or its index."""
+"""Read masks from an archive that a run may be writing, without touching it or its index."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ INSERT = "INSERT OR REPLACE INTO members VALUES (CAST(? AS TEXT), ?, ?)"
 class ArchiveReader:
     """The members of the archive at ``path``, or of the part that grows; ``state``: folder of the ledger.
 
-    The file stays open, so that a run which ends may give it another name. What a run adds is found when it is asked
-    for.
+    The file stays open, so a run that ends may rename it. Members that a run adds later are found when they are
+    requested.
     """
 
     def __init__(self, path: Path, framing: Framing, state: Path) -> None:
@@ -37,7 +37,7 @@ class ArchiveReader:
         self._look()
 
     def read(self, mask: str) -> bytes:
-        """Read a member."""
+        """Return a member's content."""
         with self._lock:
             found = self._find(mask)
             if found is None and self._seen != self._state_of_file():
@@ -53,13 +53,13 @@ class ArchiveReader:
         return data
 
     def names(self) -> Iterator[str]:
-        """Yield the members that are PNG."""
+        """Yield the names of PNG members."""
         with self._lock:
             found = [] if self._members is None else self._members.execute("SELECT name FROM members").fetchall()
         return (name for (name,) in found if name.lower().endswith(SUFFIX))
 
     def where(self, mask: str) -> str:
-        """Return the archive's path and the member's name."""
+        """Return the archive's path with the member's name."""
         return f"{self._path}/{mask}"
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class ArchiveReader:
         return state.st_ino, state.st_size
 
     def _look(self) -> None:
-        """Find out what there is now."""
+        """Open the archive and list its present members."""
         self.close()
         self._seen = self._state_of_file()
         try:
@@ -99,8 +99,8 @@ class ArchiveReader:
             return
         except OSError as error:
             raise OutputError(
-                f"{printable(str(self._path))} cannot be read: {error.strerror or error}. Expected the right to read "
-                "it. Ask its owner for it."
+                f"{printable(str(self._path))} cannot be read: {error.strerror or error}. Expected permission to read "
+                "it. Ask its owner."
             ) from error
         self._members = sqlite3.connect("", check_same_thread=False)  # a temporary file of its own
         self._members.text_factory = decode
@@ -109,12 +109,12 @@ class ArchiveReader:
         self._members.executemany(INSERT, ((encode(frame.name), frame.data, frame.size) for frame in frames))
 
     def _indexed(self) -> int:
-        """Take over what the run's index says, if it fits; return where in the archive it stops."""
+        """Copy the run's index if it matches the archive; return the offset up to which it is valid."""
         if self._file is None or self._members is None:
             return 0
         try:
             index = connect_readonly(self._state / INDEX_NAME)
-        except (OSError, sqlite3.Error):  # it is a convenience: the archive itself says the same
+        except (OSError, sqlite3.Error):  # the index only saves time: the archive holds the same
             return 0
         with contextlib.closing(index), contextlib.suppress(sqlite3.Error):
             index.text_factory = bytes

@@ -1,4 +1,4 @@
-"""Where masks go: a folder, an archive that grows, or storage that is reached by URL, all through one protocol."""
+"""The protocol of outputs: a folder, an archive that grows, or storage at a URL."""
 
 from __future__ import annotations
 
@@ -16,67 +16,67 @@ from batch.outputs.leftovers import files_of, pictures, remove_leftovers
 from seglab.files import has_content, write_bytes
 from seglab.images.formats import IMAGE_SUFFIXES
 
-TAKEN = "a file of that name is there, and no run of this output made it"
+TAKEN = "a file of that name exists, and no run of this output made it"
 CLOCKS_DIFFER_SECONDS = 60.0
-"""By so much a file server's clock may be behind ours."""
+"""How far a file server's clock may be behind the local one."""
 TICK_SECONDS = 0.1
-"""By so much the times of files may be behind the clock."""
-CHANGED = "it was changed since a run wrote it"
+"""How far file times may be behind the clock."""
+CHANGED = "it was changed after a run wrote it"
 
 NAME_ERRORS = frozenset(
     {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 )
-"""Errors that a mask's own name causes; every other failure to write would meet the next mask as well."""
+"""Errors caused by a mask's own name; any other write error would affect the next mask as well."""
 HINTS = {TAKEN: "Move it away, and run again", CHANGED: "Move it away, and run again"}
 
 
 class MaskFiles(Protocol):
     """Masks by their names (with ``/``), written and read by any thread.
 
-    What cannot be written or read raises :class:`OSError`; a mask that is not there :class:`FileNotFoundError`.
+    Failures to write or read raise :class:`OSError`; a missing mask raises :class:`FileNotFoundError`.
     """
 
     def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
-        """Write a mask, whole or not at all. One of the same name is replaced.
+        """Write a mask, completely or not at all, replacing one of the same name.
 
-        Raises :class:`FileExistsError` for a file of somebody else: any if the mask ``is_fresh``, else one that has
-        another SHA-256 than what a run ``made`` there, if that is known.
+        Raises :class:`FileExistsError` for a file of somebody else: any file if the mask ``is_fresh``, else one whose
+        SHA-256 differs from that which a run ``made`` there, if it is known.
         """
 
     def read(self, mask: str) -> bytes:
-        """Return a mask's file."""
+        """Return the content of a mask's file."""
 
     def where(self, mask: str) -> str:
-        """Return the path or URL that tells a person where a mask is."""
+        """Return the path or URL of a mask, for messages."""
 
 
 class Store(MaskFiles, Protocol):
     """The masks of a run."""
 
     def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where something is that the first run might overwrite."""
+        """Raise :class:`OutputError` if the first run might overwrite something."""
 
     def prepare(self, unfinished: Sequence[str]) -> None:
-        """Make ready for writing; what a killed run left of ``unfinished`` masks is put in order."""
+        """Prepare for writing, and clean up what a killed run left of ``unfinished`` masks."""
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return those of the masks that are there, with content."""
+        """Return the masks that exist and are not empty."""
 
     def remove(self, mask: str, made: str = "") -> None:
-        """Remove the mask, if it is there and has the SHA-256 that a run ``made``, if that is known."""
+        """Remove the mask, if it exists and has the SHA-256 that a run ``made``, if that is known."""
 
     def names(self) -> Iterator[str]:
-        """Yield what looks like masks."""
+        """Yield the names of files that look like masks."""
 
     def sync(self) -> None:
-        """Put what was written on the disk, so that it survives a power cut; by any thread. Raises OSError."""
+        """Flush what was written to disk, so that it survives a power cut; for any thread. Raises :class:`OSError`."""
 
     def close(self) -> None:
-        """Make the store whole, after the last write of a run."""
+        """Complete the store after the last write of a run."""
 
 
 def require_own(path: str, *, is_fresh: bool = False, made: str = "") -> None:
-    """Raise :class:`FileExistsError` for a file that a run may not replace: see :meth:`MaskFiles.write`."""
+    """Raise :class:`FileExistsError` for a file that a run may not replace, see :meth:`MaskFiles.write`."""
     if is_fresh and os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, TAKEN, path)
     if made:
@@ -90,17 +90,17 @@ def require_own(path: str, *, is_fresh: bool = False, made: str = "") -> None:
 
 
 def was_there_before(path: str, started: float) -> bool:
-    """Is there a file that is older than a process that ``started`` then (seconds since 1970)?"""
+    """Return whether ``path`` exists and is older than a process that ``started`` then (seconds since 1970)."""
     try:
         return os.stat(path).st_mtime < started - (CLOCKS_DIFFER_SECONDS if is_far(path) else TICK_SECONDS)
-    except (OSError, ValueError):  # none, or no file of this machine
+    except (OSError, ValueError):  # no such file, or not a local path
         return False
 
 
 def why_not_written(mask: str, where: str, error: OSError) -> str:
     """Return why the ``mask``, which goes ``where``, was not written, if its name is the reason.
 
-    Raises :class:`batch.errors.OutputError` for what would meet the next mask as well.
+    Raises :class:`batch.errors.OutputError` for an error that would affect the next mask as well.
     """
     if error.errno not in NAME_ERRORS:
         raise cannot_write(where, error) from error
@@ -111,20 +111,20 @@ def why_not_written(mask: str, where: str, error: OSError) -> str:
 
 
 class FolderStore:
-    """A folder, with the tree of the source."""
+    """A folder that mirrors the tree of the source."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._above = os.path.join(folder, "")
 
     def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where it holds pictures already."""
+        """Raise :class:`OutputError` if the folder holds pictures already."""
         found = next(files_of(self.folder, IMAGE_SUFFIXES), None)
         if found is not None:
             raise OutputError(
                 f"{printable(str(self.folder))} has no ledger but holds {printable(found)}, which a mask might "
-                "overwrite, or which would be hidden among masks; expected an empty folder, or the output folder of a "
-                "run. Choose another one, or move the pictures away."
+                "overwrite or hide; expected an empty folder, or the output folder of a run. Choose another one, or "
+                "move the pictures away."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:
@@ -132,35 +132,35 @@ class FolderStore:
         remove_leftovers(self.folder, unfinished)
 
     def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
-        """Write under a temporary name and move into place."""
+        """Write the mask under a temporary name and move it into place."""
         path = self._path(mask)
         require_own(path, is_fresh=is_fresh, made=made)
         write_bytes(path, data, self.folder)
 
     def read(self, mask: str) -> bytes:
-        """Read the file."""
+        """Return the content of the file."""
         return (self.folder / mask).read_bytes()
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return those that have a file which is not empty."""
+        """Return the masks that have a file which is not empty."""
         return {mask for mask in masks if has_content(os.path.join(self.folder, mask))}
 
     def remove(self, mask: str, made: str = "") -> None:
-        """Remove the file."""
+        """Remove the file, unless somebody else made it."""
         try:
             path = self._path(mask)
             require_own(path, made=made)
             os.unlink(path)
-        except OSError:  # it was never there, somebody else put it there, or its name is why the image failed
+        except OSError:  # it never existed, somebody else made it, or its name is why the image failed
             return
 
     def _path(self, mask: str) -> str:
-        if ".." in mask and ".." in mask.split("/"):  # no run makes such a name: somebody wrote it into the ledger
+        if ".." in mask and ".." in mask.split("/"):  # no run makes such a name: the ledger was edited
             raise OSError(errno.EINVAL, "its name leads out of the output", mask)
         return self._above + mask
 
     def names(self) -> Iterator[str]:
-        """Yield the PNG files."""
+        """Yield the names of the PNG files."""
         return (name.replace(os.sep, "/") for name in pictures(self.folder))
 
     def where(self, mask: str) -> str:
@@ -168,8 +168,8 @@ class FolderStore:
         return f"{self._above}{mask}"
 
     def sync(self) -> None:
-        """Put all that was written to the folder's file system on the disk."""
+        """Flush the folder's file system to disk."""
         sync_folder(self.folder)
 
     def close(self) -> None:
-        """Do nothing: every file is whole by itself."""
+        """Do nothing: every file is complete by itself."""

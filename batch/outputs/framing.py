@@ -1,7 +1,7 @@
-"""How an archive that grows frames its members: zip (stored, for masks are compressed already) and tar (pax).
+"""The framing of members in an archive that grows: zip (stored, as masks are compressed already) and tar (pax).
 
-An archive can be read from front to back at any moment of its growth: what was cut off in the middle of a member is
-told from what is whole. A zip's directory, a tar's end mark, come last, when a run ends.
+The archive can be read from front to back at any moment: an incomplete last member is recognised. A zip's directory and
+a tar's end mark are written last, when a run ends.
 
 Sources: PKWARE APPNOTE 6.3.10 (4.3.7 local header, 4.3.12 directory, 4.3.14 zip64); POSIX.1-2001 pax by ``tarfile``.
 """
@@ -35,8 +35,8 @@ FILE_MODE = 0o644 << 16
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A member in an archive, by offsets in bytes: ``start`` of its header, ``data`` of its content, ``end`` after
-    all that belongs to it. ``size``: of the content; ``crc``: its CRC-32 (zip only). ``stamp``: time of writing, Unix.
+    """A member of an archive. Offsets in bytes: ``start`` of its header, ``data`` of its content, ``end`` after its
+    padding. ``size``: of the content; ``crc``: its CRC-32 (zip only). ``stamp``: time of writing, Unix seconds.
     """
 
     name: str
@@ -49,29 +49,29 @@ class Frame:
 
 
 class Framing(Protocol):
-    """One kind of archive."""
+    """One format of archives."""
 
     def around(self, name: str, size: int, crc: int, stamp: int) -> tuple[bytes, bytes]:
-        """Return what stands before and after a member's content."""
+        """Return the bytes before and after a member's content."""
 
     def frames(self, file: IO[bytes], start: int) -> Iterator[Frame]:
-        """Yield the members from ``start`` on, up to the first that is not whole."""
+        """Yield the members from ``start`` on, up to the first that is incomplete."""
 
     def ending(self, frames: Iterable[Frame], end: int) -> Iterator[bytes]:
-        """Yield what comes after the last member, which stops at ``end``."""
+        """Yield the bytes after the last member, which ends at ``end``."""
 
 
 class ZipFraming:
-    """A zip of stored members; zip64 where it must be."""
+    """A zip of stored members; zip64 where it is needed."""
 
     def around(self, name: str, size: int, crc: int, stamp: int) -> tuple[bytes, bytes]:
-        """Return the local header."""
+        """Return the local header, and nothing after the content."""
         raw, flags = _zip_name(name)
         header = LOCAL_HEADER.pack(LOCAL, VERSION, flags, STORED, *_dos_time(stamp), crc, size, size, len(raw), 0)
         return header + raw, b""
 
     def frames(self, file: IO[bytes], start: int) -> Iterator[Frame]:
-        """Yield the members. Raises :class:`OutputError` for a zip that somebody else wrote."""
+        """Yield the members. Raises :class:`OutputError` for a zip that another tool wrote."""
         length = file.seek(0, os.SEEK_END)
         while True:
             file.seek(start)
@@ -81,7 +81,7 @@ class ZipFraming:
             _, _, flags, method, clock, day, crc, size, _, name_length, extra = LOCAL_HEADER.unpack(header)
             if method != STORED or flags & ~UTF8:
                 raise OutputError(
-                    f"{file.name} is a zip that another tool wrote; expected one of seg-batch. Choose another output."
+                    f"{file.name} was written by another tool; expected a zip of seg-batch. Choose another output."
                 )
             raw, data = file.read(name_length), start + LOCAL_HEADER.size + name_length + extra
             if data + size > length:
@@ -109,14 +109,14 @@ class TarFraming:
     """A tar of regular files, with pax headers where names need them."""
 
     def around(self, name: str, size: int, crc: int, stamp: int) -> tuple[bytes, bytes]:
-        """Return the header block, and zeros up to a whole block."""
+        """Return the header, and zeros up to a full block."""
         info = tarfile.TarInfo(name)
         info.size, info.mtime = size, stamp
         header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
         return header, bytes(-size % tarfile.BLOCKSIZE)
 
     def frames(self, file: IO[bytes], start: int) -> Iterator[Frame]:
-        """Yield the members."""
+        """Yield the complete members."""
         length = file.seek(0, os.SEEK_END)
         file.seek(start)
         with contextlib.suppress(tarfile.ReadError), tarfile.open(fileobj=file, mode="r:") as archive:
@@ -125,10 +125,10 @@ class TarFraming:
                 if end > length:
                     return
                 yield Frame(info.name, info.offset, info.offset_data, info.size, end, 0, int(info.mtime))
-                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all, for random access
+                archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps all of them, for random access
 
     def ending(self, frames: Iterable[Frame], end: int) -> Iterator[bytes]:
-        """Yield the end mark, up to a whole record."""
+        """Yield the end mark, padded to a full record."""
         mark = end + 2 * tarfile.BLOCKSIZE
         yield bytes(mark - end + -mark % tarfile.RECORDSIZE)
 
@@ -146,7 +146,7 @@ def _directory_entry(frame: Frame) -> bytes:
 
 
 def _zip_name(name: str) -> tuple[bytes, int]:
-    """Return a name's bytes and its flag: none for names that are not UTF-8, which are kept as they are."""
+    """Return a name as bytes, and its flag: 0 for a name that is not UTF-8."""
     raw = name.encode("utf-8", "surrogateescape")
     try:
         raw.decode("utf-8")
@@ -156,14 +156,14 @@ def _zip_name(name: str) -> tuple[bytes, int]:
 
 
 def _dos_time(stamp: int) -> tuple[int, int]:
-    """Return a time (UTC) as zips write it: time and date."""
+    """Return a Unix time as a zip stores it in UTC: time and date."""
     at = time.gmtime(stamp)
     clock = at.tm_hour << 11 | at.tm_min << 5 | at.tm_sec // 2
     return clock, max(0, at.tm_year - 1980) << 9 | at.tm_mon << 5 | at.tm_mday
 
 
 def _unix_time(clock: int, day: int) -> int:
-    """Undo :func:`_dos_time`, to two seconds."""
+    """Reverse :func:`_dos_time`, to two seconds."""
     return calendar.timegm(
         (1980 + (day >> 9), day >> 5 & 15, day & 31, clock >> 11, clock >> 5 & 63, clock % 32 * 2, 0, 0, 0)
     )

@@ -1,4 +1,4 @@
-"""What a killed run may have left in a folder, and what pictures a folder holds."""
+"""Temporary files that a killed run left in a folder, and the pictures in a folder."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from batch.output_mark import is_marked
 from seglab.files import TEMPORARY
 
 WRITTEN = frozenset({".png", ".jpg", ".npy"})
-"""Suffixes of what runs write; what is not complete has a name of :data:`seglab.files.TEMPORARY`."""
+"""Suffixes of files that runs write; incomplete files have names of :data:`seglab.files.TEMPORARY`."""
 
 
 def remove_leftovers(root: Path, unfinished: Sequence[str], process: int | None = None) -> int:
-    """Remove temporary files where a killed run was writing: beside unfinished masks, and at the top.
+    """Remove temporary files where a killed run was writing: beside unfinished masks, and in the top folder.
 
-    ``root``: a folder with the tree of the masks. ``process``: of which the files are; None: of any. Returns how many
-    there were.
+    ``root``: a folder with the tree of the masks. ``process``: only the files of this process; None: of any. Returns
+    the number of files removed.
     """
     folders = {"", *(os.path.dirname(mask) for mask in unfinished)}
     return sum(_unlink(path) for folder in folders for path in _temporaries(os.path.join(root, folder), process))
 
 
 def pictures(out: Path) -> Iterator[str]:
-    """Yield the PNG files of an output folder, by their paths below it: see :func:`files_of`."""
+    """Yield the PNG files of an output folder, by their paths below it, see :func:`files_of`."""
     return files_of(out, {SUFFIX})
 
 
 def files_of(out: Path, suffixes: Collection[str]) -> Iterator[str]:
-    """Yield the files below a folder that have these suffixes.
+    """Yield the files below a folder that have these suffixes, by their paths below it.
 
-    Hidden ones are passed over, and folders below it that have a mark of their own: overlays, maps.
+    Skips hidden files, and sub-folders that have a mark of their own: overlays and probability maps.
     """
     for folder, folders, names in os.walk(out):
         folders[:] = [name for name in folders if not (name.startswith(".") or is_marked(os.path.join(folder, name)))]
@@ -49,13 +49,13 @@ def _temporaries(folder: str, process: int | None) -> Iterator[str]:
                 found = TEMPORARY.fullmatch(stem) if suffix in WRITTEN else None
                 if found and process in (None, int(found["process"])):
                     yield entry.path
-    except OSError:  # the folder was never made
+    except OSError:  # the folder was never created
         return
 
 
 def _unlink(path: str) -> bool:
     try:
         os.unlink(path)
-    except OSError:  # it will fail again, with a message, when a mask is written there
+    except OSError:  # writing a mask there will fail with a message
         return False
     return True

@@ -1,4 +1,4 @@
-"""Pictures of a bounded size that show a mask's outline over its image."""
+"""Overlays: pictures of limited size that show a mask's outline on its image."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from seglab.images.reader import read_photo
 
 
 def draw_overlay(image: bytes, mask: NDArray[np.uint8], overlays: Path, name: str, *, are_labels: bool = False) -> None:
-    """Write an ``image`` (the bytes of its file) with the outline of its ``mask`` (H, W), as
-    :func:`seglab.images.pictures.outlined` draws it, into the folder ``overlays``, which must be there; ``name``: of
-    the mask below its output.
+    """Draw the outline of a ``mask`` (H, W) on its ``image`` (the bytes of its file) with
+    :func:`seglab.images.pictures.outlined`, and write it into the existing folder ``overlays``; ``name``: of the mask
+    below its output.
     """
-    # What may be read was decided before it got its mask.
+    # any_dicom: what may be read was decided before the mask was made.
     pixels = read_photo(image, at_least=min(sides_within(mask.shape, LONGEST_SIDE)), any_dicom=True).pixels
     write_image(overlay_path(overlays, name), outlined(pixels, mask, are_labels=are_labels), overlays)

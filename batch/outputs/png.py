@@ -1,7 +1,7 @@
-"""Masks as PNG, written by hand because a mask needs so little of PNG.
+"""Write masks as PNG without a PNG library, as a mask needs only a small part of PNG.
 
-Deflate that looks for runs only, by zlib-ng, is several times as fast as OpenCV and Pillow, and makes smaller files of
-masks: ``benchmarks/test_mask_writing.py`` times the three side by side.
+zlib-ng's run-length strategy is several times as fast as OpenCV and Pillow, and makes smaller files of masks:
+``benchmarks/test_mask_writing.py`` times the three.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ DEFLATE_LEVEL = 1
 
 
 def encode_mask(mask: NDArray[np.uint8], bits: int = 8) -> bytes:
-    """Encode uint8 ``(H, W)``, 0 or 255, as a grey PNG of 8 bits a pixel, or of 1: black and white as well.
+    """Encode uint8 ``(H, W)``, 0 or 255, as a greyscale PNG of 8 or 1 bits per pixel.
 
-    Label maps, with any values, take 8 bits.
+    Label maps, with any values, need 8 bits.
     """
     height, width = mask.shape
     samples = np.packbits(mask, axis=1) if bits == 1 else mask  # (H, bytes in a row)
@@ -36,9 +36,9 @@ def encode_mask(mask: NDArray[np.uint8], bits: int = 8) -> bytes:
 
 
 def decode_mask(data: bytes, classes: int = 1) -> NDArray[np.uint8]:
-    """Return the mask in a file's bytes: uint8 ``(H, W)``, 0 or 255; of several ``classes`` their numbers.
+    """Return the mask in a file's bytes: uint8 ``(H, W)``, 0 or 255, or class numbers if there are several ``classes``.
 
-    Raises :class:`seglab.errors.ImageError` where it is no such mask.
+    Raises :class:`seglab.errors.ImageError` if the file is not such a mask.
     """
     return read_mask(data) if classes == 1 else read_labels(data, classes)
 

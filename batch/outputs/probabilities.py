@@ -1,4 +1,4 @@
-"""Probability maps beside the masks, at the images' own sizes: for other thresholds, ensembles and doubt."""
+"""Probability maps beside the masks, at the images' own sizes, for other thresholds and ensembles."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ FULL = 65535
 
 @dataclass(frozen=True)
 class ProbFiles:
-    """Files below ``folder``, in the masks' tree.
+    """Files below ``folder``, in the tree of the masks.
 
-    ``kind``: ``png`` (grey, 16 bits: 65535 is 1) or ``npy`` (float16), ``(H, W)``.
+    ``kind``: ``png`` (greyscale, 16 bits, 65535 is 1) or ``npy`` (float16), ``(H, W)``.
     """
 
     folder: Path
     kind: str
 
     def where(self, mask: str) -> Path:
-        """Return the file of a mask's probabilities."""
+        """Return the path of a mask's probability map."""
         return (self.folder / mask).with_suffix(f".{self.kind}")
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return the masks whose probabilities are there, with content."""
+        """Return the masks whose probability maps exist and are not empty."""
         return {mask for mask in masks if has_content(self.where(mask))}
 
     def write(self, mask: str, prob: NDArray[np.float32], size: tuple[int, int]) -> None:

@@ -1,4 +1,4 @@
-"""An output opened to be read: its ledger and its masks, while a run goes on or not. Nothing is written."""
+"""Open an output for reading, its ledger and its masks, also while a run writes to it. Nothing is written."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ class StoredMasks(Protocol):
     """Masks by their names (with ``/``), read by any thread."""
 
     def read(self, mask: str) -> bytes:
-        """Return a mask's file. Raises :class:`OSError`, :class:`FileNotFoundError` where it is not there."""
+        """Return the content of a mask's file. Raises :class:`OSError`, :class:`FileNotFoundError` if it is missing."""
 
     def where(self, mask: str) -> str:
-        """Return the path or URL that tells a person where a mask is."""
+        """Return the path or URL of a mask, for messages."""
 
     def names(self) -> Iterator[str]:
-        """Yield what looks like masks."""
+        """Yield the names of files that look like masks."""
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Release files and connections."""
 
 
 def output_of(name: Path | str) -> Output:
-    """Return the output for a name: see :meth:`Output.of`. Raises :class:`OutputError` where it cannot be looked at."""
+    """Return the output for a name, see :meth:`Output.of`. Raises :class:`OutputError` if it cannot be read."""
     try:
         return Output.of(name)
     except OSError as error:
         raise OutputError(
-            f"{printable(str(name))} cannot be read: {error.strerror or error}. Expected the output of a run, and the "
-            "right to read it. Check the path, or ask its owner for the right."
+            f"{printable(str(name))} cannot be read: {error.strerror or error}. Expected the output of a run that this "
+            "user may read. Check the path, or ask its owner for permission."
         ) from error
 
 
 def ledger_of(name: Path | str) -> LedgerReader:
-    """Open the ledger of an output. Raises :class:`OutputError` where there is none."""
+    """Open the ledger of an output. Raises :class:`OutputError` if there is none."""
     return LedgerReader(output_of(name).state)
 
 
 @contextlib.contextmanager
 def reading(output: Output) -> Iterator[tuple[StoredMasks, LedgerReader]]:
-    """Yield an output's masks and its ledger. Raises :class:`OutputError` where there is none."""
+    """Yield an output's masks and its ledger. Raises :class:`OutputError` if there is none."""
     with LedgerReader(output.state) as ledger, contextlib.closing(_masks_of(output)) as masks:
         yield masks, ledger
 
@@ -65,19 +65,19 @@ def _masks_of(output: Output) -> StoredMasks:
 
 
 def read_stored(masks: StoredMasks, mask: str) -> bytes:
-    """Return a mask's file. Raises :class:`ImageError` with the reason where there is none."""
+    """Return the content of a mask's file. Raises :class:`ImageError` with the reason if it cannot be read."""
     try:
         return masks.read(mask)
     except FileNotFoundError as error:
-        raise ImageError("The mask is not there; expected a PNG. Run again, and it is made again.") from error
+        raise ImageError("The mask is missing. Run again to make it.") from error
     except OSError as error:
-        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check the rights to read it.") from error
+        raise ImageError(f"The mask cannot be read: {error.strerror or error}. Check its permissions.") from error
 
 
 def stored_mask(masks: StoredMasks, mask: str, classes: int = 1) -> NDArray[np.uint8]:
-    """Read a mask: see :func:`batch.outputs.png.decode_mask`.
+    """Return a mask, see :func:`batch.outputs.png.decode_mask`.
 
-    Raises :class:`ImageError` with the reason where there is none.
+    Raises :class:`ImageError` with the reason if it cannot be read.
     """
     from batch.outputs.png import decode_mask
 

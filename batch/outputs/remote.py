@@ -1,4 +1,4 @@
-"""Masks below a URL: each an upload of its own, there as a whole or not at all."""
+"""Masks below a URL: each mask is one upload, which exists completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from batch.outputs.base import TAKEN
 from batch.storage import Storage, as_os_error, is_url, reason
 from batch.urls import is_web, place
 
-RIGHTS = "Expected a bucket that is there, and rights to list, read and write it. Correct one of them, then run again."
+RIGHTS = "Expected a bucket that exists, and permission to list, read and write it. Correct that, then run again."
 
 
 def require_outside(sources: Sequence[str], out: str) -> None:
-    """Raise :class:`SourceError` where masks at a URL would lie among images there, and be taken for some next time."""
+    """Raise :class:`SourceError` if a source and the output lie in one another: masks would become images next time."""
     masks = _below(out)
     for source in filter(is_url, sources):
         images = _below(source)
         if is_url(out) and (masks.startswith(images) or images.startswith(masks)):
             raise SourceError(
-                f"{printable(source)} and the output {printable(out)} lie one in the other; expected masks and images "
-                "in different places. Choose another output."
+                f"{printable(source)} and the output {printable(out)} lie inside one another; expected masks and "
+                "images in different places. Choose another output."
             )
 
 
 def _below(url: str) -> str:
-    """Return what all addresses below this one begin with, however they are reached."""
+    """Return the prefix of all addresses below this one, the same for http and https."""
     scheme = "" if is_web(url) else url.partition("://")[0].lower()
     return f"{scheme}://{place(url).rstrip('/')}/"
 
@@ -42,55 +42,55 @@ class RemoteStore:
         self._listed: dict[str, set[str]] = {}
 
     def require_fresh(self) -> None:
-        """Raise :class:`OutputError` where it holds PNG files already."""
+        """Raise :class:`OutputError` if there are PNG files below the URL already."""
         found = next(self.names(), None)
         if found is not None:
             raise OutputError(
                 f"{printable(self._url)} holds {printable(found)}, which a mask might overwrite, and the ledger is "
-                "new; expected an empty place, or the ledger (--ledger) of the run that wrote it. Choose another one."
+                "new; expected an empty URL, or the ledger (--ledger) of the run that wrote it. Choose another output."
             )
 
     def prepare(self, unfinished: Sequence[str]) -> None:
-        """Do nothing: an upload is there as a whole, or not at all."""
+        """Do nothing: an upload exists completely or not at all."""
 
     def write(self, mask: str, data: bytes, *, is_fresh: bool = False, made: str = "") -> None:
-        """Upload."""
+        """Upload the mask."""
         if is_fresh and self._is_listed(mask):
             raise FileExistsError(errno.EEXIST, TAKEN, self.where(mask))
         with as_os_error(self.where(mask)):
             self._storage.write(self._path(mask), data)
 
     def read(self, mask: str) -> bytes:
-        """Fetch."""
+        """Download the mask."""
         with as_os_error(self.where(mask)):
             return self._storage.read(self._path(mask))
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return those that were there when their folders were listed."""
+        """Return the masks that existed when their folders were listed."""
         return {mask for mask in masks if self._is_listed(mask)}
 
     def _is_listed(self, mask: str) -> bool:
-        """Was it there? Folders come one after the other, so one listing is kept."""
+        """Return whether the mask existed. Masks come folder by folder, so only the last listing is kept."""
         folder = mask.rpartition("/")[0]
         if folder not in self._listed:
             try:
                 self._listed = {folder: set(self._list(self._path(folder)))}
-            except Exception as error:  # each storage has errors of its own
+            except Exception as error:  # each storage has its own errors
                 raise OutputError(
                     f"{printable(self.where(folder))} cannot be listed: {reason(error)}. {RIGHTS}"
                 ) from error
         return self._path(mask) in self._listed[folder]
 
     def remove(self, mask: str, made: str = "") -> None:
-        """Remove it, if it is there."""
+        """Remove the mask, if it exists."""
         with contextlib.suppress(FileNotFoundError), as_os_error(self.where(mask)):
             self._storage.remove(self._path(mask))
 
     def names(self) -> Iterator[str]:
-        """Yield the PNG files."""
+        """Yield the names of the PNG files."""
         try:
             found = self._storage.find(self._root)
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             raise OutputError(f"{printable(self._url)} cannot be listed: {reason(error)}. {RIGHTS}") from error
         for path in sorted(found):
             if path.lower().endswith(SUFFIX):
@@ -101,10 +101,10 @@ class RemoteStore:
         return f"{self._url}/{mask}"
 
     def sync(self) -> None:
-        """Do nothing: what was uploaded is kept."""
+        """Do nothing: uploads are durable."""
 
     def close(self) -> None:
-        """Do nothing: every mask is whole by itself."""
+        """Do nothing: every mask is complete by itself."""
 
     def _path(self, mask: str) -> str:
         return f"{self._root}/{mask}".rstrip("/")

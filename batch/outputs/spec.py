@@ -1,4 +1,4 @@
-"""What is named as output: a folder, an archive (``masks.zip``, ``masks.tar``), a URL; and where its ledger is."""
+"""What the user names as output: a folder, an archive (``masks.zip``, ``masks.tar``) or a URL, and its ledger."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}
 
 @dataclass(frozen=True)
 class Output:
-    """``name``: as it was named. ``state``: the folder that holds the ledger, on a local disk."""
+    """``name``: as the user named it. ``state``: the folder of the ledger, on a local disk."""
 
     name: str
     state: Path
 
     @classmethod
     def of(cls, name: str | Path, state: Path | None = None) -> Output:
-        """Return the output for a name: the ledger of a folder lies in it, that of ``masks.zip`` in
-        ``masks.zip.ledger``, that of a URL in the folder ``state``, which must be named.
+        """Return the output for a name. A folder's ledger lies in it, that of ``masks.zip`` in ``masks.zip.ledger``,
+        that of a URL in the folder ``state``, which must be given.
 
         The ledger's folder may be named instead of a URL or an archive. Raises :class:`ConfigError`.
         """
         text = str(name)
         if is_archive(text) and Path(text).suffix.lower() not in FRAMINGS and not Path(text).is_dir():
             raise ConfigError(
-                f"Masks cannot go to {printable(text)}, for a run could not go on with it; expected .zip, .tar or a "
-                "folder."
+                f"Masks cannot be written to {printable(text)}, because a run could not continue it; expected .zip, "
+                ".tar or a folder."
             )
         if not is_url(text):
             if state is None and (masks := masks_of(Path(text))) is not None:
@@ -49,28 +49,28 @@ class Output:
             return cls(text, state or beside)
         if state is None:
             raise ConfigError(
-                f"{printable(text)} cannot hold a ledger, which is a database; expected a local folder for it beside "
-                "the URL. Name one with --ledger."
+                f"{printable(text)} cannot hold the ledger, which is a database; expected a local folder for it. Name "
+                "one with --ledger."
             )
         return cls(text, state)
 
     def hold(self) -> AbstractContextManager[None]:
-        """Keep other runs from the output and its ledger. Raises :class:`OutputError` where one has it."""
+        """Lock the output and its ledger. Raises :class:`OutputError` if another run has locked one of them."""
         return locked(*filter(None, (self.state, self.folder)))
 
     @property
     def folder(self) -> Path | None:
-        """The folder of masks, if it is one."""
+        """Return the folder of masks; None if the output is not a folder."""
         return None if is_url(self.name) or self.is_archive else Path(self.name)
 
     @property
     def is_archive(self) -> bool:
-        """Do the masks go into one file that grows?"""
+        """Return whether the masks go into one archive."""
         return not is_url(self.name) and _framing_of(self.name) is not None
 
     @property
     def masks(self) -> str | None:
-        """What the ledger has to remember: the masks' place, unless they lie beside it."""
+        """Return the masks' place as the ledger stores it; None if the masks lie beside the ledger."""
         if is_url(self.name):
             return public_url(self.name)
         folder = self.folder

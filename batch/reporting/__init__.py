@@ -1,1 +1,1 @@
-"""What the commands share that read an output: who made its masks, whose truth is whose, files for findings."""
+"""Shared by commands that read an output: who made its masks, which truth belongs to which mask, result files."""

@@ -1,4 +1,4 @@
-"""Is a mask's file the one that a run wrote, as the ledger describes it?"""
+"""Whether a mask's file is the one that a run wrote, as recorded in the ledger."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def why_wrong(masks: StoredMasks, entry: DoneEntry, classes: Mapping[str | None, int]) -> str | None:
-    """Return why a mask is not the one that was written, or None. ``classes``: of the models, by key."""
+    """Return why a mask is not the one that was written; None if it is. ``classes``: of the models, by key."""
     try:
         return why_changed(read_stored(masks, entry.mask), entry, classes.get(entry.key, 1))
     except ImageError as error:
@@ -24,15 +24,15 @@ def why_wrong(masks: StoredMasks, entry: DoneEntry, classes: Mapping[str | None,
 
 
 def why_changed(data: bytes, entry: DoneEntry, classes: int = 1) -> str | None:
-    """Return why these bytes are not the mask that was written, or None. Its hash tells; older ledgers have figures
-    only.
+    """Return why these bytes are not the mask that was written; None if they are. The SHA-256 decides, or, for older
+    ledgers, the figures.
     """
     if entry.sha256 is None:
         return _difference(data, entry, classes)
     if hashlib.sha256(data).hexdigest() == entry.sha256:
         return None
     return (
-        f"changed since it was written: {_difference(data, entry, classes) or 'same size, area and box, another file'}"
+        f"changed since it was written: {_difference(data, entry, classes) or 'same size, area and box, other bytes'}"
     )
 
 
@@ -46,7 +46,7 @@ def _difference(data: bytes, entry: DoneEntry, classes: int) -> str | None:
 
 
 def _measured(mask: NDArray[np.uint8], entry: DoneEntry) -> str | None:
-    """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger."""
+    """Compare a mask, uint8 ``(H, W)``, with the figures of the ledger; return the difference or None."""
     import cv2
 
     from export.runtime.masks import bbox_of

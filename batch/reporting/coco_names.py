@@ -1,4 +1,4 @@
-"""Names of images in a COCO file: relative, each once, and none that tells whose machine the images were on."""
+"""Names of images in a COCO file: relative, unique, and without the names of users' home folders."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.naming import clash_key
 
 HOMES = {"home", "Users", "users"}
-"""Folders whose folders are called by people's names."""
+"""Folders whose sub-folders are named after people."""
 
 
 class FileNames:
     """Names for the images of a ledger: the folder of the mask, which mirrors that of the image, and the image's name.
 
-    Images named one by one may share that; they get more of their folders.
+    Images that were named one by one may share such a name; theirs get more of their folders.
     """
 
     def __init__(self, ledger: LedgerReader) -> None:
@@ -26,14 +26,14 @@ class FileNames:
         self._longer = self._of_shared(ledger)
 
     def of(self, entry: DoneEntry) -> str:
-        """Return the name of an image, with ``/``."""
+        """Return the unique name of an image, with ``/``."""
         return self._longer.get(entry.id) or _short(entry)
 
     def _of_shared(self, ledger: LedgerReader) -> dict[int, str]:
-        """Return names for images whose short names are not theirs alone, by number.
+        """Return longer names, by row number, for images that share their short name.
 
-        The best mask name follows from the short name, and masks are unique: so of the images that share a short name
-        at most one has its best mask name, and only the others, few, have to be looked through.
+        The best mask name follows from the short name, and masks are unique. So of the images that share a short name,
+        at most one has its best mask name, and only the few others must be searched.
         """
         groups: dict[str, list[DoneEntry]] = defaultdict(list)
         for entry in ledger.done_entries():
@@ -73,7 +73,7 @@ def _short(entry: DoneEntry) -> str:
 
 
 def _longer_names(entry: DoneEntry, levels: int = 8) -> Iterator[str]:
-    """Yield the name with one more of the image's folders each time, as far as they tell nothing of persons."""
+    """Yield the image's name with one more of its folders each time, without those that name a person."""
     folders = _impersonal(Path(entry.path).parts[:-1])
     above = posixpath.dirname(entry.mask)
     for level in range(1, levels + 1):

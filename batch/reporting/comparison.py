@@ -1,4 +1,4 @@
-"""What a comparison of two outputs found, for a person and as JSON."""
+"""The result of comparing two outputs, for a person and as JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from seglab.words import counted
 FORMAT_VERSION = 1
 SHOWN = 20
 LOW = 0.05
-"""The share of images whose Dice is said to be low at most: the 5th percentile."""
+"""The quantile reported as low Dice: the 5th percentile."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two outputs, and its last run."""
+    """One of the two outputs, with its last run."""
 
     out: Path
     run: RunRecord | None
@@ -42,13 +42,13 @@ class Side:
 
 @dataclass
 class Named:
-    """Images with a remark each: how many, and the first ones."""
+    """Images with a remark each: their number, and the first ones."""
 
     count: int = 0
     first: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, path: str, remark: object) -> None:
-        """Add one."""
+        """Add an image with its remark."""
         self.count += 1
         if len(self.first) < SHOWN:
             self.first.append((path, str(remark)))
@@ -59,19 +59,19 @@ class Named:
         return {"count": self.count, "first": first}
 
     def lines(self, what: str) -> Iterator[str]:
-        """Yield a line for each of the first, and how many more there are."""
+        """Yield a line for each of the first images, and how many more there are."""
         yield from (f"{what}: {printable(path)}: {printable(remark)}" for path, remark in self.first)
         if self.count > len(self.first):
-            yield f"and {self.count - len(self.first)} more; --table has all"
+            yield f"and {self.count - len(self.first)} more; --table lists all"
 
 
 @dataclass
 class Comparison:
-    """Counts over all images, and the figures of those that are done in both outputs, ``a`` and ``b``.
+    """Counts over all images, and figures of those that are done in both outputs, ``a`` and ``b``.
 
     ``both``: images in both. ``failed_a``, ``failed_b``: of these, failed in one and done in the other; ``open``: not
-    done in both for another reason. ``changed_images``: done in both, and another size in bytes. ``other_sizes``:
-    masks of different sizes; ``unusable``: masks that are missing or damaged. ``worst``: so many images are named.
+    done in both for another reason. ``changed_images``: done in both, with different sizes in bytes. ``other_sizes``:
+    masks of different sizes; ``unusable``: masks that are missing or damaged. ``worst``: how many images to list.
     """
 
     a: Side
@@ -97,11 +97,11 @@ class Comparison:
 
     @property
     def is_complete(self) -> bool:
-        """Could all masks be compared that are done in both?"""
+        """Return whether all masks that are done in both could be compared."""
         return not (self.unusable.count or self.other_sizes.count)
 
     def add(self, first: Image | None, second: Image | None, found: Found | None) -> str:
-        """Add an image; return in a word or two what became of it. ``found``: of one that is done in both."""
+        """Add an image; return its result in one or a few words. ``found``: for an image that is done in both."""
         if first is None or second is None:
             self.only_a += second is None
             self.only_b += first is None
@@ -136,7 +136,7 @@ class Comparison:
         if change.is_none:
             self.identical += 1
             return "identical"
-        entry = (-change.dice, -self.dice.count, path, change)  # of equal ones the first are kept
+        entry = (-change.dice, -self.dice.count, path, change)  # of equal ones, the first are kept
         if len(self._worst) < self.worst:
             heapq.heappush(self._worst, entry)
         elif self.worst:
@@ -148,11 +148,11 @@ class Comparison:
         return "changed"
 
     def worst_images(self) -> list[tuple[str, Change]]:
-        """Return the images whose masks differ most, the worst first; none whose masks are alike."""
+        """Return the images whose masks differ most, the worst first, without identical ones."""
         return [(path, change) for _, _, path, change in sorted(self._worst, reverse=True)]
 
     def to_json(self) -> dict[str, Any]:
-        """Return a JSON object with a format version; ``dice`` is null where nothing could be compared."""
+        """Return a JSON object with a format version; ``dice`` is null if nothing could be compared."""
         names = (
             "both", "only_a", "only_b", "failed_a", "failed_b", "open", "identical", "newly_empty", "newly_not_empty",
             "gained", "lost", "changed_images", "notes",
@@ -173,17 +173,17 @@ class Comparison:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the report for a person."""
         yield f"A: {self.a}"
         yield f"B: {self.b}"
         yield f"{counted(self.both, 'image')} in both, {self.only_a:,} only in A, {self.only_b:,} only in B"
         yield f"failed in A only: {self.failed_a}; failed in B only: {self.failed_b}; not done otherwise: {self.open}"
         yield from self._figures()
         if self.changed_images:
-            yield f"images that changed between the runs (another size in bytes): {self.changed_images}"
+            yield f"images that changed between the runs (different size in bytes): {self.changed_images}"
         for path, change in self.worst_images():
             yield f"Dice {change.dice:.4f}, gained {change.gained}, lost {change.lost}: {printable(path)}"
-        yield from self.other_sizes.lines("other size")
+        yield from self.other_sizes.lines("different size")
         yield from self.unusable.lines("not compared")
 
     def _figures(self) -> Iterator[str]:

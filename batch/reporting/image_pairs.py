@@ -1,7 +1,7 @@
-"""Which image of one output is which of another: by path, by the path below a source that was moved, or by mask name.
+"""Pair the images of two outputs: by path, by the path below a source that was moved, or by mask name.
 
-No image is guessed: a source counts as moved only where its images are found below the other root with the same sizes,
-and names of masks decide only where no path does.
+Nothing is guessed: a source counts as moved only if its images are found below the other root with the same sizes, and
+mask names decide only if no path is in both.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from batch.ledger.images import Image, Images
 from batch.naming import clash_key
 
 SAMPLE = 32
-"""Images of a source that are looked for below another root."""
+"""Images of a source that are searched below another root."""
 ENOUGH_AGREE = 0.5
-"""Share of them that must be there, with the same sizes."""
+"""Share of them that must exist there, with the same sizes."""
 FEW_ROOTS = 32
-"""Of more sources only those of the same name or label are tried for one that was moved."""
+"""If there are more sources, a moved source is searched only among those of the same name or label."""
 
 Pair = tuple[Image | None, Image | None]
 Partners = list[Image | None]
@@ -28,21 +28,21 @@ Partners = list[Image | None]
 
 @dataclass(frozen=True)
 class Roots:
-    """Where the roots of one output's sources are in the other output. Those of both are there under their own name."""
+    """The roots of one output's sources, mapped to their roots in the other output; unmoved roots map to themselves."""
 
     there: Mapping[str, str]
 
     @functools.cached_property
     def moved(self) -> dict[str, str]:
-        """Those that are elsewhere."""
+        """Return the roots that differ."""
         return {root: other for root, other in self.there.items() if root != other}
 
     def back(self) -> Roots:
-        """Return the same for the way back."""
+        """Return the reverse mapping."""
         return Roots({other: root for root, other in self.there.items()})
 
     def path(self, path: str) -> str | None:
-        """Return the path of an image in the other output; None where another image would have that path."""
+        """Return the path of an image in the other output; None if another image would have that path."""
         root = _root_of(path, self.there)
         if root is not None and self.there[root] != root:
             return self.there[root] + path[len(root) :]
@@ -72,11 +72,11 @@ class Pairs:
 
     @property
     def has_any(self) -> bool:
-        """Is any image in both?"""
+        """Return whether any image is in both outputs."""
         return any(any(self._in_b(page)) for page in self._a.pages())
 
     def __iter__(self) -> Iterator[Pair]:
-        """Yield a pair for each image of A, then those that are in B only; None stands for an image that is not there.
+        """Yield a pair for each image of A, then those that are only in B; None stands for a missing image.
 
         Both ledgers are read page by page.
         """
@@ -98,7 +98,7 @@ class Pairs:
 
 
 def _by_masks(page: Sequence[Image], others: Images) -> Partners:
-    """Return the images whose masks have these names, if their own files have the same names, too."""
+    """Return the images whose masks have these names, if their own files also have the same names."""
     found = others.of_masks([image.mask for image in page])
     partners: Partners = []
     for image in page:
@@ -108,7 +108,7 @@ def _by_masks(page: Sequence[Image], others: Images) -> Partners:
 
 
 def _paired_roots(a: Images, b: Images) -> dict[str, str]:
-    """Return the roots of B for those of A: the same ones, and those that hold the same images."""
+    """Map roots of A to roots of B: the same ones, and those that hold the same images."""
     of_a, of_b = a.roots(), b.roots()
     pairs = {root: root for root in of_a if root in of_b}
     left = {root: label for root, label in of_b.items() if root not in pairs}
@@ -122,7 +122,7 @@ def _paired_roots(a: Images, b: Images) -> dict[str, str]:
 
 
 def _moved_to(root: str, label: str, left: Mapping[str, str], a: Images, b: Images) -> str | None:
-    """Return the root of B that has the images of A's, with their sizes; the most of them, and best by its label."""
+    """Return the root of B that holds most of A's images with their sizes, preferring equal labels; else None."""
     sample = a.first_below(root, SAMPLE)
     alike = {other: (of_b == label, _base(other) == _base(root)) for other, of_b in left.items()}
     tried = [other for other in left if len(left) <= FEW_ROOTS or any(alike[other])]
@@ -132,13 +132,13 @@ def _moved_to(root: str, label: str, left: Mapping[str, str], a: Images, b: Imag
 
 
 def _agreement(root: str, other: str, sample: Sequence[Image], b: Images) -> int:
-    """Count the images of the sample that are below the other root with the same sizes."""
+    """Count the images of the sample that exist below the other root with the same sizes."""
     moved = {other + image.path[len(root) :]: image for image in sample}
     return sum(image.bytes == moved[path].bytes for path, image in b.at(list(moved)).items())
 
 
 def _root_of(path: str, roots: Collection[str]) -> str | None:
-    """Return the innermost of the roots that a path lies below."""
+    """Return the innermost of the roots above a path."""
     end = len(path)
     while (end := path.rfind("/", 0, end)) > 0:
         if path[:end] in roots:

@@ -1,4 +1,4 @@
-"""The files that runs made of an image: mask, overlay, probability map. What is not as it was written stays."""
+"""The files that runs made of an image: mask, overlay, probability map. Files that were changed since are kept."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from batch.reporting.as_written import why_changed
 
 MASKS, OVERLAYS, MAPS = "masks", "overlays", "probability maps"
 UNRECORDED = (
-    "no record says that a run made it, for a run was killed. Run again, or remove it, and forget the image then"
+    "no record says that a run made it, because a run was killed. Run again or remove it, then forget the image"
 )
 LEADS_OUT = "its name leads out of the output"
 
 
 class KeptError(Exception):
-    """A file that stays, with the reason: it may be somebody else's, or it cannot be removed."""
+    """A file that is kept, with the reason: it may be somebody else's, or cannot be removed."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """A folder of pictures beside the masks. ``what``: :data:`OVERLAYS` or :data:`MAPS`; ``where``: file of a mask's
-    name.
+    """A folder of pictures beside the masks. ``what``: :data:`OVERLAYS` or :data:`MAPS`; ``where``: returns the file of
+    a mask.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class MadeFiles:
-    """The files of one output, which is held. ``classes``: of the models, by key."""
+    """The files of one output, which is locked. ``classes``: of the models, by key."""
 
     output: Output
     store: Store
@@ -55,9 +55,9 @@ class MadeFiles:
     classes: Mapping[str | None, int]
 
     def remove(self, image: ChosenImage) -> Iterator[str]:
-        """Remove what runs made of an image; yield a word for each file: :data:`MASKS`, :data:`OVERLAYS`, :data:`MAPS`.
+        """Remove what runs made of an image; yield for each file :data:`MASKS`, :data:`OVERLAYS` or :data:`MAPS`.
 
-        Raises :class:`KeptError` for a file that stays, and leaves the others.
+        Raises :class:`KeptError` for a file that is kept; the image's remaining files are then kept, too.
         """
         mask = image.entry.mask
         if mask.startswith("/") or ".." in mask.split("/"):
@@ -71,7 +71,7 @@ class MadeFiles:
                     yield pictures.what
 
     def remove_leftovers(self, images: Iterable[ChosenImage]) -> None:
-        """Remove what killed runs left half written of these images."""
+        """Remove temporary files that killed runs left for these images."""
         masks = [image.entry.mask for image in images]
         for folder in filter(None, (self.output.folder, *(pictures.folder for pictures in self.pictures))):
             remove_leftovers(folder, masks)
@@ -88,7 +88,7 @@ class MadeFiles:
         except OSError as error:
             raise _cannot_remove(where, error) from error
         if self._read(mask) is not None:
-            raise KeptError(f"{printable(where)} cannot be removed; check the rights to change its folder")
+            raise KeptError(f"{printable(where)} cannot be removed; check the permissions of its folder")
         if self.output.folder is not None:
             _remove_empty(self.output.folder, mask)
         return True
@@ -117,9 +117,9 @@ class MadeFiles:
 
 @contextlib.contextmanager
 def made_files(output: Output, pictures: Sequence[Pictures], classes: Mapping[str | None, int]) -> Iterator[MadeFiles]:
-    """Open the files of an output, which is held, to remove some; an archive is written anew without them at the end.
+    """Open the files of an output, which is locked, for removal; an archive is rewritten without them at the end.
 
-    Raises :class:`OutputError` where that cannot be.
+    Raises :class:`OutputError` if they cannot be written.
     """
     try:
         with contextlib.closing(output.store()) as store:
@@ -138,10 +138,10 @@ def pictures_of(
     *,
     ignore_missing: bool = False,
 ) -> list[Pictures]:
-    """Return the folders that runs wrote pictures to, known by their marks. ``overlays``, ``probs``: where they are by
-    now, if not where the runs named them; ``bases``: folders from which a run may have named them.
+    """Return the folders that runs wrote pictures to, recognised by their marks. ``overlays``, ``probs``: their present
+    places, if not where the runs put them; ``bases``: folders to which relative names may refer.
 
-    Raises :class:`OutputError` for one that is not found, unless ``ignore_missing``.
+    Raises :class:`OutputError` if one is not found, unless ``ignore_missing``.
     """
     found = [
         Pictures(OVERLAYS, folder, functools.partial(overlay_path, folder))
@@ -170,17 +170,17 @@ def _folders(
 def _not_found(option: str, folder: Path) -> str:
     return (
         f"Runs wrote pictures to {printable(str(folder))} ({option}), and no folder with the mark of this output is "
-        f"there; expected it, for it may hold pictures of what is to be forgotten. Name where it is with {option}, or, "
-        "if it is gone for good, go on with --ignore-missing."
+        f"there. It may hold pictures of the images to forget. Give its present place with {option}, or, if it is gone "
+        "for good, continue with --ignore-missing."
     )
 
 
 def _why_not_ours(data: bytes, image: ChosenImage, classes: Mapping[str | None, int]) -> str | None:
-    """Return why these bytes may not be the mask that a run wrote, or None."""
+    """Return why these bytes may not be the mask that a run wrote; None if they are."""
     entry: DoneEntry = image.entry
     if entry.sha256 is not None:
         is_ours = hashlib.sha256(data).hexdigest() == entry.sha256
-        return None if is_ours else f"{CHANGED}. Move it away or remove it, and forget the image then"
+        return None if is_ours else f"{CHANGED}. Move it away or remove it, then forget the image"
     return why_changed(data, entry, classes.get(entry.key, 1)) if image.is_done else UNRECORDED
 
 
@@ -189,7 +189,7 @@ def _cannot_remove(where: str, error: OSError) -> KeptError:
 
 
 def _remove_empty(root: Path, mask: str) -> None:
-    """Remove the folders of a mask that are empty by now: their names may tell as much as its own."""
+    """Remove the empty folders above a mask: their names may reveal as much as its own."""
     folder = posixpath.dirname(mask)
     while folder:
         try:

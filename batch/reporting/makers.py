@@ -1,4 +1,4 @@
-"""Which models and settings made the masks of an output: more than one, where a run under others was not completed."""
+"""Which models and settings made the masks of an output: several, if a run under other settings was not completed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from batch.ledger.records import LESION, RunRecord, in_words
 
 @dataclass(frozen=True)
 class Maker:
-    """A model with its settings. ``key``: as in the ledger; ``done``: images whose masks it made; ``run``: the last
-    one under that key.
+    """A model with its settings. ``key``: as in the ledger; ``done``: number of its masks; ``run``: the last run under
+    that key.
     """
 
     key: str
@@ -29,68 +29,68 @@ class Maker:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The model's classes: see :attr:`RunRecord.class_names`."""
+        """Return the model's classes, see :attr:`RunRecord.class_names`."""
         return LESION if self.run is None else self.run.class_names
 
 
 @dataclass(frozen=True)
 class Makers:
-    """Those of an output, and the last run, which says what all masks should be made by."""
+    """The makers of an output's masks, and the last run, under which all masks should be made."""
 
     all: tuple[Maker, ...]
     last_run: RunRecord | None
 
     @classmethod
     def of(cls, ledger: LedgerReader) -> Makers:
-        """Read them from a ledger."""
+        """Return the makers of a ledger."""
         return cls.from_tallies(ledger, ledger.tallies())
 
     @classmethod
     def from_tallies(cls, ledger: LedgerReader, tallies: list[tuple[str, str | None, int]]) -> Makers:
-        """Return them for counts that were read already."""
+        """Return the makers for counts that were read already."""
         runs = {run.key: run for run in ledger.runs()}
         done = {key or "": count for status, key, count in tallies if status == "done"}
         return cls(tuple(Maker(key, count, runs.get(key)) for key, count in done.items()), ledger.last_run())
 
     @property
     def done(self) -> int:
-        """Images that have masks."""
+        """Return how many images have masks."""
         return sum(maker.done for maker in self.all)
 
     @property
     def others(self) -> list[Maker]:
-        """All but that of the last run."""
+        """Return all makers except the last run's."""
         return [maker for maker in self.all if self.last_run is None or maker.key != self.last_run.key]
 
     @property
     def are_mixed(self) -> bool:
-        """Did more than one make masks?"""
+        """Return whether several makers made masks."""
         return len(self.all) > 1
 
     def class_names(self) -> tuple[str, ...]:
-        """Return the classes of all masks; whatever the one of masks of lesion or not is called, it is lesion.
+        """Return the classes of all masks; a single class counts as lesion whatever its name.
 
-        Raises :class:`OutputError` where models told different ones apart.
+        Raises :class:`OutputError` if models have different classes.
         """
         named = (maker.class_names for maker in self.all)
         found = list(dict.fromkeys(names if len(names) > 1 else LESION for names in named))
         if len(found) > 1:
             raise OutputError(
-                f"The masks are of models that tell different classes apart ({in_words(found[0])}; and "
-                f"{in_words(found[1])}); expected the same classes. Run again to make all of them alike."
+                f"The masks are from models with different classes ({in_words(found[0])}; and {in_words(found[1])}); "
+                "expected the same classes. Run again to remake all masks with one model."
             )
         return found[0] if found else LESION
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each that is not the last run's."""
+        """Yield a line for each maker except the last run's."""
         for maker in self.others:
             yield (
-                f"of {self.done} done, {maker.done} by {self._difference(maker)} than the last run's "
-                f"({_named(maker)}); run again to make them alike"
+                f"{maker.done} of {self.done} masks were made with {self._difference(maker)} than the last run "
+                f"({_named(maker)}); run again to remake them"
             )
 
     def warnings(self) -> list[str]:
-        """Return what to say of figures that are taken over masks of several makers."""
+        """Return warnings for figures that are taken over masks of several makers."""
         return list(self.lines()) if self.are_mixed else []
 
     def _difference(self, maker: Maker) -> str:

@@ -1,4 +1,4 @@
-"""What differs between two masks of one image, and the figures of many such differences in bounded memory."""
+"""The difference between two masks of one image, and figures of many such differences in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 STEPS = 10_000
-"""Dice is kept to four digits: a histogram of that many steps has exact quantiles of as many images as there may be."""
+"""Dice is kept to four digits: a histogram with this many steps gives exact quantiles for any number of images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Pixel counts of two masks of one size: lesion in ``both``, ``gained`` (in the second only), ``lost`` (in the
-    first only).
+    """Pixel counts of two masks of equal size: lesion in ``both``, ``gained`` (only in the second), ``lost`` (only in
+    the first).
     """
 
     both: int
@@ -31,35 +31,35 @@ class Change:
 
     @property
     def dice(self) -> float:
-        """2 both / (2 both + gained + lost); 1 for two empty masks."""
+        """Return 2 both / (2 both + gained + lost); 1 for two empty masks."""
         total = 2 * self.both + self.gained + self.lost
         return 2 * self.both / total if total else 1.0
 
     @property
     def iou(self) -> float:
-        """both / (both + gained + lost); 1 for two empty masks."""
+        """Return both / (both + gained + lost); 1 for two empty masks."""
         total = self.both + self.gained + self.lost
         return self.both / total if total else 1.0
 
     @property
     def is_none(self) -> bool:
-        """Are all pixels the same?"""
+        """Return whether all pixels are equal."""
         return not (self.gained or self.lost)
 
     @property
     def is_newly_empty(self) -> bool:
-        """Had the first mask a lesion, and has the second none?"""
+        """Return whether the first mask has a lesion and the second has none."""
         return not (self.both or self.gained) and self.lost > 0
 
     @property
     def is_newly_not_empty(self) -> bool:
-        """Had the first mask no lesion, and has the second one?"""
+        """Return whether the first mask has no lesion and the second has one."""
         return not (self.both or self.lost) and self.gained > 0
 
 
 @dataclass(frozen=True, slots=True)
 class OtherSize:
-    """Two masks of different sizes, ``(H, W)`` each, which cannot be compared."""
+    """Two masks of different sizes ``(H, W)``, which cannot be compared."""
 
     first: tuple[int, int]
     second: tuple[int, int]
@@ -83,7 +83,7 @@ Found = Change | OtherSize | Unusable
 
 
 def change_of(first: tuple[StoredMasks, DoneEntry], second: tuple[StoredMasks, DoneEntry]) -> Found:
-    """Read the masks of an image in A and in B, each with its place and its row, and compare them."""
+    """Read and compare an image's masks in A and in B, each given by its store and its ledger entry."""
     files: list[bytes] = []
     for name, (masks, entry) in (("A", first), ("B", second)):
         try:
@@ -112,17 +112,17 @@ def _difference(first: bytes, second: bytes) -> Found:
 
 
 def _decoded(data: bytes) -> NDArray[np.uint8]:
-    """Decode a mask that is known to be a run's: uint8 ``(H, W)``, 0 or 255. Several times as fast as
-    :func:`seglab.images.masks.read_mask`, which takes masks of all kinds. Raises :class:`ImageError`.
+    """Decode a mask that a run is known to have made: uint8 ``(H, W)``, 0 or 255. Faster than
+    :func:`seglab.images.masks.read_mask`, which accepts masks of all kinds. Raises :class:`ImageError`.
     """
     import cv2
     import numpy as np
 
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     if mask is None:
-        raise ImageError("The mask cannot be decoded; expected a PNG. Run again, and it is made again.")
+        raise ImageError("The mask cannot be decoded; expected a PNG. Run again to make it again.")
     if cv2.inRange(mask, 1, 254).any():
-        raise ImageError("The mask has other values than 0 and 255; expected lesion or not. Only such are compared.")
+        raise ImageError("The mask has values other than 0 and 255. Only masks of one class can be compared.")
     return np.asarray(mask, np.uint8)
 
 
@@ -135,19 +135,19 @@ class DiceFigures:
     steps: list[int] = field(default_factory=lambda: [0] * (STEPS + 1))
 
     def add(self, dice: float) -> None:
-        """Add one image."""
+        """Add the Dice of one image."""
         self.count += 1
         self.total += dice
         self.steps[round(dice * STEPS)] += 1
 
     @property
     def mean(self) -> float:
-        """The mean; there must be an image."""
+        """Return the mean; at least one image is needed."""
         return self.total / self.count
 
     def quantile(self, share: float) -> float:
-        """Return the Dice that the ``share`` of images with the lowest does not exceed, to four digits (nearest rank);
-        there must be an image.
+        """Return the Dice that is not exceeded by the ``share`` of images with the lowest, to four digits (nearest
+        rank); at least one image is needed.
         """
         rank, below = max(1, math.ceil(share * self.count)), 0
         for step, count in enumerate(self.steps):

@@ -1,4 +1,4 @@
-"""Which mask belongs to which truth: by folders where they tell, else by id, and never by guess."""
+"""Which mask belongs to which truth: by folders if they tell, else by id, never by a guess."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Folders = tuple[str, ...]
 
 @dataclass(frozen=True)
 class MaskEntry:
-    """A mask to be scored, or an image that has none: ``relative`` is the mask's path below the output, or what it
-    would be; ``image`` its image's path, None where no ledger knows it.
+    """A mask to be scored, or an image without one: ``relative`` is the mask's path below the output, existing or not;
+    ``image`` its image's path, None if no ledger knows it.
     """
 
     relative: str
@@ -30,25 +30,25 @@ class MaskEntry:
 
     @property
     def id(self) -> str:
-        """What the image is called, wherever it lies."""
+        """Return the id of the image, whatever its folder."""
         return truth_id(Path(self.image or self.relative))
 
     @property
     def shown(self) -> str:
-        """The name by which a person finds it."""
+        """Return the name for messages."""
         return printable(self.relative if self.is_done else self.image or self.relative)
 
 
 @dataclass(frozen=True)
 class TruthEntry:
-    """A truth mask: its ``path``, and the same ``relative`` to the folder that was named."""
+    """A truth mask: its ``path``, and ``relative``, its path below the folder that was named."""
 
     path: Path
     relative: str
 
     @property
     def id(self) -> str:
-        """The id it stands for."""
+        """Return the id of the image it belongs to."""
         return truth_id(self.path)
 
 
@@ -64,9 +64,9 @@ class Matches:
 def match(masks: Iterable[MaskEntry], truths: Iterable[TruthEntry]) -> Matches:
     """Pair masks and truths of the same id.
 
-    Where an id is there several times, the folders have to tell: those of the mask below the output, or those of its
-    image, are the truth's (folders that only say "images" or "masks" do not count, and ``train`` is ``training``).
-    Raises :class:`DataError` where they do not, and where truth masks were taken for photographs.
+    Where an id occurs several times, the folders must tell: those of the mask below the output, or those of its image,
+    must equal the truth's (folders that only say "images" or "masks" do not count, and ``train`` equals ``training``).
+    Raises :class:`DataError` if they do not tell, or if truth masks were segmented as photographs.
     """
     by_id: dict[str, tuple[list[MaskEntry], list[TruthEntry]]] = defaultdict(lambda: ([], []))
     for mask in masks:
@@ -102,7 +102,7 @@ Key = Callable[[MaskEntry | TruthEntry], Hashable]
 
 
 def _keys(truths: Sequence[TruthEntry]) -> list[Key]:
-    """Return what pairs are told by, best first: the folders below the output, then those of the photographs."""
+    """Return the keys to pair by, best first: the folders below the output, then those of the photographs."""
     depths = sorted({len(_folders(truth.relative)) for truth in truths} - {0}, reverse=True)
 
     def by_image(depth: int) -> Key:
@@ -118,7 +118,7 @@ def _keys(truths: Sequence[TruthEntry]) -> list[Key]:
 
 
 def _told_by(key: Key, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]) -> list[tuple[MaskEntry, TruthEntry]]:
-    """Return the pairs that alone have a key."""
+    """Return the pairs whose key is unique on both sides."""
     by_key: dict[Hashable, tuple[list[MaskEntry], list[TruthEntry]]] = defaultdict(lambda: ([], []))
     for mask in masks:
         by_key[key(mask)][0].append(mask)
@@ -132,27 +132,27 @@ def _told_by(key: Key, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry])
 
 
 def _folders(path: str) -> Folders:
-    """Return the folders of a path that tell files apart: those that only say "images" or "masks" do not."""
+    """Return the folders of a path that distinguish files, without those that only say "images" or "masks"."""
     return tuple(found for folder in PurePath(path).parts[:-1] if (found := _meaning(folder)))
 
 
 @functools.lru_cache(4096)
 def _meaning(folder: str) -> str:
-    """Return what a folder tells: the part of a data set, its name, or nothing."""
+    """Return what a folder says: the part of a data set, its name, or nothing."""
     is_of_layout = any(layout.images.fullmatch(folder) or layout.truths.fullmatch(folder) for layout in LAYOUTS)
     return part_of(Path(), Path(folder, "_")) if is_of_layout or folder.lower() in PART_NAMES else folder
 
 
 def _require_photographs(masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]) -> None:
-    """Raise :class:`DataError` where a truth mask is one of the images of the output."""
+    """Raise :class:`DataError` if a truth mask is one of the segmented images."""
     names = {truth.path.name for truth in truths}
     paths = {os.path.realpath(truth.path) for truth in truths}
     for mask in masks:
         if mask.image and os.path.basename(mask.image) in names and os.path.realpath(mask.image) in paths:
             raise DataError(
                 f"The truth masks themselves were segmented as photographs, among them {printable(mask.image)} "
-                f"(its mask: {mask.shown}); expected an output of photographs only. Name the folder of photographs as "
-                "the source, and run again into another output."
+                f"(its mask: {mask.shown}). Name only the folder of photographs as the source, and run again into "
+                "another output."
             )
 
 
@@ -161,7 +161,7 @@ def _ambiguous(id: str, masks: Sequence[MaskEntry], truths: Sequence[TruthEntry]
     files = " and ".join(printable(truth.relative) for truth in truths)
     kind = "image" if masks[0].image else "mask"
     return (
-        f"{counted(len(masks), kind)} ({names}) and {counted(len(truths), 'truth mask')} ({files}) stand for "
-        f"{printable(id)}; expected one for one, or folders that tell which belong together. Give the truth masks the "
-        "folders of their images, or score each folder by itself."
+        f"{counted(len(masks), kind)} ({names}) and {counted(len(truths), 'truth mask')} ({files}) have the id "
+        f"{printable(id)}; expected one of each, or folders that tell which belong together. Put the truth masks into "
+        "the same folders as their images, or score each folder by itself."
     )

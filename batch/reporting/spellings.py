@@ -1,4 +1,4 @@
-"""The paths that a user may mean by what they type: as the ledger has them, as a command named them, as printed."""
+"""The paths that a user may mean by a typed name: as in the ledger, as named for a command, or as printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LETTERS = {b"n": b"\n", b"r": b"\r", b"t": b"\t"}
 
 
 def spellings(name: str) -> Iterator[str]:
-    """Yield the paths of images that a name may stand for, the most literal first."""
+    """Yield the image paths that a name may stand for, the most literal first."""
     seen = set()
     for text in (name, _unescaped(name)):
         for path in _paths(text):
@@ -28,7 +28,7 @@ def spellings(name: str) -> Iterator[str]:
 def _paths(name: str) -> Iterator[str]:
     yield name
     if is_url(name):
-        with contextlib.suppress(ValueError):  # no proper address, which is no image then
+        with contextlib.suppress(ValueError):  # not a valid URL, so not an image
             yield public_url(canonical(name))
         return
     if "\0" in name:
@@ -41,7 +41,7 @@ def _paths(name: str) -> Iterator[str]:
 
 
 def _unescaped(name: str) -> str:
-    """Return a name whose bytes and control characters were printed as ``\\xNN`` and ``\\n`` as it was before."""
+    """Return a name with printed escapes, ``\\xNN`` and ``\\n``, converted back."""
 
     def byte(found: re.Match[bytes]) -> bytes:
         code = found[1]
@@ -54,9 +54,9 @@ def _unescaped(name: str) -> str:
 
 
 def names_in(lists: Iterable[str]) -> Iterator[str]:
-    """Yield what lists name: a path a line, or with zero bytes between them; ``-`` is standard input.
+    """Yield the entries of lists: paths, one per line or NUL-separated; ``-`` is standard input.
 
-    Raises :class:`batch.errors.SourceError` for one that cannot be read.
+    Raises :class:`batch.errors.SourceError` for a list that cannot be read.
     """
     for name in lists:
         try:

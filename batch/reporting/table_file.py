@@ -1,4 +1,4 @@
-"""Tables as files: CSV, JSON lines or Parquet, by the file's suffix. Rows are written as they come, never held."""
+"""Tables as files: CSV, JSON lines or Parquet, by the suffix. Rows are written one by one, never held in memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from seglab.files import replacing
 TEXT, NUMBER, SHARE = "string", "int64", "float64"
 """Kinds of columns, by pyarrow's names."""
 FIRST_COLUMNS = 5
-"""So many columns at its beginning tell a table; all releases write these first."""
+"""A table is recognised by this many first columns; all releases write the same ones first."""
 ROW_GROUP = 50_000
-INSTALL = 'Parquet needs pyarrow, which is not installed. Install it: pip install "seglab[outputs]"; or write CSV.'
+INSTALL = 'Parquet needs pyarrow, which is not installed. Install it with pip install "seglab[outputs]", or write CSV.'
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A kind of table. ``columns``: their names and kinds, in order. ``what``: as messages call it, "a table"."""
+    """A kind of table. ``columns``: their names and kinds, in order. ``what``: its name in messages, "a table"."""
 
     columns: Mapping[str, str]
     what: str = "a table"
 
     def require_writable(self, path: Path) -> None:
-        """Raise :class:`ConfigError` where nothing writes such a file, :class:`OutputError` where the file is there and
-        is no table of this kind.
+        """Raise :class:`ConfigError` if this format cannot be written, :class:`OutputError` if the file exists and is
+        not a table of this kind.
         """
         require_replaceable(path, tuple(WRITERS), self.what, self._is_one)
         if path.suffix.lower() == ".parquet":
@@ -43,10 +43,10 @@ class Table:
                 raise ConfigError(INSTALL) from error
 
     def write(self, rows: Iterable[Row], path: Path) -> int:
-        """Write the rows to ``path`` as a whole and return how many there were. What a row lacks stays empty; bytes of
-        names that are not UTF-8 become ``\\xNN``.
+        """Write the rows to ``path`` atomically and return their number. Missing values stay empty; bytes of names that
+        are not UTF-8 become ``\\xNN``.
 
-        Raises as :meth:`require_writable`, and :class:`OutputError` where the file cannot be written.
+        Raises as :meth:`require_writable`, and :class:`OutputError` if the file cannot be written.
         """
         self.require_writable(path)
         counted = _Counted(map(self._complete, rows))
@@ -69,7 +69,7 @@ class Table:
 
 
 class _Counted:
-    """Rows, and how many there were."""
+    """Rows, counted as they are iterated."""
 
     def __init__(self, rows: Iterator[Row]) -> None:
         self.count = 0
@@ -82,7 +82,7 @@ class _Counted:
 
 
 def _keys(begin: bytes) -> tuple[str, ...]:
-    """Return the keys of a JSON object on the first line; none where there is no such line."""
+    """Return the keys of a JSON object on the first line; none if there is no such line."""
     try:
         row = json.loads(begin.partition(b"\n")[0])
     except ValueError:

@@ -1,1 +1,1 @@
-"""A whole run, from the settings to the report; named so because ``batch.run`` is the function that starts one."""
+"""A whole run, from its settings to its report. (``batch.run`` is the function that starts one.)"""

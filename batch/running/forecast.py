@@ -1,7 +1,7 @@
 """``--dry-run``: what a run would find, and how long it would take, without writing anything.
 
-The time is measured, not guessed: a sample, drawn evenly from all images that are to do, goes through the pipeline of
-one process to a store that keeps nothing. Where a run takes several, it may be quicker.
+The time is measured: a sample, drawn uniformly from all images to do, goes through the pipeline of one process, and its
+masks are discarded. A run with several processes may be faster.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ SAMPLE = 48
 
 @dataclass
 class Forecast:
-    """What there is. ``bytes``: of all images. ``done``: by earlier runs, still as they were. Of the sample: ``sizes``
-    (H, W) of what could be read, ``failed`` with the reasons, ``seconds`` that it took, ``mask_bytes`` of its masks.
+    """What a run would find. ``bytes``: of all images. ``done``: by earlier runs, and unchanged. For the sample:
+    ``sizes`` (H, W) of readable images, ``failed`` with the reasons, ``seconds`` that it took, ``mask_bytes`` of its
+    masks.
     """
 
     images: int = 0
@@ -56,17 +57,17 @@ class Forecast:
 
     @property
     def to_do(self) -> int:
-        """Images that a run would take on."""
+        """Return how many images a run would do."""
         return self.images - self.done
 
     @property
     def rate(self) -> float:
-        """Images a second."""
+        """Return images per second."""
         return self.sampled / self.seconds if self.seconds else 0.0
 
     @property
     def estimated_seconds(self) -> float:
-        """How long the run would take."""
+        """Return how long the run would take in seconds."""
         return self.to_do / self.rate if self.rate else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Forecast:
         }
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the report for a person."""
         yield from sample_line(self.sources)
         images = counted(self.images, "image")
         yield f"{images}, {in_bytes(self.bytes)}; {self.done:,} already done, {self.to_do:,} to do"
@@ -116,7 +117,7 @@ class Forecast:
 
 
 def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
-    """See what a run with these settings would do. Raises as :class:`~batch.running.runner.Runner`; writes nothing."""
+    """Find out what a run would do, without writing. Raises as :class:`~batch.running.runner.Runner`."""
     output = Output.of(settings.out, settings.ledger)
     sources = sources_of(settings, output)
     asked, settings = settings, as_last_run(settings, last_run(output.state), is_open=model is not None)
@@ -134,7 +135,7 @@ def forecast(settings: RunSettings, model: Model | None = None) -> Forecast:
 
 
 def _to_do(sources: Sources, output: Output, key: str, found: Forecast, *, checksum: bool) -> Iterator[ImageRef]:
-    """Yield the items that are to do; count all."""
+    """Yield the images to do; count all images."""
     ledger = LedgerReader(output.state) if ledger_path(output.state).exists() else None
     seen_bytes = 0
     try:
@@ -168,7 +169,7 @@ def _measure(sample: Sequence[ImageRef], executor: Executor, found: Forecast) ->
 
 
 def in_bytes(count: float) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes for a person, with its unit."""
     for unit in ("bytes", "KB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
@@ -177,7 +178,7 @@ def in_bytes(count: float) -> str:
 
 
 def in_time(seconds: float) -> str:
-    """Return a time as people read it."""
+    """Return a time for a person, with its unit."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Images on their way in: found by the walk, claimed in the ledger, made into tasks or into results at once."""
+"""Take in images: they are found by the walk, claimed in the ledger, and become tasks or, without work, results."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from batch.settings import RunSettings
 from batch.steps.task import Task
 
 CHUNK = 32
-"""Most images that are claimed in one transaction."""
+"""The most images claimed in one transaction."""
 LATER_COPIES = (
-    "later copies of names in a compressed tar or a stream, of which the first counts; decompress the tar and name it"
+    "repeated names in a compressed tar or a stream, of which only the first counts; decompress the tar and name it"
 )
 
 
 class Intake:
     """The tasks of one run. For one thread.
 
-    ``error``: why the walk ended before its end; what came before it is worth doing. ``relays``: are
-    masks written here, not by workers?
+    ``error``: why the walk ended early; images found before are still done. ``relays``: whether masks are written by
+    the run and not by workers.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Intake:
         self._limit, self._accepted = settings.limit, 0
 
     def groups(self) -> Iterator[list[Task] | None]:
-        """Yield tasks, none of them where images need no work, None where none are found now: see
+        """Yield lists of tasks, empty if images need no work; None if none are found now. See
         :class:`batch.executors.base.Executor`.
         """
         while not self._report.interrupted:
@@ -72,7 +72,7 @@ class Intake:
 
     @property
     def unsettled(self) -> int:
-        """Images that were handed out and of which nothing was heard."""
+        """Return how many images were handed out and have no outcome yet."""
         return len(self._under_way)
 
     def take_results(self) -> list[Result]:
@@ -82,13 +82,13 @@ class Intake:
         return results
 
     def settled(self, row: int) -> Task:
-        """Return a task that is done, and forget it."""
+        """Return the task of a finished row, and forget it."""
         task = self._under_way.pop(row)
         self._walk.release(task.image.held)
         return task
 
     def _task(self, entry: Claimed) -> Task | None:
-        """Return what is to do for an image; nothing where its result is known."""
+        """Return the task for an image; None if its result is already known."""
         task = self._to_do(entry)
         if task is None:
             self._walk.release(entry.item.content.held)
@@ -115,7 +115,7 @@ class Intake:
         return None
 
     def _redrawn(self, entry: Claimed, task: Task) -> Task | None:
-        """Return what has to be drawn again; where masks are in one archive, which is open here, with the mask."""
+        """Return a task that draws the overlay again, with the mask if only this process can read it (an archive)."""
         try:
             drawn = self._store.read(entry.mask) if self._relays else None
         except OSError as error:
@@ -127,13 +127,13 @@ class Intake:
 
     def _note_repeated(self, entry: Claimed) -> None:
         self._report.repeated += 1
-        if entry.item.content.held:  # its first copy is under way, and cannot be called back
+        if entry.item.content.held:  # its first copy is already in work, and cannot be replaced
             self._report.sources.leave_out(LATER_COPIES, entry.item.path)
 
     def _give_up(self, entry: Claimed) -> None:
         finish = given_up(entry.row)
         if not entry.is_fresh:
-            with contextlib.suppress(OSError):  # as the runs that were killed may have left it
+            with contextlib.suppress(OSError):  # the killed runs may have left any state
                 self._pictures.remove(entry.mask, entry.made)
         self._ledger.finish(finish)
         self._add(entry, Status.FAILED, finish.error)

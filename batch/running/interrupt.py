@@ -1,4 +1,4 @@
-"""Ctrl-C while a program of somebody else's drives a run."""
+"""Ctrl-C during a run that another program started through the Python API."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def orderly_interrupt(runner: Runner) -> Iterator[None]:
-    """Let the first Ctrl-C end the run in good order, and raise :class:`KeyboardInterrupt` then; a second one does not
-    wait. A program's own handler of SIGINT stays, and other threads are not interrupted.
+    """End the run in good order on the first Ctrl-C, then raise :class:`KeyboardInterrupt`; a second one raises at
+    once. A program's own SIGINT handler is kept, and other threads are not interrupted.
     """
     is_ours = threading.current_thread() is threading.main_thread()
     if not is_ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -24,7 +24,7 @@ def orderly_interrupt(runner: Runner) -> Iterator[None]:
 
     def stop(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if not runner.stop():  # nothing was begun
+        if not runner.stop():  # no image was begun
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, stop)

@@ -1,4 +1,4 @@
-"""What becomes of a run's settings with a model of several classes, whose masks are label maps."""
+"""Adapt a run's settings to a model of several classes, whose masks are label maps."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ MOST_CLASSES = 2**LABEL_BITS
 
 
 def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) -> RunSettings:
-    """Return the settings as they are for the classes of a model: label maps have 8 bits, whatever masks had before.
+    """Return the settings for the model's number of classes: label maps have 8 bits, whatever masks had before.
 
-    ``asked``: without what earlier runs decide. Raises :class:`ConfigError` for what cannot be had of label maps, and
-    :class:`ContractError` for more classes than they can number.
+    ``asked``: the settings before earlier runs were considered. Raises :class:`ConfigError` for options that label maps
+    do not support, and :class:`ContractError` for more classes than 8 bits can number.
     """
     count = opened.contract.classes
     if count == 1:
         return settings
     if count > MOST_CLASSES:
         raise ContractError(
-            f"{printable(str(opened.path))} tells {count} classes apart; expected {MOST_CLASSES} at most, which the "
-            "8 bits of a label map can number. Use the graph's output `prob`."
+            f"{printable(str(opened.path))} has {count} classes; expected at most {MOST_CLASSES}, as a label map has "
+            "8 bits. Use the graph's output `prob`."
         )
     senseless = {
         "--mask-bits 1": asked.mask_bits == 1,
@@ -35,8 +35,8 @@ def fit_to_classes(settings: RunSettings, asked: RunSettings, opened: Opened) ->
     }
     for option in (option for option, is_asked in senseless.items() if is_asked):
         raise ConfigError(
-            f"{option} was given, and {printable(str(opened.path))} tells {count} classes apart "
-            f"({in_words(opened.contract.class_names)}); expected a model of lesion or not. Leave {option} out: masks "
-            "are label maps of 8 bits."
+            f"{option} needs a model with one class, and {printable(str(opened.path))} has {count} "
+            f"({in_words(opened.contract.class_names)}), so masks are label maps of 8 bits. Leave out {option}, or "
+            "choose another model."
         )
     return replace(settings, mask_bits=LABEL_BITS)

@@ -1,4 +1,4 @@
-"""The mask of an image and what is drawn from it, which come and go together: overlay, probability map."""
+"""An image's mask, overlay and probability map, which are written and removed together."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ class Pictures:
         self._store, self._overlays, self._probs = store, overlays, probs
 
     def present(self, masks: Collection[str]) -> set[str]:
-        """Return those of the masks that are there, with their probability maps if these are wanted."""
+        """Return the masks that exist, with their probability maps if these are wanted."""
         found = self._store.present(masks)
         return found if self._probs is None else self._probs.present(found)
 
     def prepare(self, unfinished: Sequence[str]) -> None:
-        """Put in order what a killed run left."""
+        """Clean up what a killed run left."""
         self._store.prepare(unfinished)
         for folder in (self._overlays, None if self._probs is None else self._probs.folder):
             if folder is not None:
                 remove_leftovers(folder, unfinished)
 
     def lacks_overlay(self, mask: str) -> bool:
-        """Is an overlay wanted, and not there?"""
+        """Return whether an overlay is wanted and missing."""
         overlay = self._overlay(mask)
         return overlay is not None and not overlay.exists()
 
     def remove(self, mask: str, made: str) -> None:
-        """Remove a mask that a run of this output made (see :meth:`Store.remove`), and what was drawn from it."""
+        """Remove a mask that a run of this output made (see :meth:`Store.remove`), its overlay and probability map."""
         self._store.remove(mask, made)
         for path in (self._overlay(mask), None if self._probs is None else self._probs.where(mask)):
             if path is not None:

@@ -1,4 +1,4 @@
-"""The folders that a run writes pictures to: apart from each other and from photographs, and marked as the output's."""
+"""The folders that a run writes pictures to: separate from each other and from photographs, and marked as its own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ PICTURES = IMAGE_SUFFIXES | {".npy"}
 
 
 def require_apart(settings: RunSettings, output: Output) -> None:
-    """Raise :class:`ConfigError` where one folder is to take pictures of two kinds."""
+    """Raise :class:`ConfigError` if two kinds of pictures would go to one folder."""
     seen: dict[Path, str] = {}
     for option, folder in _folders(settings, output):
         if (other := seen.setdefault(folder.resolve(), option)) != option:
             raise ConfigError(
-                f"{option} and {other} are one folder, {printable(str(folder))}; expected two, for their files have "
+                f"{option} and {other} are one folder, {printable(str(folder))}; expected two, as their files have "
                 f"the same names. Choose another folder for {option}."
             )
 
@@ -38,7 +38,7 @@ def require_free(settings: RunSettings, output: Output) -> None:
 def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> None:
     """Mark the folders as those of this ledger's output, before anything is written.
 
-    Raises :class:`OutputError` for one with pictures that no run of this output made, or that cannot be written.
+    Raises :class:`OutputError` if one holds pictures that no run of this output made, or cannot be written.
     """
     for option, folder in _folders(settings, output):
         owner = owner_of(folder)
@@ -57,8 +57,8 @@ def take_possession(settings: RunSettings, output: Output, ledger: Ledger) -> No
 def _require_own_output(folder: Path, owner: str | None, ledger: Ledger) -> None:
     if owner is not None and not ledger.is_new:
         raise OutputError(
-            f"The mark in {printable(str(folder))} is that of another output than its ledger's; expected both of one. "
-            "Somebody exchanged or copied the ledger: bring the right one back, or choose another output."
+            f"The mark in {printable(str(folder))} belongs to another output than the ledger; expected both from one "
+            "output. The ledger was replaced or copied: restore the right one, or choose another output."
         )
 
 
@@ -73,6 +73,7 @@ def _require_no_pictures(option: str, folder: Path, owner: str | None) -> None:
     if found is not None:
         whose = "no run of this output made" if owner is None else "a run of another output made"
         raise OutputError(
-            f"{option} {printable(str(folder))} holds {printable(found)}, which {whose} and a picture might overwrite; "
-            "expected an empty folder, or the one that runs of this output wrote to. Choose another folder."
+            f"{option} {printable(str(folder))} holds {printable(found)}, which {whose}, and which might be "
+            "overwritten; expected an empty folder, or the one that runs of this output wrote to. Choose another "
+            "folder."
         )

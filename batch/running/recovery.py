@@ -1,4 +1,4 @@
-"""What a run looks at before and after its work because something may have gone wrong outside of it."""
+"""Checks before and after a run for damage from outside: lost masks, missing disks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batch.sources.lists.stream import STDIN
 
 
 def reopen_lost(ledger: Ledger, store: Store) -> int:
-    """After an end that nobody noticed: let images be done again whose masks are not on the disk as they were written.
+    """After an unclean end, reopen images whose masks are not on the disk as they were written.
 
     Only masks written since the last checkpoint are read. Returns how many were lost.
     """
@@ -34,10 +34,10 @@ def reopen_lost(ledger: Ledger, store: Store) -> int:
 
 
 def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_images: Collection[str]) -> None:
-    """Raise :class:`SourceGoneError` for a source without images that had some in earlier runs; standard input may."""
+    """Raise :class:`SourceGoneError` for a source, other than standard input, that held images and now holds none."""
     for origin in origins:
         if origin.named != STDIN and origin.named in without_images and (known := ledger.known_below(origin.root)):
             raise SourceGoneError(
-                f"{printable(origin.named)} holds no image now, and earlier runs had {known} of it; expected that they "
-                "are there. Is its disk mounted? Nothing was removed; run again when it is."
+                f"{printable(origin.named)} holds no images now, and earlier runs did {known} of it. Check that its "
+                "disk is mounted. Nothing was removed. Run again when it is there."
             )

@@ -1,4 +1,4 @@
-"""What a run did, in numbers."""
+"""The counts and notes of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from batch.sources.image_ref import SourceReport
 from seglab.words import counted
 
 REMARKS_SHOWN = 8
-"""So many are shown to a person; the ledger has all."""
+"""Remarks that are shown; the ledger has all of them."""
 
 MOST_REMARKS = 1000
 OTHER_REMARKS = "other remarks, in the column remark of `seg-batch table`"
@@ -24,11 +24,11 @@ OTHER_REMARKS = "other remarks, in the column remark of `seg-batch table`"
 
 @dataclass
 class RunReport:
-    """Counts of a run while it goes on, and at its end.
+    """Counts of a run, during it and at its end.
 
-    ``device`` says what ran the model, and why; ``device_in_short`` the same in some six words; ``notes`` what else a
-    person should know. ``remarks``: what was remarked on images that are done, and on how many. ``unsuitable``: how
-    many of these do not look like what the model learned from.
+    ``device`` says what ran the model, and why; ``device_in_short`` the same in about six words; ``notes``: further
+    notes for the user. ``remarks``: remarks on images that are done, with the number of images of each. ``unsuitable``:
+    how many of them do not look like the model's training images.
     """
 
     done: int = 0
@@ -58,41 +58,41 @@ class RunReport:
             self.skipped += 1
 
     def note_remark(self, remark: str) -> None:
-        """Count what was remarked on an image; of very many different remarks the later ones are counted together."""
+        """Count a remark on an image; beyond :data:`MOST_REMARKS` different remarks, new ones are counted together."""
         if remark:
             self.remarks[remark if remark in self.remarks or len(self.remarks) < MOST_REMARKS else OTHER_REMARKS] += 1
 
     def note_figures(self, figures: Figures | None) -> None:
-        """Count an image that does not look like what the model learned from."""
+        """Count an image that does not look like the model's training images."""
         if figures is not None and figures.is_unsuitable:
             self.unsuitable += 1
 
     @property
     def total(self) -> int:
-        """Images that have their result, those of earlier runs included."""
+        """Return how many images have a result, including those of earlier runs."""
         return self.done + self.failed + self.skipped
 
     @property
     def rate(self) -> float:
-        """Images done or failed a second, model loading not counted."""
+        """Return images done or failed per second, without the time for loading the model."""
         return (self.done + self.failed) / self.seconds if self.seconds else 0.0
 
     @property
     def is_complete(self) -> bool:
-        """Did every image that the sources named get its mask?"""
+        """Return whether every image that the sources named got its mask."""
         return self.failed == 0 and self.sources.is_complete
 
     def begin_clock(self) -> None:
-        """Start the time that the rate is measured by."""
+        """Start the time for the rate."""
         self.started = time.monotonic()
 
     def end_clock(self, stages: Stages) -> None:
-        """Stop the time, and add up what the stages did."""
+        """Stop the time, and add up the stages."""
         self.seconds = time.monotonic() - self.started
         self.stages = stages.table(self.seconds)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the counts as the ledger keeps them."""
+        """Return the counts as the ledger stores them."""
         numbers = {name: getattr(self, name) for name in ("done", "failed", "skipped", "repeated", "interrupted")}
         passed_over = {
             "other_files": sum(self.sources.others.values()),
@@ -117,7 +117,7 @@ class RunReport:
 
 
 def remark_lines(remarks: Counter[str]) -> list[str]:
-    """Return what was remarked on images that are done, the most frequent first."""
+    """Return lines for the remarks on images that are done, the most frequent first."""
     shown = remarks.most_common(REMARKS_SHOWN)
     lines = [f"remark on {counted(count, 'image')}: {printable(text)}" for text, count in shown]
     if more := remarks.total() - sum(count for _, count in shown):

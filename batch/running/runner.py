@@ -1,4 +1,4 @@
-"""One run over an archive: the walk, the ledger and the executor, brought together. All in the caller's thread."""
+"""One run over an archive: connects the walk, the ledger and the executor, all in the caller's thread."""
 
 from __future__ import annotations
 
@@ -56,19 +56,19 @@ if TYPE_CHECKING:
     from export.runtime.model import Model
 
 FEW = 32
-"""So many images are done before a second process has come up."""
+"""Up to this many images are done before a second process has started."""
 FEW_SECONDS = 0.05
-"""So long is it worth waiting to know whether there are more."""
+"""How long it is worth waiting to know whether there are more."""
 
 
 class Runner:
-    """A run, to be iterated once; ``report`` has the counts at any time, ``sources`` can count what there is to do.
+    """A run, to be iterated once; ``report`` has the counts at any time, ``sources`` can count the images.
 
-    With a ``model`` that is open the work is done in this process, else in others, so that no image can end the run.
+    With an open ``model`` the work is done in this process, else in other processes, so that no image can end the run.
 
-    Raises at once :class:`batch.errors.SourceError` for a source that is not there. While iterating:
-    :class:`batch.errors.OutputError`, :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`. An
-    image that fails raises nothing: it is a :class:`Result`. Leaving the loop early ends the run in good order.
+    Raises :class:`batch.errors.SourceError` at once for a source that is not there. While iterating:
+    :class:`batch.errors.OutputError`, :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`. A
+    failed image raises nothing: it is a :class:`Result`. Leaving the loop early ends the run in good order.
     """
 
     def __init__(self, settings: RunSettings, model: Model | None = None) -> None:
@@ -94,8 +94,8 @@ class Runner:
     def stop(self) -> bool:
         """Ask the run to end in good order, soon; may be called from anywhere, a signal handler included.
 
-        What was begun is finished, written and yielded; the rest stays pending. Returns False where there is nothing to
-        end yet.
+        Images in progress are finished, written and yielded; the rest stays pending. Returns False if no work has begun
+        yet.
         """
         if self._working is None:
             return False
@@ -105,27 +105,27 @@ class Runner:
 
     @property
     def begun(self) -> int:
-        """Images that are being worked on, and are finished after a stop."""
+        """Return how many images are being worked on; they are finished after a stop."""
         return 0 if self._working is None else self._working.begun
 
     @property
     def all_found(self) -> int | None:
-        """How many images the sources hold; None until they are walked through, and the report has all of them."""
+        """Return how many images the sources hold; None until the walk over them has ended."""
         return None if self._walk is None else self._walk.all_found
 
     @property
     def is_stuck(self) -> bool:
-        """Does a source keep its reader waiting though the run is over?"""
+        """Return whether a source still blocks its reader though the run is over."""
         return self._walk is not None and self._walk.is_stuck
 
     def __iter__(self) -> Generator[Result]:
-        """Do the run; yield a result for each image, those that are done already included, as they come.
+        """Do the run; yield a result for each image as it is finished, including those that were done before.
 
-        Any thread may take the results, one at a time. A loop that is left early ends the run, at the latest with the
-        program.
+        Any thread may take the results, one at a time. Leaving the loop early ends the run, at the latest when the
+        program ends.
         """
         if self._begun:
-            raise RuntimeError("A Runner is iterated once; make another one with the same settings to go on.")
+            raise RuntimeError("A Runner can be iterated only once; create another one to continue.")
         self._begun = True
         results = self._results()
         weakref.finalize(results, _close, weakref.ref(results))
@@ -181,9 +181,9 @@ class Runner:
         self.report.masks, self.report.ledger = public_url(self.output.name), str(self.output.state)
 
     def _recover(self, ledger: Ledger) -> None:
-        """Put in order what earlier runs left."""
+        """Clean up what earlier runs left."""
         if is_far(str(self.output.state)):
-            self.report.notes.append("the ledger lies on a network file system: a local disk is faster")
+            self.report.notes.append("the ledger is on a network file system; a local disk is faster")
         with _storing(self.output.name):
             self._pictures.prepare(ledger.unfinished())
         if not is_url(self.output.name) and (lost := reopen_lost(ledger, self._store)):
@@ -205,9 +205,7 @@ class Runner:
             if intake.error is not None:
                 raise intake.error
             if intake.unsettled and not self.report.interrupted:
-                raise ProcessError(
-                    f"{counted(intake.unsettled, 'image')} without a result; expected one of each. Run again."
-                )
+                raise ProcessError(f"{counted(intake.unsettled, 'image')} without a result. Run again to do the rest.")
         except BaseException as error:
             self.report.interrupted = True
             executor.stop()
@@ -228,7 +226,7 @@ class Runner:
         ledger.end_run(self.report.to_json())
 
     def _settled(self, turn: Turn, intake: Intake, ledger: Ledger) -> Iterator[Result]:
-        """Settle what came, and only then yield it: whoever takes the results may leave at any of them."""
+        """Settle outcomes first and yield them then: the caller may stop iterating at any result."""
         yield from self._settle(turn, intake, ledger)
         if self._most_failures is not None:
             self._most_failures.require(self.report.done, self.report.failed)
@@ -249,16 +247,16 @@ class Runner:
         finish = outcome.finish or Finish(task.row)
         if outcome.mask is not None and finish.error is None:
             finish = self._stored(task, outcome.mask, finish)
-        if task.redraw:  # the row stays as it is: its mask is there
+        if task.redraw:  # the row is unchanged: its mask exists
             return finish
         if finish.error is not None and (outcome.is_torn or (finish.was_read and not task.is_fresh)):
-            with _storing(self.output.name):  # of an earlier state of the image, or of a process that ended on it
+            with _storing(self.output.name):  # made from an earlier state of the image, or by a process that died
                 self._pictures.remove(task.mask, "" if outcome.is_torn else task.made)
         ledger.finish(finish)
         return finish
 
     def _stored(self, task: Task, mask: bytes, finish: Finish) -> Finish:
-        """Write a mask that a worker sent."""
+        """Write a mask that a worker sent back."""
         try:
             self._store.write(task.mask, mask)
         except OSError as error:
@@ -281,9 +279,9 @@ class Runner:
 
 
 def _close(results: weakref.ref[Generator[Result]]) -> None:
-    """End a run whose results nobody takes any more, while the program can still do so."""
+    """End a run whose results are no longer taken, while the program can still do so."""
     if (generator := results()) is not None:
-        with contextlib.suppress(ValueError):  # it is running, in another thread
+        with contextlib.suppress(ValueError):  # it is running in another thread
             generator.close()
 
 

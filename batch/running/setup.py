@@ -1,4 +1,4 @@
-"""What a run and its forecast prepare in the same way: the sources, and words for the device."""
+"""What a run and its forecast prepare in the same way: the sources, the settings, and descriptions of the device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:
-    """Return the images that the settings name, or a sample of them, without what a run puts out.
+    """Return the images that the settings name, or a sample of them, without the files that a run writes.
 
     Raises :class:`SourceError`.
     """
@@ -36,10 +36,10 @@ def sources_of(settings: RunSettings, output: Output) -> Sources:
 
 
 def as_last_run(settings: RunSettings, last: LastRun | None, *, is_open: bool = False) -> RunSettings:
-    """Return settings that say what the last run decides, so that its masks are not redone: how many bits masks have,
-    and by which of the package's files of the same network they are made.
+    """Return settings completed from the last run, so that its masks are not redone: the bits of masks, and which of
+    the package's model files is used.
 
-    ``last``: None where there was none. ``is_open``: the model is there already.
+    ``last``: None if there was none. ``is_open``: whether the model is open already.
     """
     bits = settings.mask_bits or (last and last.mask_bits) or DEFAULT_MASK_BITS
     model = settings.model
@@ -56,7 +56,7 @@ def device_of_masks(settings: RunSettings, model: Opened) -> Device:
 
 
 def describe(model: Opened) -> str:
-    """Return what a person should know of the device that runs a model."""
+    """Return a description of the device that runs a model, with the devices that were rejected and why."""
     device = model.device
     why_not = "; ".join(f"not {name}: {reason}" for name, reason in device.rejected.items())
     parts = (f"{device.name} ({device.engine}, {device.precision})", device.detail, why_not)
@@ -64,7 +64,7 @@ def describe(model: Opened) -> str:
 
 
 def describe_in_short(model: Opened) -> str:
-    """Return in some six words what runs a model."""
+    """Return in about six words what runs a model."""
     name, engine = model.device.name, model.device.engine.partition(" ")[0]
     known = {"openvino": "OpenVINO on the CPU", "tensorrt": "TensorRT on the GPU"}
     place = "the CPU" if name == "cpu" else name
@@ -72,23 +72,23 @@ def describe_in_short(model: Opened) -> str:
 
 
 def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, last: LastRun | None) -> list[str]:
-    """Return what a person should know of masks that are not as ``asked``: as the last run's are, or label maps."""
+    """Return notes on masks that are not as ``asked`` because of the last run's settings, or are label maps."""
     notes = []
     key = settings.key(model.sha256, device_of_masks(settings, model).precision)
     if asked.model is None and settings.model is not None and last is not None and last.key == key:
-        notes.append(f"made in {model.device.precision}, as those of the last run; another --compute makes all again")
+        notes.append(f"computed in {model.device.precision}, like the last run; another --compute redoes all masks")
     if model.contract.classes > 1:
         notes.append(f"masks are label maps: {in_words(model.contract.class_names)}")
     elif asked.mask_bits is None and settings.bits != DEFAULT_MASK_BITS:
         notes.append(
-            f"masks have {settings.bits} bit a pixel, as those of the last run into this output; --mask-bits "
+            f"masks have {settings.bits} bit per pixel, like those of the last run into this output; --mask-bits "
             f"{DEFAULT_MASK_BITS} makes all of them again"
         )
     return notes
 
 
 def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> RunRecord:
-    """Return what the ledger keeps of a run with these settings. ``tools``: their versions."""
+    """Return the ledger's record of a run with these settings. ``tools``: versions of packages."""
     from export.runtime.masks import CONFIDENCE  # with numpy and OpenCV, which are there by now
 
     device = device_of_masks(settings, model)

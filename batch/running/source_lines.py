@@ -1,4 +1,4 @@
-"""What became of a run's sources, in words: for its summary and for its forecast."""
+"""Lines about a run's sources, for its summary and its forecast."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ SHOWN = 20
 
 
 def sample_line(found: SourceReport) -> list[str]:
-    """Return what a person should know of a sample; nothing where all images were taken."""
+    """Return a line about the sample; none if all images were taken."""
     return [] if found.drawn is None else [str(found.drawn)]
 
 
 def drawn_json(found: SourceReport) -> dict[str, int] | None:
-    """Return the sample as JSON has it; None where all images were taken."""
+    """Return the sample as JSON; None if all images were taken."""
     return None if found.drawn is None else found.drawn.to_json()
 
 
 def left_out(found: SourceReport, shown: Callable[[str], str] = printable) -> list[str]:
-    """Return what has no row against the user's will, as a person reads it. ``shown``: how paths are."""
+    """Return lines about what may hold photographs and got no row. ``shown``: formats a path."""
     lines = [f"not readable: {line}" for line in found.unreadable[:SHOWN]]
     if len(found.unreadable) > SHOWN:
         lines.append(f"not readable: and {len(found.unreadable) - SHOWN} more")
@@ -38,7 +38,7 @@ def left_out(found: SourceReport, shown: Callable[[str], str] = printable) -> li
 
 
 def passed_over(found: SourceReport, repeated: int = 0) -> list[str]:
-    """Return what a walk passed over, in a few words each. ``repeated``: files that were named twice."""
+    """Return what a walk skipped, in a few words each. ``repeated``: files that were named twice."""
     parts = other_files(found)
     if found.unmatched:
         count = found.unmatched.total()
@@ -53,18 +53,18 @@ def passed_over(found: SourceReport, repeated: int = 0) -> list[str]:
 
 
 def other_files(found: SourceReport) -> list[str]:
-    """Return how many files are no images; nothing where all are."""
+    """Return how many files are not images; none if all are."""
     count = sum(found.others.values())
     return [f"{counted(count, 'other file')} ({_by_suffix(found.others)})"] if count else []
 
 
 def named_anyway(found: SourceReport) -> list[str]:
-    """Return what was taken though it is hardly photographs."""
+    """Return lines about sources that were taken because they were named, though they hardly hold photographs."""
     return [f"taken because it was named: {sentence}" for sentence in found.named_anyway]
 
 
 def _unmatched_kinds(found: SourceReport) -> str:
-    """Return what a pattern leaves out: files whose names do not tell are not looked into for that."""
+    """Return a name for what a pattern leaves out; files without a telling name are not opened for that."""
     by_name = all(suffix in IMAGE_SUFFIXES or is_other_photograph(f"_{suffix}") for suffix in found.unmatched)
     return "images" if by_name else "images and files of unknown kind"
 

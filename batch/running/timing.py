@@ -1,4 +1,4 @@
-"""What the stages of a run do with their time: spans, added up for the table at the end, and written to a trace."""
+"""How the stages of a run spend their time: spans, added up for the table at the end and written to a trace."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from batch.running.trace import Trace
 from batch.steps.task import Span
 
 HERE = ("walk", "ledger")
-"""Stages of the process that a run is in: the first and the last."""
+"""Stages in the run's own process: the first and the last."""
 STAGES = (HERE[0], "decode", "infer", "write", HERE[1])
 
 
 @dataclass(frozen=True)
 class StageTimes:
-    """A stage's threads together. ``busy``: share of their time; ``milliseconds``: of work, per image."""
+    """A stage's threads together. ``busy``: share of their time; ``milliseconds``: of work per image."""
 
     stage: str
     threads: int
@@ -44,7 +44,7 @@ class Stages:
         self._sums = {stage: _Sum() for stage in STAGES}
 
     def add(self, process: int, path: str, spans: Iterable[Span]) -> None:
-        """Take what a thread of a ``process`` did, on the image at ``path``."""
+        """Add the spans of a ``process``, from the image at ``path``."""
         for span in spans:
             stage, thread, start, end, images = span
             if end <= start:
@@ -58,7 +58,7 @@ class Stages:
 
     @contextmanager
     def ledger(self, images: int = 0) -> Iterator[None]:
-        """Count the time of what is done here as the ledger's."""
+        """Count the time of the enclosed block as the ledger's."""
         start = time.perf_counter()
         try:
             yield
@@ -66,7 +66,7 @@ class Stages:
             self.add(self._process, "", [(HERE[1], self._thread, start, time.perf_counter(), images)])
 
     def table(self, seconds: float) -> list[StageTimes]:
-        """Return the times of a run of so many ``seconds``."""
+        """Return the times of the stages in a run of ``seconds``."""
         return [
             StageTimes(
                 stage,
@@ -81,7 +81,7 @@ class Stages:
 
 
 def stage_table(stages: Sequence[StageTimes]) -> list[str]:
-    """Return a table for people, with the stage that the others wait for."""
+    """Return a table for a person, with the stage that the others wait for."""
     if not stages:
         return []
     rows = [f"{stage.stage:<8}{stage.threads:>8}{stage.busy:>7.0%}{stage.milliseconds:>10.2f}" for stage in stages]

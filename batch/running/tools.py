@@ -1,4 +1,4 @@
-"""Versions of what a run's masks depend on."""
+"""Versions of the packages that a run's masks depend on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 def tool_versions() -> dict[str, str]:
-    """Return the version of Python and of each package that is installed, by name."""
+    """Return the versions of Python and of each installed package, by name."""
     from importlib import metadata  # 30 ms that `--help` need not wait for
 
     versions = {"python": platform.python_version()}

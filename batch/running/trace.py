@@ -1,6 +1,6 @@
-"""``--profile FILE``: what every thread did when, as a trace that Perfetto (ui.perfetto.dev) and chrome://tracing open.
+"""``--profile FILE``: what every thread did when, as a trace for Perfetto (ui.perfetto.dev) and chrome://tracing.
 
-Written while it goes on, so that a run of a million images takes no more memory than one of ten. Source: Trace Event
+It is written during the run, so a run of a million images takes no more memory than one of ten. Source: Trace Event
 Format, JSON array form: complete events (``X``), metadata (``M``); times in microseconds.
 """
 
@@ -18,7 +18,7 @@ from seglab.files import replacing
 
 
 class Trace:
-    """An open trace, for one thread. Times are the system's monotonic ones, the same in all processes."""
+    """An open trace, for one thread. Times are of the system's monotonic clock, the same in all processes."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -26,7 +26,7 @@ class Trace:
         self._separator = "[\n"
 
     def span(self, process: int, path: str, span: Span) -> None:
-        """Note what a thread of a process did, on the image at ``path``, or on several together."""
+        """Record what a thread of a process did, on the image at ``path`` or on several together."""
         stage, thread, start, end, images = span
         if (process, thread) not in self._threads:
             self._threads.add((process, thread))
@@ -36,7 +36,7 @@ class Trace:
         self._event(stage, "X", pid=process, tid=thread, **times, args=about)
 
     def close(self) -> None:
-        """End the file."""
+        """Complete the file."""
         self._file.write("\n]\n" if self._separator != "[\n" else "[]\n")
 
     def _event(self, name: str, phase: str, **fields: Any) -> None:
@@ -51,9 +51,9 @@ def _microseconds(seconds: float) -> float:
 
 @contextlib.contextmanager
 def tracing(path: Path | None) -> Iterator[Trace | None]:
-    """Yield a trace that is at ``path`` in the end, also when the run is stopped; None for no path.
+    """Yield a trace that is written to ``path``, also if the run is stopped; None for no path.
 
-    Raises :class:`batch.errors.OutputError` where it cannot be written.
+    Raises :class:`batch.errors.OutputError` if it cannot be written.
     """
     if path is None:
         yield None
@@ -64,7 +64,7 @@ def tracing(path: Path | None) -> Iterator[Trace | None]:
             trace = Trace(file)
             try:
                 yield trace
-            except BaseException as error:  # of a run that ends early the beginning is worth as much
+            except BaseException as error:  # the trace of a run that ends early is worth keeping
                 stopped = error
             trace.close()
     except OSError as error:

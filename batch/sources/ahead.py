@@ -1,4 +1,4 @@
-"""Work on a long sequence in threads: results in its order, and only a few entries under way at a time."""
+"""Map a function over a long sequence in threads: results in order, few entries in flight at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeVar
 from batch.cores import cores
 
 PER_THREAD = 4
-"""Entries under way for each core."""
+"""Entries in flight per thread."""
 
 Entry = TypeVar("Entry")
 Found = TypeVar("Found")
@@ -19,9 +19,9 @@ Found = TypeVar("Found")
 def map_ahead(
     function: Callable[[Entry], Found], entries: Iterable[Entry], threads: int | None = None
 ) -> Iterator[tuple[Entry, Found]]:
-    """Yield (entry, function(entry)) in the order of entries; what the function raises is raised here.
+    """Yield (entry, function(entry)) in the order of ``entries``; exceptions of the function are raised here.
 
-    ``threads``: None means one a core.
+    ``threads``: None means one per core.
     """
     threads = threads or cores()
     with ThreadPoolExecutor(threads) as pool:

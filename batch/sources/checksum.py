@@ -1,4 +1,4 @@
-"""``--checksum``: images are known by what they hold, not by size and time of change. Every one is read on the walk."""
+"""``--checksum``: identify images by their content instead of size and modification time, reading each on the walk."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from seglab.errors import ImageError
 
 
 def checksum_of(data: bytes) -> str:
-    """Return the version (see :class:`batch.sources.image_ref.ImageRef`) of a content."""
+    """Return the version (see :class:`batch.sources.image_ref.ImageRef`) of these bytes."""
     return f"{CHECKSUM}:{hashlib.sha256(data).hexdigest()}"
 
 
 def with_checksums(images: Iterable[ImageRef]) -> Iterator[ImageRef]:
-    """Yield the images with the checksums of their contents; those that cannot be read as they are."""
+    """Yield the images with the checksums of their contents; unreadable ones unchanged."""
     for image, version in map_ahead(_version, images):
         yield image if version is None else replace(image, version=version)
 

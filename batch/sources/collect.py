@@ -1,7 +1,7 @@
-"""Where images come from: folders, files, patterns, archives, lists of files, URLs, and what comes by standard input.
+"""All sources of a run together: folders, files, patterns, archives, lists of files, URLs and standard input.
 
-What is named one by one is taken whatever its suffix; an archive that is named, by a pattern as well, is opened; one
-that lies in a folder is left out, and said.
+A file that is named is taken whatever its suffix. An archive that is named, by itself or by a pattern, is opened. An
+archive inside a folder is left out and reported.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ KINDS = (
     Kind(open_file),
     Kind(open_pattern),
 )
-"""Every kind of source; the first that knows a name opens it. What looks like a file has to come before files."""
+"""Every kind of source; the first that recognises a name opens it. Kinds that look like files come before files."""
 
 
 class Sources:
     """The images that a list of sources names.
 
-    ``files_from``: lists of files, ``-`` for standard input; a source ``-`` is a tar or a list that comes there.
-    ``out`` and the other ``excluded`` folders are never walked into. Raises :class:`SourceError` at once for a source
-    that is not there, or that lies inside a folder where masks will go, if no other source can be opened: else it is
-    in the report, and the others are done.
+    ``files_from``: lists of files, ``-`` for standard input; a source ``-`` is a tar or a list on standard input.
+    ``out`` and the ``excluded`` folders are never walked into. A source that is not there, or lies in a folder where
+    masks will go, is reported and the other sources are done; if no source can be opened, :class:`SourceError` is
+    raised at once.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Sources:
     ) -> None:
         self.report = SourceReport()
         if sum(name in STDIN_PATHS for name in [*sources, *files_from]) > 1:
-            raise SourceError("Standard input is named twice; expected once, for it can be read once. Name it once.")
+            raise SourceError("Standard input is named twice, and can be read only once. Name it once.")
         opening = Opening(suffixes, [path.resolve() for path in excluded], zip_encoding)
         self._sources: list[Source] = []
         refused: list[SourceError] = []
@@ -68,15 +68,15 @@ class Sources:
 
     @property
     def origins(self) -> list[Origin]:
-        """The sources, as the ledger knows them."""
+        """Return the sources as the ledger knows them."""
         return [source.origin for source in self._sources]
 
     def __iter__(self) -> Iterator[ImageRef]:
-        """Yield the items; files that are named by several sources come several times.
+        """Yield the images; a file that several sources name comes several times.
 
-        A source that cannot be read to its end is reported; the others follow.
+        A source that cannot be read to its end is reported, and the next sources follow.
         """
-        for source in sorted(self._sources, key=_is_stream):  # a pipe may take as long as its writer likes
+        for source in sorted(self._sources, key=_is_stream):  # streams last: a pipe may be slow
             found = False
             try:
                 for item in source.items(self.report):
@@ -89,8 +89,8 @@ class Sources:
                     self.report.without_images.append(source.origin.named)
 
     def count(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
-        """Return how many items there are, without looking at any; None if ``stopped`` said so on the way, or where it
-        cannot be told.
+        """Return how many images the sources name, without reading any; None if ``stopped`` returned True on the way,
+        or if the number cannot be known.
         """
         total = 0
         for source in self._sources:
@@ -123,7 +123,7 @@ def _open(source: str, opening: Opening) -> Source:
 
 
 def _require_reachable(source: str) -> None:
-    """Raise :class:`SourceError` for what may be there and cannot be reached: a folder above it is closed, or so."""
+    """Raise :class:`SourceError` for a path that may exist but cannot be reached, e.g. below a closed folder."""
     try:
         os.lstat(source)
     except (FileNotFoundError, ValueError):
@@ -131,5 +131,5 @@ def _require_reachable(source: str) -> None:
     except OSError as error:
         raise SourceError(
             f"{printable(source)} cannot be reached: {error.strerror or error}; expected a path that this user may "
-            "read. Check the rights of the folders above it."
+            "read. Check the permissions of the folders above it."
         ) from error

@@ -1,9 +1,8 @@
-"""Which folders below a source hold a data set's truth masks, or other pictures of it that are no photographs.
+"""Find which folders below a source hold truth masks, or other pictures of a data set that are not photographs.
 
-By the names of folders that ``seglab train`` knows (:mod:`seglab.data.finding.conventions`). A folder of truth masks
-counts only where a folder of images of the same data set is near: so a folder called ``labels`` alone is one of
-photographs.
-Nothing is read here: a folder, an archive or a storage says which folders it has.
+Folders are recognised by the names that ``seglab train`` knows (:mod:`seglab.data.finding.conventions`). A folder of
+truth masks counts only if a folder of images of the same data set is near: a folder called ``labels`` alone is taken
+as photographs. Nothing is read here: the caller says which folders exist.
 """
 
 from __future__ import annotations
@@ -17,19 +16,19 @@ from seglab.data.finding.conventions import LAYOUTS, PLAIN, SUPERPIXELS_ENDING
 from seglab.data.finding.names import IMAGE_FOLDERS, TRUTH_FOLDERS
 
 Parts = tuple[str, ...]
-"""Where a folder is below the source: the names on the way, the source itself ``()``."""
+"""A folder's path below the source, as a tuple of names; ``()`` is the source itself."""
 
 SAMPLE = 3
-"""Pictures of a folder that may hold masks which are looked at."""
+"""How many pictures of a folder are checked to decide whether it holds masks."""
 REACH = 2
-"""Levels up from a folder of truth masks, and down from there, that images are looked for. In those data sets they are
-beside it, or two parts of a set lie side by side.
+"""Images are searched this many levels up from a folder of truth masks, and down from there: known data sets have them
+beside it, or keep images and truth in two parts side by side.
 """
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """``kind``: in the plural. ``pictures``: folders of what is no photograph. ``is_sure``: is the name enough?"""
+    """``kind``: in the plural. ``pictures``: folders without photographs. ``is_sure``: whether the name is enough."""
 
     kind: str
     images: re.Pattern[str]
@@ -42,7 +41,7 @@ def _folder(pattern: str) -> re.Pattern[str]:
 
 
 def _with(words: Iterable[str]) -> re.Pattern[str]:
-    """Match names of folders with one of the words in them: ``train_masks``, ``labelsTr``, ``masks 2``."""
+    """Match folder names that contain one of the words: ``train_masks``, ``labelsTr``, ``masks 2``."""
     return _folder(rf"(.*[_\-. ])?({'|'.join(sorted(words))})([_\-. \d].*|T[rs])?")
 
 
@@ -59,14 +58,15 @@ BESIDE = (
     ("superpixel maps of a data set", re.compile(rf"(.+){SUPERPIXELS_ENDING}\.png", re.IGNORECASE)),
     ("truth masks of a data set", re.compile(r"(ISIC_\d+)_(segmentation|attribute_\w+)\.png", re.IGNORECASE)),
 )
-"""Files that lie beside the images they belong to, in one folder."""
+"""Files that lie in one folder with the images they belong to."""
 
 
 class DataSets:
     """The data sets below one source.
 
-    ``name``: of the source's folder. ``folders``: returns the names of the folders in a folder. ``holds_masks``: are
-    the pictures in this folder masks? It is asked where a name is not enough (``masks`` beside ``images``).
+    ``name``: of the source's folder. ``folders``: returns the names of the folders in a folder. ``holds_masks``:
+    returns whether the pictures in a folder are masks; called only where the name does not tell (``masks`` beside
+    ``images``).
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DataSets:
         self._has_images: dict[tuple[Parts, str], bool] = {}
 
     def kind(self, folder: Parts) -> str | None:
-        """Return what the pictures in a folder are, if they are no photographs: in the plural, to be counted."""
+        """Return what the pictures in a folder are, in the plural for counting; None if they are photographs."""
         for rule in RULES:
             if rule.pictures.fullmatch(folder[-1]) and self._is_near_images(folder, rule):
                 return rule.kind if rule.is_sure or self._holds_masks(folder) else None
@@ -99,7 +99,7 @@ class DataSets:
         return self._has_images[key]
 
     def _names_below(self, place: Parts, rule: _Rule) -> Iterator[str]:
-        """Yield names of folders, the nearest first, but for those inside folders of truth masks."""
+        """Yield names of folders, nearest first, without those inside folders of truth masks."""
         level = [place]
         for _ in range(REACH):
             deeper: list[Parts] = []
@@ -111,18 +111,18 @@ class DataSets:
 
 
 def may_be_data_set(folder: str) -> bool:
-    """Is this the name of a folder that :meth:`DataSets.kind` may know? It is asked of every folder."""
+    """Return whether :meth:`DataSets.kind` may know a folder of this name; a cheap check made for every folder."""
     return any(rule.pictures.fullmatch(folder) for rule in RULES)
 
 
 def may_lie_beside(name: str) -> bool:
-    """Is this the name of a file that :func:`kind_beside` may know?"""
+    """Return whether :func:`kind_beside` may know a file of this name."""
     return any(pattern.fullmatch(name) for _, pattern in BESIDE)
 
 
 def kind_beside(name: str, is_there: Callable[[str], bool], suffixes: Iterable[str]) -> str | None:
-    """Return what a picture is, if it is no photograph but belongs to one beside it. ``is_there``: is there a file of
-    this name in its folder?
+    """Return what a picture is if it is not a photograph but belongs to one in its folder, else None. ``is_there``:
+    returns whether its folder has a file of this name.
     """
     if not name.lower().endswith(".png"):
         return None
@@ -135,6 +135,6 @@ def kind_beside(name: str, is_there: Callable[[str], bool], suffixes: Iterable[s
 
 
 def kind_of_archive(name: str, names: Iterable[str]) -> str | None:
-    """Return what is in an archive that lies among ``names``, all without suffixes, as :meth:`DataSets.kind`."""
+    """Return what an archive called ``name`` among ``names`` (all without suffixes) holds, as :meth:`DataSets.kind`."""
     among = [os.path.basename(entry) for entry in names]
     return DataSets("", lambda place: () if place else among).kind((os.path.basename(name),))

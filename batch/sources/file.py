@@ -18,7 +18,7 @@ class FileSource:
     path: str
 
     def items(self, _report: SourceReport) -> Iterator[ImageRef]:
-        """Yield it."""
+        """Yield the image."""
         yield file_ref(self.path, os.path.basename(self.path), self.origin)
 
     def names(self) -> Iterator[str]:
@@ -27,7 +27,7 @@ class FileSource:
 
 
 def open_file(source: str, opening: Opening) -> FileSource | None:
-    """Return the file of this name."""
+    """Return the source for the file of this name; None if it does not exist."""
     if not os.path.lexists(source):
         return None
     folder = os.path.dirname(named_path(source))
@@ -37,6 +37,6 @@ def open_file(source: str, opening: Opening) -> FileSource | None:
 
 
 def named_path(source: str) -> str:
-    """Return the path of a file with the links of its folders resolved, but under the name it was given."""
+    """Return the absolute path of a file, with links in its folders resolved but its own name as given."""
     folder, name = os.path.split(os.path.abspath(source))
     return os.path.join(os.path.realpath(folder), name)

@@ -1,4 +1,4 @@
-"""What a source names: images on their way, and what has no row and why."""
+"""One image of a source, and the report on what sources hold besides images."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from seglab.words import counted
 
 UNKNOWN = -1
 CHECKSUM = "sha256"
-"""Kind of version of what was read and summed up (``--checksum``)."""
+"""Kind of version of a file that was read and hashed (``--checksum``)."""
 EXAMPLES = 3
-"""Paths that are kept for each reason why images were left out."""
+"""Paths kept as examples for each reason why images were left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """A source as the ledger knows it.
 
-    ``named``: as it was named. ``root``: absolute path or URL of the folder or archive that its images' relative paths
-    start from; empty for files that are named one by one. ``label``: name of the folder that its masks go to where an
+    ``named``: as the user named it. ``root``: absolute path or URL of the folder or archive that the relative paths of
+    its images start from; empty for files that are named one by one. ``label``: name of the folder for its masks if an
     output has several sources.
     """
 
@@ -33,16 +33,15 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """One image on its way.
+    """One image, before it is read.
 
-    An image is done if its ``path`` is in the ledger with the same ``bytes``, ``mtime_ns`` and ``version``; so paths
-    are unique over all sources, and what has no time of its own takes that of its container.
+    An image is done if its ``path`` is in the ledger with the same ``bytes``, ``mtime_ns`` and ``version``. Paths are
+    therefore unique over all sources, and an image without a modification time takes that of its container.
 
-    ``path``: absolute; inside an archive the archive's path and the member's name. ``relative``: path below the source
-    with ``/``, which the mask's name follows. ``origin``: its source. ``bytes`` and ``mtime_ns``: as found on the walk,
-    -1 where the file could not be looked at. ``content``: where it is read from. ``version``: what else tells one
-    content from another, as ``kind:value`` (``crc32:1c291ca3``, ``etag:...``, ``sha256:...``); empty where the source
-    has nothing.
+    ``path``: absolute; inside an archive, the archive's path and the member's name. ``relative``: path below the source
+    with ``/``, from which the mask's name is made. ``bytes`` and ``mtime_ns``: as found on the walk, -1 and 0 if they
+    could not be read. ``content``: what reads its bytes. ``version``: further identification of the content as
+    ``kind:value`` (``crc32:1c291ca3``, ``etag:...``, ``sha256:...``); empty if the source has none.
     """
 
     path: str
@@ -56,7 +55,7 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A sample: ``images`` that were drawn, ``of`` so many, with this ``seed``."""
+    """A sample: ``images`` drawn from ``of`` images with this ``seed``."""
 
     images: int
     of: int
@@ -72,16 +71,16 @@ class Drawn:
 
 @dataclass
 class SourceReport:
-    """What has no row in the ledger.
+    """Everything that got no row in the ledger.
 
-    Rightly so: ``others``, files that are no photographs, by suffix; ``unmatched``, images that a pattern leaves out,
-    by suffix; ``set_aside``, files of data sets that are not their photographs, by kind; ``hidden`` files and folders;
-    ``outputs`` of runs; ``repeated_folders``, by links. ``named_anyway``: what was taken, for it was named, and is
-    hardly photographs: a sentence each. ``drawn``: the sample, where one was asked for.
+    Expected: ``others``, files that are not photographs, by suffix; ``unmatched``, images that a pattern leaves out, by
+    suffix; ``set_aside``, files of data sets that are not photographs, by kind; ``hidden`` files and folders;
+    ``outputs`` of runs; ``repeated_folders``, reached again by links. ``named_anyway``: a sentence for each source that
+    was taken because it was named, though it hardly holds photographs. ``drawn``: the sample, if one was asked for.
 
-    Against the user's will: ``left_out``, photographs and what may hold some, by reason (see :meth:`leave_out`), with
+    Not expected: ``left_out``, files that are or may hold photographs, by reason (see :meth:`leave_out`), with
     ``examples`` of their paths; ``unreadable``, sources and parts of them, with the reason; ``without_images``, sources
-    in which there was none.
+    that held none.
     """
 
     others: Counter[str] = field(default_factory=Counter)
@@ -99,12 +98,12 @@ class SourceReport:
 
     @property
     def is_complete(self) -> bool:
-        """Has every photograph of the sources a row, as far as can be told?"""
+        """Return whether every photograph of the sources has a row, as far as is known."""
         return not (self.left_out or self.unreadable or self.without_images)
 
     def leave_out(self, reason: str, path: str) -> None:
-        """Count what may be a photograph and gets no row. ``reason``: completes "not opened: 3 ...", in the plural,
-        with what to do: ``archives in a folder; name them as sources``.
+        """Count a file that may be a photograph and gets no row. ``reason``: completes "not opened: 3 ...", in the
+        plural and with what to do: ``archives in a folder; name them as sources``.
         """
         self.left_out[reason] += 1
         examples = self.examples.setdefault(reason, [])
@@ -113,11 +112,11 @@ class SourceReport:
 
 
 def file_ref(path: str, relative: str, origin: Origin) -> ImageRef:
-    """Return the item for a file, looked at."""
+    """Return the image for a file, with its size and modification time."""
     content = FileBytes(path)
     try:
         state = os.stat(path)
-    except (OSError, ValueError):  # gone meanwhile, a link to nothing, no possible name: decoding will say so
+    except (OSError, ValueError):  # deleted, a broken link or an impossible name: reading it will fail with the reason
         return ImageRef(path, relative, origin, UNKNOWN, 0, content)
     if not stat.S_ISREG(state.st_mode):
         return ImageRef(path, relative, origin, UNKNOWN, 0, content)
@@ -125,11 +124,11 @@ def file_ref(path: str, relative: str, origin: Origin) -> ImageRef:
 
 
 def suffix_of(name: str) -> str:
-    """Return a name's suffix as it is compared and counted."""
+    """Return a name's suffix in lower case."""
     return os.path.splitext(name)[1].lower()
 
 
 def below(name: str) -> str:
-    """Return a path that somebody else wrote (in an archive, in a list) as one that stays below where it is put."""
+    """Return a path from an archive or list as a relative path that cannot leave its folder."""
     parts = name.replace(os.sep, "/").split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"

@@ -1,7 +1,7 @@
-"""What a file is that has no image's suffix: nothing of ours, or a photograph (or what may hold some) that is left out.
+"""Decide what a file without an image's suffix is: not a photograph, or one (or a container of some) that is left out.
 
-By its name first; what a name does not tell (``IM000001``, ``photo.jpg.1``) its first bytes do. What is left out is
-counted apart, with what to do.
+The name decides first. If it tells nothing (``IM000001``, ``photo.jpg.1``), the first bytes decide. Files that are left
+out are counted by reason, each with what to do.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from seglab.images.kinds import READ_PICTURES, archive_kind, picture_kind
 
 READ_ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".lz4", ".lz", ".z")
-"""Of one file, or of a tar."""
+"""Suffixes of one compressed file, or of a compressed tar."""
 OTHER_ARCHIVES = (
     ".7z", ".rar", ".zipx", ".iso", ".dmg", ".cab", ".arj", ".lzh", ".lha", ".ace", ".sit", ".sitx", ".cpio", ".wim",
     ".tzst", ".tbz", ".tb2", ".tlz", ".taz",
@@ -22,14 +22,14 @@ OTHER_ARCHIVES = (
 PARTS_OF_ARCHIVES = re.compile(
     r".*(\.z\d\d|\.r\d\d|\.(zip|7z|rar|tgz|tar|tar\.(gz|bz2|xz|zst))\.(\d{2,}|part\w+|[a-z]{2}))", re.DOTALL
 )
-"""As 7-Zip, WinZip, WinRAR and ``split`` call them."""
+"""Names that 7-Zip, WinZip, WinRAR and ``split`` give to parts of archives."""
 OTHER_PHOTOGRAPHS = (
     ".heics", ".heifs", ".avifs", ".jxl", ".jxr", ".wdp", ".hdp", ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dng",
     ".erf", ".iiq", ".kdc", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srw",
     ".x3f", ".psd", ".psb", ".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".tga", ".pcx", ".ppm", ".pnm", ".pgm",
 )  # fmt: skip
 UNFINISHED = (".crdownload", ".part", ".partial", ".filepart", ".download", ".opdownload", ".!ut", ".!qb")
-"""Of downloads, as browsers and copying programs call them."""
+"""Suffixes that browsers and copy programs give to unfinished files."""
 MAYBE_UNFINISHED = (".tmp", ".temp")
 NO_PHOTOGRAPHS = frozenset(
     {
@@ -47,7 +47,7 @@ NO_PHOTOGRAPHS = frozenset(
         ".avi", ".mkv", ".wmv", ".mts", ".m2ts", ".mpg", ".mpeg", ".webm", ".3gp",
     }
 )  # fmt: skip
-"""Suffixes of files that are not opened to see what they are."""
+"""Suffixes of files that are never opened to find out what they are."""
 NO_PHOTOGRAPHS_BY_NAME = frozenset({"dicomdir", "lockfile", "readme", "license", "makefile"})
 SYSTEM_FOLDERS = frozenset(
     {
@@ -55,39 +55,39 @@ SYSTEM_FOLDERS = frozenset(
         "lost+found",
     }
 )  # fmt: skip
-"""Made by macOS, Synology, QNAP, Windows and Linux: copies, thumbnails and what was deleted."""
+"""Folders of macOS, Synology, QNAP, Windows and Linux for copies, thumbnails and deleted files."""
 
 FIRST_BYTES = 512
 OTHER_PICTURES = {
     "a JPEG XL": ".jxl", "a JPEG XR": ".jxr", "a Photoshop file": ".psd", "a raw file of a camera": "raw",
 }  # fmt: skip
-"""Kinds of :func:`seglab.images.kinds.picture_kind` that are left out, and how their files are called."""
+"""Kinds of :func:`seglab.images.kinds.picture_kind` that are left out, and their suffixes."""
 NAMELESS_READ = frozenset({"a zip", "gzip data", "bzip2 data", "xz data"})
-"""Kinds of :func:`seglab.images.kinds.archive_kind` that are read if they are named as sources."""
+"""Kinds of :func:`seglab.images.kinds.archive_kind` that can be read if they are named as sources."""
 
 ARCHIVES = "archives in a folder; name them as sources"
 INNER_ARCHIVES = "archives inside an archive; unpack the outer one, and name them as sources"
-UNREAD_ARCHIVES = "archives of a kind that is not read; unpack them"
+UNREAD_ARCHIVES = "archives in a format that is not supported; unpack them"
 SPLIT_ARCHIVES = "parts of archives; join and unpack them"
-NAMELESS_ARCHIVES = "archives without their suffix; call them .zip or .tar, and name them as sources"
+NAMELESS_ARCHIVES = "archives without a suffix; rename them to .zip or .tar, and name them as sources"
 COMPRESSED_PHOTOGRAPHS = "compressed files that may be photographs; unpack them"
 DOWNLOADS = "unfinished downloads or copies; finish them or remove them"
-CLOSED = "files without a known suffix that cannot be read; check their rights"
+CLOSED = "files without a known suffix that cannot be read; check their permissions"
 
 
 def is_hidden(name: str) -> bool:
-    """Is a file or folder of this name passed over with all below it: hidden, or made by a system for itself?"""
+    """Return whether files and folders of this name are skipped: hidden, or made by an operating system for itself."""
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
 def is_below_hidden(path: str) -> bool:
-    """Is a file hidden, or in a folder that is? ``path``: below its source, with ``/``."""
+    """Return whether a file is hidden or in a hidden folder. ``path``: below its source, with ``/``."""
     return any(is_hidden(part) for part in path.split("/") if part not in (".", ".."))
 
 
 def reason_to_leave_out(name: str, *, in_archive: bool = False) -> str | None:
-    """Return why a file of this name is left out though it is or may hold photographs, as
-    :meth:`~batch.sources.image_ref.SourceReport.leave_out` takes it; None for any other file.
+    """Return why a file of this name is left out though it is or may hold photographs, in the form that
+    :meth:`~batch.sources.image_ref.SourceReport.leave_out` takes; None for any other file.
     """
     lower = name.lower()
     if lower.endswith(READ_ARCHIVES):
@@ -102,12 +102,12 @@ def reason_to_leave_out(name: str, *, in_archive: bool = False) -> str | None:
 
 
 def is_other_photograph(name: str) -> bool:
-    """Is this a photograph by its name, in a format that is not read?"""
+    """Return whether the name is that of a photograph in an unsupported format."""
     return name.lower().endswith(OTHER_PHOTOGRAPHS)
 
 
 def is_no_photograph(name: str) -> bool:
-    """Does the name tell that this is nothing of ours, as ``table.csv``, ``table.csv.gz`` and ``paper.pdf.part`` do?"""
+    """Return whether the name rules out a photograph, as ``table.csv``, ``table.csv.gz`` and ``paper.pdf.part`` do."""
     lower = name.lower()
     stem, suffix = os.path.splitext(lower)
     if suffix in COMPRESSED or suffix in UNFINISHED:
@@ -116,7 +116,7 @@ def is_no_photograph(name: str) -> bool:
 
 
 def _reason_by_inner_name(lower: str) -> str | None:
-    """Return the reason of ``photo.jpg.part`` and ``photo.bmp.gz``; there is none for ``table.csv.gz``."""
+    """Return the reason for ``photo.jpg.part`` or ``photo.bmp.gz``; None for ``table.csv.gz``."""
     inner, suffix = os.path.splitext(lower)
     if is_no_photograph(lower):
         return None
@@ -126,16 +126,16 @@ def _reason_by_inner_name(lower: str) -> str | None:
 
 
 def _not_read(suffix: str) -> str:
-    return f"{suffix} photographs, a format that is not read; save them as JPEG or PNG"
+    return f"{suffix} photographs, a format that is not supported; save them as JPEG or PNG"
 
 
 def recognised(path: str) -> tuple[bool, str | None]:
-    """Look at the first bytes of a file whose name tells nothing: is it an image that can be read, and if not, why is
-    it left out (None for what is no photograph)? A pipe is not waited for.
+    """Read the first bytes of a file whose name tells nothing. Return whether it is an image that can be read, and, if
+    not, why it is left out (None if it is not a photograph). Does not wait for pipes.
     """
     try:
         beginning = _first_bytes(path)
-    except FileNotFoundError:  # a link to nothing, or gone meanwhile
+    except FileNotFoundError:  # a broken link, or deleted meanwhile
         return False, None
     except OSError:
         return False, CLOSED
@@ -146,7 +146,7 @@ def recognised(path: str) -> tuple[bool, str | None]:
 
 
 def recognised_bytes(name: str, beginning: bytes) -> tuple[bool, str | None]:
-    """The same for the first bytes (:data:`FIRST_BYTES`) of a member of an archive."""
+    """Return the same as :func:`recognised` for the first bytes (:data:`FIRST_BYTES`) of an archive member."""
     is_image = _is_image(beginning)
     reason = None if is_image else _reason_by_content(beginning)
     if name.lower().endswith(MAYBE_UNFINISHED):
@@ -155,7 +155,7 @@ def recognised_bytes(name: str, beginning: bytes) -> tuple[bool, str | None]:
 
 
 def is_nameless(name: str) -> bool:
-    """Does the name of a file not tell what it is, so that its first bytes have to?"""
+    """Return whether the name does not tell what the file is, so that its first bytes must be read."""
     return not is_no_photograph(name) and reason_to_leave_out(name) is None
 
 

@@ -1,4 +1,4 @@
-"""Which folders runs write pictures to: this one's, and those of others, by their marks."""
+"""Which folders runs write to: the folders of this run, and those of other runs by their marks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ MOST_KNOWN = 100_000
 
 
 class OutputFolders:
-    """``excluded``: folders, resolved, that this run writes to. Each folder is looked at once."""
+    """``excluded``: resolved folders that this run writes to. Each folder is checked once."""
 
     def __init__(self, excluded: Iterable[Path] = ()) -> None:
         self._excluded = {str(path) for path in excluded}
         self._known: dict[str, str | None] = {}
 
     def above(self, folder: str) -> str | None:
-        """Return the folder that a run writes to: this one (resolved), or the next above it; None if there is none."""
+        """Return this folder (resolved) or the nearest one above it that a run writes to; None if there is none."""
         if folder not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()

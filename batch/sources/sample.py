@@ -1,7 +1,7 @@
-"""A sample: images drawn evenly from all that the sources name, in the order of the walk.
+"""A sample: images drawn uniformly from all that the sources name, kept in the order of the walk.
 
-Reservoir sampling, algorithm R (Vitter 1985): one walk, and memory for the images that are drawn. The same seed and the
-same images in the same order give the same sample, in every version of Python (only ``random.random`` promises that).
+Reservoir sampling, algorithm R (Vitter 1985): one walk, with memory for the drawn images only. The same seed and the
+same images in the same order give the same sample in every Python version (only ``random.random`` promises that).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ DEFAULT_SEED = 0
 
 
 def drawn(items: Iterable[ImageRef], most: int, seed: int = DEFAULT_SEED) -> tuple[list[ImageRef], int]:
-    """Return at most ``most`` of the items, each as likely as any other and in their order, and how many there were."""
+    """Return at most ``most`` of the items, each equally likely and in their order, and the number of all items."""
     draw = random.Random(seed).random
     sample: list[tuple[int, ImageRef]] = []
     count = 0
@@ -35,10 +35,10 @@ def drawn(items: Iterable[ImageRef], most: int, seed: int = DEFAULT_SEED) -> tup
 
 
 class SampledSources(Sources):
-    """Sources of which ``most`` images are drawn when they are iterated: the whole walk comes before the first image.
+    """Sources that yield a sample of ``most`` images; the whole walk happens before the first image.
 
-    Other arguments: see :class:`Sources`. Raises :class:`SourceError`, at once where that can be told, for sources
-    whose images have to be held in memory from the walk on.
+    Other arguments: see :class:`Sources`. Raises :class:`SourceError` for sources whose images must be held in memory
+    from the walk on, at once if that is known before the walk.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class SampledSources(Sources):
                 raise _cannot_draw(f"{spoken(source.origin.named)} is")
 
     def __iter__(self) -> Iterator[ImageRef]:
-        """Walk over all sources now; return an iterator over what was drawn."""
+        """Walk over all sources and return an iterator over the sample."""
         sample, count = drawn(self._fetched_when_read(), self._most, self._seed)
         self.report.drawn = Drawn(len(sample), count, self._seed)
         return iter(sample)
@@ -70,7 +70,7 @@ class SampledSources(Sources):
             yield item
 
     def count(self, stopped: Callable[[], bool] = lambda: False) -> int | None:
-        """Return how many images the sample has or will have; see :meth:`Sources.count`."""
+        """Return how many images the sample has or will have, see :meth:`Sources.count`."""
         named = 0
 
         def is_enough() -> bool:
@@ -86,7 +86,6 @@ class SampledSources(Sources):
 
 def _cannot_draw(what: str) -> SourceError:
     return SourceError(
-        f"{what} read once, from front to back, so that no sample can be drawn from it; expected a zip, "
-        "a folder, or an uncompressed tar on a disk. Decompress it and name the tar, or take --limit, which does its "
-        "first images."
+        f"{what} read once, from front to back, so no sample can be drawn from it; expected a zip, a folder, or an "
+        "uncompressed tar on a disk. Decompress it and name the tar, or use --limit, which does its first images."
     )

@@ -1,4 +1,4 @@
-"""What a source is, and what is known when one is opened."""
+"""The protocol of a source, and the settings for opening one."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from batch.sources.output_folders import OutputFolders
 
 
 class Source(Protocol):
-    """One source, as it was named."""
+    """One source."""
 
     @property
     def origin(self) -> Origin:
-        """What the ledger knows it by."""
+        """Return the source as the ledger knows it."""
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield its images, and note what was passed over."""
+        """Yield its images, and note in ``report`` what was skipped."""
 
     def names(self) -> Iterator[str] | None:
-        """Yield their paths, for counting; None where that would take as long as reading them."""
+        """Yield the paths of its images, for counting; None if that would take as long as reading them."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """What an opener goes by.
+    """Settings for opening sources.
 
-    ``suffixes``: of images. ``excluded``: folders, resolved, where masks go. ``zip_encoding``: of names in zips that
-    are not marked as UTF-8; None: found out.
+    ``suffixes``: of images. ``excluded``: resolved folders where masks go. ``zip_encoding``: of names in zips that are
+    not marked as UTF-8; None: guessed.
     """
 
     suffixes: frozenset[str]
@@ -42,13 +42,13 @@ class Opening:
 
     @functools.cached_property
     def outputs(self) -> OutputFolders:
-        """The folders that this run and others write to."""
+        """Return the folders that this run and other runs write to."""
         return OutputFolders(self.excluded)
 
     def require_outside(self, source: str, folder: str) -> None:
-        """Masks that land among their images would be taken for images next time, or overwrite them.
+        """Raise :class:`SourceError` if ``folder`` lies in an output folder.
 
-        Raises :class:`SourceError`.
+        Masks among their images would be taken for images by the next run, or overwrite them.
         """
         path = Path(folder)
         for excluded in self.excluded:
@@ -59,16 +59,16 @@ class Opening:
                 )
 
     def require_no_output(self, source: str, folder: str) -> None:
-        """What other runs wrote is no photograph. ``folder``: without links. Raises :class:`SourceError`."""
+        """Raise :class:`SourceError` if ``folder`` (resolved) lies in the output of another run."""
         output = self.outputs.above(folder)
         if output is not None:
             raise SourceError(
-                f"{printable(source)} lies in {printable(output)}, where seg-batch writes pictures; expected "
-                "photographs, not masks or overlays. Name another source; photographs have to be moved out of there."
+                f"{printable(source)} lies in {printable(output)}, where seg-batch writes masks or overlays; expected "
+                "photographs. Name another source, or move the photographs out of there."
             )
 
     def require_no_output_archive(self, source: str, path: str) -> None:
-        """The same for an archive at ``path``. Raises :class:`SourceError`."""
+        """Raise :class:`SourceError` if the archive at ``path`` holds masks of a run."""
         if is_output_archive(path) or Path(path) in self.excluded:
             raise SourceError(
                 f"{printable(source)} holds masks that seg-batch wrote; expected photographs. Name another source."
@@ -79,8 +79,8 @@ class Opening:
 class Kind:
     """A kind of source.
 
-    ``open``: returns the source that a name means, or None where it is of another kind; raises :class:`SourceError` at
-    once for one that is of its kind and cannot be read.
+    ``open``: returns the source of a name, or None if the name is of another kind; raises :class:`SourceError` at once
+    if it is of this kind and cannot be read.
     """
 
     open: Callable[[str, Opening], Source | None]

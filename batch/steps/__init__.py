@@ -1,1 +1,1 @@
-"""What is done with one image between its bytes and its mask."""
+"""The steps from one image's bytes to its mask."""

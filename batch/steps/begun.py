@@ -1,8 +1,8 @@
-"""Which images are being worked on, where everybody can see it: in a file that all processes of a run map into memory.
+"""Record which images are being worked on, in a file that all processes of a run map into memory.
 
-A process that dies says nothing any more. So each of its threads notes what it begins here, in a slot of its own; the
-run reads it to know whose fault a death or a hang may be. The file outlives the run as well: what a killed run has left
-in it is what it was working on.
+Each thread records what it begins in its own slot, because a process that died can no longer report it. From the slots
+the run sees which image may have caused a crash or a hang. If the whole run is killed, the file is left and tells the
+next run.
 """
 
 from __future__ import annotations
@@ -18,43 +18,43 @@ from typing import NamedTuple
 
 BEGUN_NAME = ".seg-batch-begun"
 SLOT_BYTES = 16
-"""A row of the ledger (int64, 0: nothing) and since when (float64, seconds of ``time.monotonic``)."""
+"""A row of the ledger (int64, 0: none) and its start time (float64, seconds of ``time.monotonic``)."""
 THREAD_SLOTS = 64
 BATCH_SLOTS = 256
-"""Of a larger batch the first images are noted."""
+"""Images of a larger batch beyond this number are not recorded."""
 SLOTS = THREAD_SLOTS + BATCH_SLOTS
 WORKER_BYTES = SLOT_BYTES * SLOTS
 
 
 class Slot(NamedTuple):
-    """What somebody works on: a row of the ledger, and since when."""
+    """An image being worked on: its row in the ledger, and its start time in seconds of ``time.monotonic``."""
 
     row: int
     since: float
 
 
 class BegunFile:
-    """The file, with room for so many ``workers``. Raises :class:`OSError`."""
+    """The file, with room for this number of ``workers``. Raises :class:`OSError`."""
 
     def __init__(self, path: Path, workers: int) -> None:
         self.path = path
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            _write_all(descriptor, bytes(workers * WORKER_BYTES))  # a hole on a full disk would end who looks into it
+            _write_all(descriptor, bytes(workers * WORKER_BYTES))  # not sparse: on a full disk, access would crash
             self._map = mmap.mmap(descriptor, workers * WORKER_BYTES)
         finally:
             os.close(descriptor)
 
     def of(self, worker: int) -> list[Slot]:
-        """Return what a process works on."""
+        """Return the slots in use of one worker."""
         return _slots(self._map[worker * WORKER_BYTES : (worker + 1) * WORKER_BYTES])
 
     def clear(self, worker: int) -> None:
-        """Forget what a process that has ended worked on."""
+        """Clear the slots of a worker that has ended."""
         self._map[worker * WORKER_BYTES : (worker + 1) * WORKER_BYTES] = bytes(WORKER_BYTES)
 
     def close(self) -> None:
-        """Remove it: the run ends by itself, and knows what became of everything."""
+        """Remove the file: the run ends normally, and all outcomes are known."""
         self._map.close()
         self.path.unlink(missing_ok=True)
 
@@ -65,7 +65,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def left_by_a_killed_run(path: Path) -> list[int]:
-    """Return the rows that a run was working on when it was killed; none where it ended by itself."""
+    """Return the rows that a killed run was working on; none if the last run ended normally."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -82,7 +82,7 @@ def _slots(data: bytes) -> list[Slot]:
 
 
 class Begun:
-    """The slots of this process, as its threads fill them. None of them: nobody looks."""
+    """The slots of this process, filled by its threads. Without a path nothing is recorded."""
 
     def __init__(self, path: Path | None = None, worker: int = 0) -> None:
         self._threads = threading.local()
@@ -98,7 +98,7 @@ class Begun:
 
     @contextlib.contextmanager
     def one(self, row: int) -> Iterator[None]:
-        """Note that this thread works on an image."""
+        """Record that this thread works on an image."""
         if not self._is_on:
             yield
             return
@@ -111,7 +111,7 @@ class Begun:
 
     @contextlib.contextmanager
     def together(self, rows: Sequence[int]) -> Iterator[None]:
-        """Note that the model is shown a batch. For one thread."""
+        """Record the images of the batch that the model is running on. For one thread."""
         if not self._is_on:
             yield
             return

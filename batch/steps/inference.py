@@ -1,4 +1,4 @@
-"""The model, shown a batch: what happens where memory runs out, and where a single image makes it fail."""
+"""Run the model on batches, with fallbacks if memory runs out or a single image makes it fail."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from export.runtime.session import Seen
 from seglab.words import counted
 
 FAILURES_IN_A_ROW = 3
-"""So many single images failing one after another in the provider are no longer the images' fault."""
+"""After this many single images fail in a row, the provider is to blame, not the images."""
 
 
 class Segmenter(Protocol):
     """The part of :class:`export.runtime.model.Model` that is used here."""
 
     def seen(self, batch: NDArray[np.uint8]) -> Seen:
-        """``(N, S, S, 3)`` to ``(N, S, S)``, or ``(N, C, S, S)`` of several classes, and scores where there are any."""
+        """Map ``(N, S, S, 3)`` to ``(N, S, S)``, or ``(N, C, S, S)`` for several classes, and scores if it has any."""
 
     def seen_whole(self, images: NDArray[np.uint8]) -> Seen:
-        """``(N, H, W, 3)`` to what :meth:`seen` gives and ``(N, H, W)``."""
+        """Map ``(N, H, W, 3)`` to what :meth:`seen` returns, and masks ``(N, H, W)``."""
 
     batch: int | None
 
     def use_batch(self, batch: int) -> None:
-        """Take so many images a call from now on."""
+        """Set the number of images per call."""
 
 
 class Inference:
     """Runs the model on batches, or on whole images one by one in exact mode.
 
-    Where memory runs out, half a batch is taken from then on, down to single images; ``notes`` say so.
+    If memory runs out, the batch is halved from then on, down to single images; ``notes`` say so.
     """
 
     def __init__(self, model: Segmenter, *, device: str, exact: bool) -> None:
@@ -44,9 +44,9 @@ class Inference:
         self._has_worked, self._failed_in_a_row = False, 0
 
     def __call__(self, works: Sequence[Work]) -> None:
-        """Fill ``prob`` (and ``whole``, ``suitable``) of each, or ``error`` of those that fail alone as well.
+        """Set ``prob`` (and ``whole``, ``suitable``) of each work, or ``error`` if the model fails on it alone.
 
-        Raises :class:`DeviceError` where it is the device and not the images.
+        Raises :class:`DeviceError` if the device fails, not the images.
         """
         try:
             self._run_or_halve(works)
@@ -61,13 +61,13 @@ class Inference:
             batch = (self._model.batch or 1) // 2
             self._model.use_batch(batch)
             self.notes.append(
-                f"{self._device} ran out of memory: {counted(batch, 'image')} a call instead of {2 * batch}"
+                f"{self._device} ran out of memory: {counted(batch, 'image')} per call instead of {2 * batch}"
             )
 
     def _has_run(self, works: Sequence[Work]) -> bool:
-        """Run the model; return False where memory ran out and less may do.
+        """Run the model; return False if memory ran out and a smaller batch may work.
 
-        By then the error is gone, and with its traceback all that held on to the memory.
+        By the time it returns, the error and its traceback are released, and the memory they held.
         """
         try:
             self._run(works)
@@ -96,7 +96,7 @@ class Inference:
                 self._failed_in_a_row += 1
                 work.error = f"The model failed on this image: {reason_of(reason)}"
         if all(work.error for work in works) and self._is_hopeless(len(works)):
-            hint = "Try a smaller --batch, or another --device; run again to go on."
+            hint = "Try a smaller --batch, or another --device; run again to continue."
             raise DeviceError(self._device, f"it failed while running: {reason_of(error)}", hint) from error
 
     def _is_hopeless(self, together: int) -> bool:

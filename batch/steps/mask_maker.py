@@ -1,4 +1,4 @@
-"""The only way from the bytes of an image to its mask: read, predict, write."""
+"""The only path from an image's bytes to its mask: read, predict, write."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from export.runtime.model import Model
 
 LARGE_PIXELS = 64_000_000
-"""Larger than what cameras make; a decoder may take 14 bytes a pixel, and there is one on each core."""
+"""Larger than images of usual cameras. A decoder may take 14 bytes per pixel, and one runs on each core."""
 
 
 class MaskMaker:
-    """An open model, the settings of a run, and the place where masks go.
+    """An open model with the settings of a run and the place where masks go.
 
-    ``store``: None where masks are handed back, for somebody else to write. ``begun``: where it is noted what is under
-    way. :meth:`read` and :meth:`write` may be called by any thread, :meth:`predict` by one.
+    ``store``: None if masks are returned for the caller to write. ``begun``: records which images are being worked on.
+    :meth:`read` and :meth:`write` may be called by any thread, :meth:`predict` by one.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class MaskMaker:
         self.notes = self._inference.notes
 
     def read(self, task: Task) -> Work:
-        """Return the image's pixels, brought to what the model takes, or the reason why there are none.
+        """Return the image's pixels, resized for the model, or the reason why there are none.
 
         Of an image of more than :data:`LARGE_PIXELS` only the header is read, unless the task is ``solo``. Raises
-        :class:`SourceLostError` where no image of its source can be had.
+        :class:`SourceLostError` if no image of its source can be read any more.
         """
         work = Work(task)
         if task.redraw:
@@ -77,7 +77,7 @@ class MaskMaker:
             except TooLargeError as error:
                 work.needs_solo = not task.solo and self._settings.max_pixels > LARGE_PIXELS
                 work.error = reason_of(error)
-            except BaseException as error:  # whatever a decoder makes of a broken file: what is written in Rust panics
+            except BaseException as error:  # any error of a decoder: those written in Rust raise PanicException
                 work.error = reason_of(error)
         work.spans.append(_span("decode", start))
         return work
@@ -90,7 +90,7 @@ class MaskMaker:
         return read_fitted(data, self._size, most, any_dicom=settings.any_dicom)
 
     def predict(self, works: Sequence[Work]) -> None:
-        """Show the model those that were read. Raises :class:`export.errors.DeviceError` where it cannot go on."""
+        """Run the model on the works that were read. Raises :class:`export.errors.DeviceError` if that fails."""
         works = [work for work in works if work.pixels is not None]
         if not works:
             return
@@ -100,9 +100,10 @@ class MaskMaker:
         works[0].spans.append(_span("infer", start, len(works)))
 
     def write(self, work: Work) -> Outcome:
-        """Write the mask, and what is drawn from it, and say what became of the image.
+        """Write the mask, overlay and probability map, and return the image's outcome.
 
-        Raises :class:`batch.errors.OutputError` for what would meet the next mask as well, and as :meth:`read`.
+        Raises :class:`batch.errors.OutputError` for an error that would affect the next mask as well, and as
+        :meth:`read`.
         """
         task = work.task
         if work.needs_solo:
@@ -136,7 +137,7 @@ class MaskMaker:
         return Finish(*state, figures, work.error, work.version, sha256, work.was_read, work.remark)
 
     def _drawn(self, task: Task) -> NDArray[np.uint8]:
-        """Return the mask that is there already."""
+        """Return the mask that exists already."""
         if task.drawn is not None:
             return decode_mask(task.drawn, self._classes)
         if self._store is None:
@@ -162,7 +163,7 @@ class MaskMaker:
         return mask
 
     def _require_own_pictures(self, task: Task) -> None:
-        """Raise :class:`FileExistsError` where a picture of a fresh mask would replace somebody else's."""
+        """Raise :class:`FileExistsError` if a picture of a fresh mask would replace somebody else's file."""
         if task.is_fresh and self._probs is not None:
             require_own(str(self._probs.where(task.mask)), is_fresh=True)
         if task.is_fresh and self._settings.overlays is not None:
@@ -174,7 +175,7 @@ class MaskMaker:
 
 
 class _Made:
-    """What was made of one image."""
+    """The results of one image."""
 
     figures: Figures | None = None
     sha256 = ""

@@ -1,4 +1,4 @@
-"""What may be done to a mask before it is written: one region, no holes (the rule of ISIC's own truth masks)."""
+"""Clean masks before they are written: one region, no holes (the rule of ISIC's own truth masks)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.uint8]
 EVERY_NEIGHBOUR = 8
-"""Lesion hangs together over corners, too; background does not (else a thin diagonal line would not part it)."""
+"""Lesion pixels connect over corners, background pixels do not (else a thin diagonal line would not separate it)."""
 
 
 def largest(mask: Mask) -> Mask:
-    """Keep the largest region of a mask ``(H, W)``, 0 or 255; of equal ones the first from the top."""
+    """Keep the largest region of a mask ``(H, W)``, 0 or 255; of equal ones the topmost."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=EVERY_NEIGHBOUR)
     if count <= 2:  # background and at most one region
         return mask
@@ -23,7 +23,7 @@ def largest(mask: Mask) -> Mask:
 
 
 def fill(mask: Mask) -> Mask:
-    """Fill the holes of a mask ``(H, W)``, 0 or 255: background that does not reach the edge of the image."""
+    """Fill the holes of a mask ``(H, W)``, 0 or 255: background that is not connected to the image's border."""
     framed = np.asarray(cv2.copyMakeBorder(mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0), np.uint8)
     cv2.floodFill(framed, None, (0, 0), 255)
     return mask | ~framed[1:-1, 1:-1]
@@ -33,7 +33,7 @@ STEPS: Mapping[str, Callable[[Mask], Mask]] = {"largest": largest, "fill": fill}
 
 
 def postprocess(mask: Mask, steps: Sequence[str]) -> Mask:
-    """Apply steps by their names, in their order."""
+    """Apply the named steps in order."""
     for step in steps:
         mask = STEPS[step](mask)
     return mask

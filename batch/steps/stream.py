@@ -1,6 +1,6 @@
-"""Groups of images through a mask maker: some are read ahead, one is shown to the model, some are being written.
+"""Pass groups of images through a mask maker: some are read ahead, one is in the model, some are being written.
 
-Nobody waits for input while holding work, and nothing waits in a circle: this one thread takes, predicts and hands out.
+The calling thread takes, predicts and hands out. It never waits for input while it holds work, so nothing deadlocks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Returned = TypeVar("Returned")
 
 
 class Maker(Protocol):
-    """What a stream needs of a :class:`batch.steps.mask_maker.MaskMaker`."""
+    """The part of :class:`batch.steps.mask_maker.MaskMaker` that a stream needs."""
 
     def read(self, task: Task) -> Work: ...
 
@@ -27,10 +27,10 @@ class Maker(Protocol):
 
 
 class Inline(Executor):
-    """Work is done where it is handed in."""
+    """An executor that does the work in the calling thread, when it is submitted."""
 
     def submit(self, function: Callable[..., Returned], /, *arguments: Any, **options: Any) -> Future[Returned]:
-        """Do it now."""
+        """Call the function now; return its finished future."""
         done: Future[Returned] = Future()
         try:
             done.set_result(function(*arguments, **options))
@@ -47,12 +47,12 @@ def stream(
     ahead: int,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[list[Outcome]]:
-    """Yield what became of the images, in groups; an empty one lets the caller have its turn.
+    """Yield the outcomes of the images in groups; an empty group returns control to the caller.
 
-    ``take``: returns the next group, nothing where there is none now, None at the end; told True, it may wait, for
-    nothing is held. ``ahead``: so many groups are read before the model wants them. Once it ``is_stopped``, what the
-    model has seen is still written, and the rest is dropped. Raises what the maker raises, after what is done was
-    yielded.
+    ``take``: returns the next group, an empty one if there is none now, None at the end; its argument says whether it
+    may wait, which is True only if no work is held. ``ahead``: how many groups are read before the model needs them.
+    Once ``is_stopped`` returns True, images that the model has processed are still written, and the rest is dropped.
+    Raises the maker's errors, after finished outcomes are yielded.
     """
     coming: deque[list[Future[Work]]] = deque()
     leaving: deque[list[Future[Outcome]]] = deque()

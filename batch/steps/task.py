@@ -1,4 +1,4 @@
-"""What a run asks a worker to do with one image, and what it hears back. Both are small, and sent between processes."""
+"""What a run asks a worker to do with one image, and the answer. Both are small and sent between processes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from batch.figures import Finish
 from batch.sources.bytes import ByteSource
 
 Span = tuple[str, int, float, float, int]
-"""A stage's work: name, thread, begin and end (seconds of ``time.perf_counter``), and on how many images."""
+"""The work of a stage: name, thread, start and end (seconds of ``time.perf_counter``), number of images."""
 
 
 class Task(NamedTuple):
-    """One image to be done.
+    """One image to be segmented.
 
-    ``row``: of the ledger. ``path``: of the image, for people. ``mask``: name below the output folder. ``image``: where
-    it is read from. ``is_fresh``: did no run of this output make such a mask? ``made``: SHA-256 of the one that a run
-    made, if it is known. ``redraw``: the mask is there, only its overlay is wanted; ``drawn``: that mask's file, where
-    a worker cannot read it itself. ``solo``: no other such image is worked on meanwhile. ``attempts``: how often a
-    process ended, or had to be ended, on it. ``is_torn``: a process that ended may have written what belongs to it.
+    ``row``: in the ledger. ``path``: of the image, for messages. ``mask``: name below the output folder. ``image``:
+    what its bytes are read from. ``is_fresh``: no run of this output made this mask. ``made``: SHA-256 of the mask that
+    a run made, if it is known. ``redraw``: the mask exists, only its overlay is missing; ``drawn``: that mask's file,
+    if a worker cannot read it itself. ``solo``: no other such image is worked on at the same time. ``attempts``: how
+    often a process ended, or had to be ended, on it. ``is_torn``: a process that ended may have written its files.
     """
 
     row: int
@@ -35,9 +35,9 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a task. ``finish``: None for an image that has to be worked on alone.
+    """The outcome of a task. ``finish``: None for an image that must be worked on alone.
 
-    ``mask``: its file, where somebody else writes it. ``is_torn``: see :class:`Task`.
+    ``mask``: its file, if the run writes it and not the worker. ``is_torn``: see :class:`Task`.
     """
 
     row: int

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Work:
-    """A task, and what there is of it so far.
+    """A task with its results so far.
 
     ``pixels``: uint8 ``(S, S, 3)``, or ``(H, W, 3)`` in exact mode. ``size``: of the image (H, W). ``prob``: float32
-    ``(S, S)``, or ``(C, S, S)`` of several classes. ``suitable``: the model's score of the image, where it has one.
-    ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``, ``mtime_ns``, ``version``: of the file as it was read.
-    ``needs_solo``: it has to be worked on alone.
+    ``(S, S)``, or ``(C, S, S)`` for several classes. ``suitable``: the model's score of the image, if it has one.
+    ``whole``: the graph's own mask, uint8 ``(H, W)``. ``bytes``, ``mtime_ns``, ``version``: of the file as read.
+    ``needs_solo``: it must be worked on alone.
     """
 
     task: Task
@@ -40,5 +40,5 @@ class Work:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why an image failed."""
+    """Return the message for an image that failed."""
     return str(error) if isinstance(error, SeglabError) else f"{type(error).__name__}: {error}"

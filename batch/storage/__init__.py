@@ -1,4 +1,4 @@
-"""Storage that fsspec reaches by URL: ``s3://``, ``gs://``, ``https://``. Images come from it, masks go to it."""
+"""Storage at URLs, through fsspec: ``s3://``, ``gs://``, ``https://``. Images are read from it, masks written to it."""
 
 from batch.storage.failures import NOT_THERE, as_os_error, first_line, reason, storage_errors
 from batch.storage.files import Storage, connect

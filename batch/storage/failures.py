@@ -1,6 +1,6 @@
-"""What storage raises: told apart by what it means, tried again where it may pass, and put into words.
+"""Errors of storage: classified by their meaning, retried if they may be temporary, and turned into messages.
 
-Each storage has errors of its own, and its library may not be installed: they are known by their names and numbers.
+Each storage has its own errors, and its library may not be installed, so they are recognised by class names and codes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from batch.urls import without_secrets
 from seglab.errors import ImageError
 
 WAITS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""Seconds before each further try."""
+"""Seconds before each retry."""
 PATIENCE_SECONDS = 20.0
-"""After so long no further try is begun."""
-NOT_THERE = "expected a file, or a folder with images. Check the address, and the rights of your account."
+"""No retry begins after this time."""
+NOT_THERE = "expected a file, or a folder with images. Check the URL, and the permissions of your account."
 
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 PASSING_CODES = frozenset(
@@ -35,7 +35,7 @@ PASSING_ERRORS = frozenset(
         "IncompleteReadError", "ResponseParserError", "ResponseStreamingError", "TimeoutError",
     }
 )  # fmt: skip
-"""Of aiohttp, botocore and Python."""
+"""Names of errors in aiohttp, botocore and Python."""
 LOST_CODES = frozenset(
     {
         "AccountProblem", "AuthFailure", "ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId",
@@ -49,14 +49,14 @@ LOST_ERRORS = frozenset(
     }
 )  # fmt: skip
 DOUBTED_CODES = frozenset({"RequestTimeTooSkewed", "SignatureDoesNotMatch"})
-"""A clock or a key that is wrong, as a rule; some servers say so of a single odd name."""
+"""Usually a wrong clock or key; some servers answer so for a single odd name."""
 REFUSED_STATUS = frozenset({401, 403, 407})
 
 T = TypeVar("T")
 
 
 class Failure(Enum):
-    """What an error of storage means."""
+    """The meaning of a storage error."""
 
     PASSING = "it may be gone a moment later"
     REFUSED = "no right to this file, or no longer to any"
@@ -66,7 +66,7 @@ class Failure(Enum):
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what an error means."""
+    """Return the meaning of an error."""
     chain = list(_chain(error))
     codes = {code for code in map(_code, chain) if code}
     names = {kind.__name__ for entry in chain for kind in type(entry).__mro__}
@@ -83,12 +83,12 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def retried(action: Callable[[], T]) -> T:
-    """Do something with storage; where it fails for what may pass, wait and try again a few times."""
+    """Call ``action``; if it fails with an error that may be temporary, wait and retry a few times."""
     start = time.monotonic()
     for wait in WAITS:
         try:
             return action()
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             if failure_of(error) is not Failure.PASSING or time.monotonic() - start > PATIENCE_SECONDS:
                 raise
         time.sleep(wait * random.uniform(0.5, 1))
@@ -96,7 +96,7 @@ def retried(action: Callable[[], T]) -> T:
 
 
 def reason(error: BaseException) -> str:
-    """Return in a few words why storage failed, without what must not be seen."""
+    """Return in a few words why storage failed, without secrets."""
     if isinstance(error, FileNotFoundError):
         return "nothing is there"
     status, message = getattr(error, "status", None), getattr(error, "message", "")
@@ -108,32 +108,32 @@ def reason(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or its name where it has none."""
+    """Return the first line of an error's text, or the name of its class if it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @contextlib.contextmanager
 def storage_errors(source: str) -> Iterator[None]:
-    """Raise :class:`SourceError` for what storage raises, but for what is not there."""
+    """Map errors of storage to :class:`SourceError`; :class:`FileNotFoundError` passes unchanged."""
     try:
         yield
     except (SourceError, SourceLostError, FileNotFoundError):
         raise
     except ImageError as error:
         raise SourceError(f"{printable(source)} cannot be read: {error}") from error
-    except Exception as error:  # each storage has errors of its own
+    except Exception as error:  # each storage has its own errors
         raise SourceError(f"{printable(source)} cannot be read: {reason(error)}; {NOT_THERE}") from error
 
 
 @contextlib.contextmanager
 def as_os_error(place: str) -> Iterator[None]:
-    """Raise :class:`OSError` for what storage raises."""
+    """Map errors of storage to :class:`OSError`."""
     try:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(2, "nothing is there", place) from error
-    except Exception as error:  # each storage has errors of its own
+    except Exception as error:  # each storage has its own errors
         raise OSError(5, reason(error), place) from error
 
 
@@ -147,7 +147,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _answer(error: BaseException) -> dict[str, Any]:
-    """Return what botocore keeps of the server's answer."""
+    """Return what botocore keeps of the server's answer; empty for other errors."""
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) else {}
 
@@ -158,7 +158,7 @@ def _code(error: BaseException) -> str | None:
 
 
 def status_of(error: BaseException) -> int | None:
-    """Return the number that the server answered with, if it did."""
+    """Return the HTTP status that the server answered with; None if it did not."""
     for entry in _chain(error):
         for name in ("status", "status_code", "code"):
             if isinstance(status := getattr(entry, name, None), int):

@@ -1,4 +1,4 @@
-"""What is at a URL: looked at, listed, read and written, with limits of time and one layer of further tries."""
+"""Read, write and list what is at a URL, with time limits and one layer of retries."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from seglab.errors import ImageError
 
 INSTALL = 'Install it: pip install "seglab[remote]" (for gs:// also gcsfs, for az:// adlfs).'
 CONNECT_SECONDS, READ_SECONDS = 10.0, 15.0
-"""For a connection, and between two parts of an answer."""
+"""Time limits for a connection, and between two parts of an answer."""
 REFUSED_IN_A_ROW = 5
-"""So many files in a row that may not be read are a reason to ask whether any may."""
+"""After this many files in a row without permission, it is checked whether any file can be read."""
 FAILED_IN_A_ROW = 50
-"""So many files in a row that may not be read, or cannot be had for all tries, are no longer the files' fault."""
+"""After this many failed files in a row, the storage is to blame, not the files."""
 NO_SUCH_PART = 416
 LISTING_CACHE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
-"""Storages that keep what they listed as long as the process lives, unless they are told not to."""
+"""Storages that cache listings for the life of the process unless told not to."""
 
 T = TypeVar("T")
 
 
 def connect(url: str) -> tuple[Any, str]:
-    """Return fsspec's file system for a URL, which lists anew, and the path on it. Raises :class:`SourceError`."""
+    """Return fsspec's file system for a URL, without listing cache, and the path on it. Raises :class:`SourceError`."""
     try:
         import fsspec
 
@@ -41,20 +41,20 @@ def connect(url: str) -> tuple[Any, str]:
     except ValueError as error:
         said = printable(str(error))
         raise SourceError(
-            f"{printable(url)} cannot be opened: {said}. Expected s3://, gs://, https:// or so."
+            f"{printable(url)} cannot be opened: {said}. Expected a URL like s3://, gs:// or https://."
         ) from error
-    except Exception as error:  # some connect as they are made, and raise whatever their library does
+    except Exception as error:  # some connect when they are created, and raise their library's errors
         raise SourceError(
             f"{printable(public_url(url))} cannot be opened: {reason(error)}; expected a server that answers. Check "
-            "the address, and your connection."
+            "the URL and your connection."
         ) from error
     if hasattr(files, "retries"):
-        files.retries = 1  # tries are made here, once for all storages: theirs would multiply
+        files.retries = 1  # retries are made here, once for all storages: theirs would multiply
     return files, path
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    """Return how a file system is made. What the user's own settings of fsspec say goes before."""
+    """Return the options of a file system. The user's own fsspec settings take precedence."""
     import fsspec
 
     own = fsspec.config.conf.get(scheme, {})
@@ -75,7 +75,7 @@ def _options(scheme: str) -> dict[str, Any]:
 
 @dataclass
 class _Row:
-    """What became of the last files: ``good``, the last that could be read; how many since then could not."""
+    """The last files: ``good``, the last that was read; how many were refused or failed since then."""
 
     good: str | None = None
     refused: int = 0
@@ -83,9 +83,9 @@ class _Row:
 
 
 class Storage:
-    """What is at ``url``. ``public``: the URL without secrets. May be sent to other processes, where it connects anew.
+    """The storage at ``url``. ``public``: the URL without secrets. Can be pickled; another process connects anew.
 
-    Raises :class:`SourceError` where there is no way to it.
+    Raises :class:`SourceError` if it cannot be opened.
     """
 
     def __init__(self, url: str) -> None:
@@ -99,7 +99,7 @@ class Storage:
         return _reopened, (self.url,)
 
     def info(self, path: str) -> dict[str, Any] | None:
-        """Return fsspec's details of a file or folder, None if nothing is there. Raises :class:`SourceError`."""
+        """Return fsspec's details of a file or folder, None if it does not exist. Raises :class:`SourceError`."""
         with storage_errors(self.url):
             try:
                 return cast("dict[str, Any]", self._tried(lambda: self.files.info(path)))
@@ -107,15 +107,15 @@ class Storage:
                 return None
 
     def listing(self, path: str) -> list[dict[str, Any]]:
-        """Return fsspec's details of what is in a folder. Raises as fsspec does."""
+        """Return fsspec's details of the entries of a folder. Raises fsspec's errors."""
         return cast("list[dict[str, Any]]", self._tried(lambda: self.files.ls(path, detail=True)))
 
     def find(self, path: str) -> Sequence[str]:
-        """Return the paths of all files below a folder. Raises as fsspec does."""
+        """Return the paths of all files below a folder. Raises fsspec's errors."""
         return cast("Sequence[str]", self._tried(lambda: self.files.find(path)))
 
     def look(self) -> web.Answer | None:
-        """Ask a web server what is there; None if nothing is. Raises :class:`SourceError`."""
+        """Ask a web server what is at the URL; None if nothing is. Raises :class:`SourceError`."""
         with storage_errors(self.url):
             try:
                 return self._tried(lambda: web.look(self.files, self.root))
@@ -123,47 +123,47 @@ class Storage:
                 return None
 
     def page(self, url: str, most: int) -> web.Answer:
-        """Fetch a page of a web server. Raises :class:`SourceError`, :class:`FileNotFoundError`."""
+        """Fetch a page from a web server. Raises :class:`SourceError`, :class:`FileNotFoundError`."""
         with storage_errors(url):
             return self._tried(lambda: web.get(self.files, url, most))
 
     def heads(self, urls: list[str]) -> list[web.Answer | None]:
-        """Ask a web server about several files; None for those about which nothing can be learned."""
+        """Ask a web server about several files; None for those that it does not answer for."""
         return web.heads(self.files, urls)
 
     def fetch(self, path: str, most: int) -> web.Answer:
-        """Fetch an image. Raises :class:`ImageError` if it cannot be had, :class:`SourceLostError` if none can."""
+        """Fetch an image. Raises :class:`ImageError` if it fails, :class:`SourceLostError` if every image would."""
         try:
             answer = self._tried(lambda: self._fetch(path, most))
         except ImageError:
             raise
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             self._require_alive(error, most)
-            raise ImageError(f"It cannot be fetched: {reason(error)}. Run again to try again.") from error
+            raise ImageError(f"It cannot be fetched: {reason(error)}. Run again to retry.") from error
         with self._lock:
             self._row = _Row(good=path)
         return answer
 
     def write(self, path: str, data: bytes) -> None:
-        """Upload a file. Raises as fsspec does."""
+        """Upload a file. Raises fsspec's errors."""
         self._tried(lambda: self.files.pipe_file(path, data))
 
     def read(self, path: str) -> bytes:
-        """Fetch a file. Raises as fsspec does."""
+        """Return a file's content. Raises fsspec's errors."""
         return self._tried(lambda: bytes(self.files.cat_file(path)))
 
     def remove(self, path: str) -> None:
-        """Remove a file. Raises as fsspec does."""
+        """Remove a file. Raises fsspec's errors."""
         self._tried(lambda: self.files.rm_file(path))
 
     def open(self, path: str, **options: Any) -> IO[bytes]:
-        """Open a file. Raises as fsspec does."""
+        """Open a file for reading. Raises fsspec's errors."""
         return cast("IO[bytes]", self._tried(lambda: self.files.open(path, "rb", **options)))
 
     def _tried(self, action: Callable[[], T]) -> T:
         try:
             return retried(action)
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             if failure_of(error) in (Failure.LOST, Failure.DOUBTED, Failure.REFUSED):
                 type(self.files).clear_instance_cache()  # a later run of this process must ask for new credentials
             raise
@@ -171,7 +171,7 @@ class Storage:
     def _fetch(self, path: str, most: int) -> web.Answer:
         if self.is_web:
             return web.get(self.files, path, most)
-        try:  # a byte more tells that there is more
+        try:  # one byte more than allowed shows whether there is more
             data = bytes(self.files.cat_file(path, start=0, end=most + 1))
         except Exception as error:
             if status_of(error) != NO_SUCH_PART:
@@ -181,7 +181,7 @@ class Storage:
         return web.Answer(path, data=data)
 
     def _require_alive(self, error: Exception, most: int) -> None:
-        """Note a failure. Raises :class:`SourceLostError` where it would meet every other file."""
+        """Count a failure. Raises :class:`SourceLostError` if every other file would fail as well."""
         failure = failure_of(error)
         with self._lock:
             row = self._row
@@ -196,7 +196,7 @@ class Storage:
             row.refused = 0
 
     def _lets_in(self, error: Exception, row: _Row, most: int) -> bool:
-        """Can a file still be read that could be before; or, if none was, the folder be listed?"""
+        """Return whether the last readable file can still be read, or, if there was none, the folder be listed."""
         try:
             if row.good is not None:
                 self._fetch(row.good, most)
@@ -206,14 +206,14 @@ class Storage:
                 web.look(self.files, self.root)
             else:
                 self.files.ls(self.root)
-        except Exception as other:  # each storage has errors of its own
+        except Exception as other:  # each storage has its own errors
             return failure_of(other) is Failure.OTHER
         return True
 
     def _lost(self, error: Exception) -> SourceLostError:
         return SourceLostError(
             f"{printable(self.url)} cannot be read any more: {reason(error)}; expected storage that answers, and "
-            "credentials that are good until the end of the run. Renew them, or wait, then run again to go on."
+            "credentials that are valid until the end of the run. Renew them or wait, then run again to continue."
         )
 
 

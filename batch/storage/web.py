@@ -1,6 +1,6 @@
-"""What is asked of a web server, over the session of fsspec's file system.
+"""Requests to a web server, over the session of fsspec's file system.
 
-fsspec's own calls neither say what a server answered nor bound what it sends.
+fsspec's own calls neither return the server's headers nor limit the size of an answer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from seglab.errors import ImageError
 CHUNK = 1 << 20
 GONE = (404, 410)
 ANSWER_SECONDS = 600.0
-"""For the whole of an answer, however small its parts; archives that are read as a stream have no such limit."""
+"""Time limit for a whole answer; archives that are read as a stream have none."""
 HEADS_AT_ONCE = 16
 HEAD_SECONDS = 30.0
-"""So long may the heads of some files take together; what has none by then is read to be known."""
+"""Time limit for the HEAD requests of a group of files; files without an answer are read to find out more."""
 
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server sent. ``url``: where it came from in the end. ``headers``: with small letters."""
+    """A server's answer. ``url``: after redirects. ``headers``: names in lower case."""
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -34,14 +34,14 @@ class Answer:
 
     @property
     def bytes(self) -> int:
-        """The size of the file, -1 where that is not said."""
+        """Return the size of the file in bytes, -1 if the server does not say."""
         length = self.headers.get("content-length", "")
         is_plain = self.headers.get("content-encoding", "identity") == "identity"
         return int(length) if is_plain and length.isdecimal() and int(length) > 0 else -1
 
     @property
     def changed(self) -> float:
-        """The time of change in seconds, 0 where that is not said."""
+        """Return the modification time in Unix seconds, 0 if the server does not say."""
         from email.utils import parsedate_to_datetime
 
         try:
@@ -51,29 +51,29 @@ class Answer:
 
     @property
     def version(self) -> str:
-        """What tells one content from another; empty where the server says nothing."""
+        """Return the ETag as an image's version; empty if the server sends none."""
         tag = self.headers.get("etag", "").replace('"', "")
         return f"etag:{tag}" if tag else ""
 
     @property
     def kind(self) -> str:
-        """The type of the content, such as ``text/html``."""
+        """Return the content type, such as ``text/html``."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_page(self) -> bool:
-        """Is it a page, and not a file?"""
+        """Return whether the content is an HTML page instead of a file."""
         begin = self.data[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         return begin.startswith((b"<!doctype html", b"<html")) or (self.kind == "text/html" and begin.startswith(b"<"))
 
 
 def get(files: Any, url: str, most: int) -> Answer:
-    """Fetch a file. Raises :class:`ImageError` for one of more than ``most`` bytes, and what aiohttp raises."""
+    """Fetch a file. Raises :class:`ImageError` if it has more than ``most`` bytes, and aiohttp's errors."""
     return _sync(files, _ask(files, "GET", url, most))
 
 
 def look(files: Any, url: str) -> Answer:
-    """Ask about a file without fetching it: a server that signs, or knows, only GET is asked by one that is cut off."""
+    """Ask about a file without fetching it: by HEAD, or by a GET that is cut off if the server refuses HEAD."""
     from aiohttp import ClientResponseError
 
     try:
@@ -83,14 +83,14 @@ def look(files: Any, url: str) -> Answer:
 
 
 def gives_parts(files: Any, url: str) -> int | None:
-    """Return the size of a file of which the server gives parts; None if it gives only the whole."""
+    """Return the size of a file if the server supports range requests for it, else None."""
     answer = _sync(files, _ask(files, "GET", url, 0, {"Range": "bytes=0-0"}))
     size = answer.headers.get("content-range", "").rpartition("/")[2]
     return int(size) if answer.headers[":status"] == "206" and size.isdecimal() else None
 
 
 def heads(files: Any, urls: Sequence[str]) -> list[Answer | None]:
-    """Ask about several files at once; None for those about which nothing can be learned."""
+    """Ask about several files at once; None for those without an answer."""
     return _sync(files, _heads(files, urls))
 
 
@@ -114,7 +114,7 @@ async def _heads(files: Any, urls: Sequence[str]) -> list[Answer | None]:
         try:
             async with room:
                 return await _ask(files, "HEAD", url)
-        except Exception:  # reading the image will say what is wrong
+        except Exception:  # reading the image will fail with the reason
             return None
 
     tasks = [asyncio.ensure_future(one(url)) for url in urls]
@@ -125,7 +125,7 @@ async def _heads(files: Any, urls: Sequence[str]) -> list[Answer | None]:
 
 
 async def _ask(files: Any, method: str, url: str, most: int = 0, more: Mapping[str, str] | None = None) -> Answer:
-    """Return the answer; with the content if ``most`` is not 0."""
+    """Send a request; return the answer, with its content if ``most`` is not 0."""
     session = await files.set_session()
     options = dict(files.kwargs)
     headers = {**options.pop("headers", {}), "Accept-Encoding": "identity", **(more or {})}
@@ -137,7 +137,7 @@ async def _ask(files: Any, method: str, url: str, most: int = 0, more: Mapping[s
         answer = Answer(str(got.url), said)
         if most == 0:
             if method == "GET":
-                got.close()  # what follows is not wanted
+                got.close()  # the content is not needed
             return answer
         require_most(answer.bytes, most)
         held = io.BytesIO()
@@ -151,6 +151,6 @@ def require_most(length: int, most: int) -> None:
     """Raise :class:`ImageError` for a file of more than ``most`` bytes."""
     if length > most:
         raise ImageError(
-            f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy, or fetch it and "
-            "name the file."
+            f"It has more than {most / 2**20:.0f} MiB; expected a smaller file. Save a smaller copy, or download it "
+            "and name the file."
         )

@@ -1,1 +1,1 @@
-"""From a network that somebody else exported to ONNX to a model: what it takes and gives is found out by running it."""
+"""Turn a network that somebody else exported to ONNX into a model: its input and output are found out by running it."""

@@ -1,7 +1,7 @@
-"""Adopting a network that somebody else exported: the fused graph is built around it, without torch.
+"""Adopt a network that somebody else exported: the fused graph is built around it, without torch.
 
-How its input takes images and what its output gives are found out by running the untouched file; how its pixels are
-to be normalised cannot be, and has to be said.
+How its input takes images and what its output gives is found out by running the untouched file. How pixels must be
+normalised cannot be found out and must be given.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ADVICE = (
 
 @dataclass(frozen=True)
 class Foreign:
-    """A foreign network, open: how its input takes images, which output the user names, and what he says it gives."""
+    """A foreign network, open: how its input takes images, and the output and its kind if the user names them."""
 
     untouched: Untouched
     entry: Entry
@@ -60,10 +60,10 @@ class Foreign:
 def open_foreign(source: str | Path, size: int | None = None, output: Sequence[str] = ()) -> Foreign:
     """Read a foreign network and find out how it takes images.
 
-    ``size``: S, where the file does not state it. ``output``: the name of an output, or of a tensor inside, and
-    ``logits`` or ``probabilities``, each where there is something to say; of several outputs one may have such a name.
-    Raises :class:`ContractError` for a file that cannot be adopted, :class:`seglab.errors.ConfigError` for options that
-    do not go with it.
+    ``size``: S, if the file does not state it. ``output``: the name of an output or of a tensor inside, and ``logits``
+    or ``probabilities``, each optional; one of several outputs may itself have such a name. Raises
+    :class:`ContractError` for a file that cannot be adopted, :class:`seglab.errors.ConfigError` for options that do not
+    fit it.
     """
     source = Path(source)
     model = read_network(source)
@@ -84,9 +84,9 @@ def adopt(
 ) -> ParityReport:
     """Wrap a foreign network and write it to ``out`` if it passes the parity gate on the CPU provider.
 
-    The original of the gate is the untouched file, fed by Pillow and enlarged by OpenCV. ``say`` is told what was found
-    out, sentence by sentence. Raises :class:`ContractError` for a network that cannot be wrapped,
-    :class:`export.errors.ParityError` where the gate fails.
+    The original of the gate is the untouched file, fed by Pillow and resized by OpenCV. ``say`` is called with each
+    finding, a sentence. Raises :class:`ContractError` for a network that cannot be wrapped,
+    :class:`export.errors.ParityError` if the gate fails.
     """
     untouched, entry = foreign.untouched, foreign.entry
     require_feeding(untouched.source, entry, wrapping)
@@ -114,10 +114,10 @@ def adopt(
 
 
 def _taken(entry: Entry, wrapping: Wrapping) -> str:
-    fed = "pixels 0-255 as they are"
+    fed = "pixels 0-255, not normalised"
     if not entry.takes_pixels:
         mean, std = (" ".join(f"{value:.6g}" for value in values) for values in (wrapping.mean, wrapping.std))
-        fed = f"pixels on 0-1 less {mean}, divided by {std}"
+        fed = f"pixels 0-1 minus {mean}, divided by {std}"
         named = [name for name, preset in PRESETS.items() if (preset.mean, preset.std) == (wrapping.mean, wrapping.std)]
         fed += f" ({named[0]})" if named else ""
     order = f", {wrapping.channels.upper()}" if entry.channels != GREY else ""
@@ -125,13 +125,13 @@ def _taken(entry: Entry, wrapping: Wrapping) -> str:
 
 
 def _require_same_twice(foreign: Foreign, head: Head, wrapping: Wrapping) -> None:
-    """Raise :class:`ContractError` for a network that gives one image two results."""
+    """Raise :class:`ContractError` if a network gives two results for one image."""
     image = probe_images(foreign.entry.size, foreign.entry.size, count=1)[0]
     first, again = (given_planes(foreign.untouched, foreign.entry, head, wrapping, image) for _ in range(2))
     if not np.array_equal(first, again, equal_nan=True):
         raise ContractError(
-            f"{foreign.untouched.source} gives other values each time for the same image; expected the same. It was "
-            "exported in training mode (Dropout): call model.eval() and export it again."
+            f"{foreign.untouched.source} gives different values each time for the same image. It was exported in "
+            "training mode (Dropout): call model.eval() and export it again."
         )
 
 
@@ -153,10 +153,10 @@ def _write(source: Path, model: ModelProto, contract: Contract, path: Path) -> N
         write_model(model, contract, path)
     except OSError:
         raise
-    except Exception as error:  # onnx's and protobuf's errors have no common base
+    except Exception as error:  # onnx's and protobuf's errors have no common base class
         reason = str(error).strip().splitlines()[0]
         raise ContractError(
-            f"{source} cannot be put into one valid graph ({reason}). Export it again, with opset_version=18."
+            f"{source} cannot be made into one valid graph ({reason}). Export it again with opset_version=18."
         ) from error
 
 
@@ -189,7 +189,7 @@ def _contract(foreign: Foreign, head: Head, kind: Kind, wrapping: Wrapping, lice
         mean=wrapping.mean,
         std=wrapping.std,
         threshold=wrapping.threshold,
-        opset=OPSET,  # this and the precision are the graph's own when it is written
+        opset=OPSET,  # write_model replaces this and the precision by the graph's own
         class_names=wrapping.class_names,
         hair_removal=wrapping.hair != "none",
         output=kind.output,

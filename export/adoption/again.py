@@ -1,4 +1,4 @@
-"""The original of a model that was adopted before: the foreign file, fed as the model's contract says."""
+"""The original of an adopted model: the foreign file, fed as the model's contract says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from export.errors import ContractError
 def original_of(contract: Contract, source: Path) -> Reference:
     """Open the foreign network ``source`` as the original of an adopted model.
 
-    Raises :class:`ContractError` for a file that is no network, or not the one that the contract describes.
+    Raises :class:`ContractError` for a file that is not a network, or not the one that the contract describes.
     """
     try:
         entry = Entry(**contract.adopted["input"])
@@ -26,8 +26,8 @@ def original_of(contract: Contract, source: Path) -> Reference:
         kind = Kind(contract.output, float(contract.adopted["scale"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ContractError(
-            f"The contract's adopted lacks how its network is fed ({type(error).__name__}: {error}); expected what "
-            "`seg-export adopt` writes. Adopt the network again."
+            f"The contract does not say how its adopted network is fed ({type(error).__name__}: {error}); expected "
+            "what `seg-export adopt` writes. Adopt the network again."
         ) from error
     wrapping = Wrapping(
         contract.mean,
@@ -42,7 +42,7 @@ def original_of(contract: Contract, source: Path) -> Reference:
     have = {port.name for port in untouched.inputs}, {port.name for port in untouched.outputs}
     if entry.name not in have[0] or head.name not in have[1]:
         raise ContractError(
-            f"{source} has no input {entry.name!r} or no output {head.name!r}, which the model was made with; expected "
-            f"the network that it was adopted from, {contract.adopted.get('from')}. Name that file."
+            f"{source} has no input {entry.name!r} or no output {head.name!r}, which the model uses; expected the "
+            f"network that it was adopted from, {contract.adopted.get('from')}. Name that file."
         )
     return Reference(untouched, entry, head, wrapping, kind)

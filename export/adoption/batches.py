@@ -1,4 +1,4 @@
-"""A foreign network has to give for each image of a batch what it gives for that image alone."""
+"""Make sure that a foreign network gives for each image of a batch what it gives for that image alone."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 CLOSE = 2e-2
-"""By how much of the range of all values one may differ, with the rounding of fp16."""
+"""Largest difference, as a share of the range of all values; allows for fp16 rounding."""
 BAKED = {"Reshape": 1, "Resize": 3, "Squeeze": 1}
-"""Operators that are told a shape or axes, and which input says it."""
+"""Operators that take a shape or axes, with the index of that input."""
 Planes = NDArray[np.float32]
 
 
 def with_free_batch(source: Path, network: ModelProto, batch: int | None, planes: Planes) -> ModelProto:
-    """Return the network for batches of any length: as it is, or with the length taken out of its reshapes and resizes.
+    """Return the network for batches of any length: unchanged, or with a fixed batch length removed from its reshapes,
+    resizes and squeezes.
 
-    ``batch``: the length that the file states. ``planes``: different images ``(N, 3, S, S)`` to try it with. Raises
-    :class:`ContractError` where the length is fixed in another way, or images of one batch change each other.
+    ``batch``: the length that the file states. ``planes``: different images ``(N, 3, S, S)`` to test with. Raises
+    :class:`ContractError` if the length is fixed in another way, or if images of one batch change each other.
     """
     reason = _fault(network, planes)
     if reason is None:
@@ -43,7 +44,7 @@ def with_free_batch(source: Path, network: ModelProto, batch: int | None, planes
 
 
 def _fault(network: ModelProto, planes: Planes) -> str | None:
-    """Return what is wrong with the network's batches, or None."""
+    """Return what is wrong with the network's batches; None if nothing is."""
     from export.adoption.untouched import reason_of
 
     name = network.graph.input[0].name
@@ -51,7 +52,7 @@ def _fault(network: ModelProto, planes: Planes) -> str | None:
         run = session(network)
         single = [_run(run, name, image[None]) for image in planes]
         together = _run(run, name, planes)
-    except Exception as error:  # onnxruntime's errors have no base of their own
+    except Exception as error:  # onnxruntime's errors have no base class
         return reason_of(error)
     alone = np.concatenate(single)
     if alone.shape != together.shape:
@@ -67,9 +68,9 @@ def _run(run: Any, name: str, planes: Planes) -> NDArray[np.float64]:
 
 
 def _freed(network: ModelProto, batch: int, *, squeezed: bool) -> ModelProto | None:
-    """Return a copy in which reshapes and resizes take the batch's length from what they are given, and squeezes leave
-    it; None where none of them has it inside. ``squeezed``: take off squeezes of the first axis alone, too, which may
-    be arithmetic with shapes.
+    """Return a copy in which reshapes and resizes take the batch length from their input and squeezes keep it; None if
+    none of them has it fixed. ``squeezed``: also remove squeezes of the first axis alone, which may be arithmetic with
+    shapes.
     """
     from onnx import ModelProto, numpy_helper
 
@@ -97,7 +98,7 @@ def _freed(network: ModelProto, batch: int, *, squeezed: bool) -> ModelProto | N
 
 
 def _without_batch(node: NodeProto, value: NDArray[Any], batch: int) -> NDArray[Any] | None:
-    """Change a node for a shape, or for axes, in which no length of the batch is; return these. None: there is none."""
+    """Change a node so that its shape or axes hold no batch length; return these, or None if none were changed."""
     from onnx import helper
 
     if node.op_type == "Squeeze":
@@ -107,7 +108,7 @@ def _without_batch(node: NodeProto, value: NDArray[Any], batch: int) -> NDArray[
         return None
     if node.op_type == "Reshape":
         _drop_attribute(node, "allowzero")
-        return np.array([0, *value[1:]], np.int64)  # 0: what is there
+        return np.array([0, *value[1:]], np.int64)  # 0: keep the input's length
     if len(value) != 4 or any(entry.name == "axes" for entry in node.attribute):
         return None
     node.attribute.append(helper.make_attribute("axes", [2, 3]))

@@ -1,4 +1,4 @@
-"""What a foreign network takes: which input, of which type, in which order of axes, with how many channels."""
+"""What a foreign network takes: which input, of which type, axis order and number of channels."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ TAKEN = ("float32", "float16", "float64", "uint8")
 CHANNELS_FIRST, CHANNELS_LAST = "NCHW", "NHWC"
 COLOUR, GREY = 3, 1
 LUMA = (19595 / 65536, 38470 / 65536, 7471 / 65536)
-"""Of red, green and blue in grey (ITU-R BT.601, as in Pillow): of whole pixels exact in fp32, however it is summed."""
+"""Weights of red, green and blue in grey (ITU-R BT.601, as in Pillow): exact in fp32 for whole pixels, in any order."""
 HALF = 0.5
-"""Added before pixels are cut off to whole numbers."""
+"""Added before pixels are truncated to whole numbers."""
 DOUBT = 2e-3
-"""Pixels as close as this to the middle of two whole numbers may be rounded either way: resizing rounds, too."""
+"""Pixels this close to the middle of two whole numbers may be rounded either way, as resizing rounds, too."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """An input: ``dtype`` by numpy's name, ``layout`` (NCHW or NHWC), ``channels`` (3, or 1 for grey), ``size`` S,
-    ``batch``: its length where the file fixes it.
+    ``batch``: its length if the file fixes it.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Entry:
 
     @property
     def takes_pixels(self) -> bool:
-        """Whether it is fed pixels 0-255 as they are, not normalised ones."""
+        """Return whether it takes pixels 0-255 that are not normalised."""
         return self.dtype == "uint8"
 
     def describe(self) -> str:
@@ -51,10 +51,10 @@ class Entry:
         return f"{self.dtype} ({shape}), {'colour' if self.channels == COLOUR else 'grey, by luma'}"
 
     def arrange(self, planes: Planes, graphs: Planes | None = None) -> Array:
-        """Return what the network is fed: ``planes`` ``(3, S, S)``, normalised (pixels 0-255 where it takes those), in
-        its type and order of axes, as often as its batch is long.
+        """Return the network's input: ``planes`` ``(3, S, S)``, normalised (or pixels 0-255 if it takes those), in its
+        type and axis order, repeated to the length of its batch.
 
-        ``graphs``: the same planes as the graph has them, which decide where rounding to whole pixels is in doubt.
+        ``graphs``: the same planes as the graph computes them, which decide where rounding to whole pixels is in doubt.
         """
         if self.takes_pixels:
             rounded = np.floor(planes + np.float32(HALF))
@@ -63,7 +63,7 @@ class Entry:
                 rounded = np.where(doubtful, np.floor(graphs + np.float32(HALF)), rounded)
             planes = np.clip(rounded, 0, 255)
         planes = self._coloured(planes)
-        if self.takes_pixels:  # the luma of whole pixels, which is exact
+        if self.takes_pixels:  # the luma of whole pixels, exact
             planes = np.floor(planes + np.float32(HALF))
         values = planes.astype(self.dtype)
         if self.layout == CHANNELS_LAST:
@@ -71,17 +71,17 @@ class Entry:
         return np.stack([values] * (self.batch or 1))
 
     def _coloured(self, planes: Planes) -> Planes:
-        """Return planes ``(3, S, S)`` as they are, or their luma ``(1, S, S)``."""
+        """Return planes ``(3, S, S)`` unchanged, or their luma ``(1, S, S)``."""
         if self.channels == COLOUR:
             return planes
         return np.asarray(np.tensordot(np.array(LUMA, np.float32), planes, axes=1)[None], np.float32)
 
 
 def find_entry(untouched: Untouched, size: int | None) -> Entry:
-    """Find out how a network takes images. ``size``: what the user says.
+    """Find out how a network takes images. ``size``: as the user gives it.
 
-    Raises :class:`ContractError` for an input that no photograph fits, :class:`seglab.errors.ConfigError` where the
-    size is missing.
+    Raises :class:`ContractError` for an input that does not take a photograph, :class:`seglab.errors.ConfigError` if
+    the size is missing.
     """
     port = _only_input(untouched)
     source = untouched.source
@@ -93,7 +93,7 @@ def find_entry(untouched: Untouched, size: int | None) -> Entry:
     if port.shape and len(port.shape) != 4:
         raise ContractError(
             f"The input {port.name!r} of {source} is {shape_text(port.shape)}; expected four axes, (N, 3, S, S) or "
-            "(N, S, S, 3). Export it with a batch axis, for images alone."
+            "(N, S, S, 3). Export it with a batch axis and images only."
         )
     guesses = _guesses(source_name=f"The input {port.name!r} of {source}", port=port)
     sized = [_with_size(untouched, port, guess, size) for guess in guesses]
@@ -106,12 +106,12 @@ def _only_input(untouched: Untouched) -> Port:
     found = "; ".join(map(str, untouched.read_inputs)) or "none"
     raise ContractError(
         f"{untouched.source} has {len(untouched.read_inputs)} inputs ({found}); expected one, for images. Export a "
-        "network that takes images alone, with the others as constants inside."
+        "network that takes images only, with the other inputs as constants."
     )
 
 
 def _guesses(source_name: str, port: Port) -> list[Entry]:
-    """Return the layouts and channels that the stated shape allows, the commonest first."""
+    """Return the layouts and channels that the stated shape allows, the most common first."""
     shape = port.shape or (None,) * 4
     batch = shape[0]
     found = [
@@ -124,8 +124,8 @@ def _guesses(source_name: str, port: Port) -> list[Entry]:
     if stated or found:
         return stated or found
     raise ContractError(
-        f"{source_name} is {shape_text(shape)}: neither its second nor its last axis has 3 channels (or 1). "
-        "Photographs have red, green and blue; export a network that takes these."
+        f"{source_name} is {shape_text(shape)}; expected 3 channels (or 1) in its second or last axis. Export a "
+        "network that takes images with red, green and blue."
     )
 
 
@@ -141,14 +141,14 @@ def _with_size(untouched: Untouched, port: Port, entry: Entry, size: int | None)
     stated = height or width
     if stated and size and stated != size:
         raise ContractError(
-            f"{what} takes {stated} x {stated} pixels ({shape_text(shape)}), and --size says {size}; expected the "
-            f"same. Leave --size out or say --size {stated}."
+            f"{what} takes {stated} x {stated} pixels ({shape_text(shape)}), and --size is {size}; expected the "
+            f"same. Leave out --size or use --size {stated}."
         )
     known = stated or size
     if not known:
         raise ConfigError(
-            f"{what} is {shape_text(shape)}, any size; expected --size S, the height and width that the network was "
-            "trained with. Add it."
+            f"{what} is {shape_text(shape)}, which allows any size. Add --size S, the height and width that the "
+            "network was trained with."
         )
     return dataclasses.replace(entry, size=known)
 

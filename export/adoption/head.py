@@ -1,4 +1,4 @@
-"""What a foreign network gives: which output holds the mask, in which order of axes, of how many classes."""
+"""What a foreign network gives: which output holds the mask, in which axis order, with how many classes."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 KINDS = (LOGITS, PROBABILITIES) = ("logits", "probabilities")
 """What the values of an output can be."""
 PLANES, CLASSES, PLANE = "NHW", "CHW", "HW"
-"""Further orders of axes: without classes; without a batch axis; without either."""
+"""Further axis orders: without classes; without a batch axis; without either."""
 BATCHLESS = (CLASSES, PLANE)
 COARSEST = 32
 """How many times smaller than the image a mask may be."""
 LABELS = ("uint8", "int8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool")
 DECIDING = ("ArgMax", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Round", "TopK", "Hardmax")
-"""Operators that make labels of what they read first."""
+"""Operators that turn their first input into labels."""
 FLATTENING = ("Reshape", "Flatten")
 
 
 @dataclass(frozen=True)
 class Head:
     """An output: ``dtype`` by numpy's name, ``layout`` (NCHW, NHWC, NHW, CHW or HW), ``classes`` C, ``side``: height
-    and width of its planes, which are brought to S x S.
+    and width of its planes, which are resized to S x S.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Head:
     side: int
 
     def planes(self, values: Array) -> NDArray[np.float64]:
-        """Return the planes ``(C, side, side)`` of the first image in what the network gave."""
+        """Return the planes ``(C, side, side)`` of the first image in the network's output."""
         first = values if self.layout in BATCHLESS else values[0]
         if self.layout == CHANNELS_LAST:
             first = np.moveaxis(first, 2, 0)
@@ -54,7 +54,7 @@ class Head:
         """Return type and shape in words."""
         axes = {"N": "N", "C": self.classes, "H": self.side, "W": self.side}
         shape = ", ".join(str(axes[axis]) for axis in self.layout)
-        return f"{self.dtype} ({shape})" + (f", brought to {size} x {size}" if self.side != size else "")
+        return f"{self.dtype} ({shape})" + (f", resized to {size} x {size}" if self.side != size else "")
 
 
 def resized(planes: NDArray[np.float64], size: int) -> NDArray[np.float64]:
@@ -65,9 +65,9 @@ def resized(planes: NDArray[np.float64], size: int) -> NDArray[np.float64]:
 
 
 def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Head, str]:
-    """Run the network on nothing and return the output that holds the mask, and a remark on the choice ("": none).
+    """Run the network on zeros and return the output that holds the mask, and a remark on the choice ("": none).
 
-    ``name``: the output that the user names. Raises :class:`ContractError` where none fits, or several do.
+    ``name``: the output that the user names. Raises :class:`ContractError` if no output fits, or several do.
     """
     given = untouched.run(entry.name, entry.arrange(np.zeros((3, entry.size, entry.size), np.float32)))
     remark = ""
@@ -75,8 +75,8 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
         name, remark = _choose(untouched, entry, given)
     elif name not in given:
         raise ContractError(
-            f"{untouched.source} has no output {name!r}, and nothing inside it has that name; expected one of "
-            f"{_listed(given)}. Name one with --output."
+            f"{untouched.source} has no output or inner tensor {name!r}; expected one of {_listed(given)}. Name one "
+            "with --output."
         )
     head = _head(name, given[name], entry)
     if head is None:
@@ -86,14 +86,14 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
         raise ContractError(
             f"The output {name!r} of {untouched.source} is {shape_text(given[name].shape)}, for an input of "
             f"{entry.size} x {entry.size}; expected square planes: (N, C, S, S), (N, S, S, C) or (N, S, S), of S or "
-            f"less. {f'Take what was laid flat with {_option(before)}' if before else way}."
+            f"less. {f'Use the tensor before it is flattened: {_option(before)}' if before else way}."
         )
     if head.dtype in LABELS and not (head.dtype == "uint8" and head.classes == 1):
         raise gives_labels(untouched, head)
     if head.classes > MOST_CLASSES:
         raise ContractError(
             f"The output {name!r} of {untouched.source} has {head.classes} classes; expected at most {MOST_CLASSES}, "
-            "which a mask of bytes can hold. Say --lesion-class N with a network of fewer."
+            "as a mask has 8 bits. Use --lesion-class N with a network of fewer classes."
         )
     return head, remark
 
@@ -101,15 +101,15 @@ def find_head(untouched: Untouched, entry: Entry, name: str | None) -> tuple[Hea
 def gives_labels(untouched: Untouched, head: Head) -> ContractError:
     """Return the error for an output that holds labels or a finished mask."""
     before = _made_of(untouched.model, head.name, DECIDING)
-    way = f"Take what it is made of with {_option(before)}" if before else "Export it without its last step"
+    way = f"Use the tensor that it is made from: {_option(before)}" if before else "Export it without its last step"
     return ContractError(
-        f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}), not how "
-        f"likely each pixel is; expected logits or probabilities. {way}."
+        f"The output {head.name!r} of {untouched.source} holds labels or a finished mask ({head.dtype}); expected "
+        f"logits or probabilities for each pixel. {way}."
     )
 
 
 def _option(name: str) -> str:
-    """Return how a tensor is named: twice where its name is also a kind of values."""
+    """Return the option that names a tensor: given twice if its name is also a kind of values."""
     return f"--output {name} --output {name}" if name in KINDS else f"--output {name}"
 
 
@@ -157,12 +157,12 @@ def _is_fine_enough(head: Head, entry: Entry) -> bool:
 
 
 def _likeliest(candidates: Sequence[Head], entry: Entry) -> Head | None:
-    """Return the candidate of the image's size, then the one whose order of axes is the input's."""
+    """Return the candidate of the image's size, else the one whose axis order is the input's."""
     return max(candidates, key=lambda head: (head.side == entry.size, head.layout == entry.layout), default=None)
 
 
 def _made_of(model: ModelProto, output: str, operators: Collection[str]) -> str | None:
-    """Return the tensor that the last of some operators on the way to an output reads."""
+    """Return the input of the last of these operators on the way to an output; None if there is none."""
     makers = {name: node for node in model.graph.node for name in node.output if name}
     queue, seen = [output], set()
     while queue:
@@ -177,5 +177,5 @@ def _made_of(model: ModelProto, output: str, operators: Collection[str]) -> str 
 
 
 def _computed(node: NodeProto, makers: Mapping[str, Any]) -> str | None:
-    """Return the input of a node that is no constant."""
+    """Return the input of a node that is not a constant."""
     return next((name for name in node.input if name in makers and makers[name].op_type != "Constant"), None)

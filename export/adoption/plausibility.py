@@ -1,5 +1,5 @@
-"""Is a foreign network fed as in its training? Its masks tell: by the truth where that is at hand, else by being empty,
-or full, where those of another way of feeding it are not.
+"""Check whether a foreign network is fed as in its training, by its masks: by their Dice if there is truth, else by
+whether they are empty or full while another way of feeding gives masks that are not.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from seglab.networks.normalisation import CHANNEL_ORDERS, PRESETS
 from seglab.words import counted
 
 IMAGES = 6
-"""That each way of feeding is tried on."""
+"""Number of images on which each way of feeding is tried."""
 GOOD_DICE = 0.8
-"""A mean Dice to the truth from which nothing is said unless another way is better."""
+"""From this mean Dice on nothing is reported unless another way is better."""
 FAIR_DICE = 0.5
-"""Another way with a lower one is none."""
+"""Another way of feeding with a lower mean Dice is not reported."""
 GAIN = 0.05
-"""By so much a mean Dice has to be better for the other way to be named; of those as good, the commonest is."""
+"""How much better the mean Dice must be for another way to be reported; of equal ones, the most common is."""
 
 Masks = Callable[[Wrapping], list[Images]]
 
@@ -36,8 +36,8 @@ Masks = Callable[[Wrapping], list[Images]]
 def feeding_note(
     untouched: Untouched, entry: Entry, head: Head, kind: Kind, wrapping: Wrapping, samples: SampleSet
 ) -> str | None:
-    """Return what a user must know of how the network is fed: that its Dice to the truth is low, that its masks are all
-    empty or full, and which preset does better. None where there is nothing to say.
+    """Return a warning if the network seems to be fed wrongly: its Dice against the truth is low, or its masks are all
+    empty or full; with the preset that does better, if one does. None if there is nothing to report.
     """
     if len(wrapping.class_names) > 1:
         return None
@@ -69,7 +69,7 @@ def _by_truth(
     others = [(mean_dice(way), words) for words, way in ways]
     highest = max((found for found, _ in others), default=0.0)
     best, better = next(((found, words) for found, words in others if found > highest - GAIN), (0.0, ""))
-    measured = f"of {counted(len(pictures), 'image')} ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
+    measured = f"on {counted(len(pictures), 'image')} ({origin}) the mean Dice of {source}'s masks is {dice:.2f}"
     if best >= max(dice + GAIN, FAIR_DICE):
         return f"WARNING: against the truth {measured}; with {better} it is {best:.2f}. Is the normalisation right?"
     if dice < GOOD_DICE:
@@ -96,7 +96,7 @@ def _is_uniform(mask: Images) -> bool:
 
 
 def _other_ways(entry: Entry, wrapping: Wrapping) -> Iterator[tuple[str, Wrapping]]:
-    """Yield the presets, then the same in the other order of channels, as options, but for the way that was taken."""
+    """Yield the presets, then the same with the other channel order, as options, without the way that was used."""
     seen = {(wrapping.mean, wrapping.std, wrapping.channels)}
     for is_turned, (name, preset) in itertools.product((False, True), PRESETS.items()):
         channels = next(order for order in CHANNEL_ORDERS if (order != preset.channels) == is_turned)

@@ -1,4 +1,4 @@
-"""Reading a foreign file: is it a network, is all of it there, was it exported to be run?"""
+"""Read a foreign file: check that it is a complete network that was exported for inference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, TensorProto
 
 START = 16
-"""Bytes at the start of a file that tell what it is."""
+"""Bytes at the start of a file that identify its format."""
 EXPORT_IT = "Export the network with torch.onnx.export (Keras: tf2onnx)"
 KINDS: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a PyTorch checkpoint or another zip archive; `seg-export onnx` takes checkpoints"),
@@ -26,17 +26,17 @@ KINDS: tuple[tuple[bytes, str], ...] = (
 
 
 def read_network(source: Path) -> ModelProto:
-    """Return the network in a foreign file, its functions inlined and its nodes in order; else nothing is changed.
+    """Return the network in a foreign file, with its functions inlined and its nodes sorted, otherwise unchanged.
 
-    Raises :class:`ContractError` for a file that is no ONNX network, or lacks its weights, or is a model with a
-    contract already, and for a network in training mode.
+    Raises :class:`ContractError` for a file that is not an ONNX network, lacks its weights, or already is a model with
+    a contract, and for a network in training mode.
     """
     from onnx import inliner
 
     model = _load(source)
     if any(entry.key.startswith("seglab.") for entry in model.metadata_props):
         raise ContractError(
-            f"{source} is a model with a contract already; use it as it is, or adopt the plain network."
+            f"{source} is already a model with a contract. Use it as it is, or adopt the original network."
         )
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -57,13 +57,13 @@ def _load(source: Path) -> ModelProto:
     _require_not_another_kind(source)
     try:
         model = onnx.load(source, load_external_data=False)
-    except Exception as error:  # protobuf's errors have no base that is typed
+    except Exception as error:  # protobuf's errors have no typed base class
         reason = str(error) or type(error).__name__
         raise ContractError(
             f"{source} cannot be read as ONNX ({reason}); expected a network. Copy it again."
         ) from error
     if not model.graph.node and not model.graph.output:
-        raise ContractError(f"{source} cannot be read as ONNX: there is no graph in it. {EXPORT_IT}.")
+        raise ContractError(f"{source} cannot be read as ONNX: it has no graph. {EXPORT_IT}.")
     _load_weights(source, model)
     return model
 
@@ -79,7 +79,7 @@ def _require_not_another_kind(source: Path) -> None:
 
 
 def _load_weights(source: Path, model: ModelProto) -> None:
-    """Read the weights that lie beside the file."""
+    """Read the weights from the files beside the model."""
     import onnx
     from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model, uses_external_data
 
@@ -87,7 +87,7 @@ def _load_weights(source: Path, model: ModelProto) -> None:
     missing = sorted({name for name in apart if not (source.parent / name).is_file()})
     if missing:
         raise ContractError(
-            f"The weights of {source} lie in other files, and {', '.join(missing)} is missing beside it; expected all "
+            f"The weights of {source} are in other files, and {', '.join(missing)} is missing beside it; expected all "
             "of them in one folder. Copy it there, too."
         )
     try:
@@ -116,5 +116,5 @@ def _require_known_operators(source: Path, model: ModelProto) -> None:
 
 
 def _is_foreign(domain: str) -> bool:
-    """com.microsoft are onnxruntime's own, which it writes into files that it optimised."""
+    """Return whether a domain is unknown; ``com.microsoft`` is onnxruntime's, which it writes into optimised files."""
     return domain not in ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")

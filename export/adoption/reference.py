@@ -1,4 +1,4 @@
-"""What an adopted model has to compute: the untouched file, fed by Pillow and numpy, its planes enlarged by OpenCV."""
+"""The reference for an adopted model: the untouched file, fed by Pillow and numpy, its planes resized by OpenCV."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reference:
         self._kind = kind
 
     def prob(self, image: Images) -> Probs:
-        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
+        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` for several classes."""
         planes = given_planes(self._untouched, self._entry, self._head, self._wrapping, image)
         values = resized(planes / self._kind.scale, self._entry.size)
         probs = _activated(values) if self._kind.output == LOGITS else values
@@ -44,7 +44,7 @@ class Reference:
         return np.asarray(probs[0] if len(probs) == 1 else probs, np.float32)
 
     def prob_and_mask(self, image: Images) -> tuple[Probs, Images]:
-        """Return them and the mask ``(H, W)``."""
+        """Return the probabilities as :meth:`prob`, and the mask ``(H, W)``."""
         prob = self.prob(image)
         return prob, enlarge(prob, (image.shape[0], image.shape[1]), self._wrapping.threshold)
 
@@ -52,13 +52,13 @@ class Reference:
 def given_planes(
     untouched: Untouched, entry: Entry, head: Head, wrapping: Wrapping, image: Images
 ) -> NDArray[np.float64]:
-    """Return what the untouched network gives for an image ``(H, W, 3)``: planes ``(C, side, side)``."""
+    """Return the untouched network's output for an image ``(H, W, 3)`` as planes ``(C, side, side)``."""
     values = entry.arrange(*normalised(image, entry, wrapping))
     return head.planes(untouched.run(entry.name, values)[head.name])
 
 
 def normalised(image: Images, entry: Entry, wrapping: Wrapping) -> tuple[Planes, Planes | None]:
-    """Return planes ``(3, S, S)`` of an image ``(H, W, 3)``: normalised, in the network's order of channels; and of a
+    """Return planes ``(3, S, S)`` of an image ``(H, W, 3)``, normalised, in the network's channel order; and, for a
     network that takes whole pixels, the planes by which the graph rounds.
     """
     planes = _fitted(image, entry.size)
@@ -77,7 +77,7 @@ def normalised(image: Images, entry: Entry, wrapping: Wrapping) -> tuple[Planes,
 def _fitted(image: Images, size: int) -> Planes:
     return np.stack(
         [
-            # Pillow's BILINEAR is antialiased; in 32 bits it does not round.
+            # Pillow's BILINEAR is antialiased, and does not round float32.
             np.asarray(Image.fromarray(plane.astype(np.float32)).resize((size, size), Image.Resampling.BILINEAR))
             for plane in np.moveaxis(image, 2, 0)
         ]
@@ -95,9 +95,9 @@ def _head_session(size: int) -> Any:
 
 
 def _activated(logits: NDArray[Any]) -> NDArray[Any]:
-    """Return the sigmoid of ``(1, S, S)``, the softmax over classes of ``(C, S, S)``."""
+    """Return the sigmoid of ``(1, S, S)``, or the softmax over classes of ``(C, S, S)``."""
     if len(logits) == 1:
-        # As 1 / (1 + exp(-x)) on both sides of zero, without overflow.
+        # 1 / (1 + exp(-x)), without overflow on either side of zero
         return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
     powers = np.exp(logits - logits.max(axis=0))
     return np.asarray(powers / powers.sum(axis=0))

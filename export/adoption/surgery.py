@@ -1,7 +1,7 @@
-"""From a foreign graph to one that fits the fused graph: normalised colour planes in, logits or probabilities out.
+"""Fit a foreign graph into the fused graph: normalised RGB planes in, logits or probabilities out.
 
-What stands between (types, orders of axes, grey, another size) is added at both ends; nothing in the network is taken
-off, so that whatever reads its input or output inside goes on reading it.
+Conversions (types, axis order, grey, another size) are added at both ends. Nothing is removed from the network, so
+tensors inside that read its input or output still do.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 STEM = "adapted"
-"""Names of what is added begin with this."""
+"""Prefix of the names of added nodes."""
 HALF_PIXEL_SINCE = 11
-"""Operator set from which on Resize counts from the middle of pixels, unless told otherwise."""
+"""Operator set version from which Resize uses half-pixel centres by default."""
 ONNX_TYPES = {"float32": 1, "uint8": 2, "float16": 10, "float64": 11}
 """Numbers of element types in ``TensorProto``, by numpy's names."""
 
 
 def fitting_network(source: Path, model: ModelProto, entry: Entry, head: Head, scale: float) -> ModelProto:
-    """Return the network as :class:`export.graph.stages.Member` wants it: float ``(N, 3, S, S)`` to ``(N, C, S, S)``.
+    """Return the network as :class:`export.graph.stages.Member` needs it: float ``(N, 3, S, S)`` to ``(N, C, S, S)``.
 
-    ``model``: as :func:`export.adoption.reading.read_network` gives it; it is not changed. ``scale``: what its values
-    are divided by. Raises :class:`ContractError` where its operators cannot be brought to our set.
+    ``model``: from :func:`export.adoption.reading.read_network`; it is not changed. ``scale``: what its values are
+    divided by. Raises :class:`ContractError` if its operators cannot be converted to our operator set.
     """
     fitting = _converted(source, model)
     graph = fitting.graph
@@ -54,7 +54,7 @@ def fitting_network(source: Path, model: ModelProto, entry: Entry, head: Head, s
 
 
 class _Ends:
-    """What is added to a graph before its input and behind its output."""
+    """The nodes that are added to a graph before its input and after its output."""
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
@@ -68,7 +68,7 @@ class _Ends:
         self._count = 0
 
     def add_entry(self, entry: Entry) -> None:
-        """Add what makes the network's input of planes ``(N, 3, S, S)``."""
+        """Add the conversion from planes ``(N, 3, S, S)`` to the network's input."""
         name = self._whole(self.input) if entry.takes_pixels else self.input
         if entry.channels == GREY:
             weighted = self._add("Mul", [name, self._constant(np.array(LUMA, np.float32).reshape(1, 3, 1, 1))])
@@ -81,13 +81,13 @@ class _Ends:
         self._add("Identity", [name], entry.name)
 
     def _whole(self, name: str) -> str:
-        """Round to whole pixels."""
+        """Add rounding to whole pixels 0-255."""
         raised = self._add("Add", [name, self._constant(np.array(HALF, np.float32))])
         ends = [self._constant(np.array(value, np.float32)) for value in (0, 255)]
         return self._add("Clip", [self._add("Floor", [raised]), *ends])
 
     def add_head(self, head: Head, size: int, scale: float) -> None:
-        """Add what makes logits or probabilities ``(N, C, S, S)`` of the network's output."""
+        """Add the conversion from the network's output to logits or probabilities ``(N, C, S, S)``."""
         name = head.name
         if head.dtype != "float32":
             name = self._add("Cast", [name], to=ONNX_TYPES["float32"])
@@ -104,7 +104,7 @@ class _Ends:
 
     def _resized(self, name: str, head: Head, size: int) -> str:
         settings = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
-        if size % head.side == 0:  # constant scales let onnxruntime keep its blocked layout
+        if size % head.side == 0:  # with constant scales onnxruntime keeps its blocked layout
             scales = np.array([1, 1, size // head.side, size // head.side], np.float32)
             return self._add("Resize", [name, "", self._constant(scales)], **settings)
         images = self._add("Shape", [name], start=0, end=1)
@@ -132,21 +132,21 @@ class _Ends:
 
 
 def _converted(source: Path, model: ModelProto) -> ModelProto:
-    """Return a copy in our operator set, or in its own where that is newer."""
+    """Return a copy in our operator set, or in its own if that is newer."""
     from onnx import ModelProto, version_converter
 
     copy = ModelProto()
     copy.CopyFrom(model)
-    copy.ir_version = max(copy.ir_version, IR_VERSION)  # before version 4 weights had to be among the inputs
+    copy.ir_version = max(copy.ir_version, IR_VERSION)  # before version 4, weights had to be inputs
     _constants_are_no_inputs(copy)
     version = opset_of(copy)
     if version >= OPSET:
         return copy
     try:
         converted: ModelProto = version_converter.convert_version(copy, OPSET)
-    except Exception as error:  # it raises RuntimeError and ConvertError, without a common base
+    except Exception as error:  # RuntimeError or ConvertError, without a common base class
         raise ContractError(
-            f"{source} is of opset {version} and cannot be brought to {OPSET} ({error}). Export it with "
+            f"{source} has opset {version} and cannot be converted to {OPSET} ({error}). Export it with "
             f"opset_version={OPSET}."
         ) from error
     if version < HALF_PIXEL_SINCE:
@@ -155,7 +155,7 @@ def _converted(source: Path, model: ModelProto) -> ModelProto:
 
 
 def _resize_as_before(model: ModelProto) -> None:
-    """Let resizes from before their coordinates could be chosen go on as they did: the conversion gives them others."""
+    """Restore the coordinates of old resizes, which were not selectable: the conversion gives them others."""
     from onnx import helper
 
     settings = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -167,7 +167,7 @@ def _resize_as_before(model: ModelProto) -> None:
 
 
 def _constants_are_no_inputs(model: ModelProto) -> None:
-    """Old exporters list weights among the inputs, too."""
+    """Remove weights from the inputs, where old exporters list them, too."""
     weights = {entry.name for entry in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in weights]
     del model.graph.input[:]
@@ -175,7 +175,7 @@ def _constants_are_no_inputs(model: ModelProto) -> None:
 
 
 def _forget_shapes(graph: GraphProto) -> None:
-    """Forget shapes that were worked out for one length of the batch."""
+    """Remove inferred shapes, which hold for one batch length only."""
     del graph.value_info[:]
     for node in graph.node:
         for inner in subgraphs(node):
@@ -193,7 +193,7 @@ def _set_interface(graph: GraphProto, ends: _Ends, size: int, classes: int) -> N
 
 
 def _name_operator_sets(model: ModelProto) -> None:
-    """Keep the operator sets that are used, ONNX's own under its short name."""
+    """Keep only the operator sets that are used, with ONNX's own under its short name."""
     from onnx import helper
 
     versions = {"" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import}

@@ -1,4 +1,4 @@
-"""Networks that were exported in training mode: their masks would hang on chance, or on the other images."""
+"""Refuse networks exported in training mode: their masks depend on chance, or on other images of the batch."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 TEST_FLAGS_UNTIL = 7
-"""Operator set from which on Dropout and BatchNormalization have no ``is_test``."""
+"""Operator set version from which Dropout and BatchNormalization have no ``is_test``."""
 NO_TRAINING_UNTIL = {"Dropout": 12, "BatchNormalization": 14}
-"""Operator sets from which on they have a training mode again."""
+"""Operator set versions from which they have a training mode again."""
 
 
 def require_inference(source: Path, model: ModelProto) -> None:
-    """Raise :class:`ContractError` for a network in which an operator works as in training, or draws at random."""
+    """Raise :class:`ContractError` if an operator of the network is in training mode or draws random numbers."""
     version = opset_of(model)
     constants = dict(_constants(model))
     for node in all_nodes(model.graph):
         if node.domain in ("", "ai.onnx") and _is_training(node, version, constants):
             raise ContractError(
-                f"{source} was exported in training mode: {node.op_type} {node.name or node.output[0]!r} works as in "
-                "training. Call model.eval() and export it again."
+                f"{source} was exported in training mode: {node.op_type} {node.name or node.output[0]!r} is not in "
+                "inference mode. Call model.eval() and export it again."
             )
         if node.op_type in RANDOM:
             raise ContractError(
@@ -47,7 +47,7 @@ def _is_training(node: NodeProto, version: int, constants: dict[str, Any]) -> bo
     if version < TEST_FLAGS_UNTIL:
         return not _attribute(node, "is_test")
     if version < NO_TRAINING_UNTIL[node.op_type]:
-        # BatchNormalization then gives new means and variances, too.
+        # BatchNormalization in training mode has new means and variances as further outputs.
         return node.op_type == "BatchNormalization" and len([name for name in node.output if name]) > 1
     if node.op_type == "BatchNormalization":
         return bool(_attribute(node, "training_mode"))

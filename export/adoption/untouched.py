@@ -1,4 +1,4 @@
-"""The foreign file as it came, run by onnxruntime: nothing in it is removed, converted or freed."""
+"""The foreign file as it came, run by onnxruntime without any change."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PREAMBLE = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*?
 PLACE = re.compile(r"\S*/onnxruntime/\S+:\d+ .*?\)( const)? |Status Message: ")
 MOST_OF_A_REASON = 300
 TOO_NEW = "is under development"
-"""What onnxruntime says of an operator set that it does not know yet."""
+"""onnxruntime's words for an operator set that it does not know yet."""
 TYPES = {
     "float": "float32",
     "float16": "float16",
@@ -44,8 +44,8 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output as the file states it: its name, its element type by numpy's name (or onnxruntime's where
-    numpy has none), and its shape, with None for a free axis. An empty shape: the file states none.
+    """An input or output as the file states it: its name, its element type by numpy's name (else onnxruntime's), and
+    its shape, with None for a dynamic axis. An empty shape means that the file states none.
     """
 
     name: str
@@ -57,9 +57,9 @@ class Port:
 
 
 class Untouched:
-    """A foreign file, open. ``tensor``: a tensor inside it that is to be given as well.
+    """A foreign file, open. ``tensor``: a tensor inside it that is returned as a further output.
 
-    Raises :class:`ContractError` where onnxruntime does not open it.
+    Raises :class:`ContractError` if onnxruntime does not open it.
     """
 
     def __init__(self, source: Path, model: ModelProto, tensor: str | None = None) -> None:
@@ -75,28 +75,28 @@ class Untouched:
         self.read_inputs = [port for port in self.inputs if port.name in read]
 
     def run(self, name: str, values: Array) -> dict[str, Array]:
-        """Return all outputs for ``values`` at an input; inputs that nothing reads are given zeros.
+        """Return all outputs for ``values`` at an input; inputs that nothing reads are fed zeros.
 
-        Raises :class:`ContractError` where onnxruntime does not run it.
+        Raises :class:`ContractError` if onnxruntime does not run it.
         """
         feed = {port.name: _nothing(port) for port in self.inputs if port.name != name}
         try:
             found = self._session.run(None, {**feed, name: values})
-        except Exception as error:  # onnxruntime's errors have no base of their own
+        except Exception as error:  # onnxruntime's errors have no base class
             raise ContractError(
                 f"{self.source} does not run on {values.dtype} {shape_text(values.shape)} ({reason_of(error)}). Check "
-                "--size: the one that it was trained with, often a multiple of 32."
+                "--size: it must be the size that the network was trained with, often a multiple of 32."
             ) from error
         return {port.name: np.asarray(values) for port, values in zip(self.outputs, found, strict=True)}
 
 
 def shape_text(shape: tuple[int | None, ...]) -> str:
-    """Return a shape as people write it, with ? for what is free."""
+    """Return a shape as text, with ? for dynamic axes."""
     return f"({', '.join('?' if length is None else str(length) for length in shape)})"
 
 
 def reason_of(error: Exception) -> str:
-    """Return what onnxruntime says in one line, without its codes and the places in its source."""
+    """Return onnxruntime's message in one line, without codes and places in its source."""
     text = PREAMBLE.sub("", str(error))
     lines = [" ".join(PLACE.sub("", line).split()) for line in text.splitlines()]
     return (next(filter(None, lines), "") or type(error).__name__)[:MOST_OF_A_REASON].rstrip(". ")
@@ -119,13 +119,13 @@ def _opened(source: Path, model: ModelProto, tensor: str | None) -> Any:
         what = shown.SerializeToString()
     try:
         return onnxruntime.InferenceSession(what, options, providers=[REFERENCE])
-    except Exception as error:  # onnxruntime's errors have no base of their own
+    except Exception as error:  # onnxruntime's errors have no base class
         reason = reason_of(error)
         if TOO_NEW in reason:
             reason = f"opset {opset_of(model)} is newer than it knows"
         raise ContractError(
-            f"onnxruntime {onnxruntime.__version__} does not open {source} ({reason}); expected a network "
-            "that it runs. Export it again, with opset_version=18."
+            f"onnxruntime {onnxruntime.__version__} cannot open {source} ({reason}). Export it again with "
+            "opset_version=18."
         ) from error
 
 

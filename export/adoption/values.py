@@ -1,4 +1,4 @@
-"""What the values of a foreign network's output are: decided by looking at them, whatever operator comes last."""
+"""Decide what the values of a foreign network's output are, from the values and not from its last operator."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from export.errors import ContractError
 
 BYTE = 255.0
 TANH = 0.9
-"""Values beyond this on both sides, none beyond 1, look like those of a tanh."""
+"""Values beyond this on both sides, but none beyond 1, look like those of a tanh."""
 TOLERANCE = 1e-6
-"""How far beyond 0 and 1 probabilities may be; fp16 rounds by more than this only inside that range."""
+"""How far probabilities may exceed 0 and 1; fp16 rounds by more than this only inside that range."""
 SUM_TOLERANCE = 1e-2
-"""How far from 1 the probabilities of all classes together may be, in fp16."""
+"""How far the sum of all classes' probabilities may be from 1, in fp16."""
 FEW_VALUES = 32
-"""So many different values, all whole numbers, or fewer are labels; more are probabilities in bytes."""
+"""Up to this many different values, all whole numbers, are labels; more are probabilities in bytes."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """``output``: ``logits`` or ``probabilities``. ``scale``: what the values are divided by to be that, 1 or 255.
-    ``exclusive``: of several classes, whether the probabilities add up to 1.
+    """``output``: ``logits`` or ``probabilities``. ``scale``: what the values are divided by, 1 or 255. ``exclusive``:
+    for several classes, whether the probabilities add up to 1.
     """
 
     output: str
@@ -37,7 +37,7 @@ class Kind:
 
 @dataclass
 class Values:
-    """What was seen of an output on all images."""
+    """What was seen of an output's values over all images."""
 
     low: float = math.inf
     high: float = -math.inf
@@ -47,7 +47,7 @@ class Values:
     different: frozenset[float] = frozenset()
 
     def add(self, planes: NDArray[np.float64]) -> None:
-        """Take in planes ``(C, side, side)``."""
+        """Add planes ``(C, side, side)``."""
         self.low, self.high = min(self.low, float(planes.min())), max(self.high, float(planes.max()))
         total = planes.sum(axis=0)
         self.sum_low, self.sum_high = min(self.sum_low, float(total.min())), max(self.sum_high, float(total.max()))
@@ -58,37 +58,37 @@ class Values:
 
     @property
     def are_labels(self) -> bool:
-        """Whether there are but a few whole numbers, and more than one of them."""
+        """Return whether there are only a few different whole numbers, and more than one."""
         return self.is_whole and 1 < len(self.different) <= FEW_VALUES
 
     @property
     def is_tanh(self) -> bool:
-        """Whether they fill -1 to 1 and nothing else."""
+        """Return whether the values range from near -1 to near 1, and not beyond."""
         return self.low < -TANH and self.high > TANH and max(-self.low, self.high) <= 1
 
     def within(self, high: float) -> bool:
-        """Whether all of them are between 0 and ``high``."""
+        """Return whether all values are between 0 and ``high``."""
         return self.low >= -TOLERANCE * high and self.high <= high * (1 + TOLERANCE)
 
     def add_up_to(self, total: float) -> bool:
-        """Whether the classes of each pixel do."""
+        """Return whether the classes of each pixel add up to ``total``."""
         return max(abs(self.sum_low - total), abs(self.sum_high - total)) <= SUM_TOLERANCE * total
 
 
 def find_kind(
     untouched: Untouched, head: Head, all_planes: Iterable[tuple[str, NDArray[np.float64]]], said: str | None
 ) -> tuple[Kind, str]:
-    """Return what an output's values are, and a sentence on it. ``said``: what the user says that they are.
+    """Return what an output's values are, and a sentence about it. ``said``: what the user says they are.
 
-    ``all_planes``: names of images, and what the untouched network gives for them, ``(C, side, side)``. Raises
-    :class:`ContractError` for labels, for values that are no numbers, and where ``said`` cannot be.
+    ``all_planes``: names of images, and the untouched network's output for them, ``(C, side, side)``. Raises
+    :class:`ContractError` for labels, for NaN or infinite values, and if ``said`` does not fit the values.
     """
     seen = Values()
     for image, planes in all_planes:
         if not np.isfinite(planes).all():
             raise ContractError(
-                f"The output {head.name!r} of {untouched.source} is not a number (NaN), or infinite, for the image "
-                f"{image}; expected numbers. Check how it is fed (--mean), and that fp16 does not overflow in it."
+                f"The output {head.name!r} of {untouched.source} is NaN or infinite for the image {image}; expected "
+                "numbers. Check how it is fed (--mean), and whether it overflows in fp16."
             )
         seen.add(planes)
     kind = _said(untouched, head, seen, said) if said else _decided(untouched, head, seen)
@@ -105,7 +105,7 @@ def _said(untouched: Untouched, head: Head, seen: Values, said: str) -> Kind:
             return Kind(PROBABILITIES, scale, seen.add_up_to(scale))
     raise ContractError(
         f"The output {head.name!r} of {untouched.source} has values from {seen.low:.4g} to {seen.high:.4g}; expected "
-        "0 to 1 (or 0 to 255), as --output probabilities says. Say --output logits, or leave it out."
+        "0 to 1 (or 0 to 255), as --output probabilities says. Use --output logits, or leave it out."
     )
 
 
@@ -124,7 +124,7 @@ def _sentence(head: Head, seen: Values, kind: Kind, said: str | None) -> str:
     if said:
         return f"{values}; {kind.output}, as --output says{_divided(kind)}."
     if kind.output == PROBABILITIES:
-        return f"{values}: taken as probabilities{_divided(kind)} (if they are logits, say --output logits)."
+        return f"{values}: taken as probabilities{_divided(kind)} (if they are logits, use --output logits)."
     activation = "a sigmoid" if head.classes == 1 else f"a softmax over {head.classes} classes"
     tanh = (
         " If it ends in a tanh, masks are right, and probabilities lie between 0.27 and 0.73." if seen.is_tanh else ""

@@ -1,4 +1,4 @@
-"""How a foreign network wants its images, and what its output means."""
+"""How a foreign network takes its images, and what its output means."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from seglab.networks.normalisation import PRESETS, Triple
 
 PIXEL_MEAN: Triple = PRESETS["0-255"].mean
 PIXEL_STD: Triple = PRESETS["0-255"].std
-"""Of pixels 0-255 as they are."""
+"""For pixels 0-255 that are not normalised."""
 
 
 @dataclass(frozen=True)
 class Wrapping:
-    """What a foreign file does not say.
+    """What a foreign file does not say about its network.
 
-    ``mean``, ``std``: per RGB channel on the scale 0-1. ``channels``: ``rgb``, or ``bgr`` where it takes blue first.
-    ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not, else one per class,
-    the background first. ``lesion_class``: of a network of several classes, the one whose probability counts alone.
+    ``mean``, ``std``: per RGB channel on the scale 0-1. ``channels``: ``rgb``, or ``bgr`` if it takes blue first.
+    ``threshold``: the lowest probability that counts as lesion. ``class_names``: one for a single class, else one per
+    class, the background first. ``lesion_class``: in a network of several classes, the one whose probability is used.
     ``hair``: how hairs are removed before it, ``none`` or ``dullrazor``.
     """
 

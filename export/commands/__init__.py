@@ -1,1 +1,1 @@
-"""The subcommands of ``seg-export``, one a file."""
+"""The subcommands of ``seg-export``, one per module."""

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from seglab.networks.normalisation import Normalisation
 
 PRESET_USES = (
-    ("imagenet", "torchvision, smp and timm: ImageNet's mean and deviation"),
-    ("0-1", "pixels divided by 255, nothing else (many Keras and U-Net notebooks)"),
-    ("0-255", "pixels as they are, where the network scales them itself"),
+    ("imagenet", "torchvision, smp and timm: ImageNet's mean and standard deviation"),
+    ("0-1", "pixels divided by 255 (many Keras and U-Net notebooks)"),
+    ("0-255", "pixels unchanged, if the network scales them itself"),
     ("-1..1", "TensorFlow's and Inception's"),
-    ("caffe-bgr", "Caffe's, and Keras' VGG and ResNet: BGR less ImageNet's mean"),
+    ("caffe-bgr", "Caffe's, and Keras' VGG and ResNet: BGR minus ImageNet's mean"),
 )
 
 
@@ -43,11 +43,12 @@ PRESET_USES = (
 @click.option("--out", type=FILE, required=True, help="Model file to write.")
 @feeding_options
 @click.option("--output", metavar="NAME|logits|probabilities", multiple=True,
-              help="The output that holds the mask, where there are several, or a tensor inside the network; and, "
-              "likewise, what its values are.  [default: decided by the values on the images]")  # fmt: skip
+              help="The output that holds the mask, if there are several, or a tensor inside the network. Also the "
+              "kind of its values.  [default: decided by the values on the images]")  # fmt: skip
 @click.option("--threshold", type=THRESHOLD, default=0.5,
-              help="Probability from which a pixel is lesion.")  # fmt: skip
-@click.option("--classes", default="lesion", help="Names, by commas: one for lesion or not, else the background first.")
+              help="Lowest probability that counts as lesion.")  # fmt: skip
+@click.option("--classes", default="lesion",
+              help="Names, comma-separated: one for a single class, else the background first.")  # fmt: skip
 @hair_option("none")
 @parity_option
 @limit_option
@@ -74,10 +75,10 @@ def adopt(
 ) -> None:
     """Make a model of an ONNX file from elsewhere.
 
-    NET.onnx is any network that takes an image and gives a mask's logits or probabilities. Types, order of axes, grey,
-    masks of another size: seen in the file and by running it. How pixels are normalised is not in it and has to be
-    said. Torch is not needed. The model appears only after its masks were compared with those of NET.onnx itself,
-    untouched, fed by Pillow and enlarged by OpenCV.
+    NET.onnx is any network that takes an image and gives a mask's logits or probabilities. Its types, axis order,
+    channels and mask size are found out from the file and by running it. How pixels are normalised is not in the file
+    and must be given. Torch is not needed. The model appears only after its masks were compared with those of the
+    untouched NET.onnx, fed by Pillow and resized by OpenCV.
 
     \b
     Example:
@@ -121,9 +122,9 @@ def _say(sentence: str) -> None:
 
 
 def _feeding(source: Path, entry: Entry, told: Normalisation | None, channels: str | None) -> Normalisation:
-    """Return how the network is fed, by what the options say and what its input takes.
+    """Return how the network is fed, from the options and its input type.
 
-    Raises :class:`click.UsageError` where the normalisation is missing, or there can be none.
+    Raises :class:`click.UsageError` if the normalisation is missing, or if the input cannot have one.
     """
     from seglab.networks.normalisation import PRESETS, Normalisation
 
@@ -131,14 +132,14 @@ def _feeding(source: Path, entry: Entry, told: Normalisation | None, channels: s
         return Normalisation(PRESETS["0-255"].mean, PRESETS["0-255"].std, channels or "rgb")
     if entry.takes_pixels:
         raise click.UsageError(
-            f"{source} takes pixels 0-255 (its input {entry.name!r} is uint8), which are not normalised; expected no "
-            "--mean, --std or --input-range. Leave them out."
+            f"{source} takes pixels 0-255 (its input {entry.name!r} is uint8), which are not normalised. Leave out "
+            "--mean, --std and --input-range."
         )
     if told is None:
         uses = "".join(f"\n  --mean {name:<10} {use}" for name, use in PRESET_USES)
         raise click.UsageError(
-            f"How {source} wants its pixels normalised is not in the file; expected --mean and --std, or --mean with a "
-            f"preset, as in its training:{uses}"
+            f"{source} does not say how its pixels are normalised; expected --mean and --std, or --mean with a preset, "
+            f"as in its training:{uses}"
         )
     return told
 
@@ -147,7 +148,7 @@ def _class_names(text: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise click.BadParameter(
-            f"{text!r} has a name that is empty or twice there; expected different names, by commas.",
+            f"{text!r} has an empty or repeated name; expected different names, comma-separated.",
             param_hint="--classes",
         )
     return names

@@ -1,4 +1,4 @@
-"""``seg-export bench``: how fast a model runs here."""
+"""``seg-export bench``: measure how fast a model runs here."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ FAILED = "failed"
 @click.option(
     "--device",
     "devices",
-    help="cpu, openvino, cuda, cuda:K, tensorrt; several by commas.  [default: cpu, openvino, cuda: what is here]",
+    help="cpu, openvino, cuda, cuda:K, tensorrt; comma-separated.  [default: cpu, openvino and cuda, if they are here]",
 )
-@click.option("--batch", "batches", help=f"Batch lengths, by commas.  [default: {BATCHES}]")
+@click.option("--batch", "batches", help=f"Batch lengths, comma-separated.  [default: {BATCHES}]")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads on the CPU.  [default: the engine's own choice]")
 @click.option("--compute", type=click.Choice(["fp32", "bf16", "int8"]), help="Time only this arithmetic.")
-@click.option("--seconds", type=click.FloatRange(min=0), default=2.0, help="For each batch length, shared by all ways.")
 @click.option(
-    "--quick", is_flag=True, help=f"Two calls each, batches {QUICK_BATCHES}: to see what there is, not how fast."
+    "--seconds", type=click.FloatRange(min=0), default=2.0, help="Time per batch length, for all models and devices."
+)
+@click.option(
+    "--quick", is_flag=True, help=f"Only two calls each, batches {QUICK_BATCHES}: shows what works, not how fast."
 )
 @click.option("--json", "json_file", type=FILE, help="Write the figures to this file ('-': stdout).")
 @command_errors
@@ -51,9 +53,9 @@ def bench(
 ) -> None:
     """Measure how fast models run on this machine.
 
-    Prints a table of images per second by device, precision and batch length. Images are S x S already; from bytes to
-    probabilities. All ways take turns, the median call counts, and each is checked against the CPU provider first. A
-    device that is not here is listed with the reason.
+    Prints a table of images per second by device, precision and batch length. Images are at the network's size; timed
+    from bytes to probabilities. All models and devices take turns, the median call counts, and each is checked against
+    the CPU provider first. A device that cannot be used is listed with the reason.
 
     \b
     Example:
@@ -80,14 +82,14 @@ def _lengths(text: str) -> tuple[int, ...]:
         lengths = ()
     if not lengths or min(lengths) < 1 or max(lengths) > LONGEST:
         raise click.BadParameter(
-            f"{text!r} is not batch lengths; expected whole numbers from 1 to {LONGEST}, such as 1,2,4,8.",
+            f"{text!r} is not a list of batch lengths; expected whole numbers from 1 to {LONGEST}, such as 1,2,4,8.",
             param_hint="--batch",
         )
     return lengths
 
 
 def _lines(found: Benchmark, settings: Settings) -> list[str]:
-    """Return the table, and below it what failed or is not here."""
+    """Return the table, followed by what failed or is not here."""
     head = ["images/s", "device", "precision", *(f"batch {length}" for length in settings.batches)]
     rows = [
         [

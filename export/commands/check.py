@@ -1,4 +1,4 @@
-"""``seg-export check``: the parity gate, repeated anywhere."""
+"""``seg-export check``: repeat the parity gate on any machine."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ if TYPE_CHECKING:
 @click.option(
     "--compute",
     type=click.Choice(["fp32", "bf16", "int8"]),
-    help="Arithmetic; int8 is for models that are in it.  [default: of a float model bf16 where the CPU has it and it "
-    "passes its gate, else fp32]",
+    help="Arithmetic; int8 needs an int8 model.  [default: for a float model bf16 if the CPU has it and the model "
+    "passes its gate in it, else fp32]",
 )
 @json_option
-@click.option("--verbose", is_flag=True, help="Say why the other devices were not taken.")
+@click.option("--verbose", is_flag=True, help="Say why other devices were not used.")
 @click.option("--picture", type=FILE, help="Draw the worst images, with both outlines, here (.jpg, .png).")
 @command_errors
 def check(
@@ -61,10 +61,10 @@ def check(
 ) -> None:
     """Compare a model with its original, on any device.
 
-    MODEL is run on the device, its original is in CHECKPOINT. Exit code 1: they differ too much.
+    MODEL runs on the device, and its original is CHECKPOINT. Exit code 1: they differ too much.
 
-    An ensemble is compared with all its checkpoints, in the order in which it was exported; a model of `seg-export
-    adopt` with the ONNX file that it was made of.
+    An ensemble is compared with all its checkpoints, in the order of the export. A model of `seg-export adopt` is
+    compared with the ONNX file that it was made from.
 
     \b
     Example:
@@ -109,7 +109,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Original:
-    """What a model is compared with: ``predictor``; on which images; how the gate speaks of it."""
+    """What a model is compared with: ``predictor``; on which images; its name and advice for messages."""
 
     predictor: Original
     samples: SampleSet
@@ -125,8 +125,8 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     foreign = next((path for path in files if path.suffix.lower() == ".onnx"), None)
     if foreign:
         raise ContractError(
-            f"{model} was exported from a checkpoint, and {foreign} is an ONNX file; expected the checkpoint. Name "
-            "that, or make a model of the ONNX file with `seg-export adopt`."
+            f"{model} was exported from a checkpoint, and {foreign} is an ONNX file. Name the checkpoint, or make a "
+            "model from the ONNX file with `seg-export adopt`."
         )
     require_packages(TRAINING_PACKAGES, "This command runs the PyTorch original")
     from export.proof.report import ADVICE, ORIGINAL
@@ -140,7 +140,7 @@ def _original(model: Path, contract: Contract, files: tuple[Path, ...], samples:
     _note_others(model, contract, files, [each.sha256 for each in loaded])
     if len(files) != len(contract.checkpoints):
         raise ContractError(
-            f"{model} was made of {counted(len(contract.checkpoints), 'checkpoint')}, and {len(files)} are named; "
+            f"{model} was made from {counted(len(contract.checkpoints), 'checkpoint')}, and {len(files)} are named; "
             "expected all of them, in the order of the export."
         )
     _require_stages(model, contract, loaded)
@@ -156,8 +156,8 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
 
     if len(files) != 1:
         raise ContractError(
-            f"{model} was adopted from one ONNX file ({contract.adopted.get('from')}), and {len(files)} are named; "
-            "expected that one. Leave the others out."
+            f"{model} was adopted from one ONNX file ({contract.adopted.get('from')}), and {len(files)} are named. "
+            "Name only that one."
         )
     advice = f"Adopt {files[0]} again; if it fails again, report it with the output of --json."
     try:
@@ -171,33 +171,33 @@ def _adopted_original(model: Path, contract: Contract, files: tuple[Path, ...], 
 
 
 def _note_others(model: Path, contract: Contract, files: tuple[Path, ...], sums: list[str]) -> None:
-    """Say it where a model was exported from other files than these, whose SHA-256 are ``sums``."""
+    """Print a note if a model was exported from other files than these, whose SHA-256 are ``sums``."""
     if list(contract.checkpoints) != sums:
         echo(f"Note: {model} was exported from another file than {', '.join(map(str, files))}.", err=True)
 
 
 def _require_size(model: Path, size: int, checkpoints: list[Checkpoint]) -> None:
-    """Raise :class:`ContractError` for checkpoints of another input size than the model's."""
+    """Raise :class:`ContractError` if checkpoints have another input size than the model."""
     from export.errors import ContractError
 
     sizes = sorted({checkpoint.size for checkpoint in checkpoints})
     if sizes != [size]:
         theirs = " and ".join(f"{other} x {other}" for other in sizes)
         raise ContractError(
-            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the one "
-            "that the model was exported from."
+            f"{model} takes {size} x {size} pixels, the checkpoint {theirs}; expected the same size. Name the "
+            "checkpoint that the model was exported from."
         )
 
 
 def _require_stages(model: Path, contract: Contract, checkpoints: list[Checkpoint]) -> None:
-    """Raise :class:`ParityError` unless all that is around MODEL's networks is what the checkpoints ask for."""
+    """Raise :class:`ParityError` unless everything around the model's networks is as the checkpoints require."""
     import onnx
 
     from export.conversion.build import stages_of
     from export.proof.stages import FIRST_FORMAT, require_same_stages
 
     if contract.format_version < FIRST_FORMAT:
-        echo(f"Note: {model} is of an older version; what is around its network is judged by masks.", err=True)
+        echo(f"Note: {model} has an older format; the stages around its network are not compared.", err=True)
         return
     alike = [dataclasses.replace(each, tta=contract.tta) for each in checkpoints]
     require_same_stages(onnx.load(model), stages_of(alike), str(model), advice="Export the checkpoint again.")

@@ -1,4 +1,4 @@
-"""What the subcommands share."""
+"""Options and output that the subcommands share."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ limit_option = click.option(
     "limit",
     type=click.IntRange(min=1),
     default=DEFAULT_IMAGES,
-    help="Most images to take from the folder, evenly spaced; six edge cases are added.",
+    help="Use at most this many images of the folder, evenly spaced; six edge cases are added.",
 )
 parity_option = click.option(
     "--parity",
     "folder",
     type=FILE,
-    help="Images to prove the model on: a data set with truth, or any folder.  [default: synthetic images]",
+    help="Images to prove the model on: a data set with truth, or any folder of images.  [default: synthetic images]",
 )
 licence_option = click.option("--licence", default="not stated", help="Licence of the weights, for the contract.")
 
 
 def hair_option(default: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return the option that says how hairs are removed; ``default``: what its absence means."""
+    """Return the option for hair removal; ``default``: the meaning of its absence, for the help."""
     return click.option(
         "--hair",
         type=click.Choice(["none", "dullrazor"]),
-        help=f"dullrazor: a stage of the graph removes hairs, for networks that learned without.  [default: {default}]",
+        help=f"dullrazor: the graph removes hairs, for networks trained without hairs.  [default: {default}]",
     )
 
 
 def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
-    """Return what shows the progress of a parity check over ``total`` samples."""
+    """Return a wrapper that shows the progress of a parity check over ``total`` samples."""
 
     def track(samples: Iterable[Sample]) -> Iterable[Sample]:
         with progress(total, "parity", "image") as bar:
@@ -61,7 +61,7 @@ def parity_bar(total: int) -> Callable[[Iterable[Sample]], Iterable[Sample]]:
 
 
 def say_failed(model: Path, report: ParityReport, json_file: Path | None) -> None:
-    """Say of a model that did not pass its gate, and was not written, what was measured; write the report if asked."""
+    """Print the figures of a model that did not pass its gate and was not written; write the report if asked."""
     from export.proof.text import parity_text
 
     if json_file:
@@ -70,9 +70,9 @@ def say_failed(model: Path, report: ParityReport, json_file: Path | None) -> Non
 
 
 def say_made(model: Path, report: ParityReport, report_file: Path, *, only_json: bool) -> None:
-    """Say of a model that passed its gate: the verdict, its figures, where the report is, and how to use it.
+    """Print the verdict of a model that passed its gate, its figures, where the report is, and how to use it.
 
-    ``only_json``: stdout holds the report, so that it does not get the model's path.
+    ``only_json``: stdout holds the report, so the model's path is not printed there.
     """
     from export.proof.sheet import usage
     from export.proof.text import parity_text
@@ -101,7 +101,7 @@ def write_json_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say what to do where ``path`` cannot be written; remove what killed processes left of earlier tries."""
+    """Raise :class:`SeglabError` if ``path`` cannot be written; first remove temporary files of killed processes."""
     from seglab.files import remove_abandoned
 
     remove_abandoned(path)
@@ -109,6 +109,6 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise SeglabError(
-            f"{path} cannot be written ({error.strerror or error}); expected a folder with room and leave to write. "
-            "Name another place."
+            f"{path} cannot be written ({error.strerror or error}); expected a folder with free space and write "
+            "permission. Name another place."
         ) from error

@@ -1,4 +1,4 @@
-"""``seg-export diff``: in what two model files differ."""
+"""``seg-export diff``: the differences between two model files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from export.proof.model_differences import MaskDifferences, ModelDifferences
 
 DIFFERENT = 3
-"""Exit code where the masks do not agree."""
+"""Exit code if the masks do not agree."""
 LONGEST = 60
-"""Characters of a value of the contract."""
+"""Characters shown of a value of the contract."""
 
 
 @click.command()
@@ -31,7 +31,7 @@ LONGEST = 60
 @click.option("--images", "folder", type=FILE, help="Images to compare masks on.  [default: synthetic images]")
 @limit_option
 @click.option("--device", default="cpu", help="auto, cpu, openvino, cuda, cuda:K or tensorrt.")
-@click.option("--worst", type=click.IntRange(min=0), default=5, help="How many of the worst images are named.")
+@click.option("--worst", type=click.IntRange(min=0), default=5, help="How many of the worst images to list.")
 @json_option
 @command_errors
 def diff(
@@ -86,7 +86,7 @@ def _graph_lines(graph: GraphDifferences | None) -> Iterator[str]:
     from export.proof.graph_differences import largest
 
     if graph is None:
-        yield "graph: not compared, for the package onnx is missing (pip install onnx)"
+        yield "graph: not compared, because the package onnx is missing (pip install onnx)"
         return
     if graph.are_equal:
         yield f"graph: the same operators and {graph.equal} equal weights and constants"
@@ -103,7 +103,7 @@ def _graph_lines(graph: GraphDifferences | None) -> Iterator[str]:
 
 def _mask_lines(masks: MaskDifferences | None, worst: int) -> Iterator[str]:
     if masks is None:
-        yield "masks: not comparable, for the models tell different numbers of classes apart"
+        yield "masks: not comparable, because the models have different numbers of classes"
         return
     gap = "" if masks.max_prob is None else f", prob differs by at most {masks.max_prob:.2g}"
     yield (

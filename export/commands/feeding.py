@@ -1,4 +1,4 @@
-"""What a command has to be told of a foreign network, for its file does not say it: how it is fed."""
+"""Options that say how a foreign network is fed, which its file does not say."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ PRESET_NAMES = ", ".join(PRESETS)
 
 
 class _Share(click.FloatRange):
-    """A number between 0 and 1, which click's range takes "nan" for."""
+    """A number between 0 and 1; click's own range accepts "nan"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         number = float(super().convert(value, param, ctx))
         if math.isnan(number):
-            self.fail(f"{value} is no number; expected one between 0 and 1.", param, ctx)
+            self.fail(f"{value} is not a number; expected one between 0 and 1.", param, ctx)
         return number
 
 
@@ -31,13 +31,13 @@ MEAN = click.option(
     "--mean",
     metavar="PRESET|R,G,B",
     help=f"How pixels are normalised: {PRESET_NAMES}; or what is subtracted from red, green, blue (one number: from "
-    "all three), together with --std.",
+    "all three), with --std.",
 )
-STD = click.option("--std", metavar="R,G,B", help="What they are divided by after that, likewise.")
+STD = click.option("--std", metavar="R,G,B", help="What red, green, blue are then divided by (one number: all three).")
 INPUT_RANGE = click.option(
     "--input-range",
     type=click.Choice(RANGES),
-    help="Pixels that the network takes, before --mean and --std, which are on this scale.  [default: 0-1]",
+    help="Scale of the network's pixels, and of --mean and --std.  [default: 0-1]",
 )
 CHANNELS = click.option(
     "--channels", type=click.Choice(CHANNEL_ORDERS), help="bgr: the network takes blue first.  [default: rgb]"
@@ -45,7 +45,7 @@ CHANNELS = click.option(
 LESION_CLASS = click.option(
     "--lesion-class",
     type=click.IntRange(min=0),
-    help="Of a network of several classes, the number of the lesion's: the model gives its probability alone.",
+    help="For a network of several classes: the number of the lesion's class. The model gives only its probability.",
 )
 
 
@@ -59,18 +59,18 @@ def feeding_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def normalisation(
     mean: str | None, std: str | None, input_range: str | None, channels: str | None
 ) -> Normalisation | None:
-    """Return what the options say; None where nothing is said, for it cannot be guessed.
+    """Return what the options say; None if they say nothing, because it cannot be guessed.
 
-    Raises :class:`click.UsageError` for what contradicts itself or cannot be meant.
+    Raises :class:`click.UsageError` for contradictory or impossible options.
     """
     if mean in PRESETS:
         if std not in (None, mean):
-            raise click.UsageError(f"--mean {mean} is a preset, which has a --std; expected no other.")
+            raise click.UsageError(f"--mean {mean} is a preset with its own --std. Leave out --std.")
         if input_range:
-            raise click.UsageError(f"--mean {mean} is a preset, which says the --input-range; expected no other.")
+            raise click.UsageError(f"--mean {mean} is a preset with its own --input-range. Leave out --input-range.")
         preset = PRESETS[str(mean)]
         if channels == "rgb" and preset.channels == "bgr":
-            raise click.UsageError(f"--mean {mean} is a preset of BGR; expected no --channels rgb. Leave that out.")
+            raise click.UsageError(f"--mean {mean} is a preset for BGR. Leave out --channels rgb.")
         return Normalisation(preset.mean, preset.std, channels or preset.channels)
     if mean is None and std is None:
         if input_range is None:
@@ -99,9 +99,13 @@ def _triple(option: str, text: str) -> Triple:
     if len(values) != 3:
         raise click.BadParameter(f"{text!r} has {len(values)} numbers; expected one or three.", param_hint=option)
     if not all(math.isfinite(value) for value in values):
-        raise click.BadParameter(f"{text!r} holds what is no finite number; expected finite ones.", param_hint=option)
+        raise click.BadParameter(
+            f"{text!r} has a number that is not finite; expected finite numbers.", param_hint=option
+        )
     if option == "--std" and not all(value > 0 for value in values):
-        raise click.BadParameter(f"{text!r} holds a number that is not above 0; expected three.", param_hint=option)
+        raise click.BadParameter(
+            f"{text!r} has a number that is not above 0; expected numbers above 0.", param_hint=option
+        )
     return values[0], values[1], values[2]
 
 
@@ -115,11 +119,11 @@ def _require_unit_scale(means: Triple, stds: Triple, input_range: str | None) ->
     )
     if input_range is not None:
         raise click.UsageError(
-            f"--mean and --std hold a number above 1, which cannot be on the scale of --input-range 0-1. Divided by "
+            f"--mean and --std have a number above 1, which cannot be on the scale of --input-range 0-1. Divided by "
             f"255 they are {divided}."
         )
     raise click.UsageError(
-        "--mean and --std hold a number above 1, which cannot be on the scale 0-1. If they are for pixels on 0-255, "
+        "--mean and --std have a number above 1, which cannot be on the scale 0-1. If they are for pixels on 0-255, "
         f"add --input-range 0-255 or divide them by 255: {divided}."
     )
 

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody else trained: what a command has to be told of them, and how they are opened."""
+"""Foreign checkpoints: the options that describe them, and how they are opened."""
 
 from __future__ import annotations
 
@@ -25,27 +25,25 @@ OPTIONS = (
     click.option("--arch", help="Architecture of a foreign network.  [default: guessed from its tensors]"),
     click.option("--encoder", help="Its encoder, as smp names it.  [default: guessed from its tensors]"),
     click.option(
-        "--classes", type=click.IntRange(min=1), help="How many classes it has.  [default: as its tensors say]"
+        "--classes", type=click.IntRange(min=1), help="How many classes it has.  [default: taken from its tensors]"
     ),
-    click.option(
-        "--weights", metavar="NAME", help="Of several dictionaries of weights in a file, the one of this name."
-    ),
+    click.option("--weights", metavar="NAME", help="The dictionary of weights to use, if the file has several."),
     click.option(
         "--output",
         type=click.Choice(["logits", "probabilities"]),
-        help="What the network itself gives.  [default: decided by its values on the images of the gate]",
+        help="What the network itself outputs.  [default: decided by its values on the images of the gate]",
     ),
     click.option(
         "--threshold",
         type=THRESHOLD,
-        help="Probability from which a pixel is lesion.  [default: what the checkpoint says, or 0.5]",
+        help="Lowest probability that counts as lesion.  [default: what the checkpoint says, or 0.5]",
     ),
     click.option("--class-names", metavar="A,B,...", help="Names of several classes, the background first."),
 )
 
 
 def foreign_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that describe a network of somebody else."""
+    """Add the options that describe a foreign network."""
     for option in reversed(OPTIONS):
         function = option(function)
     return feeding_options(function)
@@ -53,7 +51,7 @@ def foreign_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What the options say, None each where they say nothing; names as on the command line."""
+    """What the options say, None for those that are not given; named as on the command line."""
 
     arch: str | None = None
     encoder: str | None = None
@@ -70,7 +68,7 @@ class Description:
     lesion_class: int | None = None
 
     def wanted(self) -> Wanted:
-        """Return it for the library. Raises :class:`click.UsageError` for what contradicts itself."""
+        """Return the description for the library. Raises :class:`click.UsageError` for contradictory options."""
         from seglab.networks.foreign.checkpoint import Wanted
         from seglab.networks.foreign.settings import known_arch
 
@@ -90,10 +88,10 @@ class Description:
 
 
 def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) -> Checkpoint:
-    """Open a checkpoint of seglab, or a file or folder of somebody else's network as ``said``.
+    """Open a checkpoint of seglab, or a file or folder of a foreign network as described by ``said``.
 
-    What was guessed is printed. Raises :class:`click.UsageError` where something has to be said that is not, naming all
-    of it at once, or is said against what a checkpoint of seglab says.
+    Guesses are printed. Raises :class:`click.UsageError` if options are missing, naming all of them at once, or if they
+    contradict a checkpoint of seglab.
     """
     from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import recognise
@@ -111,12 +109,12 @@ def open_checkpoint(path: Path, said: Description, samples: Iterable[Sample]) ->
     echo(f"{path} is {network}.", err=True)
     _say(path, network.notes)
     if wanted.normalisation is None or not (wanted.size or network.size) or _needs_class(network, wanted):
-        raise click.UsageError(f"{path} does not say all that is needed. {_missing(path, said, wanted, network)}")
+        raise click.UsageError(f"{path} lacks some of what is needed. {_missing(path, said, wanted, network)}")
     return _decided(network, wanted, samples)
 
 
 def reopen(path: Path, contract: Contract, index: int, samples: Iterable[Sample]) -> Checkpoint:
-    """Open the checkpoint that a model was exported from; of a foreign one, the contract says how."""
+    """Open the checkpoint that a model was exported from; for a foreign one, the contract says how."""
     from seglab.networks.checkpoints import Checkpoint
     from seglab.networks.foreign.checkpoint import Wanted, checkpoint_of, recognise, unknown
     from seglab.networks.foreign.reading import read
@@ -172,7 +170,7 @@ def _needs_class(network: Network, wanted: Wanted) -> bool:
 
 
 def _missing(path: Path, said: Description, wanted: Wanted, network: Network | None) -> str:
-    """Return what has to be said and is not, with the whole command."""
+    """Return which options are missing, with the complete command."""
     missing = []
     if network is None:
         missing += [f"--{name}" for name in UNNAMED if getattr(wanted, name) is None]
@@ -184,11 +182,11 @@ def _missing(path: Path, said: Description, wanted: Wanted, network: Network | N
         missing.append("--lesion-class (or --class-names)")
     command = shlex.join(["seg-export", "onnx", str(path), *_arguments(said, wanted, network)])
     presets = f" --mean is one of {PRESET_NAMES}, or R,G,B with --std." if wanted.normalisation is None else ""
-    return f"Missing: {', '.join(missing)}. Say what it was trained with, as in: {command}{presets and '.'}{presets}"
+    return f"Missing: {', '.join(missing)}. Give the training's values, as in: {command}{presets and '.'}{presets}"
 
 
 def _arguments(said: Description, wanted: Wanted, network: Network | None) -> list[str]:
-    """Return the arguments of the whole command: what was said, what was guessed, and examples of the rest."""
+    """Return the arguments of the complete command: given values, guesses, and examples for the rest."""
     values = {key: value for key, value in dataclasses.asdict(said).items() if value is not None}
     if network is None:
         values = {**UNNAMED, **values}
@@ -205,7 +203,7 @@ def _arguments(said: Description, wanted: Wanted, network: Network | None) -> li
 
 
 def _agreeing(checkpoint: Checkpoint, said: Description, wanted: Wanted) -> Checkpoint:
-    """Return a checkpoint of seglab, which says itself what its network is and how it is fed."""
+    """Return a checkpoint of seglab, which itself says what its network is and how it is fed."""
     feed = wanted.normalisation
     has = {
         "arch": (wanted.arch, checkpoint.network.arch),
@@ -223,12 +221,12 @@ def _agreeing(checkpoint: Checkpoint, said: Description, wanted: Wanted) -> Chec
     for option, (value, own) in has.items():
         if value is not None and value != own:
             raise click.UsageError(
-                f"--{option} says {_shown(value)}, and the checkpoint {checkpoint.path} {_shown(own)}; it is one of "
-                "seglab, "
-                f"which says itself how it is fed. Leave --{option} out."
+                f"--{option} is {_shown(value)}, and the checkpoint {checkpoint.path} has {_shown(own)}; a checkpoint "
+                "of seglab "
+                f"says itself how it is fed. Leave out --{option}."
             )
     if said.weights:
-        raise click.UsageError(f"{checkpoint.path} is a checkpoint of seglab, with one network. Leave --weights out.")
+        raise click.UsageError(f"{checkpoint.path} is a checkpoint of seglab, with one network. Leave out --weights.")
     return checkpoint
 
 

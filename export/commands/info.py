@@ -1,4 +1,4 @@
-"""``seg-export info``: a model's data sheet."""
+"""``seg-export info``: print a model's data sheet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from seglab.cli_support import command_errors
 
 @click.command()
 @click.argument("model", type=FILE)
-@click.option("--verbose", is_flag=True, help="Show all of training and parity.")
+@click.option("--verbose", is_flag=True, help="Show everything about training and parity.")
 @click.option("--json", "as_json", is_flag=True, help="Print the contract as JSON.")
 @command_errors
 def info(model: Path, verbose: bool, as_json: bool) -> None:
     """Print a model's data sheet.
 
-    It has the network, how to feed it, its training, parity and licence.
+    It shows the network, how to feed it, its training, parity and licence.
 
     \b
     Example:

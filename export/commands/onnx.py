@@ -1,4 +1,4 @@
-"""``seg-export onnx``: make a model of a checkpoint, and prove it."""
+"""``seg-export onnx``: export a checkpoint to a model, and prove it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from export.commands.places import default_place, require_model_places
 from export.tolerances import PRECISIONS
 from seglab.cli_support import command_errors, echo, require_packages
 from seglab.networks.run_weights import weights_file
-from seglab.words import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,28 +47,28 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imp
     "--precision",
     type=click.Choice(PRECISIONS),
     default="fp32",
-    help="fp16: computed in it, for GPUs. fp16-weights: half the file, computed in fp32. int8: for CPUs with "
-    "VNNI or AMX; layers that lose too much stay in float. (bf16 is chosen when the model runs, not here.)",
+    help="fp16: computed in fp16, for GPUs. fp16-weights: half the file size, computed in fp32. int8: for CPUs with "
+    "VNNI or AMX; layers that lose too much stay in float. (bf16 is chosen when the model runs, see check --compute.)",
 )
 @click.option(
     "--calibrate",
     "calibration_folder",
     type=FILE,
-    help="For int8: images like those it will see, whose masks are not needed.  [default: synthetic images]",
+    help="For int8: images like those it will see; no masks needed.  [default: synthetic images]",
 )
 @click.option(
     "--calibration-images",
     "calibration_limit",
     type=click.IntRange(min=1),
     default=DEFAULT_CALIBRATION_IMAGES,
-    help="Most calibration images, evenly spaced.",
+    help="Use at most this many calibration images, evenly spaced.",
 )
-@click.option("--ensemble", is_flag=True, help="One model of all CHECKPOINTs: the mean of their probabilities.")
+@click.option("--ensemble", is_flag=True, help="Make one model that averages all CHECKPOINTs.")
 @click.option(
     "--tta",
     type=click.Choice(["none", "flips", "symmetries"]),
-    help="flips: the graph averages over the image and its three mirror images; symmetries: over those of the "
-    "transposed image, too.  [default: what the checkpoint says]",
+    help="flips: the graph averages over the image and its three mirror images; symmetries: also over those of the "
+    "transposed image.  [default: what the checkpoint says]",
 )
 @hair_option("what the checkpoint says")
 @foreign_options
@@ -77,7 +76,7 @@ DEFAULT_CALIBRATION_IMAGES = 64  # precision.calibration.DEFAULT_IMAGES, not imp
 @limit_option
 @licence_option
 @json_option
-@click.option("--picture", type=FILE, help="Draw the images that agree least here (.jpg, .png).")
+@click.option("--picture", type=FILE, help="Draw the images that agree least into this file (.jpg, .png).")
 @command_errors
 def onnx(
     checkpoints: tuple[Path, ...],
@@ -97,9 +96,9 @@ def onnx(
 ) -> None:
     """Export a checkpoint to ONNX, if it passes the parity gate.
 
-    CHECKPOINT is one of seglab (or the folder of its run, for best.pt), or any network's: a state dictionary, a
+    CHECKPOINT is one of seglab (or the folder of its run, for best.pt), or of a foreign network: a state dictionary, a
     Lightning checkpoint, a safetensors file, a folder of smp's save_pretrained, a TorchScript or torch.export file.
-    Those do not say how they are fed: --size and --mean have to be given; the architecture is guessed.
+    Foreign ones do not say how they are fed: --size and --mean must be given; the architecture is guessed.
 
     The file appears only after its masks were compared with the PyTorch original's. The figures go into its contract
     and into M.parity.json beside it (or to --json). --picture draws the images that agree least.
@@ -115,12 +114,12 @@ def onnx(
         raise click.UsageError(f"--calibrate is for --precision int8; the precision is {precision}.")
     if len(checkpoints) > 1 and not ensemble:
         raise click.UsageError(
-            f"There are {counted(len(checkpoints), 'checkpoint')}; expected one. With --ensemble they become one model."
+            f"{len(checkpoints)} checkpoints were given; expected one. Add --ensemble to make one model from them."
         )
     if out is None and checkpoints[0].suffix == ".onnx":
         raise click.UsageError(
-            f"{checkpoints[0]} is named as an ONNX file; expected a checkpoint. A network that is ONNX already is for "
-            "`seg-export adopt`; a checkpoint of such a name needs --out."
+            f"{checkpoints[0]} has the name of an ONNX file; expected a checkpoint. Use `seg-export adopt` for a "
+            "network that is already ONNX; a checkpoint of such a name needs --out."
         )
     checkpoints = tuple(map(weights_file, checkpoints))
     target = out or default_place(checkpoints[0], ".onnx")
@@ -139,7 +138,7 @@ def onnx(
     if precision == "int8" and not has_learned_ranges(loaded):
         calibration = calibration_set(calibration_folder, calibration_limit, size)
     elif calibration_folder:
-        echo("--calibrate is not used: the network learned its ranges with the rounding of int8.", err=True)
+        echo("--calibrate is not used: the network learned its ranges in training with int8 rounding.", err=True)
 
     names = ", ".join(map(str, checkpoints))
     echo(f"Exporting {names} ({precision}), then comparing the masks ...", err=True)
@@ -165,13 +164,13 @@ def onnx(
 
 
 def _loaded(path: Path, said: Description, samples: SampleSet, tta: str | None, hair: str | None) -> Checkpoint:
-    """Return a checkpoint with what the command says of test-time flips and hair removal."""
+    """Return a checkpoint with the test-time augmentation and hair removal that the command asks for."""
     checkpoint = open_checkpoint(path, said, samples)
     return dataclasses.replace(checkpoint, tta=tta or checkpoint.tta, hair=hair or checkpoint.hair)
 
 
 def _drawing(samples: SampleSet, path: Path | None) -> Callable[[Model, Predictor, ParityReport], None]:
-    """Return what draws the images that agree least, passed or not: photographs, so only where somebody asks."""
+    """Return a function that draws the images that agree least, passed or not; only if ``path`` is given."""
     from export.proof.picture import draw_worst
 
     def draw(model: Model, original: Predictor, report: ParityReport) -> None:

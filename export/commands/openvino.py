@@ -1,4 +1,4 @@
-"""``seg-export openvino``: a model in OpenVINO's own format."""
+"""``seg-export openvino``: convert a model to OpenVINO's own format."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ FORMAT_VERSION = 1
 
 @click.command()
 @click.argument("model", metavar="M.onnx", type=FILE)
-@click.option("--out", type=FILE, help="File to write (.xml); weights go beside it (.bin).  [default: M.xml]")
-@click.option("--weights", type=click.Choice(["fp32", "fp16"]), default="fp32", help="fp16: half the file.")
+@click.option("--out", type=FILE, help="File to write (.xml); the weights go beside it (.bin).  [default: M.xml]")
+@click.option("--weights", type=click.Choice(["fp32", "fp16"]), default="fp32", help="fp16: half the file size.")
 @parity_option
 @limit_option
 @json_option
@@ -48,7 +48,7 @@ def openvino(
     outputs = {"--out": target, IR_WEIGHTS: default_place(target, ".bin"), "--json": json_file}
     require_places(outputs, (model,), folders=(folder,), own=IR_OWN)
     if target.suffix != ".xml":
-        raise click.UsageError(f"--out {target} ends in {target.suffix or 'nothing'}; expected .xml. Name it so.")
+        raise click.UsageError(f"--out {target} ends in {target.suffix or 'nothing'}; expected .xml. Rename it.")
     samples = sample_set(folder, limit)
     echo(f"Converting {model} (weights in {weights}), then comparing on {samples.source} ...", err=True)
     try:

@@ -15,7 +15,7 @@ from seglab.images.formats import IMAGE_SUFFIXES
 
 STDOUT = "-"
 ONNX_BEGINNING = b"\x08"
-"""The first field of an ONNX file is the number of its format."""
+"""The first field of an ONNX file: the version of its format."""
 CONTRACT_MARK = b"seglab.format_version"
 REPORT_MARK = b'"kind": "seglab '
 PICTURE_MARK = b"seg-export drew this picture"
@@ -35,12 +35,12 @@ def require_places(
     folders: Iterable[Path | None] = (),
     own: Own | None = None,
 ) -> None:
-    """Raise :class:`click.UsageError` unless every output may be written; to be asked before anything is computed.
+    """Raise :class:`click.UsageError` unless every output may be written; called before any work.
 
-    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (of a folder the
-    files in it), ``what`` they are in words. ``folders``: those whose images it reads. Files are compared as the system
-    knows them, whatever links and spellings lead to them. A file that is there is replaced only where it is what such a
-    command writes (``own``; by itself :data:`OWN`: a model with a contract, a report, a picture), or empty.
+    ``outputs``: by option; ``--json`` may be ``-``. ``reads``: the files that the command reads (for a folder, the
+    files in it), called ``what`` in messages. ``folders``: those whose images it reads. Files are compared by identity,
+    whatever links and spellings lead to them. An existing file is replaced only if it is empty or what such a command
+    writes (``own``; default :data:`OWN`: a model with a contract, a report, a picture).
     """
     places = {
         option: path
@@ -56,20 +56,20 @@ def require_places(
     for read in filter(None, reads):
         for option, path in places.items():
             if is_same(path, read) or (path.exists() and read.is_dir() and _is_among(path, _files_in(read))):
-                raise click.UsageError(f"{option} is {what}; name another than {path}.")
+                raise click.UsageError(f"{option} is {what}; name another file than {path}.")
     for folder in filter(None, folders):
         for option, path in places.items():
             if path.exists() and _is_among(path, _images_below(folder)):
-                raise click.UsageError(f"{option} is one of the images that are to be read; name another than {path}.")
+                raise click.UsageError(f"{option} is one of the images to read; name another file than {path}.")
     for option, path in places.items():
         _require_own(option, path, own or OWN)
 
 
 def default_place(source: Path, suffix: str) -> Path:
-    """Return where the output of ``source`` goes by itself: beside it, of its name with another suffix."""
+    """Return the default output for ``source``: beside it, with another suffix."""
     if source.name not in ("", ".."):
         return source.with_suffix(suffix)
-    return source / f"{source.resolve().name or 'model'}{suffix}"  # the folder in which we are, or one above
+    return source / f"{source.resolve().name or 'model'}{suffix}"  # for . and ..
 
 
 def require_model_places(
@@ -79,9 +79,9 @@ def require_model_places(
     reads: Iterable[Path],
     folders: Iterable[Path | None] = (),
 ) -> None:
-    """The same for a command that writes the model ``out`` and its report beside it."""
+    """Check the places of a command that writes the model ``out`` and its report, see :func:`require_places`."""
     reads, folders = tuple(reads), tuple(folders)
-    require_places({"--out": out}, reads, folders=folders)  # it is the name of a file, then
+    require_places({"--out": out}, reads, folders=folders)  # afterwards it is the name of a file
     outputs = {
         "--out": out,
         "--json": json_file or out.with_suffix(".parity.json"),
@@ -91,10 +91,10 @@ def require_model_places(
 
 
 def _require_own(option: str, path: Path, own: Own) -> None:
-    """Raise unless ``path`` is free, empty, or what ``option`` writes."""
+    """Raise unless ``path`` does not exist, is empty, or is what ``option`` writes."""
     suffix = path.suffix.lower()
     if option == "--picture" and suffix not in PICTURE_SUFFIXES:
-        raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Name it so.")
+        raise click.UsageError(f"{option} {path} ends in {suffix or 'nothing'}; expected .png or .jpg. Rename it.")
     require_own(option, path, *own[option])
 
 
@@ -128,7 +128,7 @@ OWN: Own = {
     "--json": (_is_report, "a report that seg-export wrote"),
     "--picture": (_is_picture, "a picture that seg-export drew"),
 }
-"""What each option writes: how it is known, and in words."""
+"""What each option writes: how it is recognised, and its name in messages."""
 IR_OWN: Own = {
     **OWN,
     "--out": (_is_ir, "an OpenVINO file that seg-export made"),

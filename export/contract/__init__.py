@@ -1,6 +1,6 @@
-"""The contract: what a model is and how to feed it, carried in the file as ONNX metadata and bound to its graph.
+"""The contract: what a model is and how to feed it, stored in the file as ONNX metadata and bound to its graph.
 
-Every field is a metadata entry ``seglab.<field>`` with a JSON value, so that any ONNX viewer shows it. Reading needs
+Every field is a metadata entry ``seglab.<field>`` with a JSON value, so any ONNX viewer shows it. Reading it needs
 neither torch nor the ``onnx`` package.
 """
 

@@ -1,4 +1,4 @@
-"""Does the graph of a model file do what its contract says? Compared by content, whatever wrote either of them."""
+"""Compare the graph of a model file with its contract, by content, whatever tool wrote either of them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ QUANTISERS = {
     "MatMulInteger",
 }  # fmt: skip
 NETWORK = "network"
-"""Nodes of networks begin with this."""
+"""Prefix of the names of a network's nodes."""
 ACTIVATIONS = ("Sigmoid", "Softmax")
 PASSED_THROUGH = ("Mean", "Split", "Gather", "Slice", "Cast", "Identity")
-"""Operators between an activation and ``prob``: mirror images, several networks, one class of several."""
+"""Operators between an activation and ``prob``: for mirror images, several networks, one of several classes."""
 BEFORE_MASK = ("Where", "Mul", "Cast", "Squeeze", "Identity")
 MOST_STEPS = 16
 CLOSE = 1e-5
-"""Relative: constants are fp32, and older versions rounded otherwise."""
+"""Relative tolerance: constants are fp32, and older versions rounded differently."""
 
-ANOTHER_WAY = {"threshold": "Another threshold is given to the export, as --threshold. "}
+ANOTHER_WAY = {"threshold": "To change it, export with --threshold. "}
 
 Difference = tuple[str, object, object]
-"""A field, what the contract says, what the graph has."""
+"""A field, its value in the contract, its value in the graph."""
 
 
 def require_agreement(contract: Contract, found: OnnxFile, source: str) -> None:
-    """Raise :class:`ContractError` with the first thing in which a graph is not what its contract says.
+    """Raise :class:`ContractError` with the first difference between a graph and its contract.
 
-    ``source`` names the file in the message.
+    ``source``: the file's name for the message.
     """
     for field, said, has in _differences(contract, found):
         other_way = ANOTHER_WAY.get(field, "")
@@ -47,7 +47,7 @@ def require_agreement(contract: Contract, found: OnnxFile, source: str) -> None:
 
 def precision_of(found: OnnxFile) -> str:
     """Return the precision of a graph by its operators and constants: one of ``export.tolerances.PRECISIONS``, or bf16,
-    which no file of ours has.
+    which no exported file has.
     """
     if any(node.to == BFLOAT16 or BFLOAT16 in node.holds for node in found.nodes):
         return "bf16"
@@ -85,7 +85,7 @@ def _differences(contract: Contract, found: OnnxFile) -> Iterator[Difference]:
 
 
 def _shape(contract: Contract, found: OnnxFile) -> Iterator[Difference]:
-    """Compare what the size is in the first resize, and in ``prob``, which has the classes, too."""
+    """Compare the size in the first resize and in ``prob``, and the number of classes in ``prob``."""
     said = (contract.classes, contract.size, contract.size)
     shape = found.outputs[PROB][1:]
     if shape != said:
@@ -127,7 +127,7 @@ def _members(contract: Contract, found: OnnxFile) -> Iterator[Difference]:
 
 
 def _member(member: Mapping[str, Any], k: str, found: OnnxFile, contract: Contract) -> Iterator[Difference]:
-    """Compare what a contract says of one network; ``k``: the number that its stages' names end in."""
+    """Compare the contract of one network with its stages; ``k``: the number at the end of their names."""
     stages = _stages(found)
     # (pixel / 255 - mean) / std = (pixel - offset) * scale
     offset = np.array(member["mean"], np.float64) * 255
@@ -156,7 +156,7 @@ def _member(member: Mapping[str, Any], k: str, found: OnnxFile, contract: Contra
 
 
 def _views(found: OnnxFile) -> str:
-    """Return how many views of an image the networks see, by the name that a contract has for it."""
+    """Return the test-time augmentation in the graph, as the contract names it."""
     made = {output.rstrip("0123456789") for node in _stages(found) for output in node.outputs}
     return "none" if "views" not in made else "symmetries" if "seen_upright" in made else "flips"
 
@@ -170,7 +170,7 @@ def _is_network(node: Node) -> bool:
 
 
 def _origin(found: OnnxFile, tensor: str, through: Sequence[str]) -> Node | None:
-    """Return the node that a tensor comes from, by its first inputs, other operators than those passed through."""
+    """Return the node that a tensor comes from, following first inputs through the operators ``through``."""
     for _ in range(MOST_STEPS):
         node = found.maker_of(tensor)
         if node is None or node.operator not in through or _is_network(node):
@@ -180,7 +180,7 @@ def _origin(found: OnnxFile, tensor: str, through: Sequence[str]) -> Node | None
 
 
 def _is_close(value: NDArray[Any] | None, said: Any) -> bool:
-    """Are constants those that a contract says? Offsets are on 0-255, and 0 there is 0 but for rounding."""
+    """Return whether constants equal those of the contract. Offsets are on 0-255, so 0 may be off by rounding."""
     if value is None or value.size != np.size(said):
         return False
     return bool(np.allclose(value.astype(np.float64).ravel(), np.ravel(said), rtol=CLOSE, atol=CLOSE))

@@ -1,4 +1,4 @@
-"""The contract's fields, and how they go into a file's metadata and come out of it."""
+"""The fields of the contract, and their conversion to and from a file's metadata."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from export.errors import ContractError
 
 FORMAT_VERSION = 3
 """2: several classes, ensembles, hair removal inside the graph, fp16. 3: networks that give probabilities, take BGR, or
-of whose classes one is the lesion's; bound to its graph by a digest.
+have several classes of which one is the lesion; bound to the graph by a digest.
 """
 PREFIX = "seglab."
 
 COLOUR_SPACE = "sRGB"
-"""The one in which photographs are read (:mod:`seglab.images.reader`), for training and for masks alike."""
+"""The colour space in which photographs are read (:mod:`seglab.images.reader`), for training and for masks."""
 HAIRLESS = "filled"
-"""The tensor that the stage of the graph which removes hairs gives to the networks."""
+"""The output tensor of the hair removal stage, which the networks read."""
 INPUT = "image"
 PROB = "prob"
 MASK = "mask"
 SUITABLE = "suitable"
-"""An output that a file may have, float ``(batch,)``: does an image look like those that the network learned from?"""
+"""An optional output, float ``(batch,)``: how much an image looks like the network's training images."""
 DIMENSIONS = ("batch", "height", "width")
-"""Names of the input's free axes: ``image`` is uint8 ``(batch, height, width, 3)``."""
+"""Names of the input's dynamic axes: ``image`` is uint8 ``(batch, height, width, 3)``."""
 
 LONGEST_SHOWN = 80
 MAKE_ONE = "Make one with `seg-export onnx CKPT --out M.onnx`"
@@ -35,23 +35,32 @@ MAKE_ONE = "Make one with `seg-export onnx CKPT --out M.onnx`"
 
 @dataclass(frozen=True)
 class Contract:
-    """What travels with a model.
+    """The description of a model that is stored in its file.
 
-    ``arch``, ``encoder``, ``options``: the network. ``size``: its side length S in pixels. ``mean``, ``std``: per RGB
-    channel on the scale 0-1, applied inside the graph. ``colour_space``: of the photographs it was trained on and is
-    fed. ``threshold``: probability from which a pixel is lesion. ``class_names``: one for lesion or not; of several,
-    the first is the background, and the mask holds their numbers. ``tta``: ``flips`` where the graph averages over
-    mirror images, ``symmetries`` over all eight of the square. ``hair_removal``: a stage of the graph removes hairs.
-    ``ensemble``: the networks whose probabilities are averaged, where there are several; the other fields are the first
-    one's. ``output``: what the network itself gives, ``logits`` or ``probabilities``. ``channels``: the order in which
-    it takes them, ``rgb`` or ``bgr``; images, mean and std are RGB all the same. ``lesion_class``: of a network of
-    several classes, the one whose probability is ``prob``. ``precision``: of weights and activations (see
-    :mod:`export.tolerances`). ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in fp32.
-    ``adopted``: of a foreign ONNX network, its file, input and output (see :mod:`export.adoption`). ``training``: data
-    and scores. ``suitable``: of the output of that name, empty where there is none: the ``threshold`` below which an
-    image does not look like those that the network learned from, how many ``images`` that is from, on how many others
-    it was ``calibrated_on``, and which share of these is ``flagged``. ``parity``: figures against the original.
-    ``tools``: versions that made the file. ``graph_sha256``: of the file without its metadata.
+    - ``arch``, ``encoder``, ``options``: the network.
+    - ``size``: its input's side length S in pixels.
+    - ``mean``, ``std``: per RGB channel on the scale 0-1, applied inside the graph.
+    - ``colour_space``: of the photographs it was trained on and is fed.
+    - ``threshold``: the lowest probability that counts as lesion.
+    - ``class_names``: one name for a single class; of several, the first is the background, and the mask holds their
+      numbers.
+    - ``tta``: ``flips`` if the graph averages over mirror images, ``symmetries`` over all eight of the square.
+    - ``hair_removal``: whether a stage of the graph removes hairs.
+    - ``ensemble``: the networks whose probabilities are averaged, if there are several; the other fields are then those
+      of the first one.
+    - ``output``: what the network itself gives, ``logits`` or ``probabilities``.
+    - ``channels``: the order in which the network takes them, ``rgb`` or ``bgr``; images, mean and std are always RGB.
+    - ``lesion_class``: in a network of several classes, the one whose probability is ``prob``.
+    - ``precision``: of weights and activations, see :mod:`export.tolerances`.
+    - ``quantisation``: how an int8 or fp16 model was made, and which layers stayed in fp32.
+    - ``adopted``: for a foreign ONNX network, its file, input and output, see :mod:`export.adoption`.
+    - ``training``: data and scores.
+    - ``suitable``: for the output of that name, empty if there is none: the ``threshold`` below which an image does not
+      look like the training images, the number of ``images`` it was computed from, how many others it was
+      ``calibrated_on``, and the share of these that is ``flagged``.
+    - ``parity``: figures against the original.
+    - ``tools``: versions that made the file.
+    - ``graph_sha256``: of the file without its metadata.
     """
 
     arch: str
@@ -91,22 +100,22 @@ class Contract:
                 raise ContractError(f"The contract's {name} is {shown}; expected {expected}. {MAKE_ONE} again.")
         if self.lesion_class is not None and self.classes > 1:
             raise ContractError(
-                f"The contract names class {self.lesion_class} as the lesion's, and {self.classes} classes of the "
-                f"mask; expected one of these. {MAKE_ONE} again."
+                f"The contract has lesion class {self.lesion_class} and a mask of {self.classes} classes; expected "
+                f"only one of the two. {MAKE_ONE} again."
             )
 
     @property
     def classes(self) -> int:
-        """How many probabilities a pixel has: 1 for lesion or not."""
+        """Return the number of probabilities per pixel: 1 for a single class."""
         return len(self.class_names)
 
     @property
     def checkpoints(self) -> tuple[str, ...]:
-        """The sha256 of every checkpoint that went into the model."""
+        """Return the SHA-256 of every checkpoint that went into the model."""
         return tuple(member["checkpoint_sha256"] for member in self.ensemble) or (self.checkpoint_sha256,)
 
     def to_metadata(self) -> dict[str, str]:
-        """Return the ONNX metadata entries."""
+        """Return the contract as ONNX metadata entries."""
         return {PREFIX + name: json.dumps(value, sort_keys=True) for name, value in dataclasses.asdict(self).items()}
 
     def to_json(self) -> str:
@@ -115,10 +124,10 @@ class Contract:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], source: str = "The model") -> Contract:
-        """Read the contract from ONNX metadata entries; entries of other writers are passed over.
+        """Return the contract from ONNX metadata entries; other entries are ignored.
 
-        ``source`` names the model in messages. Raises :class:`ContractError` where there is no contract, where it is
-        of a newer format, or damaged.
+        ``source``: the model's name for messages. Raises :class:`ContractError` if there is no contract, or if it has a
+        newer format or is damaged.
         """
         version = _format_version(metadata, source)
         if version > FORMAT_VERSION:
@@ -148,8 +157,8 @@ def _format_version(metadata: Mapping[str, str], source: str) -> int:
     text = metadata.get(PREFIX + "format_version")
     if text is None:
         raise ContractError(
-            f"{source} is an ONNX model without a contract; expected one that says how to feed it. Make one of it with "
-            "`seg-export adopt NET.onnx --out M.onnx`, or of a checkpoint with `seg-export onnx`."
+            f"{source} is an ONNX model without a contract; expected one that says how to feed it. Make one from it "
+            "with `seg-export adopt NET.onnx --out M.onnx`, or from a checkpoint with `seg-export onnx`."
         )
     try:
         return int(json.loads(text))

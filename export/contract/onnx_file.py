@@ -1,6 +1,6 @@
-"""What an ONNX file holds, read from its bytes: protobuf's wire format, without the ``onnx`` package.
+"""Read an ONNX file from its bytes, in protobuf's wire format, without the ``onnx`` package.
 
-Runtime installations have no ``onnx``, and onnxruntime gives away neither constants nor nodes. Field numbers are those
+Runtime installations do not have ``onnx``, and onnxruntime exposes neither constants nor nodes. Field numbers are those
 of ``onnx.proto3``; the format is at https://protobuf.dev/programming-guides/encoding.
 """
 
@@ -20,17 +20,17 @@ GRAPH, OPSET_IMPORT, METADATA = 7, 8, 14
 FLOAT, UINT8, INT8, INT32, INT64, FLOAT16, BFLOAT16 = 1, 2, 3, 6, 7, 10, 16
 TYPES = {FLOAT: "<f4", UINT8: "u1", INT8: "i1", INT32: "<i4", INT64: "<i8", FLOAT16: "<f2"}
 TYPED_FIELDS = {4: FLOAT, 5: INT32, 7: INT64}
-"""Of a tensor: the fields that hold values where ``raw_data`` does not."""
+"""The fields of a tensor that hold its values if ``raw_data`` does not."""
 LONGEST_VARINT = 10
 
 
 class DamagedFileError(ValueError):
-    """Bytes that are no ONNX file, or not all of one."""
+    """The bytes are not those of a complete ONNX file."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """An operator: ``to`` is the type that a ``Cast`` makes, ``holds`` the types of tensors in its attributes."""
+    """An operator: ``to`` is the target type of a ``Cast``, ``holds`` the types of tensors in its attributes."""
 
     name: str
     operator: str
@@ -42,7 +42,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Tensor:
-    """A constant of a graph: its ONNX type, its shape, and its bytes, or numbers where the file has those."""
+    """A constant of a graph: its ONNX type, its shape, and its bytes, or its numbers if the file stores those."""
 
     type: int
     shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class Tensor:
     numbers: tuple[Any, ...] = ()
 
     def values(self) -> NDArray[Any] | None:
-        """Return the values in their shape; None of a type or length that this reader does not know."""
+        """Return the values in their shape; None for a type or length that this reader does not know."""
         kind = TYPES.get(self.type)
         if kind is None:
             return None
@@ -60,10 +60,10 @@ class Tensor:
 
 @dataclass(frozen=True)
 class OnnxFile:
-    """A model file: metadata, operator set of ONNX's own operators (0: none is named), and the graph.
+    """A model file: metadata, version of ONNX's own operator set (0: not given), and the graph.
 
-    ``nodes``: all of them, those inside ``If`` and ``Loop``, too. ``constants``, ``inputs`` and ``outputs`` (shapes; 0
-    where a length is free): the main graph's, by name. ``sha256``: hexadecimal, of everything but the metadata.
+    ``nodes``: all nodes, including those inside ``If`` and ``Loop``. ``constants``, ``inputs`` and ``outputs`` (shapes;
+    0 for a dynamic axis): of the main graph, by name. ``sha256``: hexadecimal, of everything but the metadata.
     """
 
     metadata: dict[str, str]
@@ -75,17 +75,17 @@ class OnnxFile:
     sha256: str
 
     def maker_of(self, tensor: str) -> Node | None:
-        """Return the node that computes a tensor."""
+        """Return the node that computes a tensor; None if no node does."""
         return next((node for node in self.nodes if tensor in node.outputs), None)
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """Return the values of a constant; None where there is none of this name."""
+        """Return the values of a constant; None if there is none of this name."""
         entry = self.constants.get(name)
         return None if entry is None else entry.values()
 
 
 def parse(content: bytes) -> OnnxFile:
-    """Read an ONNX file from its bytes. Raises :class:`DamagedFileError`."""
+    """Parse an ONNX file. Raises :class:`DamagedFileError`."""
     if not content:
         raise DamagedFileError("it is empty")
     metadata: dict[str, str] = {}
@@ -128,7 +128,7 @@ def _graph(data: memoryview) -> tuple[tuple[Node, ...], dict[str, Tensor], Shape
 
 
 def _nodes(data: memoryview) -> list[Node]:
-    """Return a node, and before it those of the graphs inside it."""
+    """Return the nodes of the graphs inside a node, then the node."""
     texts: dict[int, list[str]] = {1: [], 2: [], 3: [], 4: []}  # inputs, outputs, name, operator
     to, held = 0, []
     found: list[Node] = []
@@ -168,7 +168,7 @@ def _tensor(data: memoryview) -> tuple[str, Tensor]:
 
 
 def _value_info(data: memoryview) -> tuple[str, tuple[int, ...]]:
-    """Return a graph output's name and shape: type, of a tensor, its shape, the dimensions of that."""
+    """Return the name and shape of an input or output: its type, then the tensor's shape, then the dimensions."""
     parts = {number: value for number, value, _ in _fields(data)}
     name = _text(parts.get(1, memoryview(b"")))
     inner = parts.get(2, memoryview(b""))
@@ -179,7 +179,7 @@ def _value_info(data: memoryview) -> tuple[str, tuple[int, ...]]:
 
 
 def _default_opset(data: memoryview) -> int:
-    """Return the version of an operator set, or 0 where it is not ONNX's own."""
+    """Return the version of an operator set, or 0 if it is not ONNX's own."""
     parts = {number: value for number, value, _ in _fields(data)}
     domain = _text(parts.get(1, memoryview(b"")))
     return _number(parts.get(2, 0)) if domain in ("", "ai.onnx") else 0
@@ -203,31 +203,31 @@ def _fields(data: memoryview) -> Iterator[tuple[int, Value, memoryview]]:
             if wire == BYTES:
                 length, at = _varint(data, at)
             if at + length > end:
-                raise DamagedFileError("it ends in the middle, or is something else")
+                raise DamagedFileError("it breaks off, or is something else")
             value, at = data[at : at + length], at + length
         else:
-            raise DamagedFileError("its bytes are none of an ONNX file")
+            raise DamagedFileError("its bytes are not those of an ONNX file")
         if number == 0:
-            raise DamagedFileError("its bytes are none of an ONNX file")
+            raise DamagedFileError("its bytes are not those of an ONNX file")
         yield number, value, data[start:at]
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return a number and the place behind it: 7 bits a byte, the lowest first."""
+    """Return a number and the offset after it: 7 bits per byte, lowest first."""
     value = 0
     for place in range(LONGEST_VARINT):
         if at >= len(data):
-            raise DamagedFileError("it ends in the middle, or is something else")
+            raise DamagedFileError("it breaks off, or is something else")
         byte = data[at]
         at += 1
         value |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return value, at
-    raise DamagedFileError("its bytes are none of an ONNX file")
+    raise DamagedFileError("its bytes are not those of an ONNX file")
 
 
 def _packed(value: Value) -> list[int]:
-    """Return signed whole numbers: one, or several in a row."""
+    """Return one signed integer, or several packed ones."""
     if isinstance(value, int):
         return [_signed(value)]
     found, at = [], 0
@@ -243,13 +243,13 @@ def _signed(value: int) -> int:
 
 def _number(value: Value) -> int:
     if not isinstance(value, int):
-        raise DamagedFileError("its bytes are none of an ONNX file")
+        raise DamagedFileError("its bytes are not those of an ONNX file")
     return _signed(value)
 
 
 def _bytes(value: Value) -> memoryview:
     if isinstance(value, int):
-        raise DamagedFileError("its bytes are none of an ONNX file")
+        raise DamagedFileError("its bytes are not those of an ONNX file")
     return value
 
 
@@ -257,4 +257,4 @@ def _text(value: Value) -> str:
     try:
         return bytes(_bytes(value)).decode()
     except UnicodeDecodeError as error:
-        raise DamagedFileError("its names are no text") from error
+        raise DamagedFileError("its names are not text") from error

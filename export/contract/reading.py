@@ -1,4 +1,4 @@
-"""Reading a model file: its bytes, the contract in them, and whether the two go together."""
+"""Read a model file: its bytes, its contract, and whether contract and graph agree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from export.contract.onnx_file import DamagedFileError, OnnxFile, parse
 from export.errors import ContractError
 
 WEIGHTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-"""How files of torch.save begin: a zip, or in old ones a pickle."""
+"""First bytes of files of torch.save: a zip, or a pickle in old versions."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class Opened:
 
 
 def read_contract(path: Path) -> Contract:
-    """Read a model file's contract, and see that its graph is what the contract says.
+    """Return a model file's contract, after checking that its graph agrees with it.
 
-    Raises :class:`ContractError` where the file is missing, no ONNX model, without a contract, of a newer format, or
-    where contract and graph do not go together.
+    Raises :class:`ContractError` if the file is missing, not an ONNX model, without a contract or of a newer format, or
+    if contract and graph disagree.
     """
     return read_model(path).contract
 
 
 def read_model(path: Path) -> Opened:
-    """Read contract and metadata of a model file, as :func:`read_contract` does."""
+    """Return contract and metadata of a model file, checked as by :func:`read_contract`."""
     content = _content(path)
     found = _parsed(path, content)
     contract = Contract.from_metadata(found.metadata, str(path))
@@ -44,8 +44,8 @@ def read_model(path: Path) -> Opened:
 
 
 def bound(contract: Contract, content: bytes) -> Contract:
-    """Return a contract that is bound to a graph, an ONNX file's ``content``: its digest, its operator set, and the
-    precision that its operators and constants are of.
+    """Return the contract bound to a graph, an ONNX file's ``content``: with its digest, its operator set version, and
+    the precision of its operators and constants.
     """
     found = parse(content)
     return dataclasses.replace(contract, graph_sha256=found.sha256, opset=found.opset, precision=precision_of(found))
@@ -58,7 +58,7 @@ def _content(path: Path) -> bytes:
         what = "is a folder" if path.is_dir() else "does not exist"
     except OSError as error:
         raise ContractError(
-            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its name and rights."
+            f"{path} cannot be read ({error.strerror}); expected a model file (.onnx). Check its name and permissions."
         ) from error
     raise ContractError(f"{path} {what}; expected a model file (.onnx). Check the path. {MAKE_ONE}.")
 
@@ -69,8 +69,8 @@ def _parsed(path: Path, content: bytes) -> OnnxFile:
     except (DamagedFileError, RecursionError) as error:
         if content.startswith(WEIGHTS):
             raise ContractError(
-                f"{path} is no model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one of it "
-                f"with `seg-export onnx {path} --out M.onnx`, which says what else it has to know."
+                f"{path} is not a model file but looks like a PyTorch checkpoint; expected an ONNX model. Make one "
+                f"with `seg-export onnx {path} --out M.onnx`, which says what else it needs."
             ) from error
         raise ContractError(
             f"{path} cannot be opened as an ONNX model ({error}); expected a file that `seg-export onnx` wrote. "

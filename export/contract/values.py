@@ -1,4 +1,4 @@
-"""What the fields of a contract can hold: each has a type and a range, whoever wrote the file."""
+"""Types and ranges of the contract's fields, checked whatever tool wrote the file."""
 
 from __future__ import annotations
 
@@ -10,38 +10,38 @@ from typing import Any
 from export.tolerances import PRECISIONS
 
 MOST = 10
-"""For mean and deviation on the scale 0-1: numbers above it are meant for pixels on 0-255."""
+"""Limit for mean and std on the scale 0-1: larger numbers are meant for pixels on 0-255."""
 
 Check = Callable[[Any], bool]
 
 
 def is_number(value: Any) -> bool:
-    """Is it a finite number?"""
+    """Return whether ``value`` is a finite number."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_count(value: Any, least: int = 0) -> bool:
-    """Is it a whole number, and not too small?"""
+    """Return whether ``value`` is a whole number of at least ``least``."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def is_text(value: Any) -> bool:
-    """Is it text?"""
+    """Return whether ``value`` is a string."""
     return isinstance(value, str)
 
 
 def is_name(value: Any) -> bool:
-    """Is it text, and not empty?"""
+    """Return whether ``value`` is a string that is not blank."""
     return isinstance(value, str) and bool(value.strip())
 
 
 def is_mean(value: Any) -> bool:
-    """Is it a number for each of three channels, on the scale 0-1?"""
+    """Return whether ``value`` has a number for each of three channels, on the scale 0-1."""
     return isinstance(value, tuple) and len(value) == 3 and all(is_number(each) and abs(each) <= MOST for each in value)
 
 
 def is_std(value: Any) -> bool:
-    """Is it that, and can be divided by?"""
+    """Return whether ``value`` is as for :func:`is_mean`, with all numbers above 0."""
     return is_mean(value) and all(each > 0 for each in value)
 
 
@@ -58,7 +58,7 @@ def _is_one_of(*values: str) -> tuple[Check, str]:
 
 
 def _is_member(value: Any) -> bool:
-    """Is it what a contract says of one network of several?"""
+    """Return whether ``value`` describes one network of an ensemble."""
     return (
         _is_record(value)
         and is_name(value.get("arch"))
@@ -81,7 +81,7 @@ def _is_quantisation(value: Any) -> bool:
 
 
 def _is_suitable(value: Any) -> bool:
-    """Is it what a contract says of the output ``suitable``, or nothing?"""
+    """Return whether ``value`` describes the output ``suitable``, or is empty."""
     if value == {}:
         return True
     return (
@@ -93,7 +93,7 @@ def _is_suitable(value: Any) -> bool:
 
 
 def _is_parity(value: Any) -> bool:
-    """Is it the summary of a report (:meth:`export.proof.gate.ParityReport.summary`), or nothing?"""
+    """Return whether ``value`` is empty or a summary (:meth:`export.proof.report.ParityReport.summary`)."""
     if not _is_record(value):
         return False
     if not value:
@@ -118,7 +118,7 @@ def _is_parity(value: Any) -> bool:
 CHECKS: Mapping[str, tuple[Check, str]] = {
     "arch": (is_name, "the network's name"),
     "encoder": (lambda value: value is None or is_text(value), "a name, or null"),
-    "options": (_is_record, "what its constructor was told, by name"),
+    "options": (_is_record, "the arguments of its constructor, by name"),
     "size": (lambda value: is_count(value, 1), "a whole number of pixels"),
     "mean": (is_mean, "three numbers for pixels on the scale 0-1"),
     "std": (is_std, "three numbers above 0 for pixels on the scale 0-1"),
@@ -132,10 +132,10 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
     "lesion_class": (lambda value: value is None or is_count(value), "the number of a class, or null"),
     "ensemble": (
         lambda value: isinstance(value, tuple) and len(value) != 1 and all(map(_is_member, value)),
-        "nothing, or what each of several networks is",
+        "nothing, or the descriptions of several networks",
     ),
     "precision": _is_one_of(*PRECISIONS),
-    "class_names": (_are_names, "names, each another"),
+    "class_names": (_are_names, "different names"),
     "quantisation": (_is_quantisation, "nothing, or the layers that stayed in fp32"),
     "adopted": (_is_record, "nothing, or how the network that was adopted is fed"),
     "training": (_is_record, "named values"),
@@ -150,4 +150,4 @@ CHECKS: Mapping[str, tuple[Check, str]] = {
         "64 hexadecimal digits",
     ),
 }
-"""Of each field: what holds for it, and that in words."""
+"""For each field: its check, and what is expected in words."""

@@ -1,1 +1,1 @@
-"""The stages around the network as ONNX operators, the traced network, the file on disk."""
+"""The fused graph: the stages around the network as ONNX operators, the traced network, and writing the file."""

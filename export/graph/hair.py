@@ -1,8 +1,8 @@
-"""Hair removal as ONNX operators: what :func:`seglab.images.hair.remove_hair` does, to the last bit.
+"""Hair removal as ONNX operators, bit for bit equal to :func:`seglab.images.hair.remove_hair`.
 
-Every value is a whole number that fp32 holds exactly, so that it makes no difference in which order a runtime adds.
-What OpenCV walks through with a queue (the hysteresis of Canny's edges, connected regions, filling from the rim) are
-loops here, which stop when nothing changes any more.
+Every value is a whole number that fp32 holds exactly, so the order of additions does not matter. What OpenCV does with
+a queue (the hysteresis of Canny's edges, connected regions, filling from the rim) is done here in loops that stop when
+nothing changes any more.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ DARK = """
     is_dark = Greater (deeper, darker)
     dark = Cast <to = 1> (is_dark)
 """
-"""Black-hat with a cross, a threshold."""
+"""A black-hat filter with a cross, and a threshold."""
 
 GRADIENT = """
     framed = Pad <mode = "edge"> (grey, frame)
@@ -87,7 +87,7 @@ THINNING = """
     edge = Cast <to = 1> (is_edge)
     sure = Cast <to = 1> (is_sure)
 """
-"""Non-maximum suppression along the gradient, in the four directions and with the ties of OpenCV's Canny."""
+"""Non-maximum suppression along the gradient, in the four directions of OpenCV's Canny, with ties decided as there."""
 
 FOUND = """
     edges = MaxPool <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (traced)
@@ -119,11 +119,11 @@ REGIONS = """
     }}> (endless, start, first_{mask})
     region_{mask} = Cast <to = 7> (region_list_{mask})
 """
-"""Connected regions, numbered: every pixel of a mask gets the number of the last pixel of its region, 0 outside.
+"""Connected regions: every pixel of a mask gets the number of the last pixel of its region, 0 outside.
 
-In every turn each region, at first each pixel, joins the neighbour with the largest number ("hook"), and follows where
-that one went (two "jumps"): the turns grow with the logarithm of a region's length (Shiloach and Vishkin, "An O(log n)
-parallel connectivity algorithm", Journal of Algorithms 3 (1982)).
+In every turn each region, at first each pixel, joins the neighbour with the largest number ("hook") and follows where
+that one went (two "jumps"), so the number of turns grows with the logarithm of a region's length (Shiloach and Vishkin,
+"An O(log n) parallel connectivity algorithm", Journal of Algorithms 3 (1982)).
 """
 
 TRACED = """
@@ -134,7 +134,7 @@ TRACED = """
     traced_list = GatherElements <axis = 1> (has_sure, region_edge)
     traced = Reshape (traced_list, as_picture)
 """
-"""Hysteresis: the edges that are sure somewhere."""
+"""Hysteresis: the connected edges that are sure in at least one pixel."""
 
 LONG = """
     places = Mul (found, coordinates)
@@ -155,7 +155,7 @@ LONG = """
     is_skin = Not (is_hair)
     skin = Cast <to = 1> (is_skin)
 """
-"""The larger side of the box around every region, from how far its pixels reach to the four sides."""
+"""The longer side of the box around every region, from how far its pixels reach in the four directions."""
 
 FILL = """
     skin_colour = Mul (pixels, skin)
@@ -178,14 +178,14 @@ FILL = """
     }}> (endless, start, known)
     filled, all_ones = Split <axis = 1> (everything, colours_and_one)
 """
-"""Ring by ring from the rim. The fourth plane is 1 where the colour is known, and its weighted sum the weight."""
+"""Fill ring by ring from the rim. The fourth plane is 1 where the colour is known; its weighted sum is the weight."""
 
 RESULT = HAIRLESS
 GREY_BITS = 15
 """OpenCV's weights of R, G and B (ITU-R BT.601) are whole numbers of this many bits."""
 GREY_WEIGHTS = (9798, 19235, 3735)
 TANGENT = 13573 / 2**15
-"""Of 22.5 degrees, as OpenCV's Canny has it."""
+"""The tangent of 22.5 degrees, as in OpenCV's Canny."""
 
 
 def hair_stage(size: int) -> tuple[str, dict[str, NDArray[Any]]]:

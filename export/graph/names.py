@@ -1,4 +1,4 @@
-"""Which tensors the nodes of a graph read, those read inside their subgraphs included."""
+"""Which tensors the nodes of a graph read, including those read inside their subgraphs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def read_by(node: NodeProto) -> Iterator[str]:
-    """Yield the names of what a node reads: its inputs, and what the subgraphs of an If, Loop or Scan read."""
+    """Yield the names of the tensors a node reads: its inputs, and what the subgraphs of an If, Loop or Scan read."""
     yield from filter(None, node.input)
     for graph in subgraphs(node):
         for inner in graph.node:
@@ -35,7 +35,7 @@ def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def in_order(graph: GraphProto) -> list[NodeProto]:
-    """Return the nodes so that each comes behind what it reads, as ONNX demands; what cannot be ordered comes last."""
+    """Return the nodes in topological order, as ONNX requires; nodes that cannot be ordered come last."""
     waiting = list(graph.node)
     made = {name for node in waiting for name in node.output}
     ready: set[str] = set()
@@ -55,7 +55,7 @@ def in_order(graph: GraphProto) -> list[NodeProto]:
 
 
 def drop_unread(graph: GraphProto) -> None:
-    """Remove nodes and weights that no output needs; the nodes have to be in order."""
+    """Remove nodes and weights that no output needs; the nodes must be in order."""
     needed = {output.name for output in graph.output}
     alive: list[NodeProto] = []
     for node in reversed(graph.node):

@@ -1,4 +1,4 @@
-"""Cleaning an exported graph: fixed scales for the network's own resizes, and no traces of the machine that made it."""
+"""Clean an exported graph: constant scales for the network's resizes, and no traces of the exporting machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZES = 3  # index of Resize's input `sizes`; `scales` is the one before
 def simplify(model: ModelProto) -> ModelProto:
     """Return ``model`` with constant scales, without dead nodes and without the exporter's notes.
 
-    The notes hold stack traces with the paths of the exporting machine.
+    The notes hold stack traces with paths of the exporting machine.
     """
     fix_scales(model)
     drop_dead_nodes(model)
@@ -27,9 +27,9 @@ def simplify(model: ModelProto) -> ModelProto:
 
 
 def with_ends(model: ModelProto) -> ModelProto:
-    """Return a network whose outputs behind the first one are nodes of their own, called ``features0`` and so on.
+    """Return a network whose outputs after the first are separate nodes, called ``features0`` and so on.
 
-    A quantiser may take an activation away whose output they were, or give it another name; these nodes stay.
+    A quantiser may remove or rename the activation whose output they were; these nodes stay.
     """
     from onnx import helper
 
@@ -40,10 +40,10 @@ def with_ends(model: ModelProto) -> ModelProto:
 
 
 def fix_scales(model: ModelProto) -> None:
-    """Give resizes by a whole factor constant ``scales`` where the exporter computes ``sizes`` at run time.
+    """Give resizes by a whole factor constant ``scales`` instead of ``sizes`` that are computed at run time.
 
-    It computes them (from the batch axis, which is free) inside the network, too; onnxruntime then cannot keep its
-    blocked layout from one convolution to the next (on CPU a third slower).
+    The exporter computes sizes (from the dynamic batch axis) even inside the network. onnxruntime then cannot keep its
+    blocked layout from one convolution to the next, which is slower on a CPU.
     """
     from onnx import numpy_helper
 
@@ -60,7 +60,7 @@ def fix_scales(model: ModelProto) -> None:
 
 
 def drop_dead_nodes(model: ModelProto) -> None:
-    """Remove nodes, weights and notes on shapes that no output needs."""
+    """Remove nodes, weights and shape information that no output needs."""
     drop_unread(model.graph)
     produced = {name for node in model.graph.node for name in node.output}
     kept = [entry for entry in model.graph.value_info if entry.name in produced]
@@ -69,7 +69,7 @@ def drop_dead_nodes(model: ModelProto) -> None:
 
 
 def sort_nodes(model: ModelProto) -> None:
-    """Bring nodes into topological order: each behind those whose tensors it, or a graph inside it, reads."""
+    """Sort the nodes topologically: each after those whose tensors it, or a graph inside it, reads."""
     nodes = in_order(model.graph)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
@@ -90,7 +90,7 @@ def _shapes(model: ModelProto) -> Iterator[tuple[str, list[int | None]]]:
 
 
 def _whole_factors(node: NodeProto, shapes: dict[str, list[int | None]]) -> list[int] | None:
-    """Return by how much a resize enlarges height and width, if both are fixed whole numbers above 1."""
+    """Return the factors by which a resize enlarges height and width if both are whole numbers above 1, else None."""
     if node.op_type != "Resize" or len(node.input) <= SIZES:
         return None
     before, after = (shapes.get(name, [])[2:] for name in (node.input[0], node.output[0]))

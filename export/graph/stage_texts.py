@@ -1,6 +1,6 @@
-"""The stages around the network as ONNX text (onnx/docs/Syntax.md), opset 18; ``{k}``: of which network.
+"""The stages around the network as ONNX text (onnx/docs/Syntax.md), opset 18; ``{k}``: the number of the network.
 
-What they read and give besides constants is said where they are put together, in :mod:`export.graph.stages`.
+Their inputs and outputs are documented where they are put together, in :mod:`export.graph.stages`.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Everything around the network, as ONNX operators: the fused graph is put together here, and only here.
+"""Everything around the network, as ONNX operators: the only place where the fused graph is put together.
 
-A model is: ``head`` (resize to S x S), hair removal where the networks learned without hairs, for each network of it
-``normalise``, the network itself, ``probabilities``, then ``combine`` (the mean over networks) and ``tail`` (back to
-full size, threshold or argmax); and ``suitable`` beside it, where that was asked for. The stages are written in ONNX's
-own text form (``stage_texts.py``), opset 18: the first one whose Resize has ``antialias``. None of them needs torch, so
-that networks of other people can be wrapped in them, too.
+A model consists of ``head`` (resize to S x S), hair removal if the networks were trained without hairs, for each
+network ``normalise``, the network itself and ``probabilities``, then ``combine`` (the mean over networks) and ``tail``
+(back to full size, threshold or argmax), and optionally ``suitable``. The stages are written in ONNX's text form
+(``stage_texts.py``), opset 18: the first whose Resize has ``antialias``. None of them needs torch, so foreign networks
+can be wrapped in them, too.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
 
 OPSET = 18
 IR_VERSION = 10
-"""Of the file format: onnxruntime reads it from 1.18 on, OpenVINO from 2024.2 on."""
+"""IR version of the file format, read by onnxruntime 1.18 and OpenVINO 2024.2 or newer."""
 
 NETWORK = "network"
-"""Nodes and weights of the networks begin with this (``network.``; ``network1.`` ... where there are several)."""
+"""Prefix of the networks' nodes and weights (``network.``; ``network1.`` ... if there are several)."""
 
 Constants = Mapping[str, NDArray[Any]]
 
@@ -64,13 +64,13 @@ MIRROR_CONSTANTS: Constants = {
 
 @dataclass(frozen=True)
 class Member:
-    """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits ``(N, C, S,
-    S)``, either in fp32 or fp16; behind them features of its encoder, where there is a ``suitability``. ``mean``,
-    ``std``: of the normalisation it learned with, per RGB channel on the scale 0-1.
+    """One network of a model: ``network`` takes normalised images, float ``(N, 3, S, S)``, and gives logits
+    ``(N, C, S, S)``, both in fp32 or fp16; after them features of its encoder, if there is a ``suitability``. ``mean``,
+    ``std``: of the normalisation that it was trained with, per RGB channel on the scale 0-1.
 
-    ``suitability``: what ``suitable`` is computed with from the features; of several networks only the first has it.
-    ``output``: ``probabilities`` where it gives those, not logits. ``channels``: ``bgr`` where it takes blue first.
-    ``lesion_class``: where it has several classes, the one whose probability is the lesion's.
+    ``suitability``: how ``suitable`` is computed from the features; of several networks only the first has it.
+    ``output``: ``probabilities`` if it gives those instead of logits. ``channels``: ``bgr`` if it takes blue first.
+    ``lesion_class``: if it has several classes, the one whose probability is the lesion's.
     """
 
     network: ModelProto
@@ -84,13 +84,12 @@ class Member:
 
 @dataclass(frozen=True)
 class Stages:
-    """What stands around the networks.
+    """The stages around the networks.
 
-    ``size``: S. ``threshold``: probability from which a pixel is lesion (one class). ``classes``: C; from 2 on the
-    probabilities are a softmax and the mask is the label of the most probable class. ``tta``: with ``flips`` every
-    network sees the image and its three mirror images, with ``symmetries`` those of the transposed image, too, and the
-    mean counts. ``hair``: how hairs are removed before the networks,
-    ``none`` or ``dullrazor``.
+    ``size``: S. ``threshold``: the lowest probability that counts as lesion (one class). ``classes``: C; from 2 on the
+    probabilities are a softmax and the mask holds the number of the most probable class. ``tta``: with ``flips`` every
+    network sees the image and its three mirror images, with ``symmetries`` also those of the transposed image, and the
+    mean is used. ``hair``: how hairs are removed before the networks, ``none`` or ``dullrazor``.
     """
 
     size: int
@@ -101,7 +100,7 @@ class Stages:
 
     @property
     def pixels(self) -> str:
-        """Where the networks' pixels come from, float ``(N, 3, S, S)`` on 0-255."""
+        """Return the tensor that holds the networks' pixels, float ``(N, 3, S, S)`` on 0-255."""
         return "resized" if self.hair == "none" else hair.RESULT
 
 
@@ -109,7 +108,7 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
     """Return the fused graph of one network, or of several whose probabilities are averaged.
 
     In: ``image``, uint8 ``(batch, height, width, 3)``, RGB. Out: ``prob``, float ``(batch, C, S, S)``, ``mask``, uint8
-    ``(batch, height, width)``, and ``suitable``, float ``(batch,)``, where the first network has a suitability. Raises
+    ``(batch, height, width)``, and ``suitable``, float ``(batch,)``, if the first network has a suitability. Raises
     :class:`ContractError` for a network with other inputs or outputs.
     """
     from onnx import TensorProto, helper, shape_inference
@@ -141,7 +140,7 @@ def fuse(members: Sequence[Member], stages: Stages) -> ModelProto:
 
 
 def head_alone(size: int) -> ModelProto:
-    """Return the stage that resizes, by itself: ``image`` as in :func:`fuse` to float ``(batch, 3, S, S)``, 0-255."""
+    """Return only the resize stage: ``image`` as in :func:`fuse` to float ``(batch, 3, S, S)``, 0-255."""
     from onnx import TensorProto, helper
 
     graph = helper.make_graph(
@@ -179,7 +178,7 @@ def _add_member(graph: GraphProto, member: Member, stages: Stages, k: str, name:
 
 
 def _add_views(graph: GraphProto, tta: str, k: str, source: str) -> str:
-    """Put the views of an image one after the other into a batch, and return its name."""
+    """Add the views of an image, concatenated into a batch; return its name."""
     _add(graph, MIRROR.format(k=k, source=source, to=f"four{k}" if tta == "symmetries" else f"views{k}"))
     if tta == "symmetries":
         _add(graph, ACROSS.format(k=k))
@@ -187,7 +186,7 @@ def _add_views(graph: GraphProto, tta: str, k: str, source: str) -> str:
 
 
 def _add_mean_of_views(graph: GraphProto, tta: str, k: str, to: str) -> None:
-    """Turn back what was seen in each view; the mean is ``to``."""
+    """Transform each view's result back; ``to`` is their mean."""
     if tta == "symmetries":
         _add(graph, BACK_FROM_ACROSS.format(k=k))
     _add(graph, UNMIRROR.format(k=k, source=f"seen_four{k}" if tta == "symmetries" else f"seen_all{k}", to=to))
@@ -198,7 +197,7 @@ def _constants(graph: GraphProto) -> set[str]:
 
 
 def _add_network(graph: GraphProto, member: Member, stages: Stages, k: str, source: str, to: str) -> None:
-    """Copy a network's nodes and weights into ``graph``, under a prefix: from ``source`` to ``to``."""
+    """Copy a network's nodes and weights into ``graph`` under a prefix, from tensor ``source`` to ``to``."""
     from onnx import GraphProto, compose
 
     network = member.network
@@ -235,7 +234,7 @@ def _is_half(value: ValueInfoProto) -> bool:
 
 
 def _interface(member: Member, stages: Stages) -> tuple[ValueInfoProto, ValueInfoProto]:
-    """Return a network's input and output, if they are what they ought to be."""
+    """Return a network's input and output. Raises :class:`ContractError` if they are not as expected."""
     graph = member.network.graph
     weights = {entry.name for entry in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in weights]
@@ -259,13 +258,13 @@ def _interface(member: Member, stages: Stages) -> tuple[ValueInfoProto, ValueInf
 
 
 def _channels(output: ValueInfoProto, lesion_class: int) -> int:
-    """Return how many classes a network's output has, if the lesion's is one of them; 0: any number."""
+    """Return how many classes a network's output has, 0 if not fixed. Raises if ``lesion_class`` is not one of them."""
     shape = output.type.tensor_type.shape.dim
     found = int(shape[1].dim_value) if len(shape) > 1 else 0
     if found and not 0 <= lesion_class < found:
         raise ContractError(
-            f"The network's output {output.name!r} has {found} classes, 0 to {found - 1}, and the lesion's is said to "
-            f"be {lesion_class}; expected one of them. Name another with --lesion-class."
+            f"The network's output {output.name!r} has {found} classes, 0 to {found - 1}, and --lesion-class is "
+            f"{lesion_class}; expected one of them. Name another with --lesion-class."
         )
     return found
 
@@ -295,7 +294,7 @@ def _add_suitable(graph: GraphProto, member: Member, stages: Stages) -> None:
 
 
 def _add(graph: GraphProto, text: str, constants: Constants | None = None) -> None:
-    """Append nodes, written as ONNX text, and constants."""
+    """Append nodes, given as ONNX text, and constants."""
     from onnx import numpy_helper, parser
 
     nodes: Iterable[NodeProto] = parser.parse_graph(f"stage () => () {{ {text} }}").node
@@ -307,7 +306,7 @@ def _add(graph: GraphProto, text: str, constants: Constants | None = None) -> No
 
 
 def _opsets(members: Sequence[Member]) -> list[Any]:
-    """Return the operator sets of all networks together; their version of ONNX's own has to be one."""
+    """Return the operator sets of all networks together; they must agree on the version of ONNX's own."""
     from onnx import helper
 
     versions = {"": OPSET}

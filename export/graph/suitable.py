@@ -1,7 +1,7 @@
-"""The stage that says whether an image looks like those that a network learned from: ``suitable``, from its features.
+"""The stage that scores whether an image looks like the network's training images: ``suitable``, from its features.
 
-In fp32 in every file: what a reduced precision changes is the network, whose encoder's features come in. Of several
-networks the first one is asked, of several views the image as it is.
+It is in fp32 in every file: a reduced precision changes only the network, whose encoder's features come in. Of several
+networks the first is used, of several views the image as it is.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Stage = tuple[str, dict[str, NDArray[Any]]]
 """Nodes, as ONNX text, and constants."""
 
 FEATURES = "features"
-"""Tensors of the stages that hold what an encoder gave; a network's outputs behind its first one are called so, too."""
+"""Prefix of the stages' tensors that hold an encoder's features, and of a network's outputs after the first."""
 
 
 def suitable_stages(suitability: Suitability, *, has_views: bool) -> Iterator[Stage]:
     """Yield the stages from ``features0``, ``features1`` ... to ``suitable``, float ``(batch,)``.
 
-    ``has_views``: do the features begin with those of the images, then those of their other views?
+    ``has_views``: whether the features of the images are followed by those of their other views.
     """
     count = len(suitability.channels)
     yield "".join(POOL.format(at=at) for at in range(count)), {"plane_axes": np.array([2, 3])}
@@ -56,7 +56,7 @@ def _constants(suitability: Suitability) -> dict[str, NDArray[Any]]:
 
 
 def feature_names(network: ModelProto, suitability: Suitability | None) -> dict[str, str]:
-    """Return what the outputs of a network behind its first one are called among the stages, by their names.
+    """Map a network's outputs after the first to their names among the stages.
 
     Raises :class:`ContractError` unless they are the features that the score is computed from.
     """

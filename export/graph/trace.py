@@ -1,4 +1,4 @@
-"""From a PyTorch network to its ONNX graph: images in, logits out, and what its encoder gave if that is asked for."""
+"""Trace a PyTorch network to its ONNX graph: images in, logits out, and its encoder's features if asked for."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 EXAMPLES = 2
-"""Images that a network is traced with: more than one, or the batch axis would be taken for a constant."""
+"""Images that a network is traced with: with only one, the batch axis would be taken for a constant."""
 
 
 def trace(network: nn.Module, size: int, *, features: bool = False) -> ModelProto:
     """Return the graph of a network in evaluation mode: float ``(N, 3, S, S)`` to logits ``(N, C, S, S)``, any N.
 
-    ``features``: give those of its encoder as well (:mod:`seglab.networks.encoder_features`), ``(N, C, h, w)`` each.
+    ``features``: also return those of its encoder (:mod:`seglab.networks.encoder_features`), ``(N, C, h, w)`` each.
 
-    Raises :class:`ContractError` with the exporter's reason for a network that it cannot take.
+    Raises :class:`ContractError` with the exporter's reason if it cannot export the network.
     """
     example = torch.zeros(EXAMPLES, 3, size, size)
     if features:
@@ -52,7 +52,7 @@ def _trace_script(program: Program, example: torch.Tensor) -> ModelProto:
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             return simplify(by_the_old_exporter(program.module, example, OPSET))
-    except Exception as error:  # the old exporter has many kinds of errors
+    except Exception as error:  # the old exporter raises many kinds of errors
         raise first or _refused(error) from error
 
 
@@ -85,7 +85,7 @@ def _traced(network: nn.Module, example: torch.Tensor) -> ModelProto:
 def _refused(error: BaseException) -> ContractError:
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return ContractError(
-        f"torch.onnx.export does not take this network ({reason}); expected one of those in "
-        "docs/reference/networks.md. Train another one, or another size. One of somebody else's: export it to ONNX "
-        "where its code is, with a free batch axis, and take that with `seg-export adopt NET.onnx`."
+        f"torch.onnx.export cannot export this network ({reason}); expected one of those in "
+        "docs/reference/networks.md. Train another network, or use another size. For somebody else's network, export "
+        "it to ONNX with its own code and a dynamic batch axis, then use `seg-export adopt NET.onnx`."
     )

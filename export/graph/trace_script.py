@@ -1,4 +1,4 @@
-"""TorchScript for torch's exporter, which takes none: run once, operator by operator, and written down."""
+"""TorchScript for torch's exporter, which does not take it: run once and recorded operator by operator."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 CONVOLUTION_ARGUMENTS = 9
-"""Of ``aten._convolution``, which traced networks have; the others choose a library of CUDA's."""
+"""Arguments of ``aten._convolution`` to keep; traced networks have more, which choose a CUDA library."""
 
 
 def as_operators(program: nn.Module, example: torch.Tensor) -> nn.Module | None:
-    """Return a TorchScript network as a graph of operators; None where its sizes cannot be followed.
+    """Return a TorchScript network as a graph of operators; None if its sizes cannot be traced.
 
-    Dictionaries, lists and conditions are gone from it: what they led to for ``example`` is what is written down.
+    Dictionaries, lists and conditions are gone from it: only the path taken for ``example`` is recorded.
     """
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
             graph: torch.fx.GraphModule = make_fx(program, tracing_mode="real")(example)
-        except Exception:  # the interpreter of TorchScript raises whatever its operators do
+        except Exception:  # TorchScript's interpreter raises the errors of its operators
             return None
     for node in graph.graph.nodes:
         if node.target is torch.ops.aten._convolution.default:
@@ -38,9 +38,9 @@ def as_operators(program: nn.Module, example: torch.Tensor) -> nn.Module | None:
 
 
 def by_the_old_exporter(script: Any, example: torch.Tensor, opset: int) -> ModelProto:
-    """Return the ONNX graph of a TorchScript network with one output, by the exporter that was made for it.
+    """Return the ONNX graph of a TorchScript network with one output, by torch's old exporter.
 
-    Raises what that raises.
+    Raises the exporter's errors.
     """
     buffer = io.BytesIO()
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Writing a model file: checked, with its contract, as a whole or not at all."""
+"""Write a model file with its contract, checked and atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOOLS = ("seglab", "torch", "onnx", "onnxscript", "segmentation-models-pytorch",
 
 
 def tool_versions() -> dict[str, str]:
-    """Return the versions of what makes a model file, by distribution name."""
+    """Return the versions of the packages that make a model file, by distribution name."""
     versions = {"python": platform.python_version()}
     for name in (*TOOLS, "onnxruntime-gpu", "onnxruntime"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -35,9 +35,9 @@ def write_contract(path: Path, contract: Contract) -> None:
 
 
 def write_model(model: ModelProto, contract: Contract, out: Path, more: Mapping[str, str] | None = None) -> None:
-    """Check ``model`` and write it with ``contract``, as a whole or not at all; ``more``: further metadata.
+    """Check ``model`` and write it with ``contract``, atomically; ``more``: further metadata.
 
-    The contract is bound to the graph: its digest, precision and operator set are those of ``model``.
+    The contract is bound to the graph: its digest, precision and operator set version are those of ``model``.
     """
     import onnx
 

@@ -1,1 +1,1 @@
-"""The same graph in fewer bits: fp16, int8, and what stays in fp32."""
+"""Reduced precision: fp16, int8, and which layers stay in fp32."""

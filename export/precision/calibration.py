@@ -1,4 +1,4 @@
-"""Calibration: which values a network's tensors take, measured on images like those it will see."""
+"""Calibration: measure the ranges of a network's tensors on images like those it will see."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGES = 64
 FIRST_SEED = 1000
-"""Of the synthetic images: others than parity is measured on."""
+"""First seed of the synthetic images, so that they differ from those parity is measured on."""
 CHUNK = 8
 
 Images = NDArray[np.uint8]
@@ -48,9 +48,9 @@ class Range:
 
 
 def calibration_set(folder: Path | None, limit: int, size: int) -> Calibration:
-    """Return at most ``limit`` images of a folder, evenly spaced, or so many synthetic ones, at the network's size.
+    """Return at most ``limit`` images of a folder, evenly spaced, or ``limit`` synthetic ones, at the network's size.
 
-    Raises :class:`seglab.errors.DataError` where there are none, :class:`seglab.errors.ImageError` for a broken one.
+    Raises :class:`seglab.errors.DataError` if there are none, :class:`seglab.errors.ImageError` for a broken one.
     """
     if folder is None:
         images = [_synthetic(index, size) for index in range(limit)]
@@ -68,7 +68,7 @@ def measure(model: ModelProto, images: Images, tensors: Sequence[str]) -> dict[s
     opened.CopyFrom(model)
     for name in tensors:
         opened.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
-    run = session(opened, optimise=False)  # optimised, tensors would vanish into others
+    run = session(opened, optimise=False)  # optimisation would fuse tensors away
     found: dict[str, list[Range]] = {name: [] for name in tensors}
     for image in images:
         for name, values in zip(tensors, run.run(list(tensors), {INPUT: image[None]}), strict=True):
@@ -79,7 +79,7 @@ def measure(model: ModelProto, images: Images, tensors: Sequence[str]) -> dict[s
 
 def probabilities(model: ModelProto, images: Images) -> Probs:
     """Return probabilities of images ``(N, S, S, 3)``, computed by the CPU provider: ``(N, S, S)``, or ``(N, C, S, S)``
-    of several classes.
+    for several classes.
     """
     run = session(model)
     parts = [run.run([PROB], {INPUT: images[start : start + CHUNK]})[0] for start in range(0, len(images), CHUNK)]

@@ -1,11 +1,11 @@
 """Networks in half precision: computed in fp16 (``fp16``), or only stored in it (``fp16-weights``).
 
-On a GPU fp16 is the fast one. A CPU computes in fp32 whatever the file says (onnxruntime casts around every operator,
-which is slow), so for CPUs only the weights are stored in fp16: half the file, the speed of fp32 once it is loaded.
+On a GPU fp16 is faster. A CPU computes in fp32 whatever the file says (onnxruntime casts around every operator, which
+is slow), so for CPUs only the weights are stored in fp16: half the file, and the speed of fp32 once it is loaded.
 
-What the first layers round goes through all the others, so that it is they that stay in fp32 where fp16 does not do.
-onnxruntime's own converter can keep nodes in fp32, too, but gives the casts of a constant that two of them share one
-name, and such a file does not load (onnxruntime 1.31).
+Rounding errors of the first layers go through all others, so the first layers stay in fp32 if fp16 is not accurate
+enough. onnxruntime's own converter can also keep nodes in fp32, but gives the casts of a constant that two of them
+share the same name, and such a file does not load (onnxruntime 1.31).
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 SMALLEST = 1024
-"""Values that a constant must have to be stored in fp16; smaller ones are not worth a node."""
+"""Constants with fewer values than this stay in fp32; they are not worth a node."""
 LIMITS = np.finfo(np.float16)
 IN_FP32 = {"Resize": (1, 2)}
-"""Inputs that operators take in fp32 only: region and scales."""
+"""Inputs that operators take only in fp32: region and scales."""
 MAKERS = ("Constant", "ConstantOfShape", "EyeLike", "Range")
-"""Operators that make values of a type that they name; they stay as they are."""
+"""Operators whose output type is an attribute; they stay unchanged."""
 
 
 def in_precision(network: ModelProto, precision: str, float_layers: int = 0) -> ModelProto:
-    """Return a network (images in, logits out, fp32) in ``fp32`` as it is, in ``fp16``, or as ``fp16-weights``.
+    """Return a network (images in, logits out, fp32) unchanged for ``fp32``, in ``fp16``, or as ``fp16-weights``.
 
-    ``float_layers``: so many of its layers, the first ones, are computed in fp32 in an fp16 network.
+    ``float_layers``: how many of its first layers an fp16 network computes in fp32.
     """
     if precision == "fp32":
         return network
@@ -43,12 +43,12 @@ def in_precision(network: ModelProto, precision: str, float_layers: int = 0) -> 
 
 
 def layers_of(network: ModelProto) -> list[NodeProto]:
-    """Return the nodes of a network that hold its work, in their order."""
+    """Return the nodes of a network's layers (convolutions, matrix products), in their order."""
     return [node for node in network.graph.node if node.op_type in LAYERS]
 
 
 def _before(network: ModelProto, float_layers: int) -> set[str]:
-    """Return the names of the first outputs of the nodes in front of the layer with this number."""
+    """Return the names of the first outputs of the nodes before the layer with this number."""
     layers = layers_of(network)
     if float_layers == 0:
         return set()
@@ -57,8 +57,8 @@ def _before(network: ModelProto, float_layers: int) -> set[str]:
 
 
 class _Halving:
-    """A network that computes in fp16, except in the nodes whose first outputs are in ``keep``, with a ``Cast`` where a
-    tensor goes from one to the other: ``model``. Its output is fp16, and its input where ``keep`` is empty.
+    """A network that computes in fp16, except in the nodes whose first outputs are in ``keep``, with a ``Cast`` for
+    every tensor between the two: ``model``. Its output is fp16, and so is its input if ``keep`` is empty.
     """
 
     def __init__(self, network: ModelProto, keep: Collection[str]) -> None:
@@ -94,7 +94,7 @@ class _Halving:
         self._graph.node.append(copy)
 
     def _read(self, name: str, half: bool) -> str:
-        """Return the name under which a tensor can be had in fp16 (``half``) or fp32; make it where it cannot yet."""
+        """Return the name of a tensor in fp16 (``half``) or fp32, adding a conversion if there is none yet."""
         from onnx import TensorProto, helper, numpy_helper
 
         if name in self._constants:
@@ -117,7 +117,7 @@ class _Halving:
 
 
 def _float_tensors(network: ModelProto) -> set[str]:
-    """Return the names of all fp32 tensors of a network. Raises :class:`ContractError` for one that cannot be told."""
+    """Return the names of all fp32 tensors of a network. Raises :class:`ContractError` if a type is not known."""
     from onnx import TensorProto, shape_inference
 
     graph = shape_inference.infer_shapes(network).graph
@@ -127,20 +127,20 @@ def _float_tensors(network: ModelProto) -> set[str]:
         unknown = [name for name in node.output if name and not types.get(name)]
         if unknown or any(attribute.HasField("g") for attribute in node.attribute):
             raise ContractError(
-                f"The type of what {node.op_type} {node.name!r} computes is not known; fp16 needs it. "
+                f"The output type of {node.op_type} {node.name!r} is not known, and fp16 needs it. "
                 "Export with --precision fp32 or fp16-weights."
             )
     return {name for name, found in types.items() if found == TensorProto.FLOAT}
 
 
 def _rounded(values: NDArray[np.float32]) -> NDArray[np.float16]:
-    """Round to fp16; what is not 0 does not become 0, for somebody may divide by it."""
+    """Round to fp16; values other than 0 do not become 0, because they may be divisors."""
     halves = values.astype(np.float16)
     return np.where((halves == 0) & (values != 0), np.copysign(LIMITS.smallest_subnormal, halves), halves)
 
 
 def _stored(network: ModelProto) -> ModelProto:
-    """Return a network whose large constants are fp16 and go through a ``Cast``, which runtimes fold when they load."""
+    """Return a network with large constants in fp16, each with a ``Cast``, which runtimes fold when they load it."""
     from onnx import ModelProto, TensorProto, helper, numpy_helper
 
     model = ModelProto()
@@ -159,7 +159,7 @@ def _stored(network: ModelProto) -> ModelProto:
 
 
 def _require_range(network: ModelProto) -> None:
-    """Raise :class:`ContractError` where a weight is too large for fp16."""
+    """Raise :class:`ContractError` if a weight is too large for fp16."""
     from onnx import TensorProto, numpy_helper
 
     limit = float(LIMITS.max)

@@ -1,7 +1,7 @@
-"""The int8 graph of a network that learned with int8's rounding: nothing is calibrated, searched or corrected.
+"""The int8 graph of a network that was trained with int8 rounding: nothing is calibrated, searched or corrected.
 
-Its graph in fp32 clips every tensor to the range that it learned with (:mod:`seglab.networks.quantised`). Each of these
-``Clip`` becomes a QuantizeLinear/DequantizeLinear pair of that range, the weights of each convolution become int8.
+Its fp32 graph clips every tensor to the range that it learned (:mod:`seglab.networks.quantised`). Each ``Clip`` becomes
+a QuantizeLinear/DequantizeLinear pair with that range, and the weights of each convolution become int8.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 CLIP, CONVOLUTION, TRANSPOSED, MOVES = "Clip", "Conv", "ConvTranspose", ("Resize", "MaxPool", "Pad")
 BIAS_STEPS = 2**30
-"""On either side of zero: half of what 32 bits hold, for the sum is added to it."""
+"""Limit of a bias on either side of zero: half of what 32 bits hold, as the sum is added to it."""
 
 
 def quantise_learned(
     model: ModelProto, ranges: Sequence[Range], keep: Collection[str] = ()
 ) -> tuple[ModelProto, frozenset[int]]:
-    """Return the int8 model of a fused one in fp32 whose networks clip to ``ranges``, in the order of their nodes.
+    """Return the int8 model of a fused fp32 one whose networks clip to ``ranges``, in the order of their nodes.
 
     ``keep``: names of layers that compute in float. The second value: numbers of the ranges that are only clipped to,
-    since such layers alone take their tensors. Raises :class:`ContractError` where its clips are not those.
+    because only such layers read their tensors. Raises :class:`ContractError` if its clips do not match the ranges.
     """
     from onnx import ModelProto
 
@@ -43,7 +43,7 @@ def quantise_learned(
 
 
 class _Rewriter:
-    """Rewrites a model's nodes, in their order, in place."""
+    """Rewrites a model's nodes in place, in their order."""
 
     def __init__(self, model: ModelProto, ranges: Sequence[Range], keep: Collection[str]) -> None:
         self.graph = model.graph
@@ -75,10 +75,10 @@ class _Rewriter:
         self.graph.node.extend(self.nodes)
 
     def _numbers(self) -> dict[str, int]:
-        """Return the number of the range that each clip of the network brings to, by the clip's name.
+        """Map each clip of the network, by name, to the number of its range.
 
-        Ranges of parts that the graph does not need are passed over. So is an activation with limits (ReLU6) where the
-        clip comes next; where the two became one, the activation's limits may have cut a part of a step off the range.
+        Ranges of parts that the graph does not need are skipped. So is an activation with limits (ReLU6) if a clip
+        follows it; where the two were merged, the activation's limits may have cut part of a step off the range.
         """
         clips = [node for node in self.graph.node if self._is_clip(node) and not self._is_clipped_again(node)]
         found = [[float(self.constants[name]) for name in node.input[1:3]] for node in clips]
@@ -93,23 +93,23 @@ class _Rewriter:
     def _require_known(self, node: NodeProto) -> None:
         if node.input[0] not in self.known:
             raise ContractError(
-                f"The layer {node.name} takes a tensor that is not clipped to a range that the network learned; "
-                "expected that of each layer to be. Export it with the versions of torch and smp that it was trained "
-                "with, or with --precision fp32."
+                f"The layer {node.name} reads a tensor that is not clipped to a learned range; expected all of them "
+                "to be. Export it with the versions of torch and smp that it was trained with, or with --precision "
+                "fp32."
             )
 
     def _is_for_float(self, node: NodeProto) -> bool:
-        """Do layers in float alone take what a node gives?"""
+        """Return whether only float layers read a node's output."""
         readers = [other.name for other in self.graph.node if node.output[0] in other.input]
         return bool(readers) and self.keep.issuperset(readers)
 
     def _is_clipped_again(self, node: NodeProto) -> bool:
-        """Is a clip all that comes next? (Where features leave the network, an ``Identity`` reads it, too.)"""
+        """Return whether only clips follow. (An ``Identity`` where features leave the network is ignored.)"""
         readers = [other for other in self.graph.node if node.output[0] in other.input and other.op_type != "Identity"]
         return bool(readers) and all(map(self._is_clip, readers))
 
     def _round(self, source: str, result: str, range: Range) -> None:
-        """Let ``result`` be ``source``, rounded to the steps of a range."""
+        """Add nodes that make ``result`` from ``source``, rounded to the steps of a range."""
         from onnx import helper
 
         scale, zero = (
@@ -125,9 +125,9 @@ class _Rewriter:
         self.known[result] = range
 
     def _round_weights(self, node: NodeProto) -> None:
-        """Let a convolution read its weights as int8, and its bias as int32 in the steps of what it sums up.
+        """Make a convolution read its weights as int8, and its bias as int32 in the steps of its sums.
 
-        A filter of hardly any weight gets larger steps than it needs, where its bias would not fit otherwise.
+        A filter with very small weights gets larger steps than it needs if its bias would not fit otherwise.
         """
         weights = self.constants[node.input[1]]
         shape: tuple[int, ...] = (-1, 1, 1, 1)
@@ -151,7 +151,7 @@ class _Rewriter:
         self.nodes.append(node)
 
     def _stored(self, name: str, steps: np.ndarray[Any, Any], scales: np.ndarray[Any, Any]) -> str:
-        """Add a constant that is kept in steps, and return the name of its values."""
+        """Add a constant that is stored in steps; return the name of its values."""
         from onnx import helper
 
         zeros = np.zeros(scales.shape, steps.dtype)
@@ -177,7 +177,7 @@ def _is_layer(node: NodeProto) -> bool:
 
 
 def _aligned(fits: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
-    """Yield rows and columns that fit, in their order, as many as can be: the longest common subsequence."""
+    """Yield matching rows and columns in order, as many as possible: the longest common subsequence."""
     rows, columns = fits.shape
     longest = np.zeros((rows + 1, columns + 1), int)  # of what is left from here on
     for row in reversed(range(rows)):
@@ -196,7 +196,7 @@ def _aligned(fits: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
 
 
 def _keeps_values(node: NodeProto) -> bool:
-    """Does it put values to other places, without making others? What pads is zero: see the network's own side."""
+    """Return whether a node moves values without changing them. Padding is zero, as during training."""
     modes = [entry.s for entry in node.attribute if entry.name == "mode"]
     return node.op_type != "Resize" or not modes or modes[0] == b"nearest"
 

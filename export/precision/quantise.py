@@ -1,7 +1,7 @@
-"""From a float graph to an int8 one: QuantizeLinear/DequantizeLinear pairs around the network, and only there.
+"""Quantise a float graph to int8: QuantizeLinear/DequantizeLinear pairs inside the network only.
 
 Activations are u8, weights s8 with a scale per output channel. Resize, normalisation, sigmoid and threshold stay in
-float. Layers that lose too much stay in float, too (see :mod:`export.precision.sensitivity`).
+float. So do layers that lose too much (see :mod:`export.precision.sensitivity`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ QUANTISED = (*LAYERS, *ACTIVATIONS, "Add", "Concat", "MaxPool", "Resize")
 
 @dataclass(frozen=True)
 class Network:
-    """A float model, which of its nodes may be quantised (in their order), and the ranges of their tensors."""
+    """A float model, its nodes that may be quantised (in order), and the ranges of their tensors."""
 
     model: ModelProto
     nodes: tuple[NodeProto, ...]
@@ -39,7 +39,7 @@ class Network:
 
     @property
     def layers(self) -> list[NodeProto]:
-        """Those that hold the work."""
+        """Return the nodes that are layers."""
         return [node for node in self.nodes if node.op_type in LAYERS]
 
 
@@ -64,12 +64,12 @@ def network_nodes(model: ModelProto) -> Iterator[NodeProto]:
 
 
 def layers_in(model: ModelProto) -> Iterator[NodeProto]:
-    """Yield the nodes of a fused model's networks that hold the work."""
+    """Yield the layers of a fused model's networks."""
     yield from (node for node in network_nodes(model) if node.op_type in LAYERS)
 
 
 def quantise(network: Network, keep: Collection[str] = (), only: Collection[str] | None = None) -> ModelProto:
-    """Return an int8 model; the layers named in ``keep`` compute in float, with their own weights.
+    """Return an int8 model; the layers named in ``keep`` compute in float, with their original weights.
 
     ``only``: quantise these nodes and no others.
     """
@@ -86,29 +86,29 @@ def quantise(network: Network, keep: Collection[str] = (), only: Collection[str]
     )
     quantiser.quantize_model()
     result: ModelProto = quantiser.model.model
-    sort_nodes(result)  # onnxruntime's own sorting passes over what loops read from around them
+    sort_nodes(result)  # onnxruntime's own sorting ignores what loops read from outside
     _read_unquantised(result, kept)
     drop_dead_nodes(result)
     return result
 
 
 def activation_of(network: Network, layer: NodeProto) -> list[str]:
-    """Return the name of the activation right behind a layer, if there is one."""
+    """Return the name of the activation directly after a layer, if there is one."""
     return [node.name for node in network.nodes if node.op_type in ACTIVATIONS and node.input[0] == layer.output[0]]
 
 
 def _with_their_activations(network: Network, keep: Collection[str]) -> set[str]:
-    """Add the activations in front of layers: the quantiser drops those whose limits its range holds anyway."""
+    """Add the activations before layers: the quantiser drops those whose limits the range implies."""
     inputs = {node.input[0] for node in network.nodes if node.name in keep}
     before = {node.name for node in network.nodes if node.op_type in ACTIVATIONS and node.output[0] in inputs}
     return {*keep, *before}
 
 
 def _read_unquantised(model: ModelProto, nodes: Collection[str]) -> None:
-    """Let float nodes read what was there before quantisation.
+    """Make float nodes read the tensors from before quantisation.
 
-    Between a DequantizeLinear and a QuantizeLinear onnxruntime would quantise them itself, with one scale for all
-    channels (its optimiser WeightBiasQuantization).
+    Between a DequantizeLinear and a QuantizeLinear, onnxruntime would quantise such nodes itself, with one scale for
+    all channels (its optimiser WeightBiasQuantization).
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     for node in model.graph.node:
@@ -118,7 +118,7 @@ def _read_unquantised(model: ModelProto, nodes: Collection[str]) -> None:
 
 
 def _tensors(ranges: Mapping[str, Range]) -> TensorsData:
-    """Return ranges as the quantiser takes them; it changes what it is given."""
+    """Return ranges in the form that the quantiser takes; a copy, because it changes them."""
     from onnxruntime.quantization import CalibrationMethod, TensorData, TensorsData
 
     data: dict[str, Any] = {
@@ -128,5 +128,5 @@ def _tensors(ranges: Mapping[str, Range]) -> TensorsData:
 
 
 def layer_names(nodes: Sequence[NodeProto]) -> list[str]:
-    """Return the names by which people know layers: those of their weights."""
+    """Return the names of layers for people: those of their weights."""
     return [node.input[1].removeprefix(f"{NETWORK}.").removesuffix(".weight") for node in nodes]

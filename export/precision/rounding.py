@@ -1,8 +1,8 @@
-"""Rounding a convolution's weights to 8 bits so that its output stays right on average.
+"""Round a convolution's weights to 8 bits so that its mean output stays right.
 
 Plain rounding shifts the output of a filter whose weights nearly cancel (an edge filter, made steep by a folded batch
-norm) by a constant, which the layers behind it take for a signal. Two remedies undo most of it: depthwise filters keep
-the sum of their taps, and what remains on average goes into the bias (Nagel et al., "Data-free quantization through
+norm) by a constant, which later layers take for a signal. Two remedies undo most of it: depthwise filters keep the sum
+of their taps, and the remaining mean difference goes into the bias (Nagel et al., "Data-free quantization through
 weight equalization and bias correction", arXiv 1906.04721).
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 LEVELS = 127
-"""Steps on either side of zero; -128 is left out, as onnxruntime does."""
+"""Steps on either side of zero; -128 is not used, as in onnxruntime."""
 
 Weights = NDArray[np.float64]
 
@@ -29,7 +29,7 @@ Weights = NDArray[np.float64]
 def round_weights(model: ModelProto, nodes: Collection[str], ranges: Mapping[str, Range]) -> None:
     """Replace the weights of these ``Conv`` nodes by 8-bit multiples of a scale per output channel, in place.
 
-    They stay float32 tensors; the quantiser then finds them on its grid. A bias takes the average difference.
+    They stay float32 tensors, which the quantiser then finds on its grid. The bias compensates the mean difference.
     """
     initialisers = {entry.name: entry for entry in model.graph.initializer}
     for node in model.graph.node:
@@ -48,7 +48,7 @@ def to_grid(weights: Weights) -> Weights:
 
 
 def _with_sums_kept(exact: Weights) -> Weights:
-    """Round along the last axis; the taps nearest to their next step go there until the sums agree to half a step."""
+    """Round along the last axis, moving the taps nearest to their next step until the sums agree to half a step."""
     steps = np.round(exact)
     excess = steps - exact
     surplus = np.round(excess.sum(axis=-1, keepdims=True))
@@ -59,7 +59,7 @@ def _with_sums_kept(exact: Weights) -> Weights:
 
 
 def _owns_its_weights(model: ModelProto, node: NodeProto, initialisers: Mapping[str, TensorProto]) -> bool:
-    """Whether weights and bias are constants that no other node uses."""
+    """Return whether weights and bias are constants that no other node uses."""
     constants = set(node.input[1:])
     users = [user for user in model.graph.node if constants.intersection(user.input)]
     return len(node.input) == 3 and constants <= initialisers.keys() and len(users) == 1

@@ -1,4 +1,4 @@
-"""Which layers stay in float: as few as possible, those that hurt most first."""
+"""Choose the layers that stay in float: the most sensitive first, 1, 2, 4, ... of them until the gate passes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ RANKING_IMAGES = 8
 
 @dataclass(frozen=True)
 class Candidate:
-    """An int8 model, which of its layers are in float, and whether it agrees with the float model on the calibration
-    images (``dice``: mean and worst).
+    """An int8 model, its layers that are in float, and whether it agrees with the float model on the calibration images
+    (``dice``: mean and worst).
     """
 
     model: ModelProto
@@ -36,7 +36,7 @@ class Candidate:
 def candidates(model: ModelProto, calibration: Calibration, threshold: float) -> Iterator[Candidate]:
     """Yield int8 models of a float one: with all layers quantised, then with 1, 2, 4, ... up to half of them in float.
 
-    The ranking costs a pass per layer and is made only where the first candidate does not do.
+    Ranking costs a pass per layer, so it is done only if the first candidate is not accepted.
     """
     network = calibrate(model, calibration)
     expected = probabilities(model, calibration.images)
@@ -51,7 +51,7 @@ def candidates(model: ModelProto, calibration: Calibration, threshold: float) ->
 
 
 def rank(network: Network, calibration: Calibration, expected: Probs) -> list[str]:
-    """Return the layers' names by the damage that each does when it alone is quantised, the worst first."""
+    """Return the layers' names by the error that each causes when it alone is quantised, the largest first."""
     images = calibration.images[:: max(1, len(calibration.images) // RANKING_IMAGES)]
     exact = expected[:: max(1, len(calibration.images) // RANKING_IMAGES)]
     damage = {}

@@ -1,1 +1,1 @@
-"""The gate: does the file compute what the original computes? Figures, pictures, the data sheet."""
+"""The gate: whether a file computes what its original computes. Figures, pictures and the data sheet."""

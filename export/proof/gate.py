@@ -1,10 +1,10 @@
-"""The gate: a model has to compute what its original computes, on every image of a set.
+"""The gate: a model must compute what its original computes, on every image of a set.
 
-Three comparisons, each with the original's own pre- and post-processing on the other side:
+Three comparisons, in which the original uses its own pre- and post-processing:
 
-``whole``: the graph fed whole images, its mask at full size. ``batch``: the graph fed images that the host brought to
-S x S, as the batch runner does, and the original fed the same pixels. ``host`` (reported, not a gate): the batch
-feed's probabilities brought to full size by the host, against the original on whole images; what the shortcut costs.
+``whole``: the graph on whole images, with its mask at full size. ``batch``: the graph on images that the host resized
+to S x S, as the batch runner does, and the original on the same pixels. ``host`` (reported, not a gate): the ``batch``
+probabilities resized to full size by the host, against the original on whole images; the cost of the shortcut.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from seglab.metrics.overlap import confusion
 __all__ = ["CHUNK", "Original", "ParityReport", "Row", "check", "difference"]
 
 CHUNK = 8
-"""Images held at a time."""
+"""Images held in memory at a time."""
 
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
 
 class Original(Protocol):
-    """What is compared with: :class:`seglab.evaluation.original.Predictor`, or a foreign network as it came."""
+    """The original: :class:`seglab.evaluation.original.Predictor`, or a foreign network as it came."""
 
     def prob(self, image: Images, /) -> Probs:
-        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` of several classes."""
+        """Return probabilities ``(S, S)`` of an image ``(H, W, 3)``; ``(C, S, S)`` for several classes."""
 
     def prob_and_mask(self, image: Images, /) -> tuple[Probs, Images]:
-        """Return them and the mask ``(H, W)``."""
+        """Return the probabilities as :meth:`prob`, and the mask ``(H, W)``."""
 
 
 @runtime_checkable
 class JudgesSuitable(Protocol):
-    """An original that says whether images look like those that it learned from."""
+    """An original that scores whether images look like its training images."""
 
     def suitable(self, image: Images, /) -> float | None:
-        """Return the score of an image ``(H, W, 3)``; None where the original has none."""
+        """Return the score of an image ``(H, W, 3)``; None if the original has none."""
 
 
 def check(
@@ -65,15 +65,15 @@ def check(
     advice: str = ADVICE,
     limits: Tolerance | None = None,
 ) -> ParityReport:
-    """Compare an opened model with its original on every sample; at most :data:`CHUNK` are held at a time.
+    """Compare an opened model with its original on every sample, :data:`CHUNK` at a time.
 
     ``track`` wraps the samples in a progress bar. ``original_name`` and ``advice`` are for messages: what the original
-    is, and what to do where the model does not match it. ``limits``: others than those of the precision. A difference
-    is in the report, not an error.
+    is, and what to do if the model does not match it. ``limits``: to use instead of those of the precision. Differences
+    are in the report, and raise nothing.
     """
     rows = tuple(_rows(model, original, track(samples)))
     if not rows:
-        raise ParityError("There is no image to measure parity on; expected at least one. Name a folder with images.")
+        raise ParityError("There is no image to measure parity on. Name a folder with images.")
     figures = figures_of(rows)
     device, whole = model.device, model.whole_device
     return ParityReport(
@@ -93,7 +93,7 @@ def check(
 
 
 def difference(prob: Probs, mask: Images, expected_prob: Probs, expected_mask: Images) -> Difference:
-    """Measure how far ``prob`` and ``mask`` are from what is expected."""
+    """Return the differences of ``prob`` and ``mask`` from the expected ones."""
     gap = np.abs(prob.astype(np.float64) - expected_prob)
     flipped, dice = agreement(mask, expected_mask)
     return Difference(float(gap.max()), float(gap.mean()), flipped, mask.size, dice)
@@ -140,9 +140,9 @@ def _row(model: Model, original: Original, sample: Sample, fitted: Images, fitte
 def _suitable_gaps(
     original: Original, whole: tuple[Images, Seen], fitted: tuple[Images, Seen]
 ) -> tuple[float, float] | None:
-    """Return how far the scores of an image, fed both ways, are from the original's; None where there are none.
+    """Return how far the scores of an image, fed both ways, are from the original's; None if there are none.
 
-    Infinite where only one of the two has a score.
+    Infinite if only one of the two has a score.
     """
     if not isinstance(original, JudgesSuitable):
         return None

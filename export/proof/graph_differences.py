@@ -1,4 +1,4 @@
-"""In what the graphs of two model files differ: operators, and the numbers in them."""
+"""The differences between the graphs of two model files: operators and constants."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GraphDifferences:
-    """``nodes``: of operators whose counts differ, how many the first graph has and the second.
+    """``nodes``: for operators whose counts differ, how many the first graph has and the second.
 
-    Of constants and weights, which go by their names: how many are ``equal``, by how much each of the others differs at
-    most (``changed``; infinite where shape or type differ), and those that only one graph has.
+    For constants and weights, matched by name: how many are ``equal``, the largest difference of each of the others
+    (``changed``; infinite if shape or type differ), and those that only one graph has.
     """
 
     nodes: dict[str, tuple[int, int]]
@@ -35,12 +35,12 @@ class GraphDifferences:
 
     @property
     def are_equal(self) -> bool:
-        """Do the graphs have the same operators, weights and constants?"""
+        """Return whether the graphs have the same operators, weights and constants."""
         return not (self.nodes or self.changed or self.only_first or self.only_second)
 
 
 def graph_differences(first: Path, second: Path) -> GraphDifferences:
-    """Compare two model files. Needs the package onnx. Raises :class:`ContractError` for a file that is no ONNX."""
+    """Compare two model files. Needs the package onnx. Raises :class:`ContractError` for a file that is not ONNX."""
     one, other = _load(first), _load(second)
     counts = [Counter(node.op_type for node in all_nodes(graph)) for graph in (one, other)]
     nodes = {
@@ -66,7 +66,7 @@ def _load(path: Path) -> GraphProto:
 
     try:
         return onnx.load(path).graph
-    except Exception as error:  # protobuf's and onnx's errors have no common base
+    except Exception as error:  # protobuf's and onnx's errors have no common base class
         raise ContractError(
             f"{path} cannot be read as ONNX ({error}); expected a model file. Copy it again."
         ) from error
@@ -83,7 +83,7 @@ def _constants(graph: GraphProto) -> dict[str, NDArray[Any]]:
 
 
 def _gap(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """Return the largest difference of two arrays; infinite where their shapes or types do not go together."""
+    """Return the largest difference of two arrays; infinite if their shapes or types do not match."""
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return float("inf")
     if one.dtype.kind not in "fiub":
@@ -93,12 +93,12 @@ def _gap(one: NDArray[Any], other: NDArray[Any]) -> float:
 
 
 def _nan_gap(one: NDArray[Any], other: NDArray[Any]) -> float:
-    """The same where some are not finite: only what is equal agrees."""
+    """Return the same for arrays that are not finite: 0 if they are equal, else infinity."""
     return 0.0 if np.array_equal(one, other, equal_nan=True) else float("inf")
 
 
 def largest(changed: Iterable[tuple[str, float]]) -> tuple[str, float]:
-    """Return name and size of the largest difference that is a number, if any."""
+    """Return name and size of the largest finite difference; an empty name and 0 if there is none."""
     return max(
         ((name, gap) for name, gap in changed if np.isfinite(gap)), key=lambda entry: entry[1], default=("", 0.0)
     )

@@ -1,4 +1,4 @@
-"""From figures to a judgement: what is beyond its limit, and whether the images could show anything at all."""
+"""Judge the figures: which exceed their limits, and whether the images could show a difference at all."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from seglab.metrics.bootstrap import interval
 from seglab.words import all_of, counted
 
 SHOWN = 1e-3
-"""Share of a picture that has to be lesion, and background, for its mask to show anything."""
+"""Share of a picture that must be lesion, and that must be background, for its mask to prove anything."""
 LOOK = (
-    "Name images with lesions by --parity (`check`: --images). Of a network that was trained elsewhere, see that it is "
-    "fed as it was trained: --mean, --std, --input-range, --channels, and --output."
+    "Name images with lesions with --parity (`check`: --images). For a foreign network, check that it is fed as in its "
+    "training: --mean, --std, --input-range, --channels and --output."
 )
 
 
 def figures_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return the figures over all images, by what they are of: ``whole``, ``batch``, ``host``, ``truth``,
-    ``suitable``.
-    """
+    """Return the figures over all images, by group: ``whole``, ``batch``, ``host``, ``truth``, ``suitable``."""
     figures = {feed: _feed_figures([getattr(row, feed) for row in rows]) for feed in ("whole", "batch")}
     host = [row.host_dice for row in rows if row.host_dice is not None]
     if host:
@@ -49,7 +47,7 @@ def figures_of(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 def judge(
     figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], whole: Tolerance, batch: Tolerance
 ) -> tuple[Failure, ...]:
-    """Return what is beyond its limit; ``whole`` and ``batch``: the limits of each way of feeding."""
+    """Return the figures beyond their limits; ``whole`` and ``batch``: the limits of each way of feeding."""
     return (
         *_beyond(figures, rows, "whole", whole),
         *_beyond(figures, rows, "batch", batch),
@@ -59,21 +57,21 @@ def judge(
 
 
 def why_nothing_is_proved(rows: Sequence[Row], original: str) -> str:
-    """Return a sentence where no picture's mask has both lesion and background, so that agreeing says nothing; else an
-    empty text. Edge cases are no pictures.
+    """Return a sentence if no picture's mask has both lesion and background, so that agreement proves nothing; else an
+    empty string. Edge cases do not count as pictures.
     """
     pictures = [row for row in rows if row.host_dice is not None]
     if any(SHOWN <= row.marked <= 1 - SHOWN for row in pictures):
         return ""
     if not pictures:
-        seen = "There is no picture among the images"
+        seen = "There are no pictures among the images"
     elif all(row.marked < SHOWN for row in pictures):
         seen = f"In {all_of(len(pictures), 'picture')} {original} finds no lesion"
     elif all(row.marked > 1 - SHOWN for row in pictures):
-        seen = f"In {all_of(len(pictures), 'picture')} {original} takes everything for lesion"
+        seen = f"In {all_of(len(pictures), 'picture')} {original} marks everything as lesion"
     else:
         seen = f"In each of {counted(len(pictures), 'picture')} {original} finds no lesion or nothing but lesion"
-    return f"{seen}; expected masks with lesion and background, for agreeing on others proves nothing. {LOOK}"
+    return f"{seen}; expected masks with lesion and background, as agreement on others proves nothing. {LOOK}"
 
 
 def _feed_figures(differences: list[Difference]) -> dict[str, float]:
@@ -111,8 +109,8 @@ def _beyond(
 def _beyond_suitable(
     figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], limits: Mapping[str, Tolerance]
 ) -> Iterator[Failure]:
-    """Yield how far the score ``suitable`` is off, where that is too far. Edge cases are no pictures: of noise and
-    stripes it is far below the threshold, and small differences of huge distances say nothing.
+    """Yield the difference of the score ``suitable`` if it exceeds its limit. Edge cases do not count: noise is far
+    below the threshold, where small differences of large distances mean nothing.
     """
     for at, (feed, value) in enumerate(figures.get("suitable", {}).items()):
         limit = limits[feed].suitable
@@ -126,14 +124,14 @@ def _beyond_suitable(
 
 
 def _largest(values: Sequence[float]) -> float:
-    return float(np.max(values))  # NaN, where one is
+    return float(np.max(values))  # NaN if any is
 
 
 def _beyond_truth(
     figures: Mapping[str, Mapping[str, float]], rows: Sequence[Row], limits: Tolerance
 ) -> Iterator[Failure]:
-    """Yield what moved against the truth: in fp32 by how much; else, whether Dice may have been lost (the lower end of
-    the 95 % interval of its paired differences, image by image).
+    """Yield what changed against the truth: in fp32, how far the mean Dice moved; else, whether Dice may have been lost
+    (the lower end of the 95 % interval of the mean paired difference).
     """
     if "truth" not in figures:
         return

@@ -1,4 +1,4 @@
-"""In what two model files differ: contract, graph, and above all the masks that they give."""
+"""The differences between two model files: contract, graph, and above all their masks."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ JUDGED_BY = "fp32"
 
 @dataclass(frozen=True)
 class MaskRow:
-    """How the masks of one image differ: flipped of all pixels, Dice; ``counted``: the Dice that it is judged by.
+    """How the masks of one image differ: flipped pixels, Dice; ``counted``: the Dice it is judged by.
 
-    ``max_prob``: largest difference of probabilities; None where the models' sizes differ.
+    ``max_prob``: largest difference of probabilities; None if the models' sizes differ.
     """
 
     image: str
@@ -39,7 +39,7 @@ class MaskRow:
 
 @dataclass(frozen=True)
 class MaskDifferences:
-    """The same over all images, and what is beyond the limits of fp32 (nothing: the masks agree)."""
+    """The same over all images, and what exceeds the limits of fp32 (empty: the masks agree)."""
 
     flipped: float
     mean_dice: float
@@ -49,15 +49,15 @@ class MaskDifferences:
     rows: tuple[MaskRow, ...]
 
     def worst(self, count: int) -> list[MaskRow]:
-        """Return the images whose masks differ most; none whose masks are equal."""
+        """Return the images whose masks differ most, without those whose masks are equal."""
         return sorted((row for row in self.rows if row.flipped), key=lambda row: (row.counted, row.dice))[:count]
 
 
 @dataclass(frozen=True)
 class ModelDifferences:
-    """``contract``: fields with the values of either. ``graph``: None where the package onnx is missing.
+    """``contract``: fields that differ, with both values. ``graph``: None if the package onnx is missing.
 
-    ``masks``: None where the classes differ, so that masks cannot be compared.
+    ``masks``: None if the numbers of classes differ, so that masks cannot be compared.
     """
 
     contract: dict[str, tuple[Any, Any]]
@@ -66,7 +66,7 @@ class ModelDifferences:
 
     @property
     def masks_agree(self) -> bool:
-        """Are the masks the same but for the rounding of fp32?"""
+        """Return whether the masks agree within the limits of fp32."""
         return self.masks is not None and not self.masks.beyond
 
     def to_json(self) -> str:
@@ -81,9 +81,9 @@ def model_differences(
     samples: Iterable[Sample],
     track: Callable[[Iterable[Sample]], Iterable[Sample]] = iter,
 ) -> ModelDifferences:
-    """Compare two opened models; their masks on whole images, one after the other.
+    """Compare two opened models; their masks are compared on whole images, one after the other.
 
-    Raises :class:`export.errors.DeviceError` where a model does not run, :class:`seglab.errors.ImageError` for an image
+    Raises :class:`export.errors.DeviceError` if a model does not run, :class:`seglab.errors.ImageError` for an image
     that cannot be read.
     """
     has_onnx = importlib.util.find_spec("onnx") is not None
@@ -118,7 +118,7 @@ def _mask_differences(rows: tuple[MaskRow, ...]) -> MaskDifferences:
     counted = [row.counted for row in rows]
     beyond = []
     if flipped > limits.flipped:
-        beyond.append(f"flipped pixels are {flipped:.2g}, at most {limits.flipped:g} allowed")
+        beyond.append(f"the share of flipped pixels is {flipped:.2g}, at most {limits.flipped:g} allowed")
     for name, found in (("mean", float(np.mean(counted))), ("worst", min(counted))):
         limit = getattr(limits, f"{name}_dice")
         if found < limit:
@@ -132,7 +132,7 @@ def _mask_differences(rows: tuple[MaskRow, ...]) -> MaskDifferences:
 
 
 def _finite(value: Any) -> Any:
-    """Return a value as JSON can hold it: infinite numbers become null."""
+    """Return a value as JSON can hold it: numbers that are not finite become null."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

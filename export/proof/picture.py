@@ -20,14 +20,14 @@ from seglab.images.outlines import JPEG_QUALITY, overlay
 
 WORST = 4
 TILE = 360
-"""Largest side of a picture, in pixels."""
+"""Longest side of a picture in pixels."""
 CAPTION = 22
 PICTURE_MARK = "seg-export drew this picture of parity"
 ZOOM = 24
-"""Side of the enlarged detail, in pixels of the image; larger where the images are (see :func:`_differing`)."""
+"""Side of the enlarged detail in pixels of the image; larger for large images (see :func:`_differing`)."""
 HEAD = "model: cyan, original: amber; framed, and enlarged on the right: where they differ most"
 FRAME = (255, 255, 255), (0, 0, 0)
-"""Colours of the frame around the detail, outside and inside: one of them is seen on any image."""
+"""Colours of the frame around the detail, outside and inside: one of them is visible on any image."""
 
 Picture = NDArray[np.uint8]
 
@@ -35,7 +35,7 @@ Picture = NDArray[np.uint8]
 def draw_worst(path: Path, model: Model, original: Original, samples: Iterable[Sample], report: ParityReport) -> None:
     """Draw the :data:`WORST` images of a report: whole, and the place where the masks differ most, enlarged.
 
-    The images are read and run again. Writes PNG or JPEG by the suffix.
+    The images are read and run again. Writes PNG or JPEG, by the suffix.
     """
     chosen = {row.image: row for row in worst_rows(report.rows)}
     drawn = {
@@ -48,7 +48,7 @@ def draw_worst(path: Path, model: Model, original: Original, samples: Iterable[S
 
 
 def _write_marked(path: Path, picture: Picture) -> None:
-    """Write a picture with a comment by which the next run knows that it may replace it."""
+    """Write a picture with a comment that tells a later run that it may replace it."""
     file = io.BytesIO()
     if path.suffix.lower() == ".png":
         notes = PngImagePlugin.PngInfo()
@@ -60,9 +60,9 @@ def _write_marked(path: Path, picture: Picture) -> None:
 
 
 def worst_rows(rows: Sequence[Row], count: int = WORST) -> list[Row]:
-    """Return the rows of pictures with the lowest mask Dice, then with the largest difference of probabilities.
+    """Return the rows of pictures with the lowest mask Dice, then those with the largest difference of probabilities.
 
-    Edge cases come after all pictures: what a network says about noise is nothing to look at.
+    Edge cases come after all pictures: a network's result on noise is not worth looking at.
     """
     return sorted(rows, key=lambda row: (row.host_dice is None, row.whole.dice, -row.whole.max_prob))[:count]
 
@@ -89,16 +89,16 @@ class _Place:
 
     @property
     def factor(self) -> int:
-        """By how much it is enlarged: each pixel becomes so many squared."""
+        """Return by how much it is enlarged: the side of an enlarged pixel."""
         return max(1, TILE // self.side)
 
 
 def _differing(mask: Picture, expected: Picture) -> _Place:
-    """Return the surroundings of the place with the most differing pixels."""
+    """Return the square around the place with the most differing pixels."""
     height, width = mask.shape
     side = min(max(ZOOM, max(height, width) // 20), height, width)
     density = cv2.boxFilter((mask != expected).astype(np.float32), -1, (side, side))
-    if not density.any():  # nothing differs: the border of the mask is what matters
+    if not density.any():  # nothing differs: show the border of the mask
         density = cv2.boxFilter(cv2.Laplacian(mask, cv2.CV_32F).clip(0, 1), -1, (side, side))
     y, x = np.unravel_index(int(density.argmax()), density.shape)
     top, left = (min(max(0, int(at) - side // 2), length - side) for at, length in ((y, height), (x, width)))
@@ -106,7 +106,7 @@ def _differing(mask: Picture, expected: Picture) -> _Place:
 
 
 def _enlarged(image: Picture, mask: Picture, expected: Picture, place: _Place) -> Picture:
-    """Return a place, enlarged pixel by pixel, with the scale written on it."""
+    """Return a square, enlarged pixel by pixel, with the scale written on it."""
     part = (slice(place.top, place.top + place.side), slice(place.left, place.left + place.side))
     enlarged = [
         np.asarray(cv2.resize(plane, None, fx=place.factor, fy=place.factor, interpolation=cv2.INTER_NEAREST), np.uint8)
@@ -120,7 +120,7 @@ def _enlarged(image: Picture, mask: Picture, expected: Picture, place: _Place) -
 
 
 def _framed(tile: Picture, place: _Place, size: tuple[int, ...]) -> Picture:
-    """Draw a frame around a place on the picture of the whole image, which is of this height and width."""
+    """Draw a frame around a square on the picture of the whole image, whose height and width are ``size``."""
     factor = TILE / max(size)
     corners = [round(at * factor) for at in (place.left, place.top, place.left + place.side, place.top + place.side)]
     for colour, wider in zip(FRAME, (2, 1), strict=True):
@@ -131,12 +131,12 @@ def _framed(tile: Picture, place: _Place, size: tuple[int, ...]) -> Picture:
 
 
 def _outlined(mask: Picture) -> Picture:
-    """Return 255 where a mask holds anything but background."""
+    """Return 255 where a mask is not background, else 0."""
     return np.where(np.ascontiguousarray(mask) > 0, np.uint8(255), np.uint8(0))
 
 
 def _fitted(picture: Picture) -> Picture:
-    """Bring a picture into a white tile."""
+    """Fit a picture into a white tile."""
     factor = TILE / max(picture.shape[:2])
     size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
     way = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST

@@ -1,4 +1,4 @@
-"""Do two ways to run a model give the same probabilities on images at S x S, within the limits of a precision?"""
+"""Compare the probabilities of two ways to run a model on images at S x S, by the limits of a precision."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from seglab.images.pixels.resize import fit
 Images = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 Run = Callable[[Images], Probs]
-"""Probabilities ``(N, S, S)`` or ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
+"""Return probabilities ``(N, S, S)`` or ``(N, C, S, S)`` of images uint8 ``(N, S, S, 3)``."""
 
 
 @dataclass(frozen=True)
 class ProbRow:
-    """How one image differs: probabilities (largest, mean), mask pixels that flip, Dice of the masks at S x S; the Dice
-    that it is judged by.
+    """How one image differs: probabilities (largest, mean), mask pixels that flip, Dice of the masks at S x S, and the
+    Dice that it is judged by.
     """
 
     image: str
@@ -38,7 +38,7 @@ class ProbRow:
 
 @dataclass(frozen=True)
 class ProbReport:
-    """Figures over all images, by the names of their limits; ``beyond``: in words, those that do not keep them."""
+    """Figures over all images, by the names of their limits; ``beyond``: those that exceed their limits, as text."""
 
     limits: Tolerance
     figures: dict[str, float]
@@ -46,7 +46,7 @@ class ProbReport:
     rows: tuple[ProbRow, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return everything as JSON values."""
+        """Return the report as JSON values."""
         return {**asdict(self), "passed": not self.beyond}
 
 
@@ -59,7 +59,7 @@ def compare_probs(
     threshold: float,
     limits: Tolerance,
 ) -> ProbReport:
-    """Run images both ways, at most :data:`CHUNK` at a time, and judge what comes out."""
+    """Run images both ways, at most :data:`CHUNK` at a time, and judge the differences."""
     rows = tuple(_rows(run, reference, samples, size, threshold, limits))
     counted = [row.counted_dice for row in rows]
     figures = {

@@ -1,4 +1,4 @@
-"""What a comparison of a model with its original found: figures, what is beyond its limit, a row per image."""
+"""The result of comparing a model with its original: figures, those beyond their limits, a row per image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADVICE = "Export the checkpoint again; if it fails again, report it with the out
 
 @dataclass(frozen=True)
 class Difference:
-    """How one feed of one image differs: probabilities (largest, mean), mask pixels that flip, Dice of the masks."""
+    """How one image, fed one way, differs: probabilities (largest, mean), mask pixels that flip, Dice of the masks."""
 
     max_prob: float
     mean_prob: float
@@ -30,10 +30,10 @@ class Difference:
 class Row:
     """One image's figures.
 
-    ``host_dice``: None for edge cases. ``marked``: share of the pixels that the original takes for lesion (of several
-    classes: not for background). ``truth``: Dice and IoU of the model's and the original's mask, where there is
-    truth (data sets hold lesion or not, so there is none for several classes). ``suitable``: how far the score of that
-    name is off, fed whole and in a batch; None where there is none.
+    ``host_dice``: None for edge cases. ``marked``: share of the pixels that the original marks as lesion (with several
+    classes: not as background). ``truth``: Dice and IoU of the model's and the original's mask if there is truth (data
+    sets have one class, so there is none for several). ``suitable``: how far the score of that name is off, on the
+    whole image and in a batch; None if there is none.
     """
 
     image: str
@@ -48,7 +48,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Failure:
-    """A figure beyond its limit, and the image that shows it most."""
+    """A figure beyond its limit, and the image on which it is worst."""
 
     figure: str
     value: float
@@ -64,8 +64,8 @@ class Failure:
 class ParityReport:
     """The outcome: figures over all images, failures, a row per image.
 
-    ``original``: what the model was compared with, in words; ``advice``: what to do where it failed. ``unproved``: why
-    the images could show nothing, a sentence (empty: they could).
+    ``original``: what the model was compared with, for messages; ``advice``: what to do if it failed. ``unproved``: why
+    the images could not show a difference, a sentence (empty: they could).
     """
 
     device: str
@@ -83,7 +83,7 @@ class ParityReport:
 
     @property
     def passed(self) -> bool:
-        """Whether no figure is beyond its limit, on images that could show it."""
+        """Return whether no figure is beyond its limit, on images that could show a difference."""
         return not self.failures and not self.unproved
 
     def summary(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class ParityReport:
         }
 
     def to_json(self) -> str:
-        """Return everything as JSON, with a format version."""
+        """Return the report as JSON, with a format version."""
         values = {
             "kind": "seglab parity",
             "format_version": FORMAT_VERSION,

@@ -1,4 +1,4 @@
-"""The last step of an export: what was proved goes into the file, with probe images that any machine can repeat."""
+"""The last step of an export: write the proof into the file, with probe images that any machine can repeat."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from export.runtime.probes import in_file as file_probes
 
 
 def seal(path: Path, contract: Contract) -> None:
-    """Replace the contract in a model file that passed its gate, and put probes into it: images at S x S, and what the
-    CPU provider makes of them here.
+    """Replace the contract in a model file that passed its gate, and add probes: images at S x S, and the CPU
+    provider's probabilities for them.
 
-    Every session is checked against them as it is opened (:mod:`export.runtime.probes.in_file`).
+    Every session is checked against them when it is opened (:mod:`export.runtime.probes.in_file`).
     """
     import onnx
 

@@ -1,4 +1,4 @@
-"""A model file as text for people: its data sheet."""
+"""The data sheet of a model file, as text."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ PARTS = ("training", "validation", "test")
 
 
 def data_sheet(path: Path, contract: Contract, *, verbose: bool = False) -> str:
-    """Describe a model file: what it is, how it was proved, how to feed it, where it comes from.
+    """Return the description of a model file: what it is, how it was proved, how to feed it, where it comes from.
 
-    ``verbose``: all that the contract says of training and parity.
+    ``verbose``: include everything that the contract says about training and parity.
     """
     axes = ", ".join(DIMENSIONS)
     rows = [
@@ -62,7 +62,7 @@ def _network_rows(contract: Contract) -> list[tuple[str, str]]:
     if not contract.ensemble:
         return [("network", f"{_named(contract.arch, contract.encoder)}, {contract.precision}")]
     members = [("", _named(member["arch"], member["encoder"])) for member in contract.ensemble]
-    return [("networks", f"{len(members)}, whose probabilities are averaged, {contract.precision}"), *members]
+    return [("networks", f"{len(members)}, averaged probabilities, {contract.precision}"), *members]
 
 
 def _named(arch: str, encoder: str | None) -> str:
@@ -78,7 +78,7 @@ def _mask_values(contract: Contract) -> str:
 def _suitable_rows(suitable: dict[str, Any]) -> list[tuple[str, str]]:
     if not suitable:
         return []
-    below = f"below {suitable['threshold']:g} an image does not look like those that the network learned from"
+    below = f"below {suitable['threshold']:g} an image does not look like the training images"
     return [("", f"{SUITABLE}: float32 ({DIMENSIONS[0]}), 0-1; {below}")]
 
 
@@ -105,7 +105,7 @@ def _parity_rows(parity: dict[str, Any], *, verbose: bool) -> list[tuple[str, st
 
 
 def _training_rows(training: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is known of the training in few lines; the rest is for ``verbose``."""
+    """Return what is known of the training in a few lines; the rest is shown with ``verbose``."""
     if not training:
         return [("training", "not stated")]
     texts = [*_of_data(training.get("data")), *_of_epoch(training.get("last_epoch"))]

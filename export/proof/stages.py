@@ -1,7 +1,7 @@
-"""The stages around the network, node by node: those of a file have to be exactly those of its original.
+"""Compare the stages around the network node by node: a file's must be exactly those of its original.
 
-What a reduced precision may change is the network. Everything else (resize, normalisation, activation, threshold) is
-the same to the last bit, whatever the gate's limits are.
+A reduced precision may change only the network. Everything else (resize, normalisation, activation, threshold) is equal
+to the last bit, whatever the limits of the gate.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, TensorProto
 
 UNQUANTISED = "_DequantizeLinear_Output"
-"""onnxruntime's quantiser calls a tensor so that went through 8 bits."""
+"""Suffix that onnxruntime's quantiser gives to a tensor that went through 8 bits."""
 FIRST_FORMAT = 3
-"""Of contracts: earlier versions put other operators around their networks, to the same effect."""
+"""First contract format that is compared: earlier versions put other operators around their networks."""
 CONVERSIONS = ("Cast", "QuantizeLinear", "DequantizeLinear")
 """Operators that a reduced precision adds where a network begins and ends."""
 
@@ -31,24 +31,24 @@ def require_same_stages(
 ) -> None:
     """Raise :class:`ParityError` unless everything outside the networks of ``model`` is as in ``expected``.
 
-    ``name``, ``original``: what the two are called in the message.
+    ``name``, ``original``: names of the two for the message.
     """
     for difference in stage_differences(model, expected):
         raise ParityError(
-            f"{name} does not do around its network what {original} does: {difference}; expected the same, to the last "
+            f"{name} does not do around its network what {original} does: {difference}; expected the same to the last "
             f"bit. Do not use it. {advice}"
         )
 
 
 def stage_differences(model: ModelProto, expected: ModelProto) -> Iterator[str]:
-    """Yield what differs outside the networks of two fused graphs, one of which may be of a reduced precision."""
+    """Yield the differences outside the networks of two fused graphs, one of which may have a reduced precision."""
     for kind in ("input", "output"):
         here, there = (
             [(entry.name, entry.type.SerializeToString()) for entry in getattr(graph, kind)]
             for graph in (model.graph, expected.graph)
         )
         if here != there:
-            yield f"its {kind}s are others"
+            yield f"its {kind}s differ"
     stages = {node.output[0]: node for node in expected.graph.node if not _is_network(node)}
     own = {node.output[0]: node for node in model.graph.node if not _is_network(node)}
     from_network = {name for node in expected.graph.node if _is_network(node) for name in node.output}
@@ -64,7 +64,7 @@ def stage_differences(model: ModelProto, expected: ModelProto) -> Iterator[str]:
 
 
 def fed(model: ModelProto) -> set[str]:
-    """Return the tensors of the stages that networks read, through conversions or as they are."""
+    """Return the tensors of the stages that networks read, directly or through conversions."""
     makers = {name: node for node in model.graph.node for name in node.output}
     constants = _constants(model)
     found = set()
@@ -89,7 +89,7 @@ def _node(
     constants: Mapping[str, TensorProto],
     expected_constants: Mapping[str, TensorProto],
 ) -> Iterator[str]:
-    """Yield what differs in a node, and in the constants that it reads."""
+    """Yield the differences of a node and of the constants that it reads."""
     name = expected.output[0]
     if (node.op_type, node.domain, len(node.input)) != (expected.op_type, expected.domain, len(expected.input)):
         yield f"{name!r} is {node.op_type}, not {expected.op_type}"
@@ -104,7 +104,7 @@ def _node(
 
 
 def _added(added: Iterable[NodeProto], model: ModelProto) -> Iterator[str]:
-    """Yield nodes that no precision adds: it converts what a network reads, and what a network gives."""
+    """Yield added nodes other than conversions of what a network reads or gives, which a precision adds."""
     nodes = list(added)
     ours = {id(node) for node in nodes}
     makers = {name: node for node in model.graph.node for name in node.output}
@@ -119,7 +119,7 @@ def _added(added: Iterable[NodeProto], model: ModelProto) -> Iterator[str]:
 
 
 def _is_to_float(node: NodeProto) -> bool:
-    """Of a cast: is it to fp32 or fp16? To bf16, nobody asked for it."""
+    """Return whether a node is not a cast, or is a cast to fp32 or fp16; no export casts to bf16."""
     from onnx import TensorProto
 
     kinds = (TensorProto.FLOAT, TensorProto.FLOAT16)

@@ -1,4 +1,4 @@
-"""Parity reports as text for people: the verdict first, then a table of its figures."""
+"""Parity reports as text: the verdict first, then a table of the figures."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from seglab.words import counted
 
 WIDTH = 80
 FEEDS = {"whole": "whole images", "batch": "batches of S x S", "host": "host's resizing"}
-"""Rows of the table: images of any size, resized in the graph; resized before; what the host's resizing changes."""
+"""Rows of the table: images of any size, resized in the graph; resized before; the effect of the host's resizing."""
 COLUMNS = ("mask Dice", "worst", "prob. differs by", "pixels flipped")
 
 
 def parity_text(name: str, report: ParityReport, *more: tuple[str, str]) -> str:
-    """Describe the report of a model in lines of :data:`WIDTH`, where names allow; ``more`` rows come below."""
+    """Describe the report of a model in lines of :data:`WIDTH`, if names allow; ``more`` rows come at the end."""
     parity = report.summary()
     said = f"PASSED: {name} gives the masks of its original"
     if not parity["passed"]:
@@ -27,7 +27,7 @@ def parity_text(name: str, report: ParityReport, *more: tuple[str, str]) -> str:
 
 
 def verdict(parity: dict[str, Any]) -> str:
-    """Return in a few words whether a model passed, and where."""
+    """Return in a few words whether a model passed, and on which device."""
     return f"{'PASSED' if parity['passed'] else 'FAILED'} {_place(parity)}"
 
 
@@ -52,7 +52,7 @@ def parity_rows(parity: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def aligned_rows(rows: Iterable[tuple[str, str]]) -> str:
-    """Return rows of label and text with their texts aligned, broken between words where a line would be too long."""
+    """Return rows of label and text with the texts aligned; long lines are broken between words."""
     rows = list(rows)
     width = max(width_of(label) for label, _ in rows) + 2
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Which images of a set a model was trained on: agreeing on them is no validation, and is not called so."""
+"""Which images of a set a model was trained on: agreement on them is no validation, and is not called so."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from seglab.data.splits import read_split, validates
 from seglab.errors import DataError
 
 SPLIT = "split.json"
-"""In the folder of a training run: the ids of its parts."""
+"""File in the folder of a training run with the ids of its parts."""
 
 
 def told_apart(samples: SampleSet, training: dict[str, Any], checkpoint: Path | None) -> SampleSet:
-    """Return the set; its ``source`` says how many of its images the model was trained on, as far as that is known.
+    """Return the set with a ``source`` that says how many of its images the model was trained on, as far as is known.
 
-    ``training``: the checkpoint's record of it. ``checkpoint``: where it lies; the split of its run lies beside it.
+    ``training``: the checkpoint's record of its training. ``checkpoint``: its path; the split of its run is beside it.
     """
     names = [image.stem for image, _ in samples.files]
     trained = _trained_on(names, samples, training, checkpoint)
@@ -29,9 +29,9 @@ def told_apart(samples: SampleSet, training: dict[str, Any], checkpoint: Path | 
 
 
 def _training_ids(training: dict[str, Any], checkpoint: Path | None) -> frozenset[str] | None:
-    """Return the names that the checkpoint's split, or the one beside it, has for training; None where none is known.
+    """Return the training names of the split in the checkpoint, or beside it; None if there is no split.
 
-    Of ids like ``SET/id``, where two sets have one id, the id alone: a photograph here is known by its file's name.
+    For ids like ``SET/id``, used where two sets share an id, only the id: here a photograph is known by its file name.
     """
     kept = training.get("split")
     if isinstance(kept, dict):

@@ -1,4 +1,4 @@
-"""The weights of an int8 file beside those of its fp32 graph, one by one: a wrong one may hide within int8's limits."""
+"""Compare the weights of an int8 file with those of its fp32 graph: a wrong one may hide within int8's limits."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     Arrays = dict[str, np.ndarray[Any, Any]]
 
 HALF_A_STEP, A_STEP = 0.5, 1.0
-"""By how much rounding moves a constant at most: any, and a weight of a filter that keeps its sum."""
+"""How far rounding may move a constant in steps: in general, and a weight of a filter that keeps its sum."""
 SLACK = 1e-3
-"""Of a step: what float32 makes of it."""
+"""Tolerance in steps for float32 rounding."""
 
 
 def require_rounded_weights(model: ModelProto, exact: ModelProto, *, is_learned: bool) -> None:
-    """Raise :class:`ParityError` unless the weights that ``model`` has in int8 are those of ``exact``, rounded.
+    """Raise :class:`ParityError` unless the int8 weights of ``model`` are those of ``exact``, rounded.
 
-    ``is_learned``: plainly, and biases too. Otherwise biases hold a correction, and are
-    not compared.
+    ``is_learned``: weights are rounded plainly, and so are biases. Otherwise biases hold a correction and are not
+    compared.
     """
     for difference in _differences(model, exact, is_learned=is_learned):
-        raise ParityError(f"The int8 model has other weights than its fp32 graph: {difference}. Do not use it.")
+        raise ParityError(f"The weights of the int8 model differ from its fp32 graph: {difference}. Do not use it.")
 
 
 def _differences(model: ModelProto, exact: ModelProto, *, is_learned: bool) -> Iterator[str]:
@@ -45,11 +45,11 @@ def _differences(model: ModelProto, exact: ModelProto, *, is_learned: bool) -> I
             most = HALF_A_STEP if is_learned else A_STEP
             steps = _apart(maker, stored, expected[node.input[place]])
             if steps > most + SLACK:
-                yield f"{node.input[place]} is up to {steps:.3g} steps away, expected {most:g} at most"
+                yield f"{node.input[place]} is up to {steps:.3g} steps away, expected at most {most:g}"
 
 
 def _apart(maker: NodeProto, stored: Arrays, expected: np.ndarray[Any, Any]) -> float:
-    """Return how many steps a constant that is kept in steps is away from what it ought to be, at most."""
+    """Return the largest distance, in steps, of a constant stored in steps from its exact values."""
     steps, scale = (stored[name].astype(np.float64) for name in maker.input[:2])
     zero = stored[maker.input[2]].astype(np.float64) if len(maker.input) > 2 else np.zeros_like(scale)
     axis = next((entry.i for entry in maker.attribute if entry.name == "axis"), 1)

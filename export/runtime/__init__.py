@@ -1,1 +1,1 @@
-"""Opening a model on a device that was verified, and running it."""
+"""Open a model on a verified device, and run it."""

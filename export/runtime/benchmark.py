@@ -1,4 +1,4 @@
-"""How fast models run on the devices that are here, in every precision and for several batch lengths."""
+"""Measure the speed of models on the devices of this machine, by precision and batch length."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from export.runtime.opening import request_for
 
 @dataclass(frozen=True)
 class Settings:
-    """What is to be timed.
+    """What to time.
 
-    ``devices``: by name; none: all of ``cpu``, ``openvino`` and ``cuda`` that are here. ``batches``: lengths.
-    ``seconds``: for each length, shared by all that take turns. ``threads``, ``compute``: as
-    :func:`export.runtime.opening.open_model` takes them.
+    ``devices``: by name; empty: all of ``cpu``, ``openvino`` and ``cuda`` that are here. ``batches``: lengths.
+    ``seconds``: for each length, shared by all models and devices. ``threads``, ``compute``: as for
+    :func:`export.runtime.opening.open_model`.
     """
 
     devices: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Timed:
-    """One way to run a model: images a second by batch length. ``failed``: why a length has none."""
+    """One way to run a model: images per second by batch length. ``failed``: why a length has no rate."""
 
     model: str
     device: str
@@ -46,7 +46,7 @@ class Timed:
 
 @dataclass(frozen=True)
 class Absent:
-    """A way to run a model that is not to be had here: why, and what to do about it."""
+    """A way to run a model that is not possible here: why, and what to do about it."""
 
     model: str
     device: str
@@ -64,11 +64,11 @@ class Benchmark:
 
 
 def benchmark(paths: Sequence[Path], settings: Settings) -> Benchmark:
-    """Time models at S x S, from bytes to probabilities. For each batch length all of them take turns, so that what
-    else the machine does slows them alike; the median call counts. Each is verified as it is opened.
+    """Time models at S x S, from bytes to probabilities. For each batch length all of them take turns, so that other
+    load slows them alike; the median call counts. Each model is verified when it is opened.
 
-    Raises :class:`export.errors.ContractError` for a file that is no model, :class:`DeviceError` where a device that
-    was named cannot be had, or none can, :class:`seglab.errors.ConfigError` for a name that no device has.
+    Raises :class:`export.errors.ContractError` for a file that is not a model, :class:`DeviceError` if a named device
+    cannot be used, or none can, :class:`seglab.errors.ConfigError` for an unknown device name.
     """
     for name in settings.devices:
         check_asked(name, settings.compute)
@@ -104,13 +104,13 @@ def _ways(path: Path, settings: Settings) -> Iterator[Model | Absent]:
 
 
 def _time(batch: int, models: Sequence[tuple[Model, Timed]], seconds: float) -> None:
-    """Note the rates of one batch length."""
+    """Add the rates of one batch length."""
     ready = []
     for model, timed in models:
         try:
             if model.batch != batch:
                 model.use_batch(batch)
-            timed_turns([model], 0)  # warm, and known to fit into memory
+            timed_turns([model], 0)  # warms up, and shows that it fits into memory
             ready.append((model, timed))
         except DeviceError as error:
             timed.failed[batch] = error.reason

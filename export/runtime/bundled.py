@@ -11,7 +11,7 @@ FP32, INT8 = "lesion.onnx", "lesion-int8.onnx"
 
 
 def bundled_model(name: str = FP32) -> Path:
-    """Return the path of a model that comes with the package. Raises :class:`ContractError` where it is absent."""
+    """Return the path of a model that comes with the package. Raises :class:`ContractError` if it is missing."""
     path = Path(str(importlib.resources.files("export") / "models" / name))
     if not path.is_file():
         raise ContractError(
@@ -22,9 +22,9 @@ def bundled_model(name: str = FP32) -> Path:
 
 
 def bundled_models(compute: str | None = None, *, exact: bool = False) -> list[Path]:
-    """Return the files among which a device chooses by speed: both, or the one that computes as it is asked for.
+    """Return the files from which a device chooses the fastest: both, or only the one for the requested arithmetic.
 
-    ``exact``: whole images go through the graph, which is the reference: that is fp32. Raises :class:`ContractError`.
+    ``exact``: whole images go through the graph, the reference, so fp32. Raises :class:`ContractError`.
     """
     if compute == "int8":
         return [bundled_model(INT8)]

@@ -1,9 +1,9 @@
-"""What is worth keeping from one run to the next, in the user's cache folder: measurements, and what devices must give.
+"""Cache between runs, in the user's cache folder: measurements, and the results that devices must give.
 
-Nothing of it is needed: what is missing, damaged, or of another model, CPU or version is made again, and a folder that
-cannot be written, or that others can write to, is passed over. Models as engines optimised them are not kept: they
-would be opened unchecked, for a gain of some hundredths of a second. TensorRT's are, for they take minutes: in folders
-of their own and without a checksum; like all sessions they are verified as they are opened.
+Nothing in it is needed: entries that are missing, damaged, or of another model, CPU or version are made again, and a
+folder that cannot be written, or that others can write to, is ignored. Optimised models of engines are not cached: they
+would be opened unchecked, to save little time. TensorRT's engines are, because they take minutes to build, in their own
+folders and without a checksum; like all sessions they are verified when they are opened.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from seglab.files import write_bytes
 ENVIRONMENT = "SEGLAB_CACHE"
 """Environment variable that names another folder."""
 RESTRICTING = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
-"""Environment variables by which OpenVINO uses less of a CPU than there is."""
+"""Environment variables that make OpenVINO use less of a CPU."""
 ENGINES = ("seglab", "onnxruntime-gpu", "onnxruntime", "openvino", "nvidia-cudnn-cu12", "nvidia-cudnn-cu13")
-"""Packages whose versions decide what devices give, and whether they are there."""
+"""Packages whose versions affect the results and availability of devices."""
 MOST_ENTRIES = 200
 DIGEST = hashlib.sha256().digest_size
 PATIENCE_SECONDS = 30.0
 
 
 def cache_folder() -> Path:
-    """Return the folder, which need not be there."""
+    """Return the cache folder, which need not exist."""
     named = os.environ.get(ENVIRONMENT)
     if named:
         return Path(named)
@@ -42,16 +42,16 @@ def cache_folder() -> Path:
 
 
 def key(*parts: object) -> str:
-    """Return a name for what depends on these, on this CPU, and on the versions of the engines."""
+    """Return a key for these values, this CPU and the versions of the engines."""
     whole = [*parts, _versions(), _cpu(), [os.environ.get(name) for name in RESTRICTING]]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:24]
 
 
 def read(name: str) -> bytes | None:
-    """Return what was kept under a name, as it was written, or None."""
+    """Return what is cached under a name; None if it is missing or damaged."""
     folder = cache_folder()
     with contextlib.suppress(OSError):
-        if _is_ours(folder) and (folder / name).is_file():  # a pipe would be waited for
+        if _is_ours(folder) and (folder / name).is_file():  # reading a pipe would block
             data = (folder / name).read_bytes()
             digest, content = data[:DIGEST], data[DIGEST:]
             if hashlib.sha256(content).digest() == digest:
@@ -60,7 +60,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, content: bytes) -> None:
-    """Keep something under a name, behind its SHA-256, if that can be done; where there are many, the first go."""
+    """Cache something under a name, after its SHA-256, if possible; the oldest of too many is removed."""
     with contextlib.suppress(OSError):
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,14 +70,14 @@ def write(name: str, content: bytes) -> None:
 
 
 def forget(name: str) -> None:
-    """Remove what was kept under a name."""
+    """Remove what is cached under a name."""
     with contextlib.suppress(OSError):
         (cache_folder() / name).unlink()
 
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Let processes that would make the same entry do it one after the other, so that the others find it made."""
+    """Let processes that would make the same entry take turns, so that the later ones find it made."""
     import filelock
 
     folder = cache_folder()
@@ -87,7 +87,7 @@ def alone(name: str) -> Iterator[None]:
         if not _is_ours(folder):
             raise PermissionError(f"{folder} belongs to others")
         lock.acquire()
-    except (OSError, filelock.Timeout, NotImplementedError):  # no folder, or no locks on it: each makes its own
+    except (OSError, filelock.Timeout, NotImplementedError):  # no folder or no locks: each process makes its own
         yield
         return
     try:
@@ -97,7 +97,7 @@ def alone(name: str) -> Iterator[None]:
 
 
 def subfolder(name: str) -> Path | None:
-    """Return a folder for an engine's own files, or None where there can be none."""
+    """Return a folder for an engine's own files; None if it cannot be made."""
     try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,7 +110,7 @@ def subfolder(name: str) -> Path | None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Can nobody else write there? On Windows the user's folders are the user's."""
+    """Return whether only this user can write to the folder; on Windows, True."""
     if not hasattr(os, "geteuid"):
         return True
     status = folder.stat()
@@ -135,7 +135,7 @@ def _versions() -> list[str]:
 
 @functools.cache
 def _cpu() -> str:
-    """Describe the CPU: its vector units decide what is fast, and the last digits of what is computed."""
+    """Describe the CPU: its vector units decide what is fast, and the last digits of results."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         wanted = ("model name", "flags", "Features", "CPU part")

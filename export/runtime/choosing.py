@@ -1,5 +1,5 @@
-"""Which of several ways to take: of each device and file the first that verifies, of those the fastest; the outcome is
-kept.
+"""Choose between several ways to run a model: for each device and file the first that verifies, of those the fastest.
+The choice is cached.
 """
 
 from __future__ import annotations
@@ -24,40 +24,40 @@ from export.runtime.session import Images
 
 SECONDS, FEWEST_ROUNDS, FEW_IMAGES = 1.0, 2, 4
 RULE = 3
-"""Raise this where the choice is made otherwise, so that kept ones are made again."""
+"""Raise this if the choice is made differently, so that cached choices are made again."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The way that was taken, by its label, and why not the others."""
+    """The way that was chosen, by its label, and why the others were not."""
 
     label: str
     rejected: dict[str, str]
 
 
 class Way(NamedTuple):
-    """A file, and how a device would serve it."""
+    """A file, with a plan of how a device would run it."""
 
     request: Request
     plan: Plan
 
     @property
     def label(self) -> str:
-        """What tells the ways of one choice apart."""
+        """Return the text that distinguishes the ways of one choice."""
         return self.plan.label
 
     def open(self, rejected: dict[str, str] | None = None) -> Model:
-        """Open and verify it. Raises :class:`DeviceError`."""
+        """Open and verify the model. Raises :class:`DeviceError`."""
         return open_on(self.request, self.plan, rejected)
 
 
 def open_fastest(requests: Sequence[Request], device: str) -> Model:
-    """Open a model on ``device`` by the first plan that verifies; ``auto``: on the device that is fastest then.
+    """Open a model on ``device`` by the first plan that verifies; ``auto``: on the device that is then fastest.
 
-    ``requests``: of one file, or of several of different precisions, of which the fastest is taken. What is found is
-    kept, and taken whatever the threads and the batch are: a run that goes on with fewer images must not go on in
-    another precision. It is kept for the file that was taken, too, by which the run goes on. Raises
-    :class:`DeviceError` where nothing can be opened.
+    ``requests``: of one file, or of several in different precisions, of which the fastest is used. The choice is cached
+    independently of threads and batch, because a run that is continued with fewer images must not change its precision.
+    It is also cached for the chosen file alone, with which the run continues. Raises :class:`DeviceError` if nothing
+    can be opened.
     """
     offers, absent = _offers(requests, device)
     ways = [way for offer in offers for way in offer]
@@ -78,12 +78,12 @@ def open_fastest(requests: Sequence[Request], device: str) -> Model:
 
 
 def images_per_second(models: Sequence[Model], seconds: float) -> list[float]:
-    """Return the rate of models at S x S, their calls taking turns for so long; of each the quickest call counts."""
+    """Return the rates of models at S x S, whose calls take turns for ``seconds``; the fastest call of each counts."""
     return [images / min(taken) for images, taken in timed_turns(models, seconds)]
 
 
 def timed_turns(models: Sequence[Model], seconds: float) -> list[tuple[int, list[float]]]:
-    """Let the calls of models at S x S take turns for so long; return of each how many images a call has, and the
+    """Let the calls of models at S x S take turns for ``seconds``; return for each model the images per call, and the
     seconds that each call took.
     """
     batches = [_batch_for(model) for model in models]
@@ -99,9 +99,9 @@ def timed_turns(models: Sequence[Model], seconds: float) -> list[tuple[int, list
 
 
 def _offers(requests: Sequence[Request], device: str) -> tuple[list[list[Way]], dict[str, str]]:
-    """Return the ways of each device and file that can be tried, and the devices that are not there, with the reason.
+    """Return the ways to try, by device and file, and the devices that cannot be used, with the reason.
 
-    Of several files, those that a device would bring to fp32 are left to the others.
+    Of several files, those that a device would convert to fp32 are left to other devices.
     """
     offers: list[list[Way]] = []
     absent: dict[str, str] = {}
@@ -116,7 +116,7 @@ def _offers(requests: Sequence[Request], device: str) -> tuple[list[list[Way]], 
                 continue
             if len(requests) == 1 or computes_natively(plans[0], request):
                 offers.append([Way(request, plan) for plan in plans])
-    if not offers and device == "auto":  # what is asked for by `compute` is nowhere to be had
+    if not offers and device == "auto":  # no device has the arithmetic that `compute` asks for
         reason = "; ".join(f"{name}: {reason}" for name, reason in absent.items())
         raise DeviceError("auto", reason, "Use --compute fp32.")
     if not offers:
@@ -125,7 +125,7 @@ def _offers(requests: Sequence[Request], device: str) -> tuple[list[list[Way]], 
 
 
 def _chosen_before(ways: Sequence[Way], name: str) -> Model | None:
-    """Open the way that was taken the last time; None where there is none, or it is not what it was."""
+    """Open the way that was chosen last time; None if there is none, or it can no longer be opened."""
     kept = _kept(name)
     way = next((way for way in ways if kept and way.label == kept.label), None)
     if kept is None or way is None:
@@ -133,7 +133,7 @@ def _chosen_before(ways: Sequence[Way], name: str) -> Model | None:
     try:
         return way.open(kept.rejected)
     except DeviceError as error:
-        if error.out_of_memory:  # there may be more another time; what a run began in, it goes on in
+        if error.out_of_memory:  # memory may be free another time; a run must keep its precision
             raise
         if not error.passing:
             cache.forget(name)
@@ -142,7 +142,7 @@ def _chosen_before(ways: Sequence[Way], name: str) -> Model | None:
 
 def _chosen_now(offers: Sequence[Sequence[Way]], absent: dict[str, str]) -> tuple[Way, Model, bool]:
     """Open each device and file by the first plan that verifies, and time them. Return the fastest way, its model, and
-    whether the same is to be expected another time.
+    whether the same choice is to be expected another time.
     """
     opened: list[tuple[Way, Model]] = []
     errors: list[DeviceError] = []
@@ -180,13 +180,13 @@ def _kept(name: str) -> Choice | None:
 
 
 def _name_alone(request: Request, device: str) -> str:
-    """Return the name under which a choice among the ways of one file is kept."""
+    """Return the cache name of a choice between the ways of one file."""
     offers, absent = _offers([request], device)
     return _name([request], device, [way for offer in offers for way in offer], absent)
 
 
 def _name(requests: Sequence[Request], device: str, ways: Sequence[Way], absent: Mapping[str, str]) -> str:
-    """Return the name under which the choice is kept; where a device is there that was not, it is another one."""
+    """Return the cache name of a choice; it changes when a device is added."""
     labels = [way.label for way in ways]
     try:
         gpus = [gpu.name for gpu in list_gpus()]

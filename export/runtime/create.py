@@ -1,4 +1,4 @@
-"""From a plan to sessions that were verified, and to the model that holds them."""
+"""Create verified sessions from a plan, and the model that holds them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from export.runtime.session import FittedSession, WholeSession
 
 @dataclass(frozen=True)
 class PlannedOpener:
-    """Opens and verifies the sessions of a request by one plan: see :class:`export.runtime.session.Opener`."""
+    """Opens and verifies the sessions of a request by one plan, see :class:`export.runtime.session.Opener`."""
 
     request: Request
     plan: Plan
@@ -36,7 +36,7 @@ class PlannedOpener:
         return session
 
     def whole(self) -> WholeSession:
-        """Return a session for whole images, by the reference where the device cannot. Raises DeviceError."""
+        """Return a session for whole images, on the CPU provider if the device cannot. Raises :class:`DeviceError`."""
         request, plan = self.request, self.plan
         if not plan.antialias:
             plan = replace(reference(), precision=request.contract.precision)
@@ -47,7 +47,7 @@ class PlannedOpener:
 
 
 def open_on(request: Request, plan: Plan, rejected: dict[str, str] | None = None) -> Model:
-    """Open a model by a plan and verify it. ``rejected``: for :class:`Device`. Raises :class:`DeviceError`."""
+    """Open and verify a model by a plan. ``rejected``: for :class:`Device`. Raises :class:`DeviceError`."""
     opener = PlannedOpener(request, plan)
     session = opener.fitted(request.batch)
     device = _device_of(plan, rejected)

@@ -1,4 +1,4 @@
-"""Where a model runs, in words; known without loading what runs it."""
+"""The description of a device; available without loading its engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from seglab.errors import ConfigError
 
 DEVICES = "auto|cpu|openvino|cuda|cuda:K|tensorrt"
 COMPUTES = ("fp32", "bf16", "int8")
-"""What can be computed in by request: float layers in fp32 or bf16; int8 by a model that is in it."""
+"""Arithmetic that can be asked for: float layers in fp32 or bf16; int8 for a model in int8."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Device:
     """Where a model runs.
 
     ``name``: ``cpu``, ``openvino``, ``cuda:0``, ``tensorrt``. ``engine``: the library, with its version. ``provider``:
-    onnxruntime's word for what it uses; ``OpenVINO`` where that is the engine. ``precision``: what it computes in
-    (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: what was passed over, and
-    why.
+    onnxruntime's name for what it uses; ``OpenVINO`` if that is the engine. ``precision``: what it computes in
+    (``fp32``, ``bf16``; ``int8`` for an int8 model). ``detail``: for people. ``rejected``: devices that were not used,
+    and why.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Device:
 
 
 def check_asked(device: str, compute: str | None = None) -> None:
-    """Raise :class:`ConfigError` for a name that no device has, or an arithmetic that nobody can ask for."""
+    """Raise :class:`ConfigError` for an unknown device name or arithmetic."""
     if not re.fullmatch(r"auto|cpu|openvino|tensorrt|cuda(:\d+)?", device):
         raise ConfigError(f"There is no device {device!r}; expected {DEVICES}.")
     if compute not in (None, *COMPUTES):
-        raise ConfigError(f"There is no arithmetic {compute!r} to ask for; expected one of {', '.join(COMPUTES)}.")
+        raise ConfigError(f"There is no arithmetic {compute!r}; expected one of {', '.join(COMPUTES)}.")

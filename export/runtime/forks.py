@@ -1,4 +1,4 @@
-"""Forked processes: the engines' threads and locks do not come along, and what waits for them waits for ever."""
+"""Detect forked processes: the engines' threads and locks do not survive a fork, and waiting for them never ends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from export.errors import DeviceError
 
 _opened_in: int | None = None
-"""The process that was the first to go about opening a model; a child forked off later finds its parent's number."""
+"""ID of the first process that opened a model; a child forked later inherits its parent's ID."""
 
 
 def require_own_process(device: str) -> None:
-    """Raise :class:`DeviceError` in a process that was forked off after a model was opened in its parent.
+    """Raise :class:`DeviceError` in a process that was forked after its parent opened a model.
 
-    There neither a new model nor the old one can be relied on: OpenVINO hangs as it compiles, onnxruntime as it opens a
-    session beside one with several threads.
+    There neither a new model nor the old one works reliably: OpenVINO hangs when it compiles, onnxruntime when it opens
+    a session beside one with several threads.
     """
     global _opened_in
     if _opened_in is None:
@@ -22,6 +22,6 @@ def require_own_process(device: str) -> None:
     elif _opened_in != os.getpid():
         raise DeviceError(
             device,
-            "this process was forked off one that had opened a model, whose threads did not come along",
-            "Start processes with multiprocessing's 'spawn', and open the model in each.",
+            "this process was forked after its parent opened a model, whose threads did not survive the fork",
+            "Start processes with multiprocessing's 'spawn' method, and open the model in each.",
         )

@@ -1,4 +1,4 @@
-"""What this machine has: every device tried on a model, in every precision."""
+"""Try every device of this machine on a model, in every precision."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BATCH, SECONDS = 4, 1.0
 
 @dataclass(frozen=True)
 class DeviceReport:
-    """What became of one way to run a model: ``images_per_second`` is 0 where it did not verify.
+    """The result for one way to run a model: ``images_per_second`` is 0 if it did not verify.
 
-    ``reason``: what it is, or why it cannot be used; ``install``: what to do then.
+    ``reason``: what the device is, or why it cannot be used; ``install``: what to do then.
     """
 
     name: str
@@ -35,12 +35,12 @@ class DeviceReport:
 
 
 def inspect_devices(path: Path | Sequence[Path]) -> list[DeviceReport]:
-    """Try every device on a model: which are there, which verify, how fast they are, what to do for the others.
+    """Try every device on a model: which exist, which verify, how fast they are, what to do for the others.
 
     A device that computes in two precisions has two reports. ``path``: a file, or several of one network, of which the
-    first is tried everywhere, and the others where a device computes in their precision. Raises
-    :class:`export.errors.ContractError` for a file that is no model, and :class:`DeviceError` where onnxruntime
-    cannot be loaded.
+    first is tried on all devices, and the others on devices that compute in their precision. Raises
+    :class:`export.errors.ContractError` for a file that is not a model, and :class:`DeviceError` if onnxruntime cannot
+    be loaded.
     """
     first, *others = [request_for(each, "auto", batch=BATCH) for each in ([path] if isinstance(path, Path) else path)]
     found = [
@@ -67,7 +67,7 @@ def _opened(request: Request, device: str) -> Iterator[Model | DeviceReport]:
 
 
 def _opened_natively(request: Request, device: str) -> Iterator[Model | DeviceReport]:
-    with contextlib.suppress(DeviceError):  # which is said of the first file
+    with contextlib.suppress(DeviceError):  # already reported for the first file
         if computes_natively(plans_for(device, request)[0], request):
             yield from _opened(request, device)
 

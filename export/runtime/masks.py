@@ -1,4 +1,4 @@
-"""Probabilities to masks on the host, and how far two masks are apart: lesion or not, and several classes, alike."""
+"""Turn probabilities into masks on the host, and measure how much two masks differ; for one or several classes."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ Masks = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
 MOST_CLASSES = 256
-"""Whose numbers a mask of 8 bits can hold."""
+"""How many class numbers a mask of 8 bits can hold."""
 CONFIDENCE = "expected Dice"
-"""What :func:`confidence` is, as ledgers keep it beside the values. Another definition needs another name."""
+"""The definition of :func:`confidence`, which ledgers store. Another definition needs another name."""
 
 
 def drop_single_class(probs: NDArray[Any]) -> Probs:
-    """Return a graph's ``prob`` ``(N, C, S, S)`` as it is, or as ``(N, S, S)`` where C is 1, in fp32."""
+    """Return a graph's ``prob`` ``(N, C, S, S)`` in fp32, as ``(N, S, S)`` if C is 1."""
     return np.asarray(probs[:, 0] if probs.shape[1] == 1 else probs, np.float32)
 
 
 def to_mask(prob: Probs, threshold: float) -> Masks:
-    """Return the mask of probabilities ``(H, W)``: 0 or 255; of ``(C, H, W)``: the number of the likeliest class."""
+    """Return the mask of probabilities ``(H, W)``: 0 or 255; of ``(C, H, W)``: the most probable class."""
     if prob.ndim == 2:
         return np.where(prob >= threshold, np.uint8(255), np.uint8(0))
     return np.asarray(prob.argmax(axis=0), np.uint8)
 
 
 def enlarge(prob: Probs, size: tuple[int, int], threshold: float) -> Masks:
-    """Bring probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
+    """Resize probabilities ``(S, S)`` or ``(C, S, S)`` to ``size = (H, W)`` on the host; return the mask ``(H, W)``."""
     if prob.ndim == 2:
         return to_mask(_resized(prob, np.empty(size, np.float32)), threshold)
     return _likeliest(prob, size)
 
 
 def _likeliest(prob: Probs, size: tuple[int, int]) -> Masks:
-    """Resize the planes of ``(C, S, S)`` one after another, so that a large image takes the memory of two; return the
-    number of the highest one at each pixel, of equal ones the first: uint8 ``(H, W)``.
+    """Resize the planes of ``(C, S, S)`` one after another, so that a large image needs the memory of two; return the
+    number of the highest one at each pixel, the first of equal ones: uint8 ``(H, W)``.
     """
     best, full = _resized(prob[0], np.empty(size, np.float32)), np.empty(size, np.float32)
     labels, is_more = np.zeros(size, np.uint8), np.empty(size, np.bool_)
@@ -58,10 +58,10 @@ def _resized(plane: Probs, into: Probs) -> Probs:
 
 
 def confidence(prob: Probs, threshold: float) -> float:
-    """Return the Dice of a mask that its own probabilities expect: 2 sum(p m) / (sum(p) + sum(m)), 0 to 1.
+    """Return the expected Dice of a mask under its own probabilities: 2 sum(p m) / (sum(p) + sum(m)), 0 to 1.
 
-    ``prob`` is ``(S, S)``, m its mask at ``threshold``. Of ``(C, S, S)``, m is where a class is the likeliest, and the
-    sums go over all classes but the background (0). 0 where the mask is empty: nothing was found.
+    ``prob`` is ``(S, S)``, m its mask at ``threshold``. For ``(C, S, S)``, m marks the most probable class, and the
+    sums go over all classes but the background (0). Returns 0 for an empty mask.
     """
     if prob.ndim == 3:
         likeliest = prob.argmax(axis=0) == np.arange(len(prob))[:, None, None]  # (C, S, S)
@@ -74,7 +74,7 @@ def confidence(prob: Probs, threshold: float) -> float:
 
 
 def bbox_of(mask: Masks) -> tuple[int, int, int, int]:
-    """Return ``(x0, y0, x1, y1)`` of what is not 0 in a mask, half-open."""
+    """Return ``(x0, y0, x1, y1)`` of the non-zero pixels of a mask, half-open."""
     x, y, width, height = cv2.boundingRect(mask)
     return int(x), int(y), int(x + width), int(y + height)
 
@@ -82,8 +82,8 @@ def bbox_of(mask: Masks) -> tuple[int, int, int, int]:
 def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
     """Return how many pixels of two masks differ, and their Dice.
 
-    With several classes: the mean Dice over those that either mask holds, the background (0) not counted; 1 where
-    there are none.
+    With several classes: the mean Dice over those that either mask holds, without the background (0); 1 if there are
+    none.
     """
     labels = np.flatnonzero(_present(mask) | _present(expected))
     counts = [_counts(mask == label, expected == label) for label in labels if label != 0]
@@ -91,7 +91,7 @@ def agreement(mask: Masks, expected: Masks) -> tuple[int, float]:
 
 
 def _present(mask: Masks) -> NDArray[np.bool_]:
-    """Return which values a mask holds, ``(256,)``: its histogram, which is much quicker than sorting."""
+    """Return which values a mask holds, ``(256,)``, by a histogram, which is faster than sorting."""
     return np.asarray(cv2.calcHist([mask], [0], None, [256], [0, 256])).ravel() > 0
 
 

@@ -1,4 +1,4 @@
-"""An opened model: what everybody else runs images through."""
+"""An opened model, through which all other code runs images."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Model:
     """An opened model on a verified device.
 
     Several threads may call it; they take turns. :meth:`prob` and :meth:`seen` take images at the network's size,
-    :meth:`mask`, :meth:`prob_and_mask` and :meth:`seen_whole` whole ones. ``device``: of the former. ``whole_device``:
-    of the latter, the same one, or ``cpu`` where that cannot resize with antialiasing. ``batch``: the length that
-    batches are brought to.
+    :meth:`mask`, :meth:`prob_and_mask` and :meth:`seen_whole` whole images. ``device``: of the former.
+    ``whole_device``: of the latter, the same one, or ``cpu`` if that cannot resize with antialiasing. ``batch``: the
+    length to which batches are padded.
     """
 
     def __init__(
@@ -39,17 +39,17 @@ class Model:
         self._turns = threading.Lock()
 
     def prob(self, batch: Images) -> Probs:
-        """Return probabilities ``(N, S, S)``, 0-1, of images already at the network's size; ``(N, C, S, S)`` of several
+        """Return probabilities ``(N, S, S)``, 0-1, of images at the network's size; ``(N, C, S, S)`` for several
         classes.
 
         ``batch``: uint8 ``(N, S, S, 3)``, RGB. A model opened for a fixed batch runs it in batches of that length,
-        the last one padded. Raises :class:`ValueError` for another shape or type, :class:`DeviceError` where the
-        device fails (out of memory).
+        the last one padded. Raises :class:`ValueError` for another shape or type, :class:`DeviceError` if the device
+        fails, for example for lack of memory.
         """
         return self.seen(batch).prob
 
     def seen(self, batch: Images) -> Seen:
-        """Return what :meth:`prob` returns, and ``suitable`` where the model has it, in one run. Raises as that."""
+        """Return what :meth:`prob` returns, and ``suitable`` if the model has it, in one run. Raises as that."""
         size, classes = self.contract.size, self.contract.classes
         if batch.dtype != np.uint8 or batch.ndim != 4 or batch.shape[1:] != (size, size, 3):
             raise ValueError(f"The batch is {batch.dtype} {batch.shape}; expected uint8 (N, {size}, {size}, 3).")
@@ -58,14 +58,14 @@ class Model:
             suitable = np.empty(0, np.float32) if self.contract.suitable else None
             return Seen(drop_single_class(np.empty((0, classes, size, size), np.float32)), suitable=suitable)
         with self._turns:
-            if self._session is None:  # opening it for another batch length failed
+            if self._session is None:  # opening it for another batch length had failed
                 self._session = self._opener.fitted(self.batch)
             seen = self._session.seen(batch)
         return seen._replace(prob=drop_single_class(seen.prob))
 
     def mask(self, images: Images) -> Images:
-        """Return masks ``(N, H, W)``, 0 or 255 (of several classes: their numbers), of images uint8 ``(N, H, W, 3)`` of
-        any H and W: the exact path.
+        """Return masks ``(N, H, W)``, 0 or 255 (for several classes: their numbers), of images uint8 ``(N, H, W, 3)``
+        of any H and W, resized inside the graph.
         """
         return self.prob_and_mask(images)[1]
 
@@ -75,7 +75,7 @@ class Model:
         return seen.prob, cast(Images, seen.mask)
 
     def seen_whole(self, images: Images) -> Seen:
-        """Return what :meth:`prob_and_mask` returns, and ``suitable`` where the model has it, in one run."""
+        """Return what :meth:`prob_and_mask` returns, and ``suitable`` if the model has it, in one run."""
         if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3:
             raise ValueError(f"The images are {images.dtype} {images.shape}; expected uint8 (N, H, W, 3).")
         require_own_process(self.device.name)
@@ -86,7 +86,7 @@ class Model:
         return seen._replace(prob=drop_single_class(seen.prob))
 
     def use_batch(self, batch: int) -> None:
-        """Open the model again on the same device for another batch length, after giving back the memory of this one.
+        """Open the model again on the same device for another batch length, after releasing the memory of this one.
 
         Raises :class:`DeviceError`.
         """

@@ -1,4 +1,4 @@
-"""From a file and the name of a device to an open model: read what it is, then choose, create, verify."""
+"""Open a model from a file and a device's name: read the file, then choose, create and verify."""
 
 from __future__ import annotations
 
@@ -25,19 +25,18 @@ def open_model(
     compute: str | None = None,
     shared: bool = False,
 ) -> Model:
-    """Open a model on a device and verify it there; of several files of one network the one that is fastest there.
+    """Open a model on a device and verify it there; of several files of one network, the one that is fastest there.
 
     ``device``: one of ``auto|cpu|openvino|cuda|cuda:K|tensorrt``; ``auto`` takes the fastest of cuda, openvino and cpu
     that verifies. ``threads``: for the CPU (None: the engine's own choice). ``batch``: fixes the batch length of
     :meth:`Model.prob`, which is faster. ``compute``: what float layers are computed in, ``fp32`` or ``bf16``, or
-    ``int8`` for a model that is in it; by itself
-    a device takes bf16 where the CPU has it and it keeps the limits of its gate, on more images than are looked at in
-    fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
+    ``int8`` for an int8 model; None: bf16 if the CPU has it and the model passes its gate in it, on more images than
+    for fp32, else fp32. ``shared``: other work runs beside the model, which leaves the cores to it while it waits.
 
     Verified means: the session has the provider, all convolutions were placed on it, and probe images give the CPU
-    provider's probabilities and masks (those that it gave when the file was proved, where they are in it) within the
-    tolerance of the precision, which ``Model.device.precision`` names.
-    Where several devices verify, they are timed for a second; what was taken is kept in the user's cache folder.
+    provider's probabilities and masks (those stored in the file when it was proved, if it has any) within the tolerance
+    of the precision, which ``Model.device.precision`` names. If several devices verify, they are timed for a second;
+    the choice is kept in the user's cache folder.
 
     Raises :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`, and
     :class:`seglab.errors.ConfigError` for an unknown name.
@@ -59,14 +58,14 @@ def request_for(
     compute: str | None = None,
     shared: bool = False,
 ) -> Request:
-    """Read what a file is, for opening it: arguments and errors as :func:`open_model`."""
+    """Read a file for opening it; arguments and errors as for :func:`open_model`."""
     require_own_process(device)
-    load()  # which everything needs, the contract too
+    load()  # everything needs it, even reading the contract
     found = read_model(path)
     probes = file_probes.read(found.metadata, found.contract, str(path))
     if probes is None and found.contract.parity and found.contract.format_version >= file_probes.FIRST_FORMAT:
         raise ContractError(
-            f"{path} was proved and holds no probe images, by which a machine sees that it computes what was proved; "
-            "expected them in its metadata. Something took them out: copy the file again, or export it again."
+            f"{path} was proved but has no probe images in its metadata, by which a machine checks that it computes "
+            "what was proved. They were removed: copy the file again, or export it again."
         )
     return Request(path, found.contract, found.sha256, threads, batch, compute, shared, probes)

@@ -21,10 +21,10 @@ REFERENCE = "CPUExecutionProvider"
 class Request:
     """What :func:`export.runtime.opening.open_model` was asked for, and what the model's file says.
 
-    ``threads``: for the CPU (None: the engine's own choice). ``batch``: the length that batches at S x S are brought
-    to (None: any). ``compute``: the only arithmetic allowed, ``fp32`` or ``bf16`` (None: the best that
-    passes its gate). ``shared``: other work wants the cores, too
-    (onnxruntime then waits without spinning; OpenVINO always does). ``probes``: those in the file.
+    ``threads``: for the CPU (None: the engine's own choice). ``batch``: the length to which batches at S x S are padded
+    (None: any). ``compute``: the only arithmetic allowed, ``fp32``, ``bf16`` or ``int8`` (None: the fastest that passes
+    its gate). ``shared``: other work needs the cores, too (onnxruntime then waits without spinning; OpenVINO always
+    does). ``probes``: those in the file.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Request:
 class Plan:
     """How a device is opened.
 
-    ``device``: its name, numbered where there may be several. ``engine``: :data:`ONNXRUNTIME` or :data:`OPENVINO`, and
-    its ``version``. ``compute``: the arithmetic of float layers. ``precision``: what the device is judged by and
-    recorded with: that, or the file's own. ``antialias``: its ``Resize`` honours that attribute, so that it can take
-    whole images. ``hint``: what to do where it cannot be opened. ``provider``: what ledgers call it, of onnxruntime its
-    provider; for onnxruntime's sessions also ``providers``, and ``complaints`` from loading their libraries.
+    ``device``: its name, numbered if there may be several. ``engine``: :data:`ONNXRUNTIME` or :data:`OPENVINO`, and its
+    ``version``. ``compute``: the arithmetic of float layers. ``precision``: by which the device is judged and recorded:
+    ``compute``, or the file's own. ``antialias``: whether its ``Resize`` supports antialiasing, so that it can take
+    whole images. ``hint``: what to do if it cannot be opened. ``provider``: its name in ledgers, for onnxruntime that
+    of its provider; for onnxruntime's sessions also ``providers``, and ``complaints`` from loading their libraries.
     """
 
     device: str
@@ -62,10 +62,10 @@ class Plan:
 
     @property
     def is_reference(self) -> bool:
-        """Is it what the others are compared with?"""
+        """Return whether it is the plan that the others are compared with."""
         return self.provider == REFERENCE
 
     @property
     def label(self) -> str:
-        """What tells plans of one request apart."""
+        """Return the text that distinguishes the plans of one request."""
         return f"{self.device} {self.precision}"

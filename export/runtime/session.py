@@ -1,4 +1,4 @@
-"""The protocol that both engines stand behind: a model open on one device, for one caller at a time."""
+"""The protocol of both engines: a model open on one device, for one caller at a time."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Probs = NDArray[np.float32]
 
 
 class Seen(NamedTuple):
-    """What a model gives for N images: ``prob`` ``(N, C, S, S)``, by :class:`export.runtime.model.Model` ``(N, S, S)``
-    where C is 1; ``mask`` uint8 ``(N, H, W)`` where whole images were given; ``suitable`` ``(N,)``, 0-1, where it says
-    whether they look like those that it learned from.
+    """A model's results for N images: ``prob`` ``(N, C, S, S)``, from :class:`export.runtime.model.Model` ``(N, S, S)``
+    if C is 1; ``mask`` uint8 ``(N, H, W)`` for whole images; ``suitable`` ``(N,)``, 0-1, how much they look like the
+    training images, if the model has it.
     """
 
     prob: Probs
@@ -24,42 +24,42 @@ class Seen(NamedTuple):
 
 
 class FittedSession(Protocol):
-    """Takes images that are S x S already."""
+    """Takes images that are already S x S."""
 
     def prob(self, images: Images) -> Probs:
         """Return probabilities ``(N, C, S, S)``, 0-1, of images uint8 ``(N, S, S, 3)`` RGB, for any N from 1 on.
 
-        Raises :class:`export.errors.DeviceError` where the device fails.
+        Raises :class:`export.errors.DeviceError` if the device fails.
         """
 
     def seen(self, images: Images) -> Seen:
-        """Return them with all else that the model gives for such images, in one run. Raises as :meth:`prob`."""
+        """Return them and the model's other results for such images, in one run. Raises as :meth:`prob`."""
 
 
 class WholeSession(Protocol):
-    """Takes images of any size; they are brought to S x S, and their masks back, inside the graph."""
+    """Takes images of any size; the graph resizes them to S x S, and their masks back."""
 
     def prob_and_mask(self, images: Images) -> tuple[Probs, Images]:
         """Return probabilities ``(N, C, S, S)`` and masks uint8 ``(N, H, W)`` of images uint8 ``(N, H, W, 3)``.
 
-        Raises :class:`export.errors.DeviceError` where the device fails.
+        Raises :class:`export.errors.DeviceError` if the device fails.
         """
 
     def seen_whole(self, images: Images) -> Seen:
-        """Return them with all else that the model gives, in one run. Raises as :meth:`prob_and_mask`."""
+        """Return the same and the model's other results, in one run. Raises as :meth:`prob_and_mask`."""
 
 
 class Opener(Protocol):
-    """Opens and verifies sessions of one request on one device; both raise :class:`export.errors.DeviceError`."""
+    """Opens and verifies sessions of one request on one device; raises :class:`export.errors.DeviceError`."""
 
     def fitted(self, batch: int | None) -> FittedSession:
-        """Return a session for S x S whose batches have this length (None: any)."""
+        """Return a session for S x S with batches of this length (None: any)."""
 
     def whole(self) -> WholeSession:
         """Return a session for whole images."""
 
 
 def spans(count: int, length: int | None) -> Iterator[slice]:
-    """Yield the batches that ``count`` images are run in: of ``length``, the last one shorter; one if it is None."""
+    """Yield the batches in which ``count`` images are run: of ``length``, the last one shorter; one batch if None."""
     for start in range(0, count, length or max(1, count)):
         yield slice(start, min(count, start + (length or count)))

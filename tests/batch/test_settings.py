@@ -51,5 +51,5 @@ def test_what_does_not_change_masks_does_not_change_the_key(change: dict[str, An
 def test_sources_are_paths_or_texts_one_or_several(name: str, value: Any, expected: tuple[str, ...]) -> None:
     values: dict[str, Any] = {"sources": ("photos",), name: value}
     assert getattr(RunSettings(out=Path("masks"), **values), name) == expected
-    with pytest.raises(ConfigError, match=rf"{name} is 7; expected paths or texts"):
+    with pytest.raises(ConfigError, match=rf"{name} is 7; expected a path or a string"):
         RunSettings(out=Path("masks"), **{**values, name: 7})

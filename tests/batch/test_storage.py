@@ -111,14 +111,14 @@ def test_versions_are_those_of_the_storage_before_and_after_reading(
 
 
 def test_what_is_not_there_is_said_at_once(s3: AbstractFileSystem, tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none; expected"):
+    with pytest.raises(SourceError, match=r"There is nothing at s3://photos/none; expected"):
         run_all(["s3://photos/none"], tmp_path / "out")
-    with pytest.raises(SourceError, match=r"Nothing is at s3://photos/none\.zip; expected"):
+    with pytest.raises(SourceError, match=r"There is nothing at s3://photos/none\.zip; expected"):
         run_all(["s3://photos/none.zip"], tmp_path / "out")
     with pytest.raises(SourceError, match="nonsense://x cannot be opened"):
         run_all(["nonsense://x"], tmp_path / "out")
     save(tmp_path / "in" / "a.png")
-    with pytest.raises(ConfigError, match=r"cannot hold a ledger.*--ledger"):
+    with pytest.raises(ConfigError, match=r"cannot hold the ledger.*--ledger"):
         run_all(tmp_path / "in", "s3://masks/m")
     s3.pipe_file("masks/m/a.png", b"precious")
     with pytest.raises(OutputError, match=r"holds a\.png, which a mask might overwrite"):
@@ -130,7 +130,7 @@ def test_what_is_not_there_is_said_at_once(s3: AbstractFileSystem, tmp_path: Pat
 @pytest.mark.parametrize(("source", "out"), [("photos", "photos/masks"), ("photos/a", "photos"), ("photos/", "photos")])
 def test_masks_among_their_images_are_refused(s3: AbstractFileSystem, tmp_path: Path, source: str, out: str) -> None:
     s3.pipe_file("photos/a/b.png", save(tmp_path / "b.png").read_bytes())
-    with pytest.raises(SourceError, match="lie one in the other"):
+    with pytest.raises(SourceError, match="lie inside one another"):
         run_all([f"s3://{source}"], f"s3://{out}", ledger=tmp_path / "book")
 
 
@@ -153,7 +153,7 @@ def test_images_from_the_web(web_folder: Path, web: str, tmp_path: Path) -> None
     assert [result.status.value for result in results] == ["done", "done"]
     masks = masks_below(tmp_path / "out")
     assert masks["a.png"] == masks["b.png"]
-    with pytest.raises(SourceError, match="Nothing is at"):
+    with pytest.raises(SourceError, match="There is nothing at"):
         run_all([f"{web}/none.png"], tmp_path / "other")
     with zipfile.ZipFile(tmp_path / "www" / "set.zip", "w") as file:
         file.writestr("a.png", bytes(10 << 20))

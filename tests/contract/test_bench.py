@@ -47,9 +47,9 @@ def test_figures_of_several_models_as_json(model_file: Path, tmp_path: Path) -> 
     [
         (("--device", "cuda:99"), 1, "Device 'cuda:99' cannot be used: "),
         (("--device", "gpu"), 2, "There is no device 'gpu'; expected auto|cpu"),
-        (("--batch", "1,b"), 2, "'1,b' is not batch lengths; expected whole numbers from 1 to 1024"),
-        (("--batch", "0"), 2, "'0' is not batch lengths"),
-        (("--batch", "100000"), 2, "'100000' is not batch lengths"),
+        (("--batch", "1,b"), 2, "'1,b' is not a list of batch lengths; expected whole numbers from 1 to 1024"),
+        (("--batch", "0"), 2, "'0' is not a list of batch lengths"),
+        (("--batch", "100000"), 2, "'100000' is not a list of batch lengths"),
         (("--threads", "0"), 2, "0 is not in the range"),
     ],
 )

@@ -78,7 +78,7 @@ def test_in_a_compressed_tar(tmp_path: Path, photos: dict[str, bytes], model_fil
     path = tmp_path / "a.tar.gz"
     path.write_bytes(gzipped_bomb("bomb.png", SIZE, photos))
     found = measured(tmp_path, "-" if by_stdin else str(path), path if by_stdin else os.devnull, model_file)
-    require_one_failed(found, len(photos), "It has 1.5 GiB unpacked; expected an image of at most 512 MiB")
+    require_one_failed(found, len(photos), "It has 1.5 GiB unpacked; expected at most 512 MiB")
 
 
 def test_in_a_tar_by_standard_input(tmp_path: Path, photos: dict[str, bytes], model_file: Path) -> None:

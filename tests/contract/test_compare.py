@@ -191,7 +191,7 @@ def test_a_missing_or_damaged_mask_is_a_line(two: Path, side: str) -> None:
     assert (report["unusable"]["count"], report["compared"]) == (3, 4)
     reasons = {row["mask_a"]: row["reason"] for row in rows_of(two / "t.csv") if row["outcome"] == "unusable"}
     assert set(reasons) == {"x/000.png", "x/001.png", "y/000.png"}
-    assert reasons["x/000.png"].startswith(f"in {side.upper()}: The mask is not there")
+    assert reasons["x/000.png"].startswith(f"in {side.upper()}: The mask is missing")
     assert all("changed since it was written" in reasons[name] for name in ("x/001.png", "y/000.png"))
     assert "not compared: " in invoke("compare", two / "a", two / "b").stdout
 
@@ -205,8 +205,8 @@ def test_masks_of_other_sizes_are_named(two: Path, model_file: Path, tmp_path: P
     assert report["other_sizes"]["first"][0]["reason"].startswith("40x50 pixels in A, 60x50 in B")
     assert (report["compared"], report["dice"]) == (0, None)
     done = invoke("compare", tmp_path / "c", tmp_path / "d")
-    assert "other size: " in done.stdout
-    assert "another size in bytes): 1" in done.stdout
+    assert "different size: " in done.stdout
+    assert "different size in bytes): 1" in done.stdout
 
 
 def test_images_of_one_output_only_and_failures(made: Path, tmp_path: Path, model_file: Path) -> None:
@@ -235,7 +235,7 @@ def test_nothing_in_common(made: Path, tmp_path: Path, model_file: Path) -> None
     (tmp_path / "empty").mkdir()
     run(tmp_path / "e", model_file, tmp_path / "empty", code=3)
     assert "the first of A: none" in invoke("compare", tmp_path / "e", made / "a").stderr
-    assert "No ledger in" in invoke("compare", made / "a", tmp_path / "empty").stderr
+    assert "There is no ledger in" in invoke("compare", made / "a", tmp_path / "empty").stderr
 
 
 # Which image is which
@@ -373,4 +373,4 @@ def test_a_mask_with_classes_in_it_is_not_taken_for_lesion_or_not(two: Path) -> 
     mask[:4] = 2
     replace_mask(two / "b", "x/000.png", mask)
     report = compared(two / "a", two / "b", code=3)
-    assert "other values than 0 and 255" in report["unusable"]["first"][0]["reason"]
+    assert "values other than 0 and 255" in report["unusable"]["first"][0]["reason"]

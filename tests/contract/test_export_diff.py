@@ -59,7 +59,7 @@ def test_a_change_that_moves_masks_is_exit_code_3(model_file: Path, tmp_path: Pa
     assert "contract: 1 field differs" in result.stdout  # the digest of the graph
     assert " 1 differ, by at most 0.5 (" in result.stdout
     assert "masks: DIFFER" in result.stdout
-    assert "flipped pixels are" in result.stdout
+    assert "the share of flipped pixels is" in result.stdout
     assert result.stdout.count(" pixels differ") == 2
     values = json.loads((tmp_path / "diff.json").read_text())
     assert (values["kind"], values["masks_agree"]) == ("seglab diff", False)
@@ -71,7 +71,7 @@ def test_a_change_that_moves_masks_is_exit_code_3(model_file: Path, tmp_path: Pa
 def test_masks_of_other_classes_are_not_compared(model_file: Path, tmp_path: Path, photos: Path) -> None:
     result = diff(model_file, colour_model(tmp_path / "c.onnx"), "--images", photos)
     assert result.exit_code == 3
-    assert "masks: not comparable, for the models tell different numbers of classes apart" in result.stdout
+    assert "masks: not comparable, because the models have different numbers of classes" in result.stdout
     assert '  class_names: ["lesion"] | ["skin", "brown", "blue"]' in result.stdout
     assert "graph: operators " in result.stdout
 
@@ -81,7 +81,7 @@ def test_without_onnx_the_rest_is_compared(model_file: Path, photos: Path, monke
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnx" else find(name))
     result = diff(model_file, model_file, "--images", photos)
     assert result.exit_code == 0
-    assert "graph: not compared, for the package onnx is missing (pip install onnx)" in result.stdout
+    assert "graph: not compared, because the package onnx is missing (pip install onnx)" in result.stdout
 
 
 def test_what_cannot_be_compared_is_refused(model_file: Path, tmp_path: Path, photos: Path) -> None:

@@ -56,10 +56,10 @@ ADOPT = "adopt net.onnx --size 64 --mean imagenet --parity photos"
         ("onnx --ensemble a.pt b.pt --out b.pt", f"--out {EXPORTED}"),
         ("onnx a.pt --json a.pt", f"--json {EXPORTED}"),
         ("onnx a.pt --picture a.pt", f"--picture {EXPORTED}"),
-        ("onnx net.onnx", "is for `seg-export adopt`"),
+        ("onnx net.onnx", "Use `seg-export adopt` for a network"),
         (f"{ADOPT} --out net.onnx", f"--out {EXPORTED}"),
         (f"{ADOPT} --out m.onnx --json net.onnx", f"--json {EXPORTED}"),
-        ("onnx a.pt --parity photos --picture photos/p.jpg", "--picture is one of the images that are to be read"),
+        ("onnx a.pt --parity photos --picture photos/p.jpg", "--picture is one of the images to read"),
         ("onnx a.pt --precision int8 --calibrate photos --out photos/p.jpg", "--out is one of the images"),
         ("check model.onnx a.pt --images photos --json model.onnx", "--json is a file that is to be compared"),
         ("check model.onnx a.pt --images photos --picture photos/p.jpg", "--picture is one of the images"),
@@ -162,7 +162,7 @@ def test_a_stop_leaves_nothing_behind(here: Path, number: signal.Signals) -> Non
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Interrupted; nothing unproved was written. Run the same command again" in said
+    assert "Interrupted; no unproved model was written. Run the same command again" in said
     assert "Traceback" not in said
     assert contents(here) == before
 

@@ -258,7 +258,7 @@ def test_a_folder_that_cannot_be_read_is_said(run: Run, source: str, monkeypatch
     ended = run(source)
     assert ended.code == 2
     assert "Permission denied" in ended.said
-    assert "rights" in ended.said
+    assert "permissions" in ended.said
     photo("other/a.jpg")
     beside = run(source, "other")
     assert (beside.code, beside.done) == (3, ["other/a.jpg"]), beside.said
@@ -309,11 +309,11 @@ def test_photographs_are_known_by_their_first_bytes(run: Run) -> None:
         ("a.NEF", b"", ".nef photographs"),
         ("a.zip", b"", "archives in a folder; name them"),
         ("a.tar.gz", b"", "archives in a folder; name them"),
-        ("a.7z", b"", "archives of a kind that is not read"),
+        ("a.7z", b"", "archives in a format that is not supported"),
         ("a.7z.001", b"", "parts of archives"),
         ("a.z01", b"", "parts of archives"),
         ("a.tar.gz.aa", b"", "parts of archives"),
-        ("export", b"PK\x03\x04", "archives without their suffix"),
+        ("export", b"PK\x03\x04", "archives without a suffix"),
         ("a.jpg.gz", b"", "compressed files that may be photographs"),
         ("a.jpg.crdownload", b"", "unfinished"),
         ("a.zip.part", b"", "unfinished"),

@@ -125,7 +125,7 @@ def test_what_is_not_known_is_said(work: Path) -> None:
     done = forget("out", "in/x/009.png", "in/x/000.png", "in/x", code=3)
     assert "1 image forgotten" in done
     assert "not known: in/x/009.png: no image of this output" in done
-    assert "not known: in/x: 3 images are below it; with --below they are forgotten" in done
+    assert "not known: in/x: 3 images are below it; add --below to forget them" in done
     before = pictures_below(work)
     done = forget("out", "in/x", "in/x/*.png", code=1)
     assert LAST_LINE not in done
@@ -172,7 +172,7 @@ def test_a_mask_that_was_changed_stays_with_its_image(work: Path) -> None:
     shutil.copy(work / "out" / "x" / "001.png", mask)
     before = pictures_below(work)
     done = forget("out", "in/x/000.png", "in/x/002.png", code=3)
-    assert f"kept: {work}/in/x/000.png: out/x/000.png: it was changed since a run wrote it" in done
+    assert f"kept: {work}/in/x/000.png: out/x/000.png: it was changed after a run wrote it" in done
     assert before - pictures_below(work) == {"out/x/002.png", "pictures/x/002.jpg", "maps/x/002.png"}
     assert str(work / "in" / "x" / "000.png") in paths_in(work / "out")
     mask.unlink()

@@ -40,7 +40,7 @@ def test_a_runner_is_iterated_once(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos", 2)
     runner = batch.Runner(settings(tmp_path / "photos", tmp_path / "m", model_file))
     assert len(list(runner)) == 2
-    with pytest.raises(RuntimeError, match="iterated once; make another"):
+    with pytest.raises(RuntimeError, match="iterated only once; create another"):
         iter(runner)
 
 

@@ -175,7 +175,7 @@ def test_a_reader_that_goes_away_stops_no_run(photos: Path, model_file: Path, tm
     assert process.returncode == 3
     assert len(masks_below(tmp_path / "m")) == COUNT
     (warning,) = errors.splitlines()
-    assert warning.startswith("warning: progress cannot be written to standard output any more (Broken pipe); the run")
+    assert warning.startswith("warning: progress can no longer be written to standard output (Broken pipe); the run")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

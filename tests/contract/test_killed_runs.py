@@ -31,7 +31,7 @@ from tests.support.faults import (
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
-TWICE = "Two runs were killed while it was worked on"
+TWICE = "Two runs were killed while they worked on it"
 KILLED = -signal.SIGKILL
 MOST_SECONDS = 3.0
 """A run is killed at the latest so long after its start, if it has not ended by then."""

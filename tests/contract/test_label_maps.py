@@ -157,9 +157,9 @@ def test_archives_of_label_maps(photos: Path, label_file: Path, out: Path, tmp_p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--mask-bits", "1"], "--mask-bits 1 was given"),
-        (["--postprocess", "largest"], "--postprocess was given"),
-        (["--probs", "p"], "--probs was given"),
+        (["--mask-bits", "1"], "--mask-bits 1 needs a model with one class"),
+        (["--postprocess", "largest"], "--postprocess needs a model with one class"),
+        (["--probs", "p"], "--probs needs a model with one class"),
     ],
 )
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--processes", "2")])
@@ -168,8 +168,8 @@ def test_what_makes_no_sense_is_refused_before_the_work(
 ) -> None:
     options = [str(tmp_path / option) if option == "p" else option for option in options]
     said = run(photos, tmp_path / "m", label_file, *options, *more, code=2)
-    assert said.startswith(f"Error: {message}, and {label_file} tells 3 classes apart (0 skin, 1 brown, 2 blue)")
-    assert "Leave --" in said
+    assert said.startswith(f"Error: {message}, and {label_file} has 3 (0 skin, 1 brown, 2 blue)")
+    assert "Leave out --" in said
     assert not list(tmp_path.rglob("*.png"))
     assert not list(tmp_path.rglob("ledger.sqlite"))
 
@@ -184,7 +184,7 @@ def test_masks_of_1_bit_before_do_not_stand_in_the_way(
 ) -> None:
     run(photos, tmp_path / "m", model_file, "--mask-bits", "1")
     said = run(photos, tmp_path / "m", label_file)
-    assert "bit a pixel" not in said
+    assert "bit per pixel" not in said
     assert masks_below(tmp_path / "m") == masks_below(out)
     assert f"{len(SHAPES)} masks unchanged" in run(photos, tmp_path / "m", label_file)
 
@@ -210,7 +210,7 @@ def test_verify_says_what_changed(photos: Path, label_file: Path, tmp_path: Path
     assert found["matching"] == 1
     assert "0 lesion pixels; the ledger says" in found["wrong"]["0.png"]
     assert "values up to 200; expected one channel of 8-bit grey with values below 3" in found["wrong"]["1.png"]
-    assert "same size, area and box, another file" in found["wrong"]["2.png"]
+    assert "same size, area and box, other bytes" in found["wrong"]["2.png"]
     run(photos, place, label_file)
     assert masks_below(place) == whole
 
@@ -279,11 +279,11 @@ def test_masks_of_other_classes_are_not_mixed(photos: Path, label_file: Path, mo
     run(photos, tmp_path / "m", model_file)
     run(photos, tmp_path / "m", label_file, "--limit", "2")
     assert invoke("verify", tmp_path / "m").exit_code == 0
-    assert "3 by another model than the last run's" in invoke("status", tmp_path / "m").stdout
+    assert "masks were made with another model than the last run" in invoke("status", tmp_path / "m").stdout
     done = invoke("contours", tmp_path / "m", tmp_path / "c.json")
     assert done.exit_code == 1
     either = ("(lesion; and 0 skin, 1 brown, 2 blue)", "(0 skin, 1 brown, 2 blue; and lesion)")  # as the first row was
-    assert any(f"different classes apart {classes}" in done.stderr for classes in either)
+    assert any(f"models with different classes {classes}" in done.stderr for classes in either)
     assert not (tmp_path / "c.json").exists()
     assert invoke("table", tmp_path / "m", tmp_path / "t.csv").exit_code == 0
 

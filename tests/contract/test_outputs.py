@@ -101,4 +101,4 @@ def test_every_output_holds_the_same_masks_and_goes_on(
     assert output.masks() == expected
     verified = seg_batch("verify", output.named)
     assert verified.returncode == 0, verified.stderr
-    assert f"{COUNT} masks as the ledger says" in verified.stdout + verified.stderr
+    assert f"{COUNT} masks match the ledger" in verified.stdout + verified.stderr

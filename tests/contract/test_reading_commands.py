@@ -149,7 +149,7 @@ def test_reading_an_archive_of_masks_changes_nothing(made: Path, tmp_path: Path,
     run(out, model_file, made / "in", code=3)
     before = state_of(tmp_path / "o")
     for index in ("there", "gone"):
-        assert "5 masks as the ledger says" in invoke("verify", out).stdout
+        assert "5 masks match the ledger" in invoke("verify", out).stdout
         assert invoke("contours", out, tmp_path / f"{index}.json").exit_code == 0
         assert state_of(tmp_path / "o") == before
         (tmp_path / "o" / f"masks{suffix}.ledger" / "members.sqlite").unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def test_an_archive_that_grows_is_read(made: Path, tmp_path: Path, model_file: P
     out.rename(tmp_path / f"masks{suffix}.part")
     with FileLock(tmp_path / f"masks{suffix}.ledger" / ".seg-batch.lock"):
         done = invoke("verify", out)
-        assert (done.exit_code, done.stdout.split(";")[0]) == (0, "5 masks as the ledger says, 0 not"), done.output
+        assert (done.exit_code, done.stdout.split(";")[0]) == (0, "5 masks match the ledger, 0 do not"), done.output
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_a_ledger_behind_a_link_is_read_with_its_log(out: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "No ledger in"),
+        (None, "There is no ledger in"),
         (b"", "is empty: the first run was killed"),
         (b"no database, though long enough to have a header of one" * 9, "cannot be read: file is not a database"),
     ],
@@ -395,8 +395,8 @@ def mixed(tmp_path: Path, model_file: Path) -> Path:
 
 def test_masks_of_two_settings_are_seen(mixed: Path, tmp_path: Path, model_file: Path) -> None:
     text = invoke("status", mixed).stdout
-    assert f"of 3 done, 1 by other settings than the last run's (model {model_file}, sha256 " in text
-    assert "run again to make them alike" in text
+    assert f"1 of 3 masks were made with other settings than the last run (model {model_file}, sha256 " in text
+    assert "run again to remake them" in text
     found = status_json(mixed)
     assert sorted(model["done"] for model in found["models"]) == [1, 2]
     assert found["by_another_model_or_settings"] == 1
@@ -417,7 +417,7 @@ def test_masks_of_two_settings_are_seen(mixed: Path, tmp_path: Path, model_file:
 
 
 def test_masks_of_one_model_are_no_news(out: Path, tmp_path: Path) -> None:
-    assert "run again to make them alike" not in invoke("status", out).stdout
+    assert "run again to remake them" not in invoke("status", out).stdout
     assert "warning" not in invoke("contours", out, tmp_path / "c.json").stderr
 
 
@@ -427,7 +427,7 @@ def test_a_last_run_of_another_model_that_did_nothing_is_seen(out: Path) -> None
         out / "ledger.sqlite",
         f"INSERT INTO runs (key, model_sha256, {names}) SELECT 'other', 'ffff', {names} FROM runs LIMIT 1",
     )
-    assert "of 5 done, 5 by another model than the last run's" in invoke("status", out).stdout
+    assert "5 of 5 masks were made with another model than the last run" in invoke("status", out).stdout
 
 
 # Names in files
@@ -572,7 +572,7 @@ def test_one_truth_for_two_photographs_is_refused(two_persons: Path, tmp_path: P
     truth(tmp_path / "t" / "IMG_7.png", 10)
     done = invoke("score", two_persons / "out", tmp_path / "t")
     assert done.exit_code == 1
-    assert "2 images (anna/IMG_7.png and bert/IMG_7.png) and 1 truth mask (IMG_7.png) stand for IMG_7" in done.stderr
+    assert "2 images (anna/IMG_7.png and bert/IMG_7.png) and 1 truth mask (IMG_7.png) have the id IMG_7" in done.stderr
     without_ledger = tmp_path / "masks"
     shutil.copytree(two_persons / "out", without_ledger, ignore=shutil.ignore_patterns("*sqlite*", ".*"))
     done = invoke("score", without_ledger, tmp_path / "t")
@@ -597,7 +597,7 @@ def test_a_photograph_that_failed_may_be_the_one_of_a_truth(
     (tmp_path / "in" / "bert" / "IMG_7.png").write_bytes(b"no image")
     run(tmp_path / "out", model_file, tmp_path / "in", code=3)
     truth(tmp_path / "t" / "IMG_7.png", 80)
-    assert "stand for IMG_7" in invoke("score", tmp_path / "out", tmp_path / "t").stderr
+    assert "have the id IMG_7" in invoke("score", tmp_path / "out", tmp_path / "t").stderr
 
 
 @pytest.mark.parametrize("of", ["run", "folder"])

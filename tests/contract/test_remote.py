@@ -102,7 +102,7 @@ def test_a_storage_that_cannot_be_connected_to_is_a_sentence(model_file: Path, t
     assert isinstance(result.exception, SystemExit)
     assert result.exit_code in (1, 2)
     assert "ftp://127.0.0.1:9/photos cannot be opened: " in result.output
-    assert "Check the address, and your connection." in result.output
+    assert "Check the URL and your connection." in result.output
 
 
 def test_folders_without_end_end(scripted: Scripted, run: Run, png: bytes) -> None:
@@ -119,7 +119,7 @@ def test_too_many_folders_are_said(scripted: Scripted, run: Run, png: bytes, mon
         top if request.path == "/d/" else page("b.png") if request.path.endswith("/") else Reply(png)
     )
     code, said = run(f"{scripted.url}/d/")
-    assert (code, "5 pages were read, and 5 folders are left" in said) == (3, True), said
+    assert (code, "5 pages were read, the limit, and 5 folders are left" in said) == (3, True), said
     assert run.masks() == {"a.png", *(f"{number}/b.png" for number in range(4))}
 
 

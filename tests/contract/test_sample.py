@@ -142,7 +142,7 @@ def test_a_compressed_tar_is_refused_before_anything_is_touched(photos: Path, mo
     ended = seg_batch("run", photos, tar, "--out", tmp_path / "m", "--model", model_file, "--sample", "3")
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith(f"Error: {tar} is read once, from front to back, so that no sample can be drawn from it;")
+    assert line.startswith(f"Error: {tar} is read once, from front to back, so no sample can be drawn from it;")
     assert "Decompress it" in line
     assert not (tmp_path / "m").exists()
 

@@ -97,7 +97,7 @@ def test_a_warning_stays_where_there_is_nothing_to_do(model_file: Path, tmp_path
     in_a_log(tmp_path, model_file)
     assert in_a_log(tmp_path, model_file) == (
         3,
-        "not opened: more.7z (archives of a kind that is not read; unpack them)\n"
+        "not opened: more.7z (archives in a format that is not supported; unpack them)\n"
         "1 mask unchanged in masks/. Nothing to do.\n"
         "Exit code 3: some sources not read\n",
     )

@@ -185,7 +185,11 @@ def test_info_as_json(tmp_path: Path) -> None:
         (("onnx", "a.pt", "--precision", "fp8"), 2, "'fp8' is not one of 'fp32', 'fp16', 'fp16-weights', 'int8'"),
         (("onnx",), 2, "Missing argument 'CHECKPOINT...'"),
         (("onnx", "a.pt", "--parity-images", "0"), 2, "0 is not in the range"),
-        (("onnx", "a.pt", "b.pt"), 2, "There are 2 checkpoints; expected one. With --ensemble they become one model."),
+        (
+            ("onnx", "a.pt", "b.pt"),
+            2,
+            "2 checkpoints were given; expected one. Add --ensemble to make one model from them.",
+        ),
         (
             ("adopt", "absent.onnx", "--size", "64", "--out", "m.onnx"),
             1,

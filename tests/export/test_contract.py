@@ -180,7 +180,7 @@ def test_a_contract_cannot_say_what_no_model_is(name: str, value: object) -> Non
 
 
 def test_one_class_of_several_is_one_class() -> None:
-    with pytest.raises(ContractError, match="class 1 as the lesion's, and 2 classes"):
+    with pytest.raises(ContractError, match="lesion class 1 and a mask of 2 classes"):
         a_contract(lesion_class=1, class_names=("skin", "lesion"))
 
 

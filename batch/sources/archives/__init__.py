@@ -1,1 +1,1 @@
-"""What archives are made of: zips, tars, compressed streams."""
+"""Archives as sources: zips, tars and compressed tars."""

@@ -1,8 +1,8 @@
-"""Archives that are read as they are: zip, and tar in all its compressions, as files or as a stream.
+"""Archives that are read without unpacking: zip, and tar in all its compressions, as files or as a stream.
 
-A zip and an uncompressed tar are walked by their directory or headers, and their members are read when they are
-wanted, by several threads. A compressed tar and a stream can only be read from front to back: each member is held from
-the walk until it is decoded.
+A zip and an uncompressed tar are walked by their directory or headers, and several threads read the members when they
+are needed. A compressed tar and a stream can only be read from front to back, so each member is held in memory from the
+walk until it is decoded.
 """
 
 from __future__ import annotations
@@ -51,30 +51,30 @@ __all__ = [
 ]  # fmt: skip
 
 STDIN_ORIGIN = Origin("-", "-")
-"""Of a tar by standard input. Its members' paths begin with ``-/``: two of them are told apart by what they hold."""
+"""Origin of a tar on standard input. Its members' paths begin with ``-/``; two tars differ by their contents."""
 MOST_LOOKED_AT = 256 * 2**20
-"""Bytes of a member whose name does not tell what it is: larger ones are no photographs."""
+"""Limit in bytes for a member whose name does not tell what it is; larger ones are taken as not photographs."""
 REPLACED = "files named twice in an archive; the last of each counts"
 SPLIT = (
-    "is the last part of a zip that was split; expected it in one piece. Join the parts (`zip -s 0 PARTS.zip "
-    "--out whole.zip`), and name the result."
+    "is the last part of a split zip; expected a zip in one piece. Join the parts (`zip -s 0 PARTS.zip --out "
+    "whole.zip`), and name the result."
 )
 
 
 def members(
     path: str, wanted: Wanted, complain: Complain, opener: Opener | None = None, zip_encoding: str | None = None
 ) -> Iterator[Member]:
-    """Yield the files of an archive, in its order. What is not ``wanted`` by its name comes without its content.
+    """Yield the files of an archive, in its order. Members that are not ``wanted`` come without their content.
 
-    ``complain`` is told what of the archive cannot be read though the rest can. ``opener``: opens the archive where
-    ``path`` is no path. ``zip_encoding``: of names in a zip that are not marked as UTF-8. Raises :class:`SourceError`
-    for a file that is no archive, :class:`ArchiveEnd` where it stops before its end.
+    ``complain`` is called with a message for each part that cannot be read while the rest can. ``opener``: opens the
+    archive if ``path`` is not a file path. ``zip_encoding``: of names in a zip that are not marked as UTF-8. Raises
+    :class:`SourceError` for a file that is not an archive, :class:`ArchiveEnd` where the archive breaks off.
     """
     return _mapped(lambda: _members(path, wanted, complain, opener, zip_encoding), lambda error: _refusal(path, error))
 
 
 def require_archive(path: str, opener: Opener | None = None) -> None:
-    """Raise :class:`SourceError` for a file that is no archive: without a zip's directory, or a tar's first member.
+    """Raise :class:`SourceError` for a file that has neither a zip's directory nor a tar's first member.
 
     Arguments: see :func:`members`.
     """
@@ -95,7 +95,7 @@ def stream_members(stream: IO[bytes], wanted: Wanted, complain: Complain) -> Ite
 
 
 def _mapped(begin: Callable[[], Iterator[Member]], refusal: Callable[[Exception], SourceError]) -> Iterator[Member]:
-    """Map what a walk raises: decompressors, tarfile and storage have errors of their own."""
+    """Map the errors of a walk: decompressors, tarfile and storage have their own."""
     try:
         yield from begin()
     except (SourceError, ArchiveEnd):
@@ -131,7 +131,7 @@ def _opened_members(opener: Opener, wanted: Wanted, complain: Complain) -> Itera
 class ArchiveSource:
     """The images of the zip or tar at ``origin.root``. ``opener``, ``zip_encoding``: see :func:`members`.
 
-    Raises :class:`SourceError` at once for a file that is no archive.
+    Raises :class:`SourceError` at once for a file that is not an archive.
     """
 
     origin: Origin
@@ -144,14 +144,14 @@ class ArchiveSource:
 
     @property
     def is_held(self) -> bool:
-        """Is it read from front to back, so that its images are held in memory until they are decoded?"""
+        """Return whether it is read from front to back, so that its images are held in memory until decoded."""
         with contextlib.suppress(Exception):  # the walk will say so
             kind = _kind(self.origin.root, self.opener)
             return kind != ZIP and not (kind == TAR and self.opener is None)
         return False
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images; what cannot be read of the archive is reported."""
+        """Yield the images; parts of the archive that cannot be read are reported."""
         complain = _complain(self.origin, report)
         return _items(self._members(complain), self.origin, report, complain, self.suffixes, self._set_aside())
 
@@ -183,7 +183,7 @@ class ArchiveSource:
 
 
 def open_archive(source: str, opening: Opening) -> ArchiveSource | None:
-    """Return the zip or tar of this name: told by its first bytes, or by its name."""
+    """Return the source for the zip or tar of this name, recognised by its first bytes or its name; else None."""
     if not os.path.lexists(source):
         return None
     path = named_path(source)
@@ -196,7 +196,7 @@ def open_archive(source: str, opening: Opening) -> ArchiveSource | None:
 
 @dataclass(frozen=True)
 class StreamSource:
-    """The images of a tar, compressed or not, that comes by standard input."""
+    """The images of a tar, compressed or not, on standard input or from a pipe."""
 
     stream: IO[bytes]
     suffixes: frozenset[str]
@@ -204,13 +204,13 @@ class StreamSource:
     is_held: ClassVar[bool] = True
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images; what cannot be read of the stream is reported."""
+        """Yield the images; parts of the stream that cannot be read are reported."""
         complain = _complain(self.origin, report)
         found = stream_members(self.stream, _wanted(self.suffixes), complain)
         return _items(found, self.origin, report, complain, self.suffixes)
 
     def names(self) -> None:
-        """Return None: a stream can be read once."""
+        """Return None: a stream can be read only once."""
 
 
 def _items(
@@ -247,7 +247,7 @@ def _complain(origin: Origin, report: SourceReport) -> Complain:
 
 
 def _wanted(suffixes: frozenset[str]) -> Wanted:
-    """Take images, and what has to be looked at because its name tells nothing."""
+    """Return a predicate for images, and for files whose content must be checked because their name tells nothing."""
 
     def is_wanted(name: str, size: int) -> bool:
         if is_below_hidden(name):
@@ -258,7 +258,7 @@ def _wanted(suffixes: frozenset[str]) -> Wanted:
 
 
 def _is_image(member: Member, suffixes: frozenset[str], path: str, report: SourceReport) -> bool:
-    """Is a wanted member an image, by its suffix or by its first bytes? What is none is reported."""
+    """Return whether a wanted member is an image, by its suffix or its first bytes; other members are reported."""
     if suffix_of(member.name) in suffixes:
         return True
     try:
@@ -283,23 +283,23 @@ def _say_nothing(_text: str) -> None:
 
 
 def _refusal(path: str, error: Exception) -> SourceError:
-    """Return the error for a file that is no archive."""
+    """Return the error for a file that cannot be read as an archive."""
     if isinstance(error, SplitZipError):
         return SourceError(f"{printable(path)} {SPLIT}")
     if isinstance(error, OSError) and error.errno is not None:
         return cannot_open(path, error)
     is_zip = isinstance(error, BadDirectoryError) or path.lower().endswith(ZIP_SUFFIX)
-    parts = ", and a server that gives parts of a file" if is_zip and is_url(path) else ""
+    parts = " on a server that supports range requests" if is_zip and is_url(path) else ""
     kind = "zip" if is_zip else "tar"
     return SourceError(
-        f"{printable(path)} cannot be read as a {kind} ({reason(error)}); expected a whole one{parts}. Get the "
+        f"{printable(path)} cannot be read as a {kind} ({reason(error)}); expected a complete one{parts}. Get the "
         "archive again."
     )
 
 
 def _no_tar(error: Exception) -> SourceError:
-    """Return the error for a stream that is no tar."""
+    """Return the error for a stream that is not a tar."""
     return SourceError(
-        f"What comes by standard input is no tar ({reason(error)}); expected a tar or a list of files. Check what "
-        "writes it."
+        f"Standard input cannot be read as a tar ({reason(error)}); expected a tar or a list of files. Check the "
+        "program that writes it."
     )

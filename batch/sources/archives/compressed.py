@@ -1,4 +1,4 @@
-"""A stream of bytes that is read from front to back, decompressed where it is compressed."""
+"""A byte stream that is read from front to back and decompressed if it is compressed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,24 @@ from typing import IO, Any
 from batch.sources.bytes import MOST_UNPACKED_BYTES
 
 PIECE = 1 << 16
-"""Bytes that are read at a time, and the most that a decompressor gives at a time is :data:`MOST_OUT`."""
+"""Bytes of input per read; a decompressor returns at most :data:`MOST_OUT` bytes at a time."""
 MOST_OUT = 1 << 20
 GZIP, BZIP2, XZ, LZMA = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x5d\x00\x00\x80"
 MAGIC = (GZIP, BZIP2, XZ, LZMA)
-"""How compressed streams begin."""
+"""First bytes of compressed streams."""
 MAGIC_BYTES = max(map(len, MAGIC))
 
 
 class Decompressed:
-    """The bytes of ``raw``; of several compressed streams one after another (pigz, pbzip2, ``cat``) those of all.
+    """The decompressed bytes of ``raw``, also of several compressed streams in a row (pigz, pbzip2, ``cat``).
 
-    It has what tarfile asks of a file, but seeks forward only. ``complain`` is told of what follows the last compressed
-    stream. Raises :class:`EOFError` for a compressed stream that ends too early, and what decompressors raise.
+    It has the methods that tarfile needs, but can only seek forward. ``complain`` is called if other data follows the
+    last compressed stream. Raises :class:`EOFError` for a compressed stream that ends too early, and the
+    decompressors' errors.
     """
 
     def __init__(self, raw: IO[bytes], complain: Callable[[str], None]) -> None:
-        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)  # what there is: a pipe may pause
+        self._read: Callable[[int], bytes] = getattr(raw, "read1", raw.read)  # returns what a slow pipe has so far
         self._complain = complain
         self._input, self._output, self._at, self._position = b"", b"", 0, 0
         self._fill(MAGIC_BYTES)
@@ -37,21 +38,21 @@ class Decompressed:
         self._ended = False
 
     def tell(self) -> int:
-        """Return how many bytes were read or passed over."""
+        """Return how many bytes were read or skipped."""
         return self._position
 
     def seekable(self) -> bool:
-        """Return True: forward."""
+        """Return True: it can seek forward."""
         return True
 
     def seek(self, position: int) -> int:
-        """Go forward to a position, or to the end."""
+        """Skip forward to a position, or to the end."""
         while self._position < position and self.read(min(position - self._position, MOST_OUT)):
             pass
         return self._position
 
     def read(self, size: int) -> bytes:
-        """Return so many bytes, fewer at the end."""
+        """Return ``size`` bytes, fewer at the end."""
         if size > MOST_OUT:
             return self._read_long(size)
         self._prepare(size)
@@ -61,14 +62,14 @@ class Decompressed:
         return data
 
     def _read_long(self, size: int) -> bytes:
-        """Read piece by piece, so that what is read is held once."""
+        """Read in pieces, to hold the data only once."""
         held = io.BytesIO()
         while (missing := size - held.tell()) > 0 and (piece := self.read(min(missing, MOST_OUT))):
             held.write(piece)
         return held.getvalue()
 
     def ahead(self, size: int) -> bytes:
-        """Return what :meth:`read` will return next."""
+        """Return the bytes that :meth:`read` will return next, without consuming them."""
         self._prepare(size)
         return self._output[self._at : self._at + size]
 
@@ -83,7 +84,7 @@ class Decompressed:
         self._output, self._at = b"".join(pieces), 0
 
     def _more(self) -> bytes:
-        """Return the next piece, nothing at the end."""
+        """Return the next piece, empty at the end."""
         if self._is_plain:
             piece, self._input = self._input or self._read(PIECE), b""
             return piece
@@ -95,7 +96,7 @@ class Decompressed:
         return b""
 
     def _begin(self) -> None:
-        """Begin the next compressed stream; zeros may lie before it."""
+        """Begin the next compressed stream, after any zero bytes before it."""
         self._input = self._input.lstrip(b"\0")
         while not self._input and (piece := self._read(PIECE)):
             self._input = piece.lstrip(b"\0")
@@ -105,7 +106,7 @@ class Decompressed:
             return
         self._ended = True
         if self._input:
-            self._complain("data that is no archive lies behind its compressed data; what is before it was read")
+            self._complain("other data follows the compressed data; everything before it was read")
 
     def _decoded(self, decoder: Decoder) -> bytes:
         if not self._input and not decoder.has_more:
@@ -124,7 +125,7 @@ class Decompressed:
 
 
 class Decoder:
-    """One compressed stream. ``rest``: input to give it again, or what follows at its end. ``has_more``: output."""
+    """One compressed stream. ``rest``: input to pass again, or what follows the stream. ``has_more``: output."""
 
     def __init__(self, decompressor: Any) -> None:
         self._decompressor = decompressor
@@ -132,7 +133,7 @@ class Decoder:
         self.rest, self.has_more, self.eof = b"", False, False
 
     def decompress(self, data: bytes) -> bytes:
-        """Return at most :data:`MOST_OUT` bytes."""
+        """Return the next output, at most :data:`MOST_OUT` bytes."""
         inner = self._decompressor
         piece: bytes = inner.decompress(data, MOST_OUT)
         self.eof = inner.eof

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, whatever its name; and words for what is no archive that can be read."""
+"""Recognise archives by their first bytes, whatever their names, and say why a file cannot be read as one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ZIP_SUFFIX = ".zip"
 BEGINNING = 512
 ZIP, TAR, COMPRESSED = "zip", "tar", "compressed tar"
 ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK00PK\x03\x04", b"PK\x07\x08")
-"""A member, the end of an empty one, one piece of a split that came out as one, the first part of several."""
+"""A first member; an empty zip; a single-part split zip; the first part of several."""
 EXECUTABLE_MAGIC = (b"MZ", b"\x7fELF", b"#!")
-"""How an archive that unpacks itself begins."""
+"""First bytes of self-extracting archives."""
 READ = ".zip, .tar, .tar.gz, .tar.bz2 or .tar.xz"
 NO_ARCHIVE = {
     b"version https://git-lfs": "a pointer of Git LFS, not the file that it stands for. Run `git lfs pull`",
@@ -32,7 +32,7 @@ NO_ARCHIVE = {
 
 
 def is_archive(path: str) -> bool:
-    """Is this an archive by its name?"""
+    """Return whether the name is that of an archive."""
     return path_part(path).lower().endswith(READ_ARCHIVES)
 
 
@@ -44,14 +44,14 @@ def stem(path: str) -> str:
 
 
 def looks_like_tar(beginning: bytes) -> bool:
-    """Is this how a tar begins, compressed or not? From 262 bytes on it can be told."""
+    """Return whether a tar, compressed or not, begins like this; at least 262 bytes are needed."""
     return beginning.startswith(COMPRESSED_MAGIC) or looks_like_header(beginning)
 
 
 def kind_of(path: str, beginning: bytes) -> str | None:
-    """Return the kind of archive by the first 512 bytes of a file, and by its name where those do not tell; None for
-    what is none. Raises :class:`SourceError` for an archive that is not read, and for a file that its name only makes
-    one.
+    """Return the kind of archive by the first 512 bytes of a file, or by its name if they do not tell; None if it is
+    not an archive. Raises :class:`SourceError` for an archive in an unsupported format, and for a file that is an
+    archive by its name only.
     """
     if beginning.startswith(ZIP_MAGIC):
         return ZIP
@@ -63,18 +63,18 @@ def kind_of(path: str, beginning: bytes) -> str | None:
         raise _unread(path, f"is {kind}")
     if not is_archive(path):
         if path.lower().endswith(OTHER_ARCHIVES):
-            raise _unread(path, "is an archive of a kind that is not read, by its name")
+            raise _unread(path, "has the suffix of another kind of archive")
         return ZIP if beginning.startswith(EXECUTABLE_MAGIC) and zipfile.is_zipfile(path) else None
     _require_archive(path, beginning)
     return ZIP if path_part(path).lower().endswith(ZIP_SUFFIX) else TAR
 
 
 def kind_of_file(path: str) -> str | None:
-    """Return the kind of archive that a file is, None for what is none. Raises as :func:`kind_of`, and for an archive,
-    by its name, that cannot be read.
+    """Return the kind of archive that a file is; None if it is not one. Raises as :func:`kind_of`, and for a file with
+    the name of an archive that cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for a writer
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would block
             _require_no_archive(path)
             return None
         with open(path, "rb") as file:
@@ -82,37 +82,38 @@ def kind_of_file(path: str) -> str | None:
     except OSError as error:
         if is_archive(path):
             raise cannot_open(path, error) from error
-        return None  # its row will say so
+        return None  # its ledger row will have the reason
     return kind_of(path, beginning)
 
 
 def cannot_open(path: str, error: OSError) -> SourceError:
-    """Return the error for an archive that the system does not give."""
+    """Return the error for an archive that the operating system cannot open."""
     return SourceError(
-        f"{printable(path)} cannot be read: {error.strerror or type(error).__name__}. Expected an archive that is "
-        "there, with the right to read it. Check the path, and its rights."
+        f"{printable(path)} cannot be read: {error.strerror or type(error).__name__}. Expected an archive that exists "
+        "and may be read. Check the path and its permissions."
     )
 
 
 def _require_no_archive(path: str) -> None:
     if is_archive(path):
         raise SourceError(
-            f"{printable(path)} is no regular file; expected an archive. Give a pipe by standard input: name - and add "
-            f"< {printable(path)}"
+            f"{printable(path)} is not a regular file; expected an archive. Pass a pipe on standard input: use - as "
+            f"the source, and add < {printable(path)}"
         )
 
 
 def _unread(path: str, what: str) -> SourceError:
     return SourceError(
-        f"{printable(path)} {what}, which is not read; expected {READ}. Unpack it and name the folder, or re-pack it."
+        f"{printable(path)} {what}, which is not supported; expected {READ}. Unpack it and name the folder, or re-pack "
+        "it."
     )
 
 
 def _require_archive(path: str, beginning: bytes) -> None:
-    """Raise :class:`SourceError` for what plainly is no archive."""
+    """Raise :class:`SourceError` for a file that is certainly not an archive."""
     if not beginning:
         raise SourceError(f"{printable(path)} is an empty file; expected an archive. Get the archive again.")
     text = beginning.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, words in NO_ARCHIVE.items():
         if text.startswith(start.lower()):
-            raise SourceError(f"{printable(path)} is no archive; expected {READ}. It is {words}.")
+            raise SourceError(f"{printable(path)} is not an archive; expected {READ}. It is {words}.")

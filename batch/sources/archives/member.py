@@ -1,4 +1,4 @@
-"""A file of an archive, as the walks over zips and tars give it."""
+"""A file of an archive, as the walks over zips and tars yield it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from batch.sources.bytes import ByteSource, NoBytes
 from batch.storage import first_line
 
 Wanted = Callable[[str, int], bool]
-"""Is a member of this name and size (in bytes) one to be read?"""
+"""Return whether a member of this name and size in bytes is to be read."""
 Complain = Callable[[str], None]
 Opener = Callable[[], IO[bytes]]
-PASSED_OVER = NoBytes("It was passed over.")
+PASSED_OVER = NoBytes("It was skipped.")
 LINK = "It is a link inside the archive, and links are not followed; expected a file. Unpack the archive first."
 
 
 class ArchiveEnd(Exception):
-    """An archive that stops before its end; the text says why."""
+    """An archive breaks off before its end; the text says why."""
 
 
 def reason(error: Exception) -> str:
     """Return why an archive cannot be read."""
     if isinstance(error, tarfile.TarError):
-        return "no header of a tar where one should be"
+        return "no tar header where one was expected"
     return getattr(error, "strerror", None) or first_line(error)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file of an archive. ``name``: as the archive has it, with ``/``. ``bytes``, ``mtime_ns``: as it says there.
+    """A file of an archive. ``name``: as in the archive, with ``/``. ``bytes``, ``mtime_ns``: as the archive says.
 
-    ``wanted``: was it asked for, so that its content is there? ``is_replaced``: by a later one of its name, which is
-    what unpacking would leave. ``version``: see :class:`batch.sources.image_ref.ImageRef`.
+    ``wanted``: whether its content was asked for. ``is_replaced``: whether a later member has the same name, and would
+    remain after unpacking. ``version``: see :class:`batch.sources.image_ref.ImageRef`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Names that an archive holds several times: unpacking would leave the last of each."""
+"""Names that occur several times in an archive: unpacking would keep the last file of each."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 def last_places(walk: Callable[[], Iterator[tuple[Key, int]]]) -> dict[Key, int]:
-    """Return the last place of each name that comes several times.
+    """Return the last place of each name that occurs several times.
 
-    ``walk``: begins a walk over (name, place). It takes 8 bytes for each name, and a second walk where names repeat. A
-    name may be in the result though it comes once: where its hash is another's.
+    ``walk``: begins a walk over (name, place). Needs 8 bytes of memory per name, and a second walk if names repeat. The
+    result may also hold a name that occurs once, if its hash equals another's.
     """
     import numpy as np  # what is loaded before the processes start is light
 

@@ -1,4 +1,4 @@
-"""Which members of an archive belong to a data set and are no photographs of it: see :mod:`batch.sources.data_sets`."""
+"""Which members of an archive belong to a data set but are not photographs, see :mod:`batch.sources.data_sets`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglab.errors import ImageError
 
 @dataclass
 class _Contents:
-    """What an archive holds: folders in folders, files, and the first pictures of folders that may hold masks."""
+    """What an archive holds: folders by parent, files, and the first pictures of folders that may hold masks."""
 
     folders: dict[Parts, set[str]] = field(default_factory=lambda: defaultdict(set))
     files: set[str] = field(default_factory=set)
@@ -37,8 +37,8 @@ class _Contents:
 
 
 class SetAside:
-    """The data sets in one archive. ``name``: of the archive, without suffix; ``walk``: goes through it once more,
-    which is done only where a folder or a file is called as in a data set.
+    """The data sets in one archive. ``name``: of the archive, without suffix; ``walk``: goes through its members again,
+    called only if a folder or file has a name known from data sets.
     """
 
     def __init__(self, name: str, walk: Callable[[], Iterator[Member]], suffixes: frozenset[str]) -> None:
@@ -46,7 +46,7 @@ class SetAside:
         self._known: dict[str, str | None] = {}
 
     def kind(self, name: str) -> str | None:
-        """Return what a member is, if it is no photograph but belongs to a data set: in the plural, to be counted."""
+        """Return what a member is, in the plural for counting, if it belongs to a data set but is not a photograph."""
         folder, _, file = below(name).rpartition("/")
         if folder not in self._known:
             self._known[folder] = self._kind_of(tuple(folder.split("/")))
@@ -79,7 +79,7 @@ class SetAside:
 
 
 def _hold_masks(members: Iterable[Member]) -> bool:
-    """Are the pictures masks, as far as they can be read?"""
+    """Return whether the pictures are masks; pictures that cannot be read are ignored."""
     from seglab.images.masks import is_mask
 
     found = False

@@ -1,4 +1,4 @@
-"""A zip that is no file of this machine, for every process that reads its members: each opens it once."""
+"""A remote zip, shared by all readers in a process: each process opens it once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import IO
 from batch.sources.archives.member import Opener
 
 MOST_OPEN = 64
-"""Zips that a process which was sent members keeps open after these are done."""
+"""How many zips a process keeps open for members that were sent to it."""
 
 
 class SharedFile:
-    """A zip behind an ``opener``, opened when it is first read, for one thread at a time.
+    """A zip behind an ``opener``, opened at the first read and used by one thread at a time.
 
-    May be sent to other processes if the opener may: each of them opens it once, whatever it is sent. ``name``: tells
-    it from all others; None: a new one.
+    Can be pickled if the opener can; each process that receives it opens it once, however many members it is sent.
+    ``name``: identifies it; None: a new random name.
     """
 
     def __init__(self, opener: Opener, name: str | None = None) -> None:
@@ -32,7 +32,7 @@ class SharedFile:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[IO[bytes]]:
-        """Give the open file to this thread. Raises what the opener raises; the next one tries again."""
+        """Yield the open file to this thread. Raises the opener's errors; the next call tries again."""
         with self._lock:
             if self._file is None:
                 self._file = self._opener()
@@ -44,7 +44,7 @@ _knowing = threading.Lock()
 
 
 def _sent(opener: Opener, name: str) -> SharedFile:
-    """Return the one of this name in this process; the last :data:`MOST_OPEN` are kept."""
+    """Return this process's instance for ``name``; the last :data:`MOST_OPEN` are kept."""
     with _knowing:
         found = _known.setdefault(name, SharedFile(opener, name))
         _known.move_to_end(name)

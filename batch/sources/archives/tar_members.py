@@ -1,4 +1,4 @@
-"""The files of a tar: a plain one gives the places of their bytes, a compressed one and a stream the bytes."""
+"""The files of a tar: an uncompressed tar gives their byte ranges, a compressed tar or stream gives their bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from batch.sources.bytes import (
 )
 
 MOST_LINKS = 100_000
-"""Hard links of one archive whose bytes are looked for; each takes memory."""
-NO_FILE = "It is no file in the archive (a device, a pipe, a part of one); expected a file. Remove it from the archive."
+"""Limit for hard links of one archive whose bytes are looked up; each takes memory."""
+NO_FILE = "It is not a regular file in the archive (a device, a pipe or a part of a file). Remove it from the archive."
 
 
 def plain_members(path: str, wanted: Wanted, complain: Complain) -> Iterator[Member]:
-    """Yield the files of a tar that is not compressed; the last of equal names counts, hard links have their bytes."""
+    """Yield the files of an uncompressed tar. Of equal names the last counts; hard links are resolved."""
     plan = _Plan.of(path, wanted)
     places: dict[str, FileSlice] = {}
     with PlainFile(path) as file, (tar := Tar(file)).walking():
@@ -45,8 +45,8 @@ def plain_members(path: str, wanted: Wanted, complain: Complain) -> Iterator[Mem
 
 @dataclass
 class _Plan:
-    """What has to be known before the walk. ``last``: where the last of names that come several times is. ``targets``:
-    names that hard links of wanted names mean.
+    """What must be known before the walk. ``last``: where the last member of each repeated name is. ``targets``: names
+    that hard links point to.
     """
 
     last: dict[str, int] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class _Plan:
 
     def _walk(self, path: str, wanted: Wanted) -> Iterator[tuple[str, int]]:
         with contextlib.suppress(ArchiveEnd, tarfile.TarError, ValueError, RecursionError), PlainFile(path) as file:
-            for info in Tar(file).headers(lambda _: None):  # what is wrong is said by the walk that follows
+            for info in Tar(file).headers(lambda _: None):  # problems are reported by the walk that follows
                 if info.islnk() and len(self.targets) < MOST_LINKS:
                     self.targets.add(_key(info.linkname))
                 if wanted(info.name, info.size) and not info.isdir():
@@ -79,7 +79,7 @@ def _plain_content(
 
 
 def streamed_members(blocks: Blocks, wanted: Wanted, complain: Complain) -> Iterator[Member]:
-    """Yield the files of a tar that can be read once, from front to back."""
+    """Yield the files of a tar that can be read only once, from front to back."""
     tar = Tar(blocks)
     with tar.walking():
         for info in tar.headers(complain):
@@ -96,7 +96,7 @@ def _content(tar: Tar, info: tarfile.TarInfo, mtime_ns: int) -> ByteSource:
     if not info.isreg():
         return NoBytes(LINK if info.issym() else NO_FILE)
     if info.size > MOST_UNPACKED_BYTES:
-        return NoBytes(too_large_unpacked(info.size))  # what follows is looked for behind it, without holding it
+        return NoBytes(too_large_unpacked(info.size))  # the walk skips its bytes without holding them
     data = tar.filled(info) if info.issparse() else tar.blocks.read(info.size)
     if len(data) < info.size:
         raise EOFError("it ends inside a file")
@@ -105,18 +105,18 @@ def _content(tar: Tar, info: tarfile.TarInfo, mtime_ns: int) -> ByteSource:
 
 def _lost_link(info: tarfile.TarInfo) -> NoBytes:
     return NoBytes(
-        f"It is a hard link to {info.linkname}, which is no file before it in the archive; expected a file. Get the "
-        "whole archive, or unpack it and name the folder."
+        f"It is a hard link to {info.linkname}, which does not come before it in the archive. Get the complete "
+        "archive, or unpack it and name the folder."
     )
 
 
 def _held_link(info: tarfile.TarInfo) -> NoBytes:
     return NoBytes(
-        f"It is a hard link to {info.linkname}, which holds its bytes, and links are not followed in a tar that is "
-        "compressed or comes as a stream; expected a file. Decompress the tar and name it, or unpack it."
+        f"It is a hard link to {info.linkname}, and hard links are not followed in a tar that is compressed or comes "
+        "as a stream. Decompress the tar and name it, or unpack it."
     )
 
 
 def _key(name: str) -> str:
-    """Return a name as it is compared: unpacking takes ``./a`` and ``a`` for one."""
+    """Return a name in the form used for comparison: unpacking takes ``./a`` and ``a`` for the same file."""
     return name.removeprefix("./")

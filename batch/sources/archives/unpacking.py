@@ -1,6 +1,6 @@
-"""One member of a zip, unpacked in pieces: hardly more of it is ever held than its directory says that it has.
+"""Decompress one member of a zip in pieces, never holding much more than the size in the directory.
 
-:mod:`zipfile` unpacks whatever its compressed bytes hold at once, which may be a million times as much.
+:mod:`zipfile` decompresses everything at once, which may be a million times the compressed size.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from batch.sources.archives.compressed import Decoder
 from batch.sources.bytes import PIECE
 
 LZMA_HEADER = struct.Struct("<BBHBI")
-"""Version (2 bytes), length of the properties (5), and these: lc, lp and pb in one byte, size of the dictionary."""
+"""Version (2 bytes) and length of the properties (5), then the properties: one byte for lc, lp, pb; dictionary size."""
 LEAST_DICTIONARY = 4096
 
 
 def unpacked(file: IO[bytes], method: int, packed: int, size: int, crc: int) -> bytes:
-    """Return the ``size`` bytes that the next ``packed`` bytes of a file hold.
+    """Return the ``size`` bytes that the next ``packed`` bytes of a file decompress to.
 
-    ``method``: a number of :mod:`zipfile`. Raises :class:`zipfile.BadZipFile` where there are more or others,
-    :class:`EOFError` where the file ends too early, and what decompressors raise.
+    ``method``: a compression method of :mod:`zipfile`. Raises :class:`zipfile.BadZipFile` if there are more bytes or
+    their checksum is wrong, :class:`EOFError` if the file ends too early, and the errors of the decompressors.
     """
     decoder: _Decoding
     if method == zipfile.ZIP_LZMA:
@@ -49,12 +49,12 @@ def unpacked(file: IO[bytes], method: int, packed: int, size: int, crc: int) -> 
             raise zipfile.BadZipFile(f"it holds more than the {size:,} bytes that the directory says")
     data = held.getvalue()
     if zlib.crc32(data) != crc:
-        raise zipfile.BadZipFile("its check sum (CRC-32) is another than the directory says")
+        raise zipfile.BadZipFile("its checksum (CRC-32) differs from the one in the directory")
     return data
 
 
 class _Decoding(Protocol):
-    """What unpacks. See :class:`batch.sources.archives.compressed.Decoder`."""
+    """A decompressor, see :class:`batch.sources.archives.compressed.Decoder`."""
 
     rest: bytes
     has_more: bool
@@ -64,12 +64,12 @@ class _Decoding(Protocol):
 
 
 class _Stored:
-    """What is not compressed."""
+    """The "decompressor" for uncompressed members."""
 
     rest, has_more, eof = b"", False, False
 
     def decompress(self, data: bytes) -> bytes:
-        """Return it."""
+        """Return ``data`` unchanged."""
         return data
 
 
@@ -80,13 +80,13 @@ def _decoder(method: int) -> _Decoding:
 
 
 def _lzma_decoder(file: IO[bytes], size: int) -> Decoder:
-    """Read the header of APPNOTE 5.8.8. Of a dictionary, no more than the whole content is ever looked up."""
+    """Read the header of APPNOTE 5.8.8. The dictionary never needs to be larger than the whole content."""
     header = file.read(LZMA_HEADER.size)
     if len(header) < LZMA_HEADER.size:
         raise EOFError
     _, _, length, properties, dictionary = LZMA_HEADER.unpack(header)
     if length != 5:
-        raise zipfile.BadZipFile("its header of LZMA is damaged")
+        raise zipfile.BadZipFile("its LZMA header is damaged")
     lc, lp, pb = properties % 9, properties // 9 % 5, properties // 45
     room = max(LEAST_DICTIONARY, min(dictionary, size))
     entry = {"id": lzma.FILTER_LZMA1, "dict_size": room, "lc": lc, "lp": lp, "pb": pb}

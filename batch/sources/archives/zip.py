@@ -1,6 +1,6 @@
-"""The directory of a zip: which members it has, how they are called, where they lie.
+"""The directory of a zip: its members, their names and their offsets.
 
-zipfile refuses a whole archive for one name that is not UTF-8, and takes names of old programs for cp437.
+zipfile refuses a whole archive for one name that is not UTF-8, and reads names of old programs as cp437.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ENTRY, ENTRY_MAGIC = struct.Struct("<4s4B4H3L5H2L"), b"PK\x01\x02"
 LOCAL_MAGIC = b"PK\x03\x04"
 LONGEST_COMMENT = 2**16
 MOST_DIRECTORY_BYTES = 2 * 2**30
-"""It is held while the zip is walked: some 100 bytes a member."""
+"""The directory is held in memory during the walk, about 100 bytes per member."""
 NAME_IS_UTF8 = 0x800
 FAT = 0
 FULL = 0xFFFF_FFFF
@@ -34,15 +34,15 @@ FILE_TYPE, LINK_TYPE = 0o170000, 0o120000
 
 
 class BadDirectoryError(Exception):
-    """The directory of a zip makes no sense; the text says why."""
+    """The directory of a zip is invalid; the text says why."""
 
 
 class SplitZipError(Exception):
-    """It is the last part of a zip that was split."""
+    """The file is the last part of a split zip."""
 
 
 class Entry(NamedTuple):
-    """A member. ``raw``: its name as bytes. ``offset``: of its header in the file. ``packed``: bytes compressed."""
+    """A member. ``raw``: its name as bytes. ``offset``: of its header in the file. ``packed``: compressed bytes."""
 
     name: str
     raw: bytes
@@ -57,20 +57,20 @@ class Entry(NamedTuple):
 
     @property
     def is_dir(self) -> bool:
-        """Is it a folder?"""
+        """Return whether it is a folder."""
         return self.name.endswith("/")
 
     @property
     def place(self) -> tuple[int, int, int, int, int, int, int]:
-        """What :class:`batch.sources.bytes.ZipMember` takes."""
+        """Return the arguments of :class:`batch.sources.archives.zip_members.ZipMember` after its path."""
         return self[2:9]
 
 
 class ZipDirectory:
-    """The directory of a zip that is open for reading in any order.
+    """The directory of a zip, open for random access.
 
-    ``encoding``: of names that are not marked as UTF-8; None: found out. ``before``: bytes before the zip itself.
-    Raises :class:`BadDirectoryError`, :class:`SplitZipError`.
+    ``encoding``: of names that are not marked as UTF-8; None: guessed. ``before``: bytes before the zip itself. Raises
+    :class:`BadDirectoryError`, :class:`SplitZipError`.
     """
 
     def __init__(self, file: IO[bytes], encoding: str | None = None) -> None:
@@ -85,11 +85,11 @@ class ZipDirectory:
         self.follows_a_zip = self.before > 0 and file.read(4) == LOCAL_MAGIC
 
     def __iter__(self) -> Iterator[tuple[Entry, bool]]:
-        """Yield (member, is it replaced by a later one of its name?). Members whose different names are decoded to the
-        same text have different texts here. Raises :class:`BadDirectoryError` where the directory is damaged.
+        """Yield (member, whether a later one has the same name). Different raw names that decode to the same text are
+        given different texts. Raises :class:`BadDirectoryError` if the directory is damaged.
         """
         last: dict[str, dict[bytes, int]] = {}
-        with contextlib.suppress(BadDirectoryError):  # it is raised below, behind the members before the damage
+        with contextlib.suppress(BadDirectoryError):  # raised again below, after the members before the damage
             last = self._repeated()
         for place, entry in self._entries():
             if entry.name not in last:
@@ -102,7 +102,7 @@ class ZipDirectory:
             yield entry, is_replaced
 
     def _repeated(self) -> dict[str, dict[bytes, int]]:
-        """Return, of names that come several times, the last place of each name as it is written."""
+        """Return, for each decoded name that occurs several times, the last place of each raw name."""
         names = last_places(lambda: ((entry.name, place) for place, entry in self._entries()))
         last: dict[str, dict[bytes, int]] = {}
         for place, entry in self._entries() if names else ():
@@ -116,7 +116,7 @@ class ZipDirectory:
         while at < len(self._data):
             fields = ENTRY.unpack_from(self._data, at) if at + ENTRY.size <= len(self._data) else (b"",)
             if fields[0] != ENTRY_MAGIC:
-                raise BadDirectoryError("its directory is damaged, or cut off")
+                raise BadDirectoryError("its directory is damaged or cut off")
             lengths = fields[12:15]
             rest, start = [], at + ENTRY.size
             for length in lengths:
@@ -151,7 +151,7 @@ def _place(file: IO[bytes]) -> tuple[int, int, int]:
     if found < 0:
         raise BadDirectoryError("its directory is larger than the file: its beginning is missing")
     file.seek(found)
-    if size and file.read(len(ENTRY_MAGIC)) != ENTRY_MAGIC:  # something lies between the directory and its end
+    if size and file.read(len(ENTRY_MAGIC)) != ENTRY_MAGIC:  # other data lies between the directory and its end record
         return start, size, 0
     if found < start:
         raise BadDirectoryError("its beginning is missing")
@@ -159,7 +159,7 @@ def _place(file: IO[bytes]) -> tuple[int, int, int]:
 
 
 def _end(file: IO[bytes]) -> tuple[int, tuple[Any, ...]]:
-    """Return where the record at the end is, and its fields."""
+    """Return the offset and the fields of the end record."""
     length = file.seek(0, os.SEEK_END)
     first = max(0, length - END.size - LONGEST_COMMENT)
     file.seek(first)
@@ -168,18 +168,18 @@ def _end(file: IO[bytes]) -> tuple[int, tuple[Any, ...]]:
         match.start() for match in re.finditer(re.escape(END_MAGIC), tail) if match.start() + END.size <= len(tail)
     ]
     if not places:
-        raise BadDirectoryError("its end is missing: it was cut off, or is the first part of several")
+        raise BadDirectoryError("its end is missing: it was cut off, or is one part of a split zip")
     at = next((at for at in places[::-1] if _fits(tail, at)), places[-1])
     return first + at, END.unpack_from(tail, at)
 
 
 def _fits(tail: bytes, at: int) -> bool:
-    """Does the comment of the record there end with the file?"""
+    """Return whether the comment of the end record at ``at`` ends exactly with the file."""
     return at + END.size + int(END.unpack_from(tail, at)[-1]) == len(tail)
 
 
 def _end64(file: IO[bytes], before: int, claimed: int) -> tuple[int, int, int, int, int]:
-    """Return the place and the fields of the record of a large zip, which lies before its locator."""
+    """Return offset and fields of the zip64 end record, which lies before its locator."""
     for at in (before - END64.size, claimed):
         file.seek(max(0, at))
         data = file.read(END64.size)
@@ -190,7 +190,7 @@ def _end64(file: IO[bytes], before: int, claimed: int) -> tuple[int, int, int, i
 
 
 def _large(extra: bytes, *values: int) -> list[int]:
-    """Return sizes and offset; those that are too large for their fields are in the extra field."""
+    """Return sizes and offset, taken from the extra field where they are too large for their own."""
     data, at, result = _extra(extra, ZIP64_EXTRA), 0, []
     for value in values:
         if value == FULL and at + 8 <= len(data):
@@ -201,7 +201,7 @@ def _large(extra: bytes, *values: int) -> list[int]:
 
 
 def _extra(extra: bytes, wanted: int) -> bytes:
-    """Return what the extra field holds of a kind."""
+    """Return the data of one kind in the extra field; empty if it has none."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, at)
@@ -229,7 +229,7 @@ def _name(raw: bytes, flags: int, extra: bytes, encoding: str | None) -> str:
 
 
 def _unicode_name(raw: bytes, extra: bytes) -> str:
-    """Return the name in Info-ZIP's field, if it was written for this name; else nothing."""
+    """Return the name in Info-ZIP's field if it was written for this raw name; else an empty string."""
     data = _extra(extra, NAME_EXTRA)
     if len(data) < 5 or data[0] != 1 or int.from_bytes(data[1:5], "little") != zlib.crc32(raw):
         return ""
@@ -239,7 +239,7 @@ def _unicode_name(raw: bytes, extra: bytes) -> str:
 
 
 def _time(date: int, time: int) -> int:
-    """Return a member's time of change in nanoseconds, 0 where there is none. A zip does not know its time zone."""
+    """Return a member's modification time in nanoseconds, taken as UTC as zips have no time zone; 0 if invalid."""
     try:
         day = datetime(
             (date >> 9) + 1980, date >> 5 & 15, date & 31, time >> 11, time >> 5 & 63, (time & 31) * 2, tzinfo=UTC

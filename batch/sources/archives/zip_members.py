@@ -1,4 +1,4 @@
-"""The files of a zip: found by its directory, read one by one by any thread or process."""
+"""The files of a zip: listed by its directory, readable one by one in any thread or process."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ READ_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_
 OTHER_METHODS = {
     1: "shrink", 6: "implode", 9: "deflate64", 93: "Zstandard", 95: "xz", 96: "JPEG", 97: "WavPack", 98: "PPMd"
 }  # fmt: skip
-"""Of APPNOTE 4.4.5."""
+"""From APPNOTE 4.4.5."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZipMember:
-    """A member of a zip at ``path``; any thread or process may read at the same time.
+    """A member of the zip at ``path``; several threads and processes may read at the same time.
 
-    ``offset``: of its header in the file; ``packed``: bytes compressed; ``crc``, ``method``, ``flags``: as the
-    directory has them. ``shared``: the zip to read from, where it is no file of this machine.
+    ``offset``: of its header in the file; ``packed``: compressed bytes; ``crc``, ``method``, ``flags``: as in the
+    directory. ``shared``: the zip to read from, if it is not a local file.
     """
 
     path: str
@@ -65,11 +65,11 @@ class ZipMember:
 
     @property
     def version(self) -> str:
-        """The check sum, as an image's version."""
+        """Return the CRC-32 as an image's version."""
         return f"crc32:{self.crc:08x}"
 
     def read(self, limit: int = MAX_FILE_BYTES) -> Read:
-        """Decompress the member and check its sum. Raises :class:`ImageError`."""
+        """Decompress the member and check its CRC-32. Raises :class:`ImageError`."""
         if self.method == zipfile.ZIP_STORED and self.shared is None:
             require_bounded(self.bytes, limit)
         else:
@@ -83,10 +83,10 @@ class ZipMember:
             raise ImageError("It cannot be read from the archive: it ends too early. Get the archive again.") from error
         except OSError as error:
             raise ImageError(
-                f"It cannot be read from the archive: {error.strerror or first_line(error)}. Check that the archive is "
-                "there, whole, and its rights."
+                f"It cannot be read from the archive: {error.strerror or first_line(error)}. Check that the archive "
+                "exists and is complete, and its permissions."
             ) from error
-        except Exception as error:  # a decompressor may make anything of damage
+        except Exception as error:  # a decompressor may raise anything for damaged data
             raise ImageError(
                 f"It cannot be read from the archive: {first_line(error)}. Get the archive again."
             ) from error
@@ -94,12 +94,12 @@ class ZipMember:
 
     def _require_readable(self) -> None:
         if self.flags & ENCRYPTED or self.method == AES:
-            raise ImageError("It is encrypted in the archive; expected one without password. Unpack the archive first.")
+            raise ImageError("It is encrypted in the archive. Unpack the archive first, and name the folder.")
         if self.method not in READ_METHODS:
             name = OTHER_METHODS.get(self.method, f"method {self.method}")
             raise ImageError(
-                f"It is compressed by {name}, which is not read; expected deflate, bzip2, LZMA or none. Unpack the "
-                "archive and name the folder, or re-pack it (zip -r)."
+                f"It is compressed by {name}, which is not supported; expected deflate, bzip2, LZMA or none. Unpack "
+                "the archive and name the folder, or re-pack it (zip -r)."
             )
 
 
@@ -109,18 +109,18 @@ def _unpacked(member: ZipMember) -> bytes:
 
 
 def _read_from(file: IO[bytes], member: ZipMember) -> bytes:
-    """Read without the archive's directory: a process that is given a member need not have it."""
+    """Read a member without the archive's directory, which a process that is sent a member does not have."""
     file.seek(member.offset)
     header = file.read(LOCAL_HEADER_BYTES)
     if not header.startswith(LOCAL_MAGIC) or len(header) < LOCAL_HEADER_BYTES:
-        raise zipfile.BadZipFile("no header where the directory says")
+        raise zipfile.BadZipFile("there is no header where the directory says")
     name, extra = struct.unpack("<2H", header[-4:])
     file.seek(name + extra, os.SEEK_CUR)
     return unpacked(file, member.method, member.packed, member.bytes, member.crc)
 
 
 def require_zip(path: str, opener: Opener | None) -> None:
-    """Find the directory of a zip, without going through it. Raises :class:`BadDirectoryError`,
+    """Find the directory of a zip without reading through it. Raises :class:`BadDirectoryError`,
     :class:`SplitZipError`.
     """
     with opener() if opener else open(path, "rb") as file:
@@ -130,16 +130,16 @@ def require_zip(path: str, opener: Opener | None) -> None:
 def zip_members(
     path: str, wanted: Wanted, complain: Complain, opener: Opener | None, zip_encoding: str | None
 ) -> Iterator[Member]:
-    """Yield the files of a zip; the last of equal names counts. Arguments: see
+    """Yield the files of a zip; of equal names the last counts. Arguments: see
     :func:`batch.sources.archives.archive.members`.
 
-    Raises :class:`BadDirectoryError`, :class:`SplitZipError`, :class:`ArchiveEnd` where the directory is damaged.
+    Raises :class:`BadDirectoryError`, :class:`SplitZipError`, and :class:`ArchiveEnd` if the directory is damaged.
     """
     shared = SharedFile(opener) if opener else None
     with shared.open() if shared else open(path, "rb") as file:
         directory = ZipDirectory(file, zip_encoding)
     if directory.follows_a_zip:
-        complain("another archive lies before it in the same file, and was not read; split the file, or unpack both")
+        complain("another archive precedes it in the same file and was not read; split the file, or unpack both")
     found = 0
     try:
         for entry, is_replaced in directory:

@@ -1,1 +1,1 @@
-"""Folders and patterns: which files of a folder are photographs."""
+"""Folders and patterns as sources."""

@@ -1,6 +1,6 @@
-"""Folders, walked lazily and always in the same order: files before sub-folders, each sorted by name.
+"""Folders, walked lazily in a fixed order: files before sub-folders, each sorted by name.
 
-What is no photograph is passed over and counted, so that nothing is silent; what may be one is counted apart.
+Files that are not photographs are skipped and counted; files that may be are counted separately.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from batch.sources.source import Opening
 from seglab.words import of_kind
 
 SHOWN = 3
-"""Kinds of files that are named where a pattern matches nothing."""
+"""How many findings are shown where a pattern matches nothing."""
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """All images below the folder ``origin.root``, or those that a ``pattern`` names.
+    """All images below the folder ``origin.root``, or those that match ``pattern``.
 
-    Output folders of this run (in ``opening``) and of others are not walked into, nor are truth masks of data sets
-    taken, unless the pattern names their folder.
+    Output folders of this run (in ``opening``) and of other runs are not walked into. Truth masks of data sets are
+    skipped unless the pattern names their folder.
     """
 
     origin: Origin
@@ -44,18 +44,18 @@ class FolderSource:
         return Walk(self.origin.named, self.origin.root, self.opening, self.pattern)
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images, looked at. Raises :class:`SourceError` where the folder itself cannot be read."""
+        """Yield the images with size and time. Raises :class:`SourceError` if the folder itself cannot be read."""
         if self.pattern is None and (kind := kind_of_named(self.origin.root, self.opening.suffixes)) is not None:
             report.named_anyway.append(f"{printable(self.origin.named)} holds {kind}")
         for path, relative in self._files(report):
             yield file_ref(path, relative, self.origin)
 
     def names(self) -> Iterator[str]:
-        """Yield the images' paths, without looking at any. Raises as :meth:`items`."""
+        """Yield the paths of the images without reading file states. Raises as :meth:`items`."""
         return (path for path, _ in self._files(SourceReport()))
 
     def archives(self, report: SourceReport) -> Iterator[str]:
-        """Yield the paths of the archives that the pattern names. Raises as :meth:`items`."""
+        """Yield the paths of the archives that match the pattern. Raises as :meth:`items`."""
         for folder, listing in self._walk.folders(report):
             names = [name for name in listing.files if is_archive(name) and self._match(folder, name) is not Match.NO]
             stems = [stem_of_archive(name) for name in names]
@@ -75,7 +75,7 @@ class FolderSource:
                     yield os.path.join(folder.path, name), "/".join((*folder.parts, name))
 
     def _is_wanted(self, folder: Folder, name: str, listing: Listing, report: SourceReport) -> bool:
-        """Is this an image of the source? What is none is reported."""
+        """Return whether this file is an image of the source; other files are reported."""
         suffix = suffix_of(name)
         is_image, match = suffix in self.opening.suffixes, self._match(folder, name)
         if match is Match.NO:
@@ -99,7 +99,7 @@ class FolderSource:
         return None if kind and self.pattern and self.pattern.names_suffix_of(name) else kind
 
     def _is_found(self, folder: Folder, name: str, report: SourceReport) -> bool:
-        """Is a file without an image's suffix an image? What is none is reported."""
+        """Return whether a file without an image's suffix is an image; other files are reported."""
         path = os.path.join(folder.path, name)
         if self._is_output_archive(folder, name):
             report.outputs.append(path)
@@ -121,12 +121,15 @@ class FolderSource:
 
 
 def open_folder(source: str, opening: Opening) -> FolderSource | None:
-    """Return the folder of this name."""
+    """Return the source for the folder of this name; None if it is not a folder."""
     return _opened(source, source, opening) if os.path.isdir(source) else None
 
 
 def open_pattern(source: str, opening: Opening) -> FolderSource | None:
-    """Return what matches a pattern like ``data/**/*.jpg``."""
+    """Return the source for a pattern like ``data/**/*.jpg``; None if this is not a pattern.
+
+    Raises :class:`SourceError` if nothing matches.
+    """
     if not glob.has_magic(source):
         return None
     pattern = Pattern.of(source)
@@ -138,7 +141,7 @@ def open_pattern(source: str, opening: Opening) -> FolderSource | None:
 
 
 def expanded(sources: Sequence[str], opening: Opening, report: SourceReport) -> Iterator[str]:
-    """Yield the sources; for a pattern that names archives (``set/*.zip``), these."""
+    """Yield the sources; a pattern that matches archives (``set/*.zip``) is replaced by them."""
     for source in sources:
         found = False
         for path in _archives_of(source, opening, report):
@@ -156,7 +159,7 @@ def _archives_of(source: str, opening: Opening, report: SourceReport) -> Iterato
         return
     try:
         yield from _opened(source, pattern.folder, opening, pattern).archives(report)
-    except SourceError:  # said when the pattern is opened
+    except SourceError:  # reported when the pattern is opened
         return
 
 
@@ -172,7 +175,7 @@ def _opened(source: str, folder: str, opening: Opening, pattern: Pattern | None 
 
 
 def _nothing_matches(source: str, report: SourceReport) -> str:
-    """Return why a pattern gives nothing, as far as can be told."""
+    """Return why a pattern matches nothing, as far as is known."""
     found = [
         *report.unreadable,
         *(of_kind(count, reason) for reason, count in report.left_out.items()),
@@ -181,5 +184,5 @@ def _nothing_matches(source: str, report: SourceReport) -> str:
         *([of_kind(sum(report.unmatched.values()), "images with other names")] if report.unmatched else []),
     ]
     instead = f" Found instead: {'; '.join(found[:SHOWN])}." if found else ""
-    check = "Check the rights." if report.unreadable else "Check the pattern."
+    check = "Check the permissions." if report.unreadable else "Check the pattern."
     return f"No image matches {printable(source)}; expected at least one.{instead} {check}"

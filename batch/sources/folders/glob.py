@@ -1,8 +1,8 @@
 """Glob patterns, for shells that did not expand them: ``data/**/*.jpg``.
 
-The standard library's recursive glob follows links in circles; here the pattern is only matched, and the walk is ours.
-Suffixes match in any case, as cameras write ``.JPG``; other names as the file system has them. A part of a pattern that
-is there by that name (``photos [2019]``) is no pattern.
+The standard library's recursive glob follows circular links. Here the pattern is only matched, and ``walk.py`` walks.
+Suffixes match in any case, as cameras write ``.JPG``; other names match as on the file system. A part of a pattern that
+exists under that very name (``photos [2019]``) is not a pattern.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LAST_SUFFIXES = sorted({f".{suffix.rpartition('.')[2]}" for suffix in READ_ARCHI
 
 
 class Match(enum.Enum):
-    """How a pattern means a file: not at all; wherever it fits, so that the suffix decides; or by its own suffix."""
+    """How a pattern matches a file: not at all; in general, so that the suffix decides; or by its own suffix."""
 
     NO = enum.auto()
     FITS = enum.auto()
@@ -30,7 +30,7 @@ class Match(enum.Enum):
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern below its fixed ``folder``; ``parts`` are its components from the first with a wildcard on."""
+    """A pattern below its fixed ``folder``; ``parts``: its components from the first wildcard on."""
 
     folder: str
     parts: tuple[str, ...]
@@ -43,28 +43,28 @@ class Pattern:
         return cls(os.sep.join(parts[:end]) or os.sep, tuple(parts[end:]))
 
     def match(self, parts: tuple[str, ...]) -> Match:
-        """Is the file at ``parts`` below the folder meant? As by a shell: itself, or by a folder above it."""
+        """Return how the pattern matches the file at ``parts`` below the folder, by itself or by a folder above it."""
         if _match(parts, self.parts, is_file=True):
             return Match.NAMED if self._names_suffix else Match.FITS
         above = any(_match(parts[:end], self.parts, is_file=False) for end in range(1, len(parts)))
         return Match.FITS if above else Match.NO
 
     def may_lead(self, parts: tuple[str, ...]) -> bool:
-        """Can the folder at ``parts`` hold what is meant?"""
+        """Return whether the folder at ``parts`` may contain matches."""
         return all(_fits(part, wanted) for part, wanted in zip(parts, self._before_any_depth, strict=False))
 
     def names(self, name: str) -> bool:
-        """Does a component name this folder or file, and not just anything (``*``)?"""
+        """Return whether a component names this folder or file specifically, and not just anything (``*``)."""
         return any(set(part) - {"*", "?"} and _fits(name, part) for part in self.parts)
 
     def names_suffix_of(self, name: str) -> bool:
-        """Does the last component say how this file's stem ends: ``*_superpixels.png``?"""
+        """Return whether the last component gives the end of this file's stem, as ``*_superpixels.png`` does."""
         ending = os.path.splitext(self.parts[-1])[0].rpartition("*")[2]
         return bool(ending) and os.path.splitext(name)[0].endswith(ending) and self.names(name)
 
     @property
     def names_archives(self) -> bool:
-        """Is it archives that are meant: ``*.zip``, ``*.tar.*``?"""
+        """Return whether the pattern is for archives, as ``*.zip`` and ``*.tar.*`` are."""
         last = self.parts[-1].lower()
         suffix = os.path.splitext(last)[1]
         if not any(character.isalnum() for character in suffix):
@@ -98,7 +98,7 @@ def _match(parts: tuple[str, ...], wanted: tuple[str, ...], *, is_file: bool) ->
 
 
 def _fits(name: str, wanted: str) -> bool:
-    """Does a name match a component? One with brackets also means itself; accents may be written in either way."""
+    """Return whether a name matches a component. Brackets also match literally; Unicode is compared in form NFC."""
     if name.isascii():
         return fnmatch.fnmatch(name, wanted) or name == wanted
     name, wanted = unicodedata.normalize("NFC", name), unicodedata.normalize("NFC", wanted)
@@ -106,7 +106,7 @@ def _fits(name: str, wanted: str) -> bool:
 
 
 def _file_fits(name: str, wanted: str) -> bool:
-    """Does a file's name match, its suffix in any case?"""
+    """Return whether a file's name matches, with its suffix in any case."""
     if _fits(name, wanted):
         return True
     lower = _with_lower_suffix(wanted)
@@ -120,7 +120,7 @@ def _with_lower_suffix(name: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split off the suffix; that of ``photos.tar.gz`` is two."""
+    """Split off the suffix; that of ``photos.tar.gz`` is ``.tar.gz``."""
     stem, suffix = os.path.splitext(name)
     if stem.lower().endswith(".tar"):
         return stem[:-4], stem[-4:] + suffix

@@ -1,6 +1,6 @@
-"""Which folders below a source are walked into: not what runs write to, nor any twice by links, so that loops end.
+"""Walk the folders below a source. Output folders are skipped, and no folder is entered twice by links, so loops end.
 
-It goes lazily and always in the same order: each folder before its sub-folders, these sorted by name.
+The walk is lazy and its order fixed: each folder before its sub-folders, these sorted by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from batch.sources.source import Opening
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder on the walk. ``real``: its path without links. ``aside``: what its pictures are, if no photographs."""
+    """A folder on the walk. ``real``: its path without links. ``aside``: what its pictures are, if not photographs."""
 
     path: str
     parts: Parts
@@ -33,7 +33,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Listing:
-    """What is in one folder: files sorted, folders sorted backwards (for a stack); ``links``, folders behind links."""
+    """The entries of one folder: files sorted, folders in reverse order (for a stack); ``links``: linked folders."""
 
     id: tuple[int, int]
     files: list[str]
@@ -66,16 +66,16 @@ class Listing:
         return cls((state.st_dev, state.st_ino), files, folders, frozenset(links), hidden, is_marked)
 
     def has(self, file: str) -> bool:
-        """Is there a file of this name?"""
+        """Return whether there is a file of this name."""
         index = bisect.bisect_left(self.files, file)
         return index < len(self.files) and self.files[index] == file
 
 
 @dataclass(frozen=True)
 class Walk:
-    """The folders below ``root``, a path without links; of a ``pattern`` those that may lead to what it means.
+    """The folders below ``root``, a path without links; with a ``pattern``, those that may contain matches.
 
-    ``named``: the source, as it was named.
+    ``named``: the source as the user named it.
     """
 
     named: str
@@ -84,9 +84,9 @@ class Walk:
     pattern: Pattern | None = None
 
     def folders(self, report: SourceReport) -> Iterator[tuple[Folder, Listing]]:
-        """Yield each folder with what is in it; one that a link leads to only if it was not seen before.
+        """Yield each folder with its entries; a linked folder only if it was not seen before.
 
-        Raises :class:`SourceError` where the first cannot be read.
+        Raises :class:`SourceError` if the first folder cannot be read.
         """
         data_sets = data_sets_below(self.root, self.opening.suffixes)
         seen: set[tuple[int, int]] = set()
@@ -108,7 +108,7 @@ class Walk:
             stack += self._below(folder, listing, data_sets)
 
     def _listed(self, folder: Folder, report: SourceReport) -> Listing | None:
-        """Return what is in a folder; None, and a line in the report, where it cannot be read."""
+        """Return the entries of a folder; None, with a line in the report, if it cannot be read."""
         try:
             return Listing.of(folder.path)
         except OSError as error:
@@ -144,12 +144,12 @@ def unreadable(source: str, folder: str, error: OSError) -> SourceError:
         return SourceError(f"{printable(source)} is not there; expected a folder {printable(folder)}. Check the path.")
     return SourceError(
         f"{printable(source)} cannot be read: {printable(folder)}: {error.strerror or error}; expected a folder "
-        "that can be listed. Check its rights."
+        "that can be listed. Check its permissions."
     )
 
 
 def kind_of_named(root: str, suffixes: frozenset[str]) -> str | None:
-    """Return what is in a folder that was named as a source and belongs to a data set, if it is no photographs."""
+    """Return what is in a folder that was named as a source and belongs to a data set; None for photographs."""
     parent, name = os.path.split(root)
     return data_sets_below(parent, suffixes).kind((name,)) if name and may_be_data_set(name) else None
 
@@ -170,7 +170,7 @@ def _folders_in(path: str) -> list[str]:
 
 
 def _hold_masks(folder: str, suffixes: frozenset[str]) -> bool:
-    """Are the first pictures below a folder masks, as far as they can be read?"""
+    """Return whether the first pictures below a folder are masks; pictures that cannot be read are ignored."""
     from seglab.errors import ImageError
     from seglab.images.masks import is_mask
 
@@ -199,10 +199,10 @@ def _first_pictures(folder: str, suffixes: frozenset[str]) -> list[str]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle with itself: the item will fail with the reason
+    except OSError:  # a link to itself: reading the item will fail with the reason
         return False
 
 
 def _is_link(entry: os.DirEntry[str]) -> bool:
-    """Does a folder lie elsewhere? Windows has junctions as well."""
+    """Return whether a folder is a link, or a junction on Windows."""
     return entry.is_symlink() or (hasattr(entry, "is_junction") and bool(entry.is_junction()))

@@ -1,1 +1,1 @@
-"""What names files one by one or comes as a stream: lists, standard input, pipes."""
+"""Lists of files and streams as sources: files, standard input, pipes."""

@@ -1,4 +1,4 @@
-"""Lists of files: a path a line, or with a zero byte after each (``find -print0``); as a file, or as a stream."""
+"""Lists of files: one path per line, or NUL-separated (``find -print0``), in a file or a stream."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ from batch.sources.urls.remote import open_url
 from batch.storage import is_url
 from seglab.images.kinds import archive_kind, document_kind, picture_kind
 
-NO_PATHS = "entries of lists that can be no paths, for they have control characters or are too long; mend the list"
+NO_PATHS = "list entries with control characters or too long for a path; correct the list"
 URL_ARCHIVES = "archives at URLs in a list; name them as sources"
 LOCAL_URL = "file://"
 SHOWN = 80
-"""Characters of an entry that is no path."""
+"""Characters shown of an entry that cannot be a path."""
 URL_THREADS = 16
-"""URLs that are looked up at a time: each waits for its server."""
+"""URLs looked up at a time: each waits for its server."""
 Opener = Callable[[str, Opening], Source | None]
 
 
 @dataclass(frozen=True)
 class ListSource:
-    """The images of a list, in its order. What the list names and is not there is an item that will fail.
+    """The images of a list, in its order. A listed file that does not exist is yielded as an image that will fail.
 
-    ``source``: path of the list; ``stream``: where it is read from instead, with its ``beginning``. Relative paths
-    start from the working folder; masks mirror the paths as they are written. Folders and archives in a list are opened
-    as if they were named; files in folders that runs write to are passed over.
+    ``source``: path of the list; ``stream``: what to read instead of it, with its ``beginning``. Relative paths start
+    from the working folder; masks mirror the paths as written. Folders and archives in a list are opened as if they
+    were named as sources; files in output folders are skipped.
     """
 
     source: str
@@ -50,15 +50,15 @@ class ListSource:
 
     @property
     def origin(self) -> Origin:
-        """The list; its files are named one by one."""
+        """Return the origin of the list; its files count as named one by one."""
         return Origin(self.source)
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images, looked at."""
+        """Yield the images with size and time."""
         return _Reading(self.opening, self.origin, report).items(self._entries())
 
     def names(self) -> Iterator[str] | None:
-        """Yield the paths; None for what can be read only once."""
+        """Yield the paths; None for a stream, which can be read only once."""
         return None if self.stream is not None else (entry.text for entry in self._entries())
 
     def _entries(self) -> Iterator[Entry]:
@@ -74,7 +74,7 @@ class ListSource:
 
 
 def open_list(source: str, opening: Opening) -> ListSource:
-    """Return the list of this name, of standard input, or of a pipe. Raises :class:`SourceError`."""
+    """Return the list of this name, on standard input or from a pipe. Raises :class:`SourceError`."""
     opened = open_stream(source)
     if opened is not None:
         stream, beginning = with_beginning(opened, source)
@@ -98,22 +98,22 @@ def open_list(source: str, opening: Opening) -> ListSource:
 
 
 def require_list(source: str, beginning: bytes) -> None:
-    """Raise :class:`SourceError` for what is no list of files, by how it begins."""
+    """Raise :class:`SourceError` if the beginning shows that this is not a list of files."""
     first = beginning.splitlines()[0].strip() if beginning.strip() else b""
     kind = "a tar" if looks_like_tar(beginning) else archive_kind(beginning) or picture_kind(beginning)
     if kind is not None:
         raise SourceError(f"{spoken(source)} is {kind}; expected a list of files. Name it as a source.")
     if (kind := document_kind(beginning)) is not None and not os.path.lexists(first):
-        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files: a path a line. Write such a list.")
+        raise SourceError(f"{spoken(source)} is {kind}; expected a list of files, one path per line.")
     if is_binary(beginning):
         raise SourceError(
-            f"{spoken(source)} has control characters, as data has that is no text; expected a tar or a list of files, "
-            "a path a line. Check what it is."
+            f"{spoken(source)} has control characters, so it is not text; expected a tar, or a list of files with one "
+            "path per line. Check what it is."
         )
 
 
 class _Reading:
-    """One reading of a list. Each path is looked at when it is its turn: a list may be longer than memory is large."""
+    """One reading of a list. Each path is checked when it is reached: a list may be larger than memory."""
 
     def __init__(self, opening: Opening, origin: Origin, report: SourceReport) -> None:
         self._opening, self._origin, self._report = opening, origin, report
@@ -150,7 +150,7 @@ class _Reading:
             yield item
 
     def _folder(self, name: str) -> Iterator[ImageRef]:
-        """Yield the images below a folder, unless it lies in one that was walked: ``find`` names those as well."""
+        """Yield the images below a folder, unless a folder above it was walked: ``find`` lists sub-folders as well."""
         root = os.path.realpath(name)
         above = itertools.accumulate(root.split(os.sep), lambda path, part: f"{path}{os.sep}{part}")
         if self._walked.isdisjoint(above):
@@ -158,7 +158,7 @@ class _Reading:
             yield from self._opened(open_folder, name, name)
 
     def _opened(self, opener: Opener, name: str, place: str) -> Iterator[ImageRef]:
-        """Yield the images of a folder or archive as the list's own."""
+        """Yield the images of a folder or archive as images of the list."""
         try:
             source = opener(name, self._opening)
             for item in source.items(self._report) if source is not None else ():
@@ -176,8 +176,8 @@ class _Reading:
                 yield from self._opened(lambda *_, source=found: source, entry.text, _place(entry.text))
 
     def _look_up(self, entry: Entry) -> ImageRef | Source | None:
-        """Return the image at a URL, or the folder there; None for an archive, which has to be a source of its own.
-        One that cannot be reached is an item that will fail.
+        """Return the image at a URL, or the folder there; None for an archive, which must be a source of its own. A URL
+        that cannot be reached becomes an image that will fail.
         """
         url = entry.text
         if is_archive(urlsplit(url).path):
@@ -197,7 +197,7 @@ def _is_far(entry: Entry) -> bool:
 
 
 def _path(text: str) -> str:
-    """Return the path that an entry names; ``file://`` is taken for one, with its letters escaped or not."""
+    """Return the path that an entry names; a ``file://`` URL becomes a path, percent-decoded if needed."""
     if not text.startswith(LOCAL_URL):
         return text
     path = text.removeprefix(LOCAL_URL).removeprefix("localhost")
@@ -205,6 +205,6 @@ def _path(text: str) -> str:
 
 
 def _place(url: str) -> str:
-    """Return where the mask of an image at a URL goes: its server and path, without what is secret or passing."""
+    """Return where the mask of an image at a URL goes: its host and path, without user and query."""
     parts = urlsplit(url)
     return below(f"{parts.netloc.rpartition('@')[2]}/{parts.path}")

@@ -1,4 +1,4 @@
-"""The text of a list of files: its encoding, what separates its entries, and which of them are paths."""
+"""The text of a list of files: its encoding, its separator, and which entries can be paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch.sources.lists.stream import read_some
 
 CHUNK = 1 << 16
 LONGEST = 4096
-"""Bytes of a path, at most (PATH_MAX of Linux)."""
+"""The longest path in bytes (PATH_MAX on Linux)."""
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -20,36 +20,36 @@ BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-"""The marks of encodings; that of UTF-32 begins like that of UTF-16, so it comes first."""
+"""Byte order marks; UTF-32's begins like UTF-16's, so it comes first."""
 MOST, HARDLY_ANY = 0.6, 0.05
-"""Shares of zeros at every other byte by which UTF-16 is known. Zeros that end paths are rarer, and at any place."""
+"""Share of zeros at every other byte that marks UTF-16. NUL separators are rarer and not at fixed places."""
 CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 NO_TEXT = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1f\x7f]")
-"""Control characters that no list has but in a file's name: not a zero, a tab, or the end of a line."""
+"""Control characters that only occur in a list as part of a file name: not NUL, tab or line ends."""
 COMMENT, QUOTES = "#", ('"', "'")
 
 
 class Entry(NamedTuple):
-    """What a list names; ``can_be_path``: is it short enough, and without control characters, or else there?"""
+    """An entry of a list; ``can_be_path``: whether it is short enough and without control characters, or exists."""
 
     text: str
     can_be_path: bool = True
 
 
 def read_entries(stream: IO[bytes], beginning: bytes) -> Iterator[Entry]:
-    """Yield the entries of a list that begins like this, without comments and blank lines."""
+    """Yield the entries of a list that begins with ``beginning``, without comments and blank lines."""
     end, blocks = _separated(_as_utf8(stream, beginning))
     entry_of = _verbatim if end == b"\0" else _line
     rest = b""
     for block in blocks:
         *parts, rest = (rest + block).split(end)
         yield from filter(None, map(entry_of, parts))
-        rest = rest[: LONGEST + 2]  # what is longer is no path; so the rest of no list takes all memory
+        rest = rest[: LONGEST + 2]  # a longer entry is not a path; this bounds the memory
     yield from filter(None, [entry_of(rest)])
 
 
 def is_binary(beginning: bytes) -> bool:
-    """Is this the beginning of data that is no text? Names of files that are there may have any character."""
+    """Return whether this is the beginning of binary data. Names of existing files may have any character."""
     if _encoding(beginning)[0] is not None:
         return False
     if b"\0\0" in beginning:
@@ -60,7 +60,7 @@ def is_binary(beginning: bytes) -> bool:
 
 
 def _encoding(beginning: bytes) -> tuple[str | None, int]:
-    """Return how a list is encoded, if it is marked or is UTF-16 without mark, and how long the mark is."""
+    """Return the encoding of a list if it has a mark or is UTF-16 without one, and the mark's length in bytes."""
     for bom, name in BOMS:
         if beginning.startswith(bom):
             return name, len(bom)
@@ -76,7 +76,7 @@ def _encoding(beginning: bytes) -> tuple[str | None, int]:
 
 
 def _as_utf8(stream: IO[bytes], beginning: bytes) -> Iterator[bytes]:
-    """Yield the text in UTF-8, without a mark; what is in no known encoding as it is."""
+    """Yield the text in UTF-8, without its mark; text in an unknown encoding unchanged."""
     encoding, mark = _encoding(beginning)
     blocks = iter(lambda: read_some(stream, CHUNK), b"")
     if mark:
@@ -91,7 +91,7 @@ def _as_utf8(stream: IO[bytes], beginning: bytes) -> Iterator[bytes]:
 
 
 def _separated(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return what ends an entry, and all blocks: a zero if the first has one, a line's end, or that of old Macs."""
+    """Return what ends an entry (NUL if the first block has one, else LF, else CR), and all blocks."""
     first = b""
     for block in blocks:
         first += block
@@ -111,7 +111,7 @@ def _verbatim(entry: bytes) -> Entry | None:
 
 
 def _line(line: bytes) -> Entry | None:
-    """Return what a line names: as it stands if that is there, else without quotes and blanks; None for a comment."""
+    """Return the entry of a line: verbatim if that path exists, else without quotes and blanks; None for a comment."""
     line = line.removesuffix(b"\r")
     text = os.fsdecode(line)
     if not text.startswith((COMMENT, *QUOTES)) and text.strip() == text:

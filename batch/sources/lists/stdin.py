@@ -1,4 +1,4 @@
-"""What comes as a stream, by standard input or a pipe: a tar, or a list of files. Anything else is refused in words."""
+"""A source on standard input or in a pipe: a tar or a list of files. Anything else is refused with the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seglab.images.kinds import archive_kind, picture_kind
 
 
 def open_stdin(source: str, opening: Opening) -> Source | None:
-    """Return the tar or the list that comes by standard input or a pipe, by how it begins."""
+    """Return the tar or list on standard input or in a pipe, recognised by its beginning; else None."""
     opened = open_stream(source)
     if opened is None:
         return None
@@ -29,7 +29,7 @@ def open_stdin(source: str, opening: Opening) -> Source | None:
 
 
 def _is_old_tar(beginning: bytes) -> bool:
-    """Is this how a tar begins that has no magic (v7), or no members?"""
+    """Return whether a tar without magic (v7), or without members, begins like this."""
     if len(beginning) < BEGINNING:
         return False
     try:
@@ -47,11 +47,11 @@ def _require_no_image_or_archive(source: str, beginning: bytes) -> None:
     what = spoken(source)
     if (kind := archive_kind(beginning)) is not None:
         if kind.endswith(("zip", "parts")):
-            advice = "A zip has its directory at its end: name the file as a source."
+            advice = "The directory of a zip is at its end, so it cannot be piped. Name the file as a source."
         elif kind == "zstd data":
-            advice = "Decompress it on the way: zstd -dc photos.tar.zst | seg-batch run -"
+            advice = "Decompress it in the pipe: zstd -dc photos.tar.zst | seg-batch run -"
         else:
-            advice = "Unpack it, and name the folder as a source; or pipe in the tar that it holds."
+            advice = "Unpack it and name the folder as a source, or pipe in the tar inside it."
         raise SourceError(f"{what} is {kind}; expected a tar (plain, gzip, bzip2 or xz) or a list of files. {advice}")
     if (kind := picture_kind(beginning)) is not None:
         raise SourceError(

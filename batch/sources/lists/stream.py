@@ -1,4 +1,4 @@
-"""What can be read once, from front to back: standard input, pipes, process substitution (``<(...)``)."""
+"""Sources that can be read only once: standard input, pipes, process substitution (``<(...)``)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ STDIN = "-"
 STDIN_PATHS = frozenset({STDIN, "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"})
 DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d+)")
 BEGINNING = 512
-"""Bytes by which it is told what a stream holds: a tar's first header."""
+"""Bytes that tell what a stream holds: the first header of a tar."""
 WAIT_FOR_WRITER_SECONDS = 10.0
-"""A named pipe that nobody opens for writing in this time is refused."""
+"""A named pipe is refused if no program opens it for writing within this time."""
 WAIT_STEP_SECONDS = 0.05
 HOW = "find photos -name '*.jpg' -print0 | seg-batch run - --out masks"
 
 
 class Stream(io.RawIOBase):
-    """A binary stream whose first bytes were looked at: they are read again, then the rest.
+    """A binary stream whose first bytes were already read: it returns them again, then the rest.
 
-    It is closed with this, unless it is the program's own standard input.
+    Closing it closes the stream, unless that is the program's own standard input.
     """
 
     def __init__(self, stream: IO[bytes], beginning: bytes) -> None:
@@ -38,7 +38,7 @@ class Stream(io.RawIOBase):
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        """Read what there is, at least a byte: a slow pipe is not waited for."""
+        """Read what is available, at least one byte, without waiting for a slow pipe to fill the buffer."""
         found, self._beginning = self._beginning[: len(buffer)], self._beginning[len(buffer) :]
         if not found:
             found = read_some(self._stream, len(buffer))
@@ -46,14 +46,14 @@ class Stream(io.RawIOBase):
         return len(found)
 
     def close(self) -> None:
-        """Close the stream."""
+        """Close this, and the stream unless it is standard input."""
         if self._stream is not getattr(sys.stdin, "buffer", None):
             self._stream.close()
         super().close()
 
 
 def with_beginning(stream: IO[bytes], name: str) -> tuple[IO[bytes], bytes]:
-    """Return a stream that can be read from its beginning, and the first :data:`BEGINNING` bytes, or all if it is
+    """Return a stream that can be read from its beginning, and its first :data:`BEGINNING` bytes, or all of it if it is
     shorter. Waits for them. Raises :class:`SourceError`.
     """
     beginning = b""
@@ -66,17 +66,17 @@ def with_beginning(stream: IO[bytes], name: str) -> tuple[IO[bytes], bytes]:
 
 
 def read_some(stream: IO[bytes], most: int) -> bytes:
-    """Return at least a byte, as soon as there is one; none at the end."""
+    """Return between 1 and ``most`` bytes as soon as they are available; none at the end."""
     read = stream.read1 if hasattr(stream, "read1") else stream.read
     found: bytes | None = read(most)
-    while found is None:  # another program made the pipe one that does not wait
+    while found is None:  # another program made the pipe non-blocking
         select.select([stream], [], [])
         found = read(most)
     return found
 
 
 def open_stream(name: str) -> IO[bytes] | None:
-    """Return standard input, or the pipe of this name; None for what is no stream. Raises :class:`SourceError`."""
+    """Return standard input, or the pipe of this name; None if this is not a stream. Raises :class:`SourceError`."""
     if name in STDIN_PATHS:
         return _standard_input()
     try:
@@ -100,13 +100,13 @@ def unreadable(name: str, error: Exception) -> SourceError:
     """Return the error for a list or stream that cannot be read."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return SourceError(
-        f"{spoken(name)} cannot be read: {reason}; expected a list of files, or a tar. Check that it is there and its "
-        "rights."
+        f"{spoken(name)} cannot be read: {reason}; expected a list of files, or a tar. Check that it exists and its "
+        "permissions."
     )
 
 
 def spoken(name: str) -> str:
-    """Return how a stream is called in messages."""
+    """Return the name of a stream for messages."""
     return "Standard input" if name in STDIN_PATHS else printable(name)
 
 
@@ -116,11 +116,11 @@ def _standard_input() -> IO[bytes]:
     _require_no_terminal(sys.stdin.isatty(), STDIN)
     try:
         handle = sys.stdin.fileno()
-    except (OSError, ValueError):  # not a file of the system
+    except (OSError, ValueError):  # not a file of the operating system
         return sys.stdin.buffer
     try:
         _require_end(os.fstat(handle), STDIN)
-        # Not sys.stdin: Python closes that as it ends, and aborts where a thread is still waiting in it.
+        # Not sys.stdin: Python closes it at exit, and aborts if a thread is still reading from it.
         return open(os.dup(handle), "rb", buffering=0)
     except OSError as error:
         raise unreadable(STDIN, error) from error
@@ -135,7 +135,7 @@ def _open_device(name: str) -> IO[bytes]:
 
 
 def _require_end(state: os.stat_result, name: str) -> None:
-    """Raise :class:`SourceError` for a device, which may have no end; ``/dev/null`` has nothing, and is taken."""
+    """Raise :class:`SourceError` for a device, which may be endless; ``/dev/null`` is accepted, as it is empty."""
     if stat.S_ISCHR(state.st_mode) and state.st_rdev != os.stat(os.devnull).st_rdev:
         raise SourceError(f"{spoken(name)} is a device; expected a pipe or a file. Pipe in a tar or a list: {HOW}")
 
@@ -146,7 +146,7 @@ def _require_no_terminal(is_terminal: bool, name: str) -> None:
 
 
 def _open_pipe(name: str) -> IO[bytes]:
-    """Open a named pipe; one that has no writer yet is waited for, but not for ever."""
+    """Open a named pipe, waiting a limited time for its writer."""
     handle = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
     try:
         first = _first_byte(handle, name)
@@ -158,7 +158,7 @@ def _open_pipe(name: str) -> IO[bytes]:
 
 
 def _first_byte(handle: int, name: str) -> bytes:
-    """Return the first byte of a pipe; none if a writer is there that has not written yet."""
+    """Return the first byte of a pipe; none if its writer is there but has not written yet."""
     end = time.monotonic() + WAIT_FOR_WRITER_SECONDS
     while time.monotonic() < end:
         try:

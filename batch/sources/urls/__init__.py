@@ -1,1 +1,1 @@
-"""Images at URLs: folders of storage and of web servers, and archives there."""
+"""Images at URLs: on object storage and web servers, in folders and archives."""

@@ -11,12 +11,12 @@ from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport
 from batch.storage import Storage
 from seglab.errors import ImageError
 
-PAGE = "An HTML page came instead of an image: a page to log in, or about an error. Check the address and your account."
+PAGE = "An HTML page came instead of an image: a login or error page. Check the URL and your account."
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteBytes:
-    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as the listing has them."""
+    """A file of storage. ``bytes``, ``mtime_ns``, ``version``: as listed."""
 
     storage: Storage
     path: str
@@ -26,7 +26,7 @@ class RemoteBytes:
     held: ClassVar[int] = 0
 
     def read(self, limit: int = MAX_FILE_BYTES) -> Read:
-        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` where no image can be had."""
+        """Fetch it. Raises :class:`ImageError`; :class:`batch.errors.SourceLostError` if no image can be fetched."""
         limit = min(limit, MOST_UNPACKED_BYTES)
         require_bounded(self.bytes, limit, "Save a smaller copy, or fetch it and name the file.")
         answer = self.storage.fetch(self.path, limit)
@@ -37,21 +37,21 @@ class RemoteBytes:
             mtime_ns = nanoseconds(answer.changed) if self.mtime_ns else 0
             return Read(answer.data, length, mtime_ns, answer.version if self.version else "")
         if self.bytes not in (UNKNOWN, length):
-            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to try again.")
+            raise ImageError(f"It has {length} bytes; the listing said {self.bytes}. Run again to retry.")
         return Read(answer.data, length, self.mtime_ns, self.version)
 
 
 @dataclass(frozen=True)
 class FileAtUrl:
-    """The one file that a URL names."""
+    """The one file at a URL."""
 
     origin: Origin
     image: ImageRef
 
     def items(self, _report: SourceReport) -> Iterator[ImageRef]:
-        """Yield it."""
+        """Yield the image."""
         yield self.image
 
     def names(self) -> Iterator[str]:
-        """Yield its address."""
+        """Yield its URL."""
         yield self.image.path

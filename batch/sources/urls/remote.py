@@ -1,4 +1,4 @@
-"""Images below a URL: listed folder by folder, fetched when they are read. Web servers: ``web.py``."""
+"""Images below a storage URL: listed folder by folder, fetched when they are read. Web servers: ``web.py``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSIONS = ("ETag", "etag")
 
 @dataclass(frozen=True)
 class FolderAtUrl:
-    """The images below a URL. ``first``: the listing of the folder itself, from when it was opened."""
+    """The images below a URL. ``first``: the listing of the folder itself, made when it was opened."""
 
     storage: Storage
     origin: Origin
@@ -41,14 +41,14 @@ class FolderAtUrl:
                 report.hidden += 1
             elif suffix_of(name) in self.suffixes:
                 yield _ref(self.storage, details, self.origin, below(name))
-            elif name and not name.endswith("/"):  # which stands for a folder
+            elif name and not name.endswith("/"):  # a name that ends in / marks a folder
                 pass_over(name, self._url(path), report)
 
     def names(self) -> None:
-        """Return None: listing storage takes its time, once is enough."""
+        """Return None: listing storage is slow, and the walk does it anyway."""
 
     def _files(self, report: SourceReport) -> Iterator[dict[str, Any]]:
-        """Yield the files folder by folder, each sorted, without holding the whole listing; each folder once."""
+        """Yield the files folder by folder, each sorted and each listed once, without holding the whole listing."""
         stack, seen, unlisted = [self.storage.root], {self.storage.root.rstrip("/")}, 0
         while stack:
             folder = stack.pop()
@@ -57,7 +57,7 @@ class FolderAtUrl:
                 unlisted = 0
             except FileNotFoundError:
                 continue
-            except Exception as error:  # each storage has errors of its own
+            except Exception as error:  # each storage has its own errors
                 unlisted += 1
                 report.unreadable.append(cannot_list(self._url(folder), reason(error)))
                 require_listed(unlisted, self.storage)
@@ -71,9 +71,9 @@ class FolderAtUrl:
         return self.first.pop() if self.first and folder == self.storage.root else self.storage.listing(folder)
 
     def _push(self, folder: str, stack: list[str], seen: set[str], report: SourceReport) -> None:
-        """Note a folder to be listed. One without a name (``a//b.jpg``) cannot be: it looks like the one above."""
+        """Add a folder to list. A nameless one (``a//b.jpg``) cannot be listed: it looks like its parent."""
         if folder.rstrip("/") in seen:
-            why = "it has no name of its own, or came before; expected names between all slashes"
+            why = "it has an empty name, or was listed before; expected a name between all slashes"
             report.unreadable.append(cannot_list(self._url(folder) + "/", why))
             return
         seen.add(folder.rstrip("/"))
@@ -84,7 +84,7 @@ class FolderAtUrl:
 
 
 def open_url(source: str, opening: Opening) -> Source | None:
-    """Return the images at a URL, or those of the archive there. Raises :class:`SourceError`."""
+    """Return the source for a URL: images, or the archive there; None for other names. Raises :class:`SourceError`."""
     if not is_url(source):
         return None
     storage = Storage(source)
@@ -106,7 +106,7 @@ def _open_storage(storage: Storage, suffixes: frozenset[str]) -> Source:
         first = storage.listing(storage.root)
     except FileNotFoundError:
         first = []
-    except Exception as error:  # each storage has errors of its own
+    except Exception as error:  # each storage has its own errors
         raise SourceError(f"{printable(storage.url)} cannot be read: {reason(error)}; {NOT_THERE}") from error
     if not first:
         raise nothing_at(storage)
@@ -127,7 +127,7 @@ def _ref(storage: Storage, details: dict[str, Any], origin: Origin, relative: st
 
 
 def _change_time(details: dict[str, Any]) -> int:
-    """Return the time of change in nanoseconds, 0 where the storage does not say."""
+    """Return the modification time in nanoseconds, 0 if the storage does not give it."""
     for name in CHANGE_TIMES:
         value = details.get(name)
         if isinstance(value, datetime):

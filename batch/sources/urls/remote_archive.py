@@ -1,6 +1,6 @@
 """A zip or tar at a URL: a zip is read in parts, a tar as a stream.
 
-Of a web server that gives no parts of a zip, the whole is fetched first, to a temporary file.
+If a web server does not support range requests, a zip is first fetched completely into a temporary file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from batch.storage.web import gives_parts
 from batch.urls import path_part
 
 MOST_FETCHED_BYTES = 8 * 2**30
-"""Of a zip that has to be fetched as a whole."""
+"""Limit for a zip that must be fetched completely."""
 CHUNK = 1 << 20
 FETCHED = "archive.zip"
 
 
 def remote_archive(storage: Storage, opening: Opening) -> ArchiveSource:
-    """Return the images of the archive at a URL. Raises :class:`SourceError`."""
+    """Return the source for the archive at a URL. Raises :class:`SourceError`."""
     name = path_part(storage.public)
     opener = _Opener(storage, is_zip=name.lower().endswith(ZIP_SUFFIX))
     origin = Origin(storage.public, storage.public, stem(name))
@@ -36,10 +36,10 @@ def remote_archive(storage: Storage, opening: Opening) -> ArchiveSource:
 
 
 class _Opener:
-    """Opens the archive, as often as it is asked to.
+    """Opens the archive as often as it is called.
 
-    May be sent to other processes, which take over what this one learned: the size of a zip whose server gives parts,
-    or the file that it was fetched to. That file is there as long as the opener that fetched it.
+    Can be pickled; other processes receive what this one learned: the size of a zip whose server supports range
+    requests, or the file that it was fetched to. That file exists as long as the opener that fetched it.
     """
 
     def __init__(self, storage: Storage, *, is_zip: bool) -> None:
@@ -53,7 +53,7 @@ class _Opener:
             try:
                 return self._open()
             except FileNotFoundError as error:
-                raise SourceError(f"Nothing is at {printable(self._storage.url)}; {NOT_THERE}") from error
+                raise SourceError(f"There is nothing at {printable(self._storage.url)}; {NOT_THERE}") from error
 
     def _open(self) -> IO[bytes]:
         storage = self._storage
@@ -76,15 +76,15 @@ class _Opener:
         except OSError as error:
             raise SourceError(
                 f"The copy of {printable(self._storage.url)} in the folder for temporary files cannot be read: "
-                f"{error.strerror}; expected it there until the run ends. Run again to go on."
+                f"{error.strerror}. It must stay there until the run ends. Run again to continue."
             ) from error
 
     def _stream(self) -> IO[bytes]:
-        # A size that is given is not asked for, and not used: many servers know none.
+        # A size that is given is neither requested nor used: many servers do not know it.
         return self._storage.open(self._storage.root, block_size=0, size=1)
 
     def _fetch(self) -> Path:
-        """Fetch all of it into a folder that goes with this opener."""
+        """Fetch the whole archive into a folder that is removed with this opener."""
         folder = tempfile.mkdtemp(prefix="seg-batch-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         path = Path(folder, FETCHED)
@@ -94,8 +94,7 @@ class _Opener:
                 if file.tell() > MOST_FETCHED_BYTES:
                     raise SourceError(
                         f"{printable(self._storage.url)} has more than {MOST_FETCHED_BYTES / 2**30:.0f} GiB, and its "
-                        "server gives only the whole; expected a server that gives parts of a zip (range requests). "
-                        "Fetch the archive, and name the file."
+                        "server does not support range requests. Download the archive, and name the file."
                     )
         return path
 
@@ -105,35 +104,35 @@ def _steady(file: IO[bytes], *, may_seek: bool) -> IO[bytes]:
 
 
 class SteadyFile(io.RawIOBase):
-    """A file of storage: what fails for a moment is tried again if it can be, and errors are those of files.
+    """A file of storage that retries reads after temporary failures, and raises :class:`OSError`.
 
-    ``may_seek``: else it is a stream, of which nothing can be had twice.
+    ``may_seek``: False for a stream, which cannot be read again and so is not retried.
     """
 
     def __init__(self, file: IO[bytes], *, may_seek: bool) -> None:
         self._file, self._may_seek = file, may_seek
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Can another part be read?"""
+        """Return whether it supports random access."""
         return self._may_seek
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to another part."""
+        """Move to another position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return where it is read next."""
+        """Return the position of the next read."""
         return self._file.tell()
 
     def read(self, size: int = -1) -> bytes:
-        """Read so many bytes. Raises :class:`OSError`."""
+        """Return the next ``size`` bytes. Raises :class:`OSError`."""
         try:
             return retried(self._reading(size)) if self._may_seek else self._file.read(size)
-        except Exception as error:  # each storage has errors of its own
+        except Exception as error:  # each storage has its own errors
             raise OSError(5, reason(error)) from error
 
     def _reading(self, size: int) -> Any:

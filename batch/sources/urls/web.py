@@ -1,8 +1,7 @@
-"""Images on a web server: one by its address, or those to which the pages of folders link.
+"""Images on a web server: one by its URL, or those linked from the pages of folders.
 
-A page is written by somebody else, and may link to itself, to what lies above, to other servers, to an endless number
-of folders. So every address has one spelling, only what lies below the source is followed, each folder is listed once,
-and there are bounds.
+A page may link to itself, to folders above, to other servers, or to endless folders. So every URL is brought to one
+spelling, only URLs below the source are followed, each folder is listed once, and depth and page counts are bounded.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ MOST_DEPTH = 64
 MOST_PAGES = 100_000
 MOST_PAGE_BYTES = 64 * 2**20
 LOOKED_AT = 64
-"""Files whose sizes and times are asked for together."""
+"""Files whose sizes and times are requested together."""
 PAGE_LINK = re.compile(
     r"(^|&)(page|p|paged|page_?(no|number|token)|start|offset|from|skip|marker|after|cursor|next|continuation-?token)=",
     re.IGNORECASE,
@@ -41,9 +40,9 @@ OUTSIDE = "images that pages link to outside the source's folder"
 
 @dataclass
 class WebFolder:
-    """The images to which the page at ``base`` and those below ``origin.root`` link.
+    """The images linked from the page at ``base`` and from the pages below ``origin.root``.
 
-    ``first``: that page, from when it was opened.
+    ``first``: that page, fetched when the source was opened.
     """
 
     storage: Storage
@@ -55,7 +54,7 @@ class WebFolder:
     _tells: bool = True
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
-        """Yield the images, in the order of their names in each folder."""
+        """Yield the images, sorted by name within each folder."""
         for urls in self._folders(report):
             wanted = []
             for url in urls:
@@ -69,13 +68,13 @@ class WebFolder:
             yield from self._refs(wanted)
 
     def names(self) -> None:
-        """Return None: pages take their time, once is enough."""
+        """Return None: fetching pages is slow, and the walk does it anyway."""
 
     def _refs(self, urls: Sequence[str]) -> Iterator[ImageRef]:
         for start in range(0, len(urls), LOOKED_AT):
             some = list(urls[start : start + LOOKED_AT])
             heads = self.storage.heads(some) if self._tells else [None] * len(some)
-            self._tells = any(heads)  # a server that does not know how to tell, or does not answer, is asked no more
+            self._tells = any(heads)  # do not ask again a server that does not answer HEAD requests
             for url, head in zip(some, heads, strict=True):
                 yield _ref(self.storage, url, head, self.origin, self._relative(url))
 
@@ -85,8 +84,8 @@ class WebFolder:
         while stack:
             folder = stack.pop()
             if self._pages >= MOST_PAGES:
-                left = len(stack) + 1
-                why = f"{MOST_PAGES:,} pages were read, and {counted(left, 'folder')} {noun(left, 'is', 'are')} left"
+                left = counted(len(stack) + 1, "folder")
+                why = f"{MOST_PAGES:,} pages were read, the limit, and {left} {noun(len(stack) + 1, 'is', 'are')} left"
                 report.unreadable.append(cannot_list(self.origin.root, why))
                 return
             try:
@@ -94,7 +93,7 @@ class WebFolder:
                 unlisted = 0
             except SourceError as error:
                 unlisted += 1
-                report.unreadable.append(f"{error} What is below it has no row")
+                report.unreadable.append(f"{error} Images below it were skipped")
                 require_listed(unlisted, self.storage)
                 continue
             yield [url for url in found if not url.endswith("/")]
@@ -106,30 +105,30 @@ class WebFolder:
                     stack.append(inner)
 
     def _listed(self, folder: str, report: SourceReport) -> list[str]:
-        """Return the files and folders of a folder, of all its pages. Raises :class:`SourceError`."""
+        """Return the files and folders of a folder, from all its pages. Raises :class:`SourceError`."""
         found, pages = self._entries(self._page(folder), folder, report)
         waiting, asked = deque(pages), {folder, *pages}
         while waiting:
             entries, pages = self._further(waiting.popleft(), folder, report)
             known = len(found)
             found |= entries
-            if len(found) > known:  # a server may make up pages without end
+            if len(found) > known:  # a server may generate pages without end
                 waiting += (page for page in pages if page not in asked)
                 asked.update(pages)
         return sorted(found.values())
 
     def _further(self, url: str, folder: str, report: SourceReport) -> tuple[dict[str, str], list[str]]:
-        """Return the same of one further page of a folder; nothing where it cannot be had."""
+        """Return files, folders and further pages from one more page of a folder; nothing if it cannot be read."""
         try:
             if self._pages >= MOST_PAGES:
-                raise SourceError(f"{printable(url)}: {MOST_PAGES:,} pages were read before.")
+                raise SourceError(f"{printable(url)}: {MOST_PAGES:,} pages were read already, the limit.")
             return self._entries(self._page(url), folder, report)
         except SourceError as error:
-            report.unreadable.append(f"{error} What it links to has no row")
+            report.unreadable.append(f"{error} Images that it links to were skipped")
             return {}, []
 
     def _entries(self, page: Answer, folder: str, report: SourceReport) -> tuple[dict[str, str], list[str]]:
-        """Return the files and folders to which a page links, by what names them, and further pages of its folder."""
+        """Return the files and folders that a page links to, by their public URLs, and further pages of its folder."""
         entries: dict[str, str] = {}
         pages: dict[str, None] = {}
         for url in map(self._reached, _links(page)):
@@ -154,13 +153,13 @@ class WebFolder:
         except FileNotFoundError as error:
             raise SourceError(f"{printable(url)} is not there, though a page links to it.") from error
         if place(canonical(page.url)) != place(url) and not self._is_below(canonical(page.url)):
-            raise SourceError(f"{printable(url)} leads to {printable(page.url)}, outside the source's folder.")
+            raise SourceError(f"{printable(url)} redirects to {printable(page.url)}, outside the source's folder.")
         if not _is_listing(page):
-            raise SourceError(f"{printable(url)} is no page with links, though its address is that of a folder.")
+            raise SourceError(f"{printable(url)} has the URL of a folder, but is not a page with links.")
         return page
 
     def _reached(self, url: str) -> str:
-        """Return an address of the same server as the source is reached: by its scheme, and as its user."""
+        """Return a URL on the source's server with the source's scheme and user; other URLs unchanged."""
         begin, _, rest = self.base.partition("://")
         authority = rest.partition("/")[0]
         host, _, path = URL.sub("", url, count=1).partition("/")
@@ -175,9 +174,9 @@ class WebFolder:
 
 
 def open_web(storage: Storage, suffixes: frozenset[str]) -> Source:
-    """Return what is at a web address: a page with links is a folder, anything else a file.
+    """Return the source for a web URL: a page with links is a folder, anything else a file.
 
-    Raises :class:`SourceError` where nothing is.
+    Raises :class:`SourceError` if nothing is there.
     """
     head = storage.look()
     if head is None:
@@ -197,9 +196,9 @@ def open_web(storage: Storage, suffixes: frozenset[str]) -> Source:
 
 
 def _base_of(reached: str, asked: str) -> str:
-    """Return the address that the links of a page start from, with the user that it was asked as.
+    """Return the URL that a page's links are relative to, with the user of the URL that was asked for.
 
-    Some servers do not lead from ``/photos`` to ``/photos/``.
+    Some servers do not redirect from ``/photos`` to ``/photos/``.
     """
     scheme, _, rest = path_part(reached).partition("://")
     user, at, _ = asked.partition("://")[2].partition("/")[0].rpartition("@")
@@ -210,14 +209,14 @@ def _base_of(reached: str, asked: str) -> str:
 
 
 def _is_listing(page: Answer) -> bool:
-    """Is it a page, or, where that is not said, what has the address of a folder?"""
+    """Return whether it is an HTML page, or, if its type is not given, has the URL of a folder."""
     if page.kind:
         return page.kind in ("text/html", "application/xhtml+xml")
     return page.is_page or path_part(page.url).endswith("/")
 
 
 class _Links(HTMLParser):
-    """Collects what a page links to."""
+    """Collects the links of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -225,7 +224,7 @@ class _Links(HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note the address of a link."""
+        """Note the target of a link."""
         address = next((value for name, value in attrs if name == "href" and value), "")
         if tag == "base":
             self.base = self.base or address

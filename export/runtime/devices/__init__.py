@@ -1,1 +1,1 @@
-"""What each family of devices offers: one file a family, each giving its plans, best first."""
+"""The plans that each family of devices offers, best first; one module per family."""

@@ -6,7 +6,7 @@ from export.runtime.plan import ONNXRUNTIME, REFERENCE, Plan
 
 
 def plans(_device: str = "cpu") -> list[Plan]:
-    """Return the one plan; there is always a CPU."""
+    """Return the only plan; there is always a CPU."""
     return [reference()]
 
 

@@ -1,4 +1,4 @@
-"""From the name of a device to the ways in which it can be opened here, or to the reason why there is none."""
+"""From a device's name to the plans by which it can be opened here, or to the reason why it cannot."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from export.runtime.devices import cpu, nvidia, openvino
 from export.runtime.plan import REFERENCE, Plan, Request
 
 FAMILIES = {"cpu": cpu, "openvino": openvino, "cuda": nvidia, "tensorrt": nvidia}
-"""The module that gives the plans of a device, by the name before the colon."""
+"""The module with a device's plans, by the name before the colon."""
 
 AUTO = ("cuda", "openvino", "cpu")
-"""What ``auto`` chooses among. TensorRT takes minutes to open a model: it has to be asked for."""
+"""Devices that ``auto`` chooses from. TensorRT takes minutes to open a model, so it must be asked for by name."""
 
 NATIVE = {"int8": (REFERENCE, openvino.PROVIDER), "fp16": (nvidia.CUDA, nvidia.TENSORRT)}
-"""Who computes in the precision of a file; the others bring it to fp32."""
+"""Providers that compute in the precision of a file; the others convert it to fp32."""
 
 
 def plans_for(device: str, request: Request) -> list[Plan]:
     """Return how ``device`` (not ``auto``) can serve a request: a plan per precision it can compute in, best first.
 
-    An int8 or fp16 model has one: what is not in that precision is computed in fp32. Raises :class:`DeviceError` with
-    the reason where the device cannot be had.
+    An int8 or fp16 model has one plan: layers in other precisions are computed in fp32. Raises :class:`DeviceError`
+    with the reason if the device cannot be used.
     """
     plans = FAMILIES[device.partition(":")[0]].plans(device)
     precision, compute = request.contract.precision, request.compute
     if compute == "int8" != precision:
-        reason = f"the model is {precision}, and int8 is computed by models that were exported in it"
+        reason = f"the model is {precision}, and int8 needs a model that was exported in int8"
         raise DeviceError(device, reason, "Use an int8 model, or leave the choice to the device.")
     if precision in NATIVE:
         if compute == "bf16" or (compute == "fp32" and precision == "int8"):
-            reason = f"the model is {precision}, and is not computed in {compute}"
+            reason = f"the model is {precision}, and cannot be computed in {compute}"
             raise DeviceError(device, reason, "Use an fp32 model, or leave the choice to the device.")
         return [_in_the_files_precision(plans[-1], precision)]
     if compute:
@@ -44,17 +44,17 @@ def plans_for(device: str, request: Request) -> list[Plan]:
 
 
 def computes_natively(plan: Plan, request: Request) -> bool:
-    """Does a plan compute in the precision of a request's file, so that it is not brought to fp32 first?"""
+    """Return whether a plan computes in the precision of the request's file, without converting it to fp32."""
     precision = request.contract.precision
     return precision not in NATIVE or plan.provider in NATIVE[precision]
 
 
 def _in_the_files_precision(plan: Plan, precision: str) -> Plan:
     is_slow = plan.provider not in NATIVE[precision]
-    about = f"; a model in {precision}, computed in fp32: one in fp32 is faster" if is_slow else ""
+    about = f"; the {precision} model is computed in fp32, and an fp32 model would be faster" if is_slow else ""
     return dataclasses.replace(plan, precision=precision, detail=plan.detail + about)
 
 
 def _with_stored_weights(plan: Plan, precision: str) -> Plan:
-    """Where a float model is computed in fp32, the precision of its weights (fp32, fp16-weights) is what counts."""
+    """Return a plan whose precision is that of the stored weights (fp32, fp16-weights) if it computes in fp32."""
     return dataclasses.replace(plan, precision=precision if plan.compute == "fp32" else plan.compute)

@@ -1,4 +1,4 @@
-"""``cuda`` and ``tensorrt``: onnxruntime's providers for NVIDIA's GPUs."""
+"""``cuda`` and ``tensorrt``: onnxruntime's providers for NVIDIA GPUs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INSTALL_TENSORRT = "It needs TensorRT 10 for CUDA 13, its libraries on the loade
 
 
 def plans(device: str) -> list[Plan]:
-    """Return the one plan for ``cuda``, ``cuda:K`` or ``tensorrt``. Raises :class:`DeviceError`."""
+    """Return the only plan for ``cuda``, ``cuda:K`` or ``tensorrt``. Raises :class:`DeviceError`."""
     import onnxruntime
 
     kind, _, number = device.partition(":")
@@ -41,9 +41,9 @@ def plans(device: str) -> list[Plan]:
 
 
 def keeping_engines(plan: Plan, model_sha256: str, fixed: object) -> Plan:
-    """Return a TensorRT plan that keeps its engines, which take minutes to build; any other plan as it is.
+    """Return a TensorRT plan that caches its engines, which take minutes to build; any other plan unchanged.
 
-    They are of one model, one GPU and one shape; TensorRT does not look.
+    Engines are valid for one model, one GPU and one shape, which TensorRT does not check.
     """
     if plan.provider != TENSORRT:
         return plan
@@ -59,7 +59,7 @@ def _plan(kind: str, provider: str, index: int, name: str) -> Plan:
     import onnxruntime
 
     complaints = load_cuda_libraries()
-    # The default search tries every algorithm for every new shape. TF32 keeps 11 bits of every operand: not fp32.
+    # The default search tries every algorithm for every new shape. TF32 keeps 11 bits of every operand, so it is off.
     cuda = {"device_id": str(index), "cudnn_conv_algo_search": "HEURISTIC", "use_tf32": "0"}
     providers: list[Any] = [(CUDA, cuda), REFERENCE]
     if provider == TENSORRT:

@@ -1,4 +1,4 @@
-"""What the NVIDIA driver says, asked directly: onnxruntime lists CUDA on machines that have no GPU."""
+"""Ask the NVIDIA driver directly for GPUs: onnxruntime lists CUDA even on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ NAME_LENGTH = 100
 
 @dataclass(frozen=True)
 class Gpu:
-    """A CUDA device, by the name its driver gives it."""
+    """A CUDA device, by the name that its driver gives it."""
 
     name: str
 
 
 class NoGpuError(Exception):
-    """The driver is not there, or has nothing to offer; the text is a clause that says why."""
+    """There is no driver, or it shows no GPU; the text is a clause that says why."""
 
 
 def list_gpus() -> list[Gpu]:
-    """Return the GPUs that the driver shows to this process (``CUDA_VISIBLE_DEVICES`` counts).
+    """Return the GPUs that the driver shows to this process, respecting ``CUDA_VISIBLE_DEVICES``.
 
-    Raises :class:`NoGpuError` where there is none.
+    Raises :class:`NoGpuError` if there is none.
     """
     library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
@@ -43,7 +43,7 @@ def list_gpus() -> list[Gpu]:
 
 
 def load_cuda_libraries() -> str:
-    """Let onnxruntime load the CUDA libraries that pip installed; return its complaints, empty if it had none."""
+    """Let onnxruntime load the CUDA libraries that pip installed; return its error messages, empty if none."""
     import onnxruntime
 
     said = io.StringIO()

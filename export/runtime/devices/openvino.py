@@ -1,4 +1,4 @@
-"""``openvino``: the CPU by OpenVINO's own runtime, on Intel, AMD and ARM."""
+"""``openvino``: the CPU through OpenVINO's own runtime, on Intel, AMD and ARM."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from export.runtime.engines.openvino import OTHERWISE, core, load
 from export.runtime.plan import OPENVINO, Plan
 
 PROVIDER = "OpenVINO"
-"""What stands in ledgers where onnxruntime's providers have their names."""
+"""The provider name that ledgers store for OpenVINO."""
 
 
 def plans(_device: str = "openvino") -> list[Plan]:
-    """Return a plan in bf16, where the CPU computes in it, and one in fp32. Raises :class:`DeviceError`."""
+    """Return a plan in bf16, if the CPU computes in it, and one in fp32. Raises :class:`DeviceError`."""
     openvino = load()
     try:
         name = core().get_property("CPU", "FULL_DEVICE_NAME")
         native = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    except Exception as error:  # OpenVINO's errors have no base of their own
+    except Exception as error:  # OpenVINO's errors have no base class
         raise DeviceError("openvino", f"it does not work on this machine: {brief(error)}", OTHERWISE) from error
     return [
         Plan(

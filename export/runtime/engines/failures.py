@@ -1,4 +1,4 @@
-"""Errors of the engines, which have no base of their own, become :class:`DeviceError` here and nowhere else."""
+"""Map the errors of the engines, which have no base class, to :class:`DeviceError`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ NO_MEMORY = re.compile(
     r"bad allocation|Available memory of \d+ is smaller|Cannot allocate memory",
     re.IGNORECASE,
 )
-"""What onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++ say when memory runs out."""
+"""Out-of-memory messages of onnxruntime's arenas, CUDA, cuBLAS, cuDNN, oneDNN, OpenVINO, the loader and C++."""
 
 LESS, OTHER = "Use smaller batches, or another device.", "Use another device."
 OPENING = "opening the model on it"
 PLACE = re.compile(r"(Exception from|Check '.*' failed at) \S+?:\d+:\s*")
-"""How OpenVINO begins: one line for each place that an error came through, what happened behind the last."""
+"""OpenVINO's prefix: one line per place in its source, with the actual message after the last."""
 
 
 @contextlib.contextmanager
 def mapped(device: str, doing: str, hint: str = OTHER) -> Iterator[None]:
-    """Raise :class:`DeviceError` for whatever an engine raises while it does something; ``hint``: what to do then."""
+    """Raise :class:`DeviceError` for any error of an engine while it does something; ``hint``: what to do then."""
     try:
         yield
     except DeviceError:
@@ -37,11 +37,11 @@ def mapped(device: str, doing: str, hint: str = OTHER) -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Does a foreign error say that memory ran out?"""
+    """Return whether an engine's error says that memory ran out."""
     return isinstance(error, MemoryError) or NO_MEMORY.search(str(error)) is not None
 
 
 def brief(error: Exception) -> str:
-    """Return the first line of a foreign error that says more than where in the engine it was raised."""
+    """Return the first line of an engine's error that says more than where in its source it was raised."""
     lines = [PLACE.sub("", line).strip() for line in str(error).splitlines()]
     return next(filter(None, lines), type(error).__name__)

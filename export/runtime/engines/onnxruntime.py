@@ -1,4 +1,4 @@
-"""onnxruntime: its own CPU provider, the reference for all devices; CUDA; TensorRT."""
+"""onnxruntime: its CPU provider (the reference for all devices), CUDA, and TensorRT."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, Seen, spans
 
 HEAVY = frozenset({"Conv", "ConvInteger", "ConvTranspose", "Gemm", "MatMul", "QLinearConv"})
-"""Operators that hold the work; all of them must be on the device (shape arithmetic may stay on the CPU)."""
+"""Operators that do the main work; all of them must be on the device (shape arithmetic may stay on the CPU)."""
 QUIET, DEFAULT_SEVERITY = 4, 2
 
 Fixed = tuple[int, int, int]
-"""Batch, height and width of the input, where they never change."""
+"""Batch, height and width of the input, if they are fixed."""
 
 
 def load() -> ModuleType:
-    """Import onnxruntime; its telemetry is off (see :mod:`export`). Raises :class:`DeviceError` if it is broken."""
+    """Import onnxruntime, with its telemetry off (see :mod:`export`). Raises :class:`DeviceError` if that fails."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -36,14 +36,14 @@ def load() -> ModuleType:
 
 
 class OrtSession:
-    """A model on one provider, for images at S x S and whole ones."""
+    """A model on one provider, for images at S x S and whole images."""
 
     def __init__(
         self, path: Path, plan: Plan, *, fixed: Fixed | None = None, threads: int | None = None, shared: bool = False
     ) -> None:
-        """Open the model, and require that all its work was placed on the planned provider.
+        """Open the model, and require that all its main work was placed on the planned provider.
 
-        ``shared``: threads without work sleep (else they spin, which is faster alone). Raises :class:`DeviceError`.
+        ``shared``: idle threads sleep (otherwise they spin, which is faster alone). Raises :class:`DeviceError`.
         """
         import onnxruntime
 
@@ -55,7 +55,7 @@ class OrtSession:
                 str(path),
                 _options(threads, fixed, shared),
                 providers=list(plan.providers),
-                enable_fallback=0,  # it would print to stdout and hand out a session on the CPU
+                enable_fallback=0,  # the fallback would print to stdout and return a session on the CPU
             )
         _require_placement(self._session, plan)
         self._more = [SUITABLE] if SUITABLE in (output.name for output in self._session.get_outputs()) else []
@@ -65,13 +65,13 @@ class OrtSession:
         return self.seen(images).prob
 
     def seen(self, images: Images) -> Seen:
-        """Return them and, where the model has it, ``suitable``."""
+        """Return the probabilities as :meth:`prob` and, if the model has it, ``suitable``."""
         with mapped(self._device, f"running the model on {images.shape}"):
             probs: Probs | None = None
             suitable = np.empty(len(images), np.float32) if self._more else None
             for span in spans(len(images), self._batch):
                 prob, *more = self._run([PROB, *self._more], self._padded(images[span]))
-                if probs is None:  # before the next call, for whose memory there is a remedy
+                if probs is None:  # allocated only now, as the first call shows whether memory suffices
                     probs = np.empty((len(images), *prob.shape[1:]), np.float32)
                 probs[span] = prob[: span.stop - span.start]
                 if suitable is not None:
@@ -84,7 +84,7 @@ class OrtSession:
         return seen.prob, cast(Images, seen.mask)
 
     def seen_whole(self, images: Images) -> Seen:
-        """Return them and, where the model has it, ``suitable``."""
+        """Return what :meth:`prob_and_mask` returns and, if the model has it, ``suitable``."""
         with mapped(self._device, f"running the model on {images.shape}"):
             prob, mask, *more = self._run([PROB, MASK, *self._more], images)
         suitable = np.asarray(more[0], np.float32) if more else None
@@ -125,13 +125,13 @@ def _require_placement(session: Any, plan: Plan) -> None:
         }
     )
     if elsewhere:
-        reason = f"not all of the network was placed on {plan.provider}, but {', '.join(elsewhere)}"
+        reason = f"not all of the network was placed on {plan.provider}: {', '.join(elsewhere)}"
         raise DeviceError(plan.device, reason, "Use another device.", available=True)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep onnxruntime's own log off the terminal: what went wrong is said once, by us."""
+    """Keep onnxruntime's log off the terminal: errors are reported once, by us."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(QUIET)

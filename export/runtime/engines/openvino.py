@@ -1,4 +1,4 @@
-"""OpenVINO's own runtime: the fast engine of every CPU, whoever made it."""
+"""OpenVINO's own runtime, the fast engine for CPUs of every maker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from export.runtime.plan import Plan
 from export.runtime.session import Images, Probs, Seen, spans
 
 HINTS = {"fp32": "f32", "bf16": "bf16"}
-"""Our words for what float layers are computed in, and OpenVINO's."""
+"""Our names for the arithmetic of float layers, and OpenVINO's."""
 TELEMETRY = "openvino_telemetry"
 INSTALL = "Install it: pip install openvino. Or use --device cpu."
 OTHERWISE = "Use --device cpu."
@@ -27,9 +27,9 @@ _core: Any = None
 
 
 class OpenVinoSession:
-    """A model cut to what it gives at S x S (``prob``, ``suitable``), with one request: for one caller at a time.
+    """A model reduced to its outputs at S x S (``prob``, ``suitable``), with one request: for one caller at a time.
 
-    Whole images are not for OpenVINO: its ``Resize`` ignores antialiasing (openvinotoolkit/openvino#35893).
+    It does not take whole images: OpenVINO's ``Resize`` ignores antialiasing (openvinotoolkit/openvino#35893).
     """
 
     def __init__(self, path: Path, plan: Plan, *, size: int, batch: int | None, threads: int | None) -> None:
@@ -43,8 +43,8 @@ class OpenVinoSession:
         return self.seen(images).prob
 
     def seen(self, images: Images) -> Seen:
-        """Return them and, where the model has it, ``suitable``."""
-        # Into OpenVINO's own memory and out of it: a request that was given an array once may write into it later.
+        """Return the probabilities as :meth:`prob` and, if the model has it, ``suitable``."""
+        # Copied into and out of OpenVINO's own memory: a request may later write into an array that it was given.
         with mapped(self._device, f"running the model on {images.shape}"):
             _, classes, *plane = self._request.model_outputs[0].get_partial_shape()
             shape = (len(images), *(side.get_length() for side in (classes, *plane)))
@@ -55,7 +55,7 @@ class OpenVinoSession:
                 part = images[span]
                 if self._batch is None:
                     given.shape = part.shape
-                given.data[: len(part)] = part  # a batch that is not full keeps what was there before
+                given.data[: len(part)] = part  # an incomplete batch keeps the previous contents at its end
                 self._request.infer()
                 probs[span] = self._request.get_output_tensor(0).data[: len(part)]
                 if suitable is not None:
@@ -66,12 +66,12 @@ class OpenVinoSession:
 def load() -> ModuleType:
     """Import OpenVINO without its telemetry, which would report the import to a server and write into the user's home.
 
-    Raises :class:`DeviceError` where it cannot be had.
+    Raises :class:`DeviceError` if it cannot be imported.
     """
     with _loading:
         hidden = TELEMETRY not in sys.modules
         if hidden:
-            sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # an ImportError, which OpenVINO provides for
+            sys.modules[TELEMETRY] = None  # type: ignore[assignment]  # raises ImportError, which OpenVINO handles
         try:
             import openvino
         except Exception as error:  # a broken package may raise anything
@@ -86,11 +86,11 @@ def load() -> ModuleType:
 
 
 def core() -> Any:
-    """Return this process' one ``openvino.Core``; it stays until the process ends. Raises :class:`DeviceError`.
+    """Return the one ``openvino.Core`` of this process; it lives until the process ends. Raises :class:`DeviceError`.
 
-    Every ``Core`` gives its thread another stack for signal handlers. Where two are not deleted in the reverse order,
-    the thread is left with a stack that was unmapped, and the next signal (Ctrl-C, a child that ended) kills the
-    process (``SigAltStackSetup`` of openvinotoolkit/openvino#11894).
+    Every ``Core`` gives its thread another stack for signal handlers. If two are not deleted in reverse order, the
+    thread is left with an unmapped stack, and the next signal (Ctrl-C, a child that ended) kills the process
+    (``SigAltStackSetup`` of openvinotoolkit/openvino#11894).
     """
     global _core
     openvino = load()
@@ -101,12 +101,13 @@ def core() -> Any:
 
 
 def cut_to_prob(path: Path, shape: list[int], *, more: bool = False) -> Any:
-    """Return the part of a model's graph that gives ``prob``, for images of a shape ``[N, S, S, 3]`` (N may be -1).
+    """Return the part of a model's graph that computes ``prob``, for images of ``shape`` ``[N, S, S, 3]`` (N may be
+    -1).
 
-    ``more``: and ``suitable`` behind it, where the model has that.
+    ``more``: also ``suitable``, if the model has it.
     """
     openvino = load()
-    reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")  # whatever the file's name ends in
+    reader = openvino.frontend.FrontEndManager().load_by_framework("onnx")  # whatever the file's suffix
     whole = reader.convert(reader.load(str(path)))
     there = {name for output in whole.outputs for name in output.get_names()}
     outputs = [whole.output(name) for name in (PROB, SUITABLE) if name == PROB or (more and name in there)]
@@ -117,7 +118,7 @@ def cut_to_prob(path: Path, shape: list[int], *, more: bool = False) -> Any:
 
 def _compile(path: Path, plan: Plan, shape: list[int], threads: int | None) -> Any:
     cut = cut_to_prob(path, shape, more=True)
-    # Left to itself it computes in bf16 wherever the CPU can, and does not say so.
+    # By default it computes in bf16 wherever the CPU can, without saying so.
     how = {"INFERENCE_PRECISION_HINT": HINTS[plan.compute], "NUM_STREAMS": 1}
     if threads:
         how["INFERENCE_NUM_THREADS"] = threads

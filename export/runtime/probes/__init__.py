@@ -1,1 +1,1 @@
-"""Probe images: every session has to give for them what was proved, those in the file and those drawn here."""
+"""Probe images: every session must give the proved results for them, for those in the file and those drawn here."""

@@ -1,7 +1,7 @@
-"""Probe images that travel in a model file, with what the CPU provider made of them when the file was proved.
+"""Probe images stored in a model file, with the CPU provider's results from when the file was proved.
 
-So every machine can see for itself that it computes what was proved, the CPU provider's sessions included. They are
-small: images of at most 128 x 128 pixels, enlarged by whole steps, and probabilities of 16 bits at some of the pixels.
+With them every machine can check that it computes what was proved, including its CPU provider. They are small: images
+of at most 128 x 128 pixels, enlarged by whole steps, and probabilities of 16 bits at some of the pixels.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from export.runtime.session import Images, Probs
 from seglab.synth import MIN_SIDE, synthesise
 
 KEY = f"{PREFIX}probes"
-"""Of the metadata entry."""
+"""Key of the metadata entry."""
 FIRST_FORMAT = 3
-"""Of contracts: models that were proved have probes from this one on."""
+"""First contract format in which proved models have probes."""
 COUNT = 2
 MOST_SIDE = 128
 MOST_VALUES = 1 << 17
@@ -40,12 +40,12 @@ class FileProbes:
     step: int
 
     def seen(self, prob: Probs) -> Probs:
-        """Return of probabilities ``(N, C, S, S)`` what is compared: the same pixels, in the same steps."""
+        """Return the part of probabilities ``(N, C, S, S)`` that is compared: the same pixels, rounded alike."""
         return _levels(prob, self.step) / np.float32(LEVELS)
 
 
 def entry_for(contract: Contract, prob: Callable[[Images], Probs]) -> str:
-    """Return the metadata entry for a model file: probes, and what ``prob`` gives for one image after another."""
+    """Return the metadata entry for a model file: probes, and what ``prob`` returns for each of them."""
     side = min(contract.size, MOST_SIDE)
     larger = max(side, MIN_SIDE)
     small = np.stack([synthesise(larger, larger, seed).image[:side, :side] for seed in range(COUNT)])
@@ -56,9 +56,9 @@ def entry_for(contract: Contract, prob: Callable[[Images], Probs]) -> str:
 
 
 def read(metadata: Mapping[str, str], contract: Contract, source: str) -> FileProbes | None:
-    """Return the probes in a file's metadata; None where an older version wrote it.
+    """Return the probes in a file's metadata; None if an older version wrote it.
 
-    Raises :class:`ContractError` for damaged ones.
+    Raises :class:`ContractError` if they are damaged.
     """
     if KEY not in metadata:
         return None
@@ -78,18 +78,18 @@ def read(metadata: Mapping[str, str], contract: Contract, source: str) -> FilePr
 
 
 def _enlarged(small: Images, size: int) -> Images:
-    """Bring images ``(N, s, s, 3)`` to ``(N, size, size, 3)`` by repeating pixels, which is the same everywhere."""
+    """Enlarge images ``(N, s, s, 3)`` to ``(N, size, size, 3)`` by repeating pixels, which is exact on any machine."""
     index = np.arange(size) * small.shape[1] // size
     return np.ascontiguousarray(small[:, index][:, :, index])
 
 
 def _levels(prob: Probs, step: int) -> Probs:
-    """Return every ``step``-th pixel of ``(N, C, S, S)`` in whole steps of 16 bits; what is no number stays so."""
+    """Return every ``step``-th pixel of ``(N, C, S, S)`` rounded to 16 bits; NaN stays NaN."""
     return np.asarray(np.round(prob[:, :, ::step, ::step].clip(0, 1) * LEVELS), np.float32)
 
 
 def _bytes_apart(values: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return low bytes, then high bytes: packed so, they are smaller."""
+    """Return all low bytes, then all high bytes, which compress better."""
     return np.ascontiguousarray(values.view(np.uint8).reshape(-1, 2).T)
 
 

@@ -1,4 +1,4 @@
-"""Verifying a session: it has to compute what was proved, on the images in the model's file, and what the CPU provider
+"""Verify a session: it must compute what was proved, on the images in the model's file, and what the CPU provider
 computes, on synthetic images of the network's size.
 """
 
@@ -25,31 +25,31 @@ from seglab.synth import MIN_SIDE, synthesise
 
 PROBES = 2
 MANY_PROBES = 8
-"""Where float layers are computed in less than fp32; black, white and noise come on top."""
-PROVED = "what the model's file holds, which it gave when it was proved"
+"""Probes if float layers are computed in less than fp32; black, white and noise are added."""
+PROVED = "the results that the model's file holds from its proof"
 PROVED_HINT = "Copy the file again, use another device, or export the model on a machine like this one."
 RULE = 1
-"""Raise this where other probes are drawn, so that those that are kept are made again."""
+"""Raise this if other probes are drawn, so that cached ones are made again."""
 
 
 @dataclass(frozen=True)
 class Probes:
-    """Images uint8 ``(N, S, S, 3)``, and the CPU provider's probabilities ``(N, C, S, S)`` of them."""
+    """Images uint8 ``(N, S, S, 3)``, and the CPU provider's probabilities ``(N, C, S, S)`` for them."""
 
     images: Images
     expected: Probs
 
 
 def probe_images(height: int, width: int, count: int = PROBES) -> Images:
-    """Return synthetic images, uint8 ``(N, H, W, 3)``: hairs and noise show a resize that does not antialias."""
+    """Return synthetic images, uint8 ``(N, H, W, 3)``, whose hairs and noise reveal a resize without antialiasing."""
     larger = max(height, MIN_SIDE), max(width, MIN_SIDE)
     return np.stack([synthesise(*larger, seed).image[:height, :width] for seed in range(count)])
 
 
 def verify_fitted(session: FittedSession, plan: Plan, request: Request) -> None:
-    """Raise :class:`DeviceError` unless a session for S x S gives what the file says, and what the CPU provider gives.
+    """Raise :class:`DeviceError` unless a session for S x S gives the results in the file, and the CPU provider's.
 
-    What is in the file is enough for fp32 arithmetic; for less, more images are compared with the CPU provider here.
+    The file's probes are enough for fp32 arithmetic; for less, more images are compared with the CPU provider here.
     """
     threshold = request.contract.threshold
     if request.probes:
@@ -61,8 +61,8 @@ def verify_fitted(session: FittedSession, plan: Plan, request: Request) -> None:
 
 
 def verify_whole(session: WholeSession, plan: Plan, request: Request) -> None:
-    """Raise :class:`DeviceError` unless a session for whole images gives what the file says of images at S x S, and
-    what the CPU provider gives of larger ones.
+    """Raise :class:`DeviceError` unless a session for whole images gives the results in the file at S x S, and the CPU
+    provider's on larger images.
     """
     threshold = request.contract.threshold
     if request.probes:
@@ -77,9 +77,9 @@ def verify_whole(session: WholeSession, plan: Plan, request: Request) -> None:
 
 
 def _require_proved(prob: Probs, probes: FileProbes, plan: Plan, threshold: float) -> None:
-    """Raise :class:`DeviceError` unless a session gives what the file's probes gave when it was proved."""
+    """Raise :class:`DeviceError` unless a session gives the results stored with the file's probes."""
     if np.isnan(prob).any():
-        raise DeviceError(plan.device, f"in {plan.precision} it gives no numbers (NaN)", PROVED_HINT, available=True)
+        raise DeviceError(plan.device, f"in {plan.precision} it gives NaN", PROVED_HINT, available=True)
     require_same(probes.seen(prob), probes.expected, plan=plan, threshold=threshold, what=PROVED, hint=PROVED_HINT)
 
 
@@ -92,9 +92,9 @@ def require_same(
     what: str = "what the CPU provider gives",
     hint: str = "Use another device.",
 ) -> None:
-    """Raise :class:`DeviceError` unless probabilities ``(N, C, S, S)`` and their masks keep the limits of the gate.
+    """Raise :class:`DeviceError` unless probabilities ``(N, C, S, S)`` and their masks are within the gate's limits.
 
-    ``what`` is expected, in words; ``hint``: what to do without it, where it was computed in fp32.
+    ``what`` is expected, for the message; ``hint``: what to do, if it was computed in fp32.
     """
     limits = tolerance_for(plan.precision)
     gap = np.abs(prob - expected)

@@ -116,7 +116,7 @@ def test_contours_are_read_by_pycocotools(out: Path, tmp_path: Path, polygons: b
 
 def test_contours_of_a_mask_that_is_gone_are_an_error(out: Path, tmp_path: Path) -> None:
     (out / "001.png").unlink()
-    with pytest.raises(OutputError, match=r"001\.png: The mask is not there.*verify --redo"):
+    with pytest.raises(OutputError, match=r"001\.png: The mask is missing.*verify --redo"):
         write_contours(out, tmp_path / "c.json")
     assert not (tmp_path / "c.json").exists()
 
@@ -170,7 +170,7 @@ def test_probabilities_that_are_asked_for_later_are_made(tmp_path: Path) -> None
     assert (runner.report.done, runner.report.skipped) == (1, 2)
     _, runner = run_with_report(tmp_path / "in", tmp_path / "out")
     assert runner.report.skipped == 3
-    with pytest.raises(ConfigError, match="'tif' is no format of maps"):
+    with pytest.raises(ConfigError, match="'tif' is not a map format"):
         run_all(tmp_path / "in", tmp_path / "out", probs=tmp_path / "probs", probs_format="tif")
 
 

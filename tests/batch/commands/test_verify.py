@@ -29,7 +29,7 @@ def test_what_a_run_wrote_verifies(out: Path) -> None:
     assert report.matching == 9
     done = seg_batch("verify", out)
     assert (done.returncode, done.stdout) == (
-        0, "9 masks as the ledger says, 0 not; 0 images failed, 0 pending; 0 stray files\n",
+        0, "9 masks match the ledger, 0 do not; 0 images failed, 0 pending; 0 stray files\n",
     )  # fmt: skip
 
 
@@ -84,4 +84,4 @@ def test_a_folder_in_use_is_not_reopened(out: Path) -> None:
 def test_a_folder_without_a_ledger_says_so(tmp_path: Path) -> None:
     done = seg_batch("verify", tmp_path)
     assert done.returncode == 1
-    assert "No ledger" in done.stderr
+    assert "There is no ledger in" in done.stderr

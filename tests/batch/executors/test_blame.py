@@ -50,7 +50,7 @@ def test_workers_are_told_apart() -> None:
 
 def test_what_is_said_has_its_reason_and_what_to_do() -> None:
     for finish, words in (
-        (crashed(TASK, "signal 11"), ("ended twice (signal 11)", "expected an image that can be read", "save it anew")),
+        (crashed(TASK, "signal 11"), ("ended twice (signal 11)", "while working on it alone", "save it again")),
         (hung(TASK, 2.5), ("longer than 2.5 s, twice", "--timeout")),
         (given_up(3), ("Two runs were killed", "more memory", "tries it once more, alone")),
     ):

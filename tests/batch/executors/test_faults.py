@@ -138,7 +138,7 @@ def test_an_image_on_which_a_worker_crashes_fails_alone(
 ) -> None:
     plant(monkeypatch, where, fault=CRASH, once=str(tmp_path / "once"), only_once=False)
     results = run(photos, tmp_path / "out", model_file, batch=batch, workers=workers)
-    assert "ended twice (signal 11), the second time alone" in (results[FAULTY].error or "")
+    assert "ended twice (signal 11), the second time while working on it alone" in (results[FAULTY].error or "")
     assert [name for name, result in results.items() if result.error] == [FAULTY]
     assert masks_below(tmp_path / "out") == without_faulty(expected)
     found = attempts(tmp_path / "out")

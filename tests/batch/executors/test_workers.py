@@ -307,7 +307,7 @@ def test_workers_that_end_by_themselves_again_and_again_end_the_run(
 ) -> None:
     started = tmp_path / "started"
     monkeypatch.setattr(process, "WORKER", f"open({str(started)!r}, 'a').write('.'); raise SystemExit(7)")
-    with pytest.raises(ProcessError, match=r"ended by itself \(exit code 7\).*run again to go on"):
+    with pytest.raises(ProcessError, match=r"ended by themselves \(exit code 7\).*run again to continue"):
         list(run(archive, tmp_path / "out", model_file, processes=1))
     assert len(started.read_text()) == MOST_DEATHS
     assert children() == []

@@ -188,7 +188,7 @@ def test_names_that_are_not_utf8_survive(out: Path) -> None:
 
 def test_another_template_is_refused(out: Path) -> None:
     open_ledger(out).close()
-    with pytest.raises(OutputError, match=r"called '\{stem\}\.png'.*--name"):
+    with pytest.raises(OutputError, match=r"named '\{stem\}\.png'.*--name"):
         open_ledger(out, template="{stem}_segmentation.png")
 
 
@@ -207,7 +207,7 @@ def test_a_foreign_database_is_refused_and_left_alone(out: Path) -> None:
     with closing(sqlite3.connect(ledger_path(out))) as connection:
         connection.execute("CREATE TABLE t (x)")
     before = ledger_path(out).read_bytes()
-    with pytest.raises(OutputError, match="something else"):
+    with pytest.raises(OutputError, match="another program"):
         open_ledger(out)
     assert ledger_path(out).read_bytes() == before
 
@@ -227,7 +227,7 @@ def test_an_empty_file_is_what_a_kill_at_the_very_start_leaves(out: Path) -> Non
 
 
 def test_no_ledger(out: Path) -> None:
-    with pytest.raises(OutputError, match="No ledger in"):
+    with pytest.raises(OutputError, match="There is no ledger in"):
         LedgerReader(out)
 
 

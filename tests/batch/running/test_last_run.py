@@ -47,7 +47,7 @@ def test_it_goes_on_with_the_file_of_the_last_run(tmp_path: Path, files: tuple[P
     save(tmp_path / "in" / "new.png", spot(60, 80))
     found, said = run(tmp_path)
     assert found == {"skipped": 3, "done": 1}
-    assert any(f"made in {compute}, as those of the last run" in line for line in said)
+    assert any(f"computed in {compute}, like the last run" in line for line in said)
     last = last_run(tmp_path / "out")
     assert last is not None
     assert last.model_sha256 == sha256(files[["int8", "fp32"].index(compute)])
@@ -59,7 +59,7 @@ def test_a_run_that_makes_all_again_does_not_say_that_it_goes_on(tmp_path: Path,
     list(Runner(dataclasses.replace(settings, compute="fp32", exact=True)))
     runner = Runner(settings)
     assert [result.status.value for result in runner] == ["done"] * 3
-    assert not [line for line in runner.report.notes if "as those of the last run" in line]
+    assert not [line for line in runner.report.notes if "like the last run" in line]
 
 
 def test_a_model_that_is_open_is_the_one_that_counts(tmp_path: Path, files: tuple[Path, Path]) -> None:
@@ -68,7 +68,7 @@ def test_a_model_that_is_open_is_the_one_that_counts(tmp_path: Path, files: tupl
     list(Runner(dataclasses.replace(settings, compute="int8")))
     runner = Runner(settings, open_model(files[1], "cpu"))
     assert [result.status.value for result in runner] == ["done"] * 3
-    assert not [line for line in runner.report.notes if "as those of the last run" in line]
+    assert not [line for line in runner.report.notes if "like the last run" in line]
     with LedgerReader(tmp_path / "out") as ledger:
         last = ledger.last_run()
     assert last is not None

@@ -58,7 +58,7 @@ def test_a_model_that_runs_out_of_memory_goes_on_with_half_the_batch(tmp_path: P
     model = tiny_model(tmp_path / "tiny.onnx")
     ended = subprocess.run([sys.executable, "-c", OUT_OF_MEMORY, model], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith("cpu ran out of memory: 128 images a call instead of 256\n")
+    assert ended.stdout.startswith("cpu ran out of memory: 128 images per call instead of 256\n")
 
 
 class Small(StandIn):
@@ -79,8 +79,8 @@ def test_the_run_says_so_and_loses_nothing(tmp_path: Path) -> None:
     results, runner = run_with_report(tmp_path / "in", tmp_path / "out", Small(2))
     assert [result.status.value for result in results] == ["done"] * 20
     assert runner.report.notes == [
-        "cpu ran out of memory: 4 images a call instead of 8",
-        "cpu ran out of memory: 2 images a call instead of 4",
+        "cpu ran out of memory: 4 images per call instead of 8",
+        "cpu ran out of memory: 2 images per call instead of 4",
     ]
 
 

@@ -164,7 +164,9 @@ def test_masks_of_one_bit_are_not_redone_and_new_ones_are_like_them(tmp_path: Pa
     new = save(tmp_path / "in" / "new.png")
     results, runner = run_with_report(tmp_path / "in", tmp_path / out)
     assert statuses(results) == ["skipped"] * 3 + ["done"]
-    note = "masks have 1 bit a pixel, as those of the last run into this output; --mask-bits 8 makes all of them again"
+    note = (
+        "masks have 1 bit per pixel, like those of the last run into this output; --mask-bits 8 makes all of them again"
+    )
     assert note in runner.report.notes
     assert modes(tmp_path / out) == ["1"] * 4
     new.unlink()

@@ -115,7 +115,7 @@ def test_a_sparse_file_is_filled_and_one_over_the_limit_is_not(tmp_path: Path, n
     expected = bytearray(small_limit)
     expected[1000:1005], expected[3_000_000:3_000_005] = b"begin", b"ended"
     assert filled.content.read().data == expected
-    assert "unpacked; expected an image of at most" in refused(large.content)
+    assert "unpacked; expected at most" in refused(large.content)
     assert last.content.read().data == PHOTO
     assert report.is_complete
 

@@ -79,21 +79,21 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...], int, str]] = {
     "labels": (
         behind(*OPPOSITE, node("ArgMax", ["both"], "y", axis=1, keepdims=0),
                given=value("y", "b", SIDE, SIDE, kind=TensorProto.INT64)),
-        (), 1, "holds labels or a finished mask (int64), not how likely each pixel is; expected logits or "
-        "probabilities. Take what it is made of with --output both.",
+        (), 1, "holds labels or a finished mask (int64); expected logits or probabilities for each "
+        "pixel. Use the tensor that it is made from: --output both.",
     ),
     "a mask as floats": (
         behind(node("Sigmoid", ["logits"], "p"), node("Greater", ["p", "ratio"], "g"),
                node("Cast", ["g"], "y", to=TensorProto.FLOAT), constants=RATIO),
-        (), 1, "Take what it is made of with --output p.",
+        (), 1, "Use the tensor that it is made from: --output p.",
     ),
     "a mask of what is called logits": (
         behind(node("Greater", ["logits", "ratio"], "g"), node("Cast", ["g"], "y", to=TensorProto.FLOAT),
                constants=RATIO),
-        ("--output", "logits"), 1, "with --output logits --output logits.",
+        ("--output", "logits"), 1, "made from: --output logits --output logits.",
     ),
-    "not a number": (behind(node("Log", ["logits"], "y")), (), 1, "is not a number (NaN)"),
-    "two classes": (behind(*CLASSES, given=TWO), (), 1, "Say --lesion-class 1 (0 is commonly the background)"),
+    "not a number": (behind(node("Log", ["logits"], "y")), (), 1, "is NaN or infinite"),
+    "two classes": (behind(*CLASSES, given=TWO), (), 1, "Use --lesion-class 1 (0 is usually the background)"),
     "three names": (behind(*CLASSES, given=TWO), ("--classes", "a,b,c"), 2, "has 2 classes, and --classes names 3"),
     "a class that is not there": (behind(*CLASSES, given=TWO), ("--lesion-class", "2"), 2, "Name one from 0 to 1."),
     "a class and names": (
@@ -104,13 +104,13 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...], int, str]] = {
         ("--classes", "a,b"), 1, "do not add up to 1",
     ),
     "a class of one": (behind(node("Identity", ["logits"], "y")), ("--lesion-class", "0"), 2, "Leave it out."),
-    "names twice": (behind(node("Identity", ["logits"], "y")), ("--classes", "a,a"), 2, "empty or twice"),
+    "names twice": (behind(node("Identity", ["logits"], "y")), ("--classes", "a,a"), 2, "empty or repeated name"),
     "logits that are said to be probabilities": (
-        behind(node("Identity", ["logits"], "y")), ("--output", "probabilities"), 1, "Say --output logits",
+        behind(node("Identity", ["logits"], "y")), ("--output", "probabilities"), 1, "Use --output logits",
     ),
     "two kinds": (
         behind(node("Identity", ["logits"], "y")), ("--output", "probabilities", "--output", "logits"), 2,
-        "expected one output's name at most",
+        "expected at most one output's name",
     ),
     "two outputs of a size": (
         behind(node("Neg", ["logits"], "y"), given=[value("logits", "b", 1, SIDE, SIDE), ONE]), (), 1,
@@ -118,20 +118,20 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...], int, str]] = {
         "one that holds the mask with --output NAME.",
     ),
     "an output that is not there": (
-        behind(node("Neg", ["logits"], "y")), ("--output", "out"), 1, "no output 'out', and nothing inside it",
+        behind(node("Neg", ["logits"], "y")), ("--output", "out"), 1, "no output or inner tensor 'out'",
     ),
     "a class for the whole image": (
         behind(node("GlobalAveragePool", ["logits"], "y"), given=value("y", "b", 1, 1, 1)), (), 1, "is (1, 1, 1, 1)",
     ),
     "planes laid flat": (
         behind(node("Neg", ["logits"], "n"), node("Flatten", ["n"], "y"), given=value("y", "b", SIDE * SIDE)), (), 1,
-        "Take what was laid flat with --output n.",
+        "Use the tensor before it is flattened: --output n.",
     ),
     "two inputs": (
         before([value("x", "b", 3, SIDE, SIDE), value("k", 1)], node("Add", ["x", "k"], "s"), node("Neg", ["s"], "z")),
         (), 1, "has 2 inputs ('x' float32 (?, 3, 64, 64); 'k' float32 (1)); expected one, for images",
     ),
-    "four channels": (before(value("x", "b", 4, SIDE, SIDE)), (), 1, "is (?, 4, 64, 64): neither"),
+    "four channels": (before(value("x", "b", 4, SIDE, SIDE)), (), 1, "is (?, 4, 64, 64); expected 3 channels"),
     "a rectangle": (before(value("x", "b", 3, SIDE, 96)), (), 1, "is 64 x 96 (height x width); only square inputs"),
     "whole numbers": (
         before(value("in", "b", 3, SIDE, SIDE, kind=TensorProto.INT32),
@@ -142,8 +142,8 @@ REFUSED: dict[str, tuple[Build, tuple[str, ...], int, str]] = {
         before(value("in", 3, SIDE, SIDE), node("Unsqueeze", ["in", "ax"], "x"), constants={"ax": np.array([0])}),
         (), 1, "is (3, 64, 64); expected four axes",
     ),
-    "another size": (before(value("x", "b", 3, SIDE, SIDE)), ("--size", "96"), 1, "Leave --size out or say --size 64."),
-    "no size": (before(FREE), (), 2, "expected --size S"),
+    "another size": (before(value("x", "b", 3, SIDE, SIDE)), ("--size", "96"), 1, "Leave out --size or use --size 64."),
+    "no size": (before(FREE), (), 2, "Add --size S"),
     "an operator of somebody's": (custom, (), 1, "operators that are not ONNX's own (acme:Sharpen)"),
     "an operator set of the future": (
         behind(node("Neg", ["logits"], "y"), opset=99), (), 1, "opset 99 is newer than it knows",
@@ -193,7 +193,7 @@ def test_pixels_are_not_normalised(tmp_path: Path, options: tuple[str, ...]) -> 
     ("options", "message"),
     [
         (("--mean", "imagenet"), "expected one number for --mean"),
-        (("--mean", "0-1", "--channels", "bgr"), "expected no order of channels"),
+        (("--mean", "0-1", "--channels", "bgr"), "which have no channel order"),
     ],
 )
 def test_grey_has_one_mean_and_no_order(tmp_path: Path, options: tuple[str, ...], message: str) -> None:

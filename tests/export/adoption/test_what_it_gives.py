@@ -83,7 +83,7 @@ CASES = {
     ),
     "a quarter of the size": Case(
         [node("Identity", ["small"], "y")], value("y", "b", 1, QUARTER, QUARTER),
-        lambda plane: sigmoid(enlarged(pooled(plane))), remark="brought to 64 x 64",
+        lambda plane: sigmoid(enlarged(pooled(plane))), remark="resized to 64 x 64",
     ),
     "a quarter of the size, free axes": Case(
         [node("Identity", ["small"], "y")], value("y", "b", 1, "h", "w"), lambda plane: sigmoid(enlarged(pooled(plane)))

@@ -75,7 +75,7 @@ CASES = {
     "batch of one": Case([], ("x", 1, 3, SIDE, SIDE), TensorProto.FLOAT, ("--mean", "imagenet"), usual),
     "pixels": Case(
         SCALED, ("pixels", *TAKEN[1:]), TensorProto.UINT8, (), lambda planes: usual(np.round(planes)), SCALES,
-        "fed pixels 0-255 as they are",
+        "fed pixels 0-255, not normalised",
     ),
     "pixels, channels last, blue first": Case(
         [node("Transpose", ["in"], "pixels", perm=[0, 3, 1, 2]), *SCALED],

@@ -275,7 +275,7 @@ def test_the_command_exports_and_checks_an_ensemble(folder: Path, other: Checkpo
     result = run("onnx", "--ensemble", a, b, *options, "--out", out)
     assert result.exit_code == 0, result.output
     sheet = run("info", out).stdout
-    assert re.search("networks +2, whose probabilities are averaged, fp16-weights", sheet)
+    assert re.search("networks +2, averaged probabilities, fp16-weights", sheet)
     assert "mean over the image and its three mirror images" in sheet
     checked = run("check", out, a, b, "--images", _image_folder(folder), "--device", "cpu", "--json", "-")
     assert checked.exit_code == 0, checked.output

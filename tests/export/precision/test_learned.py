@@ -182,7 +182,7 @@ def test_calibration_is_neither_needed_nor_taken(checkpoint: Checkpoint, samples
 def test_ranges_that_are_not_the_graphs_are_refused(checkpoint: Checkpoint) -> None:
     ranges = list(checkpoint.network.ranges)
     ranges[3] = (ranges[3][0] * 1.5, ranges[3][1])
-    with pytest.raises(ContractError, match="takes a tensor that is not clipped to a range that the network learned"):
+    with pytest.raises(ContractError, match="reads a tensor that is not clipped to a learned range"):
         quantise_learned(segmenter([checkpoint]), ranges)
 
 

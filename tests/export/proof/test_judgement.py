@@ -33,9 +33,9 @@ def row(marked: float = 0.3, *, edge: bool = False, truth: tuple[float, float] |
     ("shares", "message"),
     [
         ([0.0, 0.0005], "In all 2 pictures NET finds no lesion; expected masks with lesion and background"),
-        ([1.0, 0.9995], "In all 2 pictures NET takes everything for lesion; expected"),
+        ([1.0, 0.9995], "In all 2 pictures NET marks everything as lesion; expected"),
         ([0.0, 1.0], "In each of 2 pictures NET finds no lesion or nothing but lesion; expected"),
-        ([], "There is no picture among the images; expected"),
+        ([], "There are no pictures among the images; expected"),
         ([0.0, 0.01], ""),
         ([1.0, 0.99], ""),
     ],
@@ -73,7 +73,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
-@pytest.mark.parametrize(("bias", "seen"), [(-1000.0, "finds no lesion"), (1000.0, "takes everything for lesion")])
+@pytest.mark.parametrize(("bias", "seen"), [(-1000.0, "finds no lesion"), (1000.0, "marks everything as lesion")])
 def test_a_model_that_sees_no_lesion_or_nothing_else_is_not_made(
     tmp_path: Path, pictures: Path, bias: float, seen: str
 ) -> None:

@@ -143,7 +143,7 @@ def test_a_file_never_chooses_its_own_limits(tmp_path: Path, pictures: Path) -> 
     assert "precision is int8 in its contract and fp32 in its graph" in labelled.stderr
     result = run("check", path, tmp_path / "c.pt", *options)
     assert result.exit_code == 1
-    assert "the constant 'scale' has other values; expected the same, to the last bit" in result.stderr
+    assert "the constant 'scale' has other values; expected the same to the last bit" in result.stderr
 
 
 def test_int8_does_not_excuse_a_wrong_deviation(tmp_path: Path, pictures: Path) -> None:

@@ -157,12 +157,12 @@ def test_libraries_that_were_installed_make_another_choice(monkeypatch: pytest.M
 
 def test_a_file_in_int8_does_not_compute_in_fp32(tmp_path: Path) -> None:
     int8, _ = tiny_twins(tmp_path)
-    with pytest.raises(DeviceError, match=r"the model is int8, and is not computed in fp32\. Use an fp32 model"):
+    with pytest.raises(DeviceError, match=r"the model is int8, and cannot be computed in fp32\. Use an fp32 model"):
         open_model(int8, "cpu", compute="fp32")
 
 
 def test_a_file_that_is_not_in_int8_cannot_compute_in_it(model_file: Path) -> None:
-    with pytest.raises(DeviceError, match="the model is fp32, and int8 is computed by models that were exported in it"):
+    with pytest.raises(DeviceError, match="the model is fp32, and int8 needs a model that was exported in int8"):
         open_model(model_file, "cpu", compute="int8")
 
 

@@ -57,7 +57,9 @@ def test_the_probes_are_what_the_model_gives(sealed: Path) -> None:
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_a_session_that_gives_something_else_is_refused(sealed: Path, tmp_path: Path, device: str) -> None:
     path = changed(sealed, tmp_path / "m.onnx", 1.2)
-    with pytest.raises(DeviceError, match=r"does not give what the model's file holds.*allowed\. .*") as raised:
+    with pytest.raises(
+        DeviceError, match=r"does not give the results that the model's file holds.*allowed\. .*"
+    ) as raised:
         open_model(path, device, compute="fp32")
     assert "Copy the file again" in str(raised.value)
     assert open_model(sealed, device, compute="fp32").device.precision == "fp32"
@@ -70,7 +72,7 @@ def test_whole_images_are_checked_as_well(sealed: Path, tmp_path: Path) -> None:
     bad._opener = dataclasses.replace(bad._opener, request=dataclasses.replace(bad._opener.request, path=path))
     image = np.zeros((1, 20, 30, 3), np.uint8)
     assert good.mask(image).shape == (1, 20, 30)
-    with pytest.raises(DeviceError, match="does not give what the model's file holds"):
+    with pytest.raises(DeviceError, match="does not give the results that the model's file holds"):
         bad.mask(image)
 
 
@@ -80,7 +82,7 @@ def test_a_proved_file_whose_probes_were_taken_out_is_refused(tmp_path: Path) ->
     del entries[file_probes.KEY]
     onnx.helper.set_model_props(model, entries)
     onnx.save(model, tmp_path / "m.onnx")
-    with pytest.raises(ContractError, match="holds no probe images"):
+    with pytest.raises(ContractError, match="has no probe images"):
         open_model(tmp_path / "m.onnx", "cpu")
 
 

@@ -194,7 +194,7 @@ def test_a_fork_gets_a_sentence_and_never_hangs(
     )
     assert done.returncode == code, done.stderr
     if code:
-        assert "forked off one that had opened a model" in done.stdout
+        assert "forked after its parent opened a model" in done.stdout
         assert "'spawn'" in done.stdout
 
 
