@@ -6,6 +6,9 @@ removes them, while other runs may begin, be refused, or be killed at any moment
 - a lock counts only if its file is still the one at its path when it is held, for a holder may have removed it;
 - a folder appears with a note in it that a run made it, so that every holder knows, whoever made it;
 - a folder goes as a whole, while its lock is held: it is renamed first. Who asks for the lock meanwhile makes it anew.
+
+Where three or more do so again and again, an empty folder may stay: filelock makes the folder of a lock by itself, and
+without the note. Two never hold one lock.
 """
 
 from __future__ import annotations
@@ -67,10 +70,9 @@ def _locked(folder: Path, state: Path) -> Iterator[None]:
     finally:
         if has_content(state / LEDGER_NAME):
             (folder / MADE_NAME).unlink(missing_ok=True)
+            lock.release()
         else:
-            with contextlib.suppress(OSError):  # Windows removes no open file
-                _remove(folder)
-        lock.release()
+            _give_up(folder, lock)
 
 
 def _make(folder: Path) -> None:
@@ -85,19 +87,37 @@ def _make(folder: Path) -> None:
         (fresh / MADE_NAME).write_text(str(made), encoding="ascii")
         fresh.rename(folder)
     except OSError:
-        _remove_made(fresh, made - 1)
+        _remove_made(fresh, made)
         if not folder.is_dir():  # else another run made it
             raise
 
 
+def _give_up(folder: Path, lock: FileLock) -> None:
+    """Give a lock back, and remove what was made for it; once more where another run left its note meanwhile."""
+    from filelock import Timeout
+
+    for _ in range(TRIES):
+        with contextlib.suppress(OSError, ValueError):  # Windows removes no open file
+            _remove(folder)
+        lock.release()
+        if not (folder / MADE_NAME).exists():
+            return
+        try:
+            lock = _acquired(folder)
+        except (OSError, Timeout):  # another run has it by now, and the note is for it
+            return
+    lock.release()
+
+
 def _remove(folder: Path) -> None:
     """Remove the lock of a folder; the folder, too, and those above it, if a run made it and nothing else is in it."""
-    if {path.name for path in folder.iterdir()} == {LOCK_NAME, MADE_NAME}:
-        made = int((folder / MADE_NAME).read_text(encoding="ascii"))
+    found = {path.name for path in folder.iterdir()}
+    if found == {LOCK_NAME, MADE_NAME}:
+        made = int(_note_of(folder))
         gone = folder.rename(_beside(folder))
         _remove_made(gone, made)
     else:
-        for name in (MADE_NAME, LOCK_NAME):
+        for name in found & {MADE_NAME, LOCK_NAME}:
             (folder / name).unlink(missing_ok=True)
 
 
@@ -124,8 +144,6 @@ def _acquired(folder: Path) -> FileLock:
     path, note = folder / LOCK_NAME, _note_of(folder)
     for _ in range(TRIES):
         try:
-            if note and not _note_of(folder) and folder.is_dir():
-                (folder / MADE_NAME).write_text(note, encoding="ascii")  # it was removed, and filelock made it anew
             make_for_all(path)
             before = path.stat()
             lock = FileLock(path, timeout=0, mode=before.st_mode & 0o777)
@@ -133,15 +151,24 @@ def _acquired(folder: Path) -> FileLock:
         except Timeout:
             if _is_still(path, before):
                 raise
+            _note_again(folder, note)
             continue
         except FileNotFoundError:  # a run that was refused has just removed its folder
             _make(folder)
-            note = _note_of(folder)
+            note = _note_of(folder) or note or "1"
             continue
         if _is_still(path, before):
             return lock
+        _note_again(folder, note)
         lock.release()
     raise OSError("other runs take its lock away")
+
+
+def _note_again(folder: Path, note: str) -> None:
+    """Write the note of a folder that was removed while its lock was asked for: filelock makes it anew."""
+    if note and not _note_of(folder):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / MADE_NAME).write_text(note, encoding="ascii")
 
 
 def _note_of(folder: Path) -> str:
