@@ -1,1 +1,1 @@
-"""What the subcommands of ``seg-batch`` do; each a file, and the command line in ``batch/cli.py``."""
+"""The subcommands of ``seg-batch``, one per module; the command line is in ``batch/cli.py``."""
