@@ -35,7 +35,7 @@ from seglab.files import write_text
 
 BATCHES, APP_BATCHES = (1, 2, 4, 8), (2, 4)
 FLOAT = ("fp32", "bf16")
-"""What float layers are computed in; an int8 model has the first."""
+"""Precisions of float layers; an int8 model uses the first."""
 FILE = click.Path(path_type=Path)
 
 
@@ -50,9 +50,9 @@ class Way:
 
 @click.command()
 @click.argument("paths", metavar="MODEL...", type=FILE, nargs=-1, required=True)
-@click.option("--name", required=True, help="Of the machine, in the name of the result.")
+@click.option("--name", required=True, help="Name of the machine, for the name of the result.")
 @click.option("--device", "devices", multiple=True, default=("cpu", "openvino"), show_default=True)
-@click.option("--seconds", default=4.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=4.0, show_default=True, help="Length of each measurement.")
 @click.option("--rounds", default=5, show_default=True, help="Medians count.")
 def main(paths: Sequence[Path], name: str, devices: Sequence[str], seconds: float, rounds: int) -> None:
     """Measure, print, write the figures."""
@@ -107,7 +107,7 @@ def _is_there(way: Way) -> bool:
 
 
 def our_rate(way: Way, batch: int, seconds: float) -> float:
-    """Return the images a second of a process on each core, all at work for so long."""
+    """Return the images per second of one process per core, measured over so many seconds."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(cores())
     counts = context.SimpleQueue()

@@ -33,12 +33,12 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 def former(views: Maps, _threshold: float) -> float:
-    """The definition before: the mean of max(p, 1 - p)."""
+    """Return the earlier definition: the mean of max(p, 1 - p)."""
     return float(np.maximum(views[0], 1 - views[0]).mean())
 
 
 def spread(views: Maps, threshold: float) -> float:
-    """The mean Dice of the mask to those of the seven turned images."""
+    """Return the mean Dice of the mask to those of the seven turned images."""
     masks = [to_mask(view, threshold) for view in views]
     return float(np.mean([agreement(masks[0], other)[1] for other in masks[1:]]))
 
@@ -71,9 +71,9 @@ class Row:
 @click.option("--model", type=FILE, help="Model file.  [default: the one that comes with the package]")
 @click.option("--data", type=FILE, default=DATA, help="Folder of the data sets.")
 @click.option("--set", "names", type=click.Choice(list(SETS)), multiple=True, help="[default: fifth and originals]")
-@click.option("--symmetries", is_flag=True, help="Also measures that need eight views of an image.")
-@click.option("--images", type=click.IntRange(min=2), help="Of each set, at most.")
-@click.option("--device", default="auto", show_default=True, help="As of seg-batch.")
+@click.option("--symmetries", is_flag=True, help="Also compare measures that need eight views of an image.")
+@click.option("--images", type=click.IntRange(min=2), help="Most images of each set.")
+@click.option("--device", default="auto", show_default=True, help="Device, as for seg-batch.")
 @click.option("--json", "json_file", type=FILE, help="Write the figures as JSON.")
 def main(
     model: Path | None, data: Path, names: tuple[str, ...], symmetries: bool, images: int | None, device: str,

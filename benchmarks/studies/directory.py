@@ -1,4 +1,4 @@
-"""What walking an archive of very many members costs: a zip, whose directory is held, and a tar, whose headers are not.
+"""Cost of walking archives with very many members: a zip, whose directory is kept in memory, and a tar.
 
 ``python -m benchmarks.studies.directory`` makes both, walks each in a process of its own as ``seg-batch run`` does, and
 prints seconds of the processor and megabytes. Nothing is decoded. Linux only.

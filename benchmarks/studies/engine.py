@@ -1,4 +1,4 @@
-"""The engine against its parts: what share of the possible rate it reaches, what it costs itself, how soon it begins.
+"""The engine compared with its parts: share of the possible rate, its own cost, and time to the first mask.
 
 ``python -m benchmarks.studies.engine --name cpu`` measures, each in several rounds that alternate, and writes
 ``benchmarks/results/NAME-engine.json``:
@@ -69,15 +69,15 @@ QUICK = Amount(images=8, small=100, rounds=1, lengths=(8,), tiny=200, devices=("
 
 
 @click.command()
-@click.option("--name", required=True, help="Of the machine, in the name of the result.")
-@click.option("--images", type=int, help=f"Of 600x450.  [default: {Amount.images}]")
+@click.option("--name", required=True, help="Name of the machine, for the name of the result.")
+@click.option("--images", type=int, help=f"Photographs of 600x450.  [default: {Amount.images}]")
 @click.option("--small", type=int, help=f"Tiny images for the engine's own cost.  [default: {Amount.small}]")
-@click.option("--rounds", type=int, help=f"Of each measurement; the median counts.  [default: {Amount.rounds}]")
+@click.option("--rounds", type=int, help=f"Rounds of each measurement; the median counts.  [default: {Amount.rounds}]")
 @click.option("--length", "lengths", type=int, multiple=True, help="Photographs of a whole run.  [default: 8, 600]")
 @click.option("--tiny", type=int, help=f"Tiny images of a whole run, from a tar.  [default: {Amount.tiny}]")
 @click.option("--model", type=click.Path(path_type=Path), help="Model file.  [default: the bundled one]")
 @click.option("--device", "devices", multiple=True, help="[default: cpu, openvino]")
-@click.option("--quick", is_flag=True, help="Little of what is not said otherwise.")
+@click.option("--quick", is_flag=True, help="Use small amounts for all options that are not given.")
 def main(name: str, model: Path | None, quick: bool, **amounts: Any) -> None:
     """Measure, print, write the figures."""
     amount = replace(QUICK if quick else Amount(), **{key: value for key, value in amounts.items() if value})
@@ -102,7 +102,7 @@ def _figures(root: Path, path: Path, amount: Amount) -> dict[str, Any]:
 
 
 def _possible(device: str, path: Path, images: Path, root: Path, rounds: int) -> list[dict[str, Any]]:
-    """Return the rates of the parts and of the engine on one device; nothing where it is not there."""
+    """Return the rates of the parts and of the engine on one device; empty where it cannot be opened."""
     try:
         model = open_model(path, device, batch=CPU_BATCH)
     except DeviceError as error:
@@ -201,7 +201,7 @@ def _cpu_seconds(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def _lengths(path: Path, null: Path, photos: Path, root: Path, amount: Amount) -> Iterator[dict[str, Any]]:
-    """Yield what whole commands take, start-up included."""
+    """Yield the times of whole commands, including start-up."""
     for count in amount.lengths:
         source = _linked(photos, root / f"photos-{count}", count)
         for device in amount.devices:
@@ -211,7 +211,7 @@ def _lengths(path: Path, null: Path, photos: Path, root: Path, amount: Amount) -
 
 
 def _linked(photos: Path, folder: Path, count: int) -> Path:
-    """Make a folder of so many names for these photographs, and return it."""
+    """Make a folder with so many links to these photographs, and return it."""
     folder.mkdir()
     files = sorted(photos.iterdir())
     for number in range(count):

@@ -46,7 +46,7 @@ FILE = RESULTS / "export-networks.json"
 
 
 @click.command()
-@click.option("--only", default="", help="Only the networks whose name holds this.")
+@click.option("--only", default="", help="Only networks with this text in their names.")
 def main(only: str) -> None:
     """Export the networks that are not done yet, and write their table."""
     found = json.loads(FILE.read_text())["networks"] if FILE.exists() else {}
@@ -68,7 +68,7 @@ def combinations() -> list[tuple[str, str]]:
 
 
 def measure(arch: str, encoder: str) -> dict[str, Any]:
-    """Export one network; return its figures, or the reason why there are none."""
+    """Export one network; return its figures, or the reason why it cannot be exported."""
     torch.manual_seed(0)
     size = SIZES.get(arch, SIZE)
     spec = NetworkSpec(arch, encoder or None)

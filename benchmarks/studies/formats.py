@@ -38,10 +38,12 @@ BAD = ("differs", "size", "error", "crash", "hang", "memory")
               help="Other decoders: all, those in this environment, none.")  # fmt: skip
 @click.option("--files", "folder", type=FOLDER, help="Read a folder of foreign files instead.")
 @click.option("--any-dicom", is_flag=True, help="With --files: read DICOM objects that are no photographs, too.")
-@click.option("--fuzz", "count", type=click.IntRange(1), help="Read this many spoiled files instead.")
-@click.option("--seed", default=0, show_default=True, help="Of the spoiled files.")
-@click.option("--processes", type=click.IntRange(1), help="How many read.  [default: one for each core]")
-@click.option("--reader", default="seglab.images.reader:read_photo", show_default=True, help="What is studied.")
+@click.option("--fuzz", "count", type=click.IntRange(1), help="Read this many damaged files instead.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the damaged files.")
+@click.option("--processes", type=click.IntRange(1), help="Processes that read.  [default: one per core]")
+@click.option(
+    "--reader", default="seglab.images.reader:read_photo", show_default=True, help="Function that is studied."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the figures.")
 def main(
     names: Sequence[str], quick: bool, others: str, folder: Path | None, any_dicom: bool, count: int | None, seed: int,

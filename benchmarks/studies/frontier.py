@@ -35,7 +35,7 @@ USUAL = (
     ("unet", "resnet34", 256), ("unetplusplus", "resnet34", 256), ("deeplabv3plus", "resnet50", 256),
     ("fpn", "efficientnet-b0", 256), ("segformer", "mit_b0", 256),
 )  # fmt: skip
-"""What people usually take of segmentation-models-pytorch, and its size."""
+"""Common networks of segmentation-models-pytorch, and their sizes."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Point:
 @click.option("--model", "named", multiple=True, metavar="NAME=M.onnx", help="More model files to measure.")
 @click.option("--scores", multiple=True, metavar="NAME=SCORES.json", help=f"Scores of one of them on the {SET}.")
 @click.option("--usual/--no-usual", default=True, show_default=True, help="Also time smp's, with random weights.")
-@click.option("--images", default=256, show_default=True, help="Photographs in a round.")
-@click.option("--rounds", default=5, show_default=True, help="All networks take turns in each.")
+@click.option("--images", default=256, show_default=True, help="Photographs per round.")
+@click.option("--rounds", default=5, show_default=True, help="Rounds; all networks take turns in each.")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--points", type=FILE, default=POINTS, help="The figures.")
 @click.option("--picture", type=FILE, default=PICTURE, help="The plot.")
-@click.option("--draw", is_flag=True, help="Measure nothing, draw the figures that are there.")
+@click.option("--draw", is_flag=True, help="Only draw existing figures, without measuring.")
 def main(
     named: Sequence[str], scores: Sequence[str], usual: bool, images: int, rounds: int, device: str, points: Path,
     picture: Path, draw: bool,
@@ -84,7 +84,7 @@ def main(
 def measured(
     models: dict[str, Path], folder: Path, images: int, rounds: int, device: str
 ) -> dict[str, tuple[float, str, str]]:
-    """Return of each model the median images a second from files to files, the device and the precision."""
+    """Return for each model the median images per second from files to files, the device and the precision."""
     write_set(folder / "photos", images, [SHAPE], seed=0)
     rates: dict[str, list[float]] = {name: [] for name in models}
     where: dict[str, tuple[str, str]] = {}
@@ -106,7 +106,7 @@ def _ran_on(out: Path) -> tuple[str, str]:
 
 
 def _random(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield smp's networks with random weights as model files: nothing is proved of them but that they run."""
+    """Yield smp's networks with random weights as model files; they only have to run."""
     import torch
 
     from export.conversion.build import contract_for, segmenter

@@ -38,7 +38,7 @@ KINDS = ("tiff", "png", "jpeg", "others")
 IN_A_FOLDER = 1000
 TIMES = 1_700_000_000
 SEVERE = re.compile(r"The process that read it|It took longer|[A-Za-z.]*(Error|Exception|Panic)\b")
-"""Reasons of what a decoder should not do: end or hang its process, or raise what is no refusal in words."""
+"""Reasons that show a severe failure: a decoder ended or hung its process, or raised an unexpected error."""
 SHOWN = 30
 FINISHED = (0, 3)
 
@@ -66,9 +66,9 @@ class Ended:
 
 @click.command()
 @click.option("--images", default=100_000, show_default=True, help="Spoiled files.")
-@click.option("--seed", default=0, show_default=True, help="Of what is done to them.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the damage.")
 @click.option("--timeout", default=20.0, show_default=True, help="Seconds that a file may take.")
-@click.option("--keep", type=click.Path(path_type=Path), help="Folder for the files that did what none should do.")
+@click.option("--keep", type=click.Path(path_type=Path), help="Folder for files that caused a severe failure.")
 @click.option("--json", "json_to", type=click.Path(path_type=Path), help="File for the figures.")
 def main(images: int, seed: int, timeout: float, keep: Path | None, json_to: Path | None) -> None:
     """Spoil, run, count."""
@@ -138,7 +138,7 @@ def _status(out: Path) -> dict[str, Any]:
 
 
 def keep_severe(source: Path, failures: dict[str, str], folder: Path) -> int:
-    """Copy the files that did what none should do, with their reasons; return how many they are."""
+    """Copy the files that caused severe failures, with their reasons; return their number."""
     severe = {path: reason for path, reason in failures.items() if SEVERE.match(reason)}
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(source) as tar:

@@ -123,7 +123,7 @@ SUITES: dict[str, tuple[Experiment, ...]] = {
 @click.option(
     "--scale", type=click.Choice(SCALES), default="cpu", show_default=True, help="Reduced, or as the recipe says."
 )
-@click.option("--only", default="", help="Only the experiments whose name holds this.")
+@click.option("--only", default="", help="Only experiments with this text in their names.")
 @click.option(
     "--hours", type=float, help="For each training, as `seglab train --hours`; what is left goes on next time."
 )

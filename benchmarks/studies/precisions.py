@@ -41,7 +41,7 @@ from seglab.images.masks import read_mask
 from seglab.networks.checkpoints import Checkpoint, load_checkpoint
 
 DEVICES = (("cpu", "fp32"), ("openvino", "fp32"), ("openvino", "bf16"), ("cuda", "fp32"), ("tensorrt", "fp32"))
-"""Device, and what float layers are computed in there."""
+"""Devices, and the precision of float layers there."""
 ROUNDS = 7
 BATCH = 16
 SUFFIX = "-precisions.json"
@@ -53,12 +53,12 @@ Batch = NDArray[np.uint8]
 @click.argument("checkpoints", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--images", type=click.Path(path_type=Path), help="Images with truth, for the gate.")
 @click.option("--calibrate", type=click.Path(path_type=Path), help="Images for int8.")
-@click.option("--name", default="", help="Of the machine, in the name of the result.")
-@click.option("--only", default="", help="Only these devices, by commas.")
+@click.option("--name", default="", help="Name of the machine, for the name of the result.")
+@click.option("--only", default="", help="Only these devices, comma-separated.")
 @click.option(
     "--precision", "precisions", type=click.Choice(PRECISIONS), multiple=True, default=PRECISIONS, help="Only these."
 )
-@click.option("--limit", default=84, show_default=True, help="At most so many images.")
+@click.option("--limit", default=84, show_default=True, help="Most images to use.")
 def main(
     checkpoints: tuple[Path, ...],
     images: Path | None,

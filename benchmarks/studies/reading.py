@@ -60,8 +60,8 @@ WAYS: dict[str, Read] = {"before": read_before, "now": read_fitted}
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), default=DATA, help="Folder with originals/ and isic2018/.")
-@click.option("--images", default=100, show_default=True, help="Images of each set, at most.")
-@click.option("--rounds", default=15, show_default=True, help="Of each photograph and way.")
+@click.option("--images", default=100, show_default=True, help="Most images of each set.")
+@click.option("--rounds", default=15, show_default=True, help="Rounds for each photograph and way.")
 def main(data: Path, images: int, rounds: int) -> None:
     """Measure and print."""
     begin_command()

@@ -1,4 +1,4 @@
-"""Make the package's network anew, from the data folder to the files that are shipped and their card.
+"""Make the package's network again, from the data folder to the released files and their card.
 
 ``python -m benchmarks.studies.release_model --out WORK [--hours H] [--stage NAME] [--plan NAME] [--install]``: in
 stages, each of which ends in files below WORK and is not done again. What is stopped, by ``--hours`` or by Ctrl-C, goes
@@ -46,7 +46,7 @@ SHIPPED = {
 @click.command()
 @click.option("--out", type=FILE, required=True, help="Folder of the release.")
 @click.option("--data", type=FILE, default=DATA, help="Folder of the data sets.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Begin nothing more after this time.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Start no further work after this time.")
 @click.option("--stage", "only", help="Only this stage (a wrong name lists them); what it needs must be there.")
 @click.option("--plan", default="shipped", help=f"What is trained: {', '.join(PLANS)} (see support/release/plan.py).")
 @click.option("--student", type=FILE, help="A checkpoint to go on from with int8's rounding, instead of training one.")

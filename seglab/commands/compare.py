@@ -32,7 +32,10 @@ NO_SCORES = (
 @click.option("--out", type=FOLDER, help="Folder that gets comparison.md and comparison.png.")
 @click.option("--json", "json_file", type=FOLDER, help="Write the rows as JSON; - for stdout.")
 @click.option(
-    "--sort", type=click.Choice(["dice", "iou", "loss", "name"]), default="dice", help="Order of the rows, best first."
+    "--sort",
+    type=click.Choice(["dice", "iou", "loss", "name"]),
+    default="dice",
+    help="Sort the rows by this, best first.",
 )
 @command_errors
 def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sort: str) -> None:

@@ -461,7 +461,7 @@ def test_a_table_names_pairs(tmp_path: Path, delimiter: str) -> None:
     [
         ("a,b\n1,2\n", "columns a, b"),
         ("", "columns none"),
-        ("image,mask\nimages/0.png,masks/0.png\nimages/gone.png,masks/1.png\n", "not there: line 3: "),
+        ("image,mask\nimages/0.png,masks/0.png\nimages/gone.png,masks/1.png\n", "missing: line 3: "),
         ("image,mask,split\nimages/0.png,masks/0.png,later\n", "split 'later'"),
         ("image,mask\nimages/0.png,masks/0.png\nimages/0.png,masks/1.png\n", "images/0.png twice, and line 3 differs"),
     ],

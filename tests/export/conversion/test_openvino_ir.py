@@ -105,7 +105,7 @@ def test_nobodys_file_is_written_over(model_file: Path, tmp_path: Path) -> None:
         (("--out", tmp_path / "data.xml"), "data.bin is there already and is not the weights of an OpenVINO file"),
         (("--out", model_file), "--out is the file that is to be exported"),
         (("--out", tmp_path / "m.onnx"), "expected .xml"),
-        (("--out", tmp_path / "m.xml", "--json", tmp_path / "m.bin"), "are the same file"),
+        (("--out", tmp_path / "m.xml", "--json", tmp_path / "m.bin"), "name the same file"),
     ):
         result = convert(model_file, *words)
         assert result.exit_code == 2

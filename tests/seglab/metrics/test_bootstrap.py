@@ -59,5 +59,5 @@ def test_one_value_and_equal_values_have_no_width() -> None:
 
 
 def test_no_values_have_no_interval() -> None:
-    with pytest.raises(DataError, match="no value"):
+    with pytest.raises(DataError, match="no score"):
         interval([])

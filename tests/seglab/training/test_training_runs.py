@@ -99,7 +99,7 @@ def test_a_run_goes_on_by_its_folder_alone_to_equal_weights(data: Path, tmp_path
     assert (parts / "best.pt").read_bytes() == (tmp_path / "whole" / "best.pt").read_bytes()
     again = resume(parts)
     assert again.exit_code == 0, again.output
-    assert "is finished: 3 epochs" in again.stderr
+    assert "is finished after 3 epochs" in again.stderr
 
 
 def test_enough_hours_stop_nothing(data: Path, tmp_path: Path) -> None:
