@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import OutputError
-from batch.ledger.lock import LOCK_NAME, MADE_NAME, locked
+from batch.ledger.lock import LOCK_NAME, locked
 from batch.output_mark import LEDGER_NAME
 
 AT_ONCE, TURNS = 3, 40
@@ -63,14 +63,6 @@ def test_who_is_refused_takes_no_lock_of_another_run_away(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_another_run_made_goes_with_the_last_one(tmp_path: Path) -> None:
-    """It made the folder, and asked in vain for the lock."""
-    (tmp_path / "out").mkdir()
-    with locked(tmp_path / "out"):
-        (tmp_path / "out" / MADE_NAME).write_text("1")
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_a_folder_that_cannot_be_used_is_as_before(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="cannot be written"), locked(tmp_path / "out", tmp_path / "file"):
@@ -92,4 +84,4 @@ def test_many_at_once_hold_it_one_by_one_and_leave_no_file(tmp_path: Path, repo_
     ended = [process.communicate() for process in running]
     assert [process.returncode for process in running] == [0] * AT_ONCE, [error for _, error in ended]
     assert sum(int(said) for said, _ in ended) >= TURNS  # the others met one that had it
-    assert {path.name for path in tmp_path.rglob("*")} <= {"out"}  # filelock may make it anew, empty
+    assert {path.name for path in tmp_path.rglob("*")} <= {"out"}  # empty
