@@ -182,7 +182,7 @@ def test_names_with_control_characters_are_taken_if_they_are_there(work: Path, r
     shutil.copy(work / "000.png", work / "new\nline\x1b[31m.png")
     ended = run("-", stdin=b"new\nline\x1b[31m.png\x00gone\x07.png\x00" + b"001.png\x00")
     assert (ended.code, ended.done) == (3, ["001.png", "new\nline\x1b[31m.png"]), ended.said
-    assert "(entries" in ended.said
+    assert "(list entries" in ended.said
     assert "gone\\x07.png" in ended.said
 
 
