@@ -340,7 +340,7 @@ def test_a_stop_in_the_first_epoch_advises_what_works(
         patch.setattr(Steps, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         later = resume(run, "--set", "epochs=2")
         assert later.exit_code == 130
-        assert f"Interrupted after epoch 1; go on with: seglab train --resume {run}" in later.stderr
+        assert f"Interrupted after epoch 1; continue with: seglab train --resume {run}" in later.stderr
 
 
 def test_tensorboard_has_every_epoch_whatever_stopped_the_run(run: Path) -> None:
