@@ -202,7 +202,7 @@ def test_what_takes_images_out_of_a_run_is_refused(run: Path, data: Path, tmp_pa
     split = json.loads((run / "split.json").read_text())
     (tmp_path / "ids").write_text(f"{split['training'][0]}\n")
     excluded = resume(run, "--set", "epochs=3", "--exclude", tmp_path / "ids")
-    assert (excluded.exit_code, "names 1 images of this run" in excluded.stderr) == (2, True)
+    assert (excluded.exit_code, "names 1 images that this run uses" in excluded.stderr) == (2, True)
     moved = split | {"training": split["training"][1:], "validation": [*split["validation"], split["training"][0]]}
     (tmp_path / "moved.json").write_text(json.dumps(moved))
     other = resume(run, "--set", "epochs=3", "--split-file", tmp_path / "moved.json")
