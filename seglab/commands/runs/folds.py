@@ -31,7 +31,7 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
     from seglab.training.run_folder import BEST
 
     with held(plan.out):
-        say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
+        say_of_stops(f"Interrupted; continue with: {go_on(plan.out)}")
         if not holds_folds(plan.out):
             say_of_stops("Interrupted before the first fold began; run the same command again.")
             _divide(plan)
@@ -41,9 +41,9 @@ def train_folds(plan: Plan, device: str, train: Callable[[Task], None]) -> None:
                 echo(f"{run.name}:", err=True)
                 _train(plan, run, train)
             if not _is_trained(run):
-                echo(f"{run.name} is not finished. Go on with all folds: {go_on(plan.out)}", err=True)
+                echo(f"{run.name} is not finished. Continue with all folds: {go_on(plan.out)}", err=True)
                 return
-        say_of_stops(f"Interrupted; go on with: {go_on(plan.out)}")
+        say_of_stops(f"Interrupted; continue with: {go_on(plan.out)}")
         _score(plan, device)
     command = ["seg-export", "onnx", "--ensemble", *(str(run / BEST) for run in plan.runs)]
     line = shlex.join([*command, "--out", str(plan.out / "ensemble.onnx")])
@@ -54,7 +54,7 @@ def _train(plan: Plan, run: Path, train: Callable[[Task], None]) -> None:
     try:
         train(_task(plan, run))
     except KeyboardInterrupt:  # the message of a single run names that run only
-        say_of_stops(f"Interrupted; go on with all folds: {go_on(plan.out)}")
+        say_of_stops(f"Interrupted; continue with all folds: {go_on(plan.out)}")
         raise
 
 

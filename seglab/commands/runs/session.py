@@ -77,7 +77,7 @@ def _keep_log(trainer: Trainer, task: Task, pairs: RunPairs, until: float) -> No
         _advised(trainer, task.out),
     ):
         for epoch in trainer.run(task.out, _track, until):
-            say_of_stops(f"Interrupted after epoch {epoch.epoch}; go on with: {go_on(task.out)}")
+            say_of_stops(f"Interrupted after epoch {epoch.epoch}; continue with: {go_on(task.out)}")
             log_event(epoch, trainer.timing[-1])
             tell(epoch, trainer.timing[-1])
             echo(_epoch_line(epoch, trainer.recipe.epochs, trainer.timing[-1].images_per_second), err=True)
@@ -186,7 +186,7 @@ def said_at_the_beginning(out: Path) -> str:
     from seglab.training.run_folder import LAST
 
     if (out / LAST).exists():
-        return f"Interrupted; go on with: {go_on(out)}"
+        return f"Interrupted; continue with: {go_on(out)}"
     return "Interrupted before the first epoch was saved; run the same command again to start anew."
 
 

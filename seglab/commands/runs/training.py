@@ -62,7 +62,7 @@ def train_run(
         say_of_stops(lambda: said_at_the_beginning(task.out))
     else:
         task = resumed_task(folder, recipe, changes, told)
-        say_of_stops(f"Interrupted after epoch {task.done}; go on with: {go_on(task.out)}")
+        say_of_stops(f"Interrupted after epoch {task.done}; continue with: {go_on(task.out)}")
     _run(dataclasses.replace(task, loggers=loggers), device, devices, nodes, until)
     return task.out
 

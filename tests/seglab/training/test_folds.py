@@ -182,7 +182,7 @@ def test_a_stopped_run_says_how_to_go_on_with_all_folds(
     monkeypatch.setattr("seglab.training.steps.Steps.validate", stop)
     done = train(data, tmp_path / "cv")
     assert done.exit_code == 130
-    assert f"go on with all folds: seglab train --resume {tmp_path / 'cv'}" in done.output
+    assert f"continue with all folds: seglab train --resume {tmp_path / 'cv'}" in done.output
 
 
 @pytest.mark.slow

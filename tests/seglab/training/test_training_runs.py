@@ -202,7 +202,7 @@ def test_what_takes_images_out_of_a_run_is_refused(run: Path, data: Path, tmp_pa
     split = json.loads((run / "split.json").read_text())
     (tmp_path / "ids").write_text(f"{split['training'][0]}\n")
     excluded = resume(run, "--set", "epochs=3", "--exclude", tmp_path / "ids")
-    assert (excluded.exit_code, "names 1 image of this run" in excluded.stderr) == (2, True)
+    assert (excluded.exit_code, "names 1 image that this run uses" in excluded.stderr) == (2, True)
     moved = split | {"training": split["training"][1:], "validation": [*split["validation"], split["training"][0]]}
     (tmp_path / "moved.json").write_text(json.dumps(moved))
     other = resume(run, "--set", "epochs=3", "--split-file", tmp_path / "moved.json")
@@ -340,7 +340,7 @@ def test_a_stop_in_the_first_epoch_advises_what_works(
         patch.setattr(Steps, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         later = resume(run, "--set", "epochs=2")
         assert later.exit_code == 130
-        assert f"Interrupted after epoch 1; go on with: seglab train --resume {run}" in later.stderr
+        assert f"Interrupted after epoch 1; continue with: seglab train --resume {run}" in later.stderr
 
 
 def test_tensorboard_has_every_epoch_whatever_stopped_the_run(run: Path) -> None:
