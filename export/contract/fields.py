@@ -81,8 +81,8 @@ class Contract:
     class_names: tuple[str, ...] = ("lesion",)
     quantisation: dict[str, Any] = field(default_factory=dict)
     adopted: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
-    parity: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict, repr=False)
+    parity: dict[str, Any] = field(default_factory=dict, repr=False)
     tools: dict[str, str] = field(default_factory=dict)
     suitable: dict[str, Any] = field(default_factory=dict)
     licence: str = "not stated"

@@ -25,7 +25,7 @@ SETTINGS = [field.name for field in dataclasses.fields(Recipe)]
 
 
 class TrainedRun:
-    """A run that was trained. ``folder``: of its checkpoints, logs and pictures."""
+    """A run that was trained. ``folder``: of its checkpoints, logs and pictures. A run can be named as its folder."""
 
     def __init__(self, folder: Path) -> None:
         from seglab.training.run_folder import BEST, read_run
@@ -63,6 +63,9 @@ class TrainedRun:
     def is_finished(self) -> bool:
         """Did it go to its last epoch, or stop early by its recipe? Otherwise ``hours`` ended it."""
         return self._run.finished
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     def __repr__(self) -> str:
         return f"TrainedRun({str(self.folder)!r}, epochs={len(self.epochs)}, dice={self.dice:.4f})"

@@ -86,6 +86,8 @@ def test_a_run_tells_its_epochs(runs: Path, tmp_path: Path) -> None:
     assert run.is_finished
     assert (run.recipe.epochs, run.recipe.widths) == (3, (4, 8))
     assert f"dice={run.dice:.4f}" in repr(run)
+    assert seglab.validate(run).dice == seglab.validate(run.best).dice
+    assert len(seglab.train(resume=run, epochs=4).epochs) == 4
 
 
 def test_true_resumes_the_run_in_out(runs: Path, tmp_path: Path) -> None:

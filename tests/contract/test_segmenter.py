@@ -284,6 +284,7 @@ def test_several_classes_give_label_maps(tmp_path: Path) -> None:
 def test_the_bundled_model_is_the_default() -> None:
     segmenter = Segmenter(device="cpu")
     assert segmenter.contract.encoder == "mobilenet_v2"
+    assert len(repr(segmenter.contract)) < 1500  # without the tables of its training and its proof
     assert segmenter.device.name == "cpu"
 
 
