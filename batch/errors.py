@@ -16,7 +16,7 @@ class ProcessError(SeglabError):
 
 
 class SourceError(ConfigError):
-    """A source is not there, or is not a folder, file or pattern that can be opened."""
+    """A source does not exist, or is not a folder, file or pattern that can be opened."""
 
 
 class SourceGoneError(SeglabError):

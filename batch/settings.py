@@ -43,7 +43,7 @@ class RunSettings:
     - ``sources``: one or several folders, files, archives, patterns, URLs, or ``-`` (a tar or list on standard input).
     - ``out``: folder for masks and ledger, or an archive to write (``.zip``, ``.tar``), or a URL.
     - ``model``: None means the model that comes with the package.
-    - ``device``: one, or several separated by commas.
+    - ``device``: one, or several, comma-separated.
     - ``compute``: ``fp32``, ``bf16``, or None for the fastest that passes its gate.
     - ``exact``: decode images whole and resize inside the graph.
     - ``name``: template of mask names.

@@ -1,4 +1,4 @@
-"""Calls of the functions for Python: what was called wrongly is said before any work, in this package's own errors."""
+"""Checks of calls to the Python functions: a wrong call raises an error of this package before any work."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def for_python(
     settings: Collection[str] = (),
     renamed: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function one for Python: its errors are this package's, and name arguments where a command has options.
+    """Return a decorator for Python functions: messages name arguments instead of the options of a command.
 
-    ``command``: that does the same. ``options``: arguments that the function takes by ``**``, with their defaults;
-    ``settings``: those of them that the command takes by ``--set``. ``renamed``: arguments by the name of their option,
-    where that is another one. A call that fits no argument raises :class:`ConfigError`.
+    ``command``: the command that does the same. ``options``: arguments that the function takes by ``**``, with their
+    defaults. ``settings``: arguments that the command takes by ``--set``. ``renamed``: arguments by option name, if the
+    two differ. A call with wrong arguments raises :class:`ConfigError`.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -51,7 +51,7 @@ def for_python(
 def _require_call(
     function: str, named: Collection[inspect.Parameter], known: Collection[str], given: int, keywords: Collection[str]
 ) -> None:
-    """Raise :class:`ConfigError` for a call that Python would answer with a :class:`TypeError`."""
+    """Raise :class:`ConfigError` for a call for which Python would raise :class:`TypeError`."""
     for name in keywords:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

@@ -1,4 +1,4 @@
-"""What the three command lines share: help settings, groups of options, errors, progress; and silence for Python."""
+"""Shared by the three command lines: help settings, groups of options, errors, progress, and silence for Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seglab.errors import INTERRUPTED, MissingDependencyError, SeglabError, prin
 from seglab.terminal import fitted, is_live
 
 SOME_FAILED = 3
-"""Exit code of what was finished, though not for all images."""
+"""Exit code of a command that finished, but not for all images."""
 CONTEXT: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "show_default": True,
@@ -29,14 +29,14 @@ CONTEXT: dict[str, Any] = {
 }
 
 ERROR = "Error: "
-"""How a message begins that ends a command; click's own errors, too."""
+"""The beginning of a message that ends a command; click's own errors begin in the same way."""
 
 SAID_OF_STOPS, IS_STOPPED = "seglab.said-of-stops", "seglab.is-stopped"
-"""Where the context of a command line keeps what is said of Ctrl-C, and that it came."""
+"""Keys in a click context: the message after Ctrl-C, and whether the command was stopped."""
 GO_ON = "Interrupted; run the same command again to go on."
 
 LOG_SECONDS = 30.0
-"""Between two lines of progress where there is no terminal, at least."""
+"""Least time between two lines of progress in a log, in seconds."""
 
 _SPACE = "expected more. Make room, then run the command again (seglab train: with --resume, once an epoch is kept)."
 SAID_OF_FILES = {
@@ -52,13 +52,13 @@ SAID_OF_FILES = {
     errno.EEXIST: "is there already, and is no folder; expected a folder. Name another one.",
     errno.EIO: "its disk cannot be read or written; copy it to another one.",
 }
-"""What is said of an error of the operating system that names a file."""
+"""The message for an error of the operating system, after the name of the file."""
 
 _IS_QUIET = contextvars.ContextVar("is_quiet", default=False)
 
 
 class NamedPath(click.Path):
-    """A path; an empty text is refused, which would be the working folder."""
+    """A path. An empty string, which would mean the working folder, is refused."""
 
     name = "path"
 
@@ -73,7 +73,7 @@ class NamedPath(click.Path):
 
 
 class NamedText(click.types.StringParamType):
-    """A path or a URL; an empty text is refused."""
+    """A path or a URL. An empty string is refused."""
 
     name = "text"
 
@@ -90,12 +90,12 @@ class FittedUsageError(click.UsageError):
         super().__init__(error.format_message(), error.ctx)
 
     def format_message(self) -> str:
-        """Return the message, which is printed behind :data:`ERROR`."""
+        """Return the message, which is printed after :data:`ERROR`."""
         return fitted(f"{ERROR}{self.message}", sys.stderr).removeprefix(ERROR)
 
 
 class CommandGroup(click.Group):
-    """Commands in the order in which they were added, the order of use, instead of the alphabet's."""
+    """Commands in the order in which they were added, which is the order of use, not alphabetical."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the command line."""
@@ -117,7 +117,7 @@ def _fitted_usage_errors() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        if type(error).show is not click.UsageError.show:  # the help, which comes where nothing was named
+        if type(error).show is not click.UsageError.show:  # the help, which is shown if no command was named
             raise
         raise FittedUsageError(error) from error
 
@@ -127,8 +127,8 @@ R = TypeVar("R")
 
 
 class GroupedCommand(click.Command):
-    """A command whose options stand in ``groups`` in its help: a heading, and the names of options (as its function
-    takes them). What no group names stands last.
+    """A command whose help shows its options in groups. ``groups``: a heading, and the names of the options as the
+    command's function takes them. Options in no group come last.
     """
 
     def __init__(self, *args: Any, groups: dict[str, tuple[str, ...]], **kwargs: Any) -> None:
@@ -136,7 +136,7 @@ class GroupedCommand(click.Command):
         self._groups = groups
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, group by group, with one width for all."""
+        """Write the options group by group, all with the same column width."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         shown = {param.name: record for param in options if (record := param.get_help_record(ctx))}
         width = max((len(option) for option, _ in shown.values()), default=0)
@@ -149,15 +149,15 @@ class GroupedCommand(click.Command):
 
 
 class PlainOption(click.Option):
-    """An option whose help does not repeat which numbers it takes: its error message says so."""
+    """An option whose help leaves out the range of numbers, which its error message gives."""
 
     def get_help_extra(self, ctx: click.Context) -> Any:
-        """Return what stands behind the help text: the default, but no range."""
+        """Return the additions to the help text: the default, but not the range."""
         return {name: value for name, value in super().get_help_extra(ctx).items() if name != "range"}
 
 
 def require_packages(names: Iterable[str], what: str) -> None:
-    """Raise :class:`MissingDependencyError` where packages are missing; ``what`` says what they are for."""
+    """Raise :class:`MissingDependencyError` if packages are missing; ``what`` says what they are for."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingDependencyError(
@@ -166,7 +166,7 @@ def require_packages(names: Iterable[str], what: str) -> None:
 
 
 def command_errors(function: Callable[P, R]) -> Callable[P, R]:
-    """End a command with a message and an exit code, not a traceback, for what a user can cause."""
+    """End a command with a message and an exit code instead of a traceback, for errors that a user can cause."""
 
     @functools.wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -175,7 +175,7 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
         except (Exception, KeyboardInterrupt) as error:
             context = click.get_current_context(silent=True)
             meta = context.meta if context else {}
-            # Libraries that are interrupted as they load raise errors of their own instead.
+            # A library that is interrupted while it loads may raise an error of its own instead.
             if isinstance(error, KeyboardInterrupt) or meta.get(IS_STOPPED):
                 said = meta.get(SAID_OF_STOPS, GO_ON)
                 _say(said() if callable(said) else said)
@@ -192,7 +192,7 @@ def command_errors(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def said_of(error: OSError) -> str | None:
-    """Return what is said of an error of the operating system; None for one that a user cannot have caused."""
+    """Return the message for an error of the operating system; None for one that a user cannot have caused."""
     if error.errno not in SAID_OF_FILES:
         return None
     where = printable(os.fsdecode(error.filename)) if error.filename else "A file of this command"
@@ -200,17 +200,17 @@ def said_of(error: OSError) -> str | None:
 
 
 def say_of_stops(text: str | Callable[[], str]) -> None:
-    """Set the message with which this command ends when it is stopped (Ctrl-C, SIGTERM), or what gives it then."""
+    """Set the message, or a function that returns it, with which this command ends after Ctrl-C or SIGTERM."""
     context = click.get_current_context(silent=True)
     if context:
         context.meta[SAID_OF_STOPS] = text
 
 
 def begin_command(said_of_stops: str = GO_ON) -> None:
-    """Treat SIGTERM as Ctrl-C, so that a scheduler's stop ends in the same orderly way; open closed standard streams.
+    """Treat SIGTERM as Ctrl-C, so that a scheduler stops the command in the same orderly way. Reopen closed standard
+    streams: otherwise a file could get the number of a closed stream, and error reports would be written into it.
 
-    A file that was opened under the number of a closed one would be written to by whatever reports an error.
-    ``said_of_stops``: the message of commands that were stopped.
+    ``said_of_stops``: the message of a command that was stopped.
     """
     meta = click.get_current_context().meta
     meta[SAID_OF_STOPS] = said_of_stops
@@ -227,13 +227,13 @@ def begin_command(said_of_stops: str = GO_ON) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # it is ignored in the background
         signal.signal(signal.SIGINT, interrupt)
 
 
 @contextlib.contextmanager
 def quiet(is_quiet: bool = True) -> Iterator[None]:
-    """Let :func:`echo` and :func:`progress` show nothing: functions for Python do what commands do, without words."""
+    """Let :func:`echo` and :func:`progress` print nothing, for the Python functions, which share code with commands."""
     before = _IS_QUIET.set(is_quiet)
     try:
         yield
@@ -244,16 +244,18 @@ def quiet(is_quiet: bool = True) -> Iterator[None]:
 def echo(text: str, *, err: bool = False, whole: bool = False) -> None:
     """Print ``text`` to standard output or standard error, unless it is to be :func:`quiet`.
 
-    Its lines are made to fit a terminal, and are left as they are elsewhere: see :mod:`seglab.terminal`. ``whole``:
-    everywhere, as a command to copy must be.
+    Its lines are broken to fit a terminal: see :mod:`seglab.terminal`. ``whole``: never break lines, as in commands to
+    copy.
     """
     if not _IS_QUIET.get():
         click.echo(text if whole else fitted(text, sys.stderr if err else sys.stdout), err=err)
 
 
 def progress(total: int | None, desc: str, unit: str, *, in_logs: bool = False) -> Any:
-    """Return a tqdm bar on stderr with rate and time left. Where stderr is no terminal: nothing, or with ``in_logs`` a
-    :class:`ProgressLog`. Nothing where it is to be :func:`quiet`.
+    """Return a tqdm bar on stderr with rate and time left.
+
+    If stderr is not a terminal, the bar shows nothing, or is a :class:`ProgressLog` with ``in_logs``. It shows nothing
+    if it is to be :func:`quiet`.
     """
     is_bar = is_live(sys.stderr) and not _IS_QUIET.get()
     if in_logs and not is_bar and not _IS_QUIET.get():
@@ -264,12 +266,12 @@ def progress(total: int | None, desc: str, unit: str, *, in_logs: bool = False) 
 
 
 def rate_text(rate: float) -> str:
-    """Return a number per second as people read it."""
+    """Return a rate as text: whole numbers from 10 on, two digits below."""
     return f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
 
 
 class ProgressLog:
-    """Progress as lines in a log, at most one in :data:`LOG_SECONDS`; it takes what this package asks of a tqdm bar."""
+    """Progress as lines in a log, at most one per :data:`LOG_SECONDS`, with the methods of tqdm that are used here."""
 
     disable = False
 
@@ -289,11 +291,11 @@ class ProgressLog:
         self._began = time.monotonic()
 
     def set_postfix_str(self, text: str, refresh: bool = False) -> None:
-        """Set what a line says beside the numbers."""
+        """Set the text after the numbers of a line."""
         self._postfix = text
 
     def update(self, count: int = 1) -> None:
-        """Count; write a line where the last one is old."""
+        """Add ``count``. Write a line if the last one was written :data:`LOG_SECONDS` ago."""
         self.n += count
         now = time.monotonic()
         if now - self._last >= LOG_SECONDS:
@@ -310,13 +312,13 @@ class ProgressLog:
 
 
 def echo_lines(lines: Iterable[str]) -> None:
-    """Print lines to standard output, each as lines that fit, where it is a terminal."""
+    """Print lines to standard output, broken to fit if it is a terminal."""
     for line in lines:
         click.echo(fitted(_printable_lines(line), sys.stdout))
 
 
 def _say(text: str) -> None:
-    """Print how a command ends to standard error; not to be silenced."""
+    """Print the last message of a command to standard error, also if it is to be :func:`quiet`."""
     click.echo(fitted(text, sys.stderr), err=True)
 
 

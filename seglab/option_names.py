@@ -1,7 +1,7 @@
-"""Messages from Python: what names an option of a command (``--mask-bits 1``) names the argument (``mask_bits=1``).
+"""Messages in Python's terms: an option of a command (``--mask-bits 1``) becomes an argument (``mask_bits=1``).
 
-Commands and functions do the same work and share its messages, which are written for the commands. They are put in
-Python's terms in one place, where they leave a function.
+Commands and functions do the same work and share messages, which are written for the commands. They are converted in
+one place, where they leave a function.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from seglab.errors import SeglabError
 
 FUNCTIONS = {"seg-batch run": "seglab.segment", "seglab train": "seglab.train", "seglab validate": "seglab.validate"}
-"""Commands that have a function, and its name."""
+"""The functions that do the same as a command, by its name."""
 
 _CHOICES = (
     r"auto|cpu|openvino|cuda(?::(?:K|\d+))?|tensorrt|fp32|bf16|int8|"
     "refuse|report|off|exif|stored|training|validation|test|all|wandb|mlflow"
 )
-"""Values that stand behind an option in messages, beside numbers and words for a value (DIR)."""
+"""Values that follow an option in messages, besides numbers and placeholders (DIR)."""
 _VALUE = rf"(?:{_CHOICES})\b|[A-Z][A-Z0-9|%]*\b|\d+%?"
 _TEXT = r"=(?:\.{3}|[^\s`,;)]*[^\s`,;.)])?"
 _OPTION = re.compile(
@@ -34,10 +34,10 @@ _COMMAND = re.compile(rf"`(?P<quoted>[^`]*)`|(?P<plain>(?:{'|'.join(FUNCTIONS)})
 
 
 class PythonTerms:
-    """How a function says the messages of its command.
+    """Converts the messages of a command for its function.
 
-    ``defaults``: its arguments. ``settings``: what ``--set`` of the command takes, which are arguments, too.
-    ``renamed``: arguments by the name of their option, where that is another one.
+    ``defaults``: the function's arguments with their defaults. ``settings``: settings that the command takes by
+    ``--set`` and the function as arguments. ``renamed``: arguments by option name, if the two differ.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PythonTerms:
         self._renamed = renamed or {}
 
     def say(self, text: str) -> str:
-        """Return a message in terms of Python. Options that the function does not have stay, and so do commands."""
+        """Return a message in Python's terms. Options and commands without an equivalent are not changed."""
         said, at = [], 0
         for found in _COMMAND.finditer(text):
             said += [_OPTION.sub(self._argument, text[at : found.start()]), self._call(found)]
@@ -62,7 +62,7 @@ class PythonTerms:
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Let errors that pass through be said so; those of a device have the parts of their message, too."""
+        """Convert the messages of errors that pass through, and the ``reason`` and ``hint`` of device errors."""
         try:
             yield
         except SeglabError as error:
@@ -73,7 +73,7 @@ class PythonTerms:
             raise
 
     def _argument(self, found: re.Match[str]) -> str:
-        """Return what is said of an option in a sentence; itself where the function has no such argument."""
+        """Return the argument for an option in a sentence; the option if the function has no such argument."""
         verb = found["verb"] or ""
         name, text = self._named(found["name"], found["key"]), found["text"]
         if name is None:
@@ -86,14 +86,14 @@ class PythonTerms:
         return f"{verb}{name}" + ("" if found["end"] is None else "=")
 
     def _named(self, option: str | None, setting: str | None) -> str | None:
-        """Return the argument for an option or for a setting; None where there is none."""
+        """Return the argument's name for an option or a setting; None if there is none."""
         if option is None:
             return setting if setting in self._settings else None
         name = self._renamed.get(option, option.replace("-", "_"))
         return name if name in self._defaults else None
 
     def _call(self, found: re.Match[str]) -> str:
-        """Return a command as the call that does the same; itself where there is none."""
+        """Return the call that does the same as a command; the command if there is none."""
         text, mark = (found["plain"], "") if found["plain"] else (found["quoted"], "`")
         command = next((name for name in FUNCTIONS if f"{text} ".startswith(f"{name} ")), "")
         options = text.removeprefix(command)
@@ -105,7 +105,7 @@ class PythonTerms:
         return mark + FUNCTIONS[command] + (f"({', '.join(map(str, arguments))})" if options else "") + mark
 
     def _passed(self, word: str) -> str | None:
-        """Return an option with its value, of a whole command, as an argument."""
+        """Return an option of a command, with its value, as an argument; None if there is none."""
         option, _, value = word.removeprefix("--").partition(" ")
         if option == "set":
             key, _, value = value.partition("=")
@@ -116,7 +116,7 @@ class PythonTerms:
 
 
 def _literal(value: str) -> str:
-    """Return a value of the command line as Python writes it: ``cpu`` becomes ``"cpu"``; words for a value stay."""
+    """Return a command-line value as a Python literal: ``cpu`` becomes ``"cpu"``. Placeholders are not changed."""
     if value in ("true", "false"):
         return value.capitalize()
     if value.isupper() or re.fullmatch(r"\.{3}|-?\d+(\.\d+)?(e-?\d+)?|\[[\d, ]*\]", value):

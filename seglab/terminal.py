@@ -1,7 +1,7 @@
-"""How text fits a terminal: how many columns it takes, where lines are broken, whether there are colours.
+"""Text on a terminal: its width in columns, line breaks, colours.
 
-Only what goes to a terminal is broken, and only between words: a path or a URL stays whole, even where it is longer
-than the line. In a file or a pipe each message stays one line, so that no text that a script looks for is broken.
+Only lines for a terminal are broken, and only between words: a path or URL stays whole even if it is longer than the
+line. In a file or a pipe each message stays one line, so that scripts can search for it.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ GAP = "  "
 """Between the columns of a table."""
 INDENT = "    "
 _LABEL = re.compile(r" *\S+(?: \S+)*  +(?=\S)")
-"""The first column of a table."""
+"""Matches the first column of a table."""
 _WORD = re.compile(r" *[^ ]+")
 
 
 def is_live(stream: TextIO) -> bool:
-    """Can lines on this stream be painted over? A log file and a dumb terminal keep every one."""
+    """Return whether lines on this stream can be overwritten, unlike in a log file or on a dumb terminal."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def is_coloured(stream: TextIO) -> bool:
-    """May colours be written to this stream? See https://no-color.org."""
+    """Return whether colours may be written to this stream (see https://no-color.org)."""
     return is_live(stream) and not os.environ.get("NO_COLOR")
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """Return how many columns a terminal has, as COLUMNS says where it is set; None for anything else."""
+    """Return the number of columns of a terminal, from COLUMNS if that is set; None if the stream is no terminal."""
     if not is_live(stream):
         return None
     columns = shutil.get_terminal_size().columns
@@ -44,7 +44,7 @@ def columns_of(stream: TextIO) -> int | None:
 
 
 def width_of(text: str) -> int:
-    """Return how many columns a text takes: two for a Chinese character, none for a combining mark."""
+    """Return the number of columns of a text: two for a Chinese character, none for a combining mark."""
     if text.isascii():
         return len(text)
     from wcwidth import wcswidth
@@ -54,13 +54,13 @@ def width_of(text: str) -> int:
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
-    """Return a text filled up with blanks to ``width`` columns; ``right``: in front of it."""
+    """Return a text padded with spaces to ``width`` columns; ``right``: aligned right."""
     blanks = " " * (width - width_of(text))
     return blanks + text if right else text + blanks
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Return rows of equal length as lines with aligned columns; ``right``: the columns whose text ends together."""
+    """Return rows of equal length as lines with aligned columns; ``right``: indices of right-aligned columns."""
     widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
@@ -70,7 +70,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 
 
 def shortened(text: str, width: int) -> str:
-    """Return a text with its middle left out where it is too long: names differ at their ends."""
+    """Return a text, without its middle if it is too long, because names differ at their ends."""
     if width_of(text) <= width:
         return text
     end = (width - 3) * 2 // 3
@@ -78,17 +78,17 @@ def shortened(text: str, width: int) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """Return the beginning of a text, in whole words, where it is too long."""
+    """Return a text, cut after a word if it is too long."""
     if width_of(text) <= width:
         return text
     return _beginning(text, width - 3).rsplit(" ", 1)[0].rstrip(" ,:;(") + "..."
 
 
 def wrapped(line: str, width: int | None, indent: str | None = None) -> list[str]:
-    """Return a line as lines of at most ``width`` columns, broken between words; None: as it is.
+    """Return a line broken between words into lines of at most ``width`` columns; unchanged if ``width`` is None.
 
-    A word that is longer stays whole. ``indent``: of the lines that go on; None: they stand below the second column of
-    a table, else four columns further in than the first one.
+    A longer word stays whole. ``indent``: of the following lines; None: they start at the second column of a table,
+    else four columns further in than the first line.
     """
     if width is None or width_of(line) <= width:
         return [line]
@@ -96,7 +96,7 @@ def wrapped(line: str, width: int | None, indent: str | None = None) -> list[str
 
 
 def fitted(text: str, stream: TextIO) -> str:
-    """Return a text whose lines fit the terminal that ``stream`` is; as it is where it is none."""
+    """Return a text with its lines broken to fit the terminal ``stream``; unchanged if it is no terminal."""
     columns = columns_of(stream)
     return "\n".join(part for line in text.split("\n") for part in wrapped(line, columns))
 
@@ -106,7 +106,7 @@ def _indent_of(line: str, width: int) -> str:
     if label is not None and width_of(label[0]) <= width // 2:
         return " " * width_of(label[0])
     lead = " " * (len(line) - len(line.lstrip(" ")))
-    return lead if len(lead) > len(INDENT) else lead + INDENT  # what stands in a column goes on in it
+    return lead if len(lead) > len(INDENT) else lead + INDENT  # text in a column stays in it
 
 
 def _broken(line: str, width: int, indent: str) -> Iterator[str]:
@@ -124,7 +124,7 @@ def _beginning(text: str, width: int) -> str:
 
 
 def _ending(text: str, width: int) -> str:
-    """Return the longest end of so many columns; no mark stands in front that belongs to a letter left out."""
+    """Return the longest end of at most ``width`` columns that does not begin with a combining mark."""
     begins = range(len(text) + 1)
     fits = (text[begin:] for begin in begins if width_of(text[begin:]) <= width)
     return next(part for part in fits if not part or width_of(part[0]))

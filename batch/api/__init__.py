@@ -1,1 +1,1 @@
-"""A run over an archive from Python: ``seglab.segment``."""
+"""``seglab.segment``: a run over an archive from Python."""

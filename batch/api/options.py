@@ -1,4 +1,4 @@
-"""The keyword arguments of ``seglab.segment``: what they may be, and what is said of others."""
+"""The keyword arguments of ``seglab.segment``: their types, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PathLike = str | os.PathLike[str]
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of a run, by the names of :class:`batch.RunSettings`, where each is described."""
+    """Options of a run, named as the fields of :class:`batch.RunSettings`, where each is described."""
 
     model: PathLike | None
     device: str
@@ -46,12 +46,12 @@ class RunOptions(TypedDict, total=False):
 
 
 def is_count(value: object) -> bool:
-    """Is it a whole number, be it one of NumPy's?"""
+    """Return whether it is a whole number, of Python or NumPy."""
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 class _Kind(NamedTuple):
-    """What a value has to be, and how that is said."""
+    """The check of an argument's value, and its description for messages."""
 
     holds: Callable[[Any], bool]
     words: str
@@ -78,7 +78,7 @@ KINDS: dict[str, _Kind] = {
     **dict.fromkeys(
         ("mask_bits", "batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"), _COUNT
     ),
-    **dict.fromkeys(("sources", "files_from"), _ANYTHING),  # RunSettings says what they may be
+    **dict.fromkeys(("sources", "files_from"), _ANYTHING),  # RunSettings checks them
     "timeout": _SECONDS, "max_failures": _LIMIT, "postprocess": _STEPS,
 }  # fmt: skip
 
@@ -93,7 +93,7 @@ def settings_of(sources: Names, out: PathLike, options: Mapping[str, Any]) -> Ru
     for name, value in values.items():
         _require(name, value)
         if is_count(value):
-            values[name] = int(value)  # of NumPy's, which no JSON holds
+            values[name] = int(value)  # JSON cannot hold NumPy numbers
     if values.get("max_failures") is not None:
         values["max_failures"] = str(values["max_failures"])
     if "postprocess" in values:

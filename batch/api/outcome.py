@@ -1,4 +1,4 @@
-"""What ``seglab.segment`` returns: counts of the run, and what the ledger of its output says."""
+"""The result of ``seglab.segment``: counts of the run, and lists of images from the ledger of its output."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An image that has no mask: its ``path``, absolute, and the ``reason``."""
+    """An image without a mask: its absolute ``path``, and the ``reason``."""
 
     path: str
     reason: str
@@ -33,13 +33,13 @@ class Failure:
 class SegmentRun:
     """A run that has ended.
 
-    ``done``, ``failed``, ``unchanged``: images of this run; unchanged ones had their mask from an earlier run.
+    ``done``, ``failed``, ``unchanged``: numbers of images of this run; unchanged ones had a mask from an earlier run.
     ``seconds``: of work, without loading the model. ``device``: what ran the model. ``out``: where the masks are.
-    ``ledger``: the folder of ``ledger.sqlite``. ``not_read``: what of the sources has no row: not
-    readable, not opened, without images; a line each. ``notes``: what else a person should know.
+    ``ledger``: the folder of ``ledger.sqlite``. ``not_read``: a line for each part of the sources that has no row,
+    because it could not be read, was not opened or has no images. ``notes``: other lines for the user.
 
-    The methods and properties below read the ledger when they are asked: they speak of all images of the output, those
-    of earlier runs included. They raise :class:`batch.errors.OutputError` where the ledger is gone.
+    The methods and properties below read the ledger at each call. They cover all images of the output, including those
+    of earlier runs, and raise :class:`batch.errors.OutputError` if the ledger no longer exists.
     """
 
     def __init__(self, report: RunReport, output: Output) -> None:
@@ -51,10 +51,10 @@ class SegmentRun:
         self.out = public_url(output.name)
         self.ledger = output.state.absolute()
         name = output.name if is_url(output.name) else str(Path(output.name).absolute())
-        self._output = replace(output, name=name, state=self.ledger)  # the working folder may be another one later
+        self._output = replace(output, name=name, state=self.ledger)  # absolute: the working folder may change
 
     is_complete: bool
-    """Has every photograph of the sources a mask now?"""
+    """Whether every photograph of the sources has a mask now."""
 
     @property
     def failures(self) -> list[Failure]:
@@ -63,7 +63,7 @@ class SegmentRun:
             return [Failure(entry.path, TERMS.say(entry.error or "")) for entry in ledger.entries("failed")]
 
     def least_certain(self, count: int = 10) -> list[SegmentedImage]:
-        """Return the images with the lowest confidence of those in which a lesion was found, the lowest first."""
+        """Return the ``count`` images with the lowest confidence, among those with a lesion, the lowest first."""
         if not is_count(count) or count < 1:
             raise ConfigError(f"count is {count!r}; expected a whole number, 1 or more.")
         return self._images(lambda ledger: findings.least_certain(ledger, int(count)))
@@ -75,7 +75,7 @@ class SegmentRun:
 
     @property
     def unlike_dermoscopy(self) -> list[SegmentedImage]:
-        """The images that do not look like those that the model learned from, the least alike first."""
+        """The images that do not look like the model's training images, the least similar first."""
         return self._images(findings.unlike)
 
     @property

@@ -1,4 +1,4 @@
-"""``seglab.segment``: masks for an archive from Python, as ``seg-batch run`` makes them."""
+"""``seglab.segment``: what ``seg-batch run`` does, from Python."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def segment(
     progress: Callable[[Result], object] | None = None,
     **options: Unpack[RunOptions],
 ) -> SegmentRun:
-    """Write a mask for every image of the sources, as ``seg-batch run`` does, and return what became of them.
+    """Write a mask for every image of the sources, as ``seg-batch run`` does, and return a summary of the run.
 
     ``sources``: a folder, file, archive, pattern or URL, or a list of them. ``out``: a folder, ``.zip``, ``.tar`` or
-    URL for the masks; call again with the same to go on, or to do what is new or changed. ``progress``: called with
-    each :class:`batch.Result` as it comes. Other ``options`` have the names of :class:`batch.RunSettings`: ``model``,
-    ``device``, ``overlays``, ``postprocess`` and so on.
+    URL for the masks; call again with the same one to continue, or to process new and changed images. ``progress``:
+    called with each :class:`batch.Result` as it comes. Other ``options`` are named as the fields of
+    :class:`batch.RunSettings`: ``model``, ``device``, ``overlays``, ``postprocess`` and so on.
 
-    An image that fails raises nothing: see ``failures`` of what is returned. Nothing is printed. Ctrl-C ends the run in
-    good order and raises :class:`KeyboardInterrupt`. The work is done in processes of its own, which do not import the
-    calling script: no ``if __name__ == "__main__"`` is needed.
+    An image that fails raises no error: see ``failures`` of the returned object. Nothing is printed. Ctrl-C finishes
+    the images in progress and raises :class:`KeyboardInterrupt`. The work is done in separate processes, which do not
+    import the calling script, so it needs no ``if __name__ == "__main__"``.
 
     Raises :class:`seglab.errors.ConfigError` for wrong arguments, :class:`batch.errors.SourceError` for a source that
-    is not there, :class:`batch.errors.OutputError` for an output that cannot be written or is somebody else's,
-    :class:`export.errors.ContractError` and :class:`export.errors.DeviceError` for the model and the device.
+    does not exist, :class:`batch.errors.OutputError` for an output that cannot be written or was not made by seg-batch,
+    and :class:`export.errors.ContractError` or :class:`export.errors.DeviceError` for the model or the device.
 
     >>> import seglab, tempfile
     >>> from pathlib import Path

@@ -1,4 +1,4 @@
-"""``seg-batch compare``: what would another model, or other settings, change? Two outputs of the same images."""
+"""``seg-batch compare``: what another model or other settings change, from two outputs of the same images."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ COMPARE_TABLE = Table(
     },
     "a comparison",
 )  # fmt: skip
-"""A row an image, those of A first, in the order found. ``reason``: why masks were not compared."""
+"""One row per image, those of A first, in the order found. ``reason``: why masks were not compared."""
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """An output that is compared."""
+    """One of the two outputs, opened for reading."""
 
     masks: StoredMasks
     ledger: LedgerReader
 
     def now(self, image: Image) -> Image:
-        """Return an image as its row is by now: a run may go on."""
+        """Return an image with its current row, which a run may have changed."""
         return Images(self.ledger).at([image.path]).get(image.path, image)
 
 
@@ -51,11 +51,11 @@ def compare(
     worst: int = 10,
     advance: Callable[[int], object] = lambda total: None,
 ) -> Comparison:
-    """Compare the masks of two outputs image by image; write a row for each to ``table``. Neither output is changed.
+    """Compare the masks of two outputs image by image, and write a row per image to ``table``.
 
-    ``worst``: so many images are named whose masks differ most. ``advance`` is called after each image with their
-    number. Raises :class:`batch.errors.OutputError` where there is no ledger or the table cannot be written,
-    :class:`DataError` where no image is in both.
+    Neither output is changed. ``worst``: how many images are named, those whose masks differ most. ``advance`` is
+    called after each image of A with their number. Raises :class:`batch.errors.OutputError` if there is no ledger or
+    the table cannot be written, and :class:`DataError` if no image is in both.
     """
     if table is not None:
         COMPARE_TABLE.require_writable(table)
@@ -77,7 +77,7 @@ def compare(
 
 
 def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:
-    """Raise :class:`DataError` for masks that are label maps by now, whatever earlier runs made."""
+    """Raise :class:`DataError` if the masks are now label maps."""
     if len(Makers.of(ledger).class_names()) > 1:
         raise DataError(
             f"{printable(str(out))} holds label maps of several classes; expected masks of lesion or not. Compare "
@@ -99,7 +99,7 @@ def _rows(pairs: Pairs, a: _Opened, b: _Opened, report: Comparison, advance: Cal
 
 
 def _found(pair: Pair, a: _Opened, b: _Opened) -> Found | None:
-    """Compare the masks of an image; None where it is not done in both."""
+    """Compare the masks of an image; None if it is not done in both."""
     first, second = pair
     if first is None or second is None or first.entry is None or second.entry is None:
         return None

@@ -1,4 +1,4 @@
-"""``seg-batch doctor``: what this machine has, what of it works, and what to install."""
+"""``seg-batch doctor``: the devices of this machine, which of them work, and what to install."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from export.runtime.inspection import DeviceReport
 
 FORMAT_VERSION = 2
-"""2: ``cpu``, which 1 called ``processor``."""
+"""Since version 2, ``cpu`` has that name; version 1 called it ``processor``."""
 CPU_INFO = Path("/proc/cpuinfo")
 X86_FEATURES = {
     "avx2": ("avx2",),
@@ -33,13 +33,13 @@ ARM_FEATURES = {
     "bf16": ("bf16",),
     "sve": ("sve",),
 }
-"""Features of a CPU that decide how fast an engine is, by the names Linux gives them (any of them)."""
+"""CPU features that make an engine faster; each has any of the flags that Linux lists for it."""
 
 
 @dataclass(frozen=True)
 class DoctorReport:
-    """``features`` is empty where the system does not tell. ``devices`` were tried on ``model``, and on the
-    int8 file of the package's network beside its fp32 one.
+    """The report. ``features``: empty if the system does not list them. ``devices``: tried on ``model``; for the
+    package's network on its fp32 and its int8 file.
     """
 
     system: str
@@ -52,7 +52,7 @@ class DoctorReport:
 
     @property
     def is_usable(self) -> bool:
-        """Is there a device that runs the model and was verified?"""
+        """Return whether at least one device runs the model and was verified."""
         return any(device.verified for device in self.devices)
 
     def to_json(self) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class DoctorReport:
         return {"format_version": FORMAT_VERSION, **vars(self), "model": encodable(str(self.model)), "devices": devices}
 
     def lines(self) -> Iterator[str]:
-        """Yield what a person reads."""
+        """Yield the report for a person."""
         yield f"system: {self.system}; {self.cpu}, {counted(self.cores, 'core')} for this process"
         yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
         yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
@@ -74,9 +74,9 @@ class DoctorReport:
 
 
 def examine(model: Path | None = None) -> DoctorReport:
-    """Look at the machine and try every device on ``model`` (None: the one that comes with the package).
+    """Examine the machine and try every device on ``model`` (None: the one that comes with the package).
 
-    Raises :class:`export.errors.ContractError` for a file that is no model.
+    Raises :class:`export.errors.ContractError` for a file that is not a model.
     """
     from export.runtime.bundled import FP32, INT8, bundled_model
     from export.runtime.inspection import inspect_devices
@@ -95,7 +95,7 @@ def examine(model: Path | None = None) -> DoctorReport:
 
 
 def describe_cpu() -> tuple[str, dict[str, bool]]:
-    """Return the CPU's name and which features it has, both as far as the system says."""
+    """Return the CPU's name, and whether it has each feature (empty if the system does not list features)."""
     try:
         text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:

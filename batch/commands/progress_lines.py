@@ -1,7 +1,7 @@
 """``seg-batch run --json``: the progress of a run as JSON lines on standard output, for programs.
 
 One event per line, flushed, in ASCII; the first has ``format_version``. A failure to write never stops the run: the
-lines end with a warning, and the run goes on.
+lines end with a warning, and the run continues.
 """
 
 from __future__ import annotations

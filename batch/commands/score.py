@@ -1,4 +1,4 @@
-"""``seg-batch score``: masks against the annotators' truth."""
+"""``seg-batch score``: compare masks with the annotators' truth."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from seglab.words import counted
 
 FORMAT_VERSION = 1
 NAMED = 5
-"""So many names of a kind are shown to a person; JSON has all."""
+"""Names of one kind that are shown to a person; JSON has all."""
 LOWEST = 3
-"""Masks with the lowest Dice that are named."""
+"""How many masks with the lowest Dice are named."""
 
 METRICS = {
     "dice": "Dice",
@@ -50,11 +50,10 @@ METRICS = {
 
 @dataclass
 class ScoreReport:
-    """Scores, and by name all that could not be scored.
+    """Scores, and the names of everything that could not be scored. Means are over the scored masks.
 
     ``failed``: masks that do not fit their truth or cannot be read, with the reason. ``images_failed``: images that
-    failed in the run, with the reason. ``warnings``: masks of several models. The means are over the masks that were
-    scored.
+    failed in the run, with the reason. ``warnings``: for example of masks made by several models.
     """
 
     masks: str
@@ -69,7 +68,7 @@ class ScoreReport:
 
     @property
     def is_complete(self) -> bool:
-        """Was there a score for every truth, and for every image that was taken on and has one?"""
+        """Return whether every truth was scored, and no image failed or is pending."""
         return not (self.failed or self.images_failed or self.images_pending or self.truths_without_mask)
 
     def to_json(self) -> dict[str, Any]:
@@ -78,14 +77,14 @@ class ScoreReport:
         return {"format_version": FORMAT_VERSION, "summary": self.scores.summary(), **named}
 
     def to_csv(self) -> str:
-        """Return a row per scored image."""
+        """Return CSV text with a row per scored image."""
         rows = self.scores.rows()
         text = io.StringIO()
         csv_writer(text, list(rows[0])).writerows(rows)
         return text.getvalue()
 
     def lines(self) -> Iterator[str]:
-        """Yield the table that a person reads, and what is not in it."""
+        """Yield the report for a person: a table of scores, and what was not scored."""
         summary = self.scores.summary()
         yield f"{'images scored':<22}{summary['count']:>8}"
         for key, title in METRICS.items():
@@ -106,8 +105,8 @@ class ScoreReport:
 def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None) -> ScoreReport:
     """Score the masks of an output, or of any folder of masks, against a data set or a folder of truth masks.
 
-    ``advance`` is called after each mask with their number. Raises :class:`DataError` where nothing can be matched, or
-    where it cannot be told which mask belongs to which truth.
+    ``advance`` is called after each mask with the number of all masks. Raises :class:`DataError` if no mask matches a
+    truth, or if it is ambiguous which mask belongs to which truth.
     """
     report = ScoreReport(encodable(str(out)), encodable(str(truth)))
     truths = [TruthEntry(path, path.relative_to(truth).as_posix()) for path in truth_files(truth)]
@@ -125,8 +124,10 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
 
 
 def require_writable(json_to: Path | None, csv_to: Path | None) -> None:
-    """Raise, before the work, :class:`ConfigError` for other suffixes than .json and .csv, and :class:`OutputError`
-    where a file is there that is no report of scores.
+    """Check the files to write, before the work.
+
+    Raises :class:`ConfigError` for suffixes other than .json and .csv, and :class:`OutputError` if a file exists that
+    is not a report of scores.
     """
     if json_to is not None:
         ours = begins_with('{\n  "format_version": ')
@@ -136,7 +137,7 @@ def require_writable(json_to: Path | None, csv_to: Path | None) -> None:
 
 
 def write_csv(report: ScoreReport, path: Path) -> None:
-    """Write a row per scored image. Raises :class:`OutputError` where it cannot be written."""
+    """Write a row per scored image. Raises :class:`OutputError` if the file cannot be written."""
     try:
         write_text(path, report.to_csv())
     except OSError as error:
@@ -145,7 +146,7 @@ def write_csv(report: ScoreReport, path: Path) -> None:
 
 @contextlib.contextmanager
 def _opened(out: Path) -> Iterator[tuple[StoredMasks, LedgerReader | None]]:
-    """Yield the masks, and their ledger; None for a folder of masks that has none."""
+    """Yield the masks and their ledger, which is None for a plain folder of masks."""
     output = output_of(out)
     if ledger_path(output.state).exists():
         with reading(output) as (masks, ledger):
@@ -159,12 +160,12 @@ def _opened(out: Path) -> Iterator[tuple[StoredMasks, LedgerReader | None]]:
 
 
 def _masks_of_folder(folder: Path) -> list[MaskEntry]:
-    """Return the masks that are there."""
+    """Return the masks below a folder."""
     return [MaskEntry(path.relative_to(folder).as_posix()) for path in truth_files(folder)]
 
 
 def _masks_of_run(ledger: LedgerReader, report: ScoreReport) -> list[MaskEntry]:
-    """Return the images of a run, with masks or without."""
+    """Return all images of a run, with and without masks. Put its failures and warnings into the report."""
     with ledger.snapshot():
         makers = Makers.of(ledger)
         _require_lesions(makers, report)
@@ -177,7 +178,7 @@ def _masks_of_run(ledger: LedgerReader, report: ScoreReport) -> list[MaskEntry]:
 
 
 def _require_lesions(makers: Makers, report: ScoreReport) -> None:
-    """Raise :class:`ConfigError` for label maps, but those of two classes, the background and one other."""
+    """Raise :class:`ConfigError` for label maps of more than two classes (background and lesion)."""
     for maker in makers.all:
         if len(maker.class_names) > 2:
             raise ConfigError(
@@ -187,7 +188,7 @@ def _require_lesions(makers: Makers, report: ScoreReport) -> None:
 
 
 def _names(some: Iterable[TruthEntry], truths: Iterable[TruthEntry]) -> Iterator[str]:
-    """Yield the ids of truths, or their paths where an id is not one truth's alone."""
+    """Yield the ids of truths, or their paths if several truths have the same id."""
     times = Counter(truth.id for truth in truths)
     for truth in some:
         yield encodable(truth.id if times[truth.id] == 1 else truth.relative)
@@ -210,7 +211,7 @@ def _score_pairs(
 
 
 def _compare(masks: StoredMasks, mask: str, truth: Path) -> Confusion | str:
-    """Return the pixel counts, or why there are none."""
+    """Return the pixel counts, or the reason why there are none."""
     try:
         expected = read_mask(truth)
     except ImageError as error:
@@ -222,7 +223,7 @@ def _compare(masks: StoredMasks, mask: str, truth: Path) -> Confusion | str:
 
 
 def _doubts(scores: Scores) -> list[str]:
-    """Return what makes the scores doubtful as a whole: truths without any lesion, though masks have some."""
+    """Return a warning if all truths are empty although masks have lesions, which makes all scores doubtful."""
     counts = scores.counts
     if any(count.tp + count.fn for count in counts) or not any(count.fp for count in counts):
         return []

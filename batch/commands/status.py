@@ -1,4 +1,4 @@
-"""``seg-batch status``: how far an output is, by which models, and what failed."""
+"""``seg-batch status``: the progress of an output, the models that made it, and its failures."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ FAILURES_SHOWN = 20
 
 @dataclass(frozen=True)
 class StatusReport:
-    """Counts by status, the last run, who made the masks, the failures (all, or the first ones), counts of remarks, and
-    of definitions of ``confidence``, and of images that do not look like what the model learned from.
+    """Counts by status, the last run, the models of the masks, the failures (all, or the first ones), and counts of
+    remarks, of definitions of ``confidence``, and of images that do not look like the model's training images.
 
-    ``looks``: the masks to look at, as the end of a run names them: path, and why. ``roots``: sources of many images.
+    ``looks``: path and reason of the masks to look at, as in the summary of a run. ``roots``: sources of many images.
     """
 
     out: Path
@@ -71,7 +71,7 @@ class StatusReport:
         }
 
     def lines(self, paper: Paper | None = None) -> Iterator[str]:
-        """Yield what a person reads. ``paper``: where it goes; a file, if it is not said."""
+        """Yield the report for a person. ``paper``: where it is printed; None means a file."""
         yield ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
         if self.last_run is not None:
             yield from _run_lines(self.last_run)
@@ -87,7 +87,7 @@ class StatusReport:
 
 
 def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
-    """Read the ledger of ``out``. Raises :class:`batch.errors.OutputError` where there is none."""
+    """Return the status of ``out`` from its ledger. Raises :class:`batch.errors.OutputError` if there is none."""
     with ledger_of(out) as ledger, ledger.snapshot():
         limit = None if all_failures else FAILURES_SHOWN
         tallies = ledger.tallies()
@@ -104,17 +104,17 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
 
 
 def failed_lines(ledger: LedgerReader) -> Iterator[str]:
-    """Yield a line for each image that failed: its path, a tab, the reason."""
+    """Yield a line per failed image: its path, a tab, the reason."""
     return (f"{printable(entry.path)}\t{printable(entry.error or '')}" for entry in ledger.entries("failed"))
 
 
 def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
-    """Yield the paths of images that failed, as the file system has them, each with a zero byte behind it."""
+    """Yield the paths of failed images as the file system encodes them, each followed by a null byte."""
     return (encode(entry.path) + b"\0" for entry in ledger.entries("failed"))
 
 
 def _confidence_lines(found: Counter[str]) -> Iterator[str]:
-    """Yield what to know where not all images have the same kind of ``confidence``."""
+    """Yield a line if not all images have the same kind of ``confidence``."""
     if len(found) > 1:
         kinds = ", ".join(f"{count} by {printable(definition)}" for definition, count in found.most_common())
         yield f"confidence: {kinds}; do not compare one kind with another (column confidence_by of `seg-batch table`)"

@@ -78,7 +78,7 @@ def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = 
     with _held(output) if redo else contextlib.nullcontext():
         with reading(output) as (masks, ledger):
             _compare_all(masks, ledger, report, advance)
-        with reading(output) as (masks, ledger):  # read again: a run may have gone on meanwhile
+        with reading(output) as (masks, ledger):  # read again: a run may have continued meanwhile
             _look_again(masks, ledger, report)
             counts = ledger.counts()
         report.failed, report.pending = counts["failed"], counts["pending"]

@@ -107,7 +107,7 @@ def _remove_lock(path: Path, held: list[FileLock]) -> None:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder, and return those that were not there. Raises :class:`OSError`."""
+    """Make a folder, and return the folders that did not exist before. Raises :class:`OSError`."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing

@@ -66,7 +66,7 @@ class Runner:
 
     With an open ``model`` the work is done in this process, else in other processes, so that no image can end the run.
 
-    Raises :class:`batch.errors.SourceError` at once for a source that is not there. While iterating:
+    Raises :class:`batch.errors.SourceError` at once for a source that does not exist. While iterating:
     :class:`batch.errors.OutputError`, :class:`export.errors.ContractError`, :class:`export.errors.DeviceError`. A
     failed image raises nothing: it is a :class:`Result`. Leaving the loop early ends the run in good order.
     """

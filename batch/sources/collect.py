@@ -36,7 +36,7 @@ class Sources:
     """The images that a list of sources names.
 
     ``files_from``: lists of files, ``-`` for standard input; a source ``-`` is a tar or a list on standard input.
-    ``out`` and the ``excluded`` folders are never walked into. A source that is not there, or lies in a folder where
+    ``out`` and the ``excluded`` folders are never walked into. A source that does not exist, or lies in a folder where
     masks will go, is reported and the other sources are done; if no source can be opened, :class:`SourceError` is
     raised at once.
     """

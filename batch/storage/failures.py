@@ -59,10 +59,10 @@ class Failure(Enum):
     """The meaning of a storage error."""
 
     PASSING = "it may be gone a moment later"
-    REFUSED = "no right to this file, or no longer to any"
-    DOUBTED = "the same, and rather to any"
+    REFUSED = "no permission for this file, or no longer for any"
+    DOUBTED = "the same, more likely for any file"
     LOST = "the credentials are no longer good"
-    OTHER = "this file is not there, or cannot be had"
+    OTHER = "this file does not exist, or cannot be read"
 
 
 def failure_of(error: BaseException) -> Failure:

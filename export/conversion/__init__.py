@@ -1,1 +1,1 @@
-"""From a checkpoint to the one graph that holds everything."""
+"""Conversion of checkpoints to model files."""

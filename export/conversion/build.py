@@ -1,4 +1,4 @@
-"""From checkpoints to a model: their networks in the fused graph, and the contract that says so."""
+"""From checkpoints to a model: the fused graph around their networks, and its contract."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 SHARED = ("size", "threshold", "class_names", "tta", "hair")
-"""What the checkpoints of an ensemble have in common."""
+"""Fields that must be equal in all checkpoints of an ensemble."""
 
 
 def segmenter(checkpoints: Sequence[Checkpoint], precision: str = "fp32") -> ModelProto:
-    """Return the fused graph of a checkpoint; of several, the mean of their probabilities.
+    """Return the fused graph of a checkpoint. For several, it averages their probabilities.
 
-    ``precision``: ``fp32``, ``fp16`` or ``fp16-weights``. Raises :class:`ContractError` where they do not go together,
-    or a network cannot be exported.
+    ``precision``: ``fp32``, ``fp16`` or ``fp16-weights``. Raises :class:`ContractError` if the checkpoints do not match
+    each other, or if a network cannot be exported.
     """
     return fused(checkpoints, traced(checkpoints), precision)
 
 
 def traced(checkpoints: Sequence[Checkpoint]) -> list[ModelProto]:
-    """Return the networks of checkpoints as graphs, in fp32. Raises as :func:`segmenter` does."""
+    """Return the networks of checkpoints as fp32 graphs. Raises the same errors as :func:`segmenter`."""
     require_alike(checkpoints)
     return [
         trace(restore_network(each), each.size, features=bool(each.suitable) and each is checkpoints[0])
@@ -64,16 +64,16 @@ def fused(
 
 
 def stages_of(checkpoints: Sequence[Checkpoint]) -> ModelProto:
-    """Return the fused graph of checkpoints with nothing for networks: what has to stand around theirs in a file.
+    """Return the fused graph of checkpoints with empty networks: the stages that a file must have around its networks.
 
-    Raises as :func:`segmenter` does.
+    Raises the same errors as :func:`segmenter`.
     """
     require_alike(checkpoints)
     return fused(checkpoints, [_nothing(each, is_first=each is checkpoints[0]) for each in checkpoints], "fp32")
 
 
 def _nothing(checkpoint: Checkpoint, *, is_first: bool) -> ModelProto:
-    """Return a graph with the inputs and outputs of a checkpoint's network, and nothing in it."""
+    """Return a graph with the inputs and outputs of a checkpoint's network, which computes nothing."""
     from onnx import parser
 
     size, suitability = checkpoint.size, from_plain(checkpoint.suitable) if is_first else None
@@ -100,7 +100,7 @@ def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
 
 
 def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated") -> Contract:
-    """Return the contract of an fp32 export of a checkpoint, or of an ensemble, without parity figures."""
+    """Return the contract of an fp32 export of one checkpoint or an ensemble, without parity figures."""
     first = checkpoints[0]
     return Contract(
         arch=first.network.arch,
@@ -127,7 +127,7 @@ def contract_for(checkpoints: Sequence[Checkpoint], licence: str = "not stated")
 
 
 def _class_names(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return a name per class; numbers where the checkpoint has none."""
+    """Return a name per class. If the checkpoint does not name them all, the names are numbers."""
     classes = checkpoint.classes
     if len(checkpoint.class_names) == classes:
         return checkpoint.class_names
@@ -149,7 +149,7 @@ def _member(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def describe_suitability(checkpoint: Checkpoint) -> dict[str, float]:
-    """Return what a contract says of the output ``suitable``; nothing where a checkpoint has no such score."""
+    """Return the contract's entry for the output ``suitable``; empty if the checkpoint has no such score."""
     found = from_plain(checkpoint.suitable)
     if found is None:
         return {}
@@ -159,11 +159,11 @@ def describe_suitability(checkpoint: Checkpoint) -> dict[str, float]:
 
 
 LEFT_OUT = ("history", "split")
-"""Of what a checkpoint says of its training: too long for a model file."""
+"""Parts of a checkpoint's training record that are too long for a model file."""
 
 
 def describe_training(training: dict[str, Any]) -> dict[str, Any]:
-    """Return what a model file says about its training: the last epoch for the whole history, names for paths."""
+    """Return the training record for a model file, with the last epoch only, and file names instead of paths."""
     kept = {key: _portable(value) for key, value in training.items() if key not in LEFT_OUT}
     if training.get("history"):
         kept["last_epoch"] = _portable(training["history"][-1])
@@ -171,7 +171,7 @@ def describe_training(training: dict[str, Any]) -> dict[str, Any]:
 
 
 def _portable(value: Any) -> Any:
-    """Return ``value`` as JSON holds it, without absolute paths: they mean nothing elsewhere, and tell of a machine."""
+    """Return ``value`` as JSON types. Absolute paths, which mean nothing on other machines, become file names."""
     if isinstance(value, dict):
         return {str(key): _portable(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):

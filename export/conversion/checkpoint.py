@@ -1,4 +1,4 @@
-"""From checkpoints to a proved model file: export, measure, and only then move to the final path."""
+"""From checkpoints to a proved model file: export it, measure it, and move it to its final path if it passes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 SCREENED = 12
-"""Images that an fp16 model with layers in fp32 has to pass before it is shown all."""
+"""Images on which an fp16 model with layers in fp32 must pass before it is measured on all."""
 
 
 ADVICE_BELOW_FP32 = {
@@ -58,14 +58,15 @@ LEARNED = {
 
 
 def has_learned_ranges(checkpoints: Sequence[Checkpoint]) -> bool:
-    """Did all networks learn with the rounding of int8, so that nothing is to be calibrated?"""
+    """Return whether all networks were trained with int8 rounding and so need no calibration."""
     return all(each.network.ranges for each in checkpoints)
 
 
 @dataclass(frozen=True)
 class _Version:
-    """A model to try. ``promising``: worth the gate, which costs more than making it; ``screen``: try a few images
-    first; ``exact``: of networks that learned with int8's rounding, numbers of the tensors that stay in float.
+    """A model to try. ``promising``: whether it is worth the gate, which takes longer than making the model.
+    ``screen``: whether to try a few images first. ``exact``: for networks trained with int8 rounding, the numbers of
+    the tensors that stay in float.
     """
 
     model: ModelProto
@@ -89,15 +90,15 @@ def convert(
 ) -> ParityReport:
     """Export a checkpoint, or several as an ensemble, to ``out`` if it passes the parity gate on the CPU provider.
 
-    ``precision``: one of :data:`PRECISIONS`; int8 needs a ``calibration``, except for networks that learned with its
-    rounding: those are also compared with the PyTorch original that simulates it. The fp32 graph has to pass first,
-    whatever the precision; then all that is outside the network has to be the same, and the network is judged by the
-    limits of the precision. In int8 and fp16 layers are put back into fp32 until the gate passes.
+    ``precision``: one of :data:`PRECISIONS`. int8 needs a ``calibration``, except for networks trained with int8
+    rounding: those are also compared with the PyTorch original that simulates it. The fp32 graph must pass first, for
+    every precision. Then everything outside the network must be the same, and the network is judged by the limits of
+    the precision. For int8 and fp16, layers are put back into fp32 until the gate passes.
 
-    The report's figures are in the model's contract, too. ``on_measured`` is given what was measured, passed or not,
-    while the model is open. ``fused_model`` replaces the fp32 graph that is exported (a test of the gate hands in wrong
-    ones). Raises :class:`ContractError` for what cannot be exported, :class:`export.errors.ParityError` with the report
-    where the gate fails; nothing is moved to ``out`` then, and what was there before stays.
+    The model's contract has the report's figures, too. ``on_measured`` gets the model, the original and the report
+    while the model is open, whether it passed or not. ``fused_model`` replaces the fp32 graph to export (tests of the
+    gate pass wrong ones). Raises :class:`ContractError` for a checkpoint that cannot be exported, and
+    :class:`export.errors.ParityError` with the report if the gate fails; ``out`` is then left as it was.
     """
     if (calibration is not None) != (precision == "int8" and not has_learned_ranges(checkpoints)):
         raise ContractError(
@@ -140,15 +141,16 @@ class _Measured:
 
 @dataclass(frozen=True)
 class _Gate:
-    """What every version has to pass."""
+    """The comparison that every version has to pass."""
 
     original: Predictor
     samples: SampleSet
     track: Callable[[Iterable[Sample]], Iterable[Sample]]
 
     def measure(self, version: _Version, file: Path) -> _Measured:
-        """Write a version into the file and compare it with the original on all samples; on few ones first, if these
-        are to be tried first and it fails.
+        """Write a version to ``file`` and compare it with the original on all samples.
+
+        A version with ``screen`` is compared on a few samples first, and on these only if it fails there.
         """
         write_model(version.model, version.contract, file)
         model = open_model(file, "cpu", batch=CHUNK)
@@ -163,8 +165,9 @@ class _Gate:
         return _Measured(version, model, report)
 
     def require_as_simulated(self, made: _Measured, checkpoints: Sequence[Checkpoint]) -> None:
-        """Raise :class:`ParityError` unless an int8 model gives what its PyTorch original gives that rounds as it does:
-        a weight that was stored wrong is seen here, where the limits of int8 would hide it.
+        """Raise :class:`ParityError` unless an int8 model matches the PyTorch original that simulates its rounding.
+
+        This finds a wrongly stored weight, which the limits of int8 would hide.
         """
         original = Predictor(*checkpoints, simulates=True, exact=made.version.exact)
         check(
@@ -174,9 +177,9 @@ class _Gate:
 
 
 def _first_that_passes(versions: Iterable[_Version], exact: ModelProto, file: Path, gate: _Gate) -> _Measured:
-    """Measure one version after the other until one passes; return that, or the last that was measured in full.
+    """Measure one version after another until one passes. Return it, or else the last one measured on all samples.
 
-    Of each, all that is outside the network has to be as in the fp32 graph ``exact``.
+    In every version, everything outside the network must be as in the fp32 graph ``exact``.
     """
     tried: _Measured | None = None
     for version in versions:
@@ -201,7 +204,7 @@ def _reduced(
     precision: str,
     calibration: Calibration | None,
 ) -> Iterator[_Version]:
-    """Yield the models to try, the best first: one, or in int8 and fp16 with more and more layers in fp32."""
+    """Yield the models to try, the best first. In int8 and fp16, each has more layers in fp32 than the one before."""
     described = dataclasses.replace(contract, precision=precision)
     if precision == "int8" and calibration is None:
         yield from _learned_versions(checkpoints, exact, described)
@@ -216,8 +219,9 @@ def _reduced(
 
 
 def _learned_versions(checkpoints: Sequence[Checkpoint], exact: ModelProto, contract: Contract) -> Iterator[_Version]:
-    """Yield int8 models: with no layer in float, then with the first 1, 2, 4 of each network, whose rounding goes
-    through all the others.
+    """Yield int8 models: with no layer in float, then with the first 1, 2 and 4 of each network in float.
+
+    The rounding errors of these layers pass through all the others.
     """
     ranges = [range for each in checkpoints for range in each.network.ranges]
     layers = list(layers_in(exact))
@@ -232,7 +236,7 @@ def _learned_versions(checkpoints: Sequence[Checkpoint], exact: ModelProto, cont
 def _half_versions(
     checkpoints: Sequence[Checkpoint], networks: Sequence[ModelProto], contract: Contract
 ) -> Iterator[_Version]:
-    """Yield fp16 models: with no layer in fp32, then with the first 1, 2, 4, ... up to half of them."""
+    """Yield fp16 models: with no layer in fp32, then with the first 1, 2, 4, ... up to half of the layers."""
     layers = layers_of(networks[0])
     count = 0
     while count <= len(layers) // 2:

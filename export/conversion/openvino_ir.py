@@ -1,7 +1,7 @@
-"""From a model file to OpenVINO's own format (IR), for programs that have OpenVINO and nothing else.
+"""From a model file to OpenVINO's own format (IR), for programs that use OpenVINO alone.
 
-The part of the graph that gives ``prob`` at S x S: OpenVINO's ``Resize`` ignores antialiasing, so that whole images are
-not for it. The contract travels in the .xml as ``rt_info``, ``seglab/<field>``, with JSON values.
+The IR has only the part of the graph that computes ``prob`` at S x S, because OpenVINO's ``Resize`` ignores
+antialiasing. The contract is in the .xml as ``rt_info``: ``seglab/<field>``, with JSON values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from seglab.files import replacing
 
 DEVICE = "openvino"
 WEIGHTS = {"fp32": "fp32", "fp16": "fp16-weights"}
-"""How weights are stored, and whose limits count then."""
+"""How weights are stored, and the precision whose limits apply."""
 
 
 def to_ir(
@@ -41,11 +41,10 @@ def to_ir(
 ) -> ProbReport:
     """Write the model ``source`` to ``out`` (.xml) and its weights beside it (.bin), if it passes the gate.
 
-    The gate: what OpenVINO makes of the written files, computing in fp32, against ``prob`` of the model on the CPU
-    provider, with the limits of fp32 (of the model's own precision where that is less, or of ``fp16-weights``). Both
-    files appear, or none. Raises :class:`ParityError` where the gate fails,
-    :class:`export.errors.ContractError` for a file that is no model, :class:`export.errors.DeviceError` where OpenVINO
-    is missing or does not take the graph.
+    The gate compares the written files, run by OpenVINO in fp32, with ``prob`` of the model on the CPU provider. The
+    limits are those of fp32, of ``fp16-weights``, or of the model's own precision if that is lower. Either both files
+    are written or neither. Raises :class:`ParityError` if the gate fails, :class:`export.errors.ContractError` for a
+    file that is not a model, and :class:`export.errors.DeviceError` if OpenVINO is missing or rejects the graph.
     """
     model = open_model(source, "cpu", batch=CHUNK)
     size, precision = model.contract.size, model.contract.precision
@@ -81,7 +80,7 @@ def _write(model: Model, xml: Path, binary: Path, *, is_half: bool) -> None:
 
 
 def _runner(xml: Path, size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Open written files, and return what gives probabilities of images at S x S."""
+    """Open the written files. Return a function from images at S x S to probabilities."""
     with mapped(DEVICE, "reading the files that were written", OTHERWISE):
         graph: Any = core().read_model(str(xml))
         graph.reshape({graph.input(0): [-1, size, size, 3]})

@@ -1,4 +1,4 @@
-"""Whether a network gives logits or probabilities: its values on images tell, not what it is made of."""
+"""Whether a network gives logits or probabilities, judged by its values on images and not by its layers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from seglab.evaluation.original import Predictor
 from seglab.networks.checkpoints import Checkpoint
 
 ROUNDING = 1e-6
-"""How far beyond 0 and 1 rounding may take a probability."""
+"""How far rounding may move a probability outside 0 to 1."""
 TELLING = 1e-3
-"""Values that are closer together than this on all images tell nothing."""
+"""If the values differ by less than this over all images, they decide nothing."""
 
 
 def kind_of_values(values: Iterable[NDArray[np.float32]]) -> str | None:
-    """Return ``logits`` or ``probabilities`` for what a network gave, an array an image; None where all is alike.
+    """Return ``logits`` or ``probabilities`` for a network's outputs, one array per image; None if nearly all equal.
 
-    Logits are seen at the first value outside 0-1; what stays within on all images are probabilities.
+    One value outside 0 to 1 means logits. If all values of all images are inside, they are probabilities.
     """
     lowest, highest = np.inf, -np.inf
     for given in values:
@@ -32,7 +32,10 @@ def kind_of_values(values: Iterable[NDArray[np.float32]]) -> str | None:
 
 
 def output_kind(checkpoint: Checkpoint, samples: Iterable[Sample]) -> str:
-    """Return what the checkpoint's network gives for images. Raises :class:`ContractError` where that does not tell."""
+    """Return ``logits`` or ``probabilities``, by the network's output on ``samples``.
+
+    Raises :class:`ContractError` if the output does not decide it.
+    """
     original = Predictor(checkpoint)
     kind = kind_of_values(original.given(sample.image) for sample in samples)
     if kind is None:

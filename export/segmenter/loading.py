@@ -1,4 +1,4 @@
-"""``seglab.load``: a model from Python."""
+"""``seglab.load``: open a model from Python."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def load(
     compute: str | None = None,
     exact: bool = False,
 ) -> Segmenter:
-    """Open a model: call it with an image and get its lesion.
+    """Open a model. Call it with an image to get its lesion.
 
     ``model``: a file that ``seg-export`` wrote; None is the model that comes with the package. ``device``: ``auto``,
     ``cpu``, ``openvino``, ``cuda``, ``cuda:K`` or ``tensorrt``. ``threads``: on the CPU; None lets the engine choose.
     ``compute``: ``fp32``, ``bf16`` or ``int8``; None takes the fastest that passes its gate. ``exact``: resize inside
-    the graph, which is slower and the reference.
+    the graph, which is the reference, and slower.
 
-    Raises :class:`export.errors.ContractError` for a file that is not there or is no model,
-    :class:`export.errors.DeviceError` for a device that cannot be had, :class:`seglab.errors.ConfigError` for other
-    wrong arguments.
+    Raises :class:`export.errors.ContractError` for a file that does not exist or is not a model,
+    :class:`export.errors.DeviceError` for a device that cannot be used, and :class:`seglab.errors.ConfigError` for
+    other wrong arguments.
 
     >>> import seglab
     >>> from seglab.synth import synthesise

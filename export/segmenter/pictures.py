@@ -1,7 +1,7 @@
-"""What callers from Python hand in as an image, and its pixels as the model takes them: uint8 ``(H, W, 3)`` RGB.
+"""From what Python callers pass as an image to pixels for the model: uint8 ``(H, W, 3)`` RGB.
 
-Files and their bytes are read as everywhere (:mod:`seglab.images.reader`); Pillow's images and arrays are treated as
-their files would be: upright, in sRGB, alpha dropped, grey as three equal channels.
+Files and their bytes are read by :mod:`seglab.images.reader`. Pillow images and arrays are treated as their files would
+be: upright, in sRGB, alpha dropped, grey as three equal channels.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ TAKEN = "a path, the bytes of an image file, a file opened with 'rb', a Pillow i
 SHAPES = "(H, W, 3), (H, W) or (H, W, 4) in RGB"
 TYPES = "uint8, uint16, bool, or floats from 0 to 1"
 OBJECTS = "OUST"
-"""Kinds of NumPy's types that are no numbers: objects and texts."""
+"""Kinds of NumPy types that are not numbers: objects and strings."""
 AS_NEEDED = {"La": "LA", "RGBa": "RGBA"}
-"""Modes of Pillow's that become RGB by way of another one only."""
+"""Pillow modes that convert to RGB only through another mode."""
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What an open file held, and the ``name`` by which messages call it."""
+    """The bytes of an open file, and its ``name`` in messages."""
 
     name: str
     data: bytes
 
 
 def is_single(images: object) -> bool:
-    """Is this one image, and not several?"""
+    """Return whether this is one image rather than several."""
     if is_batch(images):
         return False
     if _is_array(images) or _is_tensor(images):
@@ -57,15 +57,15 @@ def is_single(images: object) -> bool:
 
 
 def is_batch(images: object) -> bool:
-    """Is this one array or tensor of several images, ``(N, H, W, 3)``?"""
+    """Return whether this is one array or tensor of several images, ``(N, H, W, 3)``."""
     return (_is_array(images) or _is_tensor(images)) and len(cast("Any", images).shape) == 4
 
 
 def pixels_of(image: object) -> Pixels:
-    """Return the pixels of whatever is an image: uint8 ``(H, W, 3)``, RGB, 0-255. Of an open file, hand in what
-    :func:`kept` gives.
+    """Return the pixels of an image in any accepted form: uint8 ``(H, W, 3)``, RGB, 0-255.
 
-    Raises :class:`ImageError` for what cannot be read, and for what is no image.
+    For an open file, pass the result of :func:`kept`. Raises :class:`ImageError` for an image that cannot be read, and
+    for anything that is not an image.
     """
     if isinstance(image, str | os.PathLike):
         return _of_file(image)
@@ -83,10 +83,9 @@ def pixels_of(image: object) -> Pixels:
 
 
 def kept(image: object) -> object:
-    """Return what can be given to :func:`pixels_of` again, and pickled: the image itself, or the bytes of an open file
-    or of a view of memory.
+    """Return the image in a form that can be pickled and passed to :func:`pixels_of` more than once.
 
-    Raises as that.
+    That is the image itself, or the bytes of an open file or memory view. Raises the same errors as :func:`pixels_of`.
     """
     if isinstance(image, memoryview):
         return bytes(image)
@@ -113,7 +112,7 @@ def _of_file(image: str | os.PathLike[Any]) -> Pixels:
         if os.path.isdir(path):
             raise ImageError(f"{path} is a folder; expected an image file. Hand in a list of its files.") from error
         raise ImageError(f"{path}: {error}") from error
-    except ValueError as error:  # a zero in the name
+    except ValueError as error:  # a null byte in the name
         raise ImageError(f"{path!r} is no path ({error}); expected the name of an image file. Check it.") from error
 
 
@@ -128,7 +127,7 @@ def _bytes_of_open_file(file: Any) -> Encoded:
     name = f"The file {getattr(file, 'name', '') or type(file).__name__}"
     try:
         data = file.read()
-    except (OSError, ValueError, UnicodeError) as error:  # closed, not for reading, or text that is none
+    except (OSError, ValueError, UnicodeError) as error:  # closed, not readable, or opened as text and not text
         raise ImageError(f"{name} cannot be read ({error}); expected one opened with open(path, 'rb').") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise ImageError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
@@ -153,7 +152,7 @@ def _of_pillow(image: Image.Image) -> Pixels:
         return np.array(upright_image(converted, turned), np.uint8)
     except SeglabError:
         raise
-    except Exception as error:  # whatever Pillow makes of a broken or closed file, or of a mode that it cannot convert
+    except Exception as error:  # Pillow's errors for damaged or closed files, and for modes that it cannot convert
         raise ImageError(
             f"The image is a {about}, which does not become RGB ({str(error) or type(error).__name__}); "
             "expected one that is open and whole: `image.convert('RGB')` has to work."
@@ -161,7 +160,7 @@ def _of_pillow(image: Image.Image) -> Pixels:
 
 
 def _deep(samples: Numbers) -> Pixels:
-    """Bring grey of more than 8 bits, ``(H, W)``, to uint8."""
+    """Return grey samples of more than 8 bits, ``(H, W)``, as uint8."""
     if samples.dtype.kind == "f":
         return from_floats(samples)[0]
     if samples.dtype.kind == "u" and samples.dtype.itemsize == 2:
@@ -183,7 +182,7 @@ def _of_array(array: Numbers, about: str) -> Pixels:
 
 
 def _in_bytes(samples: Numbers, about: str) -> Pixels:
-    """Bring samples of any type to uint8 0-255; of floats only those from 0 to 1."""
+    """Return samples of any accepted type as uint8, 0-255. Floats must lie between 0 and 1."""
     kind, size = samples.dtype.kind, samples.dtype.itemsize
     if samples.dtype == np.uint8:
         return samples
@@ -216,28 +215,28 @@ def _in_colour(samples: Pixels) -> Pixels:
 
 
 def _is_array(image: object) -> bool:
-    """Is it an array of NumPy, or of a library whose arrays become those?"""
+    """Return whether it is a NumPy array, or an array that NumPy can convert."""
     if isinstance(image, np.ndarray):
         return True
     return hasattr(image, "__array__") and hasattr(image, "shape") and not (_is_tensor(image) or _holds_objects(image))
 
 
 def _holds_objects(images: Any) -> bool:
-    """Is it a row of paths, texts or other objects: an array, or a column of a table?"""
+    """Return whether it is a one-dimensional array or table column of paths, strings or other objects."""
     return len(getattr(images, "shape", ())) == 1 and getattr(getattr(images, "dtype", None), "kind", "") in OBJECTS
 
 
 def _known(image: Any) -> tuple[Numbers, str]:
-    """Return an array as NumPy has it, and what messages say of it."""
+    """Return a NumPy array of the image, and its description for messages."""
     try:
         array = np.asarray(image)
-    except Exception as error:  # on a GPU, say; each library has its own
+    except Exception as error:  # for example on a GPU; each library has its own errors
         raise ImageError(f"The image is {_named(image)}, which does not become an array ({error}).") from error
     return array, f"{array.dtype} {array.shape}"
 
 
 def _is_tensor(image: object) -> bool:
-    """Is it a tensor of torch, which is not imported for the question?"""
+    """Return whether it is a torch tensor, without importing torch."""
     kind = getattr(sys.modules.get("torch"), "Tensor", None)
     return kind is not None and isinstance(image, kind)
 

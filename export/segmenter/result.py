@@ -1,4 +1,4 @@
-"""What becomes of one image: its mask with what is known of it, or why there is none."""
+"""The result for one image: its mask and the figures of its lesion, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from seglab.errors import ConfigError, ImageError
 from seglab.images.pictures import LONGEST_SIDE, outlined
 
 SHOWN_SIDE = 512
-"""Pixels of what a notebook shows, at most."""
+"""Longest side, in pixels, of the picture that a notebook shows."""
 Mask = NDArray[np.uint8]
 Probs = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Result:
-    """What a :class:`export.Segmenter` made of one image.
+    """The result of :class:`export.Segmenter` for one image.
 
-    ``mask``: uint8 ``(H, W)`` of the image's size: 0 or 255, or with several classes their numbers. ``prob``: float32
-    ``(S, S)``, or ``(C, S, S)`` of several classes, 0-1. ``error``: why the image could not be used; mask and prob are
-    None then. ``threshold``: of the model. ``suitable``: whether the image looks like those that the model learned
-    from, 0-1, where the model says so; below ``contract.suitable["threshold"]`` it does not. ``image``: what was handed
-    in, for :meth:`overlay`: a path, or the image itself (of an open file its bytes), which lives as long as the result.
-    ``np.asarray(result)`` is the mask, and ``mask, prob = result`` works; both raise
-    :class:`seglab.errors.ImageError` where there is an error.
+    ``mask``: uint8 ``(H, W)`` of the image's size: 0 or 255, or class numbers for a model of several classes.
+    ``prob``: float32 ``(S, S)``, or ``(C, S, S)`` for several classes, 0-1. ``error``: why the image could not be used;
+    mask and prob are None then. ``threshold``: the model's. ``suitable``: how much the image looks like the model's
+    training images, 0-1, or None if the model has no such score; below ``contract.suitable["threshold"]`` it does not.
+    ``image``: the argument, for :meth:`overlay`: a path, or the image itself (the bytes of an open file), which lives
+    as long as the result. ``np.asarray(result)`` is the mask, and ``mask, prob = result`` works; both raise
+    :class:`seglab.errors.ImageError` if there is an error.
     """
 
     mask: Mask | None
@@ -44,27 +44,27 @@ class Result:
 
     @property
     def area(self) -> int | None:
-        """How many pixels of the mask are lesion (of several classes: not background)."""
+        """The number of lesion pixels in the mask (for several classes: of pixels that are not background)."""
         return None if self.mask is None else int(np.count_nonzero(self.mask))
 
     @property
     def box(self) -> tuple[int, int, int, int] | None:
-        """``(x0, y0, x1, y1)`` of the lesion in pixels, x1 and y1 the first column and row after it; None where the
+        """``(x0, y0, x1, y1)`` of the lesion in pixels; x1 and y1 are the first column and row after it. None if the
         mask is empty.
         """
         return bbox_of(self.mask) if self.mask is not None and self.area else None
 
     @property
     def confidence(self) -> float | None:
-        """The Dice that the probabilities expect of their mask, 0 to 1: see :func:`export.runtime.masks.confidence`."""
+        """The expected Dice of the mask by the probabilities, 0 to 1: see :func:`export.runtime.masks.confidence`."""
         return None if self.prob is None else confidence(self.prob, self.threshold)
 
     def overlay(self, longest_side: int | None = LONGEST_SIDE) -> Image.Image:
-        """Return the photograph with the outline of its lesion, RGB; of several classes one outline each. A corner says
-        where no lesion was found, and the scale of what was scaled down.
+        """Return the photograph, RGB, with the outline of its lesion, or one outline per class.
 
-        A larger photograph is scaled down to ``longest_side`` pixels; None keeps its size. A file is read again.
-        Raises :class:`seglab.errors.ImageError` where there is no mask, or where the file has changed its size.
+        A larger photograph is scaled down to ``longest_side`` pixels; None keeps its size. A corner shows the scale,
+        and whether no lesion was found. A file is read again. Raises :class:`seglab.errors.ImageError` if there is no
+        mask, or if the file now has another size.
         """
         if longest_side is not None and (not isinstance(longest_side, int) or longest_side < 1):
             raise ConfigError(f"longest_side is {longest_side!r}; expected pixels, 1 or more, or None for all of them.")
@@ -99,7 +99,7 @@ class Result:
         return f"Result(mask={self.mask.shape}, area={self.area}, box={self.box}, confidence={self.confidence:.2f})"
 
     def _repr_jpeg_(self) -> bytes | None:
-        """Return what a notebook shows of it: the overlay; None (its text, then) where there is none."""
+        """Return the overlay as JPEG for notebooks; None if there is none, so that they show the text."""
         try:
             overlay = self.overlay(SHOWN_SIDE)
         except ImageError:

@@ -1,4 +1,4 @@
-"""Masks from Python: a model on the fastest device that verifies."""
+"""``Segmenter``: a model on a device, called with images from Python."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _TERMS = PythonTerms("", {"model": None, "device": "auto", "threads": None, "com
 
 
 class Segmenter:
-    """A model, ready to be called with images.
+    """A model that is called with images.
 
     ``model``: a file that ``seg-export`` wrote, or None for the one that comes with the package. ``device``: one of
     ``auto|cpu|openvino|cuda|cuda:K|tensorrt``. ``threads``: for the CPU (None: the engine's own choice). ``compute``:
-    ``fp32``, ``bf16`` or ``int8`` asks for that arithmetic (None: the fastest that passes its gate). ``exact``: resize
-    inside the graph, as the model was trained and proved; without it the host resizes, which is faster and differs by
-    less than the parity figures' ``host``. Several threads may call it; they take turns. A copy, or one that was
-    pickled, opens the model again. :meth:`close`, or the end of a ``with`` block, gives its memory back.
+    ``fp32``, ``bf16`` or ``int8`` (None: the fastest that passes its gate). ``exact``: resize inside the graph, as the
+    model was trained and proved; otherwise the host resizes, which is faster and differs by less than ``host`` in the
+    parity figures. Several threads may call it; they take turns. Copying or unpickling it opens the model again.
+    :meth:`close`, or the end of a ``with`` block, frees its memory.
 
-    Raises :class:`export.errors.ContractError` for a file that is no model or has more classes than a mask can number,
-    :class:`export.errors.DeviceError` for a device that cannot be had, :class:`seglab.errors.ConfigError` for arguments
-    that nothing can be.
+    Raises :class:`export.errors.ContractError` for a file that is not a model or has more classes than a mask can
+    number, :class:`export.errors.DeviceError` for a device that cannot be used, and
+    :class:`seglab.errors.ConfigError` for invalid arguments.
 
     >>> from export import Segmenter
     >>> result = Segmenter()("a.jpg")  # doctest: +SKIP
@@ -82,7 +82,7 @@ class Segmenter:
         return self._open
 
     def close(self) -> None:
-        """Give back the model's memory, that of a GPU too. Another call raises :class:`seglab.errors.ConfigError`."""
+        """Free the model's memory, on a GPU too. Later calls raise :class:`seglab.errors.ConfigError`."""
         self._open = None
 
     def __enter__(self) -> Self:
@@ -93,12 +93,12 @@ class Segmenter:
 
     @property
     def contract(self) -> Contract:
-        """What the model is: network, size, threshold, classes, training, parity, licence."""
+        """The model's contract: network, size, threshold, classes, training, parity, licence."""
         return self._model.contract
 
     @property
     def device(self) -> Device:
-        """Where it runs, in what precision, and what ``auto`` passed over."""
+        """The device it runs on, the precision, and the devices that ``auto`` rejected."""
         return self._model.whole_device if self._exact else self._model.device
 
     @overload
@@ -111,23 +111,23 @@ class Segmenter:
     def __call__(self, images: Any) -> Any: ...
 
     def __call__(self, images: Any) -> Result | list[Result]:
-        """Return the :class:`Result` of an image; of several a list, in their order.
+        """Return the :class:`Result` of an image, or a list of results for several images, in their order.
 
         An image is a path, an encoded image (bytes or an open binary file), a Pillow image, or an array or torch tensor
         in RGB: uint8, uint16, bool, or floats from 0 to 1, ``(H, W, 3)``, grey ``(H, W)`` or ``(H, W, 1)``, or
-        ``(H, W, 4)`` whose alpha is dropped; of tensors also ``(3, H, W)``. Several are a list, any other iterable, or
-        one array ``(N, H, W, 3)``.
+        ``(H, W, 4)``, whose alpha is dropped. A tensor may also be ``(3, H, W)``. Several images are a list, any other
+        iterable, or one array ``(N, H, W, 3)``.
 
-        Where a list has an image that cannot be used, its result says why (``error``), and the others lose nothing. A
-        single one, or an array, raises :class:`seglab.errors.ImageError`.
+        If an image of a list cannot be used, its result has the reason in ``error``, and the other images get their
+        masks. A single image, or an array, raises :class:`seglab.errors.ImageError` instead.
         """
         results = list(self.stream(images))
         return results[0] if is_single(images) else results
 
     def stream(self, images: Any) -> Iterator[Result]:
-        """Yield the result of one image after another, as :meth:`__call__` takes and gives them.
+        """Yield one result after another for the same kinds of images as :meth:`__call__`.
 
-        At most :data:`BATCH` images are held at a time, besides those of results that you keep (``result.image``).
+        At most :data:`BATCH` images are held at a time, besides those in results that you keep (``result.image``).
         """
         is_strict = is_single(images) or is_batch(images)
         remaining = iter([images] if is_single(images) else cast("Iterable[Any]", images))
@@ -176,8 +176,9 @@ def _score(seen: Seen, at: int) -> float | None:
 
 
 def _read(image: object, is_strict: bool) -> tuple[object, Pixels | Result]:
-    """Return an image to keep with its pixels, or with the result that says why there are none, if it is not to be
-    raised.
+    """Return the image to keep, and its pixels.
+
+    If it cannot be read, return a result with the error instead of pixels, or raise the error if ``is_strict``.
     """
     try:
         again = kept(image)
@@ -189,7 +190,7 @@ def _read(image: object, is_strict: bool) -> tuple[object, Pixels | Result]:
 
 
 def _require_arguments(model: object, device: object, threads: object, compute: object, exact: object) -> None:
-    """Raise :class:`ConfigError` for arguments of types that they cannot have."""
+    """Raise :class:`ConfigError` for arguments of wrong types."""
     is_path = isinstance(model, str | os.PathLike) and str(model) != "" and "://" not in str(model)
     expected = {
         "model": (model, model is None or is_path, "the path of a model file, or None"),

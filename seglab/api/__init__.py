@@ -1,1 +1,1 @@
-"""Training and validation from Python: ``seglab.train``, ``seglab.validate``."""
+"""``seglab.train`` and ``seglab.validate``: training and validation from Python."""

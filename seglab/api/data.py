@@ -1,4 +1,4 @@
-"""What the functions are told of data, files and folders, as the commands take it."""
+"""Checks of the arguments that name data, files and folders, and their conversion for the commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ORIENTATIONS = ("exif", "stored")
 
 @contextlib.contextmanager
 def own_errors() -> Iterator[None]:
-    """Raise errors of this package, with the message of the command, for those of click and of the operating system."""
+    """Raise errors of click and of the operating system as errors of this package, with the command's message."""
     try:
         yield
     except click.UsageError as error:
@@ -36,7 +36,7 @@ def own_errors() -> Iterator[None]:
 def data_named(
     data: Sets | None, images: PathLike | None, masks: PathLike | None, orientation: str | None
 ) -> DataNamed:
-    """Return the data that were named; none is no error."""
+    """Return the data that the arguments name, which may be none."""
     if (images is None) != (masks is None):
         raise ConfigError("images and masks name two folders; expected both or neither.")
     one_of("orientation", orientation, (None, *ORIENTATIONS))
@@ -55,7 +55,7 @@ def path_of(name: str, value: PathLike | None) -> Path | None:
 
 
 def paths_of(name: str, value: Sets | None) -> tuple[Path, ...]:
-    """Return one path or several as several. Raises :class:`ConfigError` for anything else."""
+    """Return one path or several paths as a tuple. Raises :class:`ConfigError` for anything else."""
     if value is None:
         return ()
     is_one = isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable)
@@ -67,7 +67,7 @@ def paths_of(name: str, value: Sets | None) -> tuple[Path, ...]:
 
 
 def one_of(name: str, value: object, allowed: Sequence[str | None]) -> None:
-    """Raise :class:`ConfigError` unless ``value`` is one of those."""
+    """Raise :class:`ConfigError` unless ``value`` is one of the ``allowed`` ones."""
     if not isinstance(value, str | None) or value not in allowed:
         words = ", ".join("None" if entry is None else entry for entry in allowed)
         raise ConfigError(f"{name} is {value!r}; expected one of {words}.")

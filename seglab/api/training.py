@@ -25,7 +25,7 @@ SETTINGS = [field.name for field in dataclasses.fields(Recipe)]
 
 
 class TrainedRun:
-    """A run that was trained. ``folder``: of its checkpoints, logs and pictures. A run can be named as its folder."""
+    """A trained run, which can be used as the path of its folder. ``folder``: of checkpoints, logs and pictures."""
 
     def __init__(self, folder: Path) -> None:
         from seglab.training.run_folder import BEST, read_run
@@ -39,14 +39,14 @@ class TrainedRun:
 
     @property
     def dice(self) -> float:
-        """The mean Dice of the validation images in the best epoch, 0 to 1, at the network's size; at the images' own
-        sizes it is :func:`seglab.validate`'s.
+        """The mean Dice of the validation images in the best epoch, 0 to 1, at the network's size. For Dice at the
+        images' own sizes use :func:`seglab.validate`.
         """
         return self._run.best.val_dice
 
     @property
     def iou(self) -> float:
-        """The mean IoU in the same way."""
+        """The mean IoU, measured in the same way."""
         return self._run.best.val_iou
 
     @property
@@ -56,12 +56,12 @@ class TrainedRun:
 
     @property
     def recipe(self) -> Recipe:
-        """The settings that it was trained by."""
+        """The recipe that it was trained with."""
         return self._run.recipe
 
     @property
     def is_finished(self) -> bool:
-        """Did it go to its last epoch, or stop early by its recipe? Otherwise ``hours`` ended it."""
+        """Whether it reached its last epoch or stopped early by its recipe. If not, ``hours`` ended it."""
         return self._run.finished
 
     def __fspath__(self) -> str:
@@ -92,19 +92,21 @@ def train(
 ) -> TrainedRun:
     """Train a network on data sets, as ``seglab train`` does, and return the run.
 
-    ``data``: a data set, or a list of them; or two folders, ``images`` and ``masks``. ``out``: the folder of the run.
-    ``recipe``: a name that ``seglab recipes`` lists, or a TOML file; None is ``quick``, or the run's own. Other keyword
-    arguments are ``settings`` of the recipe: ``epochs=5, lr=1e-3`` (:class:`seglab.recipes.recipe.Recipe` describes
-    them). ``resume``: the folder of a run to go on with, or True for ``out``. ``exclude``: files of ids to leave out.
-    ``split_file``: a run's ``split.json``. ``inspect``: ``refuse``, ``report`` or ``off``; None is ``refuse``, and
-    ``off`` of a run that goes on. ``hours``: begin no epoch that would end later. ``loggers``: ``wandb``, ``mlflow``.
-    ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``. ``verbose``: print what the command prints.
+    ``data``: a data set, or a list of them; or give two folders, ``images`` and ``masks``. ``out``: the folder of the
+    run. ``recipe``: a name that ``seglab recipes`` lists, or a TOML file; None means ``quick``, or the recipe of the
+    resumed run. Other keyword arguments are ``settings`` of the recipe: ``epochs=5, lr=1e-3``
+    (:class:`seglab.recipes.recipe.Recipe` describes them). ``resume``: the folder of a run to continue, or True for
+    ``out``. ``exclude``: files of ids to leave out. ``split_file``: a run's ``split.json``. ``inspect``: ``refuse``,
+    ``report`` or ``off``; None means ``refuse`` for a new run and ``off`` for a resumed one. ``hours``: start no epoch
+    that would end later. ``loggers``: ``wandb``, ``mlflow``. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+    ``verbose``: print what the command prints.
 
-    After Ctrl-C (:class:`KeyboardInterrupt`) go on with ``seglab.train(resume=out)``. One process trains; several GPUs,
-    and the folds of a cross-validation, are the command's: ``seglab train --devices N``, ``--folds K``.
+    After Ctrl-C (:class:`KeyboardInterrupt`), continue with ``seglab.train(resume=out)``. It trains in one process. For
+    several GPUs or the folds of a cross-validation, use the command: ``seglab train --devices N``, ``--folds K``.
 
-    Raises :class:`seglab.errors.ConfigError` for wrong arguments, :class:`seglab.errors.DataError` for the data,
-    :class:`seglab.errors.DivergedError`, :class:`seglab.errors.MissingDependencyError` without ``seglab[train]``.
+    Raises :class:`seglab.errors.ConfigError` for wrong arguments, :class:`seglab.errors.DataError` for unusable data,
+    :class:`seglab.errors.DivergedError` if the loss diverges, and :class:`seglab.errors.MissingDependencyError` if
+    ``seglab[train]`` is not installed.
 
     >>> import seglab
     >>> run = seglab.train("isic2018", recipe="quick", out="runs/quick")  # doctest: +SKIP
@@ -134,11 +136,11 @@ def train(
 
 
 def changes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return settings of a recipe as ``--set`` takes them. Raises :class:`ConfigError` for what none can be."""
+    """Return settings of a recipe as ``--set`` takes them. Raises :class:`ConfigError` for values of wrong types."""
     changes = []
     for name, value in settings.items():
         if name == "soft_masks" and value and isinstance(value, str | os.PathLike):
-            value = os.path.abspath(value)  # it is read from elsewhere, too, when the run goes on
+            value = os.path.abspath(value)  # a resumed run may have another working folder
         changes.append(f"{name}={_as_toml(name, value)}")
     return tuple(changes)
 
@@ -146,7 +148,7 @@ def changes_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
 def _as_toml(name: str, value: object) -> str:
     if isinstance(value, bool | str | os.PathLike):
         return json.dumps(os.fspath(value) if isinstance(value, os.PathLike) else value)
-    if isinstance(value, Integral):  # one of NumPy's, too
+    if isinstance(value, Integral):  # of Python or NumPy
         return repr(int(value))
     if isinstance(value, Real):
         return repr(float(value))
@@ -156,7 +158,7 @@ def _as_toml(name: str, value: object) -> str:
 
 
 def _resumed(resume: PathLike | bool, out: PathLike | None) -> str | None:
-    """Return the folder to go on in as ``--resume`` has it; None for a new run."""
+    """Return the value of ``--resume``, empty for ``--out``; None for a new run."""
     if isinstance(resume, bool):
         if resume and out is None:
             raise ConfigError("resume is True and out is missing; expected the folder of the run in either.")

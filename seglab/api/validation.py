@@ -24,12 +24,12 @@ class NotScored(NamedTuple):
 
 
 class Scores:
-    """The scores of a network, at the images' own sizes: each is the mean over images, 0 to 1 unless it says otherwise.
+    """The scores of a network at the images' own sizes: means over images, 0 to 1 unless stated otherwise.
 
     ``dice``, ``iou``, ``sensitivity``, ``specificity``, ``accuracy``: of pixels. ``boundary_iou``, and ``hd95`` in
-    pixels (95 % Hausdorff distance): of outlines; None where they were not measured. ``images``: how many were scored.
-    ``failed``: those that could not be. ``rows``: the scores of each image. ``summary``: every figure by name.
-    ``intervals``: 95 % intervals by name, ``(low, high)``.
+    pixels (95 % Hausdorff distance): of outlines; None if they were not measured. ``images``: the number of scored
+    images. ``failed``: images that could not be scored. ``rows``: the scores of each image. ``summary``: every figure
+    by name. ``intervals``: 95 % intervals by name, ``(low, high)``.
     """
 
     def __init__(self, found: Validation) -> None:
@@ -65,15 +65,16 @@ def validate(
 ) -> Scores:
     """Score a network against truth masks, as ``seglab validate`` does.
 
-    ``checkpoint``: a file, or the folder of a run for its best one. ``data``: a data set, or a list of them; or two
-    folders, ``images`` and ``masks``; None is the data of the run. ``part``: of the split: ``training``,
-    ``validation``, ``test`` or ``all``. ``split_file``: a run's ``split.json``; None is the checkpoint's own. ``tta``:
-    ``none``, ``flips`` or ``symmetries``; None is as the checkpoint says. ``boundary``: measure outlines too.
-    ``figures``: a folder for pictures. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``. ``verbose``: print what
-    the command prints meanwhile.
+    ``checkpoint``: a file, or the folder of a run for its best checkpoint. ``data``: a data set, or a list of them; or
+    give two folders, ``images`` and ``masks``; None means the data of the run. ``part``: of the split: ``training``,
+    ``validation``, ``test`` or ``all``. ``split_file``: a run's ``split.json``; None means the checkpoint's own split.
+    ``tta``: ``none``, ``flips`` or ``symmetries``; None means as the checkpoint says. ``boundary``: whether to measure
+    outlines, too. ``figures``: a folder for pictures. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
+    ``verbose``: print what the command prints.
 
-    Raises :class:`seglab.errors.CheckpointError`, :class:`seglab.errors.ConfigError` for wrong arguments,
-    :class:`seglab.errors.DataError` for the data, :class:`seglab.errors.MissingDependencyError` without torch.
+    Raises :class:`seglab.errors.CheckpointError` for the checkpoint, :class:`seglab.errors.ConfigError` for wrong
+    arguments, :class:`seglab.errors.DataError` for unusable data, and :class:`seglab.errors.MissingDependencyError` if
+    torch is not installed.
 
     >>> import seglab
     >>> seglab.validate("runs/quick").dice  # doctest: +SKIP

@@ -71,7 +71,7 @@ class Suitability:
 def learn(training: Values, calibration: Values, channels: tuple[int, ...]) -> Suitability:
     """Return the data for the score.
 
-    ``training``: points ``(N, D)`` of images that the network learned from. ``calibration``: points of others.
+    ``training``: points ``(N, D)`` of training images. ``calibration``: points of other images.
     ``channels``: of the pooled feature maps. Raises :class:`DataError` for too few images, or equal features.
     """
     _require_enough(training, calibration)

@@ -37,7 +37,7 @@ NEGLIGIBLE = 0.05
 def choose_device(name: str) -> torch.device:
     """Return the torch device for ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
 
-    Raises :class:`ConfigError` for a device that is not there.
+    Raises :class:`ConfigError` for a device that does not exist.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -40,8 +40,8 @@ def event_log(out: Path, history: Sequence[Epoch], timing: Sequence[Timing]) -> 
             "The event log needs tensorboard; install it with: pip install 'seglab[train]'"
         ) from error
 
-    for torn in list((out / TENSORBOARD).glob(EVENT_FILES)):
-        torn.unlink()
+    for earlier in list((out / TENSORBOARD).glob(EVENT_FILES)):
+        earlier.unlink()
     writer = SummaryWriter(str(out / TENSORBOARD))
 
     def write(epoch: Epoch, timing: Timing | None) -> None:

@@ -1,1 +1,1 @@
-"""What ``seg-batch run`` shows people: lines made of a report, in colour on terminals only."""
+"""What ``seg-batch run`` shows on the screen: a progress bar, and lines made from the report, coloured on terminals."""

@@ -1,6 +1,6 @@
-"""What results have for the screen: the first failures, why images failed, and which masks to look at.
+"""The results shown on the screen: the first failures, the reasons why images failed, and the masks to look at.
 
-Bounded: a million failures take no more memory than a thousand.
+Memory is bounded: a million failures take no more than a thousand.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Kind(enum.Enum):
 
 
 def _kind_of(figures: Figures) -> Kind | None:
-    """Return the first kind that a mask is of; None where nothing is remarkable."""
+    """Return the most serious kind of a mask; None if there is nothing to look at."""
     found = (figures.is_unsuitable, figures.is_empty, figures.is_uncertain, figures.is_cut)
     return next((kind for kind, is_so in zip(Kind, found, strict=True) if is_so), None)
 
@@ -53,14 +53,14 @@ def _in_words(kind: Kind, figures: Figures) -> str:
 
 
 def _rank(kind: Kind, figures: Figures) -> float:
-    """Return how plain it is: the lower, the plainer."""
+    """Return the rank within the kind; the lowest is the clearest case."""
     ranks = {Kind.UNLIKE: figures.suitable, Kind.UNCERTAIN: figures.confidence, Kind.CUT: -figures.lesion_fraction}
     return ranks.get(kind) or 0.0
 
 
 @dataclass
 class _Tally:
-    """The masks of one kind: how many, and the plainest, by rank and path."""
+    """The masks of one kind: their number, and the clearest case, by rank and path."""
 
     count: int = 0
     plainest: tuple[float, str] = (math.inf, "")
@@ -69,7 +69,7 @@ class _Tally:
 
 @dataclass
 class Highlights:
-    """Takes every :class:`Result` of a run. ``failures``: paths and short reasons of the first ones by path."""
+    """Collects the :class:`Result` of every image. ``failures``: path and short reason of the first ones by path."""
 
     failures: list[tuple[str, str]] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -77,7 +77,7 @@ class Highlights:
     _tallies: dict[Kind, _Tally] = field(default_factory=dict)
 
     def add(self, result: Result) -> None:
-        """Take a result."""
+        """Add a result."""
         if result.status is Status.FAILED:
             self._add_failure(result.path, short_reason(result.error or ""))
         elif result.figures is not None:
@@ -86,7 +86,7 @@ class Highlights:
             self.drawn_again += 1
 
     def add_mask(self, path: str, figures: Figures) -> None:
-        """Take the figures of a mask; it is counted under one kind, so that it is named once."""
+        """Add the figures of a mask. It is counted under one kind only, so that it is named once."""
         kind = _kind_of(figures)
         if kind is None:
             return
@@ -96,15 +96,13 @@ class Highlights:
             tally.plainest, tally.words = this, _in_words(kind, figures)
 
     def looks(self) -> Iterator[tuple[str, str]]:
-        """Yield the masks to look at, at most three, each of another kind: path, and why."""
+        """Yield path and reason of at most three masks to look at, each of another kind."""
         found = [self._tallies[kind] for kind in Kind if kind in self._tallies]
         for tally in found[:LOOKS_SHOWN]:
             yield tally.plainest[1], tally.words + (f" ({tally.count - 1:,} more)" if tally.count > 1 else "")
 
     def more_failures(self) -> tuple[int, list[tuple[str, int]]]:
-        """Return how many failures are not among the first ones, and of which reasons these are, the most frequent
-        first.
-        """
+        """Return the number of failures besides the first ones, and their reasons with counts, most frequent first."""
         left = self.reasons - Counter(reason for _, reason in self.failures)
         return left.total(), left.most_common(FAILURES_SHOWN)
 
@@ -117,7 +115,7 @@ class Highlights:
 
 
 def look_lines(looks: Iterable[tuple[str, str]], paths: ShownPaths, paper: Paper) -> Iterator[str]:
-    """Yield the masks to look at, below a heading; nothing where there are none."""
+    """Yield the masks to look at, below a heading; nothing if there are none."""
     rows = [(paths.of(path), why) for path, why in looks]
     if rows:
         yield from [paper.styled("Look at", fg="yellow"), *paper.table(rows)]

@@ -1,4 +1,4 @@
-"""While a run goes on: what is read, and a bar with the failures in it."""
+"""The screen during a run: the sources, and a progress bar that counts failures."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from batch.running.runner import Runner
 
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt}{postfix} [{elapsed}<{remaining}, {rate_fmt}]"
-"""Failures stand where a narrow terminal does not cut them off."""
+"""Failures come before the times, so that a narrow terminal does not cut them off."""
 COUNT_SECONDS = 1.0
-"""So long is the first line put off until the images are counted."""
+"""How long the first line waits for the images to be counted, in seconds."""
 SOURCES_SHOWN = 3
 
 
 class Screen:
-    """What people see of one run."""
+    """The screen of one run."""
 
     def __init__(self, runner: Runner, *, with_timing: bool = False) -> None:
         self._runner, self._with_timing, self._is_live = runner, with_timing, is_live(sys.stderr)
         self._paper, self._highlights = Paper.of(sys.stderr), Highlights()
         self._total: int | None = None
         self._has_begun = self._others_were_said = self._is_whole = False
-        self._failed = 0  # of the results that were taken: the run itself may be ahead
+        self._failed = 0  # among the results seen here; the run itself may be ahead
 
     def watch(self, results: Iterable[Result]) -> None:
-        """Go through the results with a progress bar whose total is counted on the side."""
+        """Iterate over the results with a progress bar; a thread counts its total."""
         stopped = threading.Event()
         with progress(None, "segment", " images", in_logs=True) as bar:
             counting = threading.Thread(target=self._count, args=(bar, stopped), daemon=True)
@@ -58,15 +58,15 @@ class Screen:
                 stopped.set()
 
     def _begin(self, bar: Any, counting: threading.Thread) -> None:
-        """Say what is read: where there is nothing to do, nothing is said of it."""
+        """Print which sources are read, at the first image that needs work."""
         self._has_begun = True
         if self._is_live and self._runner.all_found is None:
             counting.join(COUNT_SECONDS)
         bar.write(self._first_line(), file=sys.stderr)
-        bar.unpause()  # opening the model counts in no rate
+        bar.unpause()  # the rate leaves out opening the model
 
     def end(self) -> None:
-        """Say how the run ended."""
+        """Print the summary of the run."""
         runner = self._runner
         paths = ShownPaths(runner.sources.origins)
         said = (self._with_timing or runner.settings.profile is not None, self._others_were_said)
@@ -76,7 +76,7 @@ class Screen:
 
     def _take(self, result: Result, bar: Any) -> None:
         self._highlights.add(result)
-        if result.status is Status.SKIPPED:  # no work: it must not show in the rate
+        if result.status is Status.SKIPPED:  # it took no work, so it must not count in the rate
             bar.n, bar.initial, bar.last_print_n = bar.n + 1, bar.initial + 1, bar.last_print_n + 1
         if result.status is Status.FAILED:
             self._failed += 1
@@ -84,7 +84,7 @@ class Screen:
         bar.update(0 if result.status is Status.SKIPPED else 1)
 
     def _count(self, bar: Any, stopped: threading.Event) -> None:
-        """Count the images: at once for a bar; for a log, which short runs do not need, when its first line is due."""
+        """Count the images: at once for a bar, but for a log only when its first line is due."""
         if not self._is_live and stopped.wait(cli_support.LOG_SECONDS):
             return
         self._total = bar.total = self._runner.sources.count(stopped.is_set)
@@ -92,7 +92,7 @@ class Screen:
             bar.bar_format = BAR
 
     def _first_line(self) -> str:
-        """Return what is read, as far as it is known by now."""
+        """Return the line that names the sources, with the number of images if it is known."""
         settings = self._runner.settings
         names = [self._paper.fitted(printable(name)) for name in (*settings.source_names, *settings.list_names)]
         more = f" and {len(names) - SOURCES_SHOWN:,} more" if len(names) > SOURCES_SHOWN else ""

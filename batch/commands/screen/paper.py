@@ -1,4 +1,4 @@
-"""How lines look: their width, colours, and texts that are too long."""
+"""The look of lines: their width and colours, and the shortening of long texts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from seglab.terminal import columns_of, cut, is_coloured, padded, shortened, wid
 LONGEST_REASON = 50
 SHORTEST_PATH = 14
 MOST_PADDED = 40
-"""Columns of paths that are filled up, so that what is said of short ones is near."""
+"""Paths are padded to at most this many columns, so that the text after a short path is near it."""
 LABEL = 10
-"""Columns of a label and the blank behind it."""
+"""Columns of a label and the space after it."""
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Where lines go. ``width``: columns; None for logs, whose lines are as long as they need. ``in_colour``: is it a
-    terminal that shows colours?
+    """The place that lines are written to. ``width``: in columns; None for logs, whose lines are not limited.
+    ``in_colour``: whether it shows colours.
     """
 
     width: int | None = None
@@ -30,15 +30,15 @@ class Paper:
 
     @classmethod
     def of(cls, stream: TextIO) -> Self:
-        """Return what a stream is."""
+        """Return the width and colours of a stream."""
         return cls(columns_of(stream), is_coloured(stream))
 
     def styled(self, text: str, **style: Any) -> str:
-        """Return text in a style, where there are colours."""
+        """Return text in a style if there are colours."""
         return click.style(text, **style) if self.in_colour else text
 
     def table(self, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
-        """Yield rows of a path and what is said of it; paths are shortened to what the others leave."""
+        """Yield rows of a path and a text. Paths are shortened to the width that the texts leave."""
         if not rows:
             return
         room = longest = max(width_of(path) for path, _ in rows)
@@ -50,7 +50,7 @@ class Paper:
             yield f"  {padded(shortened(path, longest), min(room, MOST_PADDED))}  {cut(text, said)}"
 
     def labelled(self, label: str, text: str, more: str = "") -> Iterator[str]:
-        """Yield a text beside its label, and ``more`` behind it, or below it where there is no room."""
+        """Yield a text after its label, and ``more`` after it, or below it if the line is too short."""
         whole = f"{text}   {more}" if more else text
         if more and self.width is not None and width_of(whole) + LABEL > self.width:
             yield f"{label:<{LABEL}}{text}"
@@ -62,5 +62,5 @@ class Paper:
         return name if self.width is None else shortened(name, self.width // 4)
 
     def filled(self, text: str) -> list[str]:
-        """Return a sentence in lines as wide as there is room."""
+        """Return a sentence broken into lines of at most the width."""
         return wrapped(printable(text), self.width)

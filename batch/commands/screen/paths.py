@@ -1,4 +1,4 @@
-"""Paths as people know them: below the source that they named."""
+"""Image paths for the screen: relative to the source that the user named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batch.sources.image_ref import Origin
 
 
 class ShownPaths:
-    """Shows the paths of images relative to the only source; of several, each begins as its source was named."""
+    """Image paths relative to the only source. With several sources, each path begins with its source as named."""
 
     def __init__(self, origins: Sequence[Origin]) -> None:
         roots = [origin for origin in origins if origin.root]
@@ -19,7 +19,7 @@ class ShownPaths:
         self._here = os.path.join(os.getcwd(), "")
 
     def of(self, path: str) -> str:
-        """Return an image's path as it is shown."""
+        """Return the path of an image for the screen."""
         for origin in self._roots:
             root = origin.root.rstrip("/")
             if path.startswith(root + "/"):

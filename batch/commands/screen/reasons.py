@@ -9,7 +9,7 @@ from batch.errors import printable
 from seglab.terminal import cut
 
 KIND = re.compile(r"\b(JPEG 2000|JPEG|PNG|TIFF|BMP|WebP|GIF|AVIF|HEIC|DICOM)\b")
-"""Of images, as reasons name them."""
+"""Image formats, as reasons name them."""
 ARTICLE = re.compile(r"^(an?|the|its|it is an?|it is) ", re.IGNORECASE)
 SHORT = (
     (r"The file is empty", "empty file"),
@@ -53,12 +53,12 @@ SHORT = (
     (r"(?:An? )?(.*?) of a kind that cannot be read", r"unsupported \1"),
     (r"(?:An? )?(.*?) of high dynamic range", r"\1 of high dynamic range"),
 )  # fmt: skip
-"""How a reason begins, and its short form."""
+"""The beginning of a reason, and its short form."""
 _SHORT = tuple((re.compile(pattern), short) for pattern, short in SHORT)
 
 
 def short_reason(reason: str) -> str:
-    """Return a reason in a few words: its own short form, else what came, cut at a word."""
+    """Return a reason in a few words: its short form, else the beginning of its first sentence, cut at a word."""
     text = printable(reason)
     for pattern, short in _SHORT:
         if (found := pattern.match(text)) is not None:

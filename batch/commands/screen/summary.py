@@ -1,4 +1,4 @@
-"""The end of a run: what came out, what failed and why, what to look at, where the masks are, what to do next."""
+"""The summary of a run: counts, failures and their reasons, masks to look at, where the masks are, what to do next."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ LONGEST_REMARK = 70
 
 @dataclass(frozen=True)
 class Summary:
-    """What is said of a run that has ended. ``with_timing``: the table of stages, too. ``others_were_said``: files that
-    are no images were counted when the run began.
+    """The summary of a run that has ended. ``with_timing``: with the table of stages. ``others_were_said``: whether the
+    line at the start of the run already counted the files that are not images.
     """
 
     report: RunReport
@@ -60,7 +60,7 @@ class Summary:
         yield from self._exit_code()
 
     def warnings(self) -> Iterator[str]:
-        """Yield what has no row against the user's will."""
+        """Yield a line for each part of the sources that should have rows and has none."""
         for line in left_out(self.report.sources, self.paths.of):
             yield from self._filled(line, fg="red")
 
@@ -103,7 +103,7 @@ class Summary:
             yield from ["", *lines]
 
     def _sources(self) -> Iterator[str]:
-        """Yield what else is to be known of what was read."""
+        """Yield the lines about a sample and about files that were passed over."""
         report = self.report
         yield from sample_line(report.sources)
         said = other_files(report.sources) if self.others_were_said else []
@@ -113,7 +113,7 @@ class Summary:
             yield from self._filled(line)
 
     def _remarks(self) -> Iterator[str]:
-        """Yield what else is to be known of images, and of the run."""
+        """Yield the remarks on images and the notes on the run."""
         report, lines = self.report, []
         for text, count in report.remarks.most_common(REMARKS_SHOWN):
             remark = text if self.paper.width is None else cut(text, LONGEST_REMARK)
@@ -164,7 +164,7 @@ class Summary:
 
     @property
     def _name(self) -> str:
-        """The output as other commands take it."""
+        """The output as an argument of other commands."""
         masks, ledger = self.report.masks, self.report.ledger
         name = printable(masks if ledger in (masks, masks + LEDGER_SUFFIX) else ledger)
         return shlex.quote(f"./{name}" if name.startswith("-") else name)
@@ -173,7 +173,7 @@ class Summary:
         return self.paper.table([(self.paths.of(path), text) for path, text in rows])
 
     def _filled(self, line: str, **style: object) -> Iterator[str]:
-        """Yield a line that begins with a label, wrapped to the width; the label in a style."""
+        """Yield a line that begins with a label, broken to the width; the label is styled."""
         label = line.partition(":")[0]
         for number, part in enumerate(self.paper.filled(line)):
             yield self.paper.styled(label, **style) + part[len(label) :] if not number and style else part

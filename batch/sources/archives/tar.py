@@ -1,5 +1,5 @@
 """Read the headers of a tar up to the end of the file. In concatenated tars (``cat a.tar b.tar``) the first end mark is
-not the last, so reading goes on after it, as with ``tar --ignore-zeros``.
+not the last, so reading continues after it, as with ``tar --ignore-zeros``.
 """
 
 from __future__ import annotations

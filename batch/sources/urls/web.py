@@ -176,7 +176,7 @@ class WebFolder:
 def open_web(storage: Storage, suffixes: frozenset[str]) -> Source:
     """Return the source for a web URL: a page with links is a folder, anything else a file.
 
-    Raises :class:`SourceError` if nothing is there.
+    Raises :class:`SourceError` if it does not exist.
     """
     head = storage.look()
     if head is None:

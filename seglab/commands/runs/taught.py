@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
-    """Yield a warning where the teacher learned from validation or test images of this run, or may have."""
+    """Yield a warning if validation or test images of this run are, or may be, training images of the teacher."""
     if not recipe.teacher:
         return
     known = _learned_from(Path(recipe.teacher))

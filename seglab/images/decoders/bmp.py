@@ -1,7 +1,7 @@
-"""BMP and DIB of every version: palettes, true colour, bit fields, run lengths, and JPEG or PNG inside.
+"""BMP and DIB of every version: palettes, true colour, bit fields, run lengths, and embedded JPEG or PNG.
 
 Sources: Microsoft, "Bitmap Storage" (Windows GDI; [MS-WMF] 2.2.2); OS/2 2.x bitmaps as in "Encyclopedia of Graphics
-File Formats". Alpha is dropped. Colours are sRGB but where a profile is embedded; one that is only named is not opened.
+File Formats". Alpha is dropped. Colours are sRGB unless a profile is embedded; a linked profile is not opened.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from seglab.images.pixels.colour import to_srgb
 
 FILE_HEADER = 14
 OS2 = (16, 64)
-"""Headers of OS/2 2.x, whose compressions 3 and 4 are others than Windows'."""
+"""Header sizes of OS/2 2.x, where compressions 3 and 4 mean other ones than in Windows."""
 RAW, RLE8, RLE4, BITFIELDS, JPEG, PNG, ALPHA_BITFIELDS = range(7)
 MASKS = {16: (0x7C00, 0x3E0, 0x1F), 32: (0xFF0000, 0xFF00, 0xFF)}
-"""Red, green and blue where the file says none."""
+"""Default masks of red, green and blue, by bits per pixel."""
 RAW_MODES = {1: ("P", "P;1"), 2: ("P", "P;2"), 4: ("P", "P;4"), 8: ("P", "P"), 24: ("RGB", "BGR"), 32: ("RGB", "BGRX")}
-"""Pillow's, by the bits of a pixel."""
+"""Pillow's mode and raw mode, by bits per pixel."""
 ROWS_AT_A_TIME = 256
 EMBEDDED, LINKED = b"DEBM", b"KNIL"
+"""Colour space types of version 5: a profile in this file, or in another one."""
 END_OF_RUNS = b"\0\1"
-"""Colour space types of version 5: a profile in the file, or in another one."""
+"""The end code of run lengths."""
 AGAIN = "Expected a whole file; copy it again from where it came."
 
 
 @dataclass(frozen=True, slots=True)
 class Bitmap:
-    """``masks``: of red, green and blue in a pixel of 16 or 32 bits. ``palette``: uint8 ``(N, 3)`` RGB. ``offset``: of
-    the pixels in the file. ``profile``: ICC, where one is embedded.
+    """The header. ``masks``: of red, green and blue in a pixel of 16 or 32 bits. ``palette``: uint8 ``(N, 3)`` RGB.
+    ``offset``: of the pixels in the file. ``profile``: the embedded ICC profile, if any.
     """
 
     width: int
@@ -60,7 +61,7 @@ class Bitmap:
 
 
 def decode(data: bytes, request: Request) -> Decoded:
-    """Decode a BMP, or a DIB without the header of a file."""
+    """Decode a BMP, or a DIB, which has no file header."""
     try:
         bitmap = _read(data)
     except struct.error as error:
@@ -111,7 +112,7 @@ def _read(data: bytes) -> Bitmap:
 
 
 def _compression(bits: int, compression: int, *, is_os2: bool) -> int:
-    """Return Windows' number of a compression that is read; RLE8 stands for run lengths of 24 bits, too."""
+    """Return the Windows number of a supported compression. RLE8 stands for 24-bit run lengths, too."""
     if is_os2 and (compression, bits) == (4, 24):
         return RLE8
     wanted = {
@@ -157,9 +158,7 @@ def _image(bitmap: Bitmap, data: bytes) -> Image.Image:
 
 
 def _unpacked(bitmap: Bitmap, view: memoryview) -> NDArray[np.uint8]:
-    """Return uint8 ``(H, W, 3)`` of bit fields, rows as they are stored; a few rows at a time, for values of 32 bits
-    take room.
-    """
+    """Return bit fields as uint8 ``(H, W, 3)``, rows in stored order. Rows are converted in blocks to save memory."""
     pixels = np.empty((bitmap.height, bitmap.width, 3), np.uint8)
     for row in range(0, bitmap.height, ROWS_AT_A_TIME):
         count = min(ROWS_AT_A_TIME, bitmap.height - row)
@@ -171,7 +170,7 @@ def _unpacked(bitmap: Bitmap, view: memoryview) -> NDArray[np.uint8]:
 
 
 def _full_palette(bitmap: Bitmap) -> NDArray[np.uint8]:
-    """Return uint8 ``(256, 3)``: what is not in the palette is black; where there is none, it is grey."""
+    """Return the palette as uint8 ``(256, 3)``. Missing entries are black; without a palette it is a grey ramp."""
     full = np.zeros((256, 3), np.uint8)
     if len(bitmap.palette) == 0 and bitmap.bits <= 8:
         steps = np.arange(2**bitmap.bits) * 255 // (2**bitmap.bits - 1)
@@ -182,7 +181,7 @@ def _full_palette(bitmap: Bitmap) -> NDArray[np.uint8]:
 
 
 def _field(values: NDArray[np.uint16] | NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
-    """Return the samples under a mask, spread to 0-255; of more than 8 bits the highest 8."""
+    """Return the samples under a mask, scaled to 0-255; of more than 8 bits the highest 8 are kept."""
     if mask == 0:
         return np.zeros(values.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1

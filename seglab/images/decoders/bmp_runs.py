@@ -1,6 +1,6 @@
-"""Run lengths of BMPs: RLE8 and RLE4 of Windows, and 24 bits of OS/2.
+"""Run lengths of BMPs: RLE8 and RLE4 of Windows, and 24-bit runs of OS/2.
 
-Codes are read one after the other; runs that follow each other, as they do in photographs, are spread in one go.
+Codes are read one after another. Consecutive runs, which photographs have, are expanded together.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from seglab.errors import ImageError
 
 END_OF_ROW, END, MOVE = 0, 1, 2
 MOST_PIXELS_A_BYTE = 128
-"""A run of two bytes has 255 pixels at most."""
+"""A run of two bytes has at most 255 pixels."""
 SMALL = 1_000_000
-"""Pixels that may stay unset."""
+"""Pixels that may remain unset."""
 RUNS = 256
-"""So many runs are looked at in one go: enough to be fast, and few enough where other codes lie between them."""
+"""Runs that are expanded together at most: more would be wasted if other codes lie between them."""
 
 
 def unpack_runs(codes: bytes, width: int, height: int, bits: int) -> NDArray[np.uint8]:
-    """Return uint8 ``(H, W, 1)`` indices, or ``(H, W, 3)`` BGR of 24 ``bits``, rows as they are stored.
+    """Return uint8 ``(H, W, 1)`` indices, or ``(H, W, 3)`` BGR for 24 ``bits``, rows in stored order.
 
-    What no code sets is 0. Raises :class:`ImageError` where the codes stop without an end, and rows are missing.
+    Pixels that no code sets are 0. Raises :class:`ImageError` if the codes stop without an end and rows are missing.
     """
     if width * height > MOST_PIXELS_A_BYTE * len(codes) + SMALL:
         raise _cut_off()
@@ -50,8 +50,8 @@ def unpack_runs(codes: bytes, width: int, height: int, bits: int) -> NDArray[np.
 
 
 def _runs(codes: bytes, at: int, most: int, bits: int) -> tuple[NDArray[np.uint8], int]:
-    """Return the pixels ``(N, channels)`` of the runs from ``at`` on, and the place behind them: all up to the next
-    other code, but no more than ``most`` runs, for each has a pixel at least.
+    """Return the pixels ``(N, channels)`` of the consecutive runs from ``at`` on, at most ``most`` runs, and the offset
+    after them.
     """
     size = 4 if bits == 24 else 2
     given = np.frombuffer(codes, np.uint8, min(most, (len(codes) - at) // size) * size, at).reshape(-1, size)
@@ -61,14 +61,14 @@ def _runs(codes: bytes, at: int, most: int, bits: int) -> tuple[NDArray[np.uint8
     given = given[: ends[0]] if len(ends) else given
     counts = given[:, 0].astype(np.intp)
     pixels = np.repeat(given[:, 1:], counts, axis=0)  # (N, channels)
-    if bits == 4:  # two values take turns, in each run anew
+    if bits == 4:  # each run alternates between two values
         places = np.arange(len(pixels)) - np.repeat(np.cumsum(counts) - counts, counts)
         pixels = np.where(places[:, None] % 2 == 0, pixels >> 4, pixels & 15).astype(np.uint8)
     return pixels, at + len(given) * size
 
 
 def _literal(codes: bytes, at: int, bits: int) -> tuple[NDArray[np.uint8], int]:
-    """Return pixels ``(N, channels)`` as they stand behind a code, and the place behind them, an even number on."""
+    """Return the literal pixels ``(N, channels)`` after a code, and the offset after them, padded to an even length."""
     count = codes[at + 1]
     size = (count * bits + 7) // 8
     content = np.frombuffer(_bytes(codes, at + 2, size), np.uint8)

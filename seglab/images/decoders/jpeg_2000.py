@@ -1,5 +1,5 @@
-"""JPEG 2000, in a file (JP2, JPX) or bare, by OpenJPEG: through imagecodecs, which gives samples as they are stored, or
-through Pillow where colours have to be made of them (CMYK, YCC, components of several sizes).
+"""JPEG 2000, in a file (JP2, JPX) or as a bare codestream, decoded by OpenJPEG. imagecodecs gives samples as stored;
+Pillow is used if colours must be converted (CMYK, YCC, components of several sizes, a colour profile).
 
 Source: ISO/IEC 15444-1, annexes A (codestream) and I (file).
 """
@@ -22,18 +22,18 @@ from seglab.images.pixels.colour import to_srgb
 from seglab.images.pixels.samples import from_sixteen, to_bytes
 
 CODESTREAM = b"\xff\x4f\xff\x51"
-"""SOC and SIZ, which every codestream begins with."""
+"""The markers SOC and SIZ, with which every codestream begins."""
 END_OF_CODESTREAM = b"\xff\xd9"
 COMPONENTS = 4
 MOST_OF_SIZ = 42 + 3 * COMPONENTS
-"""Bytes that hold the size and the components, and are there in every file."""
+"""Bytes of SIZ that hold the size and up to :data:`COMPONENTS` components."""
 MADE_OF_SAMPLES = frozenset({12, 18})
-"""Colour spaces (enumerated) of which RGB has to be made: CMYK and YCC."""
+"""Enumerated colour spaces that must be converted to RGB: CMYK and YCC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What SIZ says. ``bits``: of each component. ``is_plain``: unsigned, all of one size and depth."""
+    """The content of SIZ. ``bits``: of each component. ``is_plain``: all unsigned, of one size and depth."""
 
     width: int
     height: int

@@ -17,7 +17,7 @@ from seglab.images.decoders.png.deep import deep_samples
 from seglab.images.pixels.orientation import orientation_of, upright
 
 BITS = {"1": 1, "I;16": 16, "I": 32, "F": 32}
-"""Of Pillow's modes; all others have 8."""
+"""Bits per sample by Pillow mode; all other modes have 8."""
 SEVERAL_CHANNELS = {2: "rgb", 4: "grey", 6: "rgb"}
 """Colour types of PNG, and what their colours are."""
 
@@ -35,12 +35,12 @@ def stored_png(data: bytes, request: Request) -> Stored:
 
 
 def stored_gif(data: bytes, request: Request) -> Stored:
-    """The same for a GIF."""
+    """Return the samples of a GIF. Raises the same errors as :func:`stored_png`."""
     return _by_pillow(data, "GIF", request)
 
 
 def stored_webp(data: bytes, request: Request) -> Stored:
-    """The same for a WebP."""
+    """Return the samples of a WebP. Raises the same errors as :func:`stored_png`."""
     require_whole_webp(data)
     return _by_pillow(data, "WEBP", request)
 

@@ -1,4 +1,4 @@
-"""Which DICOM objects are photographs: by their class, or by modality where the class is missing or a maker's own.
+"""Which DICOM objects are photographs: by SOP class, or by modality if the class is missing or private.
 
 Source: DICOM PS3.4 annex B.5 (classes of storage), PS3.3 C.7.3.1.1.1 (modalities).
 """
@@ -23,28 +23,28 @@ PHOTOGRAPHS = frozenset(
 """Visible light: trial, endoscopic, microscopic, photographic, ophthalmic (8, 16 bits, wide), slides, dermoscopic."""
 VIDEOS = frozenset(STORAGE + ending for ending in ("77.1.1.1", "77.1.2.1", "77.1.4.1"))
 CAPTURES = frozenset(STORAGE + ending for ending in ("7", "7.1", "7.2", "7.3", "7.4"))
-"""Secondary captures: screens and scans, but photographs of simple systems as well."""
+"""Secondary captures: screenshots and scans, but also photographs of simple systems."""
 NEVER = frozenset(STORAGE + ending for ending in ("66.4", "66.7", "30", "481.2"))
-"""Segmentations, label maps, parametric maps, doses: values at places, of which no mask can be made."""
+"""Segmentations, label maps, parametric maps, doses: maps of values, which cannot be segmented."""
 VISIBLE_LIGHT = frozenset({"XC", "DMS", "ES", "GM", "SM", "OP"})
 UNSURE = frozenset({"OT", "SC"})
-"""Modalities "other" and the like."""
+"""Modalities that do not say what an image is: "other" and secondary capture."""
 COLOURS = frozenset({"RGB", "PALETTE COLOR"})
 PUBLIC = "1.2.840.10008."
 EXPECTED = "a photograph (VL Photographic, Dermoscopic, Endoscopic, Microscopic or Ophthalmic, or Secondary Capture)"
 
 
 class Verdict(NamedTuple):
-    """``is_photograph``: its samples mean what they say; no window is applied to them. ``remarks``: on its class."""
+    """``is_photograph``: whether its samples are used as stored, without a window. ``remarks``: on its class."""
 
     is_photograph: bool
     remarks: tuple[str, ...] = ()
 
 
 def judged(data_set: DataSet, *, any_dicom: bool) -> Verdict:
-    """Say what an object is that is to be read. Raises :class:`ImageError` for one that is no photograph.
+    """Return whether an object is a photograph, with remarks. Raises :class:`ImageError` for one that is not read.
 
-    ``any_dicom``: images of any other class are taken as well.
+    ``any_dicom``: images of other classes are accepted as well.
     """
     uid = _text(data_set, "SOPClassUID") or data_set.kind
     _require_image(data_set, uid)
@@ -66,7 +66,7 @@ def judged(data_set: DataSet, *, any_dicom: bool) -> Verdict:
 
 
 def _require_image(data_set: DataSet, uid: str) -> None:
-    """Refuse what has no pixels, and what is never taken."""
+    """Raise :class:`ImageError` for objects without pixels, and for those that are never accepted."""
     if uid in VIDEOS:
         raise ImageError(f"A DICOM video ({_class_name(uid)}); expected one photograph. Export a frame of it.")
     if uid in NEVER:
@@ -77,7 +77,7 @@ def _require_image(data_set: DataSet, uid: str) -> None:
 
 
 def _judged_by_modality(data_set: DataSet, modality: str) -> tuple[str, ...] | None:
-    """Return the remarks on an object of no public class that is taken for a photograph; None for any other."""
+    """Return the remarks on an object without a public class that is taken for a photograph; None if it is not."""
     if modality in VISIBLE_LIGHT:
         return ()
     if modality in UNSURE:
@@ -102,5 +102,5 @@ def _class_name(uid: str) -> str:
 
 
 def _text(data_set: DataSet, name: str) -> str:
-    """Return a text of the header, in one line and of sensible length."""
+    """Return a value of the header as a printable line of limited length."""
     return printable(data_set.header.get(name) or "").strip()

@@ -83,10 +83,10 @@ def samples_of(stream: Stream, layout: Layout) -> tuple[NDArray[np.unsignedinteg
 def by_precision(
     samples: NDArray[np.generic], stream: Stream, layout: Layout
 ) -> tuple[NDArray[np.unsignedinteger], Layout, tuple[str, ...]]:
-    """Bring decoded samples to the bits that the header says: as uint8 or uint16, with the layout that they have then.
+    """Return decoded samples as uint8 or uint16, the layout that they have then, and remarks.
 
-    Of a stream of fewer bits the stream's are right, for it cannot hold more; that is remarked. Raises
-    :class:`ImageError`.
+    The header gives the bits per sample, unless the stream has fewer: then the stream is right, and a remark says so.
+    Raises :class:`ImageError`.
     """
     unsigned = samples.view(f"u{samples.dtype.itemsize}")
     if stream.precision < layout.stored and not layout.signed:

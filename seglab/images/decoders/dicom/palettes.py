@@ -1,4 +1,4 @@
-"""Palettes and windows of DICOM as tables of all values that a sample may have.
+"""DICOM palettes and windows as lookup tables over all values that a sample may have.
 
 Source: DICOM PS3.3 C.7.6.3.1.5 and .6, C.7.9.2 (palettes, segmented ones), C.11.1 and C.11.2 (rescaling, windows).
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CHANNELS = ("Red", "Green", "Blue")
 DISCRETE, LINEAR, INDIRECT = 0, 1, 2
-"""Kinds of segments."""
+"""Types of segments in segmented palettes."""
 
 
 def palette_table(header: Dataset, layout: Layout, *, is_big: bool) -> NDArray[np.uint8]:
@@ -54,14 +54,14 @@ def _channel(header: Dataset, name: str, *, is_big: bool) -> tuple[NDArray[np.ui
 
 
 def _eight_bits(values: NDArray[np.uint16], bits: int) -> NDArray[np.uint8]:
-    """Bring the values of a palette to 8 bits; some writers say 16 bits of 8, or put 8 into the high byte."""
+    """Return the values of a palette as 8 bits. Some writers state 16 bits for 8, or store 8 in the high byte."""
     if int(values.max(initial=0)) <= 0xFF:
         return values.astype(np.uint8)
     return (values >> 8 if bits == 16 or int(values.max()) > 0xFF else values).astype(np.uint8)
 
 
 def _descriptor(header: Dataset, name: str) -> tuple[int, int, int]:
-    """Return the entries of a table, its first index and its bits."""
+    """Return a table's number of entries, its first index and its bits per entry."""
     value: Any = header.get(name)
     try:
         entries, first, bits = (int(part) for part in value)
@@ -80,7 +80,7 @@ def _bytes(header: Dataset, name: str) -> bytes | None:
 
 
 def _expanded(data: bytes, entries: int, bits: int, order: str) -> NDArray[np.uint16]:
-    """Return the values of a segmented table: at most ``entries``, whatever its segments say."""
+    """Return the first ``entries`` values of a segmented table. Raises :class:`ImageError` if there are fewer."""
     unit, size = ("B", 1) if bits == 8 else ("H", 2)
     words = struct.unpack_from(f"{order}{len(data) // size}{unit}", data)
     values: list[int] = []
@@ -99,7 +99,7 @@ def _expanded(data: bytes, entries: int, bits: int, order: str) -> NDArray[np.ui
 def _pieces(
     words: tuple[int, ...], at: int, most: int, size: int, order: str, values: list[int]
 ) -> Iterator[list[int]]:
-    """Yield the values of segments from a place on, ``most`` of them. ``values``: those before."""
+    """Yield the values of at most ``most`` segments from index ``at`` on. ``values``: all values before."""
     while at + 1 < len(words) and most > 0:
         kind, length = words[at], words[at + 1]
         most -= 1
@@ -122,8 +122,8 @@ def _pieces(
 
 
 def grey_table(header: Dataset, layout: Layout) -> NDArray[np.uint8] | None:
-    """Return the grey of all stored values, rescaled and through the first window: uint8 ``(2 ** stored,)``, by the
-    bits as they are stored; None where there is nothing of that. Raises :class:`ImageError`.
+    """Return the grey of every stored value after rescaling and the first window: uint8 ``(2 ** stored,)``, indexed by
+    the stored bits. None if the header has no window and no table. Raises :class:`ImageError`.
     """
     from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
@@ -144,7 +144,7 @@ def grey_table(header: Dataset, layout: Layout) -> NDArray[np.uint8] | None:
 
 
 def _windowed(values: NDArray[np.float64], header: Dataset) -> NDArray[np.float64]:
-    """Return values through the first window, 0 to 1 (PS3.3 C.11.2.1.2 and .3)."""
+    """Return values after the first window; its range is 0 to 1 (PS3.3 C.11.2.1.2 and .3)."""
     centre, width = _first(header.WindowCenter), _first(header.WindowWidth)
     shape = str(header.get("VOILUTFunction") or "LINEAR").strip().upper()
     if not (np.isfinite(centre) and np.isfinite(width) and width >= 1e-6):

@@ -1,4 +1,4 @@
-"""JPEG to samples: by simplejpeg, which says what is missing, and by imagecodecs, which reads more kinds."""
+"""JPEG to samples: by simplejpeg, which reports missing data, and by imagecodecs, which reads more kinds."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from seglab.images.decoders.jpeg.header import Frame, damaged
 from seglab.images.decoders.jpeg.scans import Parts
 
 Samples = NDArray[np.uint8]
-"""uint8 ``(H, W)`` or ``(H, W, C)``: grey, RGB, or CMYK as it is stored."""
+"""uint8 ``(H, W)`` or ``(H, W, C)``: grey, RGB, or CMYK as stored."""
 EXTRANEOUS = re.compile(r"extraneous bytes before marker 0x(?!d[0-7])")
-"""Bytes behind the samples of a scan; between restart markers (0xd0 to 0xd7), samples are damaged."""
+"""Bytes after the samples of a scan. Before a restart marker (0xd0 to 0xd7) they mean damaged samples."""
 LEFT_AT_END = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 MOST_TRIES = 8
 MOST_BETWEEN_SCANS = 16
-"""Left over in a scan that is not the last, more bytes than a writer slips in: samples of it were misread."""
+"""If more bytes than this are left over in a scan that is not the last, its samples were misread."""
 OTHER_KIND = re.compile(
     r"Could not determine subsampling|Unsupported (?!marker)|not implemented|not supported", re.IGNORECASE
 )
 RESTART = re.compile(rb"\xff[\xd0-\xd7]")
 FILLING = b"\xa5\x5a" * 16
-"""It begins with a bit of 1: decoders put zeros where samples are missing."""
+"""Begins with a 1 bit, because decoders fill in zeros for missing samples."""
 
 
 class OtherKindError(Exception):
-    """A JPEG that simplejpeg does not decode; it need not be damaged."""
+    """A JPEG of a kind that simplejpeg does not decode; it is not necessarily damaged."""
 
 
 class Wanted(NamedTuple):
-    """Sides are divided by ``factor``; ``colours``: ``Gray``, ``RGB`` or ``CMYK``; ``is_quick``: colour need not be
-    smooth.
+    """The wanted output. ``factor``: the sides are divided by it. ``colours``: ``Gray``, ``RGB`` or ``CMYK``.
+    ``is_quick``: upsample chroma without smoothing.
     """
 
     factor: int
@@ -49,7 +49,7 @@ class Wanted(NamedTuple):
 def strict(data: bytes, frame: Frame, wanted: Wanted) -> Samples:
     """Decode a DCT-coded file of 8 bits.
 
-    Raises :class:`ValueError` for whatever libjpeg-turbo remarks, :class:`OtherKindError` for other kinds.
+    Raises :class:`ValueError` for every warning of libjpeg-turbo, :class:`OtherKindError` for other kinds.
     """
     height, width = -(-frame.height // wanted.factor), -(-frame.width // wanted.factor)
     scale: dict[str, Any] = {}
@@ -67,9 +67,9 @@ def strict(data: bytes, frame: Frame, wanted: Wanted) -> Samples:
 
 
 def settled(parts: Parts, wanted: Wanted) -> tuple[Samples, int]:
-    """Decode the same without bytes that stand behind the samples of a scan, and count these.
+    """Decode such a file without surplus bytes after the samples of its scans. Return the samples and their number.
 
-    Raises :class:`ImageError` where samples are missing, :class:`OtherKindError` for other kinds.
+    Raises :class:`ImageError` if samples are missing, :class:`OtherKindError` for other kinds.
     """
 
     def decode(some: Parts) -> Samples:
@@ -98,7 +98,7 @@ def settled(parts: Parts, wanted: Wanted) -> tuple[Samples, int]:
 
 
 def _left_over(parts: Parts, decode: Callable[[Parts], Samples]) -> int:
-    """Return how many bytes behind the last scan's samples were skipped; libjpeg does not count those it read ahead."""
+    """Return how many bytes after the last scan's samples were skipped; libjpeg does not count those it read ahead."""
     try:
         decode(parts)
     except ValueError as error:
@@ -112,8 +112,8 @@ def _left_over(parts: Parts, decode: Callable[[Parts], Samples]) -> int:
 def lenient(parts: Parts, colours: str | None) -> NDArray[np.generic]:
     """Decode a file of any kind: unsigned ``(H, W)`` or ``(H, W, C)`` of the frame's bits.
 
-    libjpeg-turbo puts zeros where samples are missing and tells nobody; so other bits are put there, and nothing may
-    change. ``colours``: what a lossless file holds, if not RGB.
+    libjpeg-turbo silently fills in zeros for missing samples. To detect this, the file is decoded again with other bits
+    after each scan, and the result must be the same. ``colours``: the colours of a lossless file, if not RGB.
     """
     samples = _decoded(parts.joined(), colours)
     if samples.shape[:2] != (parts.frame.height, parts.frame.width):
@@ -138,13 +138,13 @@ def _digest(samples: NDArray[np.generic]) -> int:
 
 
 def _filled(body: bytes) -> bytes:
-    """Return coded samples with more of them before each restart marker, and one more such marker."""
+    """Return coded samples with filling before each restart marker and at the end, and one more such marker."""
     following = bytes([0xFF, 0xD0 + len(RESTART.findall(body)) % 8])
     return RESTART.sub(lambda found: FILLING + found[0], body) + FILLING + following + FILLING
 
 
 def _with_other_end(parts: Parts) -> Parts:
-    """Return the same with another last byte: it counts, unless something else stands behind the samples."""
+    """Return the parts with another last byte, which changes the pixels unless surplus bytes follow the samples."""
     body = parts.scans[-1].body
     if not body:
         return parts

@@ -1,4 +1,4 @@
-"""The samples of a TIFF's page, by what its tags call them, to RGB."""
+"""Conversion of the samples of a TIFF page to RGB, by its photometric interpretation."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Bytes = NDArray[np.uint8]
 
 
 def to_rgb(samples: Numbers, plan: Plan, page: Directory, profile: bytes) -> tuple[Pixels, tuple[str, ...]]:
-    """Bring samples ``(H, W, C)`` to RGB in sRGB, with remarks on what was done. Raises :class:`ImageError`."""
+    """Return samples ``(H, W, C)`` as RGB in sRGB, and remarks on the conversion. Raises :class:`ImageError`."""
     photometric = photometric_of(plan)
     colours = COLOURS[photometric][1]
     notes: list[str] = []
@@ -63,14 +63,16 @@ LABS = frozenset({8, 9})
 
 
 def photometric_of(plan: Plan) -> int:
-    """Return what the decoded samples are: JPEG's YCbCr has become RGB, one of JPEG 2000's is not said by its tags."""
+    """Return the photometric interpretation of the decoded samples: YCbCr of a JPEG was decoded to RGB, and one
+    compression of JPEG 2000 implies YCbCr.
+    """
     if plan.photometric == YCBCR and plan.compression in (*JPEGS, OLD_JPEG) and plan.in_segment == 3:
         return RGB
     return YCBCR if plan.compression == APERIO_YCBCR and plan.channels == 3 else plan.photometric
 
 
 def palette_of(page: Directory, plan: Plan) -> Bytes:
-    """Return a palette: uint8 ``(N, 3)``. Its entries are of 16 bits, but of 8 where a writer mistook them."""
+    """Return a palette: uint8 ``(N, 3)``. Entries should have 16 bits, but some writers store 8."""
     size = 2**plan.bits
     entries = np.array(page.whole_numbers(320, 3 * size), np.int64)
     if not len(entries) or len(entries) % 3 or not 0 <= entries.min() <= entries.max() <= 0xFFFF:
@@ -86,7 +88,7 @@ def _paletted(indices: Numbers, palette: Bytes) -> Bytes:
 
 
 def _eight_bits(samples: Numbers, plan: Plan, page: Directory) -> Brought:
-    """Bring samples to 0-255 by what the file says of their range."""
+    """Return samples scaled to 0-255 by the range that the file states."""
     if plan.bits == 8 and plan.kind == "u":
         return np.asarray(samples, np.uint8), ()
     lows, highs = page.numbers(SMALLEST_FLOAT), page.numbers(LARGEST_FLOAT)
@@ -95,12 +97,12 @@ def _eight_bits(samples: Numbers, plan: Plan, page: Directory) -> Brought:
     said = [*highs, *page.numbers(LARGEST)]
     largest = int(max(said)) if said and np.isfinite(max(said)) else 0
     if plan.bits == 16 and plan.kind == "u" and not largest and plan.photometric in (WHITE_IS_ZERO, CMYK):
-        return to_bytes(samples, 16), ()  # small values are bright here: nothing says that they are not meant so
+        return to_bytes(samples, 16), ()  # small values are bright here, so they do not show that fewer bits are used
     return (from_unsigned if plan.kind == "u" else from_signed)(samples, plan.bits, max(largest, 0))
 
 
 def _converted(samples: Bytes, photometric: int, page: Directory, profile: bytes) -> tuple[Pixels, tuple[str, ...]]:
-    """Bring 8-bit samples to RGB, by the profile where there is one."""
+    """Return 8-bit samples as RGB, by the colour profile if there is one."""
     if photometric == WHITE_IS_ZERO:
         samples = np.invert(samples)
     elif photometric == YCBCR:
@@ -123,7 +125,7 @@ def _is_associated(page: Directory) -> bool:
 
 
 def _divided(colours: Numbers, alpha: Numbers, plan: Plan) -> Numbers:
-    """Undo that colours were multiplied by alpha, as the file says; not where colours above alpha prove it wrong."""
+    """Undo the multiplication of colours by alpha that the file states, unless a colour above alpha disproves it."""
     if plan.kind == "i" or bool(np.any(colours > alpha[..., None])):
         return colours
     full = 1.0 if plan.kind == "f" else float(2**plan.bits - 1)
@@ -138,7 +140,7 @@ def _divided(colours: Numbers, alpha: Numbers, plan: Plan) -> Numbers:
 
 
 def _from_ycbcr(samples: Bytes, page: Directory) -> Bytes:
-    """Bring YCbCr to RGB by the coefficients and the range that the page gives (TIFF 6.0, section 21)."""
+    """Return YCbCr as RGB, by the page's coefficients and reference range (TIFF 6.0, section 21)."""
     red, green, blue = coefficients if len(coefficients := page.numbers(529, 3)) == 3 else REC_601
     given = page.numbers(532, 6)
     black = FULL_RANGE if len(given) < 6 or any(a == b for a, b in zip(given[::2], given[1::2], strict=True)) else given
@@ -155,7 +157,7 @@ def _from_ycbcr(samples: Bytes, page: Directory) -> Bytes:
 
 
 def _from_lab(samples: Numbers, plan: Plan) -> Bytes:
-    """Bring CIE L*a*b* (white point D50) to sRGB (TIFF 6.0, section 23; ICC: a* and b* with an offset)."""
+    """Return CIE L*a*b* (white point D50) as sRGB (TIFF 6.0, section 23; ICC: a* and b* with an offset)."""
     scale = 2.0 ** (plan.bits - 8)
     converted = np.empty(samples.shape, np.uint8)
     for row in range(0, len(samples), ROWS):

@@ -36,7 +36,7 @@ def damaged(what: str) -> ImageError:
 
 
 def unsupported(what: str) -> ImageError:
-    """Return the error for a TIFF that is whole, and of a kind that is not read."""
+    """Return the error for an undamaged TIFF of a kind that is not supported."""
     return ImageError(
         f"A TIFF of a kind that cannot be read ({what}); expected one photograph in grey or RGB. Save it as TIFF or "
         "PNG with 8 or 16 bits a sample."
@@ -117,7 +117,7 @@ class Chain(NamedTuple):
 
 
 def read_chain(data: bytes) -> Chain:
-    """Read the directories of a file's pages. Raises :class:`ImageError` where not even the first is there."""
+    """Read the directories of a file's pages. Raises :class:`ImageError` if there is not even a first one."""
     layout, following = _header(data)
     seen: set[int] = set()
     pages: list[Directory] = []

@@ -1,4 +1,4 @@
-"""Strips and tiles of a TIFF that are images themselves: JPEG, JPEG 2000, WebP and their like."""
+"""Strips and tiles of a TIFF that are compressed as images: JPEG, JPEG 2000, WebP, PNG, LERC and JPEG XL."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ JPEG_2000 = b"\xff\x4f\xff\x51"
 SOI, EOI = b"\xff\xd8", b"\xff\xd9"
 BASELINE_LIKE = frozenset({0xC0, 0xC1, 0xC2})
 ADOBE = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0"
-"""An Adobe marker but for its last byte, which says how the colours are stored: 0 as they are, 1 as YCbCr."""
+"""An Adobe marker without its last byte, which gives the colour transform: 0 for none, 1 for YCbCr."""
 BLOCK = 16
-"""Rows and columns by which an encoder may have padded an image."""
+"""Rows and columns that an encoder may have added as padding."""
 HARMLESS_WARNINGS = re.compile(r"extraneous bytes before marker|Invalid SOS parameters|Unknown Adobe color transform")
 MODES = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 
 
 def decode_image(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
-    """Decode a strip or tile that is an image: ``(>= rows, >= columns, C)``, less at the image's edges only."""
+    """Decode a strip or tile compressed as an image: ``(>= rows, >= columns, C)``, smaller only at the page's edges."""
     if plan.compression in JPEGS:
         return _jpeg(data, page, plan, rows)
     if plan.compression == OLD_JPEG:
@@ -68,7 +68,7 @@ def _coded(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
 
 
 def _require_place(data: bytes, plan: Plan, rows: int) -> None:
-    """Raise :class:`ImageError` for a JPEG 2000 larger than its place, of which all would be decoded."""
+    """Raise :class:`ImageError` for a JPEG 2000 larger than its tile, because the codec would decode all of it."""
     at = data.find(JPEG_2000)
     width, height, left, top = struct.unpack_from(">4I", data, at + 8) if 0 <= at <= len(data) - 24 else (0, 0, 0, 0)
     if not (0 < width - left <= plan.columns and 0 < height - top <= rows):
@@ -76,7 +76,7 @@ def _require_place(data: bytes, plan: Plan, rows: int) -> None:
 
 
 def _unwrapped(data: bytes, page: Directory, plan: Plan) -> bytes:
-    """Return LERC data that may be compressed once more."""
+    """Return LERC data without the second compression (deflate or Zstandard) that it may have."""
     around = (*page.whole_numbers(LERC_PARAMETERS, 2), 0, 0)[1]
     most = 2 * plan.rows * plan.row_bytes + 4096
     if around == 1:
@@ -101,7 +101,7 @@ def _jpeg(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
 
 
 def _old_jpeg(page: Directory, plan: Plan, rows: int) -> Samples:
-    """Decode old-style JPEG (TIFF 6.0, section 22) where one whole JPEG is in the file, as nearly always."""
+    """Decode old-style JPEG (TIFF 6.0, section 22) if the file holds one whole JPEG, which is nearly always so."""
     at, count = page.number(OLD_JPEG_AT, 0), page.number(OLD_JPEG_BYTES, 0)
     stream = page.data[at : at + count] if at > 0 and count > 0 else b""
     is_whole = stream.startswith(SOI) and any(part.marker == SOS for part in _parts(stream))
@@ -111,7 +111,7 @@ def _old_jpeg(page: Directory, plan: Plan, rows: int) -> Samples:
 
 
 def _unusual_jpeg(stream: bytes, plan: Plan, rows: int) -> Samples:
-    """Decode a JPEG of 12 or 16 bits, or a lossless one, as it is stored."""
+    """Decode a JPEG of 12 or 16 bits, or a lossless one, without a colour conversion."""
     if plan.photometric == YCBCR:
         raise unsupported(f"YCbCr JPEG of {plan.bits} bits")
     samples = np.asarray(imagecodecs.jpeg_decode(stream, colorspace=0, outcolorspace=0, bitspersample=plan.bits))
@@ -119,13 +119,13 @@ def _unusual_jpeg(stream: bytes, plan: Plan, rows: int) -> Samples:
 
 
 def _parts(stream: bytes) -> Iterator[Segment]:
-    """Yield the segments of a JPEG up to its first scan's, as far as they are whole."""
+    """Yield the complete segments of a JPEG up to that of its first scan."""
     with contextlib.suppress(ImageError):
         yield from segments_of(stream)
 
 
 def _marked(stream: bytes, parts: list[Segment], plan: Plan) -> bytes:
-    """Return a JPEG whose own remarks on colour give way to the TIFF's, with its end."""
+    """Return a JPEG with an end marker, and with a colour transform that follows the TIFF's tags."""
     is_ycbcr = plan.photometric == YCBCR or (plan.photometric == RGB and _calls_itself_ycbcr(stream, parts))
     kept = [stream[part.start - 4 : part.end] for part in parts if part.marker not in (APP0, APP14, SOS)]
     rest = next((stream[part.start - 4 :] for part in parts if part.marker == SOS), b"")
@@ -144,7 +144,7 @@ def _calls_itself_ycbcr(stream: bytes, parts: list[Segment]) -> bool:
 
 
 def _strictly_decoded(stream: bytes, mode: str) -> NDArray[np.uint8]:
-    """Decode to what ``mode`` says; any warning means image data that is lost."""
+    """Decode to ``mode``. Any warning other than the harmless ones is an error, because it means lost image data."""
     try:
         return np.asarray(simplejpeg.decode_jpeg(stream, mode))
     except ValueError as error:

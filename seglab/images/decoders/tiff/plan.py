@@ -1,4 +1,4 @@
-"""How the samples of a TIFF's page lie: read from its tags and checked, before anything is decoded."""
+"""The layout of a TIFF page's samples, read from its tags and checked before anything is decoded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLOURS = {
     WHITE_IS_ZERO: ("white is zero", 1), BLACK_IS_ZERO: ("grey", 1), MASK: ("grey", 1), PALETTE: ("palette", 1),
     RGB: ("rgb", 3), YCBCR: ("ycbcr", 3), CMYK: ("cmyk", 4), CIELAB: ("lab", 3), ICCLAB: ("lab", 3),
 }  # fmt: skip
-"""Photometric interpretation: its name and the channels it takes."""
+"""Photometric interpretations: name and number of channels."""
 OTHER_COLOURS = {10: "ITU L*a*b*", 32844: "CIE Log L", 32845: "CIE Log LUV", 51177: "a depth map", 52527: "a mask"}
 NO_COMPRESSION = 1
 OLD_JPEG, JPEGS = 6, frozenset({7, 33007, 34892})
@@ -26,16 +26,16 @@ OTHER_FORMATS = {5: "complex integers", 6: "complex numbers"}
 FLOAT_BITS = frozenset({16, 24, 32, 64})
 MOST_CHANNELS = 5
 MOST_BYTES_A_PIXEL = 8
-"""Of all channels, on average: images of ``max_pixels`` with more are too large."""
+"""The limit on decoded bytes is this times ``max_pixels``; all channels count."""
 SPARE = 2**20
-"""Pixels that tiles may have beyond four times the image's."""
+"""Pixels that a tile may have beyond four times those of the image."""
 MOST_SEGMENTS = 2**20
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What the tags of a page say. ``kind``: ``u`` unsigned, ``i`` signed, ``f`` floating point; ``rows``, ``columns``:
-    of a strip or tile.
+    """The layout of a page. ``kind``: ``u`` unsigned, ``i`` signed, ``f`` floating point. ``rows``, ``columns``: of a
+    strip or tile.
     """
 
     width: int
@@ -56,7 +56,7 @@ class Plan:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The smallest type that takes a sample."""
+        """The smallest NumPy type that holds a sample."""
         return np.dtype(f"{self.kind}{next(size for size in (1, 2, 4, 8) if 8 * size >= self.bits)}")
 
     @property
@@ -65,17 +65,17 @@ class Plan:
 
     @property
     def extra(self) -> int:
-        """Channels beside those of the colours."""
+        """The number of channels besides the colours."""
         return self.channels - COLOURS[self.photometric][1]
 
     @property
     def in_segment(self) -> int:
-        """Channels in one strip or tile."""
+        """The number of channels in one strip or tile."""
         return 1 if self.is_planar else self.channels
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Strips or tiles down and across."""
+        """The number of strips or tiles, down and across."""
         return -(-self.height // self.rows), -(-self.width // self.columns)
 
     @property
@@ -85,17 +85,17 @@ class Plan:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of a strip's or tile's row that is not compressed."""
+        """Bytes of an uncompressed row of a strip or tile."""
         return -(-self.columns * self.in_segment * self.bits // 8)
 
 
 def size_of(page: Directory) -> tuple[int, int]:
-    """Return width and height; 0 where they are absent."""
+    """Return width and height; 0 if the tag is absent."""
     return page.number(256, 0), page.number(257, 0)
 
 
 def plan(page: Directory, request: Request) -> Plan:
-    """Return how a page's samples lie. Raises :class:`ImageError` for what is not read, or too large."""
+    """Return the layout of a page. Raises :class:`ImageError` if it is not supported, or too large."""
     width, height = size_of(page)
     if width <= 0 or height <= 0:
         raise damaged(f"a TIFF of {width} x {height} pixels")
@@ -126,7 +126,7 @@ def _photometric(page: Directory) -> int:
 
 
 def _sample(page: Directory, channels: int) -> tuple[int, str]:
-    """Return the bits of a sample and its kind, which are the same in all channels."""
+    """Return the bits per sample and the kind, which must be the same in all channels."""
     default = 8 if page.number(259, 1) == OLD_JPEG else 1
     each = page.whole_numbers(258, max(channels, 1)) or [default]
     formats = page.whole_numbers(339, max(channels, 1)) or [1]
@@ -144,7 +144,7 @@ def _sample(page: Directory, channels: int) -> tuple[int, str]:
 
 
 def _segment(page: Directory, width: int, height: int) -> tuple[int, int]:
-    """Return rows and columns of a strip or tile."""
+    """Return the rows and columns of a strip or tile."""
     if 322 in page:
         rows, columns = page.number(323, 0), page.number(322, 0)
         if min(rows, columns) <= 0 or rows * columns > 4 * width * height + SPARE:

@@ -1,7 +1,7 @@
-"""The strips and tiles of a TIFF's page to samples, each within the bytes that its size allows.
+"""From the strips and tiles of a TIFF page to samples.
 
-What is compressed is decoded by imagecodecs (JPEG by libjpeg-turbo), never to more than its place takes. Source: TIFF
-6.0; Technical Note 2 (JPEG), TIFF Technical Note 3 (floating-point predictor).
+Compressed data is decoded by imagecodecs (JPEG by libjpeg-turbo), never to more bytes than a strip or tile has pixels
+for. Source: TIFF 6.0; Technical Note 2 (JPEG), TIFF Technical Note 3 (floating-point predictor).
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Samples = NDArray[Any]
 STRIPS, TILES = (273, 279), (324, 325)
 XZ_MEMORY = 2**27
 SURPLUS = 2**20
-"""Bytes that an inflated strip may have behind its place, beside as many as it has."""
+"""Bytes by which an inflated strip may exceed twice its size."""
 LZW_AT_A_TIME = 2**25
-"""Bytes that are unpacked together."""
+"""Bytes that are unpacked in one call."""
 NOT_PACKED = frozenset({NO_COMPRESSION, LZW})
-"""Of what :func:`_contents` yields."""
+"""Compressions for which :func:`_contents` yields uncompressed bytes."""
 OTHER_COMPRESSIONS = {
     9: "JBIG", 10: "JBIG", 99: "lossless JPEG of Leaf", 262: "Kodak", 32766: "NeXT", 32767: "Sony raw",
     32769: "packed raw", 32770: "Samsung raw", 32771: "CCITT RLE/W", 32809: "ThunderScan", 32908: "PixarFilm",
@@ -43,7 +43,7 @@ OTHER_COMPRESSIONS = {
 
 
 def segments_of(page: Directory, plan: Plan) -> list[tuple[int, int]]:
-    """Return offset and length of each strip or tile, all of which lie inside the file. Raises :class:`ImageError`."""
+    """Return offset and length of each strip or tile. Raises :class:`ImageError` if one is not inside the file."""
     names = TILES if plan.is_tiled and TILES[0] in page else STRIPS
     offsets = page.whole_numbers(names[0], plan.segments)
     counts = page.whole_numbers(names[1], plan.segments)
@@ -66,7 +66,7 @@ def segments_of(page: Directory, plan: Plan) -> list[tuple[int, int]]:
 
 
 def _raw_bytes(plan: Plan, number: int) -> int:
-    """Return the bytes that a strip or tile takes, not compressed."""
+    """Return the uncompressed size of a strip or tile in bytes."""
     across, down = plan.subsampling
     if (across, down) != (1, 1):
         return -(-_rows(plan, number) // down) * -(-plan.columns // across) * (across * down + 2)
@@ -74,14 +74,14 @@ def _raw_bytes(plan: Plan, number: int) -> int:
 
 
 def _rows(plan: Plan, number: int) -> int:
-    """Return the rows of a strip or tile; the last strip has only those that are left."""
+    """Return the rows of a strip or tile; the last strip may have fewer."""
     if plan.is_tiled:
         return plan.rows
     return min(plan.rows, plan.height - number % plan.grid[0] * plan.rows)
 
 
 def read_samples(page: Directory, plan: Plan) -> Samples:
-    """Decode a page: ``(H, W, C)``, of :attr:`Plan.dtype`, as its tags mean it; YCbCr of JPEG comes out as RGB."""
+    """Return the samples of a page: ``(H, W, C)`` of :attr:`Plan.dtype`. YCbCr of a JPEG is returned as RGB."""
     found = segments_of(page, plan)
     whole = np.empty((plan.height, plan.width, plan.channels), plan.dtype)
     for number, (data, (plane, top, left)) in enumerate(zip(_contents(page, plan, found), _places(plan), strict=True)):
@@ -98,7 +98,7 @@ def read_samples(page: Directory, plan: Plan) -> Samples:
 
 
 def _contents(page: Directory, plan: Plan, found: Sequence[tuple[int, int]]) -> Iterator[memoryview]:
-    """Yield the bytes of each strip or tile, as they are in the file; what LZW packed is unpacked, some at a time."""
+    """Yield the bytes of each strip or tile as the file has them; LZW is unpacked, several strips at a time."""
     whole = memoryview(page.data)
     if plan.compression != LZW:
         yield from (whole[offset : offset + count] for offset, count in found)
@@ -121,7 +121,7 @@ def _unpacked_lzw(parts: Sequence[bytes], needed: int, plan: Plan) -> list[memor
 
 
 def require_decodable(plan: Plan) -> None:
-    """Raise :class:`ImageError` for a compression or a predictor that is not read."""
+    """Raise :class:`ImageError` for a compression or predictor that is not supported."""
     if plan.compression not in (*CODECS, *IMAGE_CODECS, *NOT_PACKED, *FAX):
         name = OTHER_COMPRESSIONS.get(plan.compression, f"scheme {plan.compression}")
         raise unsupported(f"compressed by {name}")
@@ -144,7 +144,7 @@ def _places(plan: Plan) -> Iterator[tuple[slice, int, int]]:
 
 
 def _segment(data: memoryview, page: Directory, plan: Plan, number: int) -> Samples:
-    """Decode a strip or tile: ``(rows, columns, C)``, at least as large as its place."""
+    """Decode a strip or tile: ``(rows, columns, C)``, at least as large as its part of the page."""
     name = f"strip or tile {number + 1} of {plan.segments}"
     if plan.compression not in NOT_PACKED and not any(data[:16]) and data.tobytes().count(0) == len(data):
         raise damaged(f"{name} holds zeros only")
@@ -162,24 +162,24 @@ def _segment(data: memoryview, page: Directory, plan: Plan, number: int) -> Samp
         return _unpacked(memoryview(raw)[:needed], plan, rows)
     except ImageError:
         raise
-    except Exception as error:  # each codec has its own
+    except Exception as error:  # each codec has its own errors
         raise damaged(f"{name} cannot be decoded ({printable(str(error))})") from error
 
 
 def _most(plan: Plan) -> int:
-    """Bytes of a strip or tile that is padded to its full size, as some are."""
+    """Return the uncompressed size of a strip or tile that is padded to its full size, as some are."""
     return max(_raw_bytes(replace(plan, is_tiled=True), 0), _raw_bytes(plan, 0))
 
 
 def _inflated(data: bytes, needed: int, most: int) -> bytes | bytearray:
     try:
         return imagecodecs.deflate_decode(data, out=needed)
-    except imagecodecs.DeflateError:  # longer than its place, or broken; zlib stops in time
+    except imagecodecs.DeflateError:  # too long or damaged; zlib can stop in time
         return _inflated_by_zlib(data, needed)
 
 
 def _inflated_by_zlib(data: bytes, needed: int) -> bytes:
-    """Inflate what is longer than its place: the rest is dropped, but the check sum at its end must be right."""
+    """Inflate data that is too long. The rest is dropped, but the checksum at its end must be correct."""
     unpacking = zlib.decompressobj()
     found, dropped = unpacking.decompress(data, needed), 0
     while not unpacking.eof and (more := unpacking.decompress(unpacking.unconsumed_tail, 2**16)):
