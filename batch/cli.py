@@ -170,7 +170,7 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def verify(out: Path, redo: bool, as_json: bool) -> None:
-    """Check that every mask is there, complete and unchanged.
+    """Check that every mask exists and is complete and unchanged.
 
     Reads every mask in OUT and compares it with the ledger.
 

@@ -187,7 +187,7 @@ def _names(field: str, value: object) -> tuple[str, ...]:
         shown = reprlib.repr(value)  # it may be pixels
         raise ConfigError(f"{field} is {shown}; expected paths or texts, one or several. Correct it.") from error
     if "" in names:
-        raise ConfigError(f"{field} has an empty text; expected a path. '.' is the folder here.")
+        raise ConfigError(f"{field} has an empty string; expected a path. '.' is the current folder.")
     return names
 
 

@@ -60,9 +60,9 @@ def _require_call(
     by_place = [entry for entry in named if entry.kind is entry.POSITIONAL_OR_KEYWORD]
     names = ", ".join(entry.name for entry in by_place)
     if given > len(by_place):
-        raise ConfigError(f"{function}() got {given} values without a name; expected {names}. Name the others.")
+        raise ConfigError(f"{function}() got {given} positional arguments; expected {names}. Pass the others by name.")
     for place, entry in enumerate(by_place):
         if place < given and entry.name in keywords:
-            raise ConfigError(f"{entry.name} is given twice; expected it once, by its place or by its name.")
+            raise ConfigError(f"{entry.name} is given twice; expected it once, by position or by name.")
         if place >= given and entry.default is entry.empty and entry.name not in keywords:
             raise ConfigError(f"{entry.name} is missing; expected {function}({names}).")

@@ -33,23 +33,23 @@ ERROR = "Error: "
 
 SAID_OF_STOPS, IS_STOPPED = "seglab.said-of-stops", "seglab.is-stopped"
 """Keys in a click context: the message after Ctrl-C, and whether the command was stopped."""
-GO_ON = "Interrupted; run the same command again to go on."
+GO_ON = "Interrupted; run the same command again to continue."
 
 LOG_SECONDS = 30.0
 """Least time between two lines of progress in a log, in seconds."""
 
-_SPACE = "expected more. Make room, then run the command again (seglab train: with --resume, once an epoch is kept)."
+_SPACE = "expected more. Make room, then run the command again (seglab train: with --resume, if an epoch was saved)."
 SAID_OF_FILES = {
     errno.ENAMETOOLONG: "the name is too long; expected a shorter one.",
     errno.ENOSPC: f"no space is left on its disk; {_SPACE}",
-    errno.EDQUOT: f"your quota of the disk is used up; {_SPACE}",
+    errno.EDQUOT: f"your disk quota is used up; {_SPACE}",
     errno.EFBIG: f"the file would be larger than this process may write (ulimit -f); {_SPACE}",
-    errno.EACCES: "permission denied; expected the right to read or write it. Change that, or name another one.",
-    errno.EPERM: "not permitted; expected the right to read or write it. Change that, or name another one.",
-    errno.EROFS: "its disk can only be read; expected one with the right to write. Name another place.",
+    errno.EACCES: "permission denied; expected to read or write it. Change its permissions, or name another one.",
+    errno.EPERM: "not permitted; expected to read or write it. Change its permissions, or name another one.",
+    errno.EROFS: "its disk is read-only; expected a writable one. Name another place.",
     errno.ENOTDIR: "a part of this path is a file; expected folders. Name another one.",
     errno.EISDIR: "is a folder; expected the name of a file. Name another one.",
-    errno.EEXIST: "is there already, and is no folder; expected a folder. Name another one.",
+    errno.EEXIST: "exists and is not a folder; expected a folder. Name another one.",
     errno.EIO: "its disk cannot be read or written; copy it to another one.",
 }
 """The message for an error of the operating system, after the name of the file."""
@@ -68,7 +68,7 @@ class NamedPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path."""
         if value == "":
-            self.fail("expected a path, got an empty text. Is a variable of the shell unset? '.' is the folder here.")
+            self.fail("expected a path, got an empty string. Is a shell variable unset? '.' is the current folder.")
         return super().convert(value, param, ctx)
 
 

@@ -54,7 +54,7 @@ def test_they_are_run_whatever_the_changed_files_are_called(repo_root: Path, tmp
         environment = {**os.environ, "PYTHONPATH": str(clone)}
         return subprocess.run(command, cwd=clone, env=environment, capture_output=True, text=True, check=False)
 
-    assert check().stdout == "No test belongs to what changed (make test runs all).\n"
+    assert check().stdout == "No tests belong to what changed (make test runs all).\n"
     with (clone / "batch" / "naming.py").open("a") as file:
         file.write("# changed\n")
     ended = check()

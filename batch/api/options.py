@@ -59,14 +59,14 @@ class _Kind(NamedTuple):
 
 _PATH = _Kind(lambda value: isinstance(value, str | os.PathLike) and value != "", "a path")
 _LOCAL = _Kind(lambda value: _PATH.holds(value) and "://" not in str(value), "a path")
-_TEXT = _Kind(lambda value: isinstance(value, str), "a text")
+_TEXT = _Kind(lambda value: isinstance(value, str), "a string")
 _SWITCH = _Kind(lambda value: isinstance(value, bool), "True or False")
 _COUNT = _Kind(is_count, "a whole number")
 _SECONDS = _Kind(lambda value: isinstance(value, int | float) and not isinstance(value, bool), "a number of seconds")
 _LIMIT = _Kind(lambda value: _COUNT.holds(value) or _TEXT.holds(value), "a count, or a share like '5%'")
 _STEPS = _Kind(
     lambda value: isinstance(value, list | tuple) and all(isinstance(step, str) for step in value),
-    "a text like 'largest,fill', or a list of steps",
+    "a string like 'largest,fill', or a list of steps",
 )
 _ANYTHING = _Kind(lambda value: True, "")
 

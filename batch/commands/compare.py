@@ -80,8 +80,8 @@ def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:
     """Raise :class:`DataError` if the masks are now label maps."""
     if len(Makers.of(ledger).class_names()) > 1:
         raise DataError(
-            f"{printable(str(out))} holds label maps of several classes; expected masks of lesion or not. Compare "
-            "outputs of models of one class."
+            f"{printable(str(out))} holds label maps of several classes; expected masks of one class. Compare outputs "
+            "of models of one class."
         )
 
 
@@ -132,5 +132,5 @@ def _nothing_in_common(a: _Opened, b: _Opened) -> str:
     in_a, in_b = (printable(path) if path else "none" for path in examples)
     return (
         f"No image of A is in B (the first of A: {in_a}; of B: {in_b}); expected two outputs of the same images. Check "
-        "that the two belong together."
+        "the two paths."
     )

@@ -63,7 +63,7 @@ class DoctorReport:
     def lines(self) -> Iterator[str]:
         """Yield the report for a person."""
         yield f"system: {self.system}; {self.cpu}, {counted(self.cores, 'core')} for this process"
-        yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "not known")
+        yield "CPU: " + (", ".join(f"{name} {_yes(there)}" for name, there in self.features.items()) or "unknown")
         yield "versions: " + ", ".join(f"{name} {version}" for name, version in self.tools.items())
         yield f"devices (tried on {printable(str(self.model))}):"
         for device in self.devices:
@@ -114,7 +114,7 @@ def _device_lines(device: DeviceReport) -> Iterator[str]:
     if device.verified:
         yield f"  {device.name:<9} works, {device.images_per_second:.1f} images/s, {device.precision}: {device.reason}"
         return
-    yield f"  {device.name:<9} {'does not verify' if device.available else 'not there'}: {device.reason}"
+    yield f"  {device.name:<9} {'not verified' if device.available else 'not available'}: {device.reason}"
     if device.install:
         yield f"  {'':<9} {device.install}"
 

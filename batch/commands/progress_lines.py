@@ -106,7 +106,7 @@ class ProgressLines:
             _close_stdout()
             echo(
                 f"warning: progress can no longer be written to standard output ({failure.strerror or failure}); the "
-                "run goes on without it. Run `seg-batch status` on the output to see its progress.",
+                "run continues without it. Run `seg-batch status` on the output to see its progress.",
                 err=True,
             )
 

@@ -96,10 +96,10 @@ class ScoreReport:
         yield from _named(
             "images that failed in the run", [f"{name}: {why}" for name, why in self.images_failed.items()]
         )
-        yield from _named("masks without truth", self.masks_without_truth)
-        yield from _named("truths without mask", self.truths_without_mask)
+        yield from _named("masks without a truth", self.masks_without_truth)
+        yield from _named("truths without a mask", self.truths_without_mask)
         if self.images_pending:
-            yield f"images still to be done: {self.images_pending:,} (run `seg-batch run` again)"
+            yield f"images without a mask yet: {self.images_pending:,} (run `seg-batch run` again)"
 
 
 def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None) -> ScoreReport:
@@ -155,7 +155,7 @@ def _opened(out: Path) -> Iterator[tuple[StoredMasks, LedgerReader | None]]:
         yield FolderStore(out), None
     else:
         raise DataError(
-            f"{printable(str(out))} is not a folder; expected masks, or the output of a run. Check the path."
+            f"{printable(str(out))} is not a folder; expected one with masks, or the output of a run. Check the path."
         )
 
 
@@ -182,8 +182,8 @@ def _require_lesions(makers: Makers, report: ScoreReport) -> None:
     for maker in makers.all:
         if len(maker.class_names) > 2:
             raise ConfigError(
-                f"{printable(report.masks)} holds label maps ({in_words(maker.class_names)}); expected masks of lesion "
-                "or not, which is what score is for. Name the output of a model of one class."
+                f"{printable(report.masks)} holds label maps ({in_words(maker.class_names)}); expected masks of one "
+                "class, because score compares lesion with background. Name the output of a model of one class."
             )
 
 
@@ -228,18 +228,18 @@ def _doubts(scores: Scores) -> list[str]:
     if any(count.tp + count.fn for count in counts) or not any(count.fp for count in counts):
         return []
     which = f"all {len(counts):,} truths are" if len(counts) > 1 else "the only truth is"
-    return [f"{which} empty, and masks are not; check that these truths are the ones meant"]
+    return [f"{which} empty, but masks are not; check that these are the right truths"]
 
 
 def _nothing_scored(report: ScoreReport, masks: Sequence[str], truths: Sequence[TruthEntry]) -> str:
     if report.failed:
         name, why = next(iter(report.failed.items()))
-        return f"None of {counted(len(report.failed), 'mask')} could be scored, the first ({name}) because: {why}"
+        return f"None of {counted(len(report.failed), 'mask')} could be scored. The first, {name}: {why}"
     some_masks = ", ".join(map(printable, masks[:3])) or "none"
     some_truths = ", ".join(printable(truth.id) for truth in truths[:3])
     return (
         f"No mask below {report.masks} (ids: {some_masks}) has a truth below {report.truth} (ids: "
-        f"{some_truths}); expected the same ids. Check that the two belong together."
+        f"{some_truths}); expected the same ids. Check that masks and truths are of the same images."
     )
 
 

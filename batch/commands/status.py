@@ -83,7 +83,7 @@ class StatusReport:
             yield f"failed: {printable(entry.path)}: {printable(entry.error or '')}"
         hidden = self.counts["failed"] - len(self.failures)
         if hidden > 0:
-            yield f"and {hidden} more; --all shows them"
+            yield f"and {hidden:,} more; --all shows them"
 
 
 def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
@@ -116,7 +116,7 @@ def failed_paths(ledger: LedgerReader) -> Iterator[bytes]:
 def _confidence_lines(found: Counter[str]) -> Iterator[str]:
     """Yield a line if not all images have the same kind of ``confidence``."""
     if len(found) > 1:
-        kinds = ", ".join(f"{count} by {printable(definition)}" for definition, count in found.most_common())
+        kinds = ", ".join(f"{count:,} by {printable(definition)}" for definition, count in found.most_common())
         yield f"confidence: {kinds}; do not compare one kind with another (column confidence_by of `seg-batch table`)"
 
 
@@ -128,7 +128,7 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
     chosen = {name: run.settings.get(name) for name in ("exact", "name", "mask_bits", "overlays")}
     yield "settings: " + ", ".join(f"{name} {value}" for name, value in chosen.items() if value is not None)
     if run.finished_at is None:
-        yield f"last run: began {run.started_at}; still running, or killed (then run again to go on)"
+        yield f"last run: began {run.started_at}; still running, or killed (if killed, run again to continue)"
         return
     found = run.summary
     yield (

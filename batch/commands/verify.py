@@ -16,7 +16,7 @@ from batch.outputs.reading import StoredMasks, output_of, reading
 from batch.outputs.spec import Output
 from batch.reporting.as_written import why_wrong
 from batch.sources.ahead import map_ahead
-from seglab.words import counted
+from seglab.words import counted, noun
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -56,15 +56,16 @@ class VerifyReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a person."""
-        masks = f"{counted(self.matching, 'mask')} as the ledger says, {len(self.wrong):,} not"
+        matching = f"{counted(self.matching, 'mask')} {noun(self.matching, 'matches', 'match')} the ledger"
+        masks = f"{matching}, {len(self.wrong):,} {noun(len(self.wrong), 'does', 'do')} not"
         images = f"{counted(self.failed, 'image')} failed, {self.pending:,} pending"
         yield f"{masks}; {images}; {counted(len(self.strays), 'stray file')}"
         yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())
         yield from _first(f"stray: {printable(name)}" for name in self.strays)
         if self.wrong and not self.reopened:
-            yield "run verify with --redo, and the next run makes them again"
+            yield "run verify with --redo, and the next run makes these masks again"
         elif self.wrong:
-            yield "the next run makes them again"
+            yield "the next run makes these masks again"
 
 
 def verify(out: Path, *, redo: bool = False, advance: Callable[[int], object] = lambda total: None) -> VerifyReport:

@@ -169,9 +169,9 @@ def _folders(
 
 def _not_found(option: str, folder: Path) -> str:
     return (
-        f"Runs wrote pictures to {printable(str(folder))} ({option}), and no folder with the mark of this output is "
-        f"there. It may hold pictures of the images to forget. Give its present place with {option}, or, if it is gone "
-        "for good, continue with --ignore-missing."
+        f"Runs wrote pictures to {printable(str(folder))} ({option}), where no folder with the mark of this output "
+        f"exists. It may hold pictures of the images to forget. Give its present place with {option}, or, if it is "
+        "gone for good, continue with --ignore-missing."
     )
 
 

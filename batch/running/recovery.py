@@ -39,5 +39,5 @@ def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_i
         if origin.named != STDIN and origin.named in without_images and (known := ledger.known_below(origin.root)):
             raise SourceGoneError(
                 f"{printable(origin.named)} holds no images now, and earlier runs did {known} of it. Check that its "
-                "disk is mounted. Nothing was removed. Run again when it is there."
+                "disk is mounted. Nothing was removed. Run again when the images are back."
             )

@@ -117,7 +117,7 @@ def _open(source: str, opening: Opening) -> Source:
             return opened
     _require_reachable(source)
     raise SourceError(
-        f"{printable(source)} is not there; expected a folder, an image file, an archive (.zip, .tar, .tar.gz), a "
+        f"{printable(source)} does not exist; expected a folder, an image file, an archive (.zip, .tar, .tar.gz), a "
         "pattern, or - for standard input. Check the path."
     )
 

@@ -98,7 +98,7 @@ def retried(action: Callable[[], T]) -> T:
 def reason(error: BaseException) -> str:
     """Return in a few words why storage failed, without secrets."""
     if isinstance(error, FileNotFoundError):
-        return "nothing is there"
+        return "it does not exist"
     status, message = getattr(error, "status", None), getattr(error, "message", "")
     if isinstance(status, int):
         return f"the server answered {status} {message}".strip()
@@ -132,7 +132,7 @@ def as_os_error(place: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise FileNotFoundError(2, "nothing is there", place) from error
+        raise FileNotFoundError(2, "it does not exist", place) from error
     except Exception as error:  # each storage has its own errors
         raise OSError(5, reason(error), place) from error
 

@@ -131,7 +131,7 @@ async def _ask(files: Any, method: str, url: str, most: int = 0, more: Mapping[s
     headers = {**options.pop("headers", {}), "Accept-Encoding": "identity", **(more or {})}
     async with session.request(method, files.encode_url(url), headers=headers, allow_redirects=True, **options) as got:
         if got.status in GONE:
-            raise FileNotFoundError(2, "nothing is there")
+            raise FileNotFoundError(2, "it does not exist")
         got.raise_for_status()
         said = {":status": str(got.status), **{name.lower(): value for name, value in got.headers.items()}}
         answer = Answer(str(got.url), said)

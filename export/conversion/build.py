@@ -94,8 +94,8 @@ def require_alike(checkpoints: Sequence[Checkpoint]) -> None:
             have, want = getattr(other, name), getattr(first, name)
             if have != want:
                 raise ContractError(
-                    f"{name} of {other.path} is {have!r}, of {first.path} {want!r}; expected the same in all networks "
-                    "of an ensemble. Train them alike, or export them one by one."
+                    f"{name} is {have!r} in {other.path} and {want!r} in {first.path}; expected the same in all "
+                    "networks of an ensemble. Train them with the same settings, or export them one by one."
                 )
 
 

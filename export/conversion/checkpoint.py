@@ -41,7 +41,7 @@ SCREENED = 12
 
 
 ADVICE_BELOW_FP32 = {
-    "int8": "Its fp32 graph passed: calibrate on more images that look like those it will see (--calibrate, "
+    "int8": "Its fp32 graph passed: calibrate on more images like those it will segment (--calibrate, "
     "--calibration-images), or export with --precision fp32.",
     "fp16": "Its fp32 graph passed: export with --precision fp16-weights or fp32.",
     "fp16-weights": "Its fp32 graph passed: export with --precision fp32.",
@@ -102,8 +102,8 @@ def convert(
     """
     if (calibration is not None) != (precision == "int8" and not has_learned_ranges(checkpoints)):
         raise ContractError(
-            f"The precision is {precision} and there are {'' if calibration else 'no '}images to calibrate on; "
-            "expected such images for int8, and for int8 only."
+            f"The precision is {precision}, and calibration images were {'' if calibration else 'not '}given; expected "
+            "them for int8, and for int8 only."
         )
     import onnx
 

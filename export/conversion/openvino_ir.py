@@ -25,6 +25,7 @@ from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
 from export.tolerances import tolerance_for
 from seglab.files import replacing
+from seglab.words import counted
 
 DEVICE = "openvino"
 WEIGHTS = {"fp32": "fp32", "fp16": "fp16-weights"}
@@ -63,8 +64,9 @@ def to_ir(
         if report.beyond:
             listed = "".join(f"\n  {text}" for text in report.beyond)
             raise ParityError(
-                f"What OpenVINO makes of {source} does not match the CPU provider, measured on {len(report.rows)} "
-                f"images ({samples.source}):{listed}\nUse the .onnx file with onnxruntime, or --weights fp32.",
+                f"OpenVINO's results for {source} do not match the CPU provider, measured on "
+                f"{counted(len(report.rows), 'image')} ({samples.source}):{listed}\nUse the .onnx file with "
+                "onnxruntime, or --weights fp32.",
                 report,
             )
     return report

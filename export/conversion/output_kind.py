@@ -40,7 +40,7 @@ def output_kind(checkpoint: Checkpoint, samples: Iterable[Sample]) -> str:
     kind = kind_of_values(original.given(sample.image) for sample in samples)
     if kind is None:
         raise ContractError(
-            f"{checkpoint.path} gives nearly the same value everywhere on all images; expected a network whose output "
-            "tells logits from probabilities. Say it with --output, or prove it on other images with --parity."
+            f"{checkpoint.path} gives nearly the same value everywhere on all images; expected an output that shows "
+            "whether it is logits or probabilities. State it with --output, or use other images with --parity."
         )
     return kind

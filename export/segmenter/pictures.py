@@ -99,21 +99,21 @@ def _named(image: object) -> str:
 
 def _of_file(image: str | os.PathLike[Any]) -> Pixels:
     if not os.fspath(image):
-        raise ImageError("The image is an empty text; expected a path.")
+        raise ImageError("The image is an empty string; expected a path.")
     if "://" in os.fsdecode(image):
         raise ImageError(
-            f"{os.fsdecode(image)} is an address; expected a file. Download it first, or name it as a source of "
-            "seglab.segment, which reads addresses."
+            f"{os.fsdecode(image)} is a URL; expected a file. Download it first, or pass it to seglab.segment, which "
+            "reads URLs."
         )
     path = Path(os.fsdecode(image))
     try:
         return read_image(path)
     except ImageError as error:
         if os.path.isdir(path):
-            raise ImageError(f"{path} is a folder; expected an image file. Hand in a list of its files.") from error
+            raise ImageError(f"{path} is a folder; expected an image file. Pass a list of its files.") from error
         raise ImageError(f"{path}: {error}") from error
     except ValueError as error:  # a null byte in the name
-        raise ImageError(f"{path!r} is no path ({error}); expected the name of an image file. Check it.") from error
+        raise ImageError(f"{path!r} is not a path ({error}); expected the path of an image file.") from error
 
 
 def _of_bytes(data: bytes, name: str) -> Pixels:
@@ -130,9 +130,9 @@ def _bytes_of_open_file(file: Any) -> Encoded:
     except (OSError, ValueError, UnicodeError) as error:  # closed, not readable, or opened as text and not text
         raise ImageError(f"{name} cannot be read ({error}); expected one opened with open(path, 'rb').") from error
     if not isinstance(data, bytes | bytearray | memoryview):
-        raise ImageError(f"{name} gives {type(data).__name__}; expected bytes: open it with open(path, 'rb').")
+        raise ImageError(f"{name} gives {type(data).__name__}; expected bytes. Open it with open(path, 'rb').")
     if not data:
-        raise ImageError(f"{name} has nothing left to read; expected an image. If it was read before: file.seek(0).")
+        raise ImageError(f"{name} has nothing left to read; expected an image. If it was read before, file.seek(0).")
     return Encoded(name, bytes(data))
 
 
@@ -154,8 +154,8 @@ def _of_pillow(image: Image.Image) -> Pixels:
         raise
     except Exception as error:  # Pillow's errors for damaged or closed files, and for modes that it cannot convert
         raise ImageError(
-            f"The image is a {about}, which does not become RGB ({str(error) or type(error).__name__}); "
-            "expected one that is open and whole: `image.convert('RGB')` has to work."
+            f"The image is a {about}, which cannot be converted to RGB ({str(error) or type(error).__name__}); "
+            "expected an open, undamaged image for which `image.convert('RGB')` works."
         ) from error
 
 
@@ -170,9 +170,9 @@ def _deep(samples: Numbers) -> Pixels:
 
 def _of_array(array: Numbers, about: str) -> Pixels:
     if 0 in array.shape:
-        raise ImageError(f"The image is {about}, without a pixel; expected {SHAPES}.")
+        raise ImageError(f"The image is {about}, without pixels; expected {SHAPES}.")
     if array.dtype.kind in OBJECTS:
-        raise ImageError(f"The image is {about}; expected pixels. Of a table, hand in the column of paths.")
+        raise ImageError(f"The image is {about}; expected pixels. For a table, pass its column of paths.")
     if array.ndim == 3 and array.shape[2] > max(CHANNELS) and array.shape[0] in CHANNELS:
         raise ImageError(f"The image is {about}, channels first; expected them last: image.transpose(1, 2, 0).")
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in CHANNELS):

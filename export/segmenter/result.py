@@ -67,13 +67,13 @@ class Result:
         mask, or if the file now has another size.
         """
         if longest_side is not None and (not isinstance(longest_side, int) or longest_side < 1):
-            raise ConfigError(f"longest_side is {longest_side!r}; expected pixels, 1 or more, or None for all of them.")
+            raise ConfigError(f"longest_side is {longest_side!r}; expected 1 or more pixels, or None for full size.")
         mask, prob = self
         pixels = pixels_of(self.image)
         if pixels.shape[:2] != mask.shape:
             raise ImageError(
-                f"The image is {_size(pixels)} now and its mask is {_size(mask)}; expected the image that the mask was "
-                "made of. Call the model with it again."
+                f"The image is now {_size(pixels)} and its mask is {_size(mask)}; expected the image of the mask. Call "
+                "the model with the image again."
             )
         largest = longest_side or max(mask.shape)
         return Image.fromarray(outlined(pixels, mask, largest, are_labels=prob.ndim == 3))
@@ -84,7 +84,7 @@ class Result:
             return np.array(mask, dtype)
         array = np.asarray(mask, dtype)
         if copy is False and array is not mask:
-            raise ValueError(f"The mask is uint8 and was asked for as {array.dtype} without a copy; allow one.")
+            raise ValueError(f"The mask is uint8 and cannot be returned as {array.dtype} without a copy. Allow a copy.")
         return array
 
     def __iter__(self) -> Iterator[Any]:

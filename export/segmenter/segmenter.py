@@ -71,8 +71,8 @@ class Segmenter:
         self._exact = exact
         if self.contract.classes > MOST_CLASSES:
             raise ContractError(
-                f"{self._model.path} tells {self.contract.classes} classes apart; expected {MOST_CLASSES} at most, "
-                "which the 8 bits of a mask can number. Use the graph's output `prob` with onnxruntime."
+                f"{self._model.path} has {self.contract.classes} classes; expected at most {MOST_CLASSES}, because a "
+                "mask has 8 bits. Use the graph's output `prob` with onnxruntime."
             )
 
     @property

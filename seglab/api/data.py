@@ -38,7 +38,7 @@ def data_named(
 ) -> DataNamed:
     """Return the data that the arguments name, which may be none."""
     if (images is None) != (masks is None):
-        raise ConfigError("images and masks name two folders; expected both or neither.")
+        raise ConfigError("Only one of images and masks was given; expected both or neither.")
     one_of("orientation", orientation, (None, *ORIENTATIONS))
     return DataNamed(paths_of("data", data), path_of("images", images), path_of("masks", masks), orientation)
 
@@ -50,7 +50,7 @@ def path_of(name: str, value: PathLike | None) -> Path | None:
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str) or value == "":
         raise ConfigError(f"{name} is {value!r}; expected a path.")
     if "://" in os.fspath(value):
-        raise ConfigError(f"{name} is {value!r}; expected a path, not an address. Download it first.")
+        raise ConfigError(f"{name} is {value!r}; expected a path, not a URL. Download it first.")
     return Path(value)
 
 
@@ -62,7 +62,7 @@ def paths_of(name: str, value: Sets | None) -> tuple[Path, ...]:
     entries: Iterable[Any] = [value] if is_one else cast("Iterable[Any]", value)
     found = [path_of(name, entry) for entry in entries]
     if None in found:
-        raise ConfigError(f"{name} holds None; expected paths.")
+        raise ConfigError(f"{name} contains None; expected paths.")
     return tuple(path for path in found if path is not None)
 
 

@@ -120,7 +120,7 @@ def train(
     named = data_named(data, images, masks, orientation)
     folder = _resumed(resume, out)
     if folder is None and out is None:
-        raise ConfigError("out is missing; expected the folder of the run, or resume=RUN to go on with one.")
+        raise ConfigError("out is missing; expected the folder of the run, or resume=RUN to continue one.")
     from seglab.commands.runs.request import Told
     from seglab.commands.runs.training import train_run
 
@@ -154,14 +154,14 @@ def _as_toml(name: str, value: object) -> str:
         return repr(float(value))
     if isinstance(value, list | tuple) and all(isinstance(entry, Integral) for entry in value):
         return json.dumps([int(entry) for entry in value])
-    raise ConfigError(f"{name} is {value!r}; expected text, a number, True or False, or a list of whole numbers.")
+    raise ConfigError(f"{name} is {value!r}; expected a string, a number, True, False, or a list of whole numbers.")
 
 
 def _resumed(resume: PathLike | bool, out: PathLike | None) -> str | None:
     """Return the value of ``--resume``, empty for ``--out``; None for a new run."""
     if isinstance(resume, bool):
         if resume and out is None:
-            raise ConfigError("resume is True and out is missing; expected the folder of the run in either.")
+            raise ConfigError("resume is True and out is missing; expected the folder of the run in one of them.")
         return "" if resume else None
     return str(path_of("resume", resume))
 

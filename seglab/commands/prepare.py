@@ -81,7 +81,7 @@ def _require_most(collection: Collection, failed: Mapping[str, str]) -> None:
     for found in collection.sets:
         errors = [failed[pair.source] for pair in found.pairs if pair.source in failed]
         for fault in unusable(found.name, errors, len(found.pairs)):
-            raise DataError(f"{fault} Run again to go on.")
+            raise DataError(f"{fault} Run again to continue.")
 
 
 def _stored_lines(collection: Collection, failed: Mapping[str, str]) -> Iterator[str]:

@@ -44,8 +44,8 @@ def _is_checkpoint(path: Path) -> bool:
 def suitable(checkpoint: Path, named: DataNamed, split_file: Path | None, out: Path | None, device: str) -> None:
     """Add the score `suitable` to an older checkpoint.
 
-    The score says whether an image looks like those that the network learned from. `seglab train` measures it at the
-    end of a run. This command adds it to checkpoints that lack it.
+    The score says whether an image looks like the network's training images. `seglab train` measures it at the end of a
+    run. This command adds it to checkpoints that lack it.
 
     It takes statistics of the encoder's features over the training images (2000 at most), and calibrates the score
     so that 1 % of the validation images get less than 0.5. Models exported from CKPT then give the score, and

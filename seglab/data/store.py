@@ -86,7 +86,7 @@ def prepare(
     except OSError as error:
         raise WriteError(
             f"{out} cannot be written ({error.strerror or error}); expected a folder with room for the arrays. "
-            "Make room, or name another --out; run again to go on."
+            "Make room, or name another --out; run again to continue."
         ) from error
 
 
@@ -251,7 +251,7 @@ def _require_room(out: Path, needed: Mapping[str, int]) -> None:
     if wanted > free:
         raise WriteError(
             f"{out} needs {wanted / MEBI:,.1f} MiB more, and its disk has {free / MEBI:,.1f} MiB free; expected room "
-            "for all arrays. Make room, use a smaller --size, or name an --out on another disk; run again to go on."
+            "for all arrays. Make room, use a smaller --size, or name an --out on another disk; run again to continue."
         )
 
 

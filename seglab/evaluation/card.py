@@ -204,7 +204,7 @@ def _limits(trained: Trained) -> Iterator[str]:
     yield ""
     yield f"- It has seen {', '.join(map(_cell, sets)) or 'its training images'} only. Other cameras, skin colours and"
     yield "  kinds of lesion may come out worse; score it on your own images before you rely on it."
-    yield "- It finds a lesion in whatever it is shown, also where there is none to find."
+    yield "- It finds a lesion in whatever it is shown, even if there is none."
     yield "- The validation images chose the best epoch, so their scores are a little too high."
     if (worst := trained.scores.get("scores", {}).get("worst_dice")) is not None:
         yield f"- Its worst mask here has Dice {worst:.3f}: look at the examples, not at the mean alone."

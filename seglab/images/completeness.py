@@ -137,6 +137,6 @@ def _is_decoded_without_end(name: bytes, content: bytes) -> bool:
 def _incomplete(data: bytes) -> ImageError:
     zeros = len(data) - len(data.rstrip(b"\0"))
     return ImageError(
-        f"The last {zeros} of {len(data)} bytes are zeros where the image should go on; expected a whole file. Its "
-        "copy may be under way or broken off: run again when it is complete."
+        f"The last {zeros} of {len(data)} bytes are zeros instead of image data; expected a whole file. Its copy may "
+        "be in progress or incomplete: run again when it is complete."
     )

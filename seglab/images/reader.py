@@ -91,7 +91,7 @@ supported.
 def _decoded(source: Path | bytes, request: Request) -> Decoded:
     data = _read_bytes(source) if isinstance(source, Path) else source
     if not data:
-        raise ImageError("The file is empty; expected an image. Copy it again from where it came.")
+        raise ImageError("The file is empty; expected an image. Copy it again from the original.")
     decode = _decoder(data)
     if decode is None:
         raise unknown(data)
@@ -130,5 +130,5 @@ def _read_bytes(path: Path) -> bytes:
             return file.read()
     except OSError as error:
         raise ImageError(
-            f"The file cannot be read: {error.strerror or error}. Check that it is there and its rights."
+            f"The file cannot be read: {error.strerror or error}. Check the path and its permissions."
         ) from error

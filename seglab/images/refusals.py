@@ -71,7 +71,7 @@ def failed(data: bytes, error: Exception) -> ImageError:
         )
     if isinstance(error, UnidentifiedImageError):
         return ImageError(
-            f"Damaged image: {len(data)} bytes that begin as {kind} and do not go on as one. Expected a whole file; "
+            f"Damaged image: {len(data)} bytes that begin as {kind} and do not continue as one. Expected a whole file; "
             "its copy or download may be incomplete: get it again."
         )
     words = printable(" ".join(str(error).split()))[:LONGEST].rstrip(".")
@@ -80,7 +80,7 @@ def failed(data: bytes, error: Exception) -> ImageError:
         return ImageError(
             f"{kind[0].upper()}{kind[1:]} of a kind that cannot be read ({said}); expected an ordinary one. {SAVE}"
         )
-    return ImageError(f"Damaged image: {kind}, and {said}. Expected a whole file; copy it again from where it came.")
+    return ImageError(f"Damaged image: {kind}; {said}. Expected a whole file; copy it again from the original.")
 
 
 def _is_text(beginning: bytes) -> bool:

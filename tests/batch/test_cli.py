@@ -89,7 +89,7 @@ def test_options_reach_the_run(tmp_path: Path, model_file: Path) -> None:
         (("run",), 2, "Missing option"),
         (("run", "--out", "OUT"), 2, "No source was named"),
         (("run", "IN"), 2, "Missing option '--out'"),
-        (("run", "none", "--out", "OUT"), 2, "none is not there"),
+        (("run", "none", "--out", "OUT"), 2, "none does not exist"),
         (("run", "none*.jpg", "--out", "OUT"), 2, "No image matches"),
         (("run", "IN", "--out", "OUT", "--name", "{id}.png"), 2, "unknown field"),
         (("run", "IN", "--out", "OUT", "--device", "tpu", "--model", "MODEL"), 2, "no device 'tpu'"),

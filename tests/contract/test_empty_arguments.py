@@ -1,4 +1,4 @@
-"""An empty text, as an unset variable of the shell gives it, is never taken for the working folder."""
+"""An empty string, as an unset shell variable gives it, is never taken for the working folder."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def test_it_is_refused(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     command, *words = ["" if word == "EMPTY" else word for word in line.split()]
     result = CliRunner().invoke(COMMANDS[command], words)
     assert result.exit_code == 2
-    assert "expected a path, got an empty text. Is a variable of the shell unset?" in result.output
+    assert "expected a path, got an empty string. Is a shell variable unset?" in result.output
     assert os.listdir() == ["photos"]

@@ -186,7 +186,7 @@ def test_a_full_disk_under_the_lines_stops_no_run(photos: Path, model_file: Path
         )
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count(b"\n") == 1
-    assert b"(No space left on device); the run goes on" in ended.stderr
+    assert b"(No space left on device); the run continues" in ended.stderr
     assert len(masks_below(tmp_path / "m")) == COUNT
 
 

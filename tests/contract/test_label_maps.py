@@ -176,7 +176,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(
 
 def test_more_classes_than_8_bits_number_are_refused(photos: Path, tmp_path: Path) -> None:
     path = colour_model(tmp_path / "many.onnx", [f"class {number}" for number in range(257)])
-    assert "tells 257 classes apart; expected 256 at most" in run(photos, tmp_path / "m", path, code=1)
+    assert "has 257 classes; expected at most 256" in run(photos, tmp_path / "m", path, code=1)
 
 
 def test_masks_of_1_bit_before_do_not_stand_in_the_way(
@@ -300,7 +300,7 @@ def test_one_class_by_another_name_is_lesion(photos: Path, model_file: Path, tmp
 def test_score_is_for_lesion_or_not(out: Path) -> None:
     done = invoke("score", out, out)
     assert done.exit_code == 2
-    assert f"{out} holds label maps (0 skin, 1 brown, 2 blue); expected masks of lesion or not" in done.stderr
+    assert f"{out} holds label maps (0 skin, 1 brown, 2 blue); expected masks of one class" in done.stderr
 
 
 def test_two_classes_are_lesion_or_not(photos: Path, tmp_path: Path) -> None:

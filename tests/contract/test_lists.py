@@ -369,7 +369,7 @@ def test_a_list_that_is_a_folder_or_not_there_leaves_the_others(work: Path, run:
     ended = run("--files-from", "..", "--files-from", "none.txt", "--files-from", "/proc/self/mem", "000.png")
     assert (ended.code, ended.done) == (3, ["000.png"]), ended.said
     assert "not readable: .. is a folder; expected a list" in ended.said
-    assert "not readable: none.txt is not there" in ended.said
+    assert "not readable: none.txt does not exist" in ended.said
     assert "not readable: /proc/self/mem cannot be read: Input/output error" in ended.said
 
 

@@ -37,12 +37,12 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "segment: empty": (lambda: seglab.segment("photos", out=""), ConfigError, "out is ''; expected a path"),
     "segment: seed": (lambda: seglab.segment("photos", out="m", seed=3), ConfigError, "seed was given without sample"),
     "segment: sources": (lambda: seglab.segment(3, out="m"), ConfigError, "sources is 3; expected paths"),  # type: ignore[arg-type]
-    "segment: no folder": (lambda: seglab.segment("nowhere", out="m"), SourceError, "nowhere is not there"),
+    "segment: no folder": (lambda: seglab.segment("nowhere", out="m"), SourceError, "nowhere does not exist"),
     "segment: model": (lambda: seglab.segment("photos", out="m", model="x.onnx"), SeglabError, "x.onnx does not exist"),
     "segment: nothing": (lambda: seglab.segment("photos"), ConfigError, "out is missing; expected segment"),  # type: ignore[call-arg]
     "segment: places": (
         lambda: seglab.segment("photos", "m", "cpu"),  # type: ignore[call-arg,arg-type]
-        ConfigError, "segment.. got 3 values without a name; expected sources, out",
+        ConfigError, "segment.. got 3 positional arguments; expected sources, out",
     ),
     "segment: twice": (
         lambda: seglab.segment("photos", "m", out="m"),  # type: ignore[misc]
@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
         lambda: seglab.segment(np.zeros((9, 9, 3)), out="m"),  # type: ignore[arg-type]
         ConfigError, "sources is .{1,40}; expected paths",
     ),
-    "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty text; expected a"),
+    "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty string; expected a"),
     "segment: option": (lambda: seglab.segment("photos", out="m", mask_bits=3), ConfigError, "8. Correct mask_bits="),
     "segment: address": (
         lambda: seglab.segment("photos", out="m", model="https://a.org/m.onnx"),
@@ -74,7 +74,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "train: recipe type": (lambda: seglab.train("set", out="r", recipe=5), ConfigError, "recipe is 5; expected a path"),  # type: ignore[arg-type]
     "train: address": (
         lambda: seglab.train("https://a.org/set.zip", out="r"),
-        ConfigError, "data is 'https://a.org/set.zip'; expected a path, not an address. Download it first",
+        ConfigError, "data is 'https://a.org/set.zip'; expected a path, not a URL. Download it first",
     ),
     "train: quantise": (
         lambda: seglab.train("set", out="r", quantise="int8"), ConfigError, 'then add init="RUN/best.pt"'
@@ -83,12 +83,12 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "validate: nothing": (lambda: seglab.validate(), ConfigError, "checkpoint is missing; expected validate"),  # type: ignore[call-arg]
     "validate: device": (lambda: seglab.validate("r", device=None), ConfigError, "device is None; expected auto, cpu"),  # type: ignore[arg-type]
     "validate: switch": (lambda: seglab.validate("r", boundary="no"), ConfigError, "boundary is 'no'; expected True"),  # type: ignore[arg-type]
-    "load: places": (lambda: seglab.load(None, "cpu", 2), ConfigError, "load.. got 3 values without a name"),  # type: ignore[call-arg]
+    "load: places": (lambda: seglab.load(None, "cpu", 2), ConfigError, "load.. got 3 positional arguments"),  # type: ignore[call-arg]
     "load: option": (lambda: seglab.load(device="cuda:99"), DeviceError, "Device 'cuda:99' cannot be used"),
     "train: keyword": (lambda: seglab.train("set", out="r", epoch=3), ConfigError, "'epoch'. Did you mean epochs"),
     "train: own keyword": (lambda: seglab.train("set", ot="r"), ConfigError, "'ot'. Did you mean out"),
     "train: type": (lambda: seglab.train("set", out="r", epochs="3"), ConfigError, "epochs is '3'; expected a whole"),
-    "train: none": (lambda: seglab.train("set", out="r", lr=None), ConfigError, "lr is None; expected text, a number"),
+    "train: none": (lambda: seglab.train("set", out="r", lr=None), ConfigError, "lr is None; expected a string, a number"),
     "train: value": (lambda: seglab.train("set", out="r", lr=-1), ConfigError, "lr is -1.0; expected more than 0"),
     "train: no out": (lambda: seglab.train("set"), ConfigError, "out is missing; expected the folder of the run"),
     "train: empty": (lambda: seglab.train("", out="r"), ConfigError, "data is ''; expected a path"),

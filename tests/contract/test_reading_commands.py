@@ -321,7 +321,7 @@ def test_images_that_failed_or_are_pending_are_no_wrong_masks(out: Path) -> None
     change(out / "ledger.sqlite", "UPDATE items SET status = 'pending' WHERE mask = 'a/001.png'")
     done = invoke("verify", out)
     assert done.exit_code == 0, done.output
-    assert "4 masks as the ledger says, 0 not; 1 image failed, 1 pending; 0 stray files" in done.stdout
+    assert "4 masks match the ledger, 0 do not; 1 image failed, 1 pending; 0 stray files" in done.stdout
     (out / "a" / "000.png").unlink()
     assert invoke("verify", out).exit_code == 3
 

@@ -221,7 +221,7 @@ def test_a_column_of_a_table_is_several_images(segmenter: Segmenter, tmp_path: P
     (tmp_path / "a.png").write_bytes(png_of(PICTURE))
     table = pandas.DataFrame({"path": [str(tmp_path / "a.png")] * 2}, index=[7, 9])
     assert [result.area for result in segmenter(table["path"])] == [segmenter(PICTURE).area] * 2
-    with pytest.raises(ImageError, match="Of a table, hand in the column of paths"):
+    with pytest.raises(ImageError, match="For a table, pass its column of paths"):
         segmenter(table)
 
 

@@ -36,13 +36,13 @@ NOISE = np.random.default_rng(0).normal(0, 1, (8, 9, 3)).astype(np.float32)
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((0, 5, 3), np.uint8), r"uint8 \(0, 5, 3\), without a pixel; expected .H, W, 3."),
+        (np.zeros((0, 5, 3), np.uint8), r"uint8 \(0, 5, 3\), without pixels; expected .H, W, 3."),
         (np.zeros((3, 5, 7), np.uint8), r"channels first; .* image.transpose\(1, 2, 0\)"),
         (np.zeros((4, 5, 2), np.uint8), r"uint8 \(4, 5, 2\); expected"),
         (np.zeros(7, np.uint8), r"uint8 \(7,\); expected"),
         (np.zeros((4, 5, 3), np.int64), r"int64 \(4, 5, 3\); expected uint8.*astype\(np.uint8\)"),
         (np.zeros((4, 5, 3), complex), "complex128"),
-        (np.array([["a", "b"]]), r"<U1 \(1, 2\); expected pixels. Of a table, hand in the column of paths"),
+        (np.array([["a", "b"]]), r"<U1 \(1, 2\); expected pixels. For a table, pass its column of paths"),
         (PICTURE.astype(np.float32), "values up to .*; expected floats from 0 to 1: image / 255"),
         (NOISE, "before any normalisation"),
         (np.full((4, 5, 3), np.nan), "holds NaN or infinity"),
@@ -51,20 +51,20 @@ NOISE = np.random.default_rng(0).normal(0, 1, (8, 9, 3)).astype(np.float32)
         (torch.zeros(3, 5, 6).to_sparse(), "does not become an array"),
         (torch.full((3, 5, 6), 200.0), "image / 255"),
         (Image.new("RGB", (0, 4)), "at least one pixel"),
-        (Image.open(io.BytesIO(png_of(PICTURE)[:999])), "mode RGB, 70 x 90, which does not become RGB"),
+        (Image.open(io.BytesIO(png_of(PICTURE)[:999])), "mode RGB, 70 x 90, which cannot be converted to RGB"),
         (7, "of type int; expected a path, the bytes"),
         (None, "The image is None; expected"),
         ({"a": 1}, "of type dict"),
-        (io.StringIO("text"), r"gives str; expected bytes: open it with open\(path, 'rb'\)"),
+        (io.StringIO("text"), r"gives str; expected bytes. Open it with open\(path, 'rb'\)"),
         (b"no image", "The encoded image: "),
         (io.BytesIO(), r"The file BytesIO has nothing left to read; expected an image.*file.seek\(0\)"),
-        ("a\0b.png", "is no path"),
+        ("a\0b.png", "is not a path"),
         ("absent.png", "absent.png"),
-        ("/", "/ is a folder; expected an image file. Hand in a list of its files"),
-        ("", "The image is an empty text; expected a path"),
+        ("/", "/ is a folder; expected an image file. Pass a list of its files"),
+        ("", "The image is an empty string; expected a path"),
         ("/dev/zero", "/dev/zero: It is a device; expected an image file"),
-        ("https://a.org/x.jpg", "https://a.org/x.jpg is an address; expected a file. Download it first, or name it"),
-        (np.array([["a.png", 3]], object), "expected pixels. Of a table, hand in the column of paths"),
+        ("https://a.org/x.jpg", "https://a.org/x.jpg is a URL; expected a file. Download it first, or pass it"),
+        (np.array([["a.png", 3]], object), "expected pixels. For a table, pass its column of paths"),
     ],
 )
 def test_other_things_are_refused_in_a_sentence(segmenter: Segmenter, image: Any, message: str) -> None:
@@ -78,7 +78,7 @@ def test_a_file_that_is_closed_is_refused(segmenter: Segmenter, tmp_path: Path) 
     with (tmp_path / "a.png").open("rb") as file, Image.open(tmp_path / "a.png") as picture:
         pass
     for closed in (file, picture):
-        with pytest.raises(ImageError, match=r"closed|expected one that is open"):
+        with pytest.raises(ImageError, match=r"closed|expected an open"):
             segmenter(closed)
 
 
@@ -112,5 +112,5 @@ def test_more_classes_than_a_mask_can_number_are_refused(tmp_path: Path) -> None
     most = colour_model(tmp_path / "most.onnx", [f"c{number}" for number in range(256)])
     assert Segmenter(most, "cpu")(PICTURE).mask.max() <= 2
     more = colour_model(tmp_path / "more.onnx", [f"c{number}" for number in range(257)])
-    with pytest.raises(ContractError, match="tells 257 classes apart; expected 256 at most"):
+    with pytest.raises(ContractError, match="has 257 classes; expected at most 256"):
         Segmenter(more, "cpu")

@@ -118,7 +118,7 @@ def test_a_stopped_run_ends_in_order(
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     assert done_masks(out) == set(masks_below(out))  # all that was written is on record
     assert 0 < len(done_masks(out)) < COUNT
     status = seg_batch("status", out)

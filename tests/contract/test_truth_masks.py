@@ -26,7 +26,7 @@ FORMS = {
     "floats.tif": BYTES.astype(np.float32),
     "alpha.png": np.dstack([np.full((60, 80), 255, np.uint8), BYTES * 255]),
 }
-DOUBT = "all 2 truths are empty, and masks are not; check that these truths are the ones meant"
+DOUBT = "all 2 truths are empty, but masks are not; check that these are the right truths"
 CLASSES = np.repeat(np.arange(60, dtype=np.uint8)[:, None] // 15, 80, axis=1)
 
 

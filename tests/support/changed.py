@@ -53,7 +53,7 @@ def _git(*arguments: str) -> str:
     try:
         ended = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        sys.exit("git is not there; expected it, to see what changed. Run all tests: make test")
+        sys.exit("git is not installed; expected it, to see what changed. Run all tests: make test")
     if ended.returncode:
         sys.exit(f"{ended.stderr.strip()}; expected a checkout, to see what changed. Run all tests: make test")
     return ended.stdout
@@ -64,7 +64,7 @@ def main() -> int:
     names = names_of(changed_files())
     if names:
         return subprocess.run([sys.executable, "-m", "pytest", *sys.argv[1:], *names], cwd=ROOT, check=False).returncode
-    print("No test belongs to what changed (make test runs all).")  # noqa: T201
+    print("No tests belong to what changed (make test runs all).")  # noqa: T201
     return 0
 
 

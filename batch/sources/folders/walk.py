@@ -141,7 +141,9 @@ class Walk:
 def unreadable(source: str, folder: str, error: OSError) -> SourceError:
     """Return the error for a folder that cannot be listed."""
     if isinstance(error, FileNotFoundError):
-        return SourceError(f"{printable(source)} is not there; expected a folder {printable(folder)}. Check the path.")
+        return SourceError(
+            f"{printable(source)} does not exist; expected a folder {printable(folder)}. Check the path."
+        )
     return SourceError(
         f"{printable(source)} cannot be read: {printable(folder)}: {error.strerror or error}; expected a folder "
         "that can be listed. Check its permissions."

@@ -89,7 +89,7 @@ def open_list(source: str, opening: Opening) -> ListSource:
             beginning = file.read(BEGINNING)
     except FileNotFoundError as error:
         raise SourceError(
-            f"{spoken(source)} is not there; expected a list of files, or - for standard input. Check the path."
+            f"{spoken(source)} does not exist; expected a list of files, or - for standard input. Check the path."
         ) from error
     except OSError as error:
         raise unreadable(source, error) from error

@@ -151,7 +151,7 @@ class WebFolder:
         try:
             page = self.storage.page(url, MOST_PAGE_BYTES)
         except FileNotFoundError as error:
-            raise SourceError(f"{printable(url)} is not there, though a page links to it.") from error
+            raise SourceError(f"{printable(url)} does not exist, though a page links to it.") from error
         if place(canonical(page.url)) != place(url) and not self._is_below(canonical(page.url)):
             raise SourceError(f"{printable(url)} redirects to {printable(page.url)}, outside the source's folder.")
         if not _is_listing(page):

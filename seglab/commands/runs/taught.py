@@ -22,11 +22,12 @@ def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
     judges = [pair.id for pair in (*split.validation, *split.test)]
     seen = sum(id in known for id in judges)
     if not known:
-        yield f"{recipe.teacher} does not say from which images it learned; validation images may be among them."
+        yield f"{recipe.teacher} does not name its training images; validation images may be among them."
     elif seen:
         yield (
-            f"The teacher {recipe.teacher} learned from {seen} of the {counted(len(judges), 'image')} that validate or "
-            "test here, so the scores will be too high. Train a teacher with this run's --split-file, or name another."
+            f"The teacher {recipe.teacher} was trained on {seen} of the {counted(len(judges), 'image')} that validate "
+            "or test here, so the scores will be too high. Train a teacher with this run's --split-file, or name "
+            "another."
         )
 
 

@@ -34,7 +34,7 @@ EMBEDDED, LINKED = b"DEBM", b"KNIL"
 """Colour space types of version 5: a profile in this file, or in another one."""
 END_OF_RUNS = b"\0\1"
 """The end code of run lengths."""
-AGAIN = "Expected a whole file; copy it again from where it came."
+AGAIN = "Expected a whole file; copy it again from the original."
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def _compression(bits: int, compression: int, *, is_os2: bool) -> int:
     if compression in (JPEG, PNG) and not is_os2:
         return compression
     if (is_os2 and compression == BITFIELDS) or bits not in wanted.get(compression, ()):
-        raise _unread(f"{bits} bits a pixel, compression {compression}")
+        raise _unread(f"{bits} bits per pixel, compression {compression}")
     return compression
 
 
@@ -201,10 +201,11 @@ def _upright(pixels: NDArray[np.uint8], bitmap: Bitmap) -> Image.Image:
 
 
 def _damaged(what: str) -> ImageError:
-    return ImageError(f"Damaged image: a BMP, and {what}. {AGAIN}")
+    return ImageError(f"Damaged image: a BMP; {what}. {AGAIN}")
 
 
 def _unread(what: str) -> ImageError:
     return ImageError(
-        f"A BMP of a kind that cannot be read ({what}); expected 1 to 32 bits a pixel, raw or in runs. Save it as PNG."
+        f"A BMP of a kind that cannot be read ({what}); expected 1 to 32 bits per pixel, raw or run-length encoded. "
+        "Save it as PNG."
     )

@@ -86,5 +86,5 @@ def _bytes(codes: bytes, at: int, size: int) -> bytes:
 
 def _cut_off() -> ImageError:
     return ImageError(
-        "Damaged image: a BMP, and its run lengths break off. Expected a whole file; copy it again from where it came."
+        "Damaged image: a BMP; its run lengths break off. Expected a whole file; copy it again from the original."
     )

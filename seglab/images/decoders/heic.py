@@ -14,9 +14,7 @@ from seglab.images.decoders.boxes import require_whole_media
 from seglab.images.decoders.png.decode import seen_through
 from seglab.images.pixels.colour import coded_profile, to_srgb
 
-INSTALL = (
-    'A HEIC photograph, and pillow-heif is not installed; expected it for these. Install: pip install "seglab[heic]".'
-)
+INSTALL = 'A HEIC photograph, and pillow-heif is not installed; HEIC needs it. Install it: pip install "seglab[heic]".'
 
 
 def decode(data: bytes, request: Request) -> Decoded:

@@ -62,7 +62,7 @@ def _as_stored(data: bytes, stream: Codestream) -> Decoded:
         samples = np.asarray(imagecodecs.jpeg2k_decode(data))
     except imagecodecs.Jpeg2kError as error:
         raise ImageError(
-            f"Damaged image: a JPEG 2000, and {error}. Expected a whole file; copy it again from where it came."
+            f"Damaged image: a JPEG 2000; {error}. Expected a whole file; copy it again from the original."
         ) from error
     if samples.shape[:2] != (stream.height, stream.width):
         raise _two_sizes()
@@ -100,8 +100,8 @@ def _codestream(data: bytes) -> Codestream:
     siz = bytes(whole_stream[:MOST_OF_SIZ])
     if not siz.startswith(CODESTREAM) or len(siz) < MOST_OF_SIZ:
         raise ImageError(
-            f"Damaged image: {len(data)} bytes that begin as a JPEG 2000 and hold no image. Expected a whole file; "
-            "copy it again from where it came."
+            f"Damaged image: {len(data)} bytes that begin as a JPEG 2000 and have no image. Expected a whole file; "
+            "copy it again from the original."
         )
     right, bottom, left, top = struct.unpack_from(">4I", siz, 8)
     count = struct.unpack_from(">H", siz, 40)[0]
@@ -115,7 +115,7 @@ def _codestream(data: bytes) -> Codestream:
     is_plain = len(set(parts)) == 1 and parts[0][1:] == b"\1\1" and not parts[0][0] & 0x80
     if max(bits) > 16:
         raise ImageError(
-            f"A JPEG 2000 of a kind that cannot be read ({max(bits)} bits a sample); expected 1 to 16. Save it as "
+            f"A JPEG 2000 of a kind that cannot be read ({max(bits)} bits per sample); expected 1 to 16. Save it as "
             "JPEG or PNG."
         )
     return Codestream(max(0, right - left), max(0, bottom - top), bits, is_plain)
@@ -123,5 +123,5 @@ def _codestream(data: bytes) -> Codestream:
 
 def _two_sizes() -> ImageError:
     return ImageError(
-        "Damaged image: a JPEG 2000 of two sizes, one in its header and one in its data. Expected one; export it again."
+        "Damaged image: a JPEG 2000 whose header and data state different sizes. Expected the same; export it again."
     )

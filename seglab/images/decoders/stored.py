@@ -61,7 +61,7 @@ def _upright(found: Stored, orientation: int) -> Stored:
 
 def _require_one_picture(image: Image.Image) -> None:
     if (count := getattr(image, "n_frames", 1)) != 1:
-        raise ImageError(f"An animation of {count} pictures; expected one. Save the one that is meant by itself.")
+        raise ImageError(f"An animation of {count} pictures; expected one. Save the right one as its own file.")
 
 
 def _with_alpha(image: Image.Image) -> Image.Image:

@@ -66,7 +66,7 @@ def _from_wide(samples: Numbers, bits: int) -> Brought:
     if most and most < 2**bits // DARKEST:
         raise ImageError(
             f"Samples of {bits} bits that reach only {most}; expected 0 to 255, to 65535 or to {2**bits - 1}. Save the "
-            "image with 8 or 16 bits a sample."
+            "image with 8 or 16 bits per sample."
         )
     return to_bytes(samples, bits), ()
 
@@ -76,7 +76,7 @@ def from_signed(samples: Numbers, bits: int, largest: int = 0) -> Brought:
     if int(samples.min()) < 0:
         raise ImageError(
             f"Signed samples of {bits} bits down to {int(samples.min())}; expected none below 0. Save the image with 8 "
-            "or 16 bits a sample, unsigned."
+            "or 16 bits per sample, unsigned."
         )
     most = int(samples.max())
     used = next((fewer for fewer in (8, 12, 16) if most < 2**fewer and fewer < bits - 1), bits - 1)
@@ -124,5 +124,5 @@ def _scaled(samples: Numbers, bottom: float, top: float) -> NDArray[np.uint8]:
 def _doubtful(what: str) -> ImageError:
     return ImageError(
         f"Floating-point samples {what}; expected values between 0 and 1, or between 0 and 255. Save the image with "
-        "8 or 16 bits a sample."
+        "8 or 16 bits per sample."
     )

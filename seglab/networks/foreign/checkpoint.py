@@ -148,7 +148,7 @@ def unknown(found: Found) -> str:
 def _does_not_fit(found: Found, wanted: Wanted, misfit: Misfit) -> CheckpointError:
     if wanted.arch or wanted.encoder or wanted.classes:
         said = description(misfit.spec)
-        advice = "Check --arch, --encoder and --classes, or leave them out: they are guessed where that can be"
+        advice = "Check --arch, --encoder and --classes, or leave them out: they are guessed if possible"
     else:
         said = f"{description(misfit.spec)}, which is the nearest"
         advice = f"Name another with --arch and --encoder. If none fits: {THROUGH_ONNX[0].lower()}{THROUGH_ONNX[1:]}"

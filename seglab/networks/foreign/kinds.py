@@ -98,7 +98,7 @@ def _no_weights(path: Path, beginning: bytes, size: int) -> str:
     if not size:
         return f"{path} is empty; {EXPECTED}. Its copy or download failed: get it again."
     if not beginning.strip(b"\0"):
-        return f"{path} holds zeros only; {EXPECTED}. Its copy or download failed: get it again."
+        return f"{path} has only zeros; {EXPECTED}. Its copy or download failed: get it again."
     if _is_onnx(path, beginning):
         return f"{path} is an ONNX file, no checkpoint. Take it with `{ADOPT} {path}`, which makes a model of it."
     if beginning.startswith(b"\x80"):

@@ -104,7 +104,7 @@ def test_a_truth_without_a_mask_shows_in_the_exit_code(scored: tuple[Path, Path]
     assert seg_batch("score", masks, data).returncode == 0
     (masks / "ISIC_3_segmentation.png").unlink()
     done = seg_batch("score", masks, data)
-    assert (done.returncode, "truths without mask: 1\n  ISIC_3" in done.stdout) == (3, True)
+    assert (done.returncode, "truths without a mask: 1\n  ISIC_3" in done.stdout) == (3, True)
 
 
 def test_a_mask_that_was_deleted_is_named(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_a_source_in_the_output_folder_is_refused(tmp_path: Path, source: str) -
 
 
 def test_a_source_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="is not there") as caught:
+    with pytest.raises(SourceError, match="does not exist") as caught:
         Sources([str(tmp_path / "none")], SUFFIXES)
     assert caught.value.exit_code == 2
 

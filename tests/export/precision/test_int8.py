@@ -312,9 +312,9 @@ def test_the_command_makes_an_int8_model(folder: Path, blob_folder: Path) -> Non
 
 def test_int8_and_calibration_belong_together(folder: Path, blob_folder: Path) -> None:
     checkpoint = tiny_checkpoint(folder / "together.pt")
-    with pytest.raises(ContractError, match="The precision is fp32 and there are images to calibrate on"):
+    with pytest.raises(ContractError, match="The precision is fp32, and calibration images were given"):
         convert([checkpoint], folder / "x.onnx", sample_set(blob_folder), calibration=pictures(2, 1))
-    with pytest.raises(ContractError, match="The precision is int8 and there are no images"):
+    with pytest.raises(ContractError, match="The precision is int8, and calibration images were not given"):
         convert([checkpoint], folder / "x.onnx", sample_set(blob_folder), precision="int8")
 
 

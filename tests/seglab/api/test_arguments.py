@@ -38,5 +38,5 @@ def test_soft_masks_are_found_from_elsewhere(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("value", [None, {}, object(), b"unet", [1.5]])
 def test_what_no_setting_can_be_is_said(value: object) -> None:
-    with pytest.raises(ConfigError, match=r"arch is .*; expected text, a number, True or False, or a list"):
+    with pytest.raises(ConfigError, match=r"arch is .*; expected a string, a number, True, False, or a list"):
         changes_of({"arch": value})

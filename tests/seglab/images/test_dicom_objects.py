@@ -38,7 +38,7 @@ def test_visible_light_is_read_without_a_remark(ending: str) -> None:
 def test_a_secondary_capture_is_read_with_a_remark() -> None:
     photo = read_photo(dicom(RGB, SOPClassUID=STORAGE + "7", Modality="CT"))
     np.testing.assert_array_equal(photo.pixels, RGB)
-    assert photo.remarks == ("a secondary capture (modality CT); it may be no photograph",)
+    assert photo.remarks == ("a secondary capture (modality CT); it may not be a photograph",)
 
 
 @pytest.mark.parametrize(

@@ -184,7 +184,7 @@ def test_a_profile_inside_counts_and_one_in_another_file_is_not_opened() -> None
 
 
 @pytest.mark.parametrize(("data", "words"), [
-    (bitmap(b"", 64), "64 bits a pixel, compression 0"), (bitmap(b"", 8, compression=11), "compression 11"),
+    (bitmap(b"", 64), "64 bits per pixel, compression 0"), (bitmap(b"", 8, compression=11), "compression 11"),
     (bitmap(bytes(999), 16, compression=BITFIELDS, masks=struct.pack("<3I", 0x5555, 0x2AAA, 0)), "with gaps"),
     (bitmap(bytes(99), 24), "its pixels need"), (bitmap(b"", 24)[:40], "inside its header"),
     (bitmap(b"", 24, height=0), "gives 13 x 0 pixels"),

@@ -214,7 +214,7 @@ def test_what_pixels_depend_on_is_refused_when_its_check_sum_does_not_fit(name: 
     before = [(name, b"12345678")] if name not in (b"IHDR", b"PLTE", b"IDAT") else []
     data = bytearray(written(np.zeros((4, 4, 1), np.uint16), 8, 3, before=before, palette=b"abc"))
     data[data.index(name) + 6] ^= 1
-    with pytest.raises(ImageError, match="Damaged image: a PNG, and the check sum of its"):
+    with pytest.raises(ImageError, match="Damaged image: a PNG; the checksum of its"):
         read_photo(bytes(data))
 
 

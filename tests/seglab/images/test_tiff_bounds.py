@@ -78,7 +78,7 @@ LIES: dict[str, tuple[list[Tag], str]] = {
     "a strip outside the file": ([(273, 4, [10**9])], "ends at byte"),
     "a strip that is too long": ([(278, 4, [20]), (273, 4, [8, 8]), (279, 4, [3600, 10**9])], "ends at byte"),
     "too few strips": ([(278, 4, [4])], "1 of 10 strips"),
-    "strips of nothing": ([(278, 4, [20]), (273, 4, [8, 8]), (279, 4, [0, 0])], "is not there"),
+    "strips of nothing": ([(278, 4, [20]), (273, 4, [8, 8]), (279, 4, [0, 0])], "is missing"),
     "too short strips": ([(278, 4, [20]), (273, 4, [8, 8]), (279, 4, [3600, 90])], "90 of 3600 bytes"),
     "a size of nothing": ([(256, 4, [0])], "0 x 40"),
     "a size of 2^32": ([(256, 4, [2**32 - 1])], "million pixels"),

@@ -101,13 +101,13 @@ def test_a_teacher_that_saw_the_judges_is_named(archive: Path, run: Path, tmp_pa
     teacher = f"teacher={run / 'best.pt'}"
     code, output = train(archive, tmp_path / "same", teacher)
     assert code == 0, output
-    assert "learned from" not in output
+    assert "was trained on" not in output
     code, output = train(archive, tmp_path / "other", teacher, "split=seeded", "val_share=0.5")
     assert code == 0, output
     judges = json.loads((tmp_path / "other" / "split.json").read_text())["validation"]
     seen = set(judges) & set(json.loads((run / "split.json").read_text())["training"])
     assert seen
-    assert f"learned from {len(seen)} of the {len(judges)} images that validate or test here" in output
+    assert f"was trained on {len(seen)} of the {len(judges)} images that validate or test here" in output
 
 
 def test_a_teacher_that_learned_without_hairs_is_refused(archive: Path, run: Path, tmp_path: Path) -> None:

@@ -53,22 +53,22 @@ def judged(data_set: DataSet, *, any_dicom: bool) -> Verdict:
     modality = _text(data_set, "Modality")
     if uid in CAPTURES:
         of = f" (modality {modality})" if modality else ""
-        return Verdict(is_photograph=True, remarks=(f"a secondary capture{of}; it may be no photograph",))
+        return Verdict(is_photograph=True, remarks=(f"a secondary capture{of}; it may not be a photograph",))
     remarks = None if uid.startswith(PUBLIC) else _judged_by_modality(data_set, modality)
     if remarks is not None:
         return Verdict(is_photograph=True, remarks=remarks)
     if not any_dicom:
         raise ImageError(
-            f"A DICOM object of {_named(uid, modality)}; expected {EXPECTED}. Leave it out, or take it with "
+            f"A DICOM object of {_named(uid, modality)}; expected {EXPECTED}. Leave it out, or accept it with "
             "`seg-batch run --any-dicom`."
         )
-    return Verdict(is_photograph=False, remarks=(f"a DICOM object of {_named(uid, modality)}, no photograph",))
+    return Verdict(is_photograph=False, remarks=(f"a DICOM object of {_named(uid, modality)}, not a photograph",))
 
 
 def _require_image(data_set: DataSet, uid: str) -> None:
     """Raise :class:`ImageError` for objects without pixels, and for those that are never accepted."""
     if uid in VIDEOS:
-        raise ImageError(f"A DICOM video ({_class_name(uid)}); expected one photograph. Export a frame of it.")
+        raise ImageError(f"A DICOM video ({_class_name(uid)}); expected one photograph. Export one of its frames.")
     if uid in NEVER:
         raise ImageError(f"A DICOM object of {_class_name(uid)}; expected {EXPECTED}. Leave it out.")
     if data_set.pixels is None:
@@ -81,10 +81,10 @@ def _judged_by_modality(data_set: DataSet, modality: str) -> tuple[str, ...] | N
     if modality in VISIBLE_LIGHT:
         return ()
     if modality in UNSURE:
-        return (f"a DICOM object of modality {modality}; it may be no photograph",)
+        return (f"a DICOM object of modality {modality}; it may not be a photograph",)
     colours = _text(data_set, "PhotometricInterpretation")
     if not modality and (colours in COLOURS or colours.startswith("YBR")):
-        return ("a DICOM object of neither class nor modality, taken for a photograph since it is in colour",)
+        return ("a DICOM object without class and modality, taken for a photograph because it is in colour",)
     return None
 
 

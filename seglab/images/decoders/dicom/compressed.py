@@ -90,7 +90,7 @@ def by_precision(
     """
     unsigned = samples.view(f"u{samples.dtype.itemsize}")
     if stream.precision < layout.stored and not layout.signed:
-        remark = f"its header says {layout.stored} bits a sample, its compressed data have {stream.precision}"
+        remark = f"its header says {layout.stored} bits per sample, its compressed data have {stream.precision}"
         fewer = replace(layout, stored=stream.precision, high=stream.precision - 1)
         return unsigned, fewer, (remark,)
     if stream.precision > layout.allocated > 1:

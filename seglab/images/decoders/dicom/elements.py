@@ -98,7 +98,7 @@ def fragments(data: bytes, at: int, encoding: Encoding) -> Iterator[memoryview]:
 
 def damaged(what: str) -> ImageError:
     """Return the error for a damaged data set."""
-    return ImageError(f"Damaged DICOM: {what}. Expected a whole file; copy it again from where it came.")
+    return ImageError(f"Damaged DICOM: {what}. Expected a whole file; copy it again from the original.")
 
 
 def _end(data: bytes, element: Element, encoding: Encoding) -> tuple[int, int]:

@@ -101,7 +101,7 @@ def _require_consistent(layout: Layout) -> None:
     expected = 1 if layout.colours in GREY | {"PALETTE COLOR"} else 3
     if layout.samples != expected:
         raise ImageError(
-            f"A DICOM image in {layout.colours} with {layout.samples} samples a pixel; expected {expected}. {EXPORT}"
+            f"A DICOM image in {layout.colours} with {layout.samples} samples per pixel; expected {expected}. {EXPORT}"
         )
     if layout.allocated not in (1, 8, 16, 32):
         raise ImageError(f"DICOM samples in {layout.allocated} bits; expected 1, 8, 16 or 32. {EXPORT}")

@@ -42,14 +42,14 @@ def _channel(header: Dataset, name: str, *, is_big: bool) -> tuple[NDArray[np.ui
     if data is None:
         segmented = _bytes(header, f"Segmented{name}PaletteColorLookupTableData")
         if segmented is None:
-            raise ImageError(f"A DICOM image in PALETTE COLOR without the {name.lower()} of its palette. {EXPORT}")
+            raise ImageError(f"A DICOM image in PALETTE COLOR whose palette has no {name.lower()} values. {EXPORT}")
         values = _expanded(segmented, entries, bits, order)
     elif bits == 8 and len(data) in (entries, entries + 1):
         values = np.frombuffer(data, np.uint8, entries).astype(np.uint16)
     elif len(data) >= 2 * entries:
         values = np.frombuffer(data, f"{order}u2", entries).astype(np.uint16)
     else:
-        raise damaged(f"the {name.lower()} of its palette has {len(data)} bytes for {entries} colours")
+        raise damaged(f"the {name.lower()} values of its palette have {len(data)} bytes for {entries} colours")
     return _eight_bits(values, bits), first
 
 
@@ -69,7 +69,8 @@ def _descriptor(header: Dataset, name: str) -> tuple[int, int, int]:
         entries, first, bits = 0, 0, -1
     if bits not in (8, 16) or not 0 <= entries <= 0xFFFF:
         raise ImageError(
-            f"A DICOM image with {name} {printable(value)}; expected entries, first index, 8 or 16. {EXPORT}"
+            f"A DICOM image with {name} {printable(value)}; expected the number of entries, the first index, and 8 or "
+            f"16 bits. {EXPORT}"
         )
     return entries or 0x10000, first, bits
 

@@ -87,7 +87,7 @@ def _checked_bytes(data_set: DataSet, layout: Layout) -> tuple[memoryview, bool]
     if len(found) < expected:
         raise ImageError(
             f"Damaged DICOM: its pixels break off after {len(found)} of {expected} bytes. Expected a whole file; copy "
-            "it again from where it came."
+            "it again from the original."
         )
     _require_no_more(found[expected:], expected // layout.rows)
     _require_written(found[:expected], layout, is_halved=is_halved)

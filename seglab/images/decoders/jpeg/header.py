@@ -107,7 +107,7 @@ class Header(NamedTuple):
 
 def damaged(reason: str) -> ImageError:
     """Return the error for a damaged JPEG."""
-    return ImageError(f"Damaged image: {reason}. Expected a whole JPEG; copy it again from where it came.")
+    return ImageError(f"Damaged image: {reason}. Expected a whole JPEG; copy it again from the original.")
 
 
 def read_header(data: bytes) -> Header:

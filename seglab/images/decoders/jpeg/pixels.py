@@ -88,12 +88,12 @@ def settled(parts: Parts, wanted: Wanted) -> tuple[Samples, int]:
                 break
             left += count
             if left > MOST_BETWEEN_SCANS and number + 1 < len(parts.scans):
-                raise damaged(f"{left} bytes of one of its scans are left over")
+                raise damaged(f"one of its scans has {left} surplus bytes")
             parts = parts.with_body(number, parts.scans[number].body[:-count])
         else:
-            raise damaged(f"more than {left} bytes in it are no part of it")
+            raise damaged(f"it has more than {left} surplus bytes")
     if not parts.has_end:
-        raise damaged(f"{left} bytes at its end are no part of it")
+        raise damaged(f"it has {left} surplus bytes at its end")
     return decode(parts), left
 
 
@@ -130,7 +130,7 @@ def _require_all(parts: Parts, colours: str | None) -> None:
     if _digest(_decoded(filled.joined(), colours)) != digest:
         raise damaged("it breaks off before its last pixels")
     if not parts.has_end and _digest(_decoded(_with_other_end(parts).joined(), colours)) == digest:
-        raise damaged("bytes at its end are no part of it")
+        raise damaged("it has surplus bytes at its end")
 
 
 def _digest(samples: NDArray[np.generic]) -> int:

@@ -21,7 +21,7 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 CRITICAL = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 SAID = frozenset({b"eXIf", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"sBIT", b"acTL", b"fcTL", b"tRNS"})
 """Chunks that change what a pixel means. Others are not needed, and their checksums are not checked."""
-AGAIN = "Expected a whole file; copy it again from where it came."
+AGAIN = "Expected a whole file; copy it again from the original."
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def read_header(data: bytes) -> Header:
     content = data[16:29]
     width, height, depth, colour_type, compression, filters, interlace = struct.unpack(">IIBBBBB", content)
     if zlib.crc32(data[12:29]) != int.from_bytes(data[29:33], "big"):
-        raise _damaged("the check sum of its header does not fit")
+        raise _damaged("the checksum of its header is wrong")
     if not (0 < width < 2**31 and 0 < height < 2**31):
         raise _damaged(f"its header gives {width} x {height} pixels")
     if depth not in DEPTHS.get(colour_type, ()) or compression or filters or interlace > 1:
@@ -121,7 +121,7 @@ class _Collected:
         """Add a chunk; ``content``: None where its checksum is wrong."""
         if content is None:
             if name in CRITICAL or name in SAID:
-                raise _damaged(f"the check sum of its {name.decode()} chunk does not fit")
+                raise _damaged(f"the checksum of its {name.decode()} chunk is wrong")
             self.broken.add(name.decode("ascii", "replace"))
         elif name == b"IDAT":
             if self.pixels and self._last != b"IDAT":
@@ -155,8 +155,8 @@ def _next_chunk(whole: memoryview, at: int) -> tuple[bytes, memoryview | None, i
         if not any(whole[at:]):
             zeros = len(whole) - at
             raise ImageError(
-                f"The last {zeros} of {len(whole)} bytes are zeros where the image should go on; expected a whole "
-                "file. Its copy may be under way or broken off: run again when it is complete."
+                f"The last {zeros} of {len(whole)} bytes are zeros instead of image data; expected a whole file. Its "
+                "copy may be in progress or incomplete: run again when it is complete."
             )
         raise _damaged(f"at byte {at} there is no chunk")
     end = at + 8 + size
@@ -180,4 +180,4 @@ def _refuse_critical(name: bytes) -> None:
 
 
 def _damaged(what: str) -> ImageError:
-    return ImageError(f"Damaged image: a PNG, and {what}. {AGAIN}")
+    return ImageError(f"Damaged image: a PNG; {what}. {AGAIN}")

@@ -49,7 +49,7 @@ def _decoded(data: bytes, header: Header) -> NDArray[np.uint16]:
     try:
         samples = np.asarray(imagecodecs.png_decode(data), np.uint16)
     except imagecodecs.PngError as error:
-        raise ImageError(f"Damaged image: a PNG, and {error}. {AGAIN}") from error
+        raise ImageError(f"Damaged image: a PNG; {error}. {AGAIN}") from error
     return samples.reshape(header.height, header.width, -1)
 
 
@@ -70,6 +70,6 @@ def _unpacked(chunks: Chunks) -> Iterator[bytes]:
                 yield found
                 given = unpacking.unconsumed_tail
     except zlib_ng.error as error:  # type: ignore[misc]  # its stub gives no class
-        raise ImageError(f"Damaged image: a PNG, and {error}. {AGAIN}") from error
+        raise ImageError(f"Damaged image: a PNG; {error}. {AGAIN}") from error
     if not unpacking.eof and left > 0:
-        raise ImageError(f"Damaged image: a PNG, and its pixels break off. {AGAIN}")
+        raise ImageError(f"Damaged image: a PNG; its pixels break off. {AGAIN}")

@@ -46,7 +46,7 @@ def to_rgb(samples: Numbers, plan: Plan, page: Directory, profile: bytes) -> tup
     colours = COLOURS[photometric][1]
     notes: list[str] = []
     if plan.extra > (1 if colours > 1 else plan.extra):
-        notes.append(f"{plan.extra} channels beside its colours are left out")
+        notes.append(f"{plan.extra} channels besides its colours are left out")
     if photometric == PALETTE:
         return _paletted(samples[..., 0], palette_of(page, plan)), tuple(notes)
     if photometric in LABS:
@@ -83,7 +83,7 @@ def palette_of(page: Directory, plan: Plan) -> Bytes:
 
 def _paletted(indices: Numbers, palette: Bytes) -> Bytes:
     if int(indices.max()) >= len(palette):
-        raise damaged(f"a palette of {len(palette)} colours, and samples up to {int(indices.max())}")
+        raise damaged(f"a palette of {len(palette)} colours for samples up to {int(indices.max())}")
     return np.asarray(palette[indices])
 
 

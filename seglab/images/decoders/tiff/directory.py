@@ -39,7 +39,7 @@ def unsupported(what: str) -> ImageError:
     """Return the error for an undamaged TIFF of a kind that is not supported."""
     return ImageError(
         f"A TIFF of a kind that cannot be read ({what}); expected one photograph in grey or RGB. Save it as TIFF or "
-        "PNG with 8 or 16 bits a sample."
+        "PNG with 8 or 16 bits per sample."
     )
 
 
@@ -175,6 +175,6 @@ def _directory(data: bytes, layout: Layout, at: int) -> Directory | None:
 
 def _incomplete(data: bytes) -> ImageError:
     return ImageError(
-        f"Damaged image: {len(data)} bytes that begin as a TIFF and do not go on as one. Expected a whole file; its "
+        f"Damaged image: {len(data)} bytes that begin as a TIFF and do not continue as one. Expected a whole file; its "
         "copy or download may be incomplete: get it again."
     )

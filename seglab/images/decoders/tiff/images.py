@@ -72,7 +72,7 @@ def _require_place(data: bytes, plan: Plan, rows: int) -> None:
     at = data.find(JPEG_2000)
     width, height, left, top = struct.unpack_from(">4I", data, at + 8) if 0 <= at <= len(data) - 24 else (0, 0, 0, 0)
     if not (0 < width - left <= plan.columns and 0 < height - top <= rows):
-        raise damaged(f"a JPEG 2000 of {width - left} x {height - top} in a place of {plan.columns} x {rows}")
+        raise damaged(f"a JPEG 2000 of {width - left} x {height - top} in a tile of {plan.columns} x {rows}")
 
 
 def _unwrapped(data: bytes, page: Directory, plan: Plan) -> bytes:
@@ -90,10 +90,13 @@ def _jpeg(data: bytes, page: Directory, plan: Plan, rows: int) -> Samples:
     parts = list(_parts(stream))
     frame = next((part for part in parts if part.marker in FRAMES), None)
     if frame is None or frame.end - frame.start < 6:
-        raise damaged("a strip or tile is no JPEG")
+        raise damaged("a strip or tile is not a JPEG")
     bits, height, width, channels = struct.unpack_from(">BHHB", stream, frame.start)
     if channels != plan.in_segment or height > rows + BLOCK or width > plan.columns + BLOCK:
-        raise damaged(f"a JPEG of {width} x {height} x {channels} in a place of {plan.columns} x {rows}")
+        raise damaged(
+            f"a JPEG of {width} x {height} x {channels} in a strip or tile of {plan.columns} x {rows} x "
+            f"{plan.in_segment}"
+        )
     if bits != 8 or frame.marker not in BASELINE_LIKE or channels not in MODES:
         return _unusual_jpeg(stream, plan, rows)
     samples = _strictly_decoded(_marked(stream, parts, plan), MODES[channels])
@@ -106,7 +109,7 @@ def _old_jpeg(page: Directory, plan: Plan, rows: int) -> Samples:
     stream = page.data[at : at + count] if at > 0 and count > 0 else b""
     is_whole = stream.startswith(SOI) and any(part.marker == SOS for part in _parts(stream))
     if plan.segments != 1 or not is_whole:
-        raise unsupported("old-style JPEG in parts")
+        raise unsupported("old-style JPEG in several parts")
     return _jpeg(stream, page, plan, rows)
 
 

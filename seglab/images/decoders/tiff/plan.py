@@ -159,7 +159,7 @@ def _subsampling(page: Directory) -> tuple[int, int]:
         return 1, 1
     across, down = (*page.whole_numbers(530, 2), 2, 2)[:2]
     if across not in (1, 2, 4) or down not in (1, 2, 4):
-        raise unsupported(f"YCbCr with chroma reduced {across} x {down} times")
+        raise unsupported(f"YCbCr with chroma subsampled {across} x {down}")
     return across, down
 
 
@@ -167,12 +167,12 @@ def _require_bounded(made: Plan, request: Request) -> None:
     if not 1 <= made.channels <= MOST_CHANNELS:
         raise unsupported(f"{made.channels} channels")
     if made.segments > MOST_SEGMENTS:
-        raise unsupported(f"an image in {made.segments} pieces")
+        raise unsupported(f"{made.segments} strips or tiles")
     size = made.width * made.height * made.channels * made.dtype.itemsize
     if size > MOST_BYTES_A_PIXEL * request.max_pixels:
         raise TooLargeError(
             f"The image has {made.width} x {made.height} pixels of {made.channels} x {made.bits} bits; at most "
-            f"{MOST_BYTES_A_PIXEL * request.max_pixels / 1e6:.0f} million bytes are decoded. Save it with 8 bits a "
+            f"{MOST_BYTES_A_PIXEL * request.max_pixels / 1e6:.0f} million bytes are decoded. Save it with 8 bits per "
             "sample."
         )
 
@@ -181,7 +181,7 @@ def _require_colours(made: Plan, page: Directory) -> None:
     if made.extra < 0:
         raise unsupported(f"{made.colours.upper()} in {made.channels} channels")
     if COLOURS[made.photometric][1] == 1 and made.extra > 1:
-        raise unsupported(f"{made.channels} channels of which none is named a colour")
+        raise unsupported(f"{made.channels} channels without colours")
     if made.photometric == CMYK and page.number(332, 1) != 1:
         raise unsupported("inks other than cyan, magenta, yellow and black")
     if made.photometric == PALETTE and (made.kind != "u" or made.bits > 16):

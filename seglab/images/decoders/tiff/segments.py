@@ -55,11 +55,11 @@ def segments_of(page: Directory, plan: Plan) -> list[tuple[int, int]]:
     elif not counts and plan.segments == 1 and offsets:
         counts = [size - offsets[0]]
     if min(len(offsets), len(counts)) < plan.segments:
-        raise damaged(f"{min(len(offsets), len(counts))} of {plan.segments} strips or tiles are there")
+        raise damaged(f"its directory lists {min(len(offsets), len(counts))} of {plan.segments} strips or tiles")
     found = list(zip(offsets, counts, strict=True))
     for number, (offset, count) in enumerate(found):
         if offset <= 0 or count <= 0:
-            raise damaged(f"strip or tile {number + 1} of {plan.segments} is not there")
+            raise damaged(f"strip or tile {number + 1} of {plan.segments} is missing")
         if offset + count > size:
             raise damaged(f"strip or tile {number + 1} of {plan.segments} ends at byte {offset + count} of {size}")
     return found
@@ -91,7 +91,8 @@ def read_samples(page: Directory, plan: Plan) -> Samples:
         tall, wide, channels = samples.shape
         if tall < rows or wide < columns or channels != plan.in_segment:
             raise damaged(
-                f"strip or tile {number + 1} is of {wide} x {tall} x {channels}, its place {columns} x {rows}"
+                f"strip or tile {number + 1} has {wide} x {tall} x {channels} samples instead of {columns} x {rows} x "
+                f"{plan.in_segment}"
             )
         whole[top : top + rows, left : left + columns, plane] = samples[:rows, :columns]
     return whole
@@ -108,7 +109,7 @@ def _contents(page: Directory, plan: Plan, found: Sequence[tuple[int, int]]) -> 
         while group := list(itertools.islice(numbers, at_a_time)):
             parts = [bytes(whole[found[number][0] : sum(found[number])]) for number in group]
             if any(part.count(0) == len(part) for part in parts):
-                raise damaged("a strip or tile holds zeros only")
+                raise damaged("a strip or tile has only zeros")
             yield from _unpacked_lzw(parts, needed, plan)
 
 
@@ -117,7 +118,7 @@ def _unpacked_lzw(parts: Sequence[bytes], needed: int, plan: Plan) -> list[memor
     try:
         return lzw.unpacked(turned, needed)
     except (imagecodecs.TiffError, ValueError) as error:
-        raise damaged(f"a strip or tile of LZW cannot be decoded ({printable(str(error))})") from error
+        raise damaged(f"a strip or tile cannot be decoded as LZW ({printable(str(error))})") from error
 
 
 def require_decodable(plan: Plan) -> None:
@@ -130,7 +131,7 @@ def require_decodable(plan: Plan) -> None:
         raise unsupported(f"predictor {plan.predictor} for {plan.bits} bits")
     is_unusual = plan.is_planar or plan.predictor != 1 or (plan.bits, plan.channels) != (8, 3)
     if plan.subsampling != (1, 1) and plan.compression not in IMAGE_CODECS and is_unusual:
-        raise unsupported(f"reduced chroma of {plan.bits} bits in planes or with a predictor")
+        raise unsupported(f"subsampled chroma of {plan.bits} bits in planes or with a predictor")
 
 
 def _places(plan: Plan) -> Iterator[tuple[slice, int, int]]:
@@ -147,7 +148,7 @@ def _segment(data: memoryview, page: Directory, plan: Plan, number: int) -> Samp
     """Decode a strip or tile: ``(rows, columns, C)``, at least as large as its part of the page."""
     name = f"strip or tile {number + 1} of {plan.segments}"
     if plan.compression not in NOT_PACKED and not any(data[:16]) and data.tobytes().count(0) == len(data):
-        raise damaged(f"{name} holds zeros only")
+        raise damaged(f"{name} has only zeros")
     rows, needed = _rows(plan, number), _raw_bytes(plan, number)
     try:
         if plan.compression in IMAGE_CODECS:
@@ -185,7 +186,7 @@ def _inflated_by_zlib(data: bytes, needed: int) -> bytes:
     while not unpacking.eof and (more := unpacking.decompress(unpacking.unconsumed_tail, 2**16)):
         dropped += len(more)
         if dropped > needed + SURPLUS:
-            raise ValueError("it goes on and on")
+            raise ValueError(f"it inflates to more than {needed + dropped} bytes")
     return found
 
 
