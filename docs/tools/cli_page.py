@@ -18,7 +18,7 @@ INTRODUCTION = f"""\
 <!-- Written by `{COMMAND}` from the commands themselves: change their help, not this file. -->
 
 Exit codes: 0 all well; 1 set-up or gate failed; 2 usage; 3 finished, but some images failed (each is in the ledger);
-130 interrupted (run again to go on). Data goes to stdout, talk and progress to stderr.
+130 interrupted (run again to continue). Data goes to stdout, messages and progress to stderr.
 """
 
 

@@ -70,8 +70,8 @@ ADOPT = "adopt net.onnx --size 64 --mean imagenet --parity photos"
         ("onnx a.pt --out photos", "--out photos is a folder; expected the name of a file"),
         ("onnx a.pt --out .", "--out . is a folder"),
         ("openvino model.onnx --out .", "--out . is a folder"),
-        ("onnx a.pt --out m.onnx --json ./m.onnx", "--out and --json are the same file"),
-        ("onnx a.pt --out m.jpg --picture m.jpg", "--out and --picture are the same file"),
+        ("onnx a.pt --out m.onnx --json ./m.onnx", "--out and --json name the same file"),
+        ("onnx a.pt --out m.jpg --picture m.jpg", "--out and --picture name the same file"),
         ("onnx a.pt --json /dev/null", "is a device or a pipe; expected a file. --json - writes to stdout"),
     ],
 )

@@ -56,7 +56,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
         lambda: seglab.segment(np.zeros((9, 9, 3)), out="m"),  # type: ignore[arg-type]
         ConfigError, "sources is .{1,40}; expected paths",
     ),
-    "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty string; expected a"),
+    "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty string; expected"),
     "segment: option": (lambda: seglab.segment("photos", out="m", mask_bits=3), ConfigError, "8. Correct mask_bits="),
     "segment: address": (
         lambda: seglab.segment("photos", out="m", model="https://a.org/m.onnx"),
@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "train: quantise": (
         lambda: seglab.train("set", out="r", quantise="int8"), ConfigError, 'then add init="RUN/best.pt"'
     ),
-    "train: two folders": (lambda: seglab.train(out="q", resume="r"), ConfigError, "resume r and out q are two"),
+    "train: two folders": (lambda: seglab.train(out="q", resume="r"), ConfigError, "resume r and out q are different"),
     "validate: nothing": (lambda: seglab.validate(), ConfigError, "checkpoint is missing; expected validate"),  # type: ignore[call-arg]
     "validate: device": (lambda: seglab.validate("r", device=None), ConfigError, "device is None; expected auto, cpu"),  # type: ignore[arg-type]
     "validate: switch": (lambda: seglab.validate("r", boundary="no"), ConfigError, "boundary is 'no'; expected True"),  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "train: keyword": (lambda: seglab.train("set", out="r", epoch=3), ConfigError, "'epoch'. Did you mean epochs"),
     "train: own keyword": (lambda: seglab.train("set", ot="r"), ConfigError, "'ot'. Did you mean out"),
     "train: type": (lambda: seglab.train("set", out="r", epochs="3"), ConfigError, "epochs is '3'; expected a whole"),
-    "train: none": (lambda: seglab.train("set", out="r", lr=None), ConfigError, "lr is None; expected a string, a number"),
+    "train: none": (lambda: seglab.train("set", out="r", lr=None), ConfigError, "lr is None; expected a string, a"),
     "train: value": (lambda: seglab.train("set", out="r", lr=-1), ConfigError, "lr is -1.0; expected more than 0"),
     "train: no out": (lambda: seglab.train("set"), ConfigError, "out is missing; expected the folder of the run"),
     "train: empty": (lambda: seglab.train("", out="r"), ConfigError, "data is ''; expected a path"),

@@ -109,6 +109,6 @@ def _folder_of(resume: str, out: Path | None) -> Path:
         raise click.UsageError("--resume does not say which run. Name its folder: --resume RUN.")
     if resume and out is not None and Path(resume).resolve() != out.resolve():
         raise click.UsageError(
-            f"--resume {resume} and --out {out} are different folders; a run is resumed in its own. Leave --out out."
+            f"--resume {resume} and --out {out} are different folders; a run is resumed in its own. Remove --out."
         )
     return Path(resume) if resume else out or Path()

@@ -41,7 +41,7 @@ TASK = Task(1, "a.jpg", "a.png", FileBytes("a.jpg"))
         (str(failed(b"\xff\xd8\xff\xe0", ValueError("unsupported marker"))), "unsupported JPEG"),
         (str(failed(b"\xff\xd8\xff\xe0", MemoryError())), "not enough memory"),
         ("Damaged image: a PNG; it ends after 10 bytes, before its IEND chunk. Get it again.", "damaged PNG"),
-        ("Damaged image: its directory lists 0 of 1 strips or tiles. Expected a whole TIFF; get it again.", "damaged TIFF"),
+        ("Damaged image: its directory lists 0 of 1 strips or tiles. Expected a whole TIFF.", "damaged TIFF"),
         ("Damaged image: its last passes are missing. Expected a whole file; copy it again.", "damaged image"),
         ("Damaged DICOM: its pixels break off. Expected a whole file; copy it again.", "damaged DICOM"),
         ("The last 90 of 100 bytes are zeros instead of image data; expected a whole file.", "zeros at its end"),

@@ -172,5 +172,5 @@ def test_samples_that_are_left_over_between_scans_are_damage() -> None:
     data = encoded(photograph(), progressive=True)
     second = data.index(b"\xff\xc4", data.index(b"\xff\xda"))
     assert np.array_equal(pixels(data[:second] + b"\x12\x34" + data[second:]), pixels(data))
-    with pytest.raises(ImageError, match="one of its scans has .* surplus bytes"):
+    with pytest.raises(ImageError, match="one of its scans has 100 surplus bytes"):
         pixels(data[:second] + b"\x12\x34" * 50 + data[second:])

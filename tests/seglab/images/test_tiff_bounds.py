@@ -83,7 +83,7 @@ LIES: dict[str, tuple[list[Tag], str]] = {
     "a size of nothing": ([(256, 4, [0])], "0 x 40"),
     "a size of 2^32": ([(256, 4, [2**32 - 1])], "million pixels"),
     "many channels": ([(277, 3, [65535])], "65535 channels"),
-    "many pieces": ([(256, 4, [1]), (257, 4, [399_999_999]), (278, 4, [1])], "399999999 pieces"),
+    "many pieces": ([(256, 4, [1]), (257, 4, [399_999_999]), (278, 4, [1])], "399999999 strips or tiles"),
     "samples of 83 bits": ([(258, 3, [83] * 3)], "83 bits"),
     "samples of different bits": ([(258, 3, [5, 6, 5])], "5, 6, 5 bits"),
     "an unknown compression": ([(259, 3, [32809])], "ThunderScan"),
@@ -151,7 +151,7 @@ def test_a_million_pages() -> None:
 def test_an_image_smaller_than_its_place_is_damage() -> None:
     small = bytes(imagecodecs.jpeg_encode(np.ascontiguousarray(PIXELS[:40, :50])))
     for layout in ({}, {"tile": (64, 64)}):
-        with pytest.raises(ImageError, match=r"Damaged image: .* is of 50 x 40 x 3, its place 60 x 40"):
+        with pytest.raises(ImageError, match=r"Damaged image: .* has 50 x 40 x 3 samples instead of 60 x 40 x 3"):
             tiff.decode(written(Page(PIXELS, 6, compression=7, encode=lambda part: small, **layout)), Request())  # type: ignore[arg-type]
 
 
