@@ -122,7 +122,7 @@ def masks_below(out: Path) -> dict[str, bytes]:
 
 
 def archived_masks(archive: Path) -> dict[str, bytes]:
-    """Return the members of a zip or tar, as bytes by name; no name may be there twice."""
+    """Return the members of a zip or tar, as bytes by name; no name may occur twice."""
     if archive.suffix == ".zip":
         with zipfile.ZipFile(archive) as file:
             assert file.testzip() is None

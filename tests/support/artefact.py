@@ -78,7 +78,7 @@ def with_ranges(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def tiny_twins(folder: Path) -> tuple[Path, Path]:
-    """Write the tiny network as the package has its own: in int8, and its twin in fp32."""
+    """Write the tiny network as an int8 file and its fp32 twin, like the package's own network."""
     checkpoint = with_ranges(load_checkpoint(_trained(0)))
     exact, contract = segmenter([checkpoint]), contract_for([checkpoint])
     made = {"layers": 13, "float_layers": [], "calibration": "none"}

@@ -1,4 +1,4 @@
-"""Archives that unpack to far more than they have: zeros, made in no time and no memory."""
+"""Archives of zeros that unpack to far more than their size, made quickly and with little memory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ MIB = 2**20
 
 
 def deflated_zeros(size: int, wbits: int = -zlib.MAX_WBITS) -> bytes:
-    """Return what deflate makes of ``size`` zeros, which is some MiB; with the header that ``wbits`` asks for, and no
-    check sum.
-    """
+    """Return ``size`` zeros compressed by deflate, with the header that ``wbits`` asks for and without a checksum."""
     whole, rest = divmod(size, MIB)
     maker = zlib.compressobj(9, zlib.DEFLATED, wbits)
     begin = maker.compress(bytes(rest)) + maker.flush(zlib.Z_FULL_FLUSH)
@@ -26,7 +24,7 @@ def deflated_zeros(size: int, wbits: int = -zlib.MAX_WBITS) -> bytes:
 
 
 def crc_of_zeros(size: int) -> int:
-    """Return the check sum of ``size`` zeros."""
+    """Return the CRC-32 of ``size`` zeros."""
     crc, block = 0, bytes(MIB)
     for start in range(0, size, MIB):
         crc = zlib.crc32(block[: size - start], crc)
@@ -34,7 +32,7 @@ def crc_of_zeros(size: int) -> int:
 
 
 def packed_zeros(size: int, method: int) -> bytes:
-    """Return what a method of zips makes of zeros."""
+    """Return ``size`` zeros compressed by a method of zip files."""
     if method == zipfile.ZIP_DEFLATED:
         return deflated_zeros(size)
     if method == zipfile.ZIP_BZIP2:
@@ -51,7 +49,7 @@ def _compressed(maker: bz2.BZ2Compressor | lzma.LZMACompressor, size: int) -> by
 
 
 def zip_of(name: str, data: bytes, method: int, size: int, crc: int, more: dict[str, bytes] | None = None) -> bytes:
-    """Return a zip with one member whose packed bytes are ``data``, and ``more`` stored ones behind it."""
+    """Return a zip with one member, whose packed bytes are ``data``, followed by ``more`` stored ones."""
     parts, directory = b"", b""
     entries = [(name, data, method, size, crc)]
     entries += [(other, held, 0, len(held), zlib.crc32(held)) for other, held in (more or {}).items()]
@@ -79,7 +77,7 @@ def tar_header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 def sparse_tar(path: Path, name: str, size: int, more: dict[str, bytes]) -> None:
-    """Write a tar with a member of zeros that takes no room on the disk, and more files behind it."""
+    """Write a tar with a member of zeros that takes no space on the disk, followed by more files."""
     with path.open("wb") as file:
         file.write(tar_header(name, size))
         file.seek(512 + -(-size // 512) * 512)
@@ -93,7 +91,7 @@ def tar_of(files: dict[str, bytes]) -> bytes:
 
 
 def gzipped_bomb(name: str, size: int, more: dict[str, bytes]) -> bytes:
-    """Return a tar.gz, in three streams, with a member of zeros and more files behind it. ``size``: of whole blocks."""
+    """Return a tar.gz, in three streams, with a member of zeros followed by more files. ``size``: whole blocks."""
     zeros = deflated_zeros(size, zlib.MAX_WBITS | 16)
     trailer = struct.pack("<2L", crc_of_zeros(size), size % 2**32)
     begin, rest = (zlib.compress(data, 6, zlib.MAX_WBITS | 16) for data in (tar_header(name, size), tar_of(more)))

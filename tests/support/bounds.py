@@ -1,4 +1,4 @@
-"""What tests of bounds share: the images that a source gives, why one is refused, and what that took."""
+"""Helpers for tests of bounds: the images of a source, the reason of a refusal, and peak memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def found_in(path: Path) -> tuple[list[ImageRef], SourceReport]:
 
 
 def peak_of(action: Callable[[], object]) -> int:
-    """Return how many bytes Python held at most meanwhile."""
+    """Return the peak number of bytes that Python held during ``action``."""
     tracemalloc.start()
     try:
         action()

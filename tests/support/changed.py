@@ -13,15 +13,16 @@ EVERYWHERE = ("tests/test_docs.py", "tests/test_light_imports.py", "tests/test_r
 
 
 def changed_files() -> list[str]:
-    """Return what differs from the last commit, new files included, as paths below this folder."""
+    """Return the files that differ from the last commit, including new ones, as paths relative to this folder."""
     prefix = _git("rev-parse", "--show-prefix").strip()
     entries = _git("status", "--porcelain", "--untracked-files=all", "--no-renames", "-z", "--", ".").split("\0")
     return [entry[3:].removeprefix(prefix) for entry in entries if entry]
 
 
 def names_of(changed: Iterable[str], root: Path = ROOT) -> list[str]:
-    """Return the tests of the rooms that hold these files, the changed tests themselves, and what is quick and looks at
-    everything; nothing where no test belongs to them.
+    """Return the tests of the rooms of these files, the changed tests, and the quick tests of the whole repository.
+
+    It is empty if no tests belong to the files.
     """
     found = {test for name in changed for test in _names_of(PurePosixPath(name), root)}
     return sorted(found | set(EVERYWHERE)) if found else []

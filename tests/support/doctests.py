@@ -1,4 +1,4 @@
-"""Code blocks of pages as doctests, any figure for any other: figures depend on the machine."""
+"""Code blocks of pages as doctests. Any number matches any other, because numbers depend on the machine."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 FIGURE = re.compile(r"\d+\.\d+|\d{3,}")
 SHOWN_FOLDER = "/home/me"
-"""What pages call the working folder."""
+"""The name of the working folder on pages."""
 
 
 class Checker(doctest.OutputChecker):
-    """Compares what is printed, but for figures."""
+    """Compares printed text, ignoring numbers."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         shown = got.replace(str(Path.cwd()), SHOWN_FOLDER)
@@ -21,11 +21,11 @@ class Checker(doctest.OutputChecker):
 
 
 def run_examples(text: str, known: dict[str, Any], name: str) -> int:
-    """Run ``>>>`` examples that know these names and leave their own; return how many there are."""
+    """Run ``>>>`` examples with the names in ``known``, add the names that they define, and return their number."""
     lines: list[str] = []
     runner = doctest.DocTestRunner(Checker(), optionflags=doctest.NORMALIZE_WHITESPACE)
     test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
-    test.globs = known  # it would take a copy, and one section goes on where the other ended
+    test.globs = known  # not a copy of it: each section continues the one before
     runner.run(test, out=lines.append, clear_globs=False)
     found = runner.summarize(verbose=False)
     assert found.failed == 0, "".join(lines)

@@ -138,7 +138,7 @@ class Started:
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
-            self.process.send_signal(signal.SIGABRT)  # Python says where its threads are
+            self.process.send_signal(signal.SIGABRT)  # Python prints the stacks of its threads
             self.process.wait(PATIENCE)
             raise AssertionError(f"no end within {seconds} s; it said: {self.said}") from None
         finally:

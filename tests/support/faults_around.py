@@ -1,4 +1,4 @@
-"""Faults around the network: resize, normalisation, activation, the way back. Each can be in a file of any precision.
+"""Faults around the network: resize, normalisation, activation, resize to the mask. Any precision can have each.
 
 ``AROUND`` has them by name; ``OF_VARIANTS`` those of models with mirror images, hair removal, or several classes.
 """
@@ -76,7 +76,7 @@ def _inserted(reader: str, operators: tuple[tuple[str, dict[str, Any]], ...]) ->
 
 
 def _passed_by(output: str) -> Fault:
-    """Let whoever reads a tensor read what it is made of."""
+    """Connect the readers of a tensor to the input of the node that makes it."""
 
     def fault(model: onnx.ModelProto) -> None:
         source = node_of(model, output).input[0]
@@ -87,7 +87,7 @@ def _passed_by(output: str) -> Fault:
 
 
 def _flipped(reader: str, axis: int) -> Fault:
-    """Turn the first input of a node over along an axis, by a Slice from the end."""
+    """Flip the first input of a node along an axis, by a Slice from the end."""
 
     def fault(model: onnx.ModelProto) -> None:
         for name, value in (("end", -1), ("start", np.iinfo(np.int64).min), ("axis", axis), ("step", -1)):

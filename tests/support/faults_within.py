@@ -1,4 +1,4 @@
-"""Faults within the network: weights, operators, rounding. No stage shows them; the gate has to.
+"""Faults within the network: weights, operators, rounding. The stages do not show them, so the gate has to.
 
 ``WITHIN`` has those that an exporter could make in any precision, ``OF_INT8`` those of a quantiser.
 """
@@ -63,7 +63,7 @@ def _attribute(operator: str, name: str, value: object, which: int = 0) -> Fault
 
 
 def _skips_swapped(model: onnx.ModelProto) -> None:
-    """What was kept for the decoder and what comes from below change places."""
+    """Swap a skip connection and the upsampled features."""
     node = [node for node in model.graph.node if node.op_type == "Concat" and node.name.startswith("network")][-1]
     node.input[:] = node.input[::-1]
 
@@ -79,7 +79,7 @@ def _no_relu(model: onnx.ModelProto) -> None:
 
 
 def _silently_bf16(model: onnx.ModelProto) -> None:
-    """Convolutions read bf16, and nobody asked for it."""
+    """Let convolutions read bf16, although nobody asked for it."""
     nodes = list(model.graph.node)
     del model.graph.node[:]
     kind = TensorProto.FLOAT16 if _is_half(model) else TensorProto.FLOAT

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 SIDE = 64
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 WEIGHT, BIAS = -0.4, -0.3
-"""Of each channel, and of the sum: never sure, so that a sigmoid too many would show."""
+"""Of each channel, and of the sum: probabilities are not near 0 or 1, so that a second sigmoid would show."""
 
 Array = NDArray[Any]
 

@@ -1,4 +1,4 @@
-"""What the tests of the functions for Python share."""
+"""Helpers for the tests of the Python functions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def python(script: str, *arguments: object, **more: Any) -> subprocess.Completed
 
 
 def write_photos(folder: Path) -> Path:
-    """Write five photographs, one of skin alone, and a file that is none."""
+    """Write five photographs, one of them without a lesion, and a file that is not an image."""
     rng = np.random.default_rng(4)
     for number, (height, width) in enumerate([(90, 70), (64, 64), (201, 133), (120, 90)]):
         save(folder / f"{number}.png", blobs(rng, height, width)[0])

@@ -1,4 +1,4 @@
-"""Photographs in files of every kind whose copy may be under way: whole, and with zeros for what is to come."""
+"""Photographs in files of every kind: whole, and as copies in progress, with zeros for the rest."""
 
 from __future__ import annotations
 
@@ -92,6 +92,6 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 
 
 def cut(data: bytes, share: float, block: int = 1) -> bytes:
-    """What a copy has written when so much of it is done, in blocks."""
+    """Return the file as a copy that has written this share of it, in whole blocks; the rest is zeros."""
     end = int(len(data) * share) // block * block
     return data[:end] + bytes(len(data) - end)

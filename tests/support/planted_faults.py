@@ -77,7 +77,7 @@ def three_classes() -> Checkpoint:
 
 
 def pictures() -> list[Sample]:
-    """Return what the gate is shown: three pictures that the tiny network tells lesions in, with truth."""
+    """Return the gate's images: three pictures in which the tiny network finds lesions, with truth."""
     rng = np.random.default_rng(5)
     return [Sample(f"{shape}", *blobs(rng, *shape)) for shape in ((150, 203), (91, 64), (64, 64))]
 

@@ -1,4 +1,4 @@
-"""Small data sets on disk: photographs of noise, no two alike, with truths that can be told from any other."""
+"""Small data sets on disk: photographs of noise with truths, no two of which are alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIDE = 24
 
 
 def photo(path: Path, name: str = "") -> Path:
-    """Write a photograph that only ``name`` (the file's own) decides."""
+    """Write a photograph whose pixels depend only on ``name`` (default: the file's name)."""
     rng = np.random.default_rng(zlib.crc32((name or path.name).encode()))
     small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8))
     return _written(path, small.resize((SIDE, SIDE - 4), Image.Resampling.BICUBIC))

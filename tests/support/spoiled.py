@@ -56,7 +56,7 @@ def photographs(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
 
 
 def dicoms() -> Iterator[tuple[str, bytes]]:
-    """Yield DICOM files, where pydicom is there to make them."""
+    """Yield DICOM files, if pydicom is installed."""
     try:
         import pydicom
     except ImportError:

@@ -41,16 +41,18 @@ def noise(seed: int, count: int) -> list[NDArray[np.uint8]]:
 
 @functools.cache
 def suitable_checkpoint() -> Checkpoint:
-    """Return the checkpoint of a U-Net/MobileNetV2 (S = 64) with a score; its threshold parts each image in two."""
+    """Return the checkpoint of a U-Net/MobileNetV2 (S = 64) with a score. Its threshold leaves lesion and background
+    in each image.
+    """
     torch.manual_seed(0)
     spec = NetworkSpec("unet", "mobilenet_v2", options={"decoder_channels": [8, 8, 8, 8]})
     return with_score(Checkpoint(spec, SIZE, build_network(spec).state_dict(), sha256="5" * 64))
 
 
 def rounding_checkpoint() -> Checkpoint:
-    """Return the checkpoint of such a network with folded normalisation and ranges, as one that learned to round.
+    """Return the checkpoint of such a network with folded normalisation and ranges, like one trained for int8.
 
-    It has all stages of its encoder: those that are left out are run in PyTorch, and have ranges, but are in no graph.
+    It uses all stages of its encoder: unused stages run in PyTorch and have ranges, but are not in the graph.
     """
     torch.manual_seed(0)
     spec = NetworkSpec("unet", "mobilenet_v2", options={"decoder_channels": [8, 8, 8, 8, 8]})
@@ -58,7 +60,7 @@ def rounding_checkpoint() -> Checkpoint:
 
 
 def with_score(plain: Checkpoint) -> Checkpoint:
-    """Return a checkpoint with the score, and a threshold that parts each image in two."""
+    """Return a checkpoint with the score, and a threshold that leaves lesion and background in each image."""
     predictor = Predictor(dataclasses.replace(plain, suitable={}))
     found = learn(
         _points(predictor, skin(1, IMAGES)), _points(predictor, skin(2, OTHERS)), predictor.feature_channels()
@@ -68,7 +70,7 @@ def with_score(plain: Checkpoint) -> Checkpoint:
 
 
 def plain_checkpoint() -> Checkpoint:
-    """Return the checkpoint of a network without encoder that goes together with the other one."""
+    """Return the checkpoint of a network without an encoder that can be in an ensemble with the other one."""
     spec = NetworkSpec("unet-scratch", options={"widths": [4, 8]})
     return Checkpoint(spec, SIZE, build_network(spec).state_dict(), threshold=suitable_checkpoint().threshold)
 

@@ -1,4 +1,4 @@
-"""A small TIFF writer that can write what others cannot: any depth, any order, any page, and what is wrong."""
+"""A small TIFF writer for files that other writers cannot make: any depth, byte order and pages, and invalid ones."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def written(*pages: Page, order: str = "<", big: bool = False) -> bytes:
 
 
 def _add(blob: bytearray, page: Page, link: int | None, order: str, big: bool) -> int:
-    """Append a page whose place is written to ``link``; return where the place of the next one is."""
+    """Append a page and write its offset to ``link``; return where the offset of the next page goes."""
     word = "Q" if big else "I"
     below = []
     for page_below in page.below:

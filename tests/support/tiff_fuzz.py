@@ -23,7 +23,7 @@ TAGS = (
 NUMBERS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 24, 32, 64, 255, 256, 32768, 65535, 2**31 - 1, 2**31, 2**32 - 1)
 COMPRESSIONS = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 34712, 34887, 34925, 34933, 34934, 50000, 50001, 50002)
 SLOWEST = 30.0
-"""Seconds for one file, on a machine that does much else."""
+"""Seconds allowed for one file, on a busy machine."""
 
 
 def originals() -> list[bytes]:
@@ -52,7 +52,7 @@ def originals() -> list[bytes]:
 
 
 def mutated(seed: int, count: int) -> Iterator[bytes]:
-    """Yield files of which some entries or bytes are changed."""
+    """Yield files in which some entries or bytes are changed."""
     rng, files = np.random.default_rng(seed), originals()
     for _ in range(count):
         data = bytearray(files[int(rng.integers(len(files)))])

@@ -1,4 +1,4 @@
-"""Networks as somebody else would have trained them: with masks that are neither empty nor full, and right by torch."""
+"""Networks as other people train them, and their expected masks by torch, which are neither empty nor full."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TwoHeads(nn.Module):
 
 
 class Sure(nn.Module):
-    """Gives probabilities of what it holds."""
+    """A network that turns another one's logits into probabilities."""
 
     def __init__(self, logits: nn.Module) -> None:
         super().__init__()

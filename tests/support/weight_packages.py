@@ -1,4 +1,4 @@
-"""Packages of pretrained weights as ``encoder_weights=package`` finds them, made up."""
+"""Made-up packages of pretrained weights, as ``encoder_weights=package`` finds them."""
 
 from __future__ import annotations
 

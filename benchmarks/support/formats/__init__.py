@@ -1,1 +1,1 @@
-"""Files of every kind with known pixels, other decoders to compare with, and processes that may be killed by a file."""
+"""Files of every kind with known pixels, other decoders to compare with, and processes that a file may kill."""

@@ -1,4 +1,4 @@
-"""Small files that ask for much: none may take memory or time beyond what their size and the limits allow."""
+"""Small files that claim to be large: none may take more memory or time than their size and the limits allow."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _always(content: bytes) -> Pack:
 
 
 def _j2k_of(width: int, height: int) -> bytes:
-    """Return a JPEG 2000 codestream whose header says another size, in one tile."""
+    """Return a JPEG 2000 codestream of one tile whose header states another size."""
     data = bytearray(imagecodecs.jpeg2k_encode(picture(), codecformat="j2k", reversible=True))
     at = bytes(data).index(b"\xff\x51") + 6
     for offset, value in ((0, width), (4, height), (16, width), (20, height)):

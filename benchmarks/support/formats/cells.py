@@ -1,4 +1,4 @@
-"""One cell of a matrix: a file, and the pixels that it holds; and the picture that all cells are made of."""
+"""A cell of a matrix, which is a file with its expected pixels, and the picture that all cells are made of."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEIGHT, WIDTH = 45, 62
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """``mean``: of absolute differences, in levels of 255. ``worst``: of single samples; 1 in 200 may be above it."""
+    """Limits of absolute differences, in levels of 255. ``worst``: of single samples; 1 in 200 may exceed it."""
 
     mean: float
     worst: float
@@ -43,8 +43,8 @@ LOSSY = Bound(5.0, 48.0)
 class Cell:
     """A file of one kind.
 
-    ``accepted``: pictures that are right; several where the format leaves it open. None: it has to be refused.
-    ``suffix``: as programs that go by names expect it. ``at_least``: a reduced copy of no smaller sides is asked for.
+    ``accepted``: the correct pictures, several if the format leaves it open. If empty, the file must be refused.
+    ``suffix``: for programs that go by names. ``at_least``: a reduced copy with at least these sides is asked for.
     """
 
     matrix: str
@@ -58,7 +58,7 @@ class Cell:
 
 
 def rounded(values: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Return numbers as the nearest bytes."""
+    """Return numbers rounded to the nearest uint8."""
     return np.asarray(np.clip(np.round(values), 0, 255), np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Processes that a file may kill: each task has a time and a memory limit, and its outcome is known in any case."""
+"""Processes that a file may kill. Each task has a time limit and a memory limit, and always an outcome."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _Child(Generic[Tag]):
 def run_all(
     tasks: Iterable[tuple[Tag, Task]], read: Decode, limits: Limits, processes: int | None = None
 ) -> Iterator[tuple[Tag, Attempt]]:
-    """Yield (tag, what became of it) of every task, in any order. ``read``: the reader that is studied; picklable."""
+    """Yield the tag and attempt of every task, in any order. ``read``: the reader that is studied; picklable."""
     context = multiprocessing.get_context("spawn")
     count = processes or len(os.sched_getaffinity(0))
     waiting = iter(tasks)
@@ -80,7 +80,7 @@ def _hand_out(child: _Child[Tag], waiting: Iterator[tuple[Tag, Task]], limits: L
 
 
 def _step(child: _Child[Any], limits: Limits) -> Attempt | None:
-    """Return what became of a process's file, once that is known."""
+    """Return the attempt of a process's file, or None while it is not known."""
     if not child.is_busy:
         return None
     if not child.pipe.poll():

@@ -1,4 +1,4 @@
-"""A folder of foreign files, whose pixels nobody has written down: each read, and compared with what others read."""
+"""A folder of foreign files with unknown pixels: each is read and compared with what other decoders read."""
 
 from __future__ import annotations
 

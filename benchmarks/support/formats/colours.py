@@ -1,4 +1,4 @@
-"""Colour arithmetic by the books, apart from any library: what files of other colour spaces hold.
+"""Colour conversions by the standards, without any library, for files in other colour spaces.
 
 Sources: IEC 61966-2-1 (sRGB), Lindbloom (Bradford), CIE 15 (L*a*b*), ITU-R BT.601 (YCbCr), ICC.1:2001-04 (profiles).
 """

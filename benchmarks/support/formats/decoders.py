@@ -1,4 +1,4 @@
-"""Files by other decoders than ours: each gives upright RGB of 8 bits as well as it can, or says why not."""
+"""Other decoders than ours. Each returns upright 8-bit RGB as well as it can, or raises an error that says why not."""
 
 from __future__ import annotations
 
@@ -71,21 +71,21 @@ def attempted(task: Task, read: Decode) -> Attempt:
             pixels, remarks, whole = OTHERS[task.decoder].decode(task), (), None
     except ImageError as error:
         return Attempt("refused", str(error))
-    except Exception as error:  # that is what is asked
+    except Exception as error:  # the study asks which exceptions there are
         return Attempt("error", f"{type(error).__name__}: {error}"[:500])
     height, width = pixels.shape[:2]
     return Attempt("read", "", reduced(pixels, task.reduce), (height, width), remarks, whole)
 
 
 def reduced(pixels: Picture, side: int) -> Picture:
-    """Return the picture as a square of this side, each pixel the mean of what it stands for."""
+    """Return the picture scaled to a square of this side, by area means."""
     if not side:
         return pixels
     return np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def by_pillow(task: Task) -> Picture:
-    """Pillow, its own turning, profiles by LittleCMS."""
+    """Read by Pillow, with its own orientation, and profiles by LittleCMS."""
     from PIL import Image, ImageCms, ImageOps
 
     if task.suffix in PHOTOSHOP_KINDS:
@@ -110,7 +110,7 @@ def by_pillow(task: Task) -> Picture:
 
 
 def by_opencv(task: Task) -> Picture:
-    """OpenCV; it knows no profiles."""
+    """Read by OpenCV, which ignores profiles."""
     if task.suffix in PHOTOSHOP_KINDS:
         raise ValueError("not a kind of OpenCV's")
     found = cv2.imdecode(np.frombuffer(task.data, np.uint8), cv2.IMREAD_COLOR)
@@ -120,7 +120,7 @@ def by_opencv(task: Task) -> Picture:
 
 
 def by_tifffile(task: Task) -> Picture:
-    """tifffile, of grey and RGB only."""
+    """Read by tifffile, grey and RGB only."""
     import tifffile
 
     if task.data[:2] not in (b"II", b"MM"):
@@ -147,7 +147,7 @@ def _shown(values: NDArray[Any], bits: int, *, is_white_zero: bool = False) -> P
 
 
 def by_pydicom(task: Task) -> Picture:
-    """pydicom with whatever plug-ins are installed."""
+    """Read by pydicom with the plug-ins that are installed."""
     import pydicom
     from pydicom.pixels.processing import apply_color_lut
     from pydicom.pixels.utils import pixel_array
@@ -163,7 +163,7 @@ def by_pydicom(task: Task) -> Picture:
 
 
 def by_magick(task: Task) -> Picture:
-    """ImageMagick's first picture; of a profile it knows only what it is told."""
+    """Read the first picture by ImageMagick, which converts a profile only if told to."""
     arguments = ["-auto-orient", "-alpha", "off", "-colorspace", "sRGB", "-depth", "8", "ppm:-"]
     limits = ["-limit", "memory", "1GiB", "-limit", "map", "1GiB", "-limit", "disk", "0", "-limit", "thread", "1"]
     with tempfile.TemporaryDirectory() as folder:
@@ -172,7 +172,7 @@ def by_magick(task: Task) -> Picture:
 
 
 def by_vips(task: Task) -> Picture:
-    """The program for thumbnails of libvips, which turns, and converts to sRGB; asked for the whole size."""
+    """Read at full size by the thumbnail program of libvips, which orients and converts to sRGB."""
     from PIL import Image
 
     with tempfile.TemporaryDirectory() as folder:
@@ -185,7 +185,7 @@ def by_vips(task: Task) -> Picture:
 
 
 def by_dcmtk(task: Task) -> Picture:
-    """dcmtk's picture of a DICOM file, YCbCr converted, nothing windowed."""
+    """Read a DICOM file by dcmtk, with YCbCr converted and no window."""
     if task.suffix != ".dcm":
         raise ValueError("no DICOM file")
     with tempfile.TemporaryDirectory() as folder:
@@ -195,7 +195,7 @@ def by_dcmtk(task: Task) -> Picture:
 
 
 def by_libjpeg(task: Task) -> Picture:
-    """libjpeg of the authors of JPEG XT: lossless, 12 and 16 bits, JPEG-LS; only of files without an orientation."""
+    """Read by the libjpeg of JPEG XT: lossless, 12 and 16 bits, JPEG-LS; only files without an orientation."""
     libjpeg: Any = importlib.import_module("libjpeg")
 
     header = libjpeg.get_parameters(task.data)
@@ -205,7 +205,7 @@ def by_libjpeg(task: Task) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """Another decoder: whether it is here, and what it does."""
+    """Another decoder: whether it is installed, and how it reads."""
 
     is_installed: bool
     decode: Callable[[Task], Picture]

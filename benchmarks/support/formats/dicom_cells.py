@@ -169,7 +169,7 @@ def _subsampled() -> Iterator[Cell]:
 
 
 def _jpegs() -> Iterator[Cell]:
-    """Baseline JPEG: what the stream says of its colours counts, and no EXIF in it."""
+    """Baseline JPEG: the stream decides its colours, and EXIF in it is ignored."""
     ycc, rgb = colours.to_ycbcr(picture()), picture().astype(np.float64)
     even, wide, square = [(1, 1)] * 3, [(2, 1), (1, 1), (1, 1)], [(2, 2), (1, 1), (1, 1)]
     for factors, photometric in itertools.product((even, wide, square), ("YBR_FULL", "YBR_FULL_422", "RGB")):
@@ -303,7 +303,7 @@ def _depths() -> Iterator[Cell]:
 
 
 def _elements() -> Iterator[Cell]:
-    """Elements that say something of the pixels besides their form."""
+    """Elements that affect the pixels besides their layout."""
     stored = colours.in_space(picture(), colours.DISPLAY_P3, 2.2)
     right = colours.from_space(stored, colours.DISPLAY_P3, 2.2)
     profile = colours.matrix_profile(colours.DISPLAY_P3, 2.2, "P3")
@@ -332,7 +332,7 @@ def _elements() -> Iterator[Cell]:
 
 
 def _others() -> Iterator[Cell]:
-    """What is no photograph, or several, or not whole."""
+    """Files that are not one complete photograph."""
     raw = picture().tobytes()
     yield _cell("no photograph", "two frames", dicom(raw * 2, RAW["explicit"], Pixels("RGB", frames=2)))
     for name, uid in (("CT", "2"), ("MR", "4"), ("CR", "1"), ("ultrasound", "6.1"), ("segmentation", "66.4")):

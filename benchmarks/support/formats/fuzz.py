@@ -1,4 +1,4 @@
-"""Files spoiled on purpose, mostly in their headers: what a reader makes of them besides a picture or a refusal."""
+"""Files damaged on purpose, mostly in their headers, to find readings that end in neither a picture nor a refusal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.support.formats.decoders import Attempt, Decode, Task
 
 MOST_BYTES = 14_000
 MAX_PIXELS = 4_000_000
-"""Of the reader: so a header may ask for much and a read may take little."""
+"""The reader's limit: small, so that a read stays cheap whatever a header claims."""
 EDGE = 700
 """Bytes at a file's beginning and end, where headers and directories are."""
 NUMBERS = (0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 4095, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)
@@ -71,7 +71,7 @@ def _tasks(seeds: Sequence[Cell], count: int, seed: int) -> Iterator[tuple[tuple
 
 
 def spoiled(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return a file's bytes with one to four faults; the sums of a PNG's chunks are mostly put right again."""
+    """Return a file's bytes with one to four faults; the checksums of a PNG's chunks are usually corrected."""
     for _ in range(int(rng.integers(1, 5))):
         data = _fault(bytearray(data), rng)
     if data.startswith(b"\x89PNG") and rng.random() < 0.85:

@@ -107,7 +107,7 @@ def _samplings() -> Iterator[Cell]:
 
 
 def _marked() -> Iterator[Cell]:
-    """What tells RGB from YCbCr: JFIF, Adobe, ids."""
+    """The markers that distinguish RGB from YCbCr: JFIF, Adobe, ids."""
     rgb, ycc = picture().astype(np.float64), _ycc()
     for name, planes, form in (
         ("no marker, ids 1 2 3: YCbCr", ycc, Form(EVEN, segments=())),
@@ -289,7 +289,7 @@ def _cut() -> Iterator[Cell]:
 
 
 def _scaled() -> Iterator[Cell]:
-    """Large ones, of which a reduced copy is asked for."""
+    """Large files, of which a reduced copy is asked for."""
     big = picture(*LARGE)
     files: dict[str, bytes] = {}
     for progressive, subsampling in itertools.product((False, True), (0, 1, 2)):

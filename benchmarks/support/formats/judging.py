@@ -1,4 +1,4 @@
-"""Cells judged: what the reader, and other decoders, make of files whose pixels are known."""
+"""Verdicts on cells: the results of the reader and of other decoders compared with the known pixels."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def table(results: Sequence[Judged]) -> str:
 
 
 def unconfirmed(results: Sequence[Judged]) -> list[str]:
-    """Return cells whose pixels no other decoder gives, though one was asked: their writer may be what is wrong."""
+    """Return cells that other decoders tried and none read as expected: their writer may be wrong."""
     asked: dict[str, set[str]] = defaultdict(set)
     for result in results:
         if result.decoder != OURS and result.cell.accepted:

@@ -1,4 +1,4 @@
-"""All matrices by name, and the part of them that a quick run takes."""
+"""All matrices by name, and the part of them that a quick run uses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MATRICES: dict[str, Callable[[], Iterator[Cell]]] = {
     "bombs": bomb_cells.cells,
 }
 QUICK = 12
-"""Cells of a group that a quick run takes, spread over it."""
+"""Cells per group in a quick run, evenly spread over the group."""
 
 
 def all_cells(names: Sequence[str], most_of_a_group: int | None = None) -> list[Cell]:

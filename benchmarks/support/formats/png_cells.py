@@ -149,7 +149,7 @@ def exif(orientation: int, order: str = "<") -> bytes:
 
 
 def xmp(orientation: int) -> bytes:
-    """Return XMP that says an orientation, which does not count."""
+    """Return XMP that states an orientation, which is ignored."""
     return (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
@@ -253,7 +253,7 @@ def _p3_with_curve_of_srgb(shown: Picture) -> Picture:
 
 
 def _sizes() -> Iterator[Cell]:
-    """Small ones, of which some passes of an interlaced file are empty."""
+    """Small files, in which some passes are empty if they are interlaced."""
     for (height, width), interlaced in itertools.product(
         ((1, 1), (1, 5), (4, 1), (3, 3), (8, 9), (5, 17)), (False, True)
     ):

@@ -1,4 +1,4 @@
-"""What the parts of the matrix of TIFF share."""
+"""Helpers for the parts of the matrix of TIFF."""
 
 from __future__ import annotations
 

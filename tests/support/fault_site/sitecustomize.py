@@ -46,7 +46,7 @@ def _kill_the_command() -> None:
 
 
 def _eat() -> None:
-    """Take memory until there is none left, as the process' own limit says."""
+    """Allocate memory until the process reaches its own limit."""
     before = resource.getrlimit(resource.RLIMIT_AS)
     size = 1024 * int(re.findall(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[0])
     resource.setrlimit(resource.RLIMIT_AS, (size + SPARE_BYTES, before[1]))
@@ -73,11 +73,11 @@ def _die_late() -> None:
 
 
 class _Panic(BaseException):
-    """As those of Rust libraries are."""
+    """An exception like the panics of Rust libraries."""
 
 
 class _Bomb:
-    """Goes off where it is freed: as memory does that a decoder has written over."""
+    """Crashes the process when it is freed, like memory that a decoder has overwritten."""
 
     def __del__(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -101,7 +101,7 @@ KINDS: dict[str, Callable[[], None]] = {
 
 
 def _happen(kind: str, data: bytes, times: bytes | None) -> bool:
-    """Do it, unless it was done so often; count it before. Return whether it was done."""
+    """Cause a fault, unless it has happened ``times`` times. Count it first. Return whether it happened."""
     counter = Path(os.environ["FAULT_STATE"], f"{kind}-{hashlib.sha1(data).hexdigest()[:12]}")
     if times is not None and counter.exists() and counter.stat().st_size >= int(times):
         return False
@@ -115,7 +115,7 @@ def _is_first_read(data: bytes) -> bool:
 
 
 def _count(counter: Path) -> int:
-    """Count in a file, and return how often that was done."""
+    """Add one to the count in a file, and return it."""
     with counter.open("ab") as file:
         file.write(b".")
         return file.tell()
@@ -167,7 +167,7 @@ SPOILED = {"seglab.images.reader": _spoil_reader, "export.runtime.model": _spoil
 
 
 class _Finder:
-    """Finds the modules that are spoiled, as the others do, and spoils them when they are loaded."""
+    """Finds the modules that get faults, by the other finders, and adds the faults when they are loaded."""
 
     @classmethod
     def find_spec(cls, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
