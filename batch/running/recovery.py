@@ -38,6 +38,6 @@ def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_i
     for origin in origins:
         if origin.named != STDIN and origin.named in without_images and (known := ledger.known_below(origin.root)):
             raise SourceGoneError(
-                f"{printable(origin.named)} holds no images now, and earlier runs did {known} of it. Check that its "
+                f"{printable(origin.named)} holds no images now, but earlier runs found {known} in it. Check that its "
                 "disk is mounted. Nothing was removed. Run again when the images are back."
             )

@@ -67,7 +67,7 @@ def truth_of(stored: Stored) -> Truth:
     lowest, highest = values[0], values[-1]
     is_float = plane.dtype.kind == "f"
     if is_float and not np.isfinite(highest):
-        raise _unclear("it has values that are no numbers")
+        raise _unclear("it has values that are not numbers")
     if lowest < 0:
         raise _unclear(f"its values are {_listed(values)}, some negative")
     if len(values) == 1:
@@ -152,7 +152,7 @@ def _seen(colours: Samples, alphas: Samples) -> Samples:
     """Return colours ``(H, W, C)`` over black, or alpha where that holds the shape."""
     varying = [alpha for alpha in np.moveaxis(alphas, 2, 0) if alpha.min() != alpha.max()]
     if len(varying) > 1:
-        raise _unclear(f"it has {len(varying)} channels beside its colours that vary")
+        raise _unclear(f"it has {len(varying)} channels besides its colours that vary")
     if not varying:
         if not alphas.any() and colours.any() and _is_constant(colours.reshape(-1, colours.shape[2])):
             raise _unclear("it is all transparent, in one colour")

@@ -15,7 +15,7 @@ from seglab.images.kinds import archive_kind, document_kind, graphics_kind, pict
 
 READ = "expected JPEG, PNG, TIFF, BMP, WebP, GIF, AVIF, HEIC, JPEG 2000 or DICOM"
 SAVE = "Save it as JPEG or PNG."
-FRAME = "Save the frame that is meant as JPEG or PNG."
+FRAME = "Save the right frame as JPEG or PNG."
 UNSUPPORTED = re.compile(
     r"unsupported|not supported|unrecogni[sz]ed|unknown|cannot handle|unable to determine|not implemented|no decoder",
     re.IGNORECASE,
@@ -35,7 +35,7 @@ ADVICE = {
 DOUBTFUL = 0.3
 """Largest share of non-ASCII letters in data that count as text although they are not UTF-8."""
 LOOKUPS = (struct.error, IndexError, KeyError, EOFError)
-BREAKS_OFF = "its structure breaks off or makes no sense"
+BREAKS_OFF = "its structure is incomplete or invalid"
 """Text for lookup errors of decoders, whose own messages do not help users."""
 BEGINNING = 512
 SHOWN = 12

@@ -120,7 +120,7 @@ def test_a_source_that_is_away_costs_no_mask(model_file: Path, tmp_path: Path, h
     assert code != 0, said
     assert masks_below(out) == before
     if how == "folder":
-        assert "holds no images now, and earlier runs did 3 of it" in said
+        assert "holds no images now, but earlier runs found 3 in it" in said
         assert "stopped early" not in seg_batch("status", out).stdout
         photos.rmdir()
     away.rename(tmp_path / "photos.zip" if how == "zip" else photos)

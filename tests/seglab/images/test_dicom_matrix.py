@@ -177,7 +177,7 @@ def test_a_segmented_palette(bits: int) -> None:
         ({"SamplesPerPixel": 4}, "4 samples"),
         ({"PhotometricInterpretation": "CMYK"}, "in CMYK; expected"),
         ({"PhotometricInterpretation": "YBR_ICT"}, "only JPEG 2000 has"),
-        ({"PixelRepresentation": 1}, "with a sign"),
+        ({"PixelRepresentation": 1}, "Signed DICOM samples"),
         ({"Columns": 61}, "break off after"),
         ({"Columns": 30}, "more than its rows and columns"),
         ({"Rows": 0}, "Rows 0"),
@@ -214,5 +214,5 @@ def test_another_size_inside_than_outside_is_refused() -> None:
 
 
 def test_a_video_is_refused_as_one() -> None:
-    with pytest.raises(ImageError, match=r"A DICOM video .*Export a frame"):
+    with pytest.raises(ImageError, match=r"A DICOM video .*Export one of its frames"):
         read_image(dicom(RGB, f"{JPEGS}102", b"\0\0\x01\xba"))

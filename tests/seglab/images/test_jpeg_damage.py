@@ -113,12 +113,12 @@ UNTIDY: dict[str, tuple[Callable[[bytes], bytes], str]] = {
         lambda data: inserted(without(data, 0xE0), 0xDB, segment(0xEE, b"Adobe\0\x64\0\0\0\0\x05")), "transform, 5"
     ),
     "profile without a piece": (
-        lambda data: inserted(data, 0xDB, segment(0xE2, b"ICC_PROFILE\0\1\3" + bytes(40))), "profile is broken"
+        lambda data: inserted(data, 0xDB, segment(0xE2, b"ICC_PROFILE\0\1\3" + bytes(40))), "profile is damaged"
     ),
-    "profile of nothing": (lambda data: inserted(data, 0xDB, segment(0xE2, b"ICC_PROFILE\0\1\1")), "profile is broken"),
+    "profile of nothing": (lambda data: inserted(data, 0xDB, segment(0xE2, b"ICC_PROFILE\0\1\1")), "is damaged; colours"),
     "EXIF broken off": (lambda data: inserted(data, 0xDB, segment(0xE1, b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12")), ""),
-    "bytes before the end": (lambda data: data[:-2] + b"garbage of a camera" + END, "behind its samples"),
-    "zeros before the end": (lambda data: data[:-2] + bytes(3000) + END, "behind its samples"),
+    "bytes before the end": (lambda data: data[:-2] + b"garbage of a camera" + END, "after its samples"),
+    "zeros before the end": (lambda data: data[:-2] + bytes(3000) + END, "after its samples"),
     "bytes behind the end": (lambda data: data + b"trailer" * 100, ""),
     "parameters of a scan": (lambda data: data[: samples_at(data) - 3] + b"\0\0\0" + data[samples_at(data) :], ""),
 }  # fmt: skip

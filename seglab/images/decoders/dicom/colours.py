@@ -91,6 +91,6 @@ def _of_ybr(ycbcr: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _signed(layout: Layout) -> ImageError:
     return ImageError(
-        f"DICOM samples of {layout.stored} bits with a sign, of which no window says what is black and white; expected "
-        f"samples without a sign. {EXPORT}"
+        f"Signed DICOM samples of {layout.stored} bits without a window that gives black and white; expected unsigned "
+        f"samples. {EXPORT}"
     )

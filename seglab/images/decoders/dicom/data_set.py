@@ -86,7 +86,7 @@ def read(data: bytes, size_of_image: Callable[[Dataset], int]) -> DataSet:
         if not is_whole:
             raise ImageError(
                 f"A deflated DICOM data set of more than {most >> 20} MiB, which its image does not need; expected the "
-                f"image and at most {MARGIN >> 20} MiB beside it. Export it again, not deflated."
+                f"image and at most {MARGIN >> 20} MiB beside it. Export it again without deflate."
             )
     return _read(beginning, 0, meta, syntax)
 

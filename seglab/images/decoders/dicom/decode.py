@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from seglab.images.decoders.dicom.data_set import DataSet
     from seglab.images.decoders.dicom.layout import Layout
 
-INSTALL = 'A DICOM file, and pydicom is not installed; expected it for these. Install it: pip install "seglab[dicom]".'
+INSTALL = 'A DICOM file, and pydicom is not installed; DICOM needs it. Install it: pip install "seglab[dicom]".'
 # It remarks on values that do not conform, of which archives are full. (A filter per call is not safe in threads.)
 warnings.filterwarnings("ignore", category=UserWarning, module=r"pydicom\.")
 
@@ -135,4 +135,4 @@ def _on_its_shape(header: Dataset) -> tuple[str, ...]:
         high, wide = (int(part) for part in ratio)
     except (TypeError, ValueError):
         return ()
-    return () if high == wide else (f"its pixels are no squares ({high}:{wide}, height to width)",)
+    return () if high == wide else (f"its pixels are not square ({high}:{wide}, height to width)",)

@@ -23,7 +23,7 @@ def is_encapsulated(data_set: DataSet) -> bool:
     """Return whether the pixels are compressed. Raises :class:`ImageError` for an unsupported transfer syntax."""
     syntax = data_set.syntax
     if syntax in VIDEOS or syntax.startswith(tuple(f"{video}." for video in VIDEOS)):
-        raise ImageError(f"A DICOM video ({_name(syntax)}); expected one photograph. Export a frame of it.")
+        raise ImageError(f"A DICOM video ({_name(syntax)}); expected one photograph. Export one of its frames.")
     if syntax not in COMPRESSED | PLAIN | {RLE}:
         raise ImageError(
             f"A DICOM image written as {_name(syntax)}; expected raw pixels, run lengths, JPEG, JPEG-LS or JPEG 2000. "

@@ -98,8 +98,8 @@ def _require_no_more(rest: memoryview, row: int) -> None:
     """Refuse surplus bytes of a row or more, unless they are zero: the header does not match the pixels then."""
     if len(rest) >= max(row, 2) and any(np.frombuffer(rest, np.uint8)):
         raise ImageError(
-            f"A DICOM image with {len(rest)} bytes of pixels more than its rows and columns have; expected one "
-            f"photograph of the size that its header says. {EXPORT}"
+            f"A DICOM image with {len(rest)} more bytes of pixels than its rows and columns need; expected one "
+            f"photograph of the size in its header. {EXPORT}"
         )
 
 

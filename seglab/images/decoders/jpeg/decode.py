@@ -31,7 +31,7 @@ from seglab.images.pixels.samples import to_bytes
 Remarks = tuple[str, ...]
 DCT_FACTORS = (8, 4, 2)
 """Reductions that libjpeg-turbo decodes with SIMD; those between (7/8, 6/8, ...) take longer than none at all."""
-BROKEN_PROFILE = "its colour profile is broken; colours are taken as sRGB"
+BROKEN_PROFILE = "its colour profile is damaged; colours are taken as sRGB"
 MISSING_PASSES = "it lacks the last passes of a progressive JPEG; fine detail may be missing"
 
 
@@ -82,7 +82,7 @@ def _samples(data: bytes, header: Header, request: Request, grey: str) -> tuple[
         samples, left = settled(parts, wanted)
     except OtherKindError:
         return _unusual(data, header, parts or _parts(data, header, request))
-    remarks = (f"{left} bytes behind its samples are no part of it; see whether it looks whole",) if left else ()
+    remarks = (f"{left} surplus bytes after its samples; check that it looks complete",) if left else ()
     return (frame.height, frame.width), samples, (*parts.remarks, *remarks)
 
 

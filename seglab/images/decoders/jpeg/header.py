@@ -128,7 +128,7 @@ def read_header(data: bytes) -> Header:
                 raise damaged("it has two headers (SOF)")
             frame = _read_frame(data, segment)
         elif marker not in TABLES and marker not in SKIPPED and marker != SOS:
-            raise damaged(f"a marker FF{marker:02X} stands in its header")
+            raise damaged(f"its header has a marker FF{marker:02X}")
         segments.append(segment)
         if marker == SOS:
             if frame is None:
@@ -161,7 +161,7 @@ def next_marker(data: bytes, at: int) -> tuple[int, int, int]:
         if data[begin - 1]:
             return data[begin - 1], begin, skipped
         skipped += 2
-    raise damaged(f"{skipped} bytes in its header belong to nothing")
+    raise damaged(f"its header has {skipped} surplus bytes")
 
 
 def segment_at(data: bytes, marker: int, begin: int) -> Segment:

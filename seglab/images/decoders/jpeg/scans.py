@@ -192,9 +192,9 @@ def _without_tail(parts: Parts) -> Parts:
     zeros = len(body) - len(stripped)
     if zeros and stripped.endswith(b"\xff"):
         stripped, zeros = stripped + b"\0", zeros - 1  # an FF among samples is written as FF00
-    remark = "its end marker (FFD9) is missing; all of its pixels are there"
+    remark = "its end marker (FFD9) is missing; no pixels are missing"
     if zeros:
-        remark = f"{zeros} zeros stand where its end marker (FFD9) should be; all of its pixels are there"
+        remark = f"{zeros} zeros stand where its end marker (FFD9) should be; no pixels are missing"
     whole = parts.with_body(len(parts.scans) - 1, stripped)
     return replace(whole, remarks=(*parts.remarks, remark))
 

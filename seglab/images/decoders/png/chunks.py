@@ -90,7 +90,7 @@ def read_header(data: bytes) -> Header:
     if depth not in DEPTHS.get(colour_type, ()) or compression or filters or interlace > 1:
         raise ImageError(
             f"A PNG of a kind that cannot be read ({depth} bits, colour type {colour_type}, compression {compression}, "
-            f"filter {filters}, interlace {interlace}); expected what the PNG standard knows. Save it again as PNG."
+            f"filter {filters}, interlace {interlace}); expected a standard PNG. Save it again as PNG."
         )
     return Header(width, height, depth, colour_type, content)
 
@@ -174,9 +174,7 @@ def _chunk(name: bytes, content: bytes | memoryview) -> list[bytes | memoryview]
 
 def _refuse_critical(name: bytes) -> None:
     what = "Apple's CgBI, made for iPhone apps" if name == b"CgBI" else f"chunk {name.decode()}"
-    raise ImageError(
-        f"A PNG of a kind that cannot be read ({what}); expected what the PNG standard knows. Save it again as PNG."
-    )
+    raise ImageError(f"A PNG of a kind that cannot be read ({what}); expected a standard PNG. Save it again as PNG.")
 
 
 def _damaged(what: str) -> ImageError:

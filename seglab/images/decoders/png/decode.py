@@ -25,7 +25,7 @@ GAMMA_TOLERANCE = 0.05
 SAME_POINT = 0.002
 """Chromaticities within this distance of sRGB's count as sRGB's."""
 GAMMAS = (0.05, 20.0)
-NO_SENSE = "its {} chunk makes no sense and was ignored"
+NO_SENSE = "its {} chunk is invalid and was ignored"
 
 
 def decode(data: bytes, request: Request, *, is_upright: bool = False) -> Decoded:

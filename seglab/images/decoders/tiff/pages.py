@@ -135,7 +135,7 @@ def _require_no_microscope(page: Directory) -> None:
 
 
 def _stack(what: str) -> ImageError:
-    return ImageError(f"{what[0].upper()}{what[1:]}; expected one photograph. Save the image that is meant as RGB.")
+    return ImageError(f"{what[0].upper()}{what[1:]}; expected one photograph. Save the right image as RGB.")
 
 
 def _channels(chain: Chain) -> tuple[Directory, ...]:
