@@ -179,7 +179,7 @@ def test_a_segmented_palette(bits: int) -> None:
         ({"PhotometricInterpretation": "YBR_ICT"}, "only JPEG 2000 has"),
         ({"PixelRepresentation": 1}, "Signed DICOM samples"),
         ({"Columns": 61}, "break off after"),
-        ({"Columns": 30}, "more than its rows and columns"),
+        ({"Columns": 30}, "more bytes of pixels than its rows"),
         ({"Rows": 0}, "Rows 0"),
         ({"NumberOfFrames": 1000000000}, "1000000000 frames"),
     ],
