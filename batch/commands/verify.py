@@ -16,7 +16,7 @@ from batch.outputs.reading import StoredMasks, output_of, reading
 from batch.outputs.spec import Output
 from batch.reporting.as_written import why_wrong
 from batch.sources.ahead import map_ahead
-from seglab.words import counted
+from seglab.words import counted, noun
 
 FORMAT_VERSION = 1
 SHOWN = 20
@@ -56,7 +56,8 @@ class VerifyReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a person."""
-        masks = f"{counted(self.matching, 'mask')} as the ledger says, {len(self.wrong):,} not"
+        match = noun(self.matching, "matches", "match")
+        masks = f"{counted(self.matching, 'mask')} {match} the ledger, {len(self.wrong):,} do not"
         images = f"{counted(self.failed, 'image')} failed, {self.pending:,} pending"
         yield f"{masks}; {images}; {counted(len(self.strays), 'stray file')}"
         yield from _first(f"wrong: {printable(mask)}: {printable(reason)}" for mask, reason in self.wrong.items())

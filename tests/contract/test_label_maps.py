@@ -176,7 +176,7 @@ def test_what_makes_no_sense_is_refused_before_the_work(
 
 def test_more_classes_than_8_bits_number_are_refused(photos: Path, tmp_path: Path) -> None:
     path = colour_model(tmp_path / "many.onnx", [f"class {number}" for number in range(257)])
-    assert "tells 257 classes apart; expected 256 at most" in run(photos, tmp_path / "m", path, code=1)
+    assert "has 257 classes; expected at most 256" in run(photos, tmp_path / "m", path, code=1)
 
 
 def test_masks_of_1_bit_before_do_not_stand_in_the_way(
@@ -293,7 +293,7 @@ def test_one_class_by_another_name_is_lesion(photos: Path, model_file: Path, tmp
     run(photos, tmp_path / "m", colour_model(tmp_path / "nevus.onnx", ["nevus"]), "--limit", "2")
     done = invoke("contours", tmp_path / "m", tmp_path / "c.json")
     assert done.exit_code == 0, done.output
-    assert "warning: of 5 done, 3 by another model" in done.stderr
+    assert "warning: 3 of 5 masks were made with another model" in done.stderr
     assert [entry["name"] for entry in json.loads((tmp_path / "c.json").read_text())["categories"]] == ["lesion"]
 
 

@@ -79,7 +79,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "train: quantise": (
         lambda: seglab.train("set", out="r", quantise="int8"), ConfigError, 'then add init="RUN/best.pt"'
     ),
-    "train: two folders": (lambda: seglab.train(out="q", resume="r"), ConfigError, "resume r and out q are two"),
+    "train: two folders": (lambda: seglab.train(out="q", resume="r"), ConfigError, "resume r and out q are different folders"),
     "validate: nothing": (lambda: seglab.validate(), ConfigError, "checkpoint is missing; expected validate"),  # type: ignore[call-arg]
     "validate: device": (lambda: seglab.validate("r", device=None), ConfigError, "device is None; expected auto, cpu"),  # type: ignore[arg-type]
     "validate: switch": (lambda: seglab.validate("r", boundary="no"), ConfigError, "boundary is 'no'; expected True"),  # type: ignore[arg-type]

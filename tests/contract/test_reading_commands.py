@@ -321,7 +321,7 @@ def test_images_that_failed_or_are_pending_are_no_wrong_masks(out: Path) -> None
     change(out / "ledger.sqlite", "UPDATE items SET status = 'pending' WHERE mask = 'a/001.png'")
     done = invoke("verify", out)
     assert done.exit_code == 0, done.output
-    assert "4 masks as the ledger says, 0 not; 1 image failed, 1 pending; 0 stray files" in done.stdout
+    assert "4 masks match the ledger, 0 do not; 1 image failed, 1 pending; 0 stray files" in done.stdout
     (out / "a" / "000.png").unlink()
     assert invoke("verify", out).exit_code == 3
 
@@ -408,11 +408,11 @@ def test_masks_of_two_settings_are_seen(mixed: Path, tmp_path: Path, model_file:
     shutil.copytree(mixed, tmp_path / "truth", ignore=shutil.ignore_patterns("*sqlite*", ".*"))
     scored = invoke("score", mixed, tmp_path / "truth", "--json", "-")
     assert scored.exit_code == 0
-    assert "warning: of 3 done, 1 by other settings" in scored.stderr
+    assert "warning: 1 of 3 masks were made with other settings" in scored.stderr
     assert len(json.loads(scored.stdout)["warnings"]) == 1
     contours = invoke("contours", mixed, tmp_path / "c.json")
     assert contours.exit_code == 0
-    assert "warning: of 3 done, 1 by other settings" in contours.stderr
+    assert "warning: 1 of 3 masks were made with other settings" in contours.stderr
     assert len(json.loads((tmp_path / "c.json").read_text())["info"]["models"]) == 2
 
 
@@ -642,7 +642,7 @@ def test_truth_masks_that_were_segmented_are_refused(tmp_path: Path, model_file:
     run(tmp_path / "only", model_file, mask)
     assert "The truth masks themselves" in invoke("score", tmp_path / "only", data).stderr
     data.rename(tmp_path / "moved")  # then the paths no longer tell, but there are two for one
-    assert "stand for 7" in invoke("score", tmp_path / "out", tmp_path / "moved").stderr
+    assert "have the id 7" in invoke("score", tmp_path / "out", tmp_path / "moved").stderr
 
 
 def test_ids_pair_what_folders_do_not(two_persons: Path, tmp_path: Path, model_file: Path) -> None:
@@ -674,7 +674,7 @@ def test_a_truth_beside_its_photograph_that_was_segmented_with_it_is_refused(tmp
     shutil.copy(tmp_path / "in" / "7_gt.png", tmp_path / "t")
     done = invoke("score", tmp_path / "out", tmp_path / "t")
     assert done.exit_code == 1
-    assert "stand for 7" in done.stderr
+    assert "have the id 7" in done.stderr
 
 
 def test_the_command_itself(out: Path) -> None:

@@ -168,5 +168,8 @@ def test_a_file_of_the_user_stays(tmp_path: Path) -> None:
     image, _ = blobs(np.random.default_rng(0), 20, 20)
     Image.fromarray(image).save(tmp_path / "a.png")
     refused = seglab("suitable", tmp_path / "run.pt", "--out", tmp_path / "notes.txt")
-    assert (refused.exit_code, "not a checkpoint that seglab wrote; it stays" in refused.output) == (2, True)
+    assert (refused.exit_code, "not a checkpoint that seglab wrote, so it is not overwritten" in refused.output) == (
+        2,
+        True,
+    )
     assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -101,8 +101,8 @@ def test_nobodys_file_is_written_over(model_file: Path, tmp_path: Path) -> None:
     (tmp_path / "net.xml").write_text("<?xml version='1.0'?><net/>")
     (tmp_path / "data.bin").write_bytes(b"my data")
     for words, message in (
-        (("--out", tmp_path / "net.xml"), "net.xml is there already and is not an OpenVINO file that seg-export made"),
-        (("--out", tmp_path / "data.xml"), "data.bin is there already and is not the weights of an OpenVINO file"),
+        (("--out", tmp_path / "net.xml"), "net.xml exists and is not an OpenVINO file that seg-export made"),
+        (("--out", tmp_path / "data.xml"), "data.bin exists and is not the weights of an OpenVINO file"),
         (("--out", model_file), "--out is the file that is to be exported"),
         (("--out", tmp_path / "m.onnx"), "expected .xml"),
         (("--out", tmp_path / "m.xml", "--json", tmp_path / "m.bin"), "name the same file"),

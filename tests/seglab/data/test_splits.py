@@ -214,7 +214,7 @@ def test_a_torn_or_foreign_split_file_is_an_error(tmp_path: Path, text: str) -> 
 def test_a_split_file_with_an_id_on_two_sides_is_an_error(tmp_path: Path) -> None:
     pairs = pairs_of(["a", "b"])
     write_split(tmp_path / "split.json", Split("seeded", 0, tuple(pairs), tuple(pairs[:1])))
-    with pytest.raises(DataError, match="names 1 ids in two parts, for example a"):
+    with pytest.raises(DataError, match="names 1 id in two parts, for example a"):
         read_split(tmp_path / "split.json")
 
 

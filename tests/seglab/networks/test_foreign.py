@@ -238,7 +238,7 @@ def test_of_two_networks_in_a_file_the_other_is_named(tmp_path: Path) -> None:
 def test_a_zip_and_folders_without_weights(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "w.zip", "w") as archive:
         archive.writestr("readme.txt", "x")
-    assert "is a zip of 1 files without weights" in refusal(tmp_path / "w.zip")
+    assert "is a zip of 1 file without weights" in refusal(tmp_path / "w.zip")
     assert "is a folder without config.json" in refusal(tmp_path)
     (tmp_path / "config.json").write_text('{"architectures": ["Segformer"], "model_type": "segformer"}')
     (tmp_path / "model.safetensors").write_bytes(b"")
