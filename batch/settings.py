@@ -185,7 +185,7 @@ def _names(field: str, value: object) -> tuple[str, ...]:
         names = tuple(map(os.fsdecode, entries))
     except TypeError as error:
         shown = reprlib.repr(value)  # it may be pixels
-        raise ConfigError(f"{field} is {shown}; expected paths or texts, one or several. Correct it.") from error
+        raise ConfigError(f"{field} is {shown}; expected a path or a string, or a sequence of them.") from error
     if "" in names:
         raise ConfigError(f"{field} has an empty string; expected a path. '.' is the current folder.")
     return names

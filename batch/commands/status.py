@@ -96,7 +96,7 @@ def status_of(out: Path, *, all_failures: bool = False) -> StatusReport:
         failures = tuple(ledger.entries("failed", limit))
         found = Highlights()
         unsuitable = 0
-        for path, figures in ledger.figures():
+        for path, figures in ledger.remarkable():
             found.add_mask(path, figures)
             unsuitable += figures.is_unsuitable
         said = (ledger.remarks(), ledger.confidences(), unsuitable, tuple(found.looks()), tuple(ledger.roots()))

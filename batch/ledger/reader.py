@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from batch.errors import OutputError, printable
-from batch.figures import Figures
+from batch.figures import CERTAIN_FROM, SUITABLE_FROM, Figures
 from batch.ledger.checkpoints import run_of
 from batch.ledger.readonly import connect_readonly, peek
 from batch.ledger.records import CONFIDENCE_BY, FORMER_CONFIDENCE, RunRecord, is_same_content
@@ -118,9 +118,11 @@ class LedgerReader:
         text = f"SELECT {self._remark}, count(*) FROM items WHERE {self._remark} IS NOT NULL GROUP BY 1"
         return Counter(dict(self.query(text)))
 
-    def figures(self) -> Iterator[tuple[str, Figures]]:
-        """Yield the images that are done, with all that was measured of their masks."""
-        for _, path, *values in self._paged(f"{FIGURE_COLUMNS}, confidence, {self._suitable}", "status = 'done'"):
+    def remarkable(self) -> Iterator[tuple[str, Figures]]:
+        """Yield done images with their figures: all that are unsuitable, empty, uncertain or cut, and a few more."""
+        unlike = f"{self._suitable} < {SUITABLE_FROM} OR confidence < {CERTAIN_FROM}"
+        which = f"status = 'done' AND ({unlike} OR lesion_area = 0 OR bbox_x0 = 0 OR bbox_y0 = 0)"
+        for _, path, *values in self._paged(f"{FIGURE_COLUMNS}, confidence, {self._suitable}", which):
             height, width, area, *box, confidence, suitable = values
             yield path, Figures(height, width, area, _box(*box), confidence, suitable)
 

@@ -57,7 +57,7 @@ def calibration_set(folder: Path | None, limit: int, size: int) -> Calibration:
         return Calibration(f"{counted(limit, 'synthetic image')}", np.stack(images))
     files, total, _ = sample_files(folder, limit)
     images = [fit(read_image(path), size) for path, _ in files]
-    return Calibration(f"{len(files)} of {counted(total, 'image')} of {folder.resolve().name}", np.stack(images))
+    return Calibration(f"{len(files):,} of {counted(total, 'image')} of {folder.resolve().name}", np.stack(images))
 
 
 def measure(model: ModelProto, images: Images, tensors: Sequence[str]) -> dict[str, Range]:

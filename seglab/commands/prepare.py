@@ -39,7 +39,7 @@ NOT_STORED = "cannot be stored (the failed lines say why)"
 @click.option("--figure", type=FOLDER, help="Write a picture of the hairiest images before and after (.jpg or .png).")
 @command_errors
 def prepare(named: DataNamed, out: Path, size: int, hair: str, dtype: str, workers: int, figure: Path | None) -> None:
-    """Store a data set at the network's input size, to train faster.
+    """Store a data set at the network's size, to train faster.
 
     Training opens the arrays memory-mapped. After an interruption, run the command again to continue.
 

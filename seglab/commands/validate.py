@@ -84,7 +84,7 @@ def validate(
     if figures:
         draw(found, figures)
     if found.failed:
-        echo(f"{len(found.failed)} of {counted(len(found.pairs.pairs), 'image')} could not be scored.", err=True)
+        echo(f"{len(found.failed):,} of {counted(len(found.pairs.pairs), 'image')} could not be scored.", err=True)
         sys.exit(SOME_FAILED)
 
 

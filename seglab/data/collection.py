@@ -162,9 +162,9 @@ def used_lines(
     for found in collection.sets:
         own = {pair.source for pair in found.pairs}
         counts = {part: sum(pair.source in own for pair in pairs) for part, pairs in parts.items()}
-        shown = ", ".join(f"{count} {part}" for part, count in counts.items() if count) or "none"
+        shown = ", ".join(f"{count:,} {part}" for part, count in counts.items() if count) or "none"
         total = max(found.images, len(found.pairs))
-        yield f"{found.name}: used {sum(counts.values())} of {counted(total, 'image')} ({shown})"
+        yield f"{found.name}: used {sum(counts.values()):,} of {counted(total, 'image')} ({shown})"
         for reason, pairs in unused.items():
             if lost := [pair.id for pair in pairs if pair.source in own]:
                 yield f"{found.name}: {len(lost)} not used: {reason}: {some(lost)}"
@@ -191,7 +191,7 @@ def too_much_unused(collection: Collection, split: Split) -> Iterator[str]:
         if is_too_much(sum(lost.values()), len(found.pairs)):
             reasons = ", ".join(f"{count} {reason}" for reason, count in lost.items() if count)
             yield (
-                f"{sum(lost.values())} of {counted(len(found.pairs), 'image')} of {found.name} would not be used "
+                f"{sum(lost.values()):,} of {counted(len(found.pairs), 'image')} of {found.name} would not be used "
                 f"({reasons}); expected less than 10 % of a set. Leave the set out, or use another split: --set "
                 "split=auto or split=seeded."
             )

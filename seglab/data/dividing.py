@@ -150,7 +150,7 @@ def require_parts(sets: Sets) -> None:
         )
     if any(lost.values()):
         said = ", ".join(
-            f"{count} of {counted(len(sets[name]), 'image')} of {name}" for name, count in lost.items() if count
+            f"{count:,} of {counted(len(sets[name]), 'image')} of {name}" for name, count in lost.items() if count
         )
         raise ConfigError(
             f"split is 'official', but {said} have no official part and would be lost. Use --set split=auto, which "

@@ -123,7 +123,7 @@ def _first_weights(recipe: Recipe) -> str:
 
 def _trained(run: Run) -> str:
     state = "" if run.finished else ", **not finished**"
-    return f"{len(run.history)} of {counted(run.recipe.epochs, 'epoch')}, best {run.best.epoch}{state}"
+    return f"{len(run.history):,} of {counted(run.recipe.epochs, 'epoch')}, best {run.best.epoch}{state}"
 
 
 def _data(trained: Trained) -> Iterator[str]:

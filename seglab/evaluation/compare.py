@@ -163,7 +163,8 @@ def _row(name: str, run: Run, differing: Sequence[str]) -> dict[str, Any]:
 
 def _warnings(names: Sequence[str], runs: Sequence[Run]) -> list[str]:
     warnings = [
-        f"{name} is not finished ({len(run.history)} of {counted(run.recipe.epochs, 'epoch')}): continue with --resume."
+        f"{name} is not finished ({len(run.history):,} of {counted(run.recipe.epochs, 'epoch')}): continue with "
+        "--resume."
         for name, run in zip(names, runs, strict=True)
         if not run.finished
     ]

@@ -61,7 +61,7 @@ class Verdict:
             f"The truth of {images} is empty or fills the image": all(
                 each.tp + each.fn == 0 or each.fp + each.tn == 0 for each in counts
             ),
-            f"The truth of {self.inverted} of {counted(len(counts), 'image')} looks inverted (it covers most of the "
+            f"The truth of {self.inverted:,} of {counted(len(counts), 'image')} looks inverted (it covers most of the "
             "image and of its border)": self.inverted > len(counts) / 2,
             f"The masks of {images} agree with the truth in every pixel (1.0000)": all(
                 each.fp + each.fn == 0 for each in counts

@@ -240,7 +240,7 @@ def test_of_a_data_sets_archives_those_with_photographs_are_opened(run: Run) -> 
     packed("isic/ISIC2018_Task1_Training_GroundTruth.zip", "a.png")
     ended = run("isic/*.zip")
     assert (ended.code, ended.done) == (0, ["isic/ISIC2018_Task1-2_Training_Input.zip/a.jpg"]), ended.said
-    assert "1 archives of truth masks" in ended.said
+    assert "1 archive of truth masks" in ended.said
 
 
 @pytest.mark.parametrize("source", ["photos/*.jpg", "photos/locked/*.jpg", "photos/locked", "photos/locked*"])

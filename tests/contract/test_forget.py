@@ -124,7 +124,7 @@ def test_a_path_as_it_was_named(work: Path, spelling: str) -> None:
 def test_what_is_not_known_is_said(work: Path) -> None:
     done = forget("out", "in/x/009.png", "in/x/000.png", "in/x", code=3)
     assert "1 image forgotten" in done
-    assert "not known: in/x/009.png: no image of this output" in done
+    assert "not known: in/x/009.png: not an image of this output" in done
     assert "not known: in/x: 3 images are below it; add --below to forget them" in done
     before = pictures_below(work)
     done = forget("out", "in/x", "in/x/*.png", code=1)

@@ -293,7 +293,7 @@ def test_one_class_by_another_name_is_lesion(photos: Path, model_file: Path, tmp
     run(photos, tmp_path / "m", colour_model(tmp_path / "nevus.onnx", ["nevus"]), "--limit", "2")
     done = invoke("contours", tmp_path / "m", tmp_path / "c.json")
     assert done.exit_code == 0, done.output
-    assert "warning: of 5 done, 3 by another model" in done.stderr
+    assert "warning: 3 of 5 masks were made with another model" in done.stderr
     assert [entry["name"] for entry in json.loads((tmp_path / "c.json").read_text())["categories"]] == ["lesion"]
 
 

@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     "segment: out": (lambda: seglab.segment("photos", out=None), ConfigError, "out is None; expected a path"),  # type: ignore[arg-type]
     "segment: empty": (lambda: seglab.segment("photos", out=""), ConfigError, "out is ''; expected a path"),
     "segment: seed": (lambda: seglab.segment("photos", out="m", seed=3), ConfigError, "seed was given without sample"),
-    "segment: sources": (lambda: seglab.segment(3, out="m"), ConfigError, "sources is 3; expected paths"),  # type: ignore[arg-type]
+    "segment: sources": (lambda: seglab.segment(3, out="m"), ConfigError, "sources is 3; expected a path or a string"),  # type: ignore[arg-type]
     "segment: no folder": (lambda: seglab.segment("nowhere", out="m"), SourceError, "nowhere does not exist"),
     "segment: model": (lambda: seglab.segment("photos", out="m", model="x.onnx"), SeglabError, "x.onnx does not exist"),
     "segment: nothing": (lambda: seglab.segment("photos"), ConfigError, "out is missing; expected segment"),  # type: ignore[call-arg]
@@ -54,7 +54,7 @@ WRONG: dict[str, tuple[Callable[..., object], type[SeglabError], str]] = {
     ),
     "segment: pixels": (
         lambda: seglab.segment(np.zeros((9, 9, 3)), out="m"),  # type: ignore[arg-type]
-        ConfigError, "sources is .{1,40}; expected paths",
+        ConfigError, "sources is .{1,40}; expected a path or a string",
     ),
     "segment: no name": (lambda: seglab.segment(["photos", ""], out="m"), ConfigError, "has an empty string; expected"),
     "segment: option": (lambda: seglab.segment("photos", out="m", mask_bits=3), ConfigError, "8. Correct mask_bits="),

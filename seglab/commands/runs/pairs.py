@@ -129,8 +129,8 @@ def _again(task: Task, collection: Collection, training: dict[str, Any]) -> Spli
     missing = {part: count for part in ids if (count := missing_ids(split, ids, part))}
     if missing:
         raise DataError(
-            f"The data lack {sum(missing.values())} of the {counted(sum(map(len, ids.values())), 'image')} of this run "
-            f"({_described(missing)}); expected all. Name the folder where they are: --data DIR."
+            f"The data lack {sum(missing.values()):,} of the {counted(sum(map(len, ids.values())), 'image')} of this "
+            f"run ({_described(missing)}); expected all. Name the folder where they are: --data DIR."
         )
     _require_same_split(task.told, collection, split)
     split = dataclasses.replace(split, method=data["split"], seed=task.recipe.seed)

@@ -25,9 +25,9 @@ def teacher_remarks(recipe: Recipe, split: Split) -> Iterator[str]:
         yield f"{recipe.teacher} does not name its training images; validation images may be among them."
     elif seen:
         yield (
-            f"The teacher {recipe.teacher} was trained on {seen} of the {counted(len(judges), 'image')} that validate "
-            "or test here, so the scores will be too high. Train a teacher with this run's --split-file, or name "
-            "another."
+            f"The teacher {recipe.teacher} was trained on {seen:,} of the {counted(len(judges), 'image')} that "
+            "validate or test here, so the scores will be too high. Train a teacher with this run's --split-file, or "
+            "name another."
         )
 
 

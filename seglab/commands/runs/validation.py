@@ -132,8 +132,8 @@ def _say_used(collection: Collection, pairs: Scored, failed: Sequence[Failed]) -
         echo(line, err=True)
     if is_too_much(len(failed), len(pairs.pairs), LEAST_LOST):
         raise DataError(
-            f"{len(failed)} of {counted(len(pairs.pairs), 'image')} could not be scored; expected less than 10 %. The "
-            f"first: {failed[0].reason} Correct these images, or remove them from the data."
+            f"{len(failed):,} of {counted(len(pairs.pairs), 'image')} could not be scored; expected less than 10 %. "
+            f"The first: {failed[0].reason} Correct these images, or remove them from the data."
         )
 
 

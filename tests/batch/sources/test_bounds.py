@@ -130,7 +130,7 @@ def _outcome(path: Path) -> str:
     try:
         return "read" if FileBytes(str(path)).read().data else "empty"
     except ImageError as error:
-        return str(error).partition(";")[0]
+        return str(error).partition(".")[0]
 
 
 def test_what_a_system_gives_in_parts_is_read_to_its_end() -> None:

@@ -42,7 +42,7 @@ def check(source: Path, model: Path, pictures: Path) -> Result:
 def test_a_better_normalisation_is_named(tmp_path: Path, pictures: Path) -> None:
     source = write(tmp_path / "net.onnx", [dark()], constants=STEEP)
     result = adopt(source, pictures, "--mean", "0-1")
-    assert "WARNING: against the truth of 3 images" in result.stderr
+    assert "WARNING: against the truth on 3 images" in result.stderr
     assert re.search(r"mean Dice of \S+'s masks is 0.00; with --mean (imagenet|-1..1) it is 0.9\d\.", result.stderr)
     right = adopt(source, pictures, "--mean", "imagenet")
     assert right.exit_code == 0

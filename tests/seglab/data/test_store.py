@@ -166,7 +166,7 @@ def test_the_command_says_what_is_used_and_stops_where_a_tenth_of_a_set_fails(ar
     done = CliRunner().invoke(main, call)
     assert done.exit_code == 0, done.output
     assert "archive: used 9 of 9 images" in done.output
-    assert "9 pairs are in" in done.output
+    assert "9 pairs in" in done.output
     assert "7 of them from an earlier run" in done.output
 
 

@@ -91,7 +91,7 @@ def test_it_goes_on_from_a_network_that_has_ranges_already(archive: Path, run: P
         (("quantise=int8",), "init is empty"),
         (("quantise=int8", "init={first}", "precision=bf16"), "with precision=bf16; expected fp32"),
         (("quantise=int8", "init={first}", "compile=true"), "with compile=true; expected fp32"),
-        (("init={run}",), "learned with the rounding of int8"),
+        (("init={run}",), "was trained with the rounding of int8"),
         (("quantise=int8", "init={first}", "widths=[6,8]"), "holds another network"),
         (("quantise=int4",), "quantise is 'int4'; expected one of none, int8"),
     ],

@@ -118,7 +118,7 @@ def test_data_that_moved_are_the_same_data(data: Path, tmp_path: Path) -> None:
     assert f"are no longer there ({here}). Name their folder: --data DIR" in gone.stderr
     moved = seglab("train", "--data", there, "--out", run, *TINY, "--set", "epochs=2", "--resume")
     assert moved.exit_code == 0, moved.output
-    assert "called there now (here before)" in moved.stderr
+    assert "are now called there (before: here)" in moved.stderr
     assert begin(data, tmp_path / "whole", "--set", "epochs=2").exit_code == 0
     assert_equal_weights(run, tmp_path / "whole")
     assert resume(run, "--set", "epochs=3").exit_code == 0, "it knows the new place"

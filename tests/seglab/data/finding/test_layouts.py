@@ -155,7 +155,7 @@ def test_isic_2016_is_split_as_its_recipe_says(tmp_path: Path) -> None:
     split = make_split(found.by_set, recipe.split, seed=recipe.seed, val_share=recipe.val_share)
     assert [len(pairs) for pairs in split.parts().values()] == [810, 90, 379]
     assert any(
-        "used 1279 of 1279 images (810 training, 90 validation, 379 test)" in line
+        "used 1,279 of 1,279 images (810 training, 90 validation, 379 test)" in line
         for line in used_lines(found, split.parts(), split.unused)
     )
 
