@@ -91,7 +91,11 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--batch", type=POSITIVE, metavar="N", help="Images per model call.  [default: by the device]")
 @option("--processes", type=POSITIVE, metavar="N", help="Processes per device.  [default: one per core or GPU]")
 @option("--workers", type=POSITIVE, metavar="N", help="Threads for decoding, and as many for writing.")
-@option("--max-failures", metavar="N|P%", help="Stop once more images have failed.  [default: never]")
+@option(
+    "--max-failures",
+    metavar="N|P%",
+    help="Stop once more images failed; P% counts from the 100th on.  [default: never]",
+)
 @option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

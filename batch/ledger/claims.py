@@ -82,6 +82,20 @@ class Rows:
             self._after = self._last
 
 
+class RowNumbers:
+    """A set of row numbers from 0 to ``last``, in one bit each: an eighth of a megabyte for a million rows."""
+
+    def __init__(self, last: int) -> None:
+        self._bits = bytearray(last // 8 + 1)
+
+    def add(self, row: int) -> None:
+        """Add a row number."""
+        self._bits[row // 8] |= 1 << row % 8
+
+    def __contains__(self, row: int) -> bool:
+        return row // 8 < len(self._bits) and bool(self._bits[row // 8] & 1 << row % 8)
+
+
 class Claims:
     """The claims of one run on an open ledger; the caller commits. ``key``: of the run's masks."""
 
@@ -98,6 +112,7 @@ class Claims:
         self._connection, self._template, self._present, self._key, self._run = connection, template, present, key, run
         last = connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0]
         self._known, self._next = Rows(connection, last), last + 1
+        self._kept = RowNumbers(last)
 
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in their order."""
@@ -130,9 +145,10 @@ class Claims:
         present = self._present([row.mask for item, row in pairs if self._is_same(item, row)])
         claims = []
         for item, row in pairs:
-            if row.run == self._run:
+            if row.run == self._run or row.id in self._kept:
                 claims.append(Claimed(item, row.id, row.mask, Claim.REPEATED))
             elif row.mask in present and self._is_same(item, row):
+                self._kept.add(row.id)
                 if row.status == "failed":
                     self._connection.execute(RESTORE_ITEM, (row.id,))
                 claims.append(Claimed(item, row.id, row.mask, Claim.KEPT))

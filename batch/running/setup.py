@@ -75,7 +75,8 @@ def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, las
     """Return notes on masks that are not as ``asked`` because of the last run's settings, or are label maps."""
     notes = []
     key = settings.key(model.sha256, device_of_masks(settings, model).precision)
-    if asked.model is None and settings.model is not None and last is not None and last.key == key:
+    is_kept = asked.model is None and settings.model is not None and last is not None and last.key == key
+    if is_kept and model.device.precision != "int8":  # what a new output would most likely be made in
         notes.append(f"computed in {model.device.precision}, like the last run; another --compute redoes all masks")
     if model.contract.classes > 1:
         notes.append(f"masks are label maps: {in_words(model.contract.class_names)}")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batch.errors import SourceError, printable
 from batch.sources.archives.archive import StreamSource, open_archive
+from batch.sources.archives.kinds import is_archive
 from batch.sources.file import open_file
 from batch.sources.folders.folder import expanded, open_folder, open_pattern
 from batch.sources.image_ref import ImageRef, Origin, SourceReport
@@ -20,6 +21,7 @@ from batch.sources.lists.stdin import open_stdin
 from batch.sources.lists.stream import STDIN_PATHS
 from batch.sources.source import Kind, Opening, Source
 from batch.sources.urls.remote import open_url
+from batch.urls import is_url
 
 KINDS = (
     Kind(open_stdin),
@@ -65,6 +67,8 @@ class Sources:
         if not self._sources and refused:
             raise refused[0]
         self.report.unreadable += map(str, refused)
+        archives = (source.origin.root for source in self._sources if is_archive(source.origin.root))
+        self.report.opened = frozenset(os.path.realpath(root) for root in archives if not is_url(root))
 
     @property
     def origins(self) -> list[Origin]:

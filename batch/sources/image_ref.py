@@ -80,7 +80,7 @@ class SourceReport:
 
     Not expected: ``left_out``, files that are or may hold photographs, by reason (see :meth:`leave_out`), with
     ``examples`` of their paths; ``unreadable``, sources and parts of them, with the reason; ``without_images``, sources
-    that held none.
+    that held none. ``opened``: real paths of the archives that are sources, which are not left out of a folder.
     """
 
     others: Counter[str] = field(default_factory=Counter)
@@ -95,6 +95,7 @@ class SourceReport:
     examples: dict[str, list[str]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     without_images: list[str] = field(default_factory=list)
+    opened: frozenset[str] = frozenset()
 
     @property
     def is_complete(self) -> bool:
@@ -105,6 +106,8 @@ class SourceReport:
         """Count a file that may be a photograph and gets no row. ``reason``: completes "not opened: 3 ...", in the
         plural and with what to do: ``archives in a folder; name them as sources``.
         """
+        if self.opened and os.path.realpath(path) in self.opened:
+            return
         self.left_out[reason] += 1
         examples = self.examples.setdefault(reason, [])
         if len(examples) < EXAMPLES:

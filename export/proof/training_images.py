@@ -24,7 +24,7 @@ def told_apart(samples: SampleSet, training: dict[str, Any], checkpoint: Path | 
     trained = _trained_on(names, samples, training, checkpoint)
     if not trained:
         return samples
-    which = "images of the training set" if trained == len(names) else f"{trained} of them images of the training set"
+    which = "from the training set" if trained == len(names) else f"{trained} of them from the training set"
     return dataclasses.replace(samples, source=f"{samples.source} ({which})")
 
 

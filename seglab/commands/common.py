@@ -80,8 +80,9 @@ def data_options(
             return function(named=named, **others)
 
         orientation = click.option(
-            "--orientation", type=click.Choice(["exif", "stored"]), show_default="exif",
-            help="Whether masks match the images as turned by EXIF, or as stored (masks are then turned as well).",
+            "--orientation", type=click.Choice(["exif", "stored"]),
+            help="Whether masks match the images as turned by EXIF, or as stored (masks are then turned as "
+            "well).  [default: exif]",
         )  # fmt: skip
         masks = click.option("--masks", type=FOLDER, help="Folder with the truth masks of --images.")
         images = click.option("--images", type=FOLDER, help="Folder of images; their truth masks are in --masks.")

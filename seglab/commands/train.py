@@ -16,8 +16,9 @@ from seglab.commands.runs.training import train_run
 @click.command()
 @data_options(argument="DATA", option=True, required=False)
 @click.option(
-    "--recipe", show_default=f"{DEFAULT_RECIPE}; with --resume, the run's own",
-    help="Name of a recipe (see `seglab recipes`), or a .toml file.",
+    "--recipe",
+    help="Name of a recipe (see `seglab recipes`), or a .toml file.  "
+    f"[default: {DEFAULT_RECIPE}; with --resume, the run's own]",
 )  # fmt: skip
 @click.option("--out", type=FOLDER, help="Folder for the run: checkpoints, logs, pictures.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs, instead of the recipe's.")
@@ -37,8 +38,8 @@ from seglab.commands.runs.training import train_run
 )  # fmt: skip
 @click.option(
     "--inspect", "mode", type=click.Choice(["refuse", "report", "off"]),
-    show_default="refuse; with --resume, off",
-    help="For unusable pairs, and pictures on both sides of the split: stop, leave them out, or do not check.",
+    help="For unusable pairs, and pictures on both sides of the split: stop, leave them out, or do not check.  "
+    "[default: refuse; with --resume, off]",
 )  # fmt: skip
 @click.option(
     "--resume", is_flag=False, flag_value="", metavar="[RUN]",

@@ -47,7 +47,7 @@ def test_it_goes_on_with_the_file_of_the_last_run(tmp_path: Path, files: tuple[P
     save(tmp_path / "in" / "new.png", spot(60, 80))
     found, said = run(tmp_path)
     assert found == {"skipped": 3, "done": 1}
-    assert any(f"computed in {compute}, like the last run" in line for line in said)
+    assert any(f"computed in {compute}, like the last run" in line for line in said) is (compute == "fp32")
     last = last_run(tmp_path / "out")
     assert last is not None
     assert last.model_sha256 == sha256(files[["int8", "fp32"].index(compute)])

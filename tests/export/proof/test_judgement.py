@@ -99,14 +99,14 @@ def test_images_of_the_training_set_are_called_so(tmp_path: Path) -> None:
     split = {"kind": "seglab split", "format_version": 1, "training": ["a", "b"], "validation": ["c"], "test": []}
     (tmp_path / "split.json").write_text(json.dumps(split))
     checkpoint = tmp_path / "best.pt"
-    assert told_apart(named("a", "b"), {}, checkpoint).source == "pictures (images of the training set)"
-    assert told_apart(named("a", "c"), {}, checkpoint).source == "pictures (1 of them images of the training set)"
+    assert told_apart(named("a", "b"), {}, checkpoint).source == "pictures (from the training set)"
+    assert told_apart(named("a", "c"), {}, checkpoint).source == "pictures (1 of them from the training set)"
     assert told_apart(named("c", "d"), {}, checkpoint).source == "pictures"
 
 
 def test_without_a_split_the_data_sets_name_counts() -> None:
     training = {"data": {"sets": ["isic"], "split": "seeded"}}
-    assert told_apart(named("a", "b"), training, None).source == "pictures (images of the training set)"
+    assert told_apart(named("a", "b"), training, None).source == "pictures (from the training set)"
     assert told_apart(named("a", "b", folder="other"), training, None).source == "pictures"
     fifth = {"data": {"sets": ["isic"], "split": "fifth"}}
     noted = told_apart(named(*map(str, range(50))), fifth, None).source

@@ -20,7 +20,7 @@ def test_the_checkpoints_own_split_counts_before_the_file_beside_it(
     samples = sample_set(synth_root, 4)
     write_split(tmp_path / "split.json", Split("seeded", 0, pairs[1:], pairs[:1]))
     beside = told_apart(samples, {}, tmp_path / "best.pt")
-    assert "(3 of them images of the training set)" in beside.source
+    assert "(3 of them from the training set)" in beside.source
     kept = {"split": {"training": [f"{prefix}{pairs[0].id}"], "validation": []}}
-    assert "(1 of them images of the training set)" in told_apart(samples, kept, tmp_path / "best.pt").source
+    assert "(1 of them from the training set)" in told_apart(samples, kept, tmp_path / "best.pt").source
     assert told_apart(samples, {"split": {"training": []}}, tmp_path / "best.pt").source == samples.source

@@ -1,0 +1,72 @@
+"""Images and archives that several sources name: each is done once, counted once, and said once."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import seglab
+from tests.support.archive import masks_below, save_many, seg_batch
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    save_many(tmp_path / "photos", 6)
+    return tmp_path / "photos"
+
+
+WAYS: dict[str, Callable[[Path], list[str]]] = {
+    "a pattern": lambda photos: [str(photos), str(photos / "*.png")],
+    "the folder again": lambda photos: [str(photos), str(photos)],
+    "a file": lambda photos: [str(photos / "003.png"), str(photos)],
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_overlays_are_added_to_masks_that_are_done(photos: Path, tmp_path: Path, way: str, processes: str) -> None:
+    out, overlays = tmp_path / "out", tmp_path / "overlays"
+    words = ["run", *WAYS[way](photos), "--out", out, "--device", "cpu", "--processes", processes]
+    assert seg_batch(*words).returncode == 0
+    masks = masks_below(out)
+    for _ in range(2):
+        done = seg_batch(*words, "--overlays", overlays)
+        assert done.returncode == 0, done.stderr
+        assert len(list(overlays.rglob("*.jpg"))) == 6
+        next(overlays.rglob("*.jpg")).unlink()
+    assert masks_below(out) == masks
+    assert len(masks) == 6
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_done_is_counted_once(photos: Path, tmp_path: Path, way: str) -> None:
+    words = ["run", *WAYS[way](photos), "--out", tmp_path / "out", "--device", "cpu"]
+    assert "6 masks, 0 failed, 0 unchanged" in seg_batch(*words).stderr
+    assert "6 masks unchanged in" in seg_batch(*words).stderr
+    run = seglab.segment(WAYS[way](photos), out=tmp_path / "out", device="cpu")
+    assert (run.done, run.failed, run.unchanged) == (0, 0, 6)
+
+
+@pytest.mark.parametrize("named", ["photos/sub/more.zip", "photos/sub/*.zip", "link.zip", "photos/sub/../sub/more.zip"])
+def test_an_archive_in_a_folder_that_is_named_too_is_not_said_to_be_left_out(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (photos / "sub").mkdir()
+    for name in ("more.zip", "other.zip"):
+        with zipfile.ZipFile(photos / "sub" / name, "w") as archive:
+            archive.write(photos / "000.png", "in.png")
+    (tmp_path / "link.zip").symlink_to(photos / "sub" / "more.zip")
+    (tmp_path / "rest").mkdir()
+    if "*" not in named:
+        (photos / "sub" / "other.zip").rename(tmp_path / "rest" / "other.zip")
+    done = seg_batch("run", "photos", named, "--out", "out", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "not opened" not in done.stderr
+    assert len(masks_below(tmp_path / "out")) == (8 if "*" in named else 7)
+    left_out = seg_batch("run", "photos", "--out", "another", "--device", "cpu")
+    assert left_out.returncode == 3
+    assert "more.zip" in left_out.stderr
