@@ -251,18 +251,17 @@ def echo(text: str, *, err: bool = False, whole: bool = False) -> None:
         click.echo(text if whole else fitted(text, sys.stderr if err else sys.stdout), err=err)
 
 
-def progress(total: int | None, desc: str, unit: str, *, in_logs: bool = False) -> Any:
+def progress(total: int | None, desc: str, unit: str) -> Any:
     """Return a tqdm bar on stderr with rate and time left.
 
-    If stderr is not a terminal, the bar shows nothing, or is a :class:`ProgressLog` with ``in_logs``. It shows nothing
-    if it is to be :func:`quiet`.
+    If stderr is not a terminal, it is a :class:`ProgressLog`. It shows nothing if it is to be :func:`quiet`.
     """
-    is_bar = is_live(sys.stderr) and not _IS_QUIET.get()
-    if in_logs and not is_bar and not _IS_QUIET.get():
+    is_quiet = _IS_QUIET.get()
+    if not is_quiet and not is_live(sys.stderr):
         return ProgressLog(total, desc, unit)
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=desc, unit=unit, file=sys.stderr, disable=not is_bar, smoothing=0.1)
+    return tqdm(total=total, desc=desc, unit=unit, file=sys.stderr, disable=is_quiet, smoothing=0.1)
 
 
 def rate_text(rate: float) -> str:

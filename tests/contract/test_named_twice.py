@@ -29,7 +29,7 @@ WAYS: dict[str, Callable[[Path], list[str]]] = {
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_overlays_are_added_to_masks_that_are_done(photos: Path, tmp_path: Path, way: str, processes: str) -> None:
     out, overlays = tmp_path / "out", tmp_path / "overlays"
-    words = ["run", *WAYS[way](photos), "--out", out, "--device", "cpu", "--processes", processes]
+    words: list[str | Path] = ["run", *WAYS[way](photos), "--out", out, "--device", "cpu", "--processes", processes]
     assert seg_batch(*words).returncode == 0
     masks = masks_below(out)
     for _ in range(2):
@@ -43,7 +43,7 @@ def test_overlays_are_added_to_masks_that_are_done(photos: Path, tmp_path: Path,
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_done_is_counted_once(photos: Path, tmp_path: Path, way: str) -> None:
-    words = ["run", *WAYS[way](photos), "--out", tmp_path / "out", "--device", "cpu"]
+    words: list[str | Path] = ["run", *WAYS[way](photos), "--out", tmp_path / "out", "--device", "cpu"]
     assert "6 masks, 0 failed, 0 unchanged" in seg_batch(*words).stderr
     assert "6 masks unchanged in" in seg_batch(*words).stderr
     run = seglab.segment(WAYS[way](photos), out=tmp_path / "out", device="cpu")

@@ -45,7 +45,7 @@ class Screen:
     def watch(self, results: Iterable[Result]) -> None:
         """Iterate over the results with a progress bar; a thread counts its total."""
         stopped = threading.Event()
-        with progress(None, "segment", " images", in_logs=True) as bar:
+        with progress(None, "segment", " images") as bar:
             counting = threading.Thread(target=self._count, args=(bar, stopped), daemon=True)
             counting.start()
             try:

@@ -171,7 +171,7 @@ def test_paths_are_shown_below_their_source() -> None:
 
 def test_a_log_gets_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(cli_support, "LOG_SECONDS", 0.0)
-    with cli_support.progress(None, "segment", " images", in_logs=True) as bar:
+    with cli_support.progress(None, "segment", " images") as bar:
         bar.update()
         bar.total = 1200
         bar.set_postfix_str("3 failed")
@@ -188,7 +188,7 @@ def test_rates_are_read_at_a_glance(rate: float, text: str) -> None:
 
 
 def test_a_log_gets_no_line_too_soon(capsys: pytest.CaptureFixture[str]) -> None:
-    with cli_support.progress(10, "segment", " images", in_logs=True) as bar:
+    with cli_support.progress(10, "segment", " images") as bar:
         for _ in range(10):
             bar.update()
     assert (bar.n, capsys.readouterr().err) == (10, "")
