@@ -19,7 +19,8 @@ class Tolerance:
 
     ``max_prob``, ``mean_prob``: largest and mean difference of probabilities at S x S, over all images. ``flipped``:
     share of all mask pixels that may differ. ``mean_dice``, ``worst_dice``: of masks against the original's masks.
-    ``stray_pixels``: an image with no more flipped pixels than this counts as Dice 1, however small its mask.
+    ``stray_pixels``: so many may flip, however few images there are (see :meth:`most_flipped`), and an image with no
+    more of them counts as Dice 1, however small its mask.
     ``suitable``: largest difference of the score of that name, on pictures (its threshold is 0.5). ``edge_flipped``:
     share of an edge case's pixels that may differ (None: ``flipped``). ``truth_dice``: how far the mean Dice against
     the truth may move, either way; None: it may not fall, see :data:`MOST_LOST`.
@@ -35,6 +36,12 @@ class Tolerance:
     suitable: float
     truth_dice: float | None = None
     edge_flipped: float | None = None
+
+    def most_flipped(self, pixels: int) -> float:
+        """Return the largest share of ``pixels`` that may flip: one pixel of a few small masks is more than a share
+        that is meant for many, and a network that is unsure leaves some within rounding of the threshold.
+        """
+        return max(self.flipped, self.stray_pixels / pixels)
 
     def counted_dice(self, dice: float, flipped: int, edge_pixels: int = 0) -> float:
         """Return the Dice by which an image with ``flipped`` differing pixels is judged.

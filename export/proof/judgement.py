@@ -90,8 +90,9 @@ def _beyond(
 ) -> Iterator[Failure]:
     found = figures[feed]
     differences: list[tuple[str, Difference]] = [(row.image, getattr(row, feed)) for row in rows]
+    pixels = sum(entry.pixels for _, entry in differences)
     for name in ("max_prob", "mean_prob", "flipped"):
-        limit = getattr(limits, name)
+        limit = limits.most_flipped(pixels) if name == "flipped" else getattr(limits, name)
         if not found[name] <= limit:  # written so that NaN fails
             gaps = [(_or_infinite(getattr(entry, name)), image) for image, entry in differences]
             yield Failure(f"{feed}.{name}", found[name], limit, max(gaps)[1])

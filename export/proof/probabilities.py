@@ -85,8 +85,10 @@ def _rows(
 
 
 def _beyond(figures: dict[str, float], rows: tuple[ProbRow, ...], limits: Tolerance) -> Iterator[str]:
+    pixels = sum(row.pixels for row in rows)
     for name, value in figures.items():
-        limit, is_least = getattr(limits, name), name.endswith("dice")
+        limit = limits.most_flipped(pixels) if name == "flipped" else getattr(limits, name)
+        is_least = name.endswith("dice")
         if not (value >= limit if is_least else value <= limit):  # written so that NaN fails
             worst = min(rows, key=lambda row: row.counted_dice) if is_least else max(rows, key=lambda row: row.max_prob)
             side = "at least" if is_least else "at most"

@@ -205,7 +205,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(data: Path, trained: tuple[Pat
 @pytest.mark.slow
 def test_the_command_that_is_printed_makes_one_model(trained: tuple[Path, str]) -> None:
     run, output = trained
-    command = output.splitlines()[-1].partition("One model of all folds: seg-export ")[2].split()
+    command = output.splitlines()[-1].partition("To export one model of all folds: seg-export ")[2].split()
     assert command[:2] == ["onnx", "--ensemble"]
     done = CliRunner().invoke(export_main, command)
     assert done.exit_code == 0, done.output

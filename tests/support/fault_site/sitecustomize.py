@@ -34,7 +34,10 @@ os.environ.setdefault("FAULT_COMMAND", str(os.getpid()))
 
 
 def _kill(number: int) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
+    """Return a function that sends its own thread a signal. One for the process may go to another thread, and this one
+    would go on until that has died.
+    """
+    return lambda: signal.pthread_kill(threading.get_ident(), number)
 
 
 def _hang_with_the_gil() -> None:
@@ -80,7 +83,7 @@ class _Bomb:
     """Crashes the process when it is freed, like memory that a decoder has overwritten."""
 
     def __del__(self) -> None:
-        os.kill(os.getpid(), signal.SIGSEGV)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)
 
 
 KINDS: dict[str, Callable[[], None]] = {
