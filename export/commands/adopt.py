@@ -84,9 +84,9 @@ def adopt(
     Example:
       seg-export adopt net.onnx --mean imagenet --out lesion.onnx --parity photos
       seg-export adopt keras.onnx --size 256 --mean 0-1 --out lesion.onnx
-      seg-export adopt net.onnx --mean 123.7,116.3,103.5 --std 58.4,57.1,57.4 --input-range 0-255 --out lesion.onnx
-      seg-export adopt two_class.onnx --mean imagenet --lesion-class 1 --out lesion.onnx
-      seg-export adopt with_aux.onnx --mean imagenet --output out --output logits --out lesion.onnx
+      seg-export adopt net.onnx --mean 0.7,0.6,0.5 --std 0.2,0.2,0.2 --out l.onnx
+      seg-export adopt two.onnx --mean imagenet --lesion-class 1 --out l.onnx
+      seg-export adopt aux.onnx --mean imagenet --output out --out lesion.onnx
     """
     require_model_places(out, json_file, None, (source,), (folder,))
     require_packages(WRITING_PACKAGES, "This command changes ONNX graphs")

@@ -68,8 +68,8 @@ def check(
 
     \b
     Example:
-      seg-export check lesion.onnx runs/q/best.pt --images data/isic2018 --device openvino
-      seg-export check adopted.onnx net.onnx --images data/isic2018
+      seg-export check lesion.onnx runs/quick --images photos --device cpu
+      seg-export check adopted.onnx net.onnx --images photos
     """
     checkpoints = tuple(map(weights_file, checkpoints))
     outputs = {"--json": json_file, "--picture": picture}

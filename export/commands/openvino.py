@@ -38,7 +38,7 @@ def openvino(
 
     \b
     Example:
-      seg-export openvino lesion.onnx --out lesion.xml --weights fp16 --parity data/isic2018
+      seg-export openvino lesion.onnx --out lesion.xml --parity photos
     """
     from export.conversion.openvino_ir import to_ir
     from export.errors import ParityError

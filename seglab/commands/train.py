@@ -87,7 +87,7 @@ def train(
     \b
     Example:
       seglab train isic2018 --out runs/quick
-      seglab train isic2018 isic2017 --recipe isic2024-unet --out runs/unet --epochs 8 --set lr=1e-4
+      seglab train isic2018 isic2017 --recipe package --epochs 8 --out runs/net
       seglab train --resume runs/quick --epochs 20 --hours 2.5
       seglab train isic2018 --out runs/folds --folds 5
     """

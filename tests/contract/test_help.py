@@ -17,6 +17,14 @@ GROUPS = {
 
 
 @pytest.mark.parametrize("name", GROUPS)
+def test_every_help_fits_80_columns(name: str) -> None:
+    group, order = GROUPS[name]
+    for command in order.split():
+        screen = CliRunner().invoke(group, [command, "--help"], prog_name=name, env={"COLUMNS": "80"}).output
+        assert [line for line in screen.splitlines() if len(line) > 80] == [], command
+
+
+@pytest.mark.parametrize("name", GROUPS)
 def test_commands_are_in_the_order_of_use_with_whole_summaries(name: str) -> None:
     group, order = GROUPS[name]
     screen = CliRunner().invoke(group, ["--help"], prog_name=name, env={"COLUMNS": "80"}).output
