@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch.errors import printable
 from batch.ledger.lock import locked
-from batch.ledger.reader import masks_of
+from batch.ledger.opening import masks_of
 from batch.output_mark import LEDGER_SUFFIX
 from batch.outputs.archive import GrowingArchive
 from batch.outputs.base import FolderStore, Store

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from batch.errors import printable
 from batch.executors.base import Executor
 from batch.executors.choice import executor_for
-from batch.ledger.reader import LedgerReader, last_run
+from batch.ledger.opening import last_run
+from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import ledger_path
 from batch.outputs.spec import Output
 from batch.running.label_maps import fit_to_classes

@@ -13,7 +13,7 @@ from batch.executors.base import Turn
 from batch.executors.choice import executor_for
 from batch.failure_limit import FailureLimit
 from batch.figures import Finish
-from batch.ledger.reader import last_run
+from batch.ledger.opening import last_run
 from batch.ledger.records import Result, Status
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Ledger

@@ -17,7 +17,7 @@ from seglab.images.formats import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from batch.executors.base import Opened
-    from batch.ledger.reader import LastRun
+    from batch.ledger.opening import LastRun
     from export.runtime.device import Device
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from batch import Runner, RunSettings
 from batch.executors import opening
-from batch.ledger.reader import LedgerReader, last_run
+from batch.ledger.opening import last_run
+from batch.ledger.reader import LedgerReader
 from export.runtime import bundled
 from export.runtime.opening import open_model
 from seglab.files import sha256
