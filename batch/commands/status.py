@@ -19,6 +19,7 @@ from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
 from batch.running.report import remark_lines
 from batch.sources.image_ref import Drawn, Origin
+from seglab.words import of_kind
 
 FORMAT_VERSION = 1
 FAILURES_SHOWN = 20
@@ -138,3 +139,6 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
     )
     if drawn := found.get("drawn"):
         yield f"last run: {Drawn(**drawn)}"
+    yield from (f"not opened: {of_kind(count, kind)}" for kind, count in found.get("left_out", {}).items())
+    yield from (f"not readable: {reason}" for reason in found.get("unreadable", ()))
+    yield from (f"no images in {source}" for source in found.get("without_images", ()))

@@ -70,3 +70,5 @@ def test_an_archive_in_a_folder_that_is_named_too_is_not_said_to_be_left_out(
     left_out = seg_batch("run", "photos", "--out", "another", "--device", "cpu")
     assert left_out.returncode == 3
     assert "more.zip" in left_out.stderr
+    count = "2 archives" if "*" in named else "1 archive"
+    assert f"not opened: {count} in a folder; name them as sources\n" in seg_batch("status", "another").stdout
