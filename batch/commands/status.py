@@ -141,4 +141,4 @@ def _run_lines(run: RunRecord) -> Iterator[str]:
         yield f"last run: {Drawn(**drawn)}"
     yield from (f"not opened: {of_kind(count, kind)}" for kind, count in found.get("left_out", {}).items())
     yield from (f"not readable: {reason}" for reason in found.get("unreadable", ()))
-    yield from (f"no images in {source}" for source in found.get("without_images", ()))
+    yield from (f"no images: {source}" for source in found.get("without_images", ()))
