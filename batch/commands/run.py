@@ -94,7 +94,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option(
     "--max-failures",
     metavar="N|P%",
-    help="Stop once more failed; P%: of 100 or more.  [default: never]",
+    help="Stop once more images failed.  [default: never]",
 )
 @option(
     "--timeout",
