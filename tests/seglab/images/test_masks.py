@@ -153,7 +153,7 @@ REFUSED = {
     "100 and 200": (lambda: png(bands(100, 200)), "100, 200"),
     "one odd value": (lambda: png(bands(77)), "only value is 77"),
     "negative": (lambda: tiff(bands(-1, 0, dtype=np.int16)), "negative"),
-    "not a number": (lambda: tiff(bands(0, np.nan, 1, dtype=np.float32)), "no numbers"),
+    "not a number": (lambda: tiff(bands(0, np.nan, 1, dtype=np.float32)), "values that are not numbers"),
     "faint floats": (lambda: tiff(bands(0, 1 / 255, dtype=np.float32)), "0.003922"),
     "white is zero, 0 and 1": (lambda: tiff(bands(0, 1), photometric="miniswhite"), "254, 255"),
     "two colours": (lambda: palette(bands(0, 1), (255, 255, 255), (255, 0, 0)), "more than one colour"),
