@@ -102,8 +102,8 @@ def convert(
     """
     if (calibration is not None) != (precision == "int8" and not has_learned_ranges(checkpoints)):
         raise ContractError(
-            f"The precision is {precision}, and calibration images were {'' if calibration else 'not '}given; expected "
-            "them for int8, and for int8 only."
+            f"The precision is {precision}, and calibration images were {'' if calibration else 'not '}given; they "
+            "calibrate int8, and a network that learned the ranges of int8 takes none."
         )
     import onnx
 

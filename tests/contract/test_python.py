@@ -155,7 +155,7 @@ def test_an_overlay_of_a_large_photograph_is_small(tmp_path: Path, model_file: P
     assert result.overlay().size == (1024, 307)
     assert result.overlay(longest_side=100).size == (100, 30)
     assert result.overlay(None).size == (2000, 600)
-    with pytest.raises(ConfigError, match="longest_side is 0; expected pixels"):
+    with pytest.raises(ConfigError, match="longest_side is 0; expected 1 or more pixels"):
         result.overlay(0)
 
 
@@ -173,7 +173,7 @@ def test_there_is_no_overlay_of_what_is_no_image_any_more(photos: Path, model_fi
     with pytest.raises(ImageError, match=r"broken\.png"):
         broken.overlay()
     (photos / "0.png").write_bytes((photos / "1.png").read_bytes())
-    with pytest.raises(ImageError, match="is 64 x 64 now and its mask is 70 x 90"):
+    with pytest.raises(ImageError, match="is now 64 x 64 and its mask is 70 x 90"):
         whole.overlay()
     (photos / "0.png").unlink()
     with pytest.raises(ImageError, match=r"0\.png"):

@@ -103,9 +103,9 @@ def test_an_ensemble_is_the_mean_of_its_networks(folder: Path, checkpoint: Check
 
 
 def test_networks_that_do_not_go_together_are_refused(checkpoint: Checkpoint, three_classes: Checkpoint) -> None:
-    with pytest.raises(ContractError, match=r"threshold of None is 0.3, of .*a.pt 0.5; expected the same"):
+    with pytest.raises(ContractError, match=r"threshold is 0.3 in None and 0.5 in .*a.pt; expected the same"):
         segmenter([checkpoint, dataclasses.replace(checkpoint, threshold=0.3, path=None)])
-    with pytest.raises(ContractError, match="size of None is 32"):
+    with pytest.raises(ContractError, match="size is 32 in None"):
         segmenter([checkpoint, three_classes])
 
 

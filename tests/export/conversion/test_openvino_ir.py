@@ -91,7 +91,7 @@ def test_what_fails_the_gate_is_not_written(
     monkeypatch.setattr(conversion, "_runner", wrong)
     result = convert(model_file, "--out", tmp_path / "m.xml", "--parity", photos, "--json", tmp_path / "failed.json")
     assert result.exit_code == 1
-    assert "does not match the CPU provider, measured on 8 images" in result.stderr
+    assert "do not match the CPU provider, measured on 8 images" in result.stderr
     assert "max_prob is" in result.stderr
     assert json.loads((tmp_path / "failed.json").read_text())["passed"] is False
     assert sorted(path.name for path in tmp_path.iterdir()) == ["failed.json", "photos"]
