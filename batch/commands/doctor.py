@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch.cores import cores
 from batch.errors import encodable, printable
-from batch.running.tools import tool_versions
+from batch.tools import tool_versions
 from seglab.words import counted
 
 if TYPE_CHECKING:

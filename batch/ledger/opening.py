@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch.errors import OutputError, printable
-from batch.ledger.readonly import connect_readonly, peek
 from batch.ledger.schema import FORMAT_VERSION, MASKS, decode, ledger_path, require_utf8
 from batch.output_mark import APPLICATION_ID, LEDGER_NAME
+from batch.sqlite_readonly import connect_readonly, peek
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO
 
 from batch.errors import OutputError, printable
-from batch.ledger.readonly import connect_readonly
 from batch.ledger.schema import decode, encode
 from batch.naming import SUFFIX
 from batch.outputs.archive import INDEX_NAME
 from batch.outputs.framing import Framing
+from batch.sqlite_readonly import connect_readonly
 
 MEMBERS = "CREATE TABLE members (name TEXT PRIMARY KEY, data INTEGER NOT NULL, size INTEGER NOT NULL)"
 INSERT = "INSERT OR REPLACE INTO members VALUES (CAST(? AS TEXT), ?, ?)"

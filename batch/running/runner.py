@@ -39,7 +39,6 @@ from batch.running.setup import (
     sources_of,
 )
 from batch.running.timing import Stages
-from batch.running.tools import tool_versions
 from batch.running.trace import tracing
 from batch.settings import RunSettings
 from batch.sources.checksum import with_checksums
@@ -47,6 +46,7 @@ from batch.sources.image_ref import ImageRef
 from batch.steps.begun import BEGUN_NAME, left_by_a_killed_run
 from batch.steps.task import Outcome, Task
 from batch.storage import is_url
+from batch.tools import tool_versions
 from batch.urls import public_url
 from seglab.files import has_content
 from seglab.words import counted, noun

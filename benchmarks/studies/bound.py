@@ -107,7 +107,7 @@ def _is_there(way: Way) -> bool:
 
 
 def our_rate(way: Way, batch: int, seconds: float) -> float:
-    """Return the images per second of one process per core, measured over so many seconds."""
+    """Return the images per second of one process per core, measured over ``seconds``."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(cores())
     counts = context.SimpleQueue()

@@ -211,7 +211,7 @@ def _lengths(path: Path, null: Path, photos: Path, root: Path, amount: Amount) -
 
 
 def _linked(photos: Path, folder: Path, count: int) -> Path:
-    """Make a folder with so many links to these photographs, and return it."""
+    """Make a folder with ``count`` links to these photographs, and return it."""
     folder.mkdir()
     files = sorted(photos.iterdir())
     for number in range(count):

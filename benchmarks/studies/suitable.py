@@ -47,7 +47,7 @@ Scored = list[tuple[float, Images]]
 @click.option("--compute", help="fp32 or bf16, where the device computes in both.")
 @click.option("--name", default="lesion", show_default=True, help="Of the network, in the name of the result.")
 @click.option("--seed", default=SEED, show_default=True, help="Of the images that are drawn.")
-@click.option("--limit", default=OTHER_CAMERA, show_default=True, help="At most so many of each set of dermoscopy.")
+@click.option("--limit", default=OTHER_CAMERA, show_default=True, help="Most images of each set of dermoscopy.")
 @click.option(
     "--sheet", type=FILE, help="Draw those that are told wrong (.jpg): no dermoscopy above, dermoscopy below."
 )

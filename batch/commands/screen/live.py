@@ -16,7 +16,7 @@ from batch.commands.screen.summary import Summary
 from batch.errors import printable
 from batch.ledger.records import Status
 from batch.running.source_lines import other_files
-from seglab import cli_support
+from seglab import progress_log
 from seglab.cli_support import progress
 from seglab.terminal import is_live
 from seglab.words import counted
@@ -85,7 +85,7 @@ class Screen:
 
     def _count(self, bar: Any, stopped: threading.Event) -> None:
         """Count the images: at once for a bar, but for a log only when its first line is due."""
-        if not self._is_live and stopped.wait(cli_support.LOG_SECONDS):
+        if not self._is_live and stopped.wait(progress_log.LOG_SECONDS):
             return
         self._total = bar.total = self._runner.sources.count(stopped.is_set)
         if self._total is not None:

@@ -15,7 +15,8 @@ from batch.output_mark import LEDGER_SUFFIX
 from batch.running.forecast import in_time
 from batch.running.source_lines import left_out, named_anyway, other_files, passed_over, sample_line
 from batch.running.timing import stage_table
-from seglab.cli_support import SOME_FAILED, rate_text
+from seglab.cli_support import SOME_FAILED
+from seglab.progress_log import rate_text
 from seglab.terminal import cut
 from seglab.words import counted
 

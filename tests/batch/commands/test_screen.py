@@ -19,7 +19,7 @@ from batch.ledger.records import Result, Status
 from batch.sources.bytes import FileBytes, require_bounded, too_large_unpacked
 from batch.sources.image_ref import Origin
 from batch.steps.task import Task
-from seglab import cli_support
+from seglab import cli_support, progress_log
 from seglab.errors import ImageError
 from seglab.images.refusals import failed, unknown
 from seglab.terminal import cut, shortened
@@ -170,7 +170,7 @@ def test_paths_are_shown_below_their_source() -> None:
 
 
 def test_a_log_gets_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli_support, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(progress_log, "LOG_SECONDS", 0.0)
     with cli_support.progress(None, "segment", " images") as bar:
         bar.update()
         bar.total = 1200
@@ -184,7 +184,7 @@ def test_a_log_gets_lines_of_progress(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 @pytest.mark.parametrize(("rate", "text"), [(0.042, "0.042"), (7.26, "7.3"), (118.4, "118"), (12345.6, "12,346")])
 def test_rates_are_read_at_a_glance(rate: float, text: str) -> None:
-    assert cli_support.rate_text(rate) == text
+    assert progress_log.rate_text(rate) == text
 
 
 def test_a_log_gets_no_line_too_soon(capsys: pytest.CaptureFixture[str]) -> None:
