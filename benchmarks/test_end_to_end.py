@@ -21,8 +21,10 @@ from export.runtime.opening import open_model
 from seglab.networks.checkpoints import Checkpoint
 
 ARCHIVES = ["600x450", "originals"]
-LEAST_DICE_TO_ORIGINAL = 0.995
-LEAST_DICE_OF_RIVAL = 0.97
+LEAST_MEDIAN_DICE = 0.995
+"""Of the masks to the original's. The median: one synthetic image that the network is in two minds about may be drawn
+otherwise on another processor, and says nothing of the loop."""
+LEAST_MEDIAN_DICE_OF_RIVAL = 0.97
 """OpenCV's area resize is not the resize that the network was trained with, but what a user would write."""
 BATCH = 16
 
@@ -33,7 +35,7 @@ def measure(
     run: Callable[[Path], None],
     out: Path,
     rounds: int,
-    least_dice: float = LEAST_DICE_TO_ORIGINAL,
+    least_median: float = LEAST_MEDIAN_DICE,
 ) -> None:
     """Time ``run`` into fresh folders, then judge the masks of the last round."""
     folders = (out / f"round-{number}" for number in itertools.count())
@@ -49,7 +51,7 @@ def measure(
     benchmark.extra_info.update(
         dataclasses.asdict(quality), archive=archive.name, images=len(archive.pairs), rounds=rounds
     )
-    assert quality.dice_to_original >= least_dice
+    assert quality.median_dice_to_original >= least_median
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
@@ -65,7 +67,7 @@ def test_pytorch_loop(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loop = OriginalLoop(checkpoint, device)
     benchmark.extra_info.update(label=f"PyTorch eager, DataLoader ({device})", precision="fp32", rival=True)
-    measure(benchmark, archive, lambda out: loop.run(archive.images, out), tmp_path, rounds, LEAST_DICE_OF_RIVAL)
+    measure(benchmark, archive, lambda out: loop.run(archive.images, out), tmp_path, rounds, LEAST_MEDIAN_DICE_OF_RIVAL)
 
 
 @pytest.mark.parametrize("exact", [False, True], ids=["fast", "exact"])

@@ -26,9 +26,10 @@ TINY_KINDS, TINY_SIDE = 16, 40
 
 @dataclass(frozen=True)
 class Quality:
-    """Mask Dice to the PyTorch original (mean, worst image) and Dice and IoU against the truth (means)."""
+    """Mask Dice to the PyTorch original (mean, median, worst image) and Dice and IoU against the truth (means)."""
 
     dice_to_original: float
+    median_dice_to_original: float
     worst_dice_to_original: float
     dice: float
     iou: float
@@ -56,7 +57,13 @@ class Archive:
             counts = confusion(mask, read_mask(pair.truth))
             dices.append(counts.dice)
             ious.append(counts.iou)
-        return Quality(float(np.mean(agreements)), min(agreements), float(np.mean(dices)), float(np.mean(ious)))
+        return Quality(
+            float(np.mean(agreements)),
+            float(np.median(agreements)),
+            min(agreements),
+            float(np.mean(dices)),
+            float(np.mean(ious)),
+        )
 
 
 def photos(root: Path, count: int, predictor: Predictor) -> Archive:
