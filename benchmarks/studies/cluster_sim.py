@@ -148,12 +148,13 @@ def _page(
         f"`clean`; `--masks objects` makes {job.images:,} masks instead of the tars.\n"
     )
     yield from _answer(job, gpus, rows)
-    yield "\nOne parameter changed at a time, hand-out:\n"
-    yield "| parameter | GPUs | best unit | efficiency | with the default |\n| --- | --- | --- | --- | --- |"
+    yield "\nOne parameter changed at a time:\n"
+    yield f"| parameter | GPUs | hand-out: best unit | efficiency | with {DEFAULT_SIZE:,} | shards, {DEFAULT_SIZE:,} |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for each in changes:
         yield (
             f"| {each.parameter} {each.value:g} | {each.workers:,} | {each.best_unit:,} | {each.best_efficiency:.3f} | "
-            f"{each.default_efficiency:.3f} |"
+            f"{each.default_efficiency:.3f} | {each.default_in_shards:.3f} |"
         )
     reads = job.images_per_second * max(gpus)
     yield "\n" + CANNOT.format(workers=max(gpus), reads=reads, s3=S3_READS, prefixes=math.ceil(reads / S3_READS))

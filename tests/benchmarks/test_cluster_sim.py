@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.studies.cluster_sim import main
-from benchmarks.support.simulated.figures import Row, Spread, best_sizes, losses, simulated
-from benchmarks.support.simulated.job import ClusterJob, Drawn, draw
-from benchmarks.support.simulated.sharing import Outcome, hand_out, shards
+from benchmarks.support.simulated.figures import Row, Spread, Way, best_sizes, losses, sensitivity, simulated
+from benchmarks.support.simulated.job import ClusterJob, draw
+from benchmarks.support.simulated.sharing import hand_out, shards
 
-Way = Callable[[ClusterJob, Drawn, int], Outcome]
 PLAIN = ClusterJob(
     workers=1, unit=100, images=1000, images_per_second=10, rate_spread=0, slow_share=0, tail=math.inf,
     startup_seconds=5, unit_overhead_seconds=2, driver_seconds_per_unit=0, preemptions_per_hour=0, restart_seconds=30,
@@ -88,8 +86,17 @@ def test_a_preempted_unit_starts_again(way: Way) -> None:
     assert outcome.commits.tolist() == [1] * 10
 
 
+@both_ways
+def test_lost_images_are_counted_by_number_not_by_cost(way: Way) -> None:
+    job = replace(PLAIN, tail=2, alike=100)
+    drawn = draw(job, 0)
+    drawn.lives[1] = 0.5
+    assert drawn.work[1] != pytest.approx(100)
+    assert way(job, drawn, 0).lost_images == pytest.approx(100 * 0.5 / (2 + drawn.work[1] / 10))
+
+
 def test_the_next_free_worker_takes_a_unit_that_comes_back() -> None:
-    """Worker 1 loses unit 1 at 11 s. Worker 0 does it next, then units 2 and 3; back at 46 s, worker 1 does unit 4 (7 s)."""
+    """Worker 1 loses unit 1 at 11 s. Worker 0 does it next, then 2 and 3; from 46 s on, worker 1 does unit 4 (7 s)."""
     job = replace(PLAIN, workers=2, images=450)
     drawn = draw(job, 0)
     drawn.lives[1] = 6
@@ -103,6 +110,12 @@ def test_an_idle_worker_takes_a_unit_that_comes_back() -> None:
     drawn = draw(job, 0)
     drawn.lives[1] = 11.5
     assert hand_out(job, drawn, 0).seconds == pytest.approx(5 + 11.5 + 12)
+
+
+def test_rates_have_the_mean_that_was_given() -> None:
+    rates = draw(ClusterJob(4000, 5000, rate_spread=0.5, slow_share=0), 0).rates
+    assert rates.mean() == pytest.approx(500, rel=0.03)
+    assert np.log(rates).std() == pytest.approx(0.5, rel=0.03)
 
 
 @both_ways
@@ -188,6 +201,18 @@ def test_rows_hold_what_the_outcomes_say() -> None:
     assert dealt.unit_seconds == pytest.approx(12)
     assert dealt.objects == 3 * 10 + 2
     assert dealt.twice == Spread(0, 0, 0)
+
+
+def test_one_parameter_is_changed_at_a_time() -> None:
+    """One worker, 10,000 images: 1,000 s, and the overhead once with one unit or twice with the default."""
+    found = list(sensitivity(replace(PLAIN, images=10_000), [1], [5000, 10_000], 1))
+    overhead = [change for change in found if change.parameter == "unit_overhead_seconds"]
+    assert [change.value for change in overhead] == [0.5, 8]
+    assert [change.best_unit for change in overhead] == [10_000, 10_000]
+    assert [change.best_efficiency for change in overhead] == pytest.approx([1000 / 1005.5, 1000 / 1013])
+    assert [change.default_efficiency for change in overhead] == pytest.approx([1000 / 1006, 1000 / 1021])
+    assert [change.default_in_shards for change in overhead] == pytest.approx([1000 / 1006, 1000 / 1021])
+    assert {change.parameter for change in found} == {"unit_overhead_seconds", "images_per_second"}
 
 
 def test_the_best_size_is_the_one_that_loses_least_where_it_loses_most() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from benchmarks.support.simulated.job import ClusterJob, Drawn, draw
@@ -23,6 +23,7 @@ CHANGED = (
     "preemptions_per_hour",
 )
 HAND_OUT, SHARDS = "hand-out", "shards"
+Way = Callable[[ClusterJob, Drawn, int], Outcome]
 DEFAULT_SIZE = 5000
 """Of ``seg-batch cluster plan --unit``."""
 
@@ -58,7 +59,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Change:
-    """What a single parameter changes: the best size of those tried for hand-out, and the default beside it."""
+    """What a single parameter changes: the best size for hand-out, and the default by hand-out and in shards."""
 
     parameter: str
     value: float
@@ -66,6 +67,7 @@ class Change:
     best_unit: int
     best_efficiency: float
     default_efficiency: float
+    default_in_shards: float
 
 
 def simulated(job: ClusterJob, seeds: int) -> list[Row]:
@@ -101,17 +103,15 @@ def sensitivity(job: ClusterJob, gpus: Sequence[int], sizes: Sequence[int], seed
             value = factor * getattr(job, name)
             changed = replace(job, **{name: min(value, 1.0) if name == "slow_share" else value})
             for workers in gpus:
-                found = {
-                    size: _median_efficiency(replace(changed, workers=workers, unit=size), seeds) for size in sizes
-                }
+                here = replace(changed, workers=workers)
+                found = {size: _efficiency(replace(here, unit=size), hand_out, seeds) for size in sizes}
                 best = max(found, key=found.__getitem__)
-                yield Change(name, getattr(changed, name), workers, best, found[best], found[DEFAULT_SIZE])
+                fixed = _efficiency(replace(here, unit=DEFAULT_SIZE), shards, seeds)
+                yield Change(name, getattr(here, name), workers, best, found[best], found[DEFAULT_SIZE], fixed)
 
 
-def _median_efficiency(job: ClusterJob, seeds: int) -> float:
-    return statistics.median(
-        drawn.ideal_seconds / hand_out(job, drawn, seed).seconds for seed, drawn in _drawn(job, seeds)
-    )
+def _efficiency(job: ClusterJob, way: Way, seeds: int) -> float:
+    return statistics.median(drawn.ideal_seconds / way(job, drawn, seed).seconds for seed, drawn in _drawn(job, seeds))
 
 
 def _drawn(job: ClusterJob, seeds: int) -> Iterator[tuple[int, Drawn]]:

@@ -28,7 +28,9 @@ class ClusterJob:
     unit: int
     images: int = 100_000_000
     images_per_second: float = _assumed(
-        500.0, "Images/s of a worker.", "no GPU was measured; 1.3 CPU cores read and write as many at 2.6 ms each"
+        500.0,
+        "Images/s of a worker.",
+        "no GPU was measured; 1.3 cores read and write as many (docs/explanation/speed.md)",
     )
     rate_spread: float = _assumed(
         0.05, "Spread of that rate over workers (sigma of its logarithm).", "machines of one kind"
@@ -39,7 +41,7 @@ class ClusterJob:
     tail: float = _assumed(
         3.0,
         "Exponent of the Pareto distribution of those costs; inf: all alike.",
-        "1 row in 1,000 costs 7 times the mean",
+        "1 in 1,000 of them costs 7 times the mean",
     )
     startup_seconds: float = _assumed(20.0, "From a machine to the open model.", "container, imports, CUDA, model")
     unit_overhead_seconds: float = _assumed(
