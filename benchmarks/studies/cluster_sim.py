@@ -18,9 +18,9 @@ from typing import Any
 
 import click
 
+from batch.commands.cluster import DEFAULT_UNIT
 from benchmarks.support.simulated.figures import (
     AS_GOOD,
-    DEFAULT_SIZE,
     HAND_OUT,
     OBJECTS_PER_UNIT,
     OTHER_OBJECTS,
@@ -36,7 +36,7 @@ from benchmarks.support.simulated.job import ClusterJob
 from seglab.files import write_text
 
 GPUS = (64, 1000)
-SIZES = (100, 500, 1000, 2000, DEFAULT_SIZE, 10_000, 50_000)
+SIZES = (100, 500, 1000, 2000, DEFAULT_UNIT, 10_000, 50_000)
 MEASURED = ("driver_seconds_per_unit", "unit_overhead_seconds", "images_per_second")
 S3_READS = 5500
 """Reads per second and prefix that S3 promises (AWS, "Performance guidelines for Amazon S3")."""
@@ -95,7 +95,7 @@ def main(
     found = read_measured(measured) if measured else {}
     options = {name: value for name, value in given.items() if value is not None}
     sources = {name: _source(each, measured, found, options) for name, each in PARAMETERS.items()}
-    sizes = sorted({*sizes, DEFAULT_SIZE})
+    sizes = sorted({*sizes, DEFAULT_UNIT})
     try:
         job = ClusterJob(1, 1, images, **{**found, **options})  # type: ignore[arg-type]  # click gave the types
         rows = [
@@ -123,7 +123,7 @@ def _report(job: ClusterJob, sources: dict[str, str], rows: list[Row], changes: 
     }
     return {
         "format_version": 1, "images": job.images, "parameters": parameters, "rows": [asdict(row) for row in rows],
-        "default_unit": DEFAULT_SIZE, "best_units": best_sizes(rows), "changes": [asdict(each) for each in changes],
+        "default_unit": DEFAULT_UNIT, "best_units": best_sizes(rows), "changes": [asdict(each) for each in changes],
     }  # fmt: skip
 
 
@@ -149,7 +149,7 @@ def _page(
     )
     yield from _answer(job, gpus, rows)
     yield "\nOne parameter changed at a time:\n"
-    yield f"| parameter | GPUs | hand-out: best unit | efficiency | with {DEFAULT_SIZE:,} | shards, {DEFAULT_SIZE:,} |"
+    yield f"| parameter | GPUs | hand-out: best unit | efficiency | with {DEFAULT_UNIT:,} | shards, {DEFAULT_UNIT:,} |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for each in changes:
         yield (
@@ -162,13 +162,13 @@ def _page(
 
 def _answer(job: ClusterJob, gpus: Sequence[int], rows: list[Row]) -> Iterator[str]:
     lost, best = losses(rows), best_sizes(rows)
-    yield f"`seg-batch cluster plan` makes units of {DEFAULT_SIZE:,} images."
+    yield f"`seg-batch cluster plan` makes units of {DEFAULT_UNIT:,} images."
     for workers in gpus:
         handed = {row.unit: row.efficiency.median for row in rows if (row.workers, row.way) == (workers, HAND_OUT)}
         top = max(handed, key=handed.__getitem__)
-        fixed = next(row for row in rows if (row.workers, row.unit, row.way) == (workers, DEFAULT_SIZE, SHARDS))
+        fixed = next(row for row in rows if (row.workers, row.unit, row.way) == (workers, DEFAULT_UNIT, SHARDS))
         yield (
-            f"- {workers:,} GPUs: handed out, efficiency {handed[DEFAULT_SIZE]:.3f}; the best size is {top:,} with "
+            f"- {workers:,} GPUs: handed out, efficiency {handed[DEFAULT_UNIT]:.3f}; the best size is {top:,} with "
             f"{handed[top]:.3f}. In shards, {fixed.efficiency.median:.3f}."
         )
     listed = ", ".join(f"{size:,} ({lost[size]:.3f})" for size in best)
@@ -176,10 +176,10 @@ def _answer(job: ClusterJob, gpus: Sequence[int], rows: list[Row]) -> Iterator[s
         "Compared with the best size for each cluster, these lose least on the cluster that they suit least: "
         f"{listed}. Differences below {AS_GOOD} are not counted."
     )
-    if DEFAULT_SIZE in best:
+    if DEFAULT_UNIT in best:
         yield "So the default fits these parameters. Of sizes equally good, a smaller one repeats less after a crash."
     else:
-        yield f"The default loses {lost[DEFAULT_SIZE]:.3f}: with these parameters, plan with `--unit {best[0]}`."
+        yield f"The default loses {lost[DEFAULT_UNIT]:.3f}: with these parameters, plan with `--unit {best[0]}`."
     yield (
         f"Smaller units pay their {job.unit_overhead_seconds:g} s more often, keep the driver busy and leave more "
         "objects. With larger ones workers wait at the end for the last units, and a preemption loses more."

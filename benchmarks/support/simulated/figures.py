@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from batch.commands.cluster import DEFAULT_UNIT
 from benchmarks.support.simulated.job import ClusterJob, Drawn, draw
 from benchmarks.support.simulated.sharing import Outcome, hand_out, shards
 
@@ -24,8 +25,6 @@ CHANGED = (
 )
 HAND_OUT, SHARDS = "hand-out", "shards"
 Way = Callable[[ClusterJob, Drawn, int], Outcome]
-DEFAULT_SIZE = 5000
-"""Of ``seg-batch cluster plan --unit``."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _row(job: ClusterJob, way: str, ideals: Sequence[float], outcomes: Sequence[
 def sensitivity(job: ClusterJob, gpus: Sequence[int], sizes: Sequence[int], seeds: int) -> Iterator[Change]:
     """Yield which size of unit is best if one parameter is changed; those that are 0 stay so.
 
-    ``sizes`` contains :data:`DEFAULT_SIZE`.
+    ``sizes`` contains :data:`DEFAULT_UNIT`.
     """
     for name in CHANGED:
         for factor in FACTORS if getattr(job, name) else ():
@@ -106,8 +105,8 @@ def sensitivity(job: ClusterJob, gpus: Sequence[int], sizes: Sequence[int], seed
                 here = replace(changed, workers=workers)
                 found = {size: _efficiency(replace(here, unit=size), hand_out, seeds) for size in sizes}
                 best = max(found, key=found.__getitem__)
-                fixed = _efficiency(replace(here, unit=DEFAULT_SIZE), shards, seeds)
-                yield Change(name, getattr(here, name), workers, best, found[best], found[DEFAULT_SIZE], fixed)
+                fixed = _efficiency(replace(here, unit=DEFAULT_UNIT), shards, seeds)
+                yield Change(name, getattr(here, name), workers, best, found[best], found[DEFAULT_UNIT], fixed)
 
 
 def _efficiency(job: ClusterJob, way: Way, seeds: int) -> float:
