@@ -77,14 +77,10 @@ class _EndingWatch(Watch):
 
     def __init__(self, seconds: float, stopped: threading.Event) -> None:
         self._seconds, self._stopped, self._sink = seconds, stopped, os.open(os.devnull, os.O_WRONLY)
-        self._begin()
 
     def beat(self) -> None:
         if self._stopped.is_set():
             raise ProcessError("It was stopped. Run again to do it.")
-        self._begin()
-
-    def _begin(self) -> None:
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._sink)
 
     def rest(self) -> None:
