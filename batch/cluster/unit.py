@@ -73,6 +73,9 @@ class Watch:
     def rest(self) -> None:
         """Take note that no image is worked on."""
 
+    def check(self) -> None:
+        """Raise :class:`ProcessError` if the unit is to end before it is done."""
+
 
 def do_unit(
     unit: UnitName,
@@ -152,6 +155,7 @@ class _Attempted:
             self._beat()
             line = _Line(tasks, self._begun)
             for turn in executor.run(line.groups()):
+                self._watch.check()
                 if turn.outcomes:
                     self._beat()
                 line.settled(len(turn.outcomes))

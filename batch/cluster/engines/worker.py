@@ -79,12 +79,14 @@ class _EndingWatch(Watch):
         self._seconds, self._stopped, self._sink = seconds, stopped, os.open(os.devnull, os.O_WRONLY)
 
     def beat(self) -> None:
-        if self._stopped.is_set():
-            raise ProcessError("It was stopped. Run again to do it.")
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._sink)
 
     def rest(self) -> None:
         faulthandler.cancel_dump_traceback_later()
+
+    def check(self) -> None:
+        if self._stopped.is_set():
+            raise ProcessError("It was stopped. Run again to do it.")
 
     def close(self) -> None:
         """Stop watching."""
