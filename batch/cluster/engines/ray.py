@@ -9,31 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any
 
 from batch.cluster.engines.base import MOST_DEATHS, STOP_SECONDS, Waiting
+from batch.cluster.engines.ray_connection import LOCAL, connect, import_ray, one_line, room_in
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
 from batch.cluster.names import UnitName
 from batch.cluster.place import place_of
 from batch.cluster.unit import UnitResult
-from batch.cores import cores
 from batch.errors import ProcessError, printable
 from batch.executors.placement import is_gpu
 from batch.steps.work import reason_of
-from seglab.errors import ConfigError, MissingDependencyError, SeglabError
+from seglab.errors import ConfigError, SeglabError
 
-INSTALL = '--engine ray needs Ray, which is not installed. Install it on all nodes: pip install "seglab[cluster]".'
-LOCAL = "local"
-"""Ray's word for a Ray of this machine, which ends with the command."""
-STORE_BYTES = 100 * 2**20
-"""Of a local Ray's store for large objects, which holds nothing here."""
 CONTROL = "control"
 """The thread of an actor that takes orders while another one does a unit."""
-MOST_SHOWN = 300
-"""Characters of a message of Ray."""
 
 
 class RayEngine:
@@ -71,9 +63,9 @@ class RayEngine:
         errors of opening, if no worker is left.
         """
         self._waiting = Waiting(units)
-        self._ray = _import_ray(verbose=self._verbose)
+        self._ray = import_ray(verbose=self._verbose)
         try:
-            _start(self._ray, self._address, verbose=self._verbose)
+            connect(self._ray, self._address, verbose=self._verbose)
             self._actor = self._ray.remote(
                 num_cpus=1, num_gpus=self._gpus, scheduling_strategy="SPREAD", concurrency_groups={CONTROL: 1}
             )(RayWorker)
@@ -89,7 +81,7 @@ class RayEngine:
 
     def _size(self) -> int:
         """Return the number of workers. Raises :class:`ConfigError` if there is room for none."""
-        room = _room(self._ray.nodes(), self._gpus)
+        room = room_in(self._ray.nodes(), self._gpus)
         if not room and (self._workers is None or self._address == LOCAL):
             needs = f"1 CPU and {self._gpus:g} GPU" if self._gpus else "1 CPU"
             raise ConfigError(
@@ -132,7 +124,7 @@ class RayEngine:
     def _replace(self, worker: _Worker, error: Exception) -> Iterator[UnitResult]:
         """Let a unit be done again whose actor is lost, and start another one."""
         self._kill(worker)  # it may live, on a node that cannot be reached now
-        how, unit = _last_line(error), worker.unit
+        how, unit = one_line(error), worker.unit
         worker.unit = None
         if unit is not None:
             yield from self._waiting.put_back(unit, how)
@@ -228,17 +220,6 @@ def _threads(gpus: float) -> int:
     return max(1, int(has.get("CPU", 1) * min(1.0, gpus / has.get("GPU", gpus))))
 
 
-def _room(nodes: Sequence[Mapping[str, Any]], gpus: float) -> int:
-    """Return how many workers all nodes together have room for; what others use of them is not subtracted."""
-    found = 0
-    for node in nodes:
-        if node["Alive"]:
-            has = node["Resources"]
-            by_gpu = int(has.get("GPU", 0) / gpus + 1e-6) if gpus else int(has.get("CPU", 0))
-            found += min(int(has.get("CPU", 0)), by_gpu)
-    return found
-
-
 def _require_given_gpus(device: str, gpus: float) -> None:
     """Raise :class:`ConfigError` if a device is named that Ray does not give to workers."""
     if ":" in device:
@@ -248,38 +229,3 @@ def _require_given_gpus(device: str, gpus: float) -> None:
         )
     if device != "auto" and is_gpu(device) and not gpus:
         raise ConfigError(f"--device {device} needs GPUs, and workers have none. Add --gpus-per-worker 1.")
-
-
-def _import_ray(*, verbose: bool) -> ModuleType:
-    """Import Ray. Raises :class:`MissingDependencyError`. It reads these variables when it is imported."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if not verbose:
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # messages of nodes that it prints to standard output
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingDependencyError(INSTALL) from error
-    return ray
-
-
-def _start(ray: ModuleType, address: str, *, verbose: bool) -> None:
-    """Connect to a cluster, or start a local one. Raises :class:`ConfigError` if there is none."""
-    size = {"num_cpus": cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
-    talk = {"log_to_driver": verbose, "logging_level": "INFO" if verbose else "ERROR"}
-    try:
-        ray.init(address, **talk, **(size if address == LOCAL else {}))
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        if address == LOCAL:
-            raise ProcessError(
-                f"Ray does not start on this machine: {printable(_last_line(error))}. Run without --engine ray, which "
-                "uses all cores as well."
-            ) from error
-        raise ConfigError(
-            f"The Ray cluster {printable(address)} cannot be used: {printable(_last_line(error))}. Expected one that "
-            "answers. Start it with `ray start --head`, correct --address, or leave it out to use this machine."
-        ) from error
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:MOST_SHOWN].rstrip(".")
