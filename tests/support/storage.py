@@ -27,16 +27,17 @@ def s3_endpoint() -> Iterator[str]:
     running.stop()
 
 
+def s3_variables(endpoint: str) -> dict[str, str]:
+    """Return the environment variables with which ``s3://`` refers to this server."""
+    account = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
+    return {**account, "AWS_ENDPOINT_URL": endpoint}
+
+
 @pytest.fixture
 def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """An empty store to which ``s3://`` refers in the test and in processes that it starts."""
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "k"),
-        ("AWS_SECRET_ACCESS_KEY", "s"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-    ):
+    for name, value in s3_variables(s3_endpoint).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
     import fsspec
 
     fsspec.get_filesystem_class("s3").clear_instance_cache()

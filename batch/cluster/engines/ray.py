@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -62,7 +63,7 @@ class RayEngine:
         """Yield the results of the units, in any order. Raises :class:`ProcessError`, :class:`ConfigError` and the
         errors of opening, if no worker is left.
         """
-        self._waiting = Waiting(units)
+        self._waiting = Waiting(random.sample(units, len(units)))  # two runs at once seldom do the same unit
         self._ray = import_ray(verbose=self._verbose)
         try:
             connect(self._ray, self._address, verbose=self._verbose)

@@ -30,6 +30,7 @@ MOST_SHOWN = 300
 def import_ray(*, verbose: bool) -> ModuleType:
     """Import Ray. Raises :class:`MissingDependencyError`. It reads these variables when it is imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # older releases warn of it; a worker does it
     if not verbose:
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # messages of nodes that it prints to standard output
     try:

@@ -3,7 +3,8 @@
 It wraps what reads images: bytes that contain ``FAULT:crash;`` (or another kind of ``KINDS``) crash the process that
 reads them. ``FAULT:crash:1;`` does it the first time only; ``FAULT:after-crash;`` once the image is read;
 ``FAULT:again-crash;`` when it is read again (for an overlay). It wraps the model as well: a batch with an image whose
-upper left pixel is one of ``COLOURS`` has its fault. Set from outside: ``FAULT_STATE``, a folder in which faults are
+upper left pixel is one of ``COLOURS`` has its fault. A file ``commit`` in ``FAULT_STATE`` with ``kill:u-00001:1`` kills
+who is about to commit that unit of a cluster job, once. Set from outside: ``FAULT_STATE``, a folder in which faults are
 counted, and ``FAULT_START_SECONDS``, by which workers start later. See ``tests/support/faults.py``.
 """
 
@@ -166,7 +167,24 @@ def _spoil_model(module: Any) -> None:
         setattr(module.Model, name, _faulty_model(getattr(module.Model, name)))
 
 
-SPOILED = {"seglab.images.reader": _spoil_reader, "export.runtime.model": _spoil_model}
+def _spoil_commit(module: Any) -> None:
+    commit = module._Attempted._commit
+
+    def committing(self: Any, rows: Any, summary: Any) -> Any:
+        file = Path(os.environ["FAULT_STATE"], "commit")
+        kind, unit, times = file.read_text().split(":") if file.exists() else ("", "", "0")
+        if summary.unit == unit:
+            _happen(kind, unit.encode(), times.encode())
+        return commit(self, rows, summary)
+
+    module._Attempted._commit = committing
+
+
+SPOILED = {
+    "seglab.images.reader": _spoil_reader,
+    "export.runtime.model": _spoil_model,
+    "batch.cluster.unit": _spoil_commit,
+}
 
 
 class _Finder:
