@@ -17,6 +17,7 @@ from tests.support.storage import s3_variables
 
 QUICKLY = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 1000, "health_check_failure_threshold": 3}
 """A lost node is noticed after seconds."""
+NODES = 2
 
 
 class RayNodes:
@@ -32,21 +33,24 @@ class RayNodes:
                 initialize_head=True,
                 head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": QUICKLY},
             )
-        self._nodes = [self.add() for _ in range(2)]
+        self._nodes = [self._add() for _ in range(NODES)]
 
     @property
     def address(self) -> str:
         """The address for ``--address``."""
         return str(self._cluster.address)
 
-    def add(self) -> Any:
-        """Start a node."""
+    def replace_lost(self) -> int:
+        """Start a node for each that was killed; return how many there were."""
+        lost = [node for node in self._nodes if node.dead_processes()]
+        for node in lost:
+            self._cluster.remove_node(node, allow_graceful=False)
+            self._nodes[self._nodes.index(node)] = self._add()
+        return len(lost)
+
+    def _add(self) -> Any:
         with self._environment():
             return self._cluster.add_node(num_cpus=1)
-
-    def kill(self, node: Any) -> None:
-        """Kill all processes of a node at once."""
-        self._cluster.remove_node(node, allow_graceful=False)
 
     def happened(self, fault: str) -> int:
         """Return how often a fault happened."""
@@ -63,7 +67,7 @@ class RayNodes:
 
     def end(self) -> None:
         """End all nodes."""
-        self._cluster.shutdown()
+        self._cluster.shutdown()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def _environment(self) -> Iterator[None]:

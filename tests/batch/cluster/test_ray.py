@@ -100,18 +100,16 @@ def test_a_unit_on_which_every_process_ends_is_not_tried_for_ever(
 
 
 def test_a_node_that_is_killed(nodes: RayNodes, s3: Any, model_file: Path, tmp_path: Path) -> None:
-    expected = planned(healthy(120, fault="slow"), tmp_path, s3, model_file)
-    lost = nodes.add()
-    run = started(nodes)
-    wait_for(lambda: nodes.happened("slow") >= 40, PATIENCE, "nothing was done")
-    nodes.kill(lost)
-    _, said = run.communicate(timeout=LONG)
-    assert run.returncode == 0, said
+    images = healthy(60, fault="nap") | {"025.png": healthy(60, fault="node:1")["025.png"]}
+    expected = planned(images, tmp_path, s3, model_file)
+    done = seg_batch(*ray_words(nodes))
+    assert nodes.replace_lost() == 1
+    assert done.returncode == 0, done.stderr
     job = fetched(s3, tmp_path)
     assert masks_of(job) == expected
-    assert 120 < nodes.happened("slow") <= 120 + UNIT
     (mark,) = files_of(job, "attempts")
-    assert mark.startswith("u-000")
+    assert mark.startswith("u-00002/")
+    assert 59 <= nodes.happened("nap") < 59 + UNIT
 
 
 def test_a_driver_that_is_killed(nodes: RayNodes, s3: Any, model_file: Path, tmp_path: Path) -> None:

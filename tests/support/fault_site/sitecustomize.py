@@ -49,6 +49,12 @@ def _kill_the_command() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
+def _kill_the_node() -> None:
+    """Kill the Ray node that this process belongs to, and this process."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def _eat() -> None:
     """Allocate memory until the process reaches its own limit."""
     before = resource.getrlimit(resource.RLIMIT_AS)
@@ -94,6 +100,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "hang": lambda: time.sleep(FOR_EVER),
     "clutch": _hang_with_the_gil,
     "all": _kill_the_command,
+    "node": _kill_the_node,
     "memory": _eat,
     "raise": _raise,
     "panic": _panic,
