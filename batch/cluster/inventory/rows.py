@@ -66,11 +66,11 @@ def _parquet_rows(path: Path) -> Iterator[Listed]:
     """Yield the objects of a Parquet file, read row group by row group. Keys are as they are."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
         names = file.schema_arrow.names
         places = _places(names)
         wanted = [names[places[name]] for name in COLUMNS if name in places]
-        for batch in file.iter_batches(BATCH, columns=wanted):
+        for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
             found = dict(zip((_plain(name) for name in batch.schema.names), batch.columns, strict=True))
             if CHANGED in found:
                 found[CHANGED] = found[CHANGED].cast(pyarrow.timestamp("us", found[CHANGED].type.tz), safe=False)

@@ -58,8 +58,8 @@ ODD_KEYS = (
     "z.jpg", "b.png", "b.jpg", "b.PNG", "a-b/1.jpg", "a/1.jpg", "a/c/d/2.jpeg", "a.d/3.jpg", "a b/c d.jpg",
     "a+b/c+d.jpg", "100%/50%25.jpg", 'quo"ted,"/x,y.jpg', "größe/日本/😀.jpg", "no/../way.jpg", "./dot.jpg",
     ".hidden/1.jpg", "a/.thumb.jpg", "__MACOSX/1.jpg", "notes.txt", "a/table.csv", "old.zip", "x/old.tar.gz", "raw.CR2",
-    "photo.jpg.gz", "unfinished.jpg.part", "no suffix", "empty/", "a/", "e//f.jpg", "e//g.jpg", "e//h/i.jpg", "/root.jpg",
-    "j/k//",
+    "photo.jpg.gz", "unfinished.jpg.part", "no suffix", "empty/", "a/", "e//f.jpg", "e//g.jpg", "e//h/i.jpg",
+    "/root.jpg", "j/k//",
 )  # fmt: skip
 
 
