@@ -30,7 +30,7 @@ def test_it_runs_the_job_with_the_options_that_it_gets(script: Path, tmp_path: P
     program = tmp_path / "seg-batch"
     program.write_text('#!/bin/sh\nprintf "%s|" "$@"\nexit 3\n')
     program.chmod(0o755)
-    command = ["bash", script, "s3://bucket/the job", "--timeout", "60"]
+    command = ["bash", str(script), "s3://bucket/the job", "--timeout", "60"]
     path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     ended = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (3, "cluster|run|s3://bucket/the job|--timeout|60|")
