@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from batch.commands.cluster import cluster
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
@@ -297,3 +298,6 @@ def doctor(model: Path | None, as_json: bool) -> None:
     _show(as_json, report.to_json, report.lines())
     if not report.is_usable:
         sys.exit(1)
+
+
+main.add_command(cluster)

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from batch.cli import main as seg_batch
-from batch.commands.table import COLUMNS
+from batch.reporting.ledger_table import COLUMNS
 from docs.tools.cli_page import COMMAND, TARGET, reference
 from export.cli import main as seg_export
 from seglab.cli import main as seglab

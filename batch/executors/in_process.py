@@ -30,12 +30,15 @@ Take = Callable[[bool], Sequence[Task] | None]
 class InProcess:
     """An executor (see :class:`batch.executors.base.Executor`) in this process.
 
-    ``store``: None if masks are returned for the caller to write.
+    ``store``: None if masks are returned for the caller to write. ``threads``: of the CPU that it may use; None: all
+    cores.
     """
 
-    def __init__(self, settings: RunSettings, model: Model, store: MaskFiles | None) -> None:
+    def __init__(
+        self, settings: RunSettings, model: Model, store: MaskFiles | None, threads: int | None = None
+    ) -> None:
         self.begun = 0
-        self._settings, self._model = settings, model
+        self._settings, self._model, self._threads = settings, model, threads
         self._maker = MaskMaker(model, settings, store)
         self._batch = batch_of(settings, model.batch)
         self._stopped = threading.Event()
@@ -64,7 +67,7 @@ class InProcess:
         def take(may_wait: bool) -> Sequence[Task] | None:
             return self._take(groups, may_wait)
 
-        with layout_for(self._settings, self._model.device.name) as layout:
+        with layout_for(self._settings, self._model.device.name, self._threads) as layout:
             waiting: dict[int, Task] = {}
             for outcomes in self._streamed(take, layout, waiting):
                 self.begun -= len(outcomes)

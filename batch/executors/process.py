@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from multiprocessing import Pipe as socket_pair
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
+from batch.executors.child import start_child
 from batch.steps.task import Task
 
 GONE_SECONDS = 5.0
@@ -36,15 +31,8 @@ class Worker:
         self.index, self.is_ready = index, False
         self.held: dict[int, Task] = {}
         self.started = time.time()
-        self.connection, theirs = socket_pair()
         self._outbox: queue.SimpleQueue[object] | None = None
-        with _held_back(), theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", WORKER, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-            )
+        self._process, self.connection = start_child(WORKER)
 
     @property
     def pid(self) -> int:
@@ -96,21 +84,3 @@ def _send_all(connection: Connection, outbox: queue.SimpleQueue[object]) -> None
     with contextlib.suppress(OSError, ValueError):  # the process or this end of the connection is gone
         while (message := outbox.get()) is not None:
             connection.send(message)
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment in which a worker imports this package, and nothing from the working folder."""
-    root = str(Path(__file__).resolve().parents[2])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
-
-
-@contextlib.contextmanager
-def _held_back() -> Iterator[None]:
-    """Block SIGINT and SIGTERM for a process that is started meanwhile, which inherits the signal mask: only the run
-    handles them.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

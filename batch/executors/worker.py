@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
-import signal
-import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -16,6 +11,7 @@ from multiprocessing.connection import Connection
 
 from batch.errors import OutputError, printable
 from batch.executors.base import Opened
+from batch.executors.child import connection_to_parent, end_with_parent
 from batch.executors.messages import STOP, Bye, Failed, Hello, Orders, Report
 from batch.executors.opening import layout_for, open_for
 from batch.settings import RunSettings
@@ -30,14 +26,11 @@ HANDFUL = 8
 """Outcomes per message, so that small images do not cost a message each."""
 REPORT_SECONDS = 0.1
 """How long finished outcomes wait for others."""
-LOOK_SECONDS = 1.0
-"""Interval between checks that the run still exists."""
-PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
     """Serve the connection whose file descriptor is the only command-line argument."""
-    connection = Connection(int(sys.argv[1]))
+    connection = connection_to_parent()
     try:
         _serve(connection)
     except (BrokenPipeError, ConnectionResetError, EOFError):  # the run is gone
@@ -48,7 +41,7 @@ def main() -> None:
 
 def _serve(connection: Connection) -> None:
     orders: Orders = connection.recv()
-    _end_with_the_run(orders)
+    end_with_parent(orders.run, dies_with_thread=orders.dies_with_thread)
     settings, share = replace(orders.settings, device=orders.share.device), orders.share
     if share.cores:
         os.sched_setaffinity(0, share.cores)
@@ -133,17 +126,3 @@ class _Inbox:
             self._stopped = True
         else:
             self._groups.extend(message)
-
-
-def _end_with_the_run(orders: Orders) -> None:
-    """Make this process end when the run does, however it ends: the run's lock on the output is then released."""
-    if orders.dies_with_thread and sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # by the kernel, even if a decoder hangs
-    threading.Thread(target=_look_for, args=(orders.run,), name="look for the run", daemon=True).start()
-
-
-def _look_for(run: int) -> None:
-    while os.getppid() == run:
-        time.sleep(LOOK_SECONDS)
-    os._exit(1)

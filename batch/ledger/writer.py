@@ -145,6 +145,11 @@ class Ledger:
             bounds = (encode(root + "/"), encode(root + "0"))
             return int(self._connection.execute(text, bounds).fetchone()[0])
 
+    def labels(self) -> dict[str, str]:
+        """Return the folder of masks of each source that holds many images, by its root."""
+        with sqlite_errors(self._path):
+            return dict(self._connection.execute("SELECT root, label FROM sources"))
+
     def claim(self, items: Sequence[ImageRef]) -> list[Claimed]:
         """Find or make a row and a mask name for each item, in order, and commit, so that masks may be written."""
         with sqlite_errors(self._path):

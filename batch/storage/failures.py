@@ -25,8 +25,8 @@ NOT_THERE = "expected a file, or a folder with images. Check the URL, and the pe
 PASSING_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})
 PASSING_CODES = frozenset(
     {
-        "InternalError", "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling",
-        "ThrottlingException", "TooManyRequestsException",
+        "ConditionalRequestConflict", "InternalError", "RequestLimitExceeded", "RequestTimeout", "ServiceUnavailable",
+        "SlowDown", "Throttling", "ThrottlingException", "TooManyRequestsException",
     }
 )  # fmt: skip
 PASSING_ERRORS = frozenset(

@@ -6,6 +6,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 from batch.errors import SourceError, SourceLostError, printable
@@ -22,6 +23,8 @@ REFUSED_IN_A_ROW = 5
 FAILED_IN_A_ROW = 50
 """After this many failed files in a row, the storage is to blame, not the files."""
 NO_SUCH_PART = 416
+EXISTS = 412
+"""The answer to a conditional upload if there is such a file."""
 LISTING_CACHE = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
 """Storages that cache listings for the life of the process unless told not to."""
 
@@ -148,9 +151,30 @@ class Storage:
         """Upload a file. Raises fsspec's errors."""
         self._tried(lambda: self.files.pipe_file(path, data))
 
-    def read(self, path: str) -> bytes:
-        """Return a file's content. Raises fsspec's errors."""
-        return self._tried(lambda: bytes(self.files.cat_file(path)))
+    def create(self, path: str, data: bytes) -> bool:
+        """Upload a file on the condition that there is none; return False if there is. Raises fsspec's errors.
+
+        After a lost answer, False may also mean that the file was created by this very call.
+        """
+        try:
+            self._tried(lambda: self.files.pipe_file(path, data, mode="create"))
+        except Exception as error:  # each storage has its own errors
+            if isinstance(error, FileExistsError) or status_of(error) == EXISTS:
+                return False
+            raise
+        return True
+
+    def upload(self, path: str, file: Path) -> None:
+        """Upload a local file, in several parts if it is large. Raises fsspec's errors."""
+        self._tried(lambda: self.files.put_file(str(file), path))
+
+    def download(self, path: str, file: Path) -> None:
+        """Fetch a file to a local path. Raises fsspec's errors."""
+        self._tried(lambda: self.files.get_file(path, str(file)))
+
+    def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
+        """Return a file's content, or a range of it. Raises fsspec's errors."""
+        return self._tried(lambda: bytes(self.files.cat_file(path, start=start, end=end)))
 
     def remove(self, path: str) -> None:
         """Remove a file. Raises fsspec's errors."""

@@ -16,8 +16,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from batch.commands.contours import outlines, run_lengths, write_contours
-from batch.commands.table import COLUMNS, write_table
+from batch.commands.table import write_table
 from batch.errors import OutputError
+from batch.reporting.ledger_table import COLUMNS
 from batch.steps.masks import mask_of
 from seglab.errors import ConfigError
 from tests.support.archive import (

@@ -1,0 +1,193 @@
+"""Check the masks of a job against its ledger, and remove what no part of the ledger points to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch.cluster.job import OpenJob
+from batch.cluster.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
+from batch.cluster.parts import Row, read_rows, read_summary
+from batch.cluster.place import UNFINISHED, Place, local_folder
+from batch.cluster.units import units_of
+from batch.errors import printable
+from seglab.words import counted
+
+SHOWN = 20
+ABANDONED_SECONDS = 24 * 3600
+"""An unfinished file that is older is no worker's any more."""
+
+
+@dataclass
+class Verified:
+    """``wrong``: masks that are missing or changed, with why. ``units``: that they belong to. ``redone``: whether the
+    next run does these units again.
+    """
+
+    masks: int = 0
+    pending: int = 0
+    wrong: list[tuple[str, str]] = field(default_factory=list)
+    units: list[str] = field(default_factory=list)
+    redone: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether every mask is there and unchanged."""
+        return not self.wrong
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON."""
+        wrong = [{"mask": mask, "reason": why} for mask, why in self.wrong]
+        return {"masks": self.masks, "units_pending": self.pending, "wrong": wrong, "units": self.units}
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as a person reads it."""
+        yield f"{counted(self.masks, 'mask')} read, {len(self.wrong):,} missing or wrong"
+        if self.pending:
+            yield f"  {counted(self.pending, 'unit')} to do"
+        yield from (f"  {printable(mask)}: {why}" for mask, why in self.wrong[:SHOWN])
+        if len(self.wrong) > SHOWN:
+            yield f"  and {len(self.wrong) - SHOWN:,} more"
+        if self.wrong and self.redone:
+            yield f"  the next run does {counted(len(self.units), 'unit')} again"
+        elif self.wrong:
+            yield "  `seg-batch cluster verify --redo` lets the next run make them again"
+
+
+def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] = lambda _total: None) -> Verified:
+    """Read every mask and compare its SHA-256. ``redo``: let the next run do units with wrong masks again.
+
+    ``advance``: is called after each mask, with their number. Raises :class:`batch.errors.OutputError`.
+    """
+    units, found = units_of(job), Verified(redone=redo)
+    found.pending = len(units.pending)
+    for unit in sorted(units.done):
+        before = len(found.wrong)
+        summary_and_rows = read_rows(job.place, unit)
+        if summary_and_rows is None:
+            continue
+        for row, why in _wrong(job.place, [row for row in summary_and_rows[1] if row.is_done]):
+            found.masks += 1
+            advance(job.job.images)
+            if why:
+                found.wrong.append((row.mask, why))
+        if len(found.wrong) > before:
+            found.units.append(str(unit))
+            if redo:
+                job.place.remove(unit.ledger)
+    return found
+
+
+def _wrong(place: Place, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
+    """Yield each row with what is wrong with its mask; with an empty text if nothing is."""
+    tars: dict[str | None, list[Row]] = defaultdict(list)
+    for row in rows:
+        tars[row.tar].append(row)
+    for tar, members in tars.items():
+        whole = _content(place, tar) if tar is not None else None
+        for row in members:
+            if tar is None:
+                data = _content(place, f"{MASKS}/{row.mask}")
+            else:
+                begin = row.offset or 0
+                data = None if whole is None else whole[begin : begin + (row.size or 0)]
+            yield row, _difference(data, row)
+
+
+def _content(place: Place, name: str) -> bytes | None:
+    try:
+        return place.read(name)
+    except FileNotFoundError:
+        return None
+
+
+def _difference(data: bytes | None, row: Row) -> str:
+    if data is None:
+        return "it is missing"
+    return "" if hashlib.sha256(data).digest() == row.sha256 else "it was changed or is damaged"
+
+
+@dataclass
+class Cleaned:
+    """What was removed: ``tars`` of attempts that do not count, ``marks`` of attempts that ended, ``unfinished`` files
+    of processes that were killed. ``kept``: tars of units that are not done, which may still be in work.
+    """
+
+    tars: int = 0
+    marks: int = 0
+    unfinished: int = 0
+    kept: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as a person reads it."""
+        tars = counted(self.tars, "tar") + " of attempts that do not count"
+        marks = counted(self.marks, "mark") + " of attempts"
+        yield f"Removed: {tars}, {marks}, {counted(self.unfinished, 'unfinished file')}"
+        if self.kept:
+            yield f"  {counted(self.kept, 'tar')} of units that are not done were kept: a worker may be writing them"
+
+
+def clean(job: OpenJob) -> Cleaned:
+    """Remove what no part of the ledger points to. Nothing that a worker may still use is removed.
+
+    Raises :class:`batch.errors.OutputError`.
+    """
+    found, counts = Cleaned(), _Counting(job)
+    for name in job.place.names(MASKS):
+        attempt = Attempt.of(name.removesuffix(TAR)) if name.endswith(TAR) else None
+        if attempt is None:
+            continue
+        of_unit = counts.attempt_of(attempt.unit)
+        if of_unit is None:
+            found.kept += 1
+        elif of_unit != attempt.id:
+            job.place.remove(attempt.tar)
+            found.tars += 1
+    for name in job.place.names(ATTEMPTS):
+        unit = UnitName.of(name)
+        if unit is not None and counts.attempt_of(unit) is not None:
+            found.marks += _remove_all(job.place, f"{ATTEMPTS}/{name}")
+    folder = local_folder(job.place)
+    if folder is not None:
+        found.unfinished = _remove_abandoned(folder)
+    return found
+
+
+class _Counting:
+    """Which attempt counts, for each unit that is done."""
+
+    def __init__(self, job: OpenJob) -> None:
+        self._job, self._done = job, units_of(job).done
+        self._known: dict[UnitName, str | None] = {}
+
+    def attempt_of(self, unit: UnitName) -> str | None:
+        """Return the attempt that counts; None if the unit is not done."""
+        if unit not in self._known:
+            summary = read_summary(self._job.place, unit) if unit in self._done else None
+            self._known[unit] = None if summary is None else summary.attempt
+        return self._known[unit]
+
+
+def _remove_all(place: Place, folder: str) -> int:
+    names = place.names(folder)
+    for name in names:
+        place.remove(f"{folder}/{name}")
+    return len(names)
+
+
+def _remove_abandoned(folder: Path) -> int:
+    count = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            path = Path(above) / name
+            is_ours = name.startswith(".u-") and name.endswith(UNFINISHED)
+            if is_ours and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                path.unlink(missing_ok=True)
+                count += 1
+    return count

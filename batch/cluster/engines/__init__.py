@@ -1,0 +1,1 @@
+"""What hands units to processes: this machine, or a Ray cluster."""
