@@ -17,8 +17,8 @@ from seglab.synth import write_set
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "export" / "models"
-ELSEWHERE = ("pip install", "s3://", "https://")
-PAGES = ("sources", "outputs", "resume", "failures", "score", "forget")
+ELSEWHERE = ("pip ", "s3://", "https://", "docker ", "kubectl ", "aws ", "ray ")
+PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget")
 
 
 def commands(page: str) -> list[str]:
