@@ -143,11 +143,12 @@ def read_part(place: Place, unit: UnitName, key: str, plan: str) -> list[Entry]:
 
 
 def read_table(data: bytes) -> pyarrow.Table:
-    """Read a Parquet file from memory."""
+    """Read a Parquet file from memory, without threads of pyarrow: one that still starts as Python exits aborts it."""
     import pyarrow
     import pyarrow.parquet
 
-    return pyarrow.parquet.read_table(pyarrow.BufferReader(data))
+    with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data), pre_buffer=False) as file:
+        return file.read(use_threads=False)
 
 
 def about_table(table: pyarrow.Table) -> dict[str, Any]:

@@ -141,14 +141,18 @@ class _Attempted:
             return
         with contextlib.closing(self._executor()) as executor:
             executor.open()
-            self._watch.beat()
+            self._beat()
             line = _Line(tasks, self._begun)
             for turn in executor.run(line.groups()):
                 if turn.outcomes:
-                    self._watch.beat()
+                    self._beat()
                 line.settled(len(turn.outcomes))
                 yield from turn.outcomes
             self._notes += executor.notes
+
+    def _beat(self) -> None:
+        if self._care is Care.TOGETHER:  # else the executor watches its processes
+            self._watch.beat()
 
     def _executor(self) -> Executor:
         if self._care is Care.TOGETHER:

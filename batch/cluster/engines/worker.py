@@ -67,7 +67,6 @@ class _EndingWatch(Watch):
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._sink = seconds, os.open(os.devnull, os.O_WRONLY)
-        self.beat()
 
     def beat(self) -> None:
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._sink)

@@ -1,0 +1,1 @@
+"""A cluster job, simulated: see :mod:`benchmarks.studies.cluster_sim`."""

@@ -1,0 +1,274 @@
+"""``seg-batch cluster``: every image has one row and every good one a mask, the same as a run makes, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.archive import command, masks_below, save_many, seg_batch
+from tests.support.cluster_jobs import files_of, key_folder, ledger_rows, masks_of, plan, progress, run_words
+from tests.support.faults import ended, faulty, happened, healthy, started, write_images
+from tests.support.faults import run_words as words_of_run
+
+pytest.importorskip("pyarrow")
+
+
+def reference(source: Path, out: Path, model: Path, *options: str) -> dict[str, bytes]:
+    """Return the masks of ``seg-batch run``."""
+    done = seg_batch(*words_of_run(source, out, model, *options))
+    assert done.returncode in (0, 3), done.stderr
+    return masks_below(out)
+
+
+def test_a_job_makes_the_masks_of_a_run(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(23) | {"a/b/000.png": healthy(1)["000.png"], "bad.jpg": b"no image"})
+    assert "25 images in 3 units" in plan(source, tmp_path / "job", model_file, "--unit", "10")
+    done = seg_batch(*run_words(tmp_path / "job"))
+    assert done.returncode == 3, done.stderr
+    assert "3 of 3 units done" in done.stdout
+    assert "1 failed: Not an image" in done.stdout
+    assert masks_of(tmp_path / "job") == reference(source, tmp_path / "out", model_file)
+    assert len(ledger_rows(tmp_path / "job")) == 25
+    assert not files_of(tmp_path / "job", "attempts")
+
+
+def test_a_second_run_does_nothing_again(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(6))
+    plan(source, tmp_path / "job", model_file, "--unit", "2")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in key_folder(tmp_path / "job").rglob("*") if path.is_file()}
+    done = seg_batch(*run_words(tmp_path / "job"))
+    assert done.returncode == 0, done.stderr
+    assert "0 units to do" in done.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+@pytest.mark.parametrize("options", [("--mask-bits", "1"), ("--exact",), ("--postprocess", "largest,fill")])
+def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    source = write_images(tmp_path / "in", healthy(5))
+    plan(source, tmp_path / "job", model_file, *options)
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    assert masks_of(tmp_path / "job") == reference(source, tmp_path / "out", model_file, *options)
+
+
+def test_masks_as_files(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(7) | {"x/000.png": healthy(1, 3)["000.png"]})
+    plan(source, tmp_path / "job", model_file, "--unit", "3", "--masks", "objects")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    assert masks_below(key_folder(tmp_path / "job") / "masks") == reference(source, tmp_path / "out", model_file)
+    assert seg_batch("cluster", "verify", tmp_path / "job").returncode == 0
+
+
+def test_shards_together_do_everything_once(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(26))
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "3")
+    running = [
+        subprocess.Popen(command(*run_words(job, "--shard", f"{number}/3")), stderr=subprocess.PIPE)
+        for number in (1, 2, 3, 2)
+    ]
+    for process in running:
+        _, said = process.communicate()
+        assert process.returncode == 0, said
+    assert masks_of(job) == reference(source, tmp_path / "out", model_file)
+    assert progress(job)["images"] == {"planned": 26, "done": 26, "failed": 0}
+
+
+def test_an_array_job_names_the_shard(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_images(tmp_path / "in", healthy(6))
+    plan(source, tmp_path / "job", model_file, "--unit", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "2")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_MIN", "1")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "3")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    assert files_of(tmp_path / "job", "ledger") == {"u-00001.parquet"}
+
+
+def test_a_killed_run_loses_the_unit_in_work_and_nothing_else(model_file: Path, tmp_path: Path) -> None:
+    images = healthy(12) | {"006.png": healthy(12, fault="hang:1")["006.png"]}
+    source = write_images(tmp_path / "in", images)
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "4")
+    with started(tmp_path, *run_words(job)) as run:
+        run.in_time("hang", tmp_path)
+        run.kill()
+    assert files_of(job, "ledger") == {"u-00000.parquet"}
+    assert not any(name.endswith(".part") for name in files_of(job, "ledger"))
+    code, said = ended(tmp_path, *run_words(job))
+    assert code == 0, said
+    assert "2 units to do" in said
+    assert masks_of(job) == reference(write_images(tmp_path / "whole", healthy(12)), tmp_path / "out", model_file)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_mark(model_file: Path, tmp_path: Path, number: signal.Signals) -> None:
+    source = write_images(tmp_path / "in", healthy(3) | {"001.png": healthy(3, fault="hang:1")["001.png"]})
+    plan(source, tmp_path / "job", model_file)
+    with started(tmp_path, *run_words(tmp_path / "job")) as run:
+        run.in_time("hang", tmp_path)
+        run.process.send_signal(number)
+        assert run.wait() == 130
+        assert "run the same command again" in run.said
+    assert ended(tmp_path, *run_words(tmp_path / "job"))[0] == 0
+
+
+@pytest.mark.parametrize("fault", ["crash", "kill", "exit"])
+def test_an_image_that_ends_its_process_is_a_failed_row(model_file: Path, tmp_path: Path, fault: str) -> None:
+    source = write_images(tmp_path / "in", faulty(fault, count=8))
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "5")
+    code, said = ended(tmp_path, *run_words(job))
+    assert code == 3, said
+    failed = [row for row in ledger_rows(job) if row["status"] == "failed"]
+    assert [Path(row["path"]).stem.rpartition("-")[2] for row in failed] == [fault]
+    assert "ended twice" in failed[0]["error"]
+    whole = reference(source, tmp_path / "out", model_file)  # its file is a good one without the fault
+    del whole[failed[0]["mask"]]
+    assert masks_of(job) == whole
+    assert happened(tmp_path, fault) <= 5
+
+
+@pytest.mark.parametrize("fault", ["hang", "clutch"])
+def test_an_image_that_hangs_is_a_failed_row(model_file: Path, tmp_path: Path, fault: str) -> None:
+    source = write_images(tmp_path / "in", faulty(fault, count=4))
+    plan(source, tmp_path / "job", model_file)
+    code, said = ended(tmp_path, *run_words(tmp_path / "job", "--timeout", "2"))
+    assert code == 3, said
+    (failed,) = [row for row in ledger_rows(tmp_path / "job") if row["status"] == "failed"]
+    assert "longer than 2 s, twice" in failed["error"]
+
+
+def test_failed_images_are_tried_again_if_asked(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(6) | {"002.png": b"broken", "004.png": b"broken"})
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "3")
+    assert seg_batch(*run_words(job)).returncode == 3
+    write_images(source, {"002.png": healthy(6)["002.png"]})
+    done = seg_batch(*run_words(job, "--retry"))
+    assert done.returncode == 3, done.stderr
+    assert files_of(job, "ledger") == {
+        "u-00000.parquet", "u-00000-r1.parquet", "u-00001.parquet", "u-00001-r1.parquet"
+    }  # fmt: skip
+    assert progress(job)["images"] == {"planned": 6, "done": 5, "failed": 1}
+    assert seg_batch("cluster", "collect", job, "--to", tmp_path / "masks").returncode == 3
+    write_images(source, {"004.png": healthy(6)["004.png"]})
+    assert seg_batch(*run_words(job, "--retry")).returncode == 0
+    assert seg_batch("cluster", "collect", job, "--to", tmp_path / "masks").returncode == 0
+    assert masks_below(tmp_path / "masks") == reference(source, tmp_path / "out", model_file)
+
+
+def test_an_edited_manifest_is_refused(model_file: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    source = write_images(tmp_path / "in", healthy(4))
+    plan(source, tmp_path / "job", model_file, "--unit", "2")
+    part = key_folder(tmp_path / "job") / "manifest" / "u-00001.parquet"
+    table = pyarrow.parquet.read_table(part)
+    masks = pyarrow.array(["../../out.png", "x.png"])
+    edited = table.set_column(table.column_names.index("mask"), "mask", masks).replace_schema_metadata(
+        table.schema.metadata
+    )
+    pyarrow.parquet.write_table(edited, part)
+    done = seg_batch(*run_words(tmp_path / "job"))
+    assert done.returncode == 3
+    assert "u-00001.parquet was changed after it was planned" in done.stderr
+    assert files_of(tmp_path / "job", "ledger") == {"u-00000.parquet"}
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_missing_image_is_a_failed_row(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(4))
+    plan(source, tmp_path / "job", model_file)
+    (source / "002.png").unlink()
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 3
+    (failed,) = [row for row in ledger_rows(tmp_path / "job") if row["status"] == "failed"]
+    assert failed["path"] == str(source / "002.png")
+    assert "cannot be read" in failed["error"]
+
+
+def test_collected_masks_are_an_output_that_a_run_continues(model_file: Path, tmp_path: Path) -> None:
+    save_many(tmp_path / "in", 5)
+    write_images(tmp_path / "more", healthy(3))
+    sources = (tmp_path / "in", tmp_path / "more")
+    plan(sources[0], tmp_path / "job", model_file, sources[1], "--unit", "3")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    out = tmp_path / "masks"
+    assert seg_batch("cluster", "collect", tmp_path / "job", "--to", out).returncode == 0
+    assert seg_batch("verify", out).returncode == 0
+    done = seg_batch("run", *sources, "--out", out, "--model", model_file, "--device", "cpu", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["skipped"] == 8
+    again = seg_batch("cluster", "collect", tmp_path / "job", "--to", out)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("name", ["masks.zip", "masks.tar", "t.csv", "t.parquet", "t.jsonl", "l/ledger.sqlite"])
+def test_collected_into_a_file(model_file: Path, tmp_path: Path, name: str) -> None:
+    source = write_images(tmp_path / "in", healthy(4))
+    plan(source, tmp_path / "job", model_file, "--unit", "3")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    (tmp_path / "l").mkdir()
+    done = seg_batch("cluster", "collect", tmp_path / "job", "--to", tmp_path / name)
+    assert done.returncode == 0, done.stderr
+    assert "4 images done, 0 failed" in done.stdout
+    assert (tmp_path / name).stat().st_size > 0
+
+
+def test_a_table_of_a_job_is_that_of_a_run(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(4) | {"bad.png": b"x"})
+    plan(source, tmp_path / "job", model_file)
+    seg_batch(*run_words(tmp_path / "job"))
+    seg_batch("cluster", "collect", tmp_path / "job", "--to", tmp_path / "job.jsonl")
+    reference(source, tmp_path / "out", model_file)
+    seg_batch("table", tmp_path / "out", tmp_path / "run.jsonl")
+    of_job, of_run = (
+        [json.loads(line) for line in (tmp_path / name).read_text().splitlines()] for name in ("job.jsonl", "run.jsonl")
+    )
+    for row, other in zip(of_job, of_run, strict=True):
+        assert set(row) == set(other)
+        if row["status"] == "done":
+            assert row["confidence"] == pytest.approx(other["confidence"], rel=1e-6)
+        for own in ("seconds", "finished_at", "confidence"):
+            row.pop(own), other.pop(own)
+        assert row == other
+
+
+def test_a_damaged_mask_is_found_and_made_again(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(6))
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "3")
+    assert seg_batch(*run_words(job)).returncode == 0
+    whole = masks_of(job)
+    (tar,) = (key_folder(job) / "masks").glob("u-00000-*.tar")
+    data = bytearray(tar.read_bytes())
+    data[600] ^= 1
+    tar.write_bytes(data)
+    assert seg_batch("cluster", "collect", job, "--to", tmp_path / "masks").returncode == 3
+    done = seg_batch("cluster", "verify", job, "--redo")
+    assert done.returncode == 3
+    assert "1 missing or wrong" in done.stdout
+    assert seg_batch(*run_words(job)).returncode == 0
+    assert "1 tar of attempts" in seg_batch("cluster", "clean", job).stdout
+    assert masks_of(job) == whole
+    assert seg_batch("cluster", "verify", job).returncode == 0
+
+
+def test_clean_leaves_what_counts(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(4))
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "2")
+    assert seg_batch(*run_words(job, "--shard", "1/2")).returncode == 0
+    folder = key_folder(job)
+    (folder / "masks" / "u-00000-0123456789ab.tar").write_bytes(b"of an attempt that came second")
+    (folder / "masks" / "u-00001-0123456789ab.tar").write_bytes(b"perhaps in work")
+    (folder / "masks" / "notes.txt").write_text("somebody's")
+    before = masks_of(job)
+    done = seg_batch("cluster", "clean", job)
+    assert done.returncode == 0
+    assert files_of(job, "masks") >= {"u-00001-0123456789ab.tar", "notes.txt"}
+    assert "u-00000-0123456789ab.tar" not in files_of(job, "masks")
+    assert masks_of(job) == before
