@@ -24,7 +24,7 @@ PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget
 def commands(page: str) -> list[str]:
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", "").splitlines()]
     return [line for line in lines if not any(words in line for words in ELSEWHERE)]
 
 

@@ -105,6 +105,15 @@ def test_those_schemas_refuse_what_kuberay_refuses(ray_job: Any, spoil: Callable
         check_ray_job(ray_job)
 
 
+def test_the_ray_job_has_a_worker_for_each_cpu_and_none_on_the_head(ray_job: Any) -> None:
+    cluster = ray_job["spec"]["rayClusterSpec"]
+    (group,) = cluster["workerGroupSpecs"]
+    cpus = int(group["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"])
+    assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+    assert f" --workers {cpus * group['replicas']} " in ray_job["spec"]["entrypoint"]
+    assert cluster["headGroupSpec"]["rayStartParams"] == {"num-cpus": "0"}
+
+
 def test_both_take_image_and_credentials_from_the_same_places(job: Any, ray_job: Any) -> None:
     pods = [job["spec"]["template"], *templates(ray_job)]
     containers = [container for pod in pods for container in pod["spec"]["containers"]]

@@ -57,10 +57,15 @@ def test_instance_types_in_comments_exist_too(repo_root: Path) -> None:
     assert set(named) <= set(known)
 
 
-def test_the_head_does_no_work_and_workers_are_as_many_as_the_cluster_may_have(cluster: Any) -> None:
-    kinds = cluster["available_node_types"]
-    assert kinds[cluster["head_node_type"]]["resources"] == {"CPU": 0}
-    assert kinds["worker"]["min_workers"] == kinds["worker"]["max_workers"] == cluster["max_workers"]
+def test_there_is_a_ray_worker_for_each_cpu_and_none_on_the_head(repo_root: Path, cluster: Any) -> None:
+    types = pytest.importorskip("moto.ec2.models.instance_types").INSTANCE_TYPES
+    worker = cluster["available_node_types"]["worker"]
+    cpus = types[worker["node_config"]["InstanceType"]]["VCpuInfo"]["DefaultVCpus"]
+    assert worker["max_workers"] == cluster["max_workers"]
+    workers = f"--engine ray --address auto --workers {cpus * worker['max_workers']}"
+    assert workers in (repo_root / "deploy" / "ray" / "cluster.yaml").read_text(encoding="utf-8")
+    assert workers in (repo_root / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    assert cluster["available_node_types"][cluster["head_node_type"]]["resources"] == {"CPU": 0}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
