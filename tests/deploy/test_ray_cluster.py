@@ -78,3 +78,30 @@ def test_the_roles_are_a_template_of_cloudformation_and_have_the_profiles_that_m
     machines = cluster["available_node_types"].values()
     profiles = [machine["node_config"]["IamInstanceProfile"]["Name"] for machine in machines]
     assert re.findall(r"InstanceProfileName: (\S+)", text) == sorted(profiles, reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of Ray's and moto's own
+def test_ray_starts_its_machines_with_those_profiles_on_an_aws_on_loopback(
+    repo_root: Path, cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Do what ``aws cloudformation deploy`` and ``ray up`` do, up to the first worker that is asked for."""
+    moto, boto3 = pytest.importorskip("moto"), pytest.importorskip("boto3")
+    from ray.autoscaler._private.commands import _bootstrap_config
+    from ray.autoscaler._private.providers import _get_node_provider
+
+    (tmp_path / ".ssh").mkdir()  # Ray writes a key there
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_DEFAULT_REGION", cluster["provider"]["region"])
+    with moto.mock_aws():
+        template = (repo_root / "deploy" / "ray" / "roles.yaml").read_text(encoding="utf-8")
+        bucket = [{"ParameterKey": "Bucket", "ParameterValue": "bucket"}]
+        boto3.client("cloudformation").create_stack(StackName="seg-batch", TemplateBody=template, Parameters=bucket)
+        ready = _bootstrap_config(cluster, no_config_cache=True)
+        worker = ready["available_node_types"]["worker"]
+        assert worker["resources"]["CPU"] == 16
+        provider = _get_node_provider(ready["provider"], ready["cluster_name"])
+        provider.create_node(worker["node_config"], {"ray-node-type": "worker", "ray-user-node-type": "worker"}, 1)
+        (started,) = boto3.client("ec2").describe_instances()["Reservations"][0]["Instances"]
+        assert (started["InstanceType"], started["InstanceLifecycle"]) == ("c7i.4xlarge", "spot")
+        assert started["IamInstanceProfile"]["Arn"].endswith(":instance-profile/seg-batch-worker")
