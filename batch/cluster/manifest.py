@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 from batch.cluster.names import UnitName
 from batch.cluster.place import Place
+from batch.cluster.tables import HEX_DIGITS, LIKE_THE_LAST, NEAR, VARIED, about_table, encode_table, read_table
 from batch.errors import OutputError, encodable, printable
 from batch.sources.archives.zip_members import ZipMember
 from batch.sources.bytes import ByteSource, FileBytes, FileSlice, NoBytes
@@ -19,11 +19,7 @@ from batch.sources.urls.file import RemoteBytes
 from batch.storage import Storage
 from seglab.errors import MissingDependencyError
 
-if TYPE_CHECKING:
-    import pyarrow
-
 FORMAT_VERSION = 1
-METADATA = b"seglab"
 FILE, REMOTE, TAR, ZIP, NOTHING = "file", "url", "tar", "zip", "nothing"
 ZIP_STATE = ("packed", "crc", "method", "flags")
 COLUMNS = {
@@ -32,6 +28,10 @@ COLUMNS = {
     "method": "int32", "flags": "int32",
 }  # fmt: skip
 """``container``: archive or URL that the image is in; ``inside``: its path on the storage, or why it cannot be read."""
+CODINGS = {
+    "path": LIKE_THE_LAST, "mask": LIKE_THE_LAST, "bytes": NEAR, "mtime_ns": NEAR, "version": HEX_DIGITS,
+    "inside": LIKE_THE_LAST, "offset": NEAR, "packed": NEAR, "crc": VARIED,
+}  # fmt: skip
 INSTALL = 'A job\'s files need pyarrow, which is not installed. Install it: pip install "seglab[cluster]".'
 
 
@@ -108,15 +108,10 @@ def require_pyarrow() -> None:
 def encode_part(unit: UnitName, entries: Sequence[Entry], key: str, plan: str) -> bytes:
     """Return a part of the manifest as a file's content."""
     import pyarrow
-    import pyarrow.parquet
 
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
-    columns = dict(zip(COLUMNS, map(list, zip(*entries, strict=True)), strict=True))
     about = {"format_version": FORMAT_VERSION, "unit": str(unit), "key": key, "plan": plan, "digest": _digest(entries)}
-    table = pyarrow.table(columns, schema.with_metadata({METADATA: json.dumps(about)}))
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(table, file, compression="zstd")
-    return file.getvalue()
+    return encode_table(schema, entries, about, CODINGS)
 
 
 def read_part(place: Place, unit: UnitName, key: str, plan: str) -> list[Entry]:
@@ -140,24 +135,6 @@ def read_part(place: Place, unit: UnitName, key: str, plan: str) -> list[Entry]:
     if about.get("digest") != _digest(entries):
         raise _unusable(place, unit, "was changed after it was planned")
     return entries
-
-
-def read_table(data: bytes) -> pyarrow.Table:
-    """Read a Parquet file from memory, without threads of pyarrow: one that still starts as Python exits aborts it."""
-    import pyarrow
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(pyarrow.BufferReader(data), pre_buffer=False) as file:
-        return file.read(use_threads=False)
-
-
-def about_table(table: pyarrow.Table) -> dict[str, Any]:
-    """Return what this package says of a table beside its rows; empty for a table of somebody else."""
-    try:
-        found = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _digest(entries: Sequence[Entry]) -> str:

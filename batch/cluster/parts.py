@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import builtins
-import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch.cluster.manifest import METADATA, Entry, about_table, read_table
+from batch.cluster.manifest import Entry
 from batch.cluster.names import UnitName
 from batch.cluster.place import Place
+from batch.cluster.tables import HEX_DIGITS, LIKE_THE_LAST, NEAR, VARIED, about_table, encode_table, read_table
 from batch.errors import OutputError, printable
 from batch.figures import Figures, Finish
 
@@ -36,8 +35,13 @@ and size in bytes of its content there; no tar if masks are files. ``sha256`` fo
 MEASURED = (
     "height", "width", "lesion_area", "bbox_x0", "bbox_y0", "bbox_x1", "bbox_y1", "confidence", "suitable",
 )  # fmt: skip
-RARE = ("source", "status", "error", "version", "remark", "tar", "height", "width")
-"""Columns whose values repeat."""
+CODINGS = {
+    "path": LIKE_THE_LAST, "mask": LIKE_THE_LAST, "bytes": NEAR, "mtime_ns": NEAR, "version": HEX_DIGITS,
+    "lesion_area": NEAR, "bbox_x0": NEAR, "bbox_y0": NEAR, "bbox_x1": NEAR, "bbox_y1": NEAR,
+    "confidence": VARIED, "suitable": VARIED, "offset": NEAR, "size": NEAR, "sha256": VARIED,
+}  # fmt: skip
+SECONDS_DIGITS = 4
+"""Decimals of ``seconds``: others tell nothing, and cost two bytes an image."""
 
 
 class Row(NamedTuple):
@@ -99,7 +103,12 @@ def row_of(entry: Entry, finish: Finish, stored: Stored = NOWHERE) -> Row:
         "sha256": bytes.fromhex(finish.sha256) if found is not None else None,
     }
     measured = dict(zip(MEASURED, _measured(found), strict=True))
-    values |= {"seconds": finish.seconds, "attempts": finish.attempts, **measured, **stored._asdict()}
+    values |= {
+        "seconds": round(finish.seconds, SECONDS_DIGITS),
+        "attempts": finish.attempts,
+        **measured,
+        **stored._asdict(),
+    }
     return Row(path=entry.path, source=entry.source, mask=entry.mask, **values)
 
 
@@ -145,17 +154,10 @@ def reasons_of(rows: Iterable[Row]) -> dict[str, int]:
 def encode_rows(rows: Sequence[Row], summary: Summary) -> bytes:
     """Return a part of the ledger as a file's content."""
     import pyarrow
-    import pyarrow.parquet
 
     fields = [(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()]
-    fields.append(("sha256", pyarrow.binary(SHA256_BYTES)))
-    schema = pyarrow.schema(fields, {METADATA: json.dumps(asdict(summary))})
-    columns = {name: list(values) for name, values in zip(Row._fields, zip(*rows, strict=True), strict=True)}
-    file = io.BytesIO()
-    pyarrow.parquet.write_table(
-        pyarrow.table(columns, schema), file, compression="zstd", compression_level=9, use_dictionary=list(RARE)
-    )
-    return file.getvalue()
+    schema = pyarrow.schema([*fields, ("sha256", pyarrow.binary(SHA256_BYTES))])
+    return encode_table(schema, rows, asdict(summary), CODINGS)
 
 
 def read_summary(place: Place, unit: UnitName) -> Summary | None:

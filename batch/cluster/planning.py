@@ -6,11 +6,11 @@ import itertools
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from batch.cluster.job import IN_TARS, Job, JobModel, MaskOptions, encode_job
 from batch.cluster.manifest import Entry, encode_part, entry_of, require_pyarrow
@@ -28,7 +28,7 @@ from batch.running.setup import device_of_masks, record_of
 from batch.running.source_lines import left_out
 from batch.settings import RunSettings
 from batch.sources.collect import Sources
-from batch.sources.image_ref import ImageRef
+from batch.sources.image_ref import ImageRef, Origin, SourceReport
 from batch.tools import tool_versions
 from seglab.errors import ConfigError
 from seglab.images.formats import IMAGE_SUFFIXES
@@ -73,8 +73,21 @@ class Plan:
         return not self.job.left_out
 
 
+class Images(Protocol):
+    """Images to plan: those of sources, or of an inventory. ``report``: what got no row."""
+
+    report: SourceReport
+
+    @property
+    def origins(self) -> list[Origin]:
+        """Return the sources as the ledger knows them."""
+
+    def __iter__(self) -> Iterator[ImageRef]:
+        """Yield the images."""
+
+
 def plan_job(
-    settings: PlanSettings, found: Sources | None = None, advance: Callable[[int], None] = lambda _images: None
+    settings: PlanSettings, found: Images | None = None, advance: Callable[[int], None] = lambda _images: None
 ) -> Plan:
     """Plan a job and return it. ``found``: the images, if they are not those that the settings name. ``advance``: is
     called with the number of images found so far.
@@ -84,7 +97,7 @@ def plan_job(
     """
     require_pyarrow()
     top = place_of(str(settings.run.out))
-    sources = found or _sources(settings.run, top)
+    sources = _sources(settings.run, top) if found is None else _outside(found, top)
     opened = _opened(settings.run)
     run = fit_to_classes(settings.run, settings.run, opened)
     precision = device_of_masks(run, opened).precision
@@ -128,6 +141,11 @@ def _sources(settings: RunSettings, top: Place) -> Sources:
     return Sources(settings.source_names, IMAGE_SUFFIXES, excluded, settings.list_names, settings.zip_encoding)
 
 
+def _outside(images: Images, top: Place) -> Images:
+    require_outside([origin.root for origin in images.origins], top.name)
+    return images
+
+
 def _opened(settings: RunSettings) -> Opened:
     """Return the model as a worker of a run on this machine would open it."""
     from batch.executors.opening import open_for
@@ -154,7 +172,7 @@ def _require_new(place: Place) -> None:
             ) from error
 
 
-def _write_parts(sources: Sources, ledger: Ledger, writer: _Writer, advance: Callable[[int], None]) -> int:
+def _write_parts(sources: Images, ledger: Ledger, writer: _Writer, advance: Callable[[int], None]) -> int:
     """Name the masks and write the manifest; return how many files were named twice."""
     images, repeated = iter(sources), 0
     with writer:
@@ -175,7 +193,7 @@ def _entry(image: ImageRef, mask: str) -> Entry:
     return entry
 
 
-def _nothing(sources: Sources) -> SourceError:
+def _nothing(sources: Images) -> SourceError:
     said = "; ".join(left_out(sources.report)) or "the sources are empty"
     return SourceError(f"No image was found ({said}); expected photographs. Name a source that holds some.")
 

@@ -11,6 +11,7 @@ from typing import Any
 from batch.cluster.job import OpenJob
 from batch.cluster.names import UnitName
 from batch.cluster.parts import Summary
+from batch.cluster.shards import Shard
 from batch.cluster.units import Units, summaries, units_of
 from batch.errors import printable
 from seglab.progress_log import rate_text
@@ -85,18 +86,18 @@ class Watched:
     def __init__(self, job: OpenJob) -> None:
         self._job, self._known = job, dict[UnitName, Summary]()
 
-    def look(self) -> JobProgress:
-        """Return the progress now. Raises :class:`batch.errors.OutputError`."""
+    def look(self, share: Shard | None = None) -> JobProgress:
+        """Return the progress now, of the whole job or of the units of a share.
+
+        Raises :class:`batch.errors.OutputError`.
+        """
         units = units_of(self._job)
+        if share is not None:
+            units = Units(tuple(share.pick(units.all)), frozenset(share.pick(sorted(units.done))))
         news = [unit for unit in units.done if unit not in self._known]
         self._known.update((_name(found), found) for found in summaries(self._job, news))
         known = {unit: self._known[unit] for unit in units.done if unit in self._known}
         return _progress(self._job, units, known)
-
-
-def progress_of(job: OpenJob) -> JobProgress:
-    """Return the progress of a job. Raises :class:`batch.errors.OutputError`."""
-    return Watched(job).look()
 
 
 def _name(found: Summary) -> UnitName:

@@ -49,7 +49,7 @@ job_argument = click.argument("job", type=NamedText(), metavar="JOB")
 
 @click.group(cls=CommandGroup)
 def cluster() -> None:
-    """Do one job on many machines: Ray, Slurm, Kubernetes, or several terminals.
+    """Do one job on many machines: Slurm, Kubernetes, Ray.
 
     JOB is a folder that all machines share, or s3://BUCKET/NAME. `plan` divides the images into units of some thousand.
     `run`, on as many machines as there are, does each unit once. `collect` brings the masks to one place.
@@ -156,13 +156,13 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     On one machine, or as one of many: name a share of the units with --shard, or start it in an array job of Slurm,
     Kubernetes or AWS Batch, which numbers the shares. Several may do the same unit; the first that finishes counts.
 
-    Exit code 3: finished, but images failed, or units could not be done.
+    Exit code 3: finished, but images failed. 1: units could not be done; run again. Those of other shards do not count.
 
     Example: seg-batch cluster run s3://work/lesions --shard 3/16
     """
     from batch.cluster.engines.base import until_hopeless
     from batch.cluster.job import open_job
-    from batch.cluster.progress import progress_of
+    from batch.cluster.progress import Watched
     from batch.cluster.shards import Shard
 
     say_of_stops(STOPPED)
@@ -180,14 +180,17 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
                 take(result)
                 if result.error is not None:
                     errors.append(result)
-    found = progress_of(opened)
+    watched = Watched(opened)
+    found = watched.look()
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
         echo_lines(found.lines())
     for result in errors:
         echo(f"not done: {result.unit}: {result.error}", err=True)
-    if errors or found.failed or (share is None and not found.is_finished):
+    if errors:
+        sys.exit(1)
+    if (found if share is None else watched.look(share)).failed:
         sys.exit(SOME_FAILED)
 
 

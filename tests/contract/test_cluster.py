@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.support.archive import command, masks_below, save_many, seg_batch
 from tests.support.cluster_jobs import files_of, key_folder, ledger_rows, masks_of, plan, progress, run_words
-from tests.support.faults import ended, faulty, happened, healthy, started, write_images
+from tests.support.faults import ended, faulty, happened, healthy, started, tar_of, write_images
 from tests.support.faults import run_words as words_of_run
 
 pytest.importorskip("pyarrow")
@@ -174,7 +175,7 @@ def test_an_edited_manifest_is_refused(model_file: Path, tmp_path: Path) -> None
     )
     pyarrow.parquet.write_table(edited, part)
     done = seg_batch(*run_words(tmp_path / "job"))
-    assert done.returncode == 3
+    assert done.returncode == 1
     assert "u-00001.parquet was changed after it was planned" in done.stderr
     assert files_of(tmp_path / "job", "ledger") == {"u-00000.parquet"}
     assert not (tmp_path / "out.png").exists()
@@ -272,3 +273,82 @@ def test_clean_leaves_what_counts(model_file: Path, tmp_path: Path) -> None:
     assert files_of(job, "masks") >= {"u-00001-0123456789ab.tar", "notes.txt"}
     assert "u-00000-0123456789ab.tar" not in files_of(job, "masks")
     assert masks_of(job) == before
+
+
+def test_archives_on_a_shared_disk(model_file: Path, tmp_path: Path) -> None:
+    images = healthy(9)
+    (tmp_path / "in.tar").write_bytes(tar_of({f"t/{name}": data for name, data in images.items()}))
+    with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in images.items():
+            archive.writestr(f"z/{name}", data)
+    sources = (tmp_path / "in.tar", tmp_path / "in.zip")
+    plan(sources[0], tmp_path / "job", model_file, sources[1], "--unit", "4")
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    done = seg_batch("run", *sources, "--out", tmp_path / "out", "--model", model_file, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert masks_of(tmp_path / "job") == masks_below(tmp_path / "out")
+
+
+def test_a_stream_is_refused_before_anything_is_planned(model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.tar.gz").write_bytes(tar_of(healthy(3), "w:gz"))
+    words = ("--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
+    done = seg_batch("cluster", "plan", tmp_path / "in.tar.gz", *words)
+    assert done.returncode != 0
+    assert "comes from a compressed tar or a stream" in done.stderr
+    assert not list((tmp_path / "job").rglob("job.json"))
+    assert seg_batch("cluster", "run", tmp_path / "job").returncode == 1
+
+
+def test_a_plan_is_made_once(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(3))
+    plan(source, tmp_path / "job", model_file)
+    words = ("--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
+    done = seg_batch("cluster", "plan", source, *words)
+    assert done.returncode == 1
+    assert "is planned already" in done.stderr
+    assert seg_batch("cluster", "plan", source, *words, "--exact").returncode == 0, "other settings are another key"
+    done = seg_batch(*run_words(tmp_path / "job"))
+    assert done.returncode == 1
+    assert "holds 2 jobs" in done.stderr
+    for key in (tmp_path / "job").glob("key=*"):
+        assert seg_batch(*run_words(key)).returncode == 0
+
+
+def test_a_plan_that_was_stopped_leaves_nothing_that_counts(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(5))
+    plan(source, tmp_path / "job", model_file, "--unit", "1")
+    (key_folder(tmp_path / "job") / "job.json").unlink()  # the last file of a plan
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 1
+    plan(source, tmp_path / "job", model_file, "--unit", "2")
+    assert files_of(tmp_path / "job", "manifest") == {f"u-0000{number}.parquet" for number in range(3)}
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    assert len(masks_of(tmp_path / "job")) == 5
+
+
+def test_a_job_is_never_read_as_photographs(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(3))
+    plan(source, source / "job", model_file, "--masks", "objects")
+    assert seg_batch(*run_words(source / "job")).returncode == 0
+    done = seg_batch("run", source, "--out", tmp_path / "out", "--model", model_file, "--device", "cpu", "--json")
+    assert json.loads(done.stdout.splitlines()[-1])["summary"]["done"] == 3
+
+
+def test_files_of_the_user_are_not_replaced_by_collect(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(3))
+    plan(source, tmp_path / "job", model_file)
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    for name in ("masks/001.png", "masks.zip", "table.csv"):
+        write_images(tmp_path / "mine", {name: b"mine"})
+        done = seg_batch("cluster", "collect", tmp_path / "job", "--to", tmp_path / "mine" / Path(name).parts[0])
+        assert done.returncode == 1, done.stdout
+        assert done.stderr.count("expected") == 1
+        assert (tmp_path / "mine" / name).read_bytes() == b"mine"
+
+
+def test_a_shard_answers_for_its_own_units(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(4) | {"000.png": b"broken"})
+    plan(source, tmp_path / "job", model_file, "--unit", "2")
+    assert seg_batch(*run_words(tmp_path / "job", "--shard", "1/2")).returncode == 3
+    done = seg_batch(*run_words(tmp_path / "job", "--shard", "2/2"))
+    assert done.returncode == 0, done.stderr
+    assert "1 failed" in done.stdout, "what is said is of the whole job"

@@ -9,9 +9,10 @@ from batch.cli import main as seg_batch
 from export.cli import main as seg_export
 from seglab.cli import main as seglab
 
+CLUSTER = "plan run status collect verify clean"
 GROUPS = {
     "seglab": (seglab, "inspect prepare recipes train validate compare card suitable synth"),
-    "seg-batch": (seg_batch, "run status score compare verify table contours forget doctor"),
+    "seg-batch": (seg_batch, "run status score compare verify table contours forget doctor cluster"),
     "seg-export": (seg_export, "onnx adopt check info diff bench openvino"),
 }
 
@@ -22,6 +23,13 @@ def test_every_help_fits_80_columns(name: str) -> None:
     for command in order.split():
         screen = CliRunner().invoke(group, [command, "--help"], prog_name=name, env={"COLUMNS": "80"}).output
         assert [line for line in screen.splitlines() if len(line) > 80] == [], command
+
+
+@pytest.mark.parametrize("command", CLUSTER.split())
+def test_every_help_of_a_cluster_fits_80_columns(command: str) -> None:
+    screen = CliRunner().invoke(seg_batch, ["cluster", command, "--help"], env={"COLUMNS": "80"}).output
+    assert "Example: seg-batch cluster" in screen
+    assert [line for line in screen.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("name", GROUPS)

@@ -21,6 +21,12 @@ def cannot_list(url: str, why: str) -> str:
     return f"{printable(url)}: {why}. Images below it were skipped"
 
 
+def nameless(url: str) -> str:
+    """Return the line of the report for a folder below ``url`` whose name is empty, as in ``a//b.jpg``."""
+    why = "it has an empty name, or was listed before; expected a name between all slashes"
+    return cannot_list(url + "/", why)
+
+
 def require_listed(unlisted: int, storage: Storage) -> None:
     """Raise :class:`SourceError` if storage no longer lists folders."""
     if unlisted >= UNLISTED_IN_A_ROW:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from batch.sources.image_ref import UNKNOWN, ImageRef, Origin, SourceReport, bel
 from batch.sources.left_out import is_below_hidden
 from batch.sources.source import Opening, Source
 from batch.sources.urls.file import FileAtUrl, RemoteBytes
-from batch.sources.urls.listing import cannot_list, nothing_at, pass_over, require_listed
+from batch.sources.urls.listing import cannot_list, nameless, nothing_at, pass_over, require_listed
 from batch.sources.urls.remote_archive import remote_archive
 from batch.storage import NOT_THERE, Storage, is_url, reason
 from batch.urls import path_part, public_url
@@ -34,15 +34,7 @@ class FolderAtUrl:
 
     def items(self, report: SourceReport) -> Iterator[ImageRef]:
         """Yield the images, as the storage lists them."""
-        for details in self._files(report):
-            path = str(details["name"])
-            name = path.removeprefix(self.storage.root).lstrip("/")
-            if is_below_hidden(name):
-                report.hidden += 1
-            elif suffix_of(name) in self.suffixes:
-                yield _ref(self.storage, details, self.origin, below(name))
-            elif name and not name.endswith("/"):  # a name that ends in / marks a folder
-                pass_over(name, self._url(path), report)
+        return images_among(self._files(report), self.storage, self.origin, self.suffixes, report)
 
     def names(self) -> None:
         """Return None: listing storage is slow, and the walk does it anyway."""
@@ -73,14 +65,38 @@ class FolderAtUrl:
     def _push(self, folder: str, stack: list[str], seen: set[str], report: SourceReport) -> None:
         """Add a folder to list. A nameless one (``a//b.jpg``) cannot be listed: it looks like its parent."""
         if folder.rstrip("/") in seen:
-            why = "it has an empty name, or was listed before; expected a name between all slashes"
-            report.unreadable.append(cannot_list(self._url(folder) + "/", why))
+            report.unreadable.append(nameless(self._url(folder)))
             return
         seen.add(folder.rstrip("/"))
         stack.append(folder)
 
     def _url(self, path: str) -> str:
-        return public_url(str(self.storage.files.unstrip_protocol(path)))
+        return url_of(self.storage, path)
+
+
+def images_among(
+    files: Iterable[dict[str, Any]], storage: Storage, origin: Origin, suffixes: frozenset[str], report: SourceReport
+) -> Iterator[ImageRef]:
+    """Yield the images among the files of a folder, in their order. ``files``: fsspec's details of each."""
+    for details in files:
+        path = str(details["name"])
+        name = path.removeprefix(storage.root).lstrip("/")
+        if is_below_hidden(name):
+            report.hidden += 1
+        elif suffix_of(name) in suffixes:
+            yield _ref(storage, details, origin, below(name))
+        elif name and not name.endswith("/"):  # a name that ends in / marks a folder
+            pass_over(name, url_of(storage, path), report)
+
+
+def folder_origin(storage: Storage) -> Origin:
+    """Return the folder at a URL as the ledger knows it."""
+    return Origin(storage.public, url_of(storage, storage.root), storage.root.rstrip("/").rsplit("/", 1)[-1])
+
+
+def url_of(storage: Storage, path: str) -> str:
+    """Return the URL of a path on the storage, without secrets."""
+    return public_url(str(storage.files.unstrip_protocol(path)))
 
 
 def open_url(source: str, opening: Opening) -> Source | None:
@@ -110,9 +126,7 @@ def _open_storage(storage: Storage, suffixes: frozenset[str]) -> Source:
         raise SourceError(f"{printable(storage.url)} cannot be read: {reason(error)}; {NOT_THERE}") from error
     if not first:
         raise nothing_at(storage)
-    root = public_url(str(storage.files.unstrip_protocol(storage.root)))
-    origin = Origin(storage.public, root, storage.root.rstrip("/").rsplit("/", 1)[-1])
-    return FolderAtUrl(storage, origin, suffixes, [first])
+    return FolderAtUrl(storage, folder_origin(storage), suffixes, [first])
 
 
 def _ref(storage: Storage, details: dict[str, Any], origin: Origin, relative: str) -> ImageRef:
@@ -122,8 +136,7 @@ def _ref(storage: Storage, details: dict[str, Any], origin: Origin, relative: st
     version = f"etag:{tag}" if tag else ""
     path = str(details["name"])
     content = RemoteBytes(storage, path, size, mtime_ns, version)
-    url = public_url(str(storage.files.unstrip_protocol(path)))
-    return ImageRef(url, relative, origin, size, mtime_ns, content, version)
+    return ImageRef(url_of(storage, path), relative, origin, size, mtime_ns, content, version)
 
 
 def _change_time(details: dict[str, Any]) -> int:

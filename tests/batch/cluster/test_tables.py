@@ -1,0 +1,72 @@
+"""Parts of the ledger and of the manifest keep every value, however small their files are."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+
+from batch.cluster.manifest import Entry, encode_part, read_part
+from batch.cluster.names import UnitName
+from batch.cluster.parts import Row, Summary, encode_rows, read_rows
+from batch.cluster.place import FolderPlace
+
+UNIT = UnitName(3, 1)
+MOST = 2**63 - 1
+DONE = Row(
+    "s3://photos/größe/a b.jpg", "s3://photos", "größe/a b.png", "done", None, 5, 10**18, "etag:00ff", 450, 600, 9, 1,
+    2, 4, 5, 0.25, 0.75, 0.0125, 0, "a remark", "masks/u-00003-0123456789ab.tar", 512, 99, bytes(range(32)),
+)  # fmt: skip
+FAILED = DONE._replace(
+    path="/on/a disk/b.jpg", mask="b.png", status="failed", error="Not an image.", version=None, height=None,
+    width=None, lesion_area=None, bbox_x0=None, bbox_y0=None, bbox_x1=None, bbox_y1=None, confidence=None,
+    suitable=None, remark=None, tar=None, offset=None, size=None, sha256=None,
+)  # fmt: skip
+EXTREME = DONE._replace(
+    path="", mask="", bytes=-1, mtime_ns=-MOST, version="crc32:1c291ca3", height=2**31 - 1, width=1, lesion_area=MOST,
+    bbox_x0=0, bbox_y0=0, bbox_x1=2**31 - 1, bbox_y1=1, confidence=float(np.float32(0.1)), suitable=None, seconds=0.0,
+    attempts=127, offset=MOST, size=0, sha256=bytes(32),
+)  # fmt: skip
+ENTRIES = [
+    Entry(
+        "s3://photos", "s3://photos/größe/a b.jpg", "größe/a b.png", 5, 10**18, "etag:00ff", "url", "s3://photos", "x"
+    ),
+    Entry("/a.zip", "/a.zip/b.jpg", "b.png", 7, 0, "crc32:ff", "zip", "/a.zip", "", MOST, 6, 2**32 - 1, 8, 2048),
+    Entry("/c", "", "", -1, -MOST, "", "nothing", "", "It cannot be read."),
+]
+
+
+def summary(images: int) -> Summary:
+    return Summary(str(UNIT), "0123456789ab", images, images, 0, 1.0, "then", "now", "cpu", "fp32", "host")
+
+
+@pytest.mark.parametrize("rows", [[DONE], [FAILED], [EXTREME, FAILED, DONE], [FAILED, DONE] * 500], ids=len)
+def test_rows_of_the_ledger_come_back(tmp_path: Path, rows: list[Row]) -> None:
+    place = FolderPlace(tmp_path)
+    rows = [row._replace(seconds=float(np.float32(row.seconds))) for row in rows]
+    place.write(UNIT.ledger, encode_rows(rows, summary(len(rows))))
+    assert read_rows(place, UNIT) == (summary(len(rows)), rows)
+    table = pyarrow.parquet.read_table(tmp_path / UNIT.ledger)
+    assert tuple(table.column_names) == Row._fields
+
+
+@pytest.mark.parametrize("entries", [ENTRIES[:1], ENTRIES, ENTRIES * 300], ids=len)
+def test_entries_of_the_manifest_come_back(tmp_path: Path, entries: list[Entry]) -> None:
+    place = FolderPlace(tmp_path)
+    place.write(UNIT.manifest, encode_part(UNIT, entries, "key", "plan"))
+    assert read_part(place, UNIT, "key", "plan") == entries
+    assert tuple(pyarrow.parquet.read_table(tmp_path / UNIT.manifest).column_names) == Entry._fields
+
+
+def test_only_encodings_are_used_that_common_readers_know() -> None:
+    """Those of the first releases of Parquet, and the DELTA ones: no BYTE_STREAM_SPLIT, which many engines lack."""
+    files = encode_rows([DONE, FAILED] * 50, summary(100)), encode_part(UNIT, ENTRIES, "key", "plan")
+    known = {"PLAIN", "RLE", "PLAIN_DICTIONARY", "RLE_DICTIONARY", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY"}
+    for file in files:
+        group = pyarrow.parquet.read_metadata(io.BytesIO(file)).row_group(0)
+        for number in range(group.num_columns):
+            assert set(group.column(number).encodings) <= known, group.column(number).path_in_schema
+            assert group.column(number).compression == "ZSTD"
