@@ -22,8 +22,8 @@ DONE = Row(
 )  # fmt: skip
 FAILED = DONE._replace(
     path="/on/a disk/b.jpg", mask="b.png", status="failed", error="Not an image.", version=None, height=None,
-    width=None, lesion_area=None, bbox_x0=None, bbox_y0=None, bbox_x1=None, bbox_y1=None, confidence=None, suitable=None,
-    remark=None, tar=None, offset=None, size=None, sha256=None,
+    width=None, lesion_area=None, bbox_x0=None, bbox_y0=None, bbox_x1=None, bbox_y1=None, confidence=None,
+    suitable=None, remark=None, tar=None, offset=None, size=None, sha256=None,
 )  # fmt: skip
 EXTREME = DONE._replace(
     path="", mask="", bytes=-1, mtime_ns=-MOST, version="crc32:1c291ca3", height=2**31 - 1, width=1, lesion_area=MOST,
