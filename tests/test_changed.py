@@ -21,6 +21,7 @@ from tests.support.changed import EVERYWHERE, PACKAGES, names_of
         (["seglab/errors.py"], ["tests/seglab"]),
         (["tests/seglab/test_cli.py", "batch/steps/masks.py"], ["tests/batch/steps", "tests/seglab/test_cli.py"]),
         (["README.md"], []),
+        (["deploy/ray/cluster.yaml"], ["tests/deploy"]),
         (["seglab/recipes/quick.toml"], ["tests/seglab/recipes"]),
         (["benchmarks/studies/speed.py"], ["tests/benchmarks"]),
         (["tests/support/spoiled.py"], ["tests/contract/test_spoiled_files.py"]),

@@ -17,14 +17,14 @@ from seglab.synth import write_set
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "export" / "models"
-ELSEWHERE = ("pip install", "s3://", "https://")
-PAGES = ("sources", "outputs", "resume", "failures", "score", "forget")
+ELSEWHERE = ("pip ", "s3://", "https://", "docker ", "kubectl ", "aws ", "ray ")
+PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget")
 
 
 def commands(page: str) -> list[str]:
     text = (ROOT / "docs" / "how-to" / f"{page}.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    lines = [line.removeprefix("$ ") for block in blocks for line in block.replace("\\\n", "").splitlines()]
     return [line for line in lines if not any(words in line for words in ELSEWHERE)]
 
 

@@ -73,14 +73,23 @@ class Watch:
     def rest(self) -> None:
         """Take note that no image is worked on."""
 
+    def check(self) -> None:
+        """Raise :class:`ProcessError` if the unit is to end before it is done."""
+
 
 def do_unit(
-    unit: UnitName, settings: RunSettings, model: Model, job: OpenJob, watch: Watch | None = None
+    unit: UnitName,
+    settings: RunSettings,
+    model: Model,
+    job: OpenJob,
+    watch: Watch | None = None,
+    threads: int | None = None,
 ) -> UnitResult:
     """Do a unit in this process, unless it is done already; of several attempts, the first that commits counts.
 
-    ``settings``: of :meth:`batch.cluster.job.Job.settings`. ``model``: open, of the job's file. An error after which
-    other units may still be done is in the result; then nothing of this attempt counts.
+    ``settings``: of :meth:`batch.cluster.job.Job.settings`. ``model``: open, of the job's file. ``threads``: of the
+    CPU; None: all cores. An error after which other units may still be done is in the result; then nothing of this
+    attempt counts.
     """
     try:
         summary = read_summary(job.place, unit)
@@ -88,7 +97,7 @@ def do_unit(
             return UnitResult.of(summary, was_done=True)
         entries = read_part(job.place, unit, job.job.key, job.job.plan)
         with marked(job.place, Attempt.new(unit)) as begun:
-            return _Attempted(begun, settings, model, job, watch or Watch()).do(entries)
+            return _Attempted(begun, settings, model, job, watch or Watch(), threads).do(entries)
     except Exception as error:  # an engine would take any error for one of the whole job
         return UnitResult(str(unit), error=reason_of(error))
 
@@ -96,9 +105,11 @@ def do_unit(
 class _Attempted:
     """One attempt at a unit."""
 
-    def __init__(self, begun: Begun, settings: RunSettings, model: Model, job: OpenJob, watch: Watch) -> None:
+    def __init__(
+        self, begun: Begun, settings: RunSettings, model: Model, job: OpenJob, watch: Watch, threads: int | None
+    ) -> None:
         self._begun, self._attempt, self._care = begun, begun.attempt, begun.care
-        self._settings, self._model, self._watch = settings, model, watch
+        self._settings, self._model, self._watch, self._threads = settings, model, watch, threads
         self._job, self._place = job.job, job.place
         self._store = None if self._job.masks == IN_TARS else _mask_files(self._place)
         self._notes: list[str] = []
@@ -144,6 +155,7 @@ class _Attempted:
             self._beat()
             line = _Line(tasks, self._begun)
             for turn in executor.run(line.groups()):
+                self._watch.check()
                 if turn.outcomes:
                     self._beat()
                 line.settled(len(turn.outcomes))
@@ -156,8 +168,8 @@ class _Attempted:
 
     def _executor(self) -> Executor:
         if self._care is Care.TOGETHER:
-            return InProcess(self._settings, self._model, self._store)
-        share = Share(self._model.device.name)
+            return InProcess(self._settings, self._model, self._store, self._threads)
+        share = Share(self._model.device.name, threads=self._threads)
         return Workers(replace(self._settings, device=share.device), [share], self._store)
 
     def _summary(self, rows: Sequence[Row], began_at: str, seconds: float) -> Summary:

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -130,9 +130,14 @@ def plan(unit: int, masks: str, inventory: str | None, **options: Any) -> None:
 @option("--shard", metavar="K/N", help="Do every N-th unit only.  [default: as the array job says, else all]")
 @option("--retry", is_flag=True, help="Try images that failed again.")
 @option("--engine", type=click.Choice(["ray"]), metavar="NAME", help="ray: hand out the units on a Ray cluster.")
-@option("--address", metavar="ADDRESS", help="Of the Ray cluster: auto, or HOST:PORT.  [default: this machine]")
+@option(
+    "--address",
+    metavar="ADDRESS",
+    help="Of the Ray cluster: auto, or HOST:PORT.  [default: $RAY_ADDRESS, else a Ray of this machine]",
+)
 @option("--workers", type=POSITIVE, metavar="N", help="Ray workers.  [default: what the cluster has room for]")
 @option("--gpus-per-worker", type=click.FloatRange(min=0), default=0, metavar="G", help="GPUs of a Ray worker.")
+@option("-v", "--verbose", is_flag=True, help="Show the messages of Ray and its workers.")
 @option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
 @option("--batch", type=POSITIVE, metavar="N", help="Images per model call.  [default: by the device]")
 @option("--processes", type=POSITIVE, metavar="N", help="Processes per device.  [default: one per core or GPU]")
@@ -161,8 +166,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     from batch.cluster.shards import Shard
 
     say_of_stops(STOPPED)
-    if engine and shard:
-        raise click.UsageError("--engine hands out all units, and --shard names a part of them. Leave out one.")
+    _require_one_engine(engine, shard, options)
     opened = open_job(job)
     share = None if engine else (Shard.parse(shard) if shard else Shard.of_array())
     units, others = _units(opened, share, retry=retry)
@@ -170,7 +174,8 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     errors: list[UnitResult] = []
     if units:
         results = _ray(job, units, options) if engine else _here(job, units, options)
-        with closing(results), _bar(opened, others, units) as take:
+        # Ray prints to standard output, where the result goes.
+        with closing(results), redirect_stdout(sys.stderr), _bar(opened, others, units) as take:
             for result in until_hopeless(results):
                 take(result)
                 if result.error is not None:
@@ -184,6 +189,17 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
         echo(f"not done: {result.unit}: {result.error}", err=True)
     if errors or found.failed or (share is None and not found.is_finished):
         sys.exit(SOME_FAILED)
+
+
+def _require_one_engine(engine: str | None, shard: str | None, options: dict[str, Any]) -> None:
+    """Raise a usage error for options that do not go together."""
+    if engine and shard:
+        raise click.UsageError("--engine hands out all units, and --shard names a part of them. Leave out one.")
+    if engine and options["processes"]:
+        raise click.UsageError("--processes is for this machine; with --engine ray it is --workers.")
+    for name in ("address", "workers", "gpus_per_worker"):
+        if options[name] and not engine:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for Ray. Add --engine ray, or leave it out.")
 
 
 def _units(opened: OpenJob, share: Any, *, retry: bool) -> tuple[list[UnitName], int]:
@@ -243,7 +259,10 @@ def _ray(job: str, units: list[UnitName], options: dict[str, Any]) -> Generator[
     from batch.cluster.engines.ray import RayEngine
 
     size = (options["address"], options["workers"], options["gpus_per_worker"])
-    return RayEngine(job, _options(options), *size).run(units)
+    engine = RayEngine(job, _options(options), *size, verbose=options["verbose"])
+    yield from engine.run(units)
+    for note in engine.notes:
+        echo(f"a worker was not started: {note}", err=True)
 
 
 @cluster.command()

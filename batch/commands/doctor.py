@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from batch.cores import cores
 from batch.errors import encodable, printable
 from batch.tools import tool_versions
+from export.runtime.devices.cpu_features import describe_cpu
 from seglab.words import counted
 
 if TYPE_CHECKING:
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 """Since version 2, ``cpu`` has that name; version 1 called it ``processor``."""
-CPU_INFO = Path("/proc/cpuinfo")
-X86_FEATURES = {
-    "avx2": ("avx2",),
-    "avx512": ("avx512f",),
-    "vnni (fast int8)": ("avx512_vnni", "avx_vnni"),
-    "bf16 (avx512)": ("avx512_bf16",),
-    "amx bf16 (fast bf16)": ("amx_bf16",),
-    "amx int8": ("amx_int8",),
-}
-ARM_FEATURES = {
-    "dot product (fast int8)": ("asimddp",),
-    "i8mm (faster int8)": ("i8mm",),
-    "bf16": ("bf16",),
-    "sve": ("sve",),
-}
-"""CPU features that make an engine faster; each has any of the flags that Linux lists for it."""
 
 
 @dataclass(frozen=True)
@@ -92,22 +77,6 @@ def examine(model: Path | None = None) -> DoctorReport:
         model=paths[0],
         devices=tuple(inspect_devices(paths)),
     )
-
-
-def describe_cpu() -> tuple[str, dict[str, bool]]:
-    """Return the CPU's name, and whether it has each feature (empty if the system does not list features)."""
-    try:
-        text = CPU_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine(), {}
-    found = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    values = {key.strip(): value.strip() for key, value in found.items()}
-    name = values.get("model name") or f"{platform.machine()} CPU"
-    for entry, features in (("flags", X86_FEATURES), ("Features", ARM_FEATURES)):
-        if entry in values:
-            there = set(values[entry].split())
-            return name, {feature: bool(there.intersection(names)) for feature, names in features.items()}
-    return name, {}
 
 
 def _device_lines(device: DeviceReport) -> Iterator[str]:

@@ -17,7 +17,7 @@ def machine() -> str:
     """Return a description of the hardware: the GPU, or the CPU with its cores and relevant features."""
     import torch
 
-    from batch.commands.doctor import describe_cpu
+    from export.runtime.devices.cpu_features import describe_cpu
 
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())

@@ -11,7 +11,7 @@ from seglab.cli import main as seglab
 
 GROUPS = {
     "seglab": (seglab, "inspect prepare recipes train validate compare card suitable synth"),
-    "seg-batch": (seg_batch, "run status score compare verify table contours forget doctor"),
+    "seg-batch": (seg_batch, "run status score compare verify table contours forget doctor cluster"),
     "seg-export": (seg_export, "onnx adopt check info diff bench openvino"),
 }
 

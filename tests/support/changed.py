@@ -37,6 +37,8 @@ def _names_of(file: PurePosixPath, root: Path) -> Iterable[str]:
         while not (root / room).is_dir():
             room = room.parent
         return [str(room)]
+    if file.parts[0] == "deploy":
+        return ["tests/deploy"]
     if file.parts[:2] == ("tests", "support") and file.suffix == ".py":
         return _users(".".join(file.with_suffix("").parts), root)
     if file.parts[0] == "tests" and file.name.startswith("test_") and (root / file).exists():

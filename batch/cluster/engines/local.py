@@ -11,11 +11,11 @@ import selectors
 import signal
 import subprocess
 import threading
-from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
+from batch.cluster.engines.base import MOST_DEATHS, STOP_SECONDS, Waiting
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
 from batch.cluster.names import UnitName
 from batch.cluster.unit import UnitResult
@@ -25,12 +25,6 @@ from batch.executors.placement import Share
 from seglab.errors import SeglabError
 
 CHILD = "from batch.cluster.engines.local import main; main()"
-MOST_DEATHS = 3
-"""After this many processes in a row that end before they have opened the model, no unit is to blame."""
-MOST_DEATHS_OF_UNIT = 12
-"""A unit on which this many processes ended is left: more than its image by image needs for two bad images."""
-STOP_SECONDS = 10.0
-"""How long processes may take to end when they are told to."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +97,11 @@ class LocalEngine:
         self._job, self._options, self._shares = job, options, shares
         self._children: list[_Child] = []
         self._speakers = selectors.DefaultSelector()
-        self._waiting: deque[str] = deque()
-        self._deaths, self._deaths_of = 0, Counter[str]()
+        self._waiting, self._deaths = Waiting(()), 0
 
     def run(self, units: Sequence[UnitName]) -> Generator[UnitResult]:
         """Yield the results of the units, in any order. Raises :class:`ProcessError` and the errors of opening."""
-        self._waiting.extend(map(str, units))
+        self._waiting = Waiting(units)
         try:
             for share in self._shares[: len(units)]:
                 self._start(share)
@@ -146,7 +139,7 @@ class LocalEngine:
             child.unit = None
             yield message
         if self._waiting:
-            child.give(self._waiting.popleft())
+            child.give(self._waiting.take())
 
     def _replace(self, child: _Child) -> Iterator[UnitResult]:
         """Start another process for one that died, and let its unit be done again."""
@@ -154,11 +147,7 @@ class LocalEngine:
         self._children.remove(child)
         how = child.bury()
         if child.unit is not None:
-            self._deaths_of[child.unit] += 1
-            if self._deaths_of[child.unit] < MOST_DEATHS_OF_UNIT:
-                self._waiting.appendleft(child.unit)
-            else:
-                yield UnitResult(child.unit, error=f"{MOST_DEATHS_OF_UNIT} processes ended on it ({how}).")
+            yield from self._waiting.put_back(child.unit, how)
         elif not child.is_ready:
             self._deaths += 1
             if self._deaths >= MOST_DEATHS:

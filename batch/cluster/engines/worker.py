@@ -5,13 +5,14 @@ from __future__ import annotations
 import faulthandler
 import os
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from batch.cluster.job import OpenJob, model_file, open_job
 from batch.cluster.names import UnitName
 from batch.cluster.unit import UnitResult, Watch, do_unit
-from batch.errors import printable
+from batch.errors import ProcessError, printable
 from batch.executors.base import Opened
 from batch.executors.opening import open_for
 from batch.running.setup import describe_in_short, device_of_masks
@@ -49,30 +50,43 @@ class UnitWorker:
         _require_precision(self._job, self._settings, Opened.of(self._model))
         self.device = describe_in_short(Opened.of(self._model))
         self._timeout, self._threads = options.timeout, options.threads
+        self._stopped = threading.Event()
 
     def do(self, unit: str) -> UnitResult:
         """Do a unit; a process in which no image is finished for the time-out ends."""
         name = UnitName.of(unit)
         if name is None:
             return UnitResult(unit, error=f"{unit!r} is not the name of a unit; expected one like u-00017.")
-        watch = _EndingWatch(self._timeout)
+        watch = _EndingWatch(self._timeout, self._stopped)
         try:
-            return do_unit(name, self._settings, self._model, self._job, watch)
+            return do_unit(name, self._settings, self._model, self._job, watch, self._threads)
         finally:
             watch.close()
 
+    def stop(self) -> None:
+        """Let the unit that another thread does end soon and in good order; it stays to be done."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Remove the copy of the model file."""
+        self._kept.cleanup()
+
 
 class _EndingWatch(Watch):
-    """Ends the process if no image is finished for ``seconds``, whatever a decoder does."""
+    """Ends the process if no image is finished for ``seconds``, whatever a decoder does. ``stopped``: ends the unit."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._sink = seconds, os.open(os.devnull, os.O_WRONLY)
+    def __init__(self, seconds: float, stopped: threading.Event) -> None:
+        self._seconds, self._stopped, self._sink = seconds, stopped, os.open(os.devnull, os.O_WRONLY)
 
     def beat(self) -> None:
         faulthandler.dump_traceback_later(self._seconds, exit=True, file=self._sink)
 
     def rest(self) -> None:
         faulthandler.cancel_dump_traceback_later()
+
+    def check(self) -> None:
+        if self._stopped.is_set():
+            raise ProcessError("It was stopped. Run again to do it.")
 
     def close(self) -> None:
         """Stop watching."""

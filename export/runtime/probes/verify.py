@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from export.errors import DeviceError
 from export.runtime import cache
 from export.runtime.devices.cpu import reference
+from export.runtime.devices.cpu_features import computes_int8_exactly
 from export.runtime.engines.onnxruntime import OrtSession
 from export.runtime.masks import agreement, drop_single_class, to_mask
 from export.runtime.plan import Plan, Request
@@ -28,6 +29,10 @@ MANY_PROBES = 8
 """Probes if float layers are computed in less than fp32; black, white and noise are added."""
 PROVED = "the results that the model's file holds from its proof"
 PROVED_HINT = "Copy the file again, use another device, or export the model on a machine like this one."
+INEXACT_INT8 = (
+    "This CPU has no VNNI instructions, without which engines compute int8 less exactly. Ask for --compute fp32, or "
+    "use another machine."
+)
 RULE = 1
 """Raise this if other probes are drawn, so that cached ones are made again."""
 
@@ -113,8 +118,14 @@ def require_same(
         if not (value >= limit if at_least else value <= limit):  # written so that NaN fails
             side = "at least" if at_least else "at most"
             reason = f"in {plan.precision} it does not give {what}: {name} is {value:.5g}, {side} {limit:g} allowed"
-            remedy = hint if plan.compute == "fp32" else "Ask for --compute fp32."
+            remedy = _remedy(plan, hint)
             raise DeviceError(plan.device, reason, remedy, available=True)
+
+
+def _remedy(plan: Plan, hint: str) -> str:
+    if plan.precision == "int8" and not computes_int8_exactly():
+        return INEXACT_INT8
+    return hint if plan.compute == "fp32" else "Ask for --compute fp32."
 
 
 def _kept_probes(request: Request, *, many: bool) -> Probes:

@@ -29,6 +29,7 @@ from seglab.evaluation.original import Predictor
 from seglab.networks.checkpoints import Checkpoint
 from seglab.networks.encoder_features import from_plain
 from tests.support.faults_around import Fault
+from tests.support.int8 import needs_exact_int8
 from tests.support.planted_faults import found_by
 from tests.support.suitable_model import (
     SIZE,
@@ -176,7 +177,7 @@ def test_a_network_of_other_features_is_refused() -> None:
         fuse([Member(network, (0, 0, 0), (1, 1, 1), suitability=narrower)], Stages(SIZE))
 
 
-@pytest.mark.parametrize("precision", ["fp16", "fp16-weights", "int8"])
+@pytest.mark.parametrize("precision", ["fp16", "fp16-weights", pytest.param("int8", marks=needs_exact_int8)])
 def test_a_reduced_precision_changes_the_network_alone(
     exported: onnx.ModelProto, tmp_path: Path, precision: str
 ) -> None:

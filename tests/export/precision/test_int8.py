@@ -38,6 +38,7 @@ from seglab.errors import DataError
 from seglab.evaluation.original import Predictor
 from seglab.files import sha256
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint, tiny_model
+from tests.support.int8 import needs_exact_int8
 from tests.support.planted_faults import opened
 
 pytestmark = pytest.mark.usefixtures("traced_once")
@@ -142,6 +143,7 @@ def test_sizes_and_batches_stay_free(made: Path, shape: tuple[int, int, int]) ->
     assert mask.shape == shape
 
 
+@needs_exact_int8
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_every_device_passes_in_int8(made: Path, folder: Path, blob_folder: Path, device: str) -> None:
     model = open_model(made, device, batch=CHUNK)
@@ -225,6 +227,7 @@ def test_the_search_keeps_more_and_more_layers_in_float(
     next(candidates(float_model, pictures(8, 2), 0.5))
 
 
+@needs_exact_int8
 def test_the_first_candidate_that_passes_is_taken(
     folder: Path, blob_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

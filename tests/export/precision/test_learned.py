@@ -27,6 +27,7 @@ from seglab.evaluation.original import Predictor
 from seglab.networks.build import build_network
 from seglab.networks.checkpoints import Checkpoint, NetworkSpec, load_checkpoint, save_checkpoint
 from tests.support.artefact import TINY_SIZE, blobs, tiny_checkpoint, with_ranges
+from tests.support.int8 import needs_exact_int8
 
 
 def fitted(count: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -78,6 +79,7 @@ def test_every_convolution_is_int8_and_the_contract_says_so(made: Path) -> None:
     assert "0 of 13 layers in fp32" in info
 
 
+@needs_exact_int8
 @pytest.mark.parametrize("device", ["cpu", "openvino"])
 def test_it_computes_what_was_simulated(made: Path, checkpoint: Checkpoint, device: str) -> None:
     simulated, twin = (Predictor(checkpoint, simulates=on) for on in (True, False))
