@@ -13,9 +13,9 @@ from typing import Any
 
 from batch.cluster.job import OpenJob
 from batch.cluster.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
-from batch.cluster.parts import Row, read_rows, read_summary
+from batch.cluster.parts import Row, read_rows
 from batch.cluster.place import UNFINISHED, Place, local_folder
-from batch.cluster.units import units_of
+from batch.cluster.units import summaries, units_of
 from batch.errors import printable
 from seglab.words import counted
 
@@ -138,12 +138,13 @@ def clean(job: OpenJob) -> Cleaned:
 
     Raises :class:`batch.errors.OutputError`.
     """
-    found, counts = Cleaned(), _Counting(job)
+    found = Cleaned()
+    counts = {summary.unit: summary.attempt for summary in summaries(job, units_of(job).done)}
     for name in job.place.names(MASKS):
         attempt = Attempt.of(name.removesuffix(TAR)) if name.endswith(TAR) else None
         if attempt is None:
             continue
-        of_unit = counts.attempt_of(attempt.unit)
+        of_unit = counts.get(str(attempt.unit))
         if of_unit is None:
             found.kept += 1
         elif of_unit != attempt.id:
@@ -151,27 +152,12 @@ def clean(job: OpenJob) -> Cleaned:
             found.tars += 1
     for name in job.place.names(ATTEMPTS):
         unit = UnitName.of(name)
-        if unit is not None and counts.attempt_of(unit) is not None:
+        if unit is not None and str(unit) in counts:
             found.marks += _remove_all(job.place, f"{ATTEMPTS}/{name}")
     folder = local_folder(job.place)
     if folder is not None:
         found.unfinished = _remove_abandoned(folder)
     return found
-
-
-class _Counting:
-    """Which attempt counts, for each unit that is done."""
-
-    def __init__(self, job: OpenJob) -> None:
-        self._job, self._done = job, units_of(job).done
-        self._known: dict[UnitName, str | None] = {}
-
-    def attempt_of(self, unit: UnitName) -> str | None:
-        """Return the attempt that counts; None if the unit is not done."""
-        if unit not in self._known:
-            summary = read_summary(self._job.place, unit) if unit in self._done else None
-            self._known[unit] = None if summary is None else summary.attempt
-        return self._known[unit]
 
 
 def _remove_all(place: Place, folder: str) -> int:

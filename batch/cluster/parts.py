@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from batch.cluster.manifest import Entry
 from batch.cluster.names import UnitName
 from batch.cluster.place import Place
-from batch.cluster.tables import HEX_DIGITS, LIKE_THE_LAST, NEAR, VARIED, about_table, encode_table, read_table
+from batch.cluster.tables import (
+    HEX_DIGITS,
+    LIKE_THE_LAST,
+    NEAR,
+    VARIED,
+    about_end,
+    about_table,
+    encode_table,
+    read_table,
+)
 from batch.errors import OutputError, printable
 from batch.figures import Figures, Finish
 
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 SHA256_BYTES = 32
+END_BYTES = 64 * 2**10
+"""Holds the footer of a part, which grows with the columns and not with the rows."""
 MOST_REASONS = 20
 """Reasons of failures that a summary counts; the rows have all of them."""
 OTHER_REASONS = "other reasons"
@@ -161,9 +172,21 @@ def encode_rows(rows: Sequence[Row], summary: Summary) -> bytes:
 
 
 def read_summary(place: Place, unit: UnitName) -> Summary | None:
-    """Return what the part of a unit says of it; None if the unit is not done. Raises as :func:`read_rows`."""
-    table = _read(place, unit)
-    return None if table is None else _summary(place, unit, table)
+    """Return what the part of a unit says of it; None if the unit is not done. Raises as :func:`read_rows`.
+
+    Only the end of the part is read: status asks thousands of parts.
+    """
+    import pyarrow
+
+    try:
+        about = about_end(place.read_end(unit.ledger, END_BYTES)) or about_end(place.read(unit.ledger))
+    except FileNotFoundError:
+        return None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _unusable(place, unit, "is damaged") from error
+    if about is None:
+        raise _unusable(place, unit, "is damaged")
+    return _summary(place, unit, *about)
 
 
 def read_rows(place: Place, unit: UnitName) -> tuple[Summary, list[Row]] | None:
@@ -177,7 +200,7 @@ def read_rows(place: Place, unit: UnitName) -> tuple[Summary, list[Row]] | None:
     if tuple(table.column_names) != Row._fields:
         raise _unusable(place, unit, "has other columns")
     rows = [Row(*values) for values in zip(*(table[name].to_pylist() for name in Row._fields), strict=True)]
-    return _summary(place, unit, table), rows
+    return _summary(place, unit, about_table(table), table.num_rows), rows
 
 
 def _read(place: Place, unit: UnitName) -> pyarrow.Table | None:
@@ -191,15 +214,14 @@ def _read(place: Place, unit: UnitName) -> pyarrow.Table | None:
         raise _unusable(place, unit, "is damaged") from error
 
 
-def _summary(place: Place, unit: UnitName, table: pyarrow.Table) -> Summary:
-    about = about_table(table)
+def _summary(place: Place, unit: UnitName, about: dict[str, Any], images: int) -> Summary:
     if about.get("format_version", 0) > FORMAT_VERSION:
         raise _unusable(place, unit, f"has format {about['format_version']}, and this release knows {FORMAT_VERSION}")
     try:
         summary = Summary(**about)
     except TypeError as error:
         raise _unusable(place, unit, "was written by another program") from error
-    if summary.unit != str(unit) or summary.images != table.num_rows:
+    if summary.unit != str(unit) or summary.images != images:
         raise _unusable(place, unit, "is not the part of this unit")
     return summary
 

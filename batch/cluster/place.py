@@ -30,8 +30,8 @@ class Place(Protocol):
     def read(self, name: str) -> bytes:
         """Return a file's content."""
 
-    def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Return ``size`` bytes from ``offset`` on, fewer at the file's end."""
+    def read_end(self, name: str, size: int) -> bytes:
+        """Return the last ``size`` bytes of a file, all of a shorter one."""
 
     def create(self, name: str, data: bytes) -> bool:
         """Write a file that does not exist. Return False if one of this name exists: it is not changed."""
@@ -79,10 +79,10 @@ class FolderPlace:
         with self._errors(name):
             return (self.folder / name).read_bytes()
 
-    def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Return a range of the file."""
+    def read_end(self, name: str, size: int) -> bytes:
+        """Return the end of the file."""
         with self._errors(name), open(self.folder / name, "rb") as file:
-            file.seek(offset)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read(size)
 
     def create(self, name: str, data: bytes) -> bool:
@@ -169,10 +169,10 @@ class UrlPlace:
         with self._errors(name):
             return self._storage.read(self._path(name))
 
-    def read_range(self, name: str, offset: int, size: int) -> bytes:
-        """Fetch a range of the file."""
+    def read_end(self, name: str, size: int) -> bytes:
+        """Fetch the end of the file."""
         with self._errors(name):
-            return self._storage.read(self._path(name), offset, offset + size)
+            return self._storage.read_end(self._path(name), size)
 
     def create(self, name: str, data: bytes) -> bool:
         """Upload the file on the condition that there is none."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import pyarrow
 
-METADATA = b"seglab"
+METADATA, MAGIC = b"seglab", b"PAR1"
 
 
 class Coding(NamedTuple):
@@ -69,10 +69,28 @@ def read_table(data: bytes) -> pyarrow.Table:
         return file.read(use_threads=False)
 
 
+def about_end(end: bytes) -> tuple[dict[str, Any], int] | None:
+    """Return what :func:`about_table` says, and the number of rows, from the last bytes of a file; None if they do not
+    hold its whole footer.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    length = int.from_bytes(end[-8:-4], "little") + 8
+    if not end.endswith(MAGIC) or len(end) < length:
+        return None
+    found = pyarrow.parquet.read_metadata(pyarrow.BufferReader(MAGIC + end[-length:]))
+    return _about(found.metadata), found.num_rows
+
+
 def about_table(table: pyarrow.Table) -> dict[str, Any]:
     """Return what this package says of a table beside its rows; empty for a table of somebody else."""
+    return _about(table.schema.metadata)
+
+
+def _about(metadata: Mapping[bytes, bytes] | None) -> dict[str, Any]:
     try:
-        found = json.loads((table.schema.metadata or {}).get(METADATA, b"{}"))
+        found = json.loads((metadata or {}).get(METADATA, b"{}"))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -172,9 +172,18 @@ class Storage:
         """Fetch a file to a local path. Raises fsspec's errors."""
         self._tried(lambda: self.files.get_file(path, str(file)))
 
-    def read(self, path: str, start: int | None = None, end: int | None = None) -> bytes:
-        """Return a file's content, or a range of it. Raises fsspec's errors."""
-        return self._tried(lambda: bytes(self.files.cat_file(path, start=start, end=end)))
+    def read(self, path: str) -> bytes:
+        """Return a file's content. Raises fsspec's errors."""
+        return self._tried(lambda: bytes(self.files.cat_file(path)))
+
+    def read_end(self, path: str, size: int) -> bytes:
+        """Return about the last ``size`` bytes of a file, all of a shorter one. Raises fsspec's errors."""
+        try:
+            return self._tried(lambda: bytes(self.files.cat_file(path, start=-size)))
+        except Exception as error:  # each storage has its own errors
+            if status_of(error) != NO_SUCH_PART:
+                raise
+            return b""  # an empty file has no last byte
 
     def remove(self, path: str) -> None:
         """Remove a file. Raises fsspec's errors."""

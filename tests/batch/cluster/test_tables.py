@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +14,9 @@ import pytest
 
 from batch.cluster.manifest import Entry, encode_part, read_part
 from batch.cluster.names import UnitName
-from batch.cluster.parts import Row, Summary, encode_rows, read_rows
+from batch.cluster.parts import Row, Summary, encode_rows, read_rows, read_summary
 from batch.cluster.place import FolderPlace
+from batch.errors import OutputError
 
 UNIT = UnitName(3, 1)
 MOST = 2**63 - 1
@@ -70,3 +74,39 @@ def test_only_encodings_are_used_that_common_readers_know() -> None:
         for number in range(group.num_columns):
             assert set(group.column(number).encodings) <= known, group.column(number).path_in_schema
             assert group.column(number).compression == "ZSTD"
+
+
+@pytest.mark.parametrize("size", [64 * 2**10, 100])
+def test_a_summary_is_read_from_the_end_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Also if the footer is larger than what is read first."""
+    monkeypatch.setattr("batch.cluster.parts.END_BYTES", size)
+    digests = (hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(5000))
+    rows = [DONE._replace(sha256=digest) for digest in digests]
+    summary = Summary("u-00000", "0123456789ab", len(rows), len(rows), 0, 1.0, "a", "b", "cpu", "fp32", "host")
+    place, unit = FolderPlace(tmp_path), UnitName(0)
+    assert place.create(unit.ledger, encode_rows(rows, summary))
+    assert read_summary(place, unit) == summary
+    assert len(place.read(unit.ledger)) > 64 * 2**10
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", bytes(12) + b"PAR1", b"x" * 100_000])
+def test_a_part_that_is_damaged_at_its_end(tmp_path: Path, data: bytes) -> None:
+    place, unit = FolderPlace(tmp_path), UnitName(0)
+    place.create(unit.ledger, data)
+    with pytest.raises(OutputError, match="is damaged"):
+        read_summary(place, unit)
+
+
+def test_reading_starts_no_thread() -> None:
+    """A thread of pyarrow that still starts as Python exits ends the process by SIGABRT."""
+    script = """
+import os
+from batch.cluster.tables import encode_table, read_table
+import pyarrow
+data = encode_table(pyarrow.schema([("a", pyarrow.string())]), [("x",)] * 1000, {}, {})
+before = len(os.listdir("/proc/self/task"))
+assert read_table(data).num_rows == 1000
+assert len(os.listdir("/proc/self/task")) == before
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
