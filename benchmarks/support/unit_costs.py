@@ -55,16 +55,14 @@ def tiny_images(root: Path, images: int) -> Path:
 
 @dataclass(frozen=True)
 class DriverCost:
-    """CPU seconds of the process that hands out units, for units of ``unit`` images, one value a round."""
+    """Seconds per unit of ``unit`` images, medians of the rounds: ``cpu`` of the process that hands them out, and how
+    long one takes, ``wall``, during which an engine's own threads use some of it, whatever they are for.
+    """
 
     unit: int
     units: int
-    seconds: Sequence[float]
-
-    @property
-    def per_unit(self) -> float:
-        """Return the median of the rounds."""
-        return statistics.median(self.seconds)
+    cpu: float
+    wall: float
 
 
 def driver_cost(engine: str, unit: int, units: int, root: Path, model: Path, rounds: int) -> DriverCost:
@@ -73,17 +71,18 @@ def driver_cost(engine: str, unit: int, units: int, root: Path, model: Path, rou
     It counts from the first result to the last, so without the start and the end of the engine.
     """
     job = str(root / f"units-of-{unit}")
-    opened, seconds = planned(unit * units, unit, job, root, model), []
+    opened, cpu, wall = planned(unit * units, unit, job, root, model), list[float](), list[float]()
     for _ in range(rounds):
         _take_back(opened)
         results = _engine_run(engine, job, units_of(opened).all)
         with contextlib.closing(results):
             _require_done(next(results))
-            begin = cpu_seconds()
+            cpu_before, begin = cpu_seconds(), time.perf_counter()
             for result in results:
                 _require_done(result)
-            seconds.append((cpu_seconds() - begin) / (units - 1))
-    return DriverCost(unit, units, seconds)
+            cpu.append((cpu_seconds() - cpu_before) / (units - 1))
+            wall.append((time.perf_counter() - begin) / (units - 1))
+    return DriverCost(unit, units, statistics.median(cpu), statistics.median(wall))
 
 
 def _engine_run(engine: str, job: str, units: Sequence[UnitName]) -> Generator[UnitResult]:
