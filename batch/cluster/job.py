@@ -96,13 +96,13 @@ def read_job(place: Place) -> Job:
     where = printable(place.where(JOB_FILE))
     try:
         found = json.loads(place.read(JOB_FILE))
-        version = found.pop("format_version")
+        version = int(found.pop("format_version"))
         if version > FORMAT_VERSION:
             raise OutputError(
                 f"{where} has format {version}; this release knows up to {FORMAT_VERSION}. Install the release that "
                 "planned the job on all machines."
             )
-        return _job_of(found)
+        job = _job_of(found)
     except FileNotFoundError as error:
         raise OutputError(
             f"{printable(place.where())} is not a planned job (no {JOB_FILE}); expected one. `seg-batch cluster plan` "
@@ -113,13 +113,23 @@ def read_job(place: Place) -> Job:
             f"{where} is damaged ({type(error).__name__}: {error}); expected what `seg-batch cluster plan` wrote. "
             "Restore it, or plan the job at another place."
         ) from error
+    if job.settings(place, Path(MODEL_FILE)).key(job.model.sha256, job.model.precision) != job.key:
+        raise OutputError(
+            f"{where} was changed, or another release planned it: its settings are not those of its key {job.key}; "
+            "expected the file as it was planned. Restore it, or plan the job at another place."
+        )
+    return job
 
 
 def _job_of(found: dict[str, Any]) -> Job:
     model = JobModel(**found["model"] | {"class_names": tuple(found["model"]["class_names"])})
     options = MaskOptions(**found["options"] | {"postprocess": tuple(found["options"]["postprocess"])})
     origins = tuple(Origin(**origin) for origin in found["origins"])
-    return Job(**found | {"model": model, "options": options, "origins": origins, "left_out": tuple(found["left_out"])})
+    job = Job(**found | {"model": model, "options": options, "origins": origins, "left_out": tuple(found["left_out"])})
+    numbers = (job.units, job.images, job.unit)
+    if not all(type(number) is int and number > 0 for number in numbers) or job.masks not in (IN_TARS, AS_OBJECTS):
+        raise ValueError("a number of images or units, or the kind of masks")
+    return job
 
 
 @dataclass(frozen=True)

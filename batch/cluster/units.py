@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -42,12 +43,13 @@ class Units:
 def units_of(job: OpenJob) -> Units:
     """List the units of a job. Raises :class:`OutputError` if a part of the manifest is missing."""
     planned = _units_in(job.place, MANIFEST)
-    numbers = {unit.number for unit in planned}
-    missing = [number for number in range(job.job.units) if number not in numbers]
+    numbers = {unit.number for unit in planned if unit.number < job.job.units}
+    missing = job.job.units - len(numbers)
     if missing:
+        first = next(number for number in itertools.count() if number not in numbers)
         raise OutputError(
-            f"{printable(job.place.where(MANIFEST))} lacks {counted(len(missing), 'part')}, the first of them "
-            f"{UnitName(missing[0])}; expected {job.job.units:,}. Restore it, or plan the job at another place."
+            f"{printable(job.place.where(MANIFEST))} lacks {counted(missing, 'part')}, the first of them "
+            f"{UnitName(first)}; expected {job.job.units:,}. Restore it, or plan the job at another place."
         )
     return Units(tuple(planned), frozenset(_units_in(job.place, LEDGER)) & frozenset(planned))
 

@@ -7,9 +7,12 @@ import signal
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from batch.cli import main
 from tests.support.archive import command, masks_below, save_many, seg_batch
 from tests.support.cluster_jobs import files_of, key_folder, ledger_rows, masks_of, plan, progress, run_words
 from tests.support.faults import ended, faulty, happened, healthy, started, tar_of, write_images
@@ -352,3 +355,27 @@ def test_a_shard_answers_for_its_own_units(model_file: Path, tmp_path: Path) -> 
     done = seg_batch(*run_words(tmp_path / "job", "--shard", "2/2"))
     assert done.returncode == 0, done.stderr
     assert "1 failed" in done.stdout, "what is said is of the whole job"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"units": 10**12}, "lacks 999,999,999,999 parts"),
+        ({"units": "many"}, "is damaged"),
+        ({"options": {"mask_bits": 1}}, "was changed, or another release planned it"),
+        ({"format_version": 99}, "has format 99"),
+        ({"masks": "zip"}, "is damaged"),
+        ({"model": None}, "is damaged"),
+    ],
+)
+def test_an_edited_description_is_refused(model_file: Path, tmp_path: Path, change: dict[str, Any], said: str) -> None:
+    source = write_images(tmp_path / "in", healthy(2))
+    plan(source, tmp_path / "job", model_file)
+    file = key_folder(tmp_path / "job") / "job.json"
+    found = json.loads(file.read_text())
+    for name, value in change.items():
+        found[name] = {**found[name], **value} if isinstance(value, dict) else value
+    file.write_text(json.dumps(found))
+    done = CliRunner().invoke(main, ["cluster", "run", str(tmp_path / "job")])
+    assert done.exit_code == 1
+    assert said in done.stderr
