@@ -16,7 +16,7 @@ from batch.cluster.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
 from batch.cluster.parts import Row, read_rows
 from batch.cluster.place import UNFINISHED, Place, local_folder
 from batch.cluster.units import summaries, units_of
-from batch.errors import printable
+from batch.errors import OutputError, printable
 from seglab.words import counted
 
 SHOWN = 20
@@ -69,10 +69,7 @@ def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] =
     found.pending = len(units.pending)
     for unit in sorted(units.done):
         before = len(found.wrong)
-        summary_and_rows = read_rows(job.place, unit)
-        if summary_and_rows is None:
-            continue
-        for row, why in _wrong(job.place, [row for row in summary_and_rows[1] if row.is_done]):
+        for row, why in _wrong(job.place, _done_rows(job.place, unit, found)):
             found.masks += 1
             advance(job.job.images)
             if why:
@@ -82,6 +79,16 @@ def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] =
             if redo:
                 job.place.remove(unit.ledger)
     return found
+
+
+def _done_rows(place: Place, unit: UnitName, found: Verified) -> list[Row]:
+    """Return the rows of a unit that have masks; none, and the reason in ``found``, if its part cannot be read."""
+    try:
+        summary_and_rows = read_rows(place, unit)
+    except OutputError:
+        found.wrong.append((unit.ledger, "it is damaged"))
+        return []
+    return [row for row in summary_and_rows[1] if row.is_done] if summary_and_rows else []
 
 
 def _wrong(place: Place, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:

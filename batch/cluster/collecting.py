@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from batch.cluster.job import OpenJob
 from batch.cluster.names import MASKS, UnitName
 from batch.cluster.parts import Row, read_rows
-from batch.cluster.place import Place
+from batch.cluster.place import Place, local_folder
 from batch.cluster.units import Units, units_of
 from batch.errors import cannot_write, printable
 from batch.ledger.filling import FilledLedger
@@ -23,10 +23,13 @@ from batch.outputs.base import Store, why_not_written
 from batch.outputs.spec import Output
 from batch.reporting.ledger_table import LEDGER_TABLE, table_row
 from batch.running.report import RunReport
+from batch.urls import is_url
+from seglab.errors import ConfigError
 from seglab.files import has_content
 from seglab.words import counted
 
 TABLES = (".csv", ".jsonl", ".parquet")
+OTHER_FILES = frozenset({".sqlite", ".db", ".json", ".txt", ".xlsx", ".gz", ".tgz", ".7z"})
 DAMAGED = "Its mask in the job is missing or damaged. `seg-batch cluster verify --redo` lets a run make it again."
 ON_CLUSTER = "cluster"
 
@@ -70,12 +73,27 @@ def collect(job: OpenJob, to: str, advance: Advance = lambda total, images=1: No
     ``advance``: is called for each image, with the number of images of the job. Raises :class:`OutputError`,
     :class:`seglab.errors.ConfigError`.
     """
-    units, path = units_of(job), Path(to)
+    path = Path(to)
+    _require_target(job, to, path)
+    units = units_of(job)
     if path.suffix.lower() in TABLES:
         return _into_table(job, units, path, advance)
     if path.name == LEDGER_NAME:
         return _into_ledger(job, units, path, advance)
     return _into_output(job, units, Output.of(to), advance)
+
+
+def _require_target(job: OpenJob, to: str, path: Path) -> None:
+    """Raise :class:`ConfigError` for a target that is a URL, a file of another kind, or inside the job."""
+    folder = local_folder(job.place)
+    is_other = path.suffix.lower() in OTHER_FILES and path.name != LEDGER_NAME and not path.is_dir()
+    if is_url(to) or is_other:
+        raise ConfigError(
+            f"{printable(to)} cannot be collected into; expected a folder, a name that ends in .zip, .tar, "
+            f"{', '.join(TABLES)}, or {LEDGER_NAME} in a folder. Correct --to."
+        )
+    if folder is not None and folder.parent.resolve() in (path.resolve(), *path.resolve().parents):
+        raise ConfigError(f"{printable(to)} lies in the job; expected another place. Correct --to.")
 
 
 def _into_table(job: OpenJob, units: Units, path: Path, advance: Advance) -> Collected:

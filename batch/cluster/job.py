@@ -148,11 +148,11 @@ def open_job(name: str) -> OpenJob:
     place = place_of(name)
     if name.rstrip("/").rpartition("/")[2].startswith(KEY_PREFIX):
         return OpenJob(read_job(place), place)
-    keys = [entry for entry in place.names() if entry.startswith(KEY_PREFIX)]
+    keys = [name for name in place.names() if name.startswith(KEY_PREFIX) and JOB_FILE in place.names(name)]
     if not keys:
         raise OutputError(
             f"{printable(place.where())} holds no job; expected a place that `seg-batch cluster plan` wrote to. Check "
-            "it, or plan the job first."
+            "it, or plan the job first; a plan that was stopped has to be made again."
         )
     if len(keys) > 1:
         shown = ", ".join(place.where(key) for key in keys)

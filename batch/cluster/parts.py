@@ -228,6 +228,6 @@ def _summary(place: Place, unit: UnitName, about: dict[str, Any], images: int) -
 
 def _unusable(place: Place, unit: UnitName, why: str) -> OutputError:
     return OutputError(
-        f"{printable(place.where(unit.ledger))} {why}; expected the part that a worker of this release wrote. Move it "
-        "away and run again: the unit is then done again."
+        f"{printable(place.where(unit.ledger))} {why}; expected the part that a worker of this release wrote. Let the "
+        "next run do the unit again: `seg-batch cluster verify --redo`."
     )

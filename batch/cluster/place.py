@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,9 @@ from seglab.errors import ConfigError
 from seglab.files import write_bytes
 
 UNFINISHED = ".part"
+ONE_SLASH = re.compile(r"[a-z][a-z0-9+.-]+:/(?!/)", re.IGNORECASE)
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+ROOM = "Expected free space for it"
 EXPECTED = "Expected a job that this account may list, read and write, on storage that answers"
 
 
@@ -60,6 +65,11 @@ class Place(Protocol):
 
 def place_of(name: str) -> Place:
     """Return the place that a path or URL names. Raises :class:`ConfigError`, :class:`batch.errors.SourceError`."""
+    if ONE_SLASH.match(name) and not Path(name).exists():
+        raise ConfigError(
+            f"{printable(name)} has one slash after the colon; expected s3://BUCKET/NAME, or a folder that all "
+            "machines share. Correct it."
+        )
     if is_web(name):
         raise ConfigError(
             f"A job cannot be at {printable(name)}: a web server takes no files. Expected a folder that all machines "
@@ -176,17 +186,17 @@ class UrlPlace:
 
     def create(self, name: str, data: bytes) -> bool:
         """Upload the file on the condition that there is none."""
-        with self._errors(name):
+        with self._errors(name, writes=True):
             return self._storage.create(self._path(name), data)
 
     def write(self, name: str, data: bytes) -> None:
         """Upload the file."""
-        with self._errors(name):
+        with self._errors(name, writes=True):
             self._storage.write(self._path(name), data)
 
     def upload(self, name: str, file: Path) -> None:
         """Upload the file, in several parts if it is large."""
-        with self._errors(name):
+        with self._errors(name, writes=True):
             self._storage.upload(self._path(name), file)
 
     def download(self, name: str, file: Path) -> None:
@@ -222,11 +232,13 @@ class UrlPlace:
         return f"{self._root}/{name}".rstrip("/")
 
     @contextlib.contextmanager
-    def _errors(self, name: str) -> Iterator[None]:
+    def _errors(self, name: str, *, writes: bool = False) -> Iterator[None]:
         try:
             with as_os_error(self.where(name)):
                 yield
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if writes:
+                raise _lost(self.where(name), OSError(2, "there is no such bucket")) from error
             raise
         except OSError as error:
             raise _lost(self.where(name), error) from error
@@ -234,7 +246,8 @@ class UrlPlace:
 
 def _lost(where: str, error: OSError) -> OutputError:
     said = error.strerror or reason(error)
-    return OutputError(f"{printable(where)} cannot be used: {said}. {EXPECTED}. Correct that, then run again.")
+    expected = ROOM if error.errno in NO_ROOM else EXPECTED
+    return OutputError(f"{printable(where)} cannot be used: {said}. {expected}. Correct that, then run again.")
 
 
 def _flush(file: IO[bytes]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import os
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from batch.cluster.job import IN_TARS, Job, JobModel, MaskOptions, encode_job
 from batch.cluster.manifest import Entry, encode_part, entry_of, require_pyarrow
 from batch.cluster.names import JOB_FILE, KEY_PREFIX, MANIFEST, MODEL_FILE, PARQUET, UnitName
 from batch.cluster.place import Place, local_folder, place_of
+from batch.cluster.reserving import Reservation, require_new
 from batch.errors import OutputError, SourceError, printable
 from batch.executors.base import Opened
-from batch.ledger.records import Claim, now
+from batch.ledger.records import Claim, RunRecord, now
 from batch.ledger.writer import Ledger
 from batch.naming import NameTemplate
-from batch.output_mark import mark
 from batch.outputs.remote import require_outside
 from batch.running.label_maps import fit_to_classes
 from batch.running.setup import device_of_masks, record_of
@@ -103,34 +103,35 @@ def plan_job(
     precision = device_of_masks(run, opened).precision
     key = run.key(opened.sha256, precision)
     place = top.below(f"{KEY_PREFIX}{key}")
-    _require_new(place)
+    require_new(place)
     record = record_of(run, opened, {})
     model = JobModel(opened.path.name, opened.sha256, precision, record.class_names, record.confidence_by)
     options = MaskOptions(run.bits, run.exact, run.any_dicom, run.postprocess, run.max_pixels, run.name)
-    writer = _Writer(place, key, settings.unit)
-    with tempfile.TemporaryDirectory(prefix="seg-batch-plan-") as scratch:
-        names = Ledger(Path(scratch), NameTemplate(run.name), record, lambda _: set(), None, sources.origins)
-        with names as ledger:
-            repeated = _write_parts(sources, ledger, writer, advance)
-            labels = ledger.labels()
-    if not writer.images:
-        raise _nothing(sources)
-    origins = tuple(replace(origin, label=labels.get(origin.root, "")) for origin in sources.origins)
-    job = Job(
-        key=key,
-        plan=writer.plan,
-        created_at=now(),
-        units=writer.units,
-        images=writer.images,
-        unit=settings.unit,
-        masks=settings.masks,
-        model=model,
-        options=options,
-        origins=origins,
-        left_out=tuple(left_out(sources.report)),
-        tools=tool_versions(),
-    )
-    _complete(place, job, opened.path)
+    reservation = Reservation(place)
+    try:
+        writer = _Writer(place, key, settings.unit, reservation)
+        repeated, labels = _write_manifest(sources, writer, record, run.name, advance)
+        origins = tuple(replace(origin, label=labels.get(origin.root, "")) for origin in sources.origins)
+        job = Job(
+            key=key,
+            plan=writer.plan,
+            created_at=now(),
+            units=writer.units,
+            images=writer.images,
+            unit=settings.unit,
+            masks=settings.masks,
+            model=model,
+            options=options,
+            origins=origins,
+            left_out=tuple(left_out(sources.report)),
+            tools=tool_versions(),
+        )
+        _complete(place, job, opened.path)
+    except BaseException:
+        with contextlib.suppress(OutputError):  # the place may be what failed
+            reservation.give_up()
+        raise
+    reservation.release()
     return Plan(job, place, repeated)
 
 
@@ -154,22 +155,20 @@ def _opened(settings: RunSettings) -> Opened:
     return Opened.of(open_for(settings, threads=share_out(settings, few=False)[0].threads))
 
 
-def _require_new(place: Place) -> None:
-    """Raise :class:`OutputError` if the job is planned already; mark a folder as one that is never read as images."""
-    if JOB_FILE in place.names():
-        raise OutputError(
-            f"{printable(place.where())} is planned already, with the same model and settings; expected a new job. Run "
-            "it with `seg-batch cluster run`, or name another place for more images."
-        )
-    folder = local_folder(place)
-    if folder is not None:
-        try:
-            mark(folder, place.where().rpartition("=")[2])
-        except OSError as error:
-            raise OutputError(
-                f"{printable(str(folder))} cannot be written: {error.strerror or error}. Expected a folder that this "
-                "user may write to. Name another one."
-            ) from error
+def _write_manifest(
+    sources: Images, writer: _Writer, record: RunRecord, name: str, advance: Callable[[int], None]
+) -> tuple[int, dict[str, str]]:
+    """Write the manifest; return how many files were named twice, and the folder of masks of each source by its root.
+
+    Names are claimed in a ledger of its own, as a run claims them.
+    """
+    with tempfile.TemporaryDirectory(prefix="seg-batch-plan-") as scratch:
+        names = Ledger(Path(scratch), NameTemplate(name), record, lambda _: set(), None, sources.origins)
+        with names as ledger:
+            repeated = _write_parts(sources, ledger, writer, advance)
+            if not writer.images:
+                raise _nothing(sources)
+            return repeated, ledger.labels()
 
 
 def _write_parts(sources: Images, ledger: Ledger, writer: _Writer, advance: Callable[[int], None]) -> int:
@@ -209,13 +208,13 @@ def _complete(place: Place, job: Job, model: Path) -> None:
 
 
 class _Writer:
-    """Entries, written as parts of the manifest. ``plan``: random text in every part, so that parts of two plans are
-    told apart. Use it as a context.
+    """Entries, written as parts of the manifest at a place that is reserved when the first is written. ``plan``: random
+    text in every part, so that parts of two plans are told apart. Use it as a context.
     """
 
-    def __init__(self, place: Place, key: str, unit: int) -> None:
-        self.plan, self.units, self.images = os.urandom(8).hex(), 0, 0
-        self._place, self._key, self._unit = place, key, unit
+    def __init__(self, place: Place, key: str, unit: int, reservation: Reservation) -> None:
+        self.plan, self.units, self.images = reservation.plan, 0, 0
+        self._place, self._key, self._unit, self._reservation = place, key, unit, reservation
         self._entries: list[Entry] = []
         self._pool = ThreadPoolExecutor(PARTS_AT_ONCE)
         self._writing: deque[Future[None]] = deque()
@@ -242,6 +241,8 @@ class _Writer:
             self._write()
 
     def _write(self) -> None:
+        if not self.units:
+            self._reservation.hold()
         unit, self._entries, entries = UnitName(self.units), [], self._entries
         self.units += 1
         data = encode_part(unit, entries, self._key, self.plan)

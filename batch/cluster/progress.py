@@ -118,21 +118,28 @@ def _progress(job: OpenJob, units: Units, known: dict[UnitName, Summary]) -> Job
             reasons.update(found[-1].reasons)
     notes = sorted({note for summary in known.values() for note in summary.notes})
     return JobProgress(
-        job.place.where(), len(units.all), len(known), job.job.images, images, done, failed,
+        job.place.where(), len(units.chains), _finished(units), job.job.images, images, done, failed,
         dict(reasons.most_common()), _rate(list(known.values())), job.job.left_out, notes,
     )  # fmt: skip
+
+
+def _finished(units: Units) -> int:
+    """Return how many units are done, with those for what failed in them."""
+    return sum(all(unit in units.done for unit in chain) for chain in units.chains.values())
 
 
 def _rate(found: Sequence[Summary]) -> float | None:
     """Return how many images were finished per second lately."""
     if not found:
         return None
-    ends = [datetime.fromisoformat(summary.finished_at) for summary in found]
-    since = max(ends) - WINDOW
-    lately = [summary for summary, end in zip(found, ends, strict=True) if end > since]
-    began = min(datetime.fromisoformat(summary.began_at) for summary in lately)
-    seconds = (max(ends) - max(began, since)).total_seconds()
-    return sum(summary.images for summary in lately) / max(seconds, 1.0)
+    spans = sorted((datetime.fromisoformat(each.began_at), datetime.fromisoformat(each.finished_at)) for each in found)
+    since = max(end for _, end in spans) - WINDOW
+    busy, until = 0.0, since
+    for begin, end in spans:  # while no machine worked, no time passes
+        busy += max(0.0, (end - max(begin, until)).total_seconds())
+        until = max(until, end)
+    images = sum(each.images for each in found if datetime.fromisoformat(each.finished_at) > since)
+    return images / max(busy, 1.0)
 
 
 def _duration(seconds: float) -> str:

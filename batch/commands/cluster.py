@@ -168,7 +168,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     say_of_stops(STOPPED)
     _require_one_engine(engine, shard, options)
     opened = open_job(job)
-    share = None if engine else (Shard.parse(shard) if shard else Shard.of_array())
+    share = None if engine else (Shard.of_array() if shard is None else Shard.parse(shard))
     units, others = _units(opened, share, retry=retry)
     echo(_first_line(opened, units, share), err=True)
     errors: list[UnitResult] = []
@@ -196,7 +196,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
 
 def _require_one_engine(engine: str | None, shard: str | None, options: dict[str, Any]) -> None:
     """Raise a usage error for options that do not go together."""
-    if engine and shard:
+    if engine and shard is not None:
         raise click.UsageError("--engine hands out all units, and --shard names a part of them. Leave out one.")
     if engine and options["processes"]:
         raise click.UsageError("--processes is for this machine; with --engine ray it is --workers.")
@@ -253,7 +253,9 @@ def _here(job: str, units: list[UnitName], options: dict[str, Any]) -> Generator
     from batch.executors.placement import share_out
     from batch.settings import RunSettings
 
-    settings = RunSettings(job, job, device=options["device"], processes=options["processes"])
+    settings = RunSettings(
+        job, job, device=options["device"], processes=options["processes"], timeout=options["timeout"]
+    )
     engine = LocalEngine(job, _options(options), share_out(settings, few=False))
     return engine.run(units)
 

@@ -169,7 +169,9 @@ def main() -> None:
     except (KeyboardInterrupt, EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(1)
     except SeglabError as error:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent answers at once, by ending this process
         connection.send(_Failed(error))
+        os._exit(1)
 
 
 def _serve(connection: Connection) -> None:
