@@ -29,7 +29,7 @@ from export.runtime.model import Model
 
 DEVICE, PRECISION = "cpu", "fp32"
 STEPS = {
-    ("read", "ledger"): "is it done",
+    ("read_end", "ledger"): "is it done",
     ("read", "manifest"): "read the part",
     ("write", "attempts"): "mark the attempt",
     ("names", "attempts"): "list attempts",
@@ -38,6 +38,8 @@ STEPS = {
     ("remove", "attempts"): "remove the mark",
 }
 """What a unit asks of the job's place: the call, and the folder that it is for."""
+NO_STEPS = ("name", "where", "below")
+"""Of a place, what asks nothing of a disk or bucket."""
 
 
 def planned(images: int, unit: int, job: str, root: Path, model: Path) -> OpenJob:
@@ -154,7 +156,10 @@ def fixed_cost(units: int, job: str, root: Path, model: Path) -> FixedCost:
         begin = time.perf_counter()
         _require_done(do_unit(unit, settings, ready, OpenJob(opened.job, cast(Place, timed))))
         totals.append(time.perf_counter() - begin)
-    steps = {step: statistics.median(timed.seconds[call][1:]) for call, step in STEPS.items()}  # the first connects
+    steps = {
+        STEPS.get(call, " ".join(call)): statistics.median(seconds[1:])  # the first connects
+        for call, seconds in timed.seconds.items()
+    }
     return FixedCost(statistics.median(totals[1:]), steps)
 
 
@@ -167,7 +172,7 @@ class _TimedPlace:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._place, name)
-        if all(name != call for call, _ in STEPS):
+        if name in NO_STEPS:
             return found
 
         def timed(file: str, *rest: object) -> object:
