@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import zipfile
 from pathlib import Path
@@ -108,7 +109,7 @@ def test_a_killed_run_loses_the_unit_in_work_and_nothing_else(model_file: Path, 
     assert masks_of(job) == reference(write_images(tmp_path / "whole", healthy(12)), tmp_path / "out", model_file)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_stopped_run_leaves_no_mark(model_file: Path, tmp_path: Path, number: signal.Signals) -> None:
     source = write_images(tmp_path / "in", healthy(3) | {"001.png": healthy(3, fault="hang:1")["001.png"]})
     plan(source, tmp_path / "job", model_file)
@@ -120,7 +121,7 @@ def test_a_stopped_run_leaves_no_mark(model_file: Path, tmp_path: Path, number: 
     assert ended(tmp_path, *run_words(tmp_path / "job"))[0] == 0
 
 
-@pytest.mark.parametrize("fault", ["crash", "kill", "exit"])
+@pytest.mark.parametrize("fault", ["crash", *(pytest.param(each, marks=pytest.mark.slow) for each in ("kill", "exit"))])
 def test_an_image_that_ends_its_process_is_a_failed_row(model_file: Path, tmp_path: Path, fault: str) -> None:
     source = write_images(tmp_path / "in", faulty(fault, count=8))
     job = tmp_path / "job"
@@ -136,7 +137,7 @@ def test_an_image_that_ends_its_process_is_a_failed_row(model_file: Path, tmp_pa
     assert happened(tmp_path, fault) <= 5
 
 
-@pytest.mark.parametrize("fault", ["hang", "clutch"])
+@pytest.mark.parametrize("fault", ["clutch", pytest.param("hang", marks=pytest.mark.slow)])
 def test_an_image_that_hangs_is_a_failed_row(model_file: Path, tmp_path: Path, fault: str) -> None:
     source = write_images(tmp_path / "in", faulty(fault, count=4))
     plan(source, tmp_path / "job", model_file)
@@ -320,7 +321,9 @@ def test_a_plan_is_made_once(model_file: Path, tmp_path: Path) -> None:
 def test_a_plan_that_was_stopped_leaves_nothing_that_counts(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(5))
     plan(source, tmp_path / "job", model_file, "--unit", "1")
+    gone = {"plan": "x", "host": socket.gethostname(), "process": 2**22 + 1, "began_at": "then"}
     (key_folder(tmp_path / "job") / "job.json").unlink()  # the last file of a plan
+    (key_folder(tmp_path / "job") / "plan.json").write_text(json.dumps(gone))
     assert seg_batch(*run_words(tmp_path / "job")).returncode == 1
     plan(source, tmp_path / "job", model_file, "--unit", "2")
     assert files_of(tmp_path / "job", "manifest") == {f"u-0000{number}.parquet" for number in range(3)}
@@ -379,3 +382,81 @@ def test_an_edited_description_is_refused(model_file: Path, tmp_path: Path, chan
     done = CliRunner().invoke(main, ["cluster", "run", str(tmp_path / "job")])
     assert done.exit_code == 1
     assert said in done.stderr
+
+
+def test_two_plans_at_once_make_one_job(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(12))
+    words = ("cluster", "plan", source, "--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
+    both = [subprocess.Popen(command(*words, "--unit", unit), stderr=subprocess.PIPE, text=True) for unit in ("1", "2")]
+    said = [process.communicate()[1] for process in both]
+    assert sorted(process.returncode for process in both) == [0, 1], said
+    assert any("is being planned" in text or "is planned already" in text for text in said)
+    assert seg_batch(*run_words(tmp_path / "job")).returncode == 0
+    assert len(masks_of(tmp_path / "job")) == 12
+    assert not (key_folder(tmp_path / "job") / "plan.json").exists()
+
+
+def test_a_plan_without_images_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ("--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
+    done = seg_batch("cluster", "plan", tmp_path / "empty", *words)
+    assert done.returncode == 2
+    assert "No image was found" in done.stderr
+    assert not (tmp_path / "job").exists()
+
+
+def test_files_that_no_plan_made_are_not_touched(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(2))
+    plan(source, tmp_path / "job", model_file)
+    folder = key_folder(tmp_path / "job")
+    (folder / "job.json").unlink()  # lost from a job in work
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    words = ("--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
+    done = seg_batch("cluster", "plan", source, *words)
+    assert done.returncode == 1
+    assert "job.json was lost" in done.stderr
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_damaged_part_of_the_ledger_is_redone(model_file: Path, tmp_path: Path) -> None:
+    source = write_images(tmp_path / "in", healthy(4))
+    job = tmp_path / "job"
+    plan(source, job, model_file, "--unit", "2")
+    assert seg_batch(*run_words(job)).returncode == 0
+    whole = masks_of(job)
+    (key_folder(job) / "ledger" / "u-00001.parquet").write_bytes(b"PAR1")
+    assert "verify --redo" in seg_batch("cluster", "status", job).stderr
+    assert seg_batch("cluster", "verify", job, "--redo").returncode == 3
+    assert seg_batch(*run_words(job)).returncode == 0
+    assert masks_of(job) == whole
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--device", "cuda:0"), "NVIDIA driver"),
+        (("--timeout", "nan"), "timeout is nan"),
+        (("--shard", ""), "is not a shard"),
+        (("--shard", "4/3"), "is not a shard"),
+    ],
+)
+def test_a_run_that_cannot_begin_says_why_and_nothing_else(
+    model_file: Path, tmp_path: Path, options: tuple[str, str], said: str
+) -> None:
+    source = write_images(tmp_path / "in", healthy(1))
+    plan(source, tmp_path / "job", model_file)
+    done = seg_batch("cluster", "run", tmp_path / "job", "--processes", "1", *options)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["job/x", "x.sqlite", "x.json", "s3://b/x"])
+def test_places_that_nothing_is_collected_into(model_file: Path, tmp_path: Path, name: str) -> None:
+    source = write_images(tmp_path / "in", healthy(1))
+    plan(source, tmp_path / "job", model_file)
+    to = name if "://" in name else str(tmp_path / name)
+    done = seg_batch("cluster", "collect", tmp_path / "job", "--to", to)
+    assert done.returncode == 2
+    assert "expected" in done.stderr
+    assert not (tmp_path / name).exists()

@@ -70,6 +70,7 @@ class _Child:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_SECONDS)
+            self._process.kill()  # it hangs
         return self.bury()
 
     def bury(self) -> str:

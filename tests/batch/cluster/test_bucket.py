@@ -142,3 +142,11 @@ def test_what_status_asks_does_not_grow_with_the_images(model_file: Path, proxy:
     progress(JOB)
     assert not [path for _, path in proxy.asked if "photos" in path or ".tar" in path]
     assert len([path for _, path in proxy.asked if "list-type" in path]) <= 4
+
+
+def test_a_bucket_that_does_not_exist(model_file: Path, bucket: Any) -> None:
+    words = ("--job", "s3://nowhere/job", "--model", model_file, "--device", "cpu")
+    done = seg_batch("cluster", "plan", "s3://photos/in", *words)
+    assert done.returncode == 1
+    assert "there is no such bucket" in done.stderr
+    assert "Traceback" not in done.stderr

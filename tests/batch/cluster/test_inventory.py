@@ -404,6 +404,7 @@ def test_a_data_file_that_changed_is_refused(tmp_path: Path, spoiled: Callable[[
         ),
         ("Parquet", parquet_file(ROWS, ["Bucket", "Size"]), r"cannot be read: there is no column Key; expected"),
     ],
+    ids=["no gzip", "cut off", "too few values", "no number", "no UTF-8", "no Parquet", "no keys"],
 )
 def test_data_that_cannot_be_read_is_refused(tmp_path: Path, form: str, data: bytes, message: str) -> None:
     name = "1.csv.gz" if form == "CSV" else "1.parquet"
