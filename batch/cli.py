@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from batch.commands.cluster import cluster
+from batch.commands.cluster.group import cluster
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
@@ -48,6 +48,16 @@ def _show(as_json: bool, to_json: Callable[[], dict[str, Any]], lines: Iterable[
         click.echo(json.dumps(to_json(), indent=2))
     else:
         echo_lines(lines)
+
+
+def _counting(bar: Any) -> Callable[[int], None]:
+    """Return a function that counts one more on a bar; it takes the total, which may become known late."""
+
+    def advance(total: int) -> None:
+        bar.total = total
+        bar.update()
+
+    return advance
 
 
 def _warn(warnings: Iterable[str]) -> None:
@@ -117,12 +127,7 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
     json_file = Path(json_to) if json_to not in (None, "-") else None
     require_writable(json_file, csv_to)
     with progress(None, "score", " masks") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = compare(out, truth, advance)
+        report = compare(out, truth, _counting(bar))
     if csv_to is not None:
         write_csv(report, csv_to)
     if json_file is not None:
@@ -153,12 +158,7 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
     from batch.commands.compare import compare as compare_outputs
 
     with progress(None, "compare", " images") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=advance)
+        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=_counting(bar))
     _warn(report.notes)
     _show(as_json, report.to_json, report.lines())
     if not report.is_complete:
@@ -183,12 +183,7 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
     from batch.commands.verify import verify as compare
 
     with progress(None, "verify", " masks") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = compare(out, redo=redo, advance=advance)
+        report = compare(out, redo=redo, advance=_counting(bar))
     _show(as_json, report.to_json, report.lines())
     if not report.is_whole:
         sys.exit(SOME_FAILED)
@@ -227,12 +222,7 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
     from batch.commands.contours import write_contours
 
     with progress(None, "contours", " masks") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = write_contours(out, file, polygons=polygons, advance=advance)
+        report = write_contours(out, file, polygons=polygons, advance=_counting(bar))
     _warn(report.warnings)
     echo(f"{report.line()}: {printable(str(file))}", err=True)
 
@@ -268,12 +258,7 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
         raise click.UsageError("No image was named; name at least one PATH, or give --files-from LIST.")
     request = ForgetRequest(out, itertools.chain(paths, names_in(files_from)), **options)
     with progress(None, "forget", " images") as bar:
-
-        def advance(total: int) -> None:
-            bar.total = total
-            bar.update()
-
-        report = take_out(request, advance)
+        report = take_out(request, _counting(bar))
     echo_lines(report.lines())
     if report.is_of_nothing:
         sys.exit(1)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from batch.cluster.names import ATTEMPTS, Attempt
-from batch.cluster.place import Place
+from batch.cluster.files.names import ATTEMPTS, Attempt
+from batch.cluster.files.place import Place
 from batch.errors import OutputError
 
 APART_FROM, ONE_BY_ONE_FROM = 2, 4

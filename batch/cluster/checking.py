@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from batch.cluster.job import OpenJob
-from batch.cluster.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
-from batch.cluster.parts import Row, read_rows
-from batch.cluster.place import UNFINISHED, Place, local_folder
+from batch.cluster.files.job import OpenJob
+from batch.cluster.files.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
+from batch.cluster.files.parts import Row, read_rows
+from batch.cluster.files.place import UNFINISHED, Place, local_folder
 from batch.cluster.units import summaries, units_of
 from batch.errors import OutputError, printable
 from seglab.words import counted

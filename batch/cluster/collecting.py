@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from batch.cluster.job import OpenJob
-from batch.cluster.names import MASKS, UnitName
-from batch.cluster.parts import Row, read_rows
-from batch.cluster.place import Place, local_folder
+from batch.cluster.collected_ledger import FilledLedger
+from batch.cluster.files.job import OpenJob
+from batch.cluster.files.names import MASKS, UnitName
+from batch.cluster.files.parts import Row, read_rows
+from batch.cluster.files.place import Place, local_folder
 from batch.cluster.units import Units, units_of
 from batch.errors import cannot_write, printable
-from batch.ledger.filling import FilledLedger
 from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, RunRecord
 from batch.ledger.schema import ledger_path
 from batch.naming import NameTemplate

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from batch.cluster.job import IN_TARS, Job, JobModel, MaskOptions, encode_job
-from batch.cluster.manifest import Entry, encode_part, entry_of, require_pyarrow
-from batch.cluster.names import JOB_FILE, KEY_PREFIX, MANIFEST, MODEL_FILE, PARQUET, UnitName
-from batch.cluster.place import Place, local_folder, place_of
+from batch.cluster.files.job import IN_TARS, Job, JobModel, MaskOptions, encode_job
+from batch.cluster.files.manifest import Entry, encode_part, entry_of, require_pyarrow
+from batch.cluster.files.names import JOB_FILE, KEY_PREFIX, MANIFEST, MODEL_FILE, PARQUET, UnitName
+from batch.cluster.files.place import Place, local_folder, place_of
 from batch.cluster.reserving import Reservation, require_new
 from batch.errors import OutputError, SourceError, printable
 from batch.executors.base import Opened

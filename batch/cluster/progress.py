@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from batch.cluster.job import OpenJob
-from batch.cluster.names import UnitName
-from batch.cluster.parts import Summary
+from batch.cluster.files.job import OpenJob
+from batch.cluster.files.names import UnitName
+from batch.cluster.files.parts import Summary
 from batch.cluster.shards import Shard
 from batch.cluster.units import Units, summaries, units_of
 from batch.errors import printable

@@ -7,9 +7,9 @@ import os
 import socket
 import sys
 
-from batch.cluster.job import read_job
-from batch.cluster.names import JOB_FILE, LEDGER, MANIFEST, MASKS, MODEL_FILE, PARQUET, UnitName
-from batch.cluster.place import Place, local_folder
+from batch.cluster.files.job import read_job
+from batch.cluster.files.names import JOB_FILE, LEDGER, MANIFEST, MASKS, MODEL_FILE, PARQUET, UnitName
+from batch.cluster.files.place import Place, local_folder
 from batch.errors import OutputError, printable
 from batch.ledger.records import now
 from batch.output_mark import MARK_NAME, mark

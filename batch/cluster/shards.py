@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from batch.cluster.names import UnitName
+from batch.cluster.files.names import UnitName
 from seglab.errors import ConfigError
 
 SHARD = re.compile(r"([1-9]\d*)/([1-9]\d*)")

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batch.cluster.attempts import Begun, Care, marked
-from batch.cluster.job import IN_TARS, OpenJob
-from batch.cluster.manifest import Entry, read_part
-from batch.cluster.names import MASKS, Attempt, UnitName
-from batch.cluster.parts import NOWHERE, Row, Summary, encode_rows, read_summary, reasons_of, row_of
-from batch.cluster.place import Place, local_folder
-from batch.cluster.tars import MaskTar
+from batch.cluster.files.job import IN_TARS, OpenJob
+from batch.cluster.files.manifest import Entry, read_part
+from batch.cluster.files.names import MASKS, Attempt, UnitName
+from batch.cluster.files.parts import NOWHERE, Row, Summary, encode_rows, read_summary, reasons_of, row_of
+from batch.cluster.files.place import Place, local_folder
+from batch.cluster.files.tars import MaskTar
 from batch.errors import ProcessError
 from batch.executors.base import Executor
 from batch.executors.in_process import InProcess
@@ -87,8 +87,8 @@ def do_unit(
 ) -> UnitResult:
     """Do a unit in this process, unless it is done already; of several attempts, the first that commits counts.
 
-    ``settings``: of :meth:`batch.cluster.job.Job.settings`. ``model``: open, of the job's file. ``threads``: of the
-    CPU; None: all cores. An error after which other units may still be done is in the result; then nothing of this
+    ``settings``: of :meth:`batch.cluster.files.job.Job.settings`. ``model``: open, of the job's file. ``threads``: of
+    the CPU; None: all cores. An error after which other units may still be done is in the result; then nothing of this
     attempt counts.
     """
     try:

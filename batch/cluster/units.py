@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from batch.cluster.job import OpenJob
-from batch.cluster.manifest import encode_part, read_part
-from batch.cluster.names import LEDGER, MANIFEST, PARQUET, UnitName
-from batch.cluster.parts import Row, Summary, read_rows, read_summary
-from batch.cluster.place import Place
+from batch.cluster.files.job import OpenJob
+from batch.cluster.files.manifest import encode_part, read_part
+from batch.cluster.files.names import LEDGER, MANIFEST, PARQUET, UnitName
+from batch.cluster.files.parts import Row, Summary, read_rows, read_summary
+from batch.cluster.files.place import Place
 from batch.errors import OutputError, printable
 from seglab.words import counted
 

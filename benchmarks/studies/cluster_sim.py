@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from batch.commands.cluster import DEFAULT_UNIT
+from batch.commands.cluster.plan import DEFAULT_UNIT
 from benchmarks.support.simulated.figures import (
     AS_GOOD,
     HAND_OUT,

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from batch.cluster.manifest import Entry, encode_part
-from batch.cluster.names import Attempt, UnitName
-from batch.cluster.parts import Row, Stored, Summary, encode_rows, row_of
+from batch.cluster.files.manifest import Entry, encode_part
+from batch.cluster.files.names import Attempt, UnitName
+from batch.cluster.files.parts import Row, Stored, Summary, encode_rows, row_of
 from batch.figures import Figures, Finish
 
 BUCKET = "s3://dermatology-archive"

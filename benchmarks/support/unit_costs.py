@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from batch.cluster.engines.worker import WorkerOptions
-from batch.cluster.job import OpenJob
-from batch.cluster.names import LEDGER, UnitName
-from batch.cluster.place import Place
+from batch.cluster.files.job import OpenJob
+from batch.cluster.files.names import LEDGER, UnitName
+from batch.cluster.files.place import Place
 from batch.cluster.planning import PlanSettings, plan_job
 from batch.cluster.unit import UnitResult, do_unit
 from batch.cluster.units import units_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
-from batch.cluster.names import UnitName
+from batch.cluster.files.names import UnitName
 from batch.cluster.unit import UnitResult
 from batch.errors import OutputError
 

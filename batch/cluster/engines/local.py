@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 
 from batch.cluster.engines.base import MOST_DEATHS, STOP_SECONDS, Waiting
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
-from batch.cluster.names import UnitName
+from batch.cluster.files.names import UnitName
 from batch.cluster.unit import UnitResult
 from batch.errors import ProcessError
 from batch.executors.child import connection_to_parent, end_with_parent, start_child

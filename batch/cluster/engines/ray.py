@@ -17,8 +17,8 @@ from typing import Any
 from batch.cluster.engines.base import MOST_DEATHS, STOP_SECONDS, Waiting
 from batch.cluster.engines.ray_connection import LOCAL, connect, import_ray, one_line, room_in
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
-from batch.cluster.names import UnitName
-from batch.cluster.place import place_of
+from batch.cluster.files.names import UnitName
+from batch.cluster.files.place import place_of
 from batch.cluster.unit import UnitResult
 from batch.errors import ProcessError, printable
 from batch.executors.placement import is_gpu

@@ -9,8 +9,8 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.cluster.job import OpenJob, model_file, open_job
-from batch.cluster.names import UnitName
+from batch.cluster.files.job import OpenJob, model_file, open_job
+from batch.cluster.files.names import UnitName
 from batch.cluster.unit import UnitResult, Watch, do_unit
 from batch.errors import ProcessError, printable
 from batch.executors.base import Opened
@@ -36,7 +36,7 @@ class WorkerOptions:
 class UnitWorker:
     """A worker for the job at this path or URL. ``device``: what it works on, in about six words.
 
-    Raises the errors of :func:`batch.cluster.job.open_job` and of opening a model.
+    Raises the errors of :func:`batch.cluster.files.job.open_job` and of opening a model.
     """
 
     def __init__(self, job: str, options: WorkerOptions) -> None:

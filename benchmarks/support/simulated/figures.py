@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from batch.commands.cluster import DEFAULT_UNIT
+from batch.commands.cluster.plan import DEFAULT_UNIT
 from benchmarks.support.simulated.job import ClusterJob, Drawn, draw
 from benchmarks.support.simulated.sharing import Outcome, hand_out, shards
 

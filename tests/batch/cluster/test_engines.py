@@ -9,7 +9,7 @@ import pytest
 
 from batch.cluster.engines.base import MOST_DEATHS_OF_UNIT, Waiting
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
-from batch.cluster.names import UnitName
+from batch.cluster.files.names import UnitName
 from batch.executors.opening import layout_for
 from tests.support.cluster_jobs import files_of, plan
 from tests.support.faults import healthy, write_images

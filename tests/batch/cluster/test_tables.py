@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from batch.cluster.manifest import Entry, encode_part, read_part
-from batch.cluster.names import UnitName
-from batch.cluster.parts import Row, Summary, encode_rows, read_rows, read_summary
-from batch.cluster.place import FolderPlace
+from batch.cluster.files.manifest import Entry, encode_part, read_part
+from batch.cluster.files.names import UnitName
+from batch.cluster.files.parts import Row, Summary, encode_rows, read_rows, read_summary
+from batch.cluster.files.place import FolderPlace
 from batch.errors import OutputError
 
 UNIT = UnitName(3, 1)
@@ -79,7 +79,7 @@ def test_only_encodings_are_used_that_common_readers_know() -> None:
 @pytest.mark.parametrize("size", [64 * 2**10, 100])
 def test_a_summary_is_read_from_the_end_of_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Also if the footer is larger than what is read first."""
-    monkeypatch.setattr("batch.cluster.parts.END_BYTES", size)
+    monkeypatch.setattr("batch.cluster.files.parts.END_BYTES", size)
     digests = (hashlib.sha256(bytes([number % 256, number // 256])).digest() for number in range(5000))
     rows = [DONE._replace(sha256=digest) for digest in digests]
     summary = Summary("u-00000", "0123456789ab", len(rows), len(rows), 0, 1.0, "a", "b", "cpu", "fp32", "host")
@@ -101,7 +101,7 @@ def test_reading_starts_no_thread() -> None:
     """A thread of pyarrow that still starts as Python exits ends the process by SIGABRT."""
     script = """
 import os
-from batch.cluster.tables import encode_table, read_table
+from batch.cluster.files.tables import encode_table, read_table
 import pyarrow
 data = encode_table(pyarrow.schema([("a", pyarrow.string())]), [("x",)] * 1000, {}, {})
 before = len(os.listdir("/proc/self/task"))

@@ -9,10 +9,10 @@ import pyarrow
 import pytest
 
 from batch.cluster.attempts import Care, marked
-from batch.cluster.job import Job, OpenJob, open_job
-from batch.cluster.names import Attempt, UnitName
-from batch.cluster.parts import read_rows
-from batch.cluster.place import FolderPlace
+from batch.cluster.files.job import Job, OpenJob, open_job
+from batch.cluster.files.names import Attempt, UnitName
+from batch.cluster.files.parts import read_rows
+from batch.cluster.files.place import FolderPlace
 from batch.cluster.planning import PlanSettings, plan_job
 from batch.cluster.unit import UnitResult, do_unit
 from batch.errors import OutputError

@@ -8,9 +8,9 @@ import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from batch.cluster.names import UnitName
-from batch.cluster.place import Place
-from batch.cluster.tables import HEX_DIGITS, LIKE_THE_LAST, NEAR, VARIED, about_table, encode_table, read_table
+from batch.cluster.files.names import UnitName
+from batch.cluster.files.place import Place
+from batch.cluster.files.tables import HEX_DIGITS, LIKE_THE_LAST, NEAR, VARIED, about_table, encode_table, read_table
 from batch.errors import OutputError, encodable, printable
 from batch.sources.archives.zip_members import ZipMember
 from batch.sources.bytes import ByteSource, FileBytes, FileSlice, NoBytes

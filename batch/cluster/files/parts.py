@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch.cluster.manifest import Entry
-from batch.cluster.names import UnitName
-from batch.cluster.place import Place
-from batch.cluster.tables import (
+from batch.cluster.files.manifest import Entry
+from batch.cluster.files.names import UnitName
+from batch.cluster.files.place import Place
+from batch.cluster.files.tables import (
     HEX_DIGITS,
     LIKE_THE_LAST,
     NEAR,

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from batch.cluster.names import Attempt
-from batch.cluster.parts import Stored
-from batch.cluster.place import Place
+from batch.cluster.files.names import Attempt
+from batch.cluster.files.parts import Stored
+from batch.cluster.files.place import Place
 from batch.errors import OutputError, printable
 from batch.outputs.framing import TarFraming
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.cluster.names import JOB_FILE, KEY_PREFIX, MODEL_FILE
-from batch.cluster.place import Place, local_folder, place_of
+from batch.cluster.files.names import JOB_FILE, KEY_PREFIX, MODEL_FILE
+from batch.cluster.files.place import Place, local_folder, place_of
 from batch.errors import OutputError, printable
 from batch.naming import DEFAULT_NAME
 from batch.settings import RunSettings

@@ -1,0 +1,1 @@
+"""``seg-batch cluster``: its commands."""
