@@ -126,7 +126,7 @@ class _Attempted:
     def _rows(self, entries: Sequence[Entry], tar: MaskTar) -> list[Row]:
         """Make the masks, and return a row for each image."""
         rows: list[Row | None] = [None] * len(entries)
-        given_up = self._begun.given_up
+        given_up = {number for number in self._begun.given_up if 1 <= number <= len(entries)}
         for number in given_up:
             finish = Finish(number, error=GIVEN_UP, was_read=False, attempts=ATTEMPTS_OF_IMAGE)
             rows[number - 1] = row_of(entries[number - 1], finish)
