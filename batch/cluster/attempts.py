@@ -16,9 +16,9 @@ from batch.cluster.files.place import Place
 from batch.errors import OutputError
 
 APART_FROM, ONE_BY_ONE_FROM = 2, 4
-"""Marks of other attempts from which on a unit is worked on so."""
+"""With this many marks of other attempts, a unit is worked on in this way."""
 GIVEN_UP_FROM = 2
-"""Marks that name an image from which on it has failed."""
+"""An image that this many marks name has failed."""
 
 
 class Care(Enum):

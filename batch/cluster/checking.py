@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -13,10 +14,11 @@ from typing import Any
 
 from batch.cluster.files.job import OpenJob
 from batch.cluster.files.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
-from batch.cluster.files.parts import Row, read_rows
+from batch.cluster.files.parts import DamagedPartError, Row, read_rows
 from batch.cluster.files.place import UNFINISHED, Place, local_folder
 from batch.cluster.units import summaries, units_of
-from batch.errors import OutputError, printable
+from batch.errors import printable
+from seglab.files import TEMPORARY
 from seglab.words import counted
 
 SHOWN = 20
@@ -48,7 +50,7 @@ class Verified:
 
     def lines(self) -> Iterator[str]:
         """Yield it as a person reads it."""
-        yield f"{counted(self.masks, 'mask')} read, {len(self.wrong):,} missing or wrong"
+        yield f"{counted(self.masks, 'mask')} checked, {len(self.wrong):,} missing or wrong"
         if self.pending:
             yield f"  {counted(self.pending, 'unit')} to do"
         yield from (f"  {printable(mask)}: {why}" for mask, why in self.wrong[:SHOWN])
@@ -63,7 +65,9 @@ class Verified:
 def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] = lambda _total: None) -> Verified:
     """Read every mask and compare its SHA-256. ``redo``: let the next run do units with wrong masks again.
 
-    ``advance``: is called after each mask, with their number. Raises :class:`batch.errors.OutputError`.
+    ``advance``: is called after each mask, with the number of images of the job.
+
+    Raises :class:`batch.errors.OutputError`.
     """
     units, found = units_of(job), Verified(redone=redo)
     found.pending = len(units.pending)
@@ -77,15 +81,22 @@ def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] =
         if len(found.wrong) > before:
             found.units.append(str(unit))
             if redo:
-                job.place.remove(unit.ledger)
+                _take_back(job.place, units.chains[unit.number], unit)
     return found
+
+
+def _take_back(place: Place, chain: Sequence[UnitName], unit: UnitName) -> None:
+    """Let a unit be done again, with those for what failed in it: they follow from it."""
+    for each in chain:
+        if each >= unit:
+            place.remove(each.ledger)
 
 
 def _done_rows(place: Place, unit: UnitName, found: Verified) -> list[Row]:
     """Return the rows of a unit that have masks; none, and the reason in ``found``, if its part cannot be read."""
     try:
         summary_and_rows = read_rows(place, unit)
-    except OutputError:
+    except DamagedPartError:
         found.wrong.append((unit.ledger, "it is damaged"))
         return []
     return [row for row in summary_and_rows[1] if row.is_done] if summary_and_rows else []
@@ -179,8 +190,9 @@ def _remove_abandoned(folder: Path) -> int:
     for above, _, names in os.walk(folder):
         for name in names:
             path = Path(above) / name
-            is_ours = name.startswith(".u-") and name.endswith(UNFINISHED)
-            if is_ours and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
-                count += 1
+            is_ours = name.startswith(".") and (name.endswith(UNFINISHED) or TEMPORARY.fullmatch(path.stem))
+            with contextlib.suppress(FileNotFoundError):  # its process has just finished it
+                if is_ours and time.time() - path.stat().st_mtime > ABANDONED_SECONDS:
+                    path.unlink()
+                    count += 1
     return count

@@ -60,7 +60,7 @@ class FilledLedger(Ledger):
         self.keep_up()
 
     def made(self, masks: Sequence[str]) -> dict[str, str]:
-        """Return those of the masks that this ledger knows, with their SHA-256; empty if it is not known."""
+        """Return those of the masks that were written here, with their SHA-256."""
         found: dict[str, str] = {}
         with sqlite_errors(self._path):
             for start in range(0, len(masks), TOGETHER):
@@ -68,7 +68,7 @@ class FilledLedger(Ledger):
                 marks = ", ".join(["CAST(? AS TEXT)"] * len(names))
                 found.update(
                     self._connection.execute(
-                        f"SELECT mask, coalesce(sha256, '') FROM items WHERE mask IN ({marks})", names
+                        f"SELECT mask, sha256 FROM items WHERE mask IN ({marks}) AND status = 'done'", names
                     )
                 )
         return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +42,7 @@ class Advance(Protocol):
 
 @dataclass
 class Collected:
-    """What was collected: ``done`` and ``failed`` images, ``pending`` units that have no images yet, ``damaged`` masks,
+    """What was collected: ``done`` and ``failed`` images, ``pending`` units that are not done yet, ``damaged`` masks,
     and ``where`` it is.
     """
 
@@ -158,12 +158,8 @@ def _copy(job: OpenJob, chain: Sequence[UnitName], store: Store, ledger: FilledL
     """
     rows = _last_rows(job, chain)
     made = ledger.made([row.mask for row, _ in rows if row.is_done])
-    present = store.present(made) if made else set()
-    to_do = [
-        row
-        for row, _ in rows
-        if row.is_done and not (row.mask in present and row.sha256 and made[row.mask] == row.sha256.hex())
-    ]
+    present = store.present([row.mask for row, _ in rows if row.is_done])
+    to_do = [row for row, _ in rows if row.is_done and not (row.mask in present and _is_there(row, made, store))]
     waiting = {row.mask for row in to_do}
     named = [_ledger_row(row, at) | {"status": "pending"} for row, at in rows if row.mask in waiting]
     ledger.put(named)
@@ -176,7 +172,7 @@ def _copy(job: OpenJob, chain: Sequence[UnitName], store: Store, ledger: FilledL
             found.damaged += 1
             continue
         try:
-            store.write(row.mask, data, is_fresh=row.mask not in made, made=made.get(row.mask, ""))
+            store.write(row.mask, data, is_fresh=row.mask not in made, made=made.get(row.mask) or "")
         except OSError as error:
             errors[row.mask] = why_not_written(row.mask, store.where(row.mask), error)
     finished = [_ledger_row(row, at, errors.get(row.mask)) for row, at in rows]
@@ -184,6 +180,17 @@ def _copy(job: OpenJob, chain: Sequence[UnitName], store: Store, ledger: FilledL
     found.done += sum(row["status"] == "done" for row in finished)
     found.failed += sum(row["status"] == "failed" for row in finished)
     return len(finished)
+
+
+def _is_there(row: Row, made: Mapping[str, str], store: Store) -> bool:
+    """Return whether a mask that is present is the one to copy, by the ledger or, if a call was killed, by the file."""
+    digest = (row.sha256 or b"").hex()
+    if row.mask in made:
+        return made[row.mask] == digest
+    try:
+        return hashlib.sha256(store.read(row.mask)).hexdigest() == digest
+    except OSError:
+        return False
 
 
 def _last_rows(job: OpenJob, chain: Sequence[UnitName]) -> list[tuple[Row, str]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, Self
 
-from batch.cluster.files.job import IN_TARS, Job, JobModel, MaskOptions, encode_job
+from batch.cluster.files.job import IN_TARS, Job, JobModel, MaskOptions, encode_job, read_job
 from batch.cluster.files.manifest import Entry, encode_part, entry_of, require_pyarrow
 from batch.cluster.files.names import JOB_FILE, KEY_PREFIX, MANIFEST, MODEL_FILE, PARQUET, UnitName
 from batch.cluster.files.place import Place, local_folder, place_of
@@ -200,7 +200,7 @@ def _nothing(sources: Images) -> SourceError:
 def _complete(place: Place, job: Job, model: Path) -> None:
     """Write the model and, last, the description. Raises :class:`OutputError` if somebody else planned it meanwhile."""
     place.upload(MODEL_FILE, model)
-    if not place.create(JOB_FILE, encode_job(job)):
+    if not place.create(JOB_FILE, encode_job(job)) and read_job(place).plan != job.plan:  # equal: an answer was lost
         raise OutputError(
             f"{printable(place.where())} was planned by somebody else meanwhile, and this plan may have replaced a "
             "part of the manifest; expected one plan at a time. Plan the job at another place."

@@ -107,15 +107,15 @@ def _name(found: Summary) -> UnitName:
 
 
 def _progress(job: OpenJob, units: Units, known: dict[UnitName, Summary]) -> JobProgress:
-    images = done = failed = 0
+    images = failed = 0
     reasons: Counter[str] = Counter()
     for chain in units.chains.values():
         found = [known[unit] for unit in chain if unit in known]
-        if found:
+        if chain[0] in known:
             images += found[0].images
-            done += sum(summary.done for summary in found)
             failed += found[-1].failed
             reasons.update(found[-1].reasons)
+    done = images - failed
     notes = sorted({note for summary in known.values() for note in summary.notes})
     return JobProgress(
         job.place.where(), len(units.chains), _finished(units), job.job.images, images, done, failed,

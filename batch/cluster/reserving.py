@@ -8,7 +8,7 @@ import socket
 import sys
 
 from batch.cluster.files.job import read_job
-from batch.cluster.files.names import JOB_FILE, LEDGER, MANIFEST, MASKS, MODEL_FILE, PARQUET, UnitName
+from batch.cluster.files.names import JOB_FILE, MANIFEST, MODEL_FILE, PARQUET, UnitName
 from batch.cluster.files.place import Place, local_folder
 from batch.errors import OutputError, printable
 from batch.ledger.records import now
@@ -18,7 +18,7 @@ RESERVATION = "plan.json"
 
 
 class Reservation:
-    """A place that this plan has reserved. ``plan``: random text in all of its files."""
+    """A place that this plan has reserved. ``plan``: random text in its description, reservation and parts."""
 
     def __init__(self, place: Place) -> None:
         self.plan, self._place, self._is_held = os.urandom(8).hex(), place, False
@@ -31,7 +31,7 @@ class Reservation:
         require_new(self._place)
         about = {"plan": self.plan, "host": socket.gethostname(), "process": os.getpid(), "began_at": now()}
         data = json.dumps(about).encode()
-        if not self._place.create(RESERVATION, data):
+        if not self._place.create(RESERVATION, data) and not self._is_ours():
             require_new(self._place)  # it may have been made since; if it is old, its plan has ended
             self._place.remove(RESERVATION)
             if not self._place.create(RESERVATION, data):
@@ -52,8 +52,8 @@ class Reservation:
         self._place.remove(RESERVATION)
 
     def give_up(self) -> None:
-        """Remove everything that this plan has written."""
-        if not self._is_held:
+        """Remove everything that this plan has written, if the place is still its own."""
+        if not self._is_held or not self._is_ours():
             return
         for name in self._place.names(MANIFEST):
             if UnitName.of(name.removesuffix(PARQUET)) is not None:
@@ -65,6 +65,12 @@ class Reservation:
             for empty in (folder / MANIFEST, folder):
                 if empty.is_dir() and not any(empty.iterdir()):
                     empty.rmdir()
+
+    def _is_ours(self) -> bool:
+        try:
+            return bool(json.loads(self._place.read(RESERVATION))["plan"] == self.plan)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
 
 
 def require_new(place: Place) -> None:
@@ -78,11 +84,11 @@ def require_new(place: Place) -> None:
         )
     if RESERVATION in names:
         _require_ended(place)
-    elif names & {LEDGER, MASKS} or names - {MARK_NAME}:
-        shown = printable(place.where(min(names - {MARK_NAME})))
+    elif names - {MARK_NAME}:
+        shown = printable(min(names - {MARK_NAME}))
         raise OutputError(
-            f"{shown} is there, and no plan made it or its {JOB_FILE} was lost; expected an empty place. Restore "
-            f"{JOB_FILE}, or plan the job at another place."
+            f"{printable(place.where())} holds {shown}, but no {JOB_FILE}; expected an empty place. Restore {JOB_FILE} "
+            "if it was lost, or plan the job at another place."
         )
 
 
@@ -100,7 +106,7 @@ def _require_ended(place: Place) -> None:
 def _is_being_planned(place: Place, who: str) -> OutputError:
     return OutputError(
         f"{printable(place.where())} is being planned ({printable(who)}); expected one plan at a time. Wait for it; if "
-        f"it was killed, remove {printable(place.where(RESERVATION))} and plan again."
+        f"it was killed, remove {printable(place.where())} as a whole, and plan again."
     )
 
 

@@ -28,6 +28,7 @@ from batch.outputs.remote import RemoteStore
 from batch.settings import RunSettings
 from batch.steps.task import Outcome, Task
 from batch.steps.work import reason_of
+from seglab.words import counted
 
 if TYPE_CHECKING:
     from export.runtime.model import Model
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 CHUNK = 32
 """Images that are handed to the executor together."""
 GIVEN_UP = (
-    "Whole processes ended while they worked on it alone, twice. Check the file, or give the workers more memory; "
+    "Two worker processes ended while this was their only image. Check the file, or give the workers more memory; "
     "`--retry` tries it again."
 )
 ATTEMPTS_OF_IMAGE = 2
@@ -143,7 +144,7 @@ class _Attempted:
         complete = [row for row in rows if row is not None]
         if len(complete) < len(entries):
             raise ProcessError(
-                f"{len(entries) - len(complete)} images of {self._attempt.unit} have no result. Run again to do it."
+                f"{counted(len(entries) - len(complete), 'image')} without a result. Run again to do the unit."
             )
         return complete
 
@@ -187,7 +188,7 @@ class _Attempted:
             return UnitResult.of(summary)
         found = read_summary(self._place, unit)
         if found is None:
-            raise ProcessError(f"{unit} was taken back while it was done (`verify --redo`). Run again to do it.")
+            raise ProcessError(f"{unit} was reset by `verify --redo` while it was finished. Run again to do it.")
         if found.attempt == self._attempt.id:
             return UnitResult.of(summary)
         self._place.remove(self._attempt.tar)

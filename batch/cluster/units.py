@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from batch.cluster.files.job import OpenJob
 from batch.cluster.files.manifest import encode_part, read_part
 from batch.cluster.files.names import LEDGER, MANIFEST, PARQUET, UnitName
-from batch.cluster.files.parts import Row, Summary, read_rows, read_summary
+from batch.cluster.files.parts import Summary, read_rows, read_summary
 from batch.cluster.files.place import Place
 from batch.errors import OutputError, printable
 from seglab.words import counted
@@ -65,15 +65,6 @@ def summaries(job: OpenJob, units: Iterable[UnitName]) -> Iterator[Summary]:
         for found in pool.map(lambda unit: read_summary(job.place, unit), units):
             if found is not None:
                 yield found
-
-
-def last_rows(job: OpenJob, units: Iterable[UnitName]) -> Iterator[Row]:
-    """Yield the last row of each image of one number's units, which are given in order."""
-    rows: dict[str, Row] = {}
-    for unit in units:
-        if (found := read_rows(job.place, unit)) is not None:
-            rows.update((row.mask, row) for row in found[1])
-    yield from rows.values()
 
 
 def plan_retries(job: OpenJob, units: Iterable[UnitName]) -> list[UnitName]:

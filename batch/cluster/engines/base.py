@@ -15,7 +15,7 @@ MOST_IN_A_ROW = 3
 MOST_DEATHS = 3
 """After this many processes in a row that end before they have opened the model, no unit is to blame."""
 MOST_DEATHS_OF_UNIT = 12
-"""A unit on which this many processes ended is left: more than its image by image needs for two bad images."""
+"""A unit is given up after this many deaths: enough to find two bad images one by one."""
 STOP_SECONDS = 10.0
 """How long processes may take to end when they are told to."""
 
@@ -42,7 +42,14 @@ class Waiting:
         if self._deaths[unit] < MOST_DEATHS_OF_UNIT:
             self._units.appendleft(unit)
         else:
-            yield UnitResult(unit, error=f"{MOST_DEATHS_OF_UNIT} processes ended on it ({how}).")
+            yield UnitResult(unit, error=_died_too_often(how))
+
+
+def _died_too_often(how: str) -> str:
+    return (
+        f"{MOST_DEATHS_OF_UNIT} processes ended while they did it ({how}). There may be too little memory: run again "
+        "with fewer processes."
+    )
 
 
 class ErrorsInARow(OutputError):

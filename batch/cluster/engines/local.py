@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ class _Orders:
     job: str
     options: WorkerOptions
     cores: tuple[int, ...]
+    scratch: str
     parent: int
     dies_with_thread: bool
 
@@ -49,12 +51,12 @@ class _Failed:
 class _Child:
     """A process, and the unit that it does."""
 
-    def __init__(self, job: str, options: WorkerOptions, share: Share) -> None:
+    def __init__(self, job: str, options: WorkerOptions, share: Share, scratch: str) -> None:
         self.share, self.unit, self.is_ready = share, None, False
         self._process, self.connection = start_child(CHILD)
         options = replace(options, device=share.device, threads=share.threads)
         lives_on = threading.current_thread() is threading.main_thread()
-        self.connection.send(_Orders(job, options, share.cores, os.getpid(), lives_on))
+        self.connection.send(_Orders(job, options, share.cores, scratch, os.getpid(), lives_on))
 
     unit: str | None
 
@@ -99,6 +101,7 @@ class LocalEngine:
         self._children: list[_Child] = []
         self._speakers = selectors.DefaultSelector()
         self._waiting, self._deaths = Waiting(()), 0
+        self._scratch = tempfile.TemporaryDirectory(prefix="seg-batch-cluster-", ignore_cleanup_errors=True)
 
     def run(self, units: Sequence[UnitName]) -> Generator[UnitResult]:
         """Yield the results of the units, in any order. Raises :class:`ProcessError` and the errors of opening."""
@@ -119,9 +122,10 @@ class LocalEngine:
         while self._children:
             self._children.pop().end()
         self._speakers.close()
+        self._scratch.cleanup()
 
     def _start(self, share: Share) -> None:
-        child = _Child(self._job, self._options, share)
+        child = _Child(self._job, self._options, share, self._scratch.name)
         self._children.append(child)
         self._speakers.register(child.connection, selectors.EVENT_READ, child)
 
@@ -180,6 +184,7 @@ def _serve(connection: Connection) -> None:
     end_with_parent(orders.parent, dies_with_thread=orders.dies_with_thread)
     if orders.cores:
         os.sched_setaffinity(0, orders.cores)
+    tempfile.tempdir = orders.scratch  # the engine removes it, whatever becomes of this process
     worker = UnitWorker(orders.job, orders.options)
     connection.send(_Ready(worker.device))
     while True:

@@ -86,7 +86,7 @@ class _EndingWatch(Watch):
 
     def check(self) -> None:
         if self._stopped.is_set():
-            raise ProcessError("It was stopped. Run again to do it.")
+            raise ProcessError("The unit was stopped before it was done. Run again.")
 
     def close(self) -> None:
         """Stop watching."""

@@ -89,6 +89,10 @@ class Row(NamedTuple):
         return self.status == "done"
 
 
+class DamagedPartError(OutputError):
+    """A part of the ledger is not what a worker wrote."""
+
+
 class Stored(NamedTuple):
     """Where a mask is: the name of its tar, offset and size in bytes."""
 
@@ -216,7 +220,10 @@ def _read(place: Place, unit: UnitName) -> pyarrow.Table | None:
 
 def _summary(place: Place, unit: UnitName, about: dict[str, Any], images: int) -> Summary:
     if about.get("format_version", 0) > FORMAT_VERSION:
-        raise _unusable(place, unit, f"has format {about['format_version']}, and this release knows {FORMAT_VERSION}")
+        raise OutputError(
+            f"{printable(place.where(unit.ledger))} has format {about['format_version']}; this release knows up to "
+            f"{FORMAT_VERSION}. Install the newer release that wrote it."
+        )
     try:
         summary = Summary(**about)
     except TypeError as error:
@@ -226,8 +233,8 @@ def _summary(place: Place, unit: UnitName, about: dict[str, Any], images: int) -
     return summary
 
 
-def _unusable(place: Place, unit: UnitName, why: str) -> OutputError:
-    return OutputError(
+def _unusable(place: Place, unit: UnitName, why: str) -> DamagedPartError:
+    return DamagedPartError(
         f"{printable(place.where(unit.ledger))} {why}; expected the part that a worker of this release wrote. Let the "
         "next run do the unit again: `seg-batch cluster verify --redo`."
     )

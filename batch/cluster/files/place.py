@@ -247,7 +247,7 @@ class UrlPlace:
 def _lost(where: str, error: OSError) -> OutputError:
     said = error.strerror or reason(error)
     expected = ROOM if error.errno in NO_ROOM else EXPECTED
-    return OutputError(f"{printable(where)} cannot be used: {said}. {expected}. Correct that, then run again.")
+    return OutputError(f"{printable(where)} cannot be used: {said}. {expected}. Correct that, and repeat the command.")
 
 
 def _flush(file: IO[bytes]) -> None:

@@ -91,7 +91,7 @@ def collect(job: str, to: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def verify(job: str, redo: bool, as_json: bool) -> None:
-    """Check that every mask of a job exists and is unchanged.
+    """Check that the masks of all units that are done exist and are unchanged.
 
     Exit code 3: a mask is missing or wrong.
 
@@ -119,7 +119,7 @@ def verify(job: str, redo: bool, as_json: bool) -> None:
 @job_argument
 @command_errors
 def clean(job: str) -> None:
-    """Remove what no row of a job points to.
+    """Remove what is left of attempts that do not count.
 
     These are tars of attempts that came second, marks of attempts on units that are done, and unfinished files that are
     older than a day. It may be used while workers run.

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +68,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     On one machine, or as one of many: name a share of the units with --shard, or start it in an array job of Slurm,
     Kubernetes or AWS Batch, which numbers the shares. Several may do the same unit; the first that finishes counts.
 
-    Exit code 3: finished, but images failed. 1: units could not be done; run again. Those of other shards do not count.
+    Exit code 3: finished, but images failed. 1: units could not be done; run again. Other shards do not count.
 
     Example: seg-batch cluster run s3://work/lesions --shard 3/16
     """
@@ -80,19 +81,18 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
     _require_one_engine(engine, shard, options)
     opened = open_job(job)
     share = None if engine else (Shard.of_array() if shard is None else Shard.parse(shard))
-    units, others = _units(opened, share, retry=retry)
+    units, done_before = _units(opened, share, retry=retry)
     echo(_first_line(opened, units, share), err=True)
     errors: list[UnitResult] = []
     if units:
         results = _ray(job, units, options) if engine else _here(job, units, options)
         # Ray prints to standard output, where the result goes.
-        with closing(results), redirect_stdout(sys.stderr), _bar(opened, others, units) as take:
+        with closing(results), redirect_stdout(sys.stderr), _bar(done_before, len(units)) as take:
             for result in until_hopeless(results):
                 take(result)
                 if result.error is not None:
                     errors.append(result)
-    watched = Watched(opened)
-    found = watched.look()
+    found = Watched(opened).look(share)
     if as_json:
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -101,7 +101,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
         echo(f"not done: {result.unit}: {result.error}", err=True)
     if errors:
         sys.exit(1)
-    if (found if share is None else watched.look(share)).failed:
+    if found.failed:
         sys.exit(SOME_FAILED)
 
 
@@ -117,7 +117,7 @@ def _require_one_engine(engine: str | None, shard: str | None, options: dict[str
 
 
 def _units(opened: OpenJob, share: Shard | None, *, retry: bool) -> tuple[list[UnitName], int]:
-    """Return the units to do, and how many of this share are done."""
+    """Return the units to do, and how many are done already, of the share or of all."""
     from batch.cluster.units import plan_retries, units_of
 
     found = units_of(opened)
@@ -136,10 +136,10 @@ def _first_line(opened: OpenJob, units: list[UnitName], share: Shard | None) -> 
 
 
 @contextmanager
-def _bar(opened: OpenJob, done_before: int, units: list[UnitName]) -> Iterator[Callable[[UnitResult], None]]:
+def _bar(done_before: int, to_do: int) -> Iterator[Callable[[UnitResult], None]]:
     """Show a bar over units with images per second and failures."""
     begun, images, failed = time.monotonic(), 0, 0
-    with progress(done_before + len(units), "units", " units") as bar:
+    with progress(done_before + to_do, "units", " units") as bar:
         bar.n = bar.initial = bar.last_print_n = done_before
 
         def take(result: UnitResult) -> None:
@@ -164,10 +164,11 @@ def _here(job: str, units: list[UnitName], options: dict[str, Any]) -> Generator
     from batch.executors.placement import share_out
     from batch.settings import RunSettings
 
-    settings = RunSettings(
-        job, job, device=options["device"], processes=options["processes"], timeout=options["timeout"]
-    )
-    engine = LocalEngine(job, _options(options), share_out(settings, few=False))
+    settings = RunSettings(job, job, **{name: options[name] for name in ("device", "processes", "timeout")})
+    shares = share_out(settings, few=False)
+    if len(shares) > len(units):  # then each process uses several cores
+        shares = share_out(replace(settings, processes=len(units)), few=False)
+    engine = LocalEngine(job, _options(options), shares)
     return engine.run(units)
 
 

@@ -24,7 +24,7 @@ def test_a_unit_on_which_a_process_ended_is_the_next_until_that_was_too_often() 
         assert not list(waiting.put_back("u-00001", "signal 9"))
     assert waiting.take() == "u-00001"
     (result,) = waiting.put_back("u-00001", "signal 9")
-    assert result.error == "12 processes ended on it (signal 9)."
+    assert str(result.error).startswith("12 processes ended while they did it (signal 9).")
     assert waiting.take() == "u-00002"
     assert not waiting
 

@@ -94,7 +94,7 @@ def test_a_unit_on_which_every_process_ends_is_not_tried_for_ever(
     nodes.kill_before_commit("u-00001", 100)
     done = seg_batch(*ray_words(nodes))
     assert done.returncode == 3, done.stdout
-    assert "not done: u-00001: 12 processes ended on it" in done.stderr
+    assert "not done: u-00001: 12 processes ended while they did it" in done.stderr
     assert nodes.happened("kill") == 12
     assert progress(JOB)["units"] == {"planned": 3, "done": 2, "pending": 1}
 

@@ -184,4 +184,4 @@ def test_rows_that_were_given_up_are_not_tried(planned: OpenJob, model_file: Pat
     found = read_rows(planned.place, FIRST)
     assert found is not None
     assert [row.is_done for row in found[1]] == [True, False, True]
-    assert "Whole processes ended" in str(found[1][1].error)
+    assert "Two worker processes ended" in str(found[1][1].error)
