@@ -52,7 +52,7 @@ def test_a_worker_that_is_stopped_ends_its_unit_in_good_order(model_file: Path, 
     plan(write_images(tmp_path / "in", healthy(3)), job, model_file)
     worker = UnitWorker(str(job), WorkerOptions("cpu", threads=1))
     worker.stop()
-    assert worker.do("u-00000").error == "It was stopped. Run again to do it."
+    assert worker.do("u-00000").error == "The unit was stopped before it was done. Run again."
     assert not files_of(job, "attempts") | files_of(job, "ledger") | files_of(job, "masks")
     worker.close()
 
