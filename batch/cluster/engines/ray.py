@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from batch.cluster.engines.base import MOST_DEATHS, STOP_SECONDS, Waiting
-from batch.cluster.engines.ray_connection import LOCAL, connect, import_ray, one_line, room_in
+from batch.cluster.engines.ray_connection import LOCAL, MOST_SHOWN, connect, import_ray, room_in
 from batch.cluster.engines.worker import UnitWorker, WorkerOptions
 from batch.cluster.files.names import UnitName
 from batch.cluster.files.place import place_of
@@ -27,6 +28,8 @@ from seglab.errors import ConfigError, SeglabError
 
 CONTROL = "control"
 """The thread of an actor that takes orders while another one does a unit."""
+
+WHY_DEAD = re.compile(r"actor is dead because (.+?)\.(?:\s|$)")
 
 
 class RayEngine:
@@ -125,7 +128,7 @@ class RayEngine:
     def _replace(self, worker: _Worker, error: Exception) -> Iterator[UnitResult]:
         """Let a unit be done again whose actor is lost, and start another one."""
         self._kill(worker)  # it may live, on a node that cannot be reached now
-        how, unit = one_line(error), worker.unit
+        how, unit = _how(error), worker.unit
         worker.unit = None
         if unit is not None:
             yield from self._waiting.put_back(unit, how)
@@ -219,6 +222,14 @@ def _threads(gpus: float) -> int:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     has: dict[str, float] = next((node["Resources"] for node in nodes if node["NodeID"] == own), {})
     return max(1, int(has.get("CPU", 1) * min(1.0, gpus / has.get("GPU", gpus))))
+
+
+def _how(error: Exception) -> str:
+    """Return how an actor ended: the point of a message of Ray, or of the traceback in it."""
+    if found := WHY_DEAD.search(str(error)):
+        return printable(found[1])
+    *_, last = ["unknown", *filter(str.strip, str(error).splitlines())]
+    return printable(last.strip())[:MOST_SHOWN]
 
 
 def _require_given_gpus(device: str, gpus: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -20,6 +21,8 @@ from tests.support.faults import ended, healthy, run_words, started, write_image
 from tests.support.ray_nodes import ray_folder
 
 pytest.importorskip("pyarrow")
+
+PATH = "os.environ['PYTHONPATH'] = os.environ['SITE'] + ':' + os.environ.get('PYTHONPATH', '')"
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +95,23 @@ def test_gpus_that_no_node_has(model_file: Path, tmp_path: Path) -> None:
     done = seg_batch(*ray_words(job_of(tmp_path, model_file), "--gpus-per-worker", "100"))
     assert done.returncode == 2
     assert "No node of the Ray cluster has 1 CPU and 100 GPU" in done.stderr
+
+
+@pytest.mark.slow
+def test_nodes_that_lack_this_package(model_file: Path, tmp_path: Path) -> None:
+    """Workers end before they have opened the model, and are not started for ever."""
+    pytest.importorskip("ray")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text("import sys; sys.modules['batch'] = None")
+    job = job_of(tmp_path, model_file)
+    script = f"import os; from batch.cli import main; {PATH}; main()"  # of the processes that the driver starts
+    words = [sys.executable, "-c", script, *map(str, ray_words(job))]
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, env={**os.environ, "SITE": str(tmp_path / "site")}
+    )
+    assert done.returncode == 1, done.stderr
+    assert "A Ray worker ended 3 times before it had opened the model (" in done.stderr
+    assert "ModuleNotFoundError: No module named 'batch" in done.stderr
 
 
 def test_without_ray_it_says_what_to_install(model_file: Path, tmp_path: Path) -> None:
