@@ -91,7 +91,9 @@ def collect(job: str, to: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def verify(job: str, redo: bool, as_json: bool) -> None:
-    """Check that the masks of all units that are done exist and are unchanged.
+    """Check the masks of all units that are done.
+
+    Each must exist and be unchanged.
 
     Exit code 3: a mask is missing or wrong.
 
