@@ -22,6 +22,8 @@ def cluster() -> None:
 
     JOB is a folder that all machines share, or s3://BUCKET/NAME. `plan` divides the images into units of some thousand.
     `run`, on as many machines as there are, does each unit once. `collect` brings the masks to one place.
+
+    Example: seg-batch cluster plan photos --job job
     """
 
 
