@@ -193,6 +193,7 @@ def test_a_reduced_precision_changes_the_network_alone(
     assert 0 < max(report.figures["suitable"].values()) <= tolerance_for(precision).suitable
 
 
+@needs_exact_int8
 @pytest.mark.slow
 def test_networks_that_learned_to_round_have_it_in_int8_and_in_fp32(tmp_path: Path) -> None:
     checkpoint, images = rounding_checkpoint(), skin(8, 4)
