@@ -24,6 +24,7 @@ from export.proof.sealing import seal
 from export.proof.stages import require_same_stages
 from export.proof.training_images import told_apart
 from export.proof.weights import require_rounded_weights
+from export.runtime.devices.cpu_features import computes_int8_exactly
 from export.runtime.model import Model
 from export.runtime.opening import open_model
 from export.samples import Sample, SampleSet
@@ -46,6 +47,10 @@ ADVICE_BELOW_FP32 = {
     "fp16": "Its fp32 graph passed: export with --precision fp16-weights or fp32.",
     "fp16-weights": "Its fp32 graph passed: export with --precision fp32.",
 }
+ADVICE_WITHOUT_VNNI = (
+    "Its fp32 graph passed. This CPU has no VNNI instructions, without which engines compute int8 less exactly: export "
+    "on a machine that has them, or with --precision fp32."
+)
 
 
 FIRST_LAYERS = (1, 2, 4)
@@ -154,7 +159,7 @@ class _Gate:
         """
         write_model(version.model, version.contract, file)
         model = open_model(file, "cpu", batch=CHUNK)
-        advice = ADVICE_BELOW_FP32.get(version.contract.precision, ADVICE)
+        advice = _advice(version.contract.precision)
         if version.screen:
             screened = check(model, self.original, self.samples.some(SCREENED), advice=advice)
             if not screened.passed:
@@ -172,7 +177,7 @@ class _Gate:
         original = Predictor(*checkpoints, simulates=True, exact=made.version.exact)
         check(
             made.model, original, self.samples, source=self.samples.source, track=self.track,
-            original_name=SIMULATING, advice=ADVICE_BELOW_FP32["int8"], limits=SIMULATED,
+            original_name=SIMULATING, advice=_advice("int8"), limits=SIMULATED,
         ).require_passed()  # fmt: skip
 
 
@@ -254,3 +259,10 @@ def _describe(candidate: Candidate, calibration: Calibration) -> dict[str, Any]:
         "weights": "int8 per output channel, rounding corrected in the bias",
         "activations": "uint8 per tensor, smallest to largest value",
     }
+
+
+def _advice(precision: str) -> str:
+    """Return what to do if the gate fails in this precision."""
+    if precision == "int8" and not computes_int8_exactly():
+        return ADVICE_WITHOUT_VNNI
+    return ADVICE_BELOW_FP32.get(precision, ADVICE)

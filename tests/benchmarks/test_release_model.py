@@ -26,6 +26,7 @@ from benchmarks.support.release.work import Work
 from seglab.data.dividing import validates
 from seglab.recipes.recipe import load_recipe
 from seglab.synth.scene import synthesise
+from tests.support.int8 import needs_exact_int8
 
 LAYOUTS = {
     "isic2018": ("ISIC2018_Task1-2_Training_Input", "ISIC2018_Task1_Training_GroundTruth"),
@@ -161,6 +162,7 @@ def test_a_wrong_stage_is_refused(tmp_path: Path) -> None:
     assert "no stage 'stduent'; expected one of sets, teacher-small, soft-masks, student" in ended.output
 
 
+@needs_exact_int8
 @pytest.mark.slow
 def test_a_whole_release(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "work"
