@@ -39,7 +39,7 @@ cluster.add_command(run)
 def status(job: str, as_json: bool, watch: bool) -> None:
     """Show how much of a job is done, how fast, and what failed.
 
-    Example: seg-batch cluster status s3://work/lesions --watch
+    Example: seg-batch cluster status s3://jobs/lesions --watch
     """
     from batch.cluster.files.job import open_job
     from batch.cluster.progress import Watched
@@ -70,7 +70,7 @@ def collect(job: str, to: str) -> None:
 
     Exit code 3: collected, but images failed, or units are not done yet.
 
-    Example: seg-batch cluster collect s3://work/lesions --to masks
+    Example: seg-batch cluster collect s3://jobs/lesions --to masks
     """
     from batch.cluster.collecting import collect as bring
     from batch.cluster.files.job import open_job
@@ -99,7 +99,7 @@ def verify(job: str, redo: bool, as_json: bool) -> None:
 
     Exit code 3: a mask is missing or wrong.
 
-    Example: seg-batch cluster verify s3://work/lesions --redo
+    Example: seg-batch cluster verify s3://jobs/lesions --redo
     """
     from batch.cluster.checking import verify as check
     from batch.cluster.files.job import open_job
@@ -128,7 +128,7 @@ def clean(job: str) -> None:
     These are tars of attempts that came second, marks of attempts on units that are done, and unfinished files that are
     older than a day. It may be used while workers run.
 
-    Example: seg-batch cluster clean s3://work/lesions
+    Example: seg-batch cluster clean s3://jobs/lesions
     """
     from batch.cluster.checking import clean as remove
     from batch.cluster.files.job import open_job

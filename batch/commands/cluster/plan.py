@@ -69,7 +69,7 @@ def plan(unit: int, masks: str, inventory: str | None, **options: Any) -> None:
 
     Exit code 3: planned, but a part of a source could not be read or opened.
 
-    Example: seg-batch cluster plan s3://photos/2024 --job s3://work/lesions
+    Example: seg-batch cluster plan s3://photos/2024 --job s3://jobs/lesions
     """
     from batch.cluster.inventory import inventory_source
     from batch.cluster.planning import PlanSettings, plan_job

@@ -70,7 +70,7 @@ def run(job: str, engine: str | None, as_json: bool, retry: bool, shard: str | N
 
     Exit code 3: finished, but images failed. 1: units could not be done; run again. Other shards do not count.
 
-    Example: seg-batch cluster run s3://work/lesions --shard 3/16
+    Example: seg-batch cluster run s3://jobs/lesions --shard 3/16
     """
     from batch.cluster.engines.base import until_hopeless
     from batch.cluster.files.job import open_job
