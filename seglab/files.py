@@ -69,7 +69,7 @@ def remove_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
         for entry in list(path.parent.iterdir()):
             found = TEMPORARY.fullmatch(entry.stem) if entry.suffix == path.suffix else None
-            if found and _is_of(found["stem"], stem) and not _is_running(int(found["process"])):
+            if found and _is_of(found["stem"], stem) and not is_running(int(found["process"])):
                 with contextlib.suppress(OSError):
                     entry.unlink()
 
@@ -84,7 +84,7 @@ def _is_of(written: str, stem: str) -> bool:
     )
 
 
-def _is_running(process: int) -> bool:
+def is_running(process: int) -> bool:
     """Return whether the process is running; always True on Windows, where the check would end it."""
     if sys.platform == "win32":
         return True

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +14,7 @@ from batch.cluster.files.job import OpenJob
 from batch.cluster.files.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
 from batch.cluster.files.parts import DamagedPartError, Row, read_rows
 from batch.cluster.files.place import UNFINISHED, Place, local_folder
+from batch.cluster.stored_masks import StoredMasks
 from batch.cluster.units import summaries, units_of
 from batch.errors import printable
 from seglab.files import TEMPORARY
@@ -69,14 +68,14 @@ def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] =
 
     Raises :class:`batch.errors.OutputError`.
     """
-    units, found = units_of(job), Verified(redone=redo)
+    units, found, masks = units_of(job), Verified(redone=redo), StoredMasks(job.place)
     found.pending = len(units.pending)
     for unit in sorted(units.done):
         before = len(found.wrong)
-        for row, why in _wrong(job.place, _done_rows(job.place, unit, found)):
+        for row in _done_rows(job.place, unit, found):
             found.masks += 1
             advance(job.job.images)
-            if why:
+            if why := masks.read(row)[1]:
                 found.wrong.append((row.mask, why))
         if len(found.wrong) > before:
             found.units.append(str(unit))
@@ -86,7 +85,7 @@ def verify(job: OpenJob, *, redo: bool = False, advance: Callable[[int], None] =
 
 
 def _take_back(place: Place, chain: Sequence[UnitName], unit: UnitName) -> None:
-    """Let a unit be done again, with those for what failed in it: they follow from it."""
+    """Let a unit be done again, and the units that tried its failed images again, which depend on it."""
     for each in chain:
         if each >= unit:
             place.remove(each.ledger)
@@ -100,35 +99,6 @@ def _done_rows(place: Place, unit: UnitName, found: Verified) -> list[Row]:
         found.wrong.append((unit.ledger, "it is damaged"))
         return []
     return [row for row in summary_and_rows[1] if row.is_done] if summary_and_rows else []
-
-
-def _wrong(place: Place, rows: Sequence[Row]) -> Iterator[tuple[Row, str]]:
-    """Yield each row with what is wrong with its mask; with an empty text if nothing is."""
-    tars: dict[str | None, list[Row]] = defaultdict(list)
-    for row in rows:
-        tars[row.tar].append(row)
-    for tar, members in tars.items():
-        whole = _content(place, tar) if tar is not None else None
-        for row in members:
-            if tar is None:
-                data = _content(place, f"{MASKS}/{row.mask}")
-            else:
-                begin = row.offset or 0
-                data = None if whole is None else whole[begin : begin + (row.size or 0)]
-            yield row, _difference(data, row)
-
-
-def _content(place: Place, name: str) -> bytes | None:
-    try:
-        return place.read(name)
-    except FileNotFoundError:
-        return None
-
-
-def _difference(data: bytes | None, row: Row) -> str:
-    if data is None:
-        return "it is missing"
-    return "" if hashlib.sha256(data).digest() == row.sha256 else "it was changed or is damaged"
 
 
 @dataclass

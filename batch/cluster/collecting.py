@@ -12,7 +12,8 @@ from batch.cluster.collected_ledger import FilledLedger
 from batch.cluster.files.job import OpenJob
 from batch.cluster.files.names import MASKS, UnitName
 from batch.cluster.files.parts import Row, read_rows
-from batch.cluster.files.place import Place, local_folder
+from batch.cluster.files.place import local_folder
+from batch.cluster.stored_masks import StoredMasks
 from batch.cluster.units import Units, units_of
 from batch.errors import cannot_write, printable
 from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, RunRecord
@@ -164,10 +165,10 @@ def _copy(job: OpenJob, chain: Sequence[UnitName], store: Store, ledger: FilledL
     named = [_ledger_row(row, at) | {"status": "pending"} for row, at in rows if row.mask in waiting]
     ledger.put(named)
     ledger.commit()
-    masks, errors = _Masks(job.place), dict[str, str]()
+    masks, errors = StoredMasks(job.place), dict[str, str]()
     for row in to_do:
-        data = masks.read(row)
-        if data is None:
+        data, wrong = masks.read(row)
+        if wrong:
             errors[row.mask] = DAMAGED
             found.damaged += 1
             continue
@@ -200,28 +201,6 @@ def _last_rows(job: OpenJob, chain: Sequence[UnitName]) -> list[tuple[Row, str]]
         if (found := read_rows(job.place, unit)) is not None:
             rows.update((row.mask, (row, found[0].finished_at)) for row in found[1])
     return list(rows.values())
-
-
-class _Masks:
-    """The masks of a job, read tar by tar."""
-
-    def __init__(self, place: Place) -> None:
-        self._place, self._tar, self._content = place, "", b""
-
-    def read(self, row: Row) -> bytes | None:
-        """Return a mask; None if it is missing or not what its row says."""
-        try:
-            data = self._place.read(f"{MASKS}/{row.mask}") if row.tar is None else self._member(row.tar, row)
-        except FileNotFoundError:
-            return None
-        return data if hashlib.sha256(data).digest() == row.sha256 else None
-
-    def _member(self, tar: str, row: Row) -> bytes:
-        if tar != self._tar:
-            self._tar, self._content = tar, b""
-            self._content = self._place.read(tar)
-        begin = row.offset or 0
-        return self._content[begin : begin + (row.size or 0)]
 
 
 def _ledger(job: OpenJob, folder: Path, masks: str | None) -> FilledLedger:

@@ -124,7 +124,7 @@ def _progress(job: OpenJob, units: Units, known: dict[UnitName, Summary]) -> Job
 
 
 def _finished(units: Units) -> int:
-    """Return how many units are done, with those for what failed in them."""
+    """Return how many units are done, and all that try their failed images again."""
     return sum(all(unit in units.done for unit in chain) for chain in units.chains.values())
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 
 from batch.cluster.files.job import read_job
 from batch.cluster.files.names import JOB_FILE, MANIFEST, MODEL_FILE, PARQUET, UnitName
@@ -13,6 +12,7 @@ from batch.cluster.files.place import Place, local_folder
 from batch.errors import OutputError, printable
 from batch.ledger.records import now
 from batch.output_mark import MARK_NAME, mark
+from seglab.files import is_running
 
 RESERVATION = "plan.json"
 
@@ -99,7 +99,7 @@ def _require_ended(place: Place) -> None:
         host, process, began = str(about["host"]), int(about["process"]), str(about["began_at"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return
-    if host != socket.gethostname() or _is_running(process):
+    if host != socket.gethostname() or is_running(process):
         raise _is_being_planned(place, f"process {process} on {host}, since {began}")
 
 
@@ -108,15 +108,3 @@ def _is_being_planned(place: Place, who: str) -> OutputError:
         f"{printable(place.where())} is being planned ({printable(who)}); expected one plan at a time. Wait for it; if "
         f"it was killed, remove {printable(place.where())} as a whole, and plan again."
     )
-
-
-def _is_running(process: int) -> bool:
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it belongs to another user
-        return True
-    return True

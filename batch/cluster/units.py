@@ -1,4 +1,4 @@
-"""Which units a job has, which are done, and units for what failed."""
+"""Which units a job has, which are done, and units that try failed images again."""
 
 from __future__ import annotations
 

@@ -69,11 +69,6 @@ class Job:
     left_out: tuple[str, ...] = ()
     tools: dict[str, str] = dataclasses.field(default_factory=dict)
 
-    @property
-    def folder(self) -> str:
-        """Return the name of its folder in the place that the user named."""
-        return f"{KEY_PREFIX}{self.key}"
-
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``job.json``."""
         return {"format_version": FORMAT_VERSION} | dataclasses.asdict(self)

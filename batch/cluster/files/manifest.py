@@ -21,7 +21,6 @@ from seglab.errors import MissingDependencyError
 
 FORMAT_VERSION = 1
 FILE, REMOTE, TAR, ZIP, NOTHING = "file", "url", "tar", "zip", "nothing"
-ZIP_STATE = ("packed", "crc", "method", "flags")
 COLUMNS = {
     "source": "string", "path": "string", "mask": "string", "bytes": "int64", "mtime_ns": "int64", "version": "string",
     "kind": "string", "container": "string", "inside": "string", "offset": "int64", "packed": "int64", "crc": "int64",

@@ -17,7 +17,7 @@ ATTEMPT_BYTES = 6
 
 @dataclass(frozen=True, order=True)
 class UnitName:
-    """``u-00017``, or ``u-00017-r2``: the images of it that have failed twice, once more."""
+    """``u-00017``, or ``u-00017-r2``: a third try of its images that failed twice."""
 
     number: int
     retry: int = 0
