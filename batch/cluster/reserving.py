@@ -52,8 +52,8 @@ class Reservation:
         self._place.remove(RESERVATION)
 
     def give_up(self) -> None:
-        """Remove everything that this plan has written, if the place is still its own."""
-        if not self._is_held or not self._is_ours():
+        """Remove everything that this plan has written, if the place is still its own and the job is not complete."""
+        if not self._is_held or not self._is_ours() or JOB_FILE in self._place.names():
             return
         for name in self._place.names(MANIFEST):
             if UnitName.of(name.removesuffix(PARQUET)) is not None:
