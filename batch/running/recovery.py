@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from batch.errors import SourceGoneError, printable
 from batch.ledger.writer import Doubtful, Ledger
@@ -33,10 +33,18 @@ def reopen_lost(ledger: Ledger, store: Store) -> int:
     return len(lost)
 
 
-def require_something_there(ledger: Ledger, origins: Iterable[Origin], without_images: Collection[str]) -> None:
-    """Raise :class:`SourceGoneError` for a source, other than standard input, that held images and now holds none."""
+def require_something_there(ledger: Ledger, origins: Sequence[Origin], without_images: Collection[str]) -> None:
+    """Raise :class:`SourceGoneError` for a source, other than standard input, that held images and now holds none.
+
+    Images of another source inside it, as of an archive in a folder, are not its own.
+    """
+    roots = [origin.root for origin in origins]
     for origin in origins:
-        if origin.named != STDIN and origin.named in without_images and (known := ledger.known_below(origin.root)):
+        if origin.named == STDIN or origin.named not in without_images:
+            continue
+        inside = (root for root in roots if root.startswith(f"{origin.root}/"))
+        known = ledger.known_below(origin.root) - sum(map(ledger.known_below, inside))
+        if known > 0:
             raise SourceGoneError(
                 f"{printable(origin.named)} holds no images now, but earlier runs found {known} in it. Check that its "
                 "disk is mounted. Nothing was removed. Run again when the images are back."

@@ -72,3 +72,21 @@ def test_an_archive_in_a_folder_that_is_named_too_is_not_said_to_be_left_out(
     assert "more.zip" in left_out.stderr
     count = "2 archives" if "*" in named else "1 archive"
     assert f"not opened: {count} in a folder; name them as sources\n" in seg_batch("status", "another").stdout
+
+
+def test_a_folder_of_nothing_but_an_archive_that_is_named_too_has_lost_nothing(tmp_path: Path) -> None:
+    """The archive's images lie below the folder by their paths, and are not the folder's."""
+    folder, archive = tmp_path / "work", tmp_path / "work" / "in.zip"
+    image = save_many(tmp_path / "photos", 1)[0]
+    folder.mkdir()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(image, "in.png")
+    for _ in range(2):
+        done = seg_batch("run", folder, archive, "--out", tmp_path / "out", "--device", "cpu")
+        assert done.returncode == 3, done.stderr
+        assert "no images: " in done.stderr
+        assert "earlier runs" not in done.stderr
+    archive.unlink()
+    done = seg_batch("run", folder, "--out", tmp_path / "out", "--device", "cpu")
+    assert done.returncode == 1
+    assert "earlier runs found 1 in it" in done.stderr
