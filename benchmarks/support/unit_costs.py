@@ -43,14 +43,14 @@ NO_STEPS = ("name", "where", "below")
 
 
 def planned(images: int, unit: int, job: str, root: Path, model: Path) -> OpenJob:
-    """Plan a job for so many tiny images, and return it open."""
+    """Plan a job of this number of tiny images, and return it open."""
     settings = RunSettings((str(tiny_images(root, images)),), job, model, DEVICE, PRECISION)
     plan = plan_job(PlanSettings(settings, unit))
     return OpenJob(plan.job, plan.place)
 
 
 def tiny_images(root: Path, images: int) -> Path:
-    """Return a tar of so many tiny images."""
+    """Return a tar of this number of tiny images."""
     path = root / f"{images}.tar"
     return path if path.exists() else write_tar(path, images)
 
@@ -68,7 +68,7 @@ class DriverCost:
 
 
 def driver_cost(engine: str, unit: int, units: int, root: Path, model: Path, rounds: int) -> DriverCost:
-    """Let an engine do units of so many images with one worker, several times, and measure this process.
+    """Let an engine do units of this number of images with one worker, several times, and measure this process.
 
     It counts from the first result to the last, so without the start and the end of the engine.
     """

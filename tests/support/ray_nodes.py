@@ -57,7 +57,7 @@ class RayNodes:
         return happened(self.state, fault)
 
     def kill_before_commit(self, unit: str, times: int) -> None:
-        """Kill so many workers that are about to commit a unit, when its masks are stored already."""
+        """Kill this number of workers that are about to commit a unit, when its masks are stored already."""
         (self.state / "faults" / "commit").write_text(f"kill:{unit}:{times}")
 
     def forget_faults(self) -> None:
