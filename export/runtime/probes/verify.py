@@ -30,8 +30,8 @@ MANY_PROBES = 8
 PROVED = "the results that the model's file holds from its proof"
 PROVED_HINT = "Copy the file again, use another device, or export the model on a machine like this one."
 INEXACT_INT8 = (
-    "This CPU has no VNNI instructions, without which engines compute int8 less exactly. Ask for --compute fp32, or "
-    "use another machine."
+    "This CPU has no VNNI instructions, without which engines compute int8 less exactly. Use an fp32 model (the "
+    "package has one: --compute fp32), or another machine."
 )
 RULE = 1
 """Raise this if other probes are drawn, so that cached ones are made again."""
