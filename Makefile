@@ -82,5 +82,5 @@ $(TEST_ENV)/.installed: pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv $(TEST_ENV)
 	@echo "Installing into $(TEST_ENV): on Linux about 7.2 GB, most of it CUDA libraries that torch and torchvision ask"
 	@echo "for: builds without them are not on PyPI."
-	@$(TEST_BIN)/python -m pip install --editable '.[cluster,train,dicom,heic,outputs,remote,weights,wandb,mlflow,docs,dev]' | $(PROGRESS)
+	@$(TEST_BIN)/python -m pip install --editable '.[cluster,train,dicom,heic,outputs,remote,web,weights,wandb,mlflow,docs,dev]' | $(PROGRESS)
 	@touch $@

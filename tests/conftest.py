@@ -13,7 +13,7 @@ import pytest
 from seglab.synth import write_set
 
 pytest.register_assert_rewrite("tests.support")
-pytest_plugins = ("tests.support.storage", "tests.support.traces")
+pytest_plugins = ("tests.support.browser", "tests.support.storage", "tests.support.traces")
 ROOT = Path(__file__).resolve().parent.parent
 
 # No timed assertions (machines are shared); and a change must not fail on an example that has nothing to do with it:

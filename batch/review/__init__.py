@@ -1,0 +1,1 @@
+"""Look at masks and accept or reject them, in the browser."""

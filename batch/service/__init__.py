@@ -1,0 +1,1 @@
+"""Masks over HTTP: a page to drop photographs on, and an interface for programs."""

@@ -1,0 +1,67 @@
+"""Run an app on a port of this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from seglab.errors import ConfigError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Names under which a browser on this machine reaches it."""
+GRACE_SECONDS = 10
+"""How long requests may take to end after Ctrl-C."""
+
+
+@contextlib.contextmanager
+def needs_web() -> Iterator[None]:
+    """Map the lack of a package of the extra ``web`` to :class:`MissingDependencyError`."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"The package {error.name} is missing, which this command needs. Install it: pip install 'seglab[web]'"
+        ) from error
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; ``port`` 0: any free one. Raises :class:`ConfigError` if that is not possible."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((host, port))
+        except BaseException:
+            listening.close()
+            raise
+        return listening
+    except OSError as error:
+        raise ConfigError(
+            f"Nothing can listen on {host}, port {port}: {error.strerror or error}. Choose another --port, or --host."
+        ) from error
+
+
+def run_server(app: ASGIApp, listening: socket.socket, ready: Callable[[], object], **settings: Any) -> None:
+    """Serve an app until Ctrl-C or SIGTERM. ``ready``: called when requests are answered. ``settings``: of
+    :class:`uvicorn.Config`.
+    """
+    with needs_web():
+        import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                ready()
+
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False, **settings
+    )
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+        Server(config).run(sockets=[listening])
