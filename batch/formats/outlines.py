@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import cv2
@@ -35,7 +36,7 @@ def regions(mask: Mask) -> Iterator[list[list[float]]]:
         x0, y0, width, height = (int(value) for value in boxes[number][:4])
         region = np.where(labels[y0 : y0 + height, x0 : x0 + width] == number, np.uint8(255), np.uint8(0))
         ends = [0, *_cuts(region), height]
-        strips = ((top, outlines(region[top:bottom])) for top, bottom in zip(ends, ends[1:], strict=False))
+        strips = ((top, outlines(region[top:bottom])) for top, bottom in itertools.pairwise(ends))
         yield [_moved(outline, x0, y0 + top) for top, found in strips for outline in found]
 
 
