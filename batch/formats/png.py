@@ -1,12 +1,17 @@
-"""Masks as PNG files with class numbers or 0 and 255, in the folders that CVAT calls "Segmentation mask 1.1".
+"""Masks as PNG files, in the folders that CVAT calls "Segmentation mask 1.1".
 
-Source: Pascal VOC 2012, development kit, section 3.3 (SegmentationClass, ImageSets); CVAT's documentation of the format
-(labelmap.txt). Names and comments are read as the library Datumaro reads them.
+A mask of a lesion is black and white in three channels: CVAT looks up the colours in labelmap.txt. A label map is grey:
+CVAT takes its values for positions in labelmap.txt, which are the numbers of the classes. Source: Pascal VOC 2012,
+development kit (SegmentationClass, ImageSets); the reader of the format in the library Datumaro, which CVAT uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from batch.errors import encodable
 from batch.formats import MADE_BY
@@ -52,13 +57,21 @@ def write_png(material: Material, target: Target) -> int:
             )
         if target.with_images:
             photographs.write(with_suffix(name, ".jpg"), picture(item))
-        masks.write(name, with_text(item.data, KEYWORD, MADE_BY))
+        data = item.data if material.are_labels else in_colours(item.mask)
+        masks.write(name, with_text(data, KEYWORD, MADE_BY))
         return with_suffix(name, "")
 
     names = sorted(name for _, name in material.each(write, with_photographs=target.with_images))
     top.write(LIST, _text("".join(f"{name}\n" for name in names)))
     top.write(LABELS, _text(label_map(class_names)))
     return len(names)
+
+
+def in_colours(mask: NDArray[np.uint8]) -> bytes:
+    """Return a mask ``(H, W)``, 0 or 255, as a PNG of three equal channels."""
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+    _, encoded = cv2.imencode(".png", cv2.merge([mask, mask, mask]), how)
+    return encoded.tobytes()
 
 
 def label_map(class_names: Sequence[str]) -> str:

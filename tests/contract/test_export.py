@@ -53,6 +53,9 @@ def test_png_is_laid_out_for_cvat_and_keeps_pixels_and_names(out: Path, tmp_path
     masks = masks_below(tmp_path / "png" / "SegmentationClass")
     assert set(masks) == {"ring.png", "turned.png", "a/spot.png", "a/skin.png"}
     for name in masks:
+        with Image.open(tmp_path / "png" / "SegmentationClass" / name) as image:
+            assert image.mode == "RGB"  # grey would be read as positions in labelmap.txt
+            assert {colour for _, colour in image.getcolors() or ()} <= {(0, 0, 0), (255, 255, 255)}
         np.testing.assert_array_equal(read_grey(tmp_path / "png" / "SegmentationClass" / name), read_grey(out / name))
     listed = (tmp_path / "png" / "ImageSets" / "Segmentation" / "default.txt").read_text().splitlines()
     assert [line for line in listed if not line.startswith("#")] == ["a/skin", "a/spot", "ring", "turned"]

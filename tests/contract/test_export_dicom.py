@@ -130,9 +130,9 @@ def test_classes_of_a_label_map_are_segments(tmp_path: Path) -> None:
     labels = read_grey(tmp_path / "m" / "0.png")
     made = hd.seg.segread(tmp_path / "seg" / "0.dcm")
     assert [segment.SegmentLabel for segment in made.SegmentSequence] == ["brown", "blue"]
-    assert {
-        segment.SegmentedPropertyTypeCodeSequence[0].CodingSchemeDesignator for segment in made.SegmentSequence
-    } == {"99SEGLAB"}
+    kinds = [segment.SegmentedPropertyTypeCodeSequence[0] for segment in made.SegmentSequence]
+    assert {kind.CodingSchemeDesignator for kind in kinds} == {"99SEGLAB"}
+    assert [kind.CodeMeaning for kind in kinds] == ["brown", "blue"]
     (source,) = (uid for _, _, uid in made.get_source_image_uids())
     pixels = made.get_pixels_by_source_instance([source], combine_segments=True)
     np.testing.assert_array_equal(pixels[0], labels)
