@@ -19,7 +19,7 @@ from seglab.synth import write_set
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "export" / "models"
 ELSEWHERE = ("pip ", "s3://", "https://", "docker ", "kubectl ", "aws ", "ray ")
-PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget")
+PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget", "hand_on")
 
 
 def commands(page: str) -> list[str]:

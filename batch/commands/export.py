@@ -46,7 +46,7 @@ class ExportReport:
             "format": self.format,
             "to": encodable(str(self.to)),
             "written": self.written,
-            "left_out": {encodable(mask): encodable(reason) for mask, reason in self.left_out.items()},
+            "left_out": {encodable(mask): printable(reason) for mask, reason in self.left_out.items()},
         }
 
     def lines(self) -> Iterator[str]:

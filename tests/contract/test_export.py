@@ -7,6 +7,7 @@ import io
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -198,6 +199,21 @@ def test_outputs_and_sources_may_be_archives(tmp_path: Path, masks: str, archive
     ended = export(tmp_path / masks, "--format", "png", "--to", tmp_path / "y", "--with-images", code=3)
     assert ended.stdout.count("Its photograph cannot be read") == 1
     assert all(f"sub/{number}.png" in ended.stdout for number in range(3))
+
+
+def test_outputs_and_photographs_may_be_in_a_bucket(tmp_path: Path, s3: Any) -> None:
+    for number in range(2):
+        s3.put_file(str(save(tmp_path / f"{number}.png", spot(40 + number, 60))), f"photos/a/{number}.png")
+    run_all(["s3://photos/a"], "s3://masks/m", StandIn(size=64), ledger=tmp_path / "state")
+    export(tmp_path / "state", "--format", "png", "--to", tmp_path / "x", "--with-images")
+    for number in range(2):
+        with Image.open(tmp_path / "x" / "JPEGImages" / f"{number}.jpg") as picture:
+            mask = read_grey(tmp_path / "x" / "SegmentationClass" / f"{number}.png")
+            assert picture.size[::-1] == mask.shape == (40 + number, 60)
+            assert mask.any()
+    s3.rm("masks/m/0.png")
+    ended = export(tmp_path / "state", "--format", "labelme", "--to", tmp_path / "y", code=3)
+    assert "left out: 0.png: The mask is missing." in ended.stdout
 
 
 def test_label_maps_have_their_classes_in_every_format(tmp_path: Path) -> None:
