@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -43,9 +44,14 @@ MAY_BE_EMPTY = (
     "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
 """Elements that every object has, but whose values may be missing (type 2)."""
+# pydicom and highdicom warn of values that do not conform, of which archives are full, and quote them: patients' names.
+# (A filter per call is not safe in threads.)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"(pydicom|highdicom)\.")
 LONGEST = 64
 """Characters of a long string (LO)."""
 SERIES_NUMBER = 900
+UTF_8 = "ISO_IR 192"
+"""Character set of the objects, whatever that of the photograph is."""
 CLASSES = "99SEGLAB"
 """Coding scheme of the classes of label maps, whose meaning only their model knows; 99 begins private schemes."""
 
@@ -143,6 +149,7 @@ def segmentation(
             software_versions=__version__,
             device_serial_number=_algorithm(maker)["version"][:16],
             series_description=SERIES,
+            specific_character_set=UTF_8,
             content_label="MASK",
             content_description=SERIES,
             omit_empty_frames=False,

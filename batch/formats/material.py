@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,8 +22,14 @@ from batch.reporting.as_written import why_changed
 from batch.reporting.makers import Makers
 from batch.sources.ahead import map_ahead
 from batch.sources.by_path import Photographs, archive_of
+from batch.sources.bytes import in_range
+from batch.sources.checksum import checksum_of
+from batch.sources.image_ref import CHECKSUM
+from batch.urls import is_url
 from seglab.errors import DataError, ImageError
 
+CRC = "crc32"
+"""Kind of version of members of zips."""
 PAGE = 1024
 """Photographs outside archives that are asked for at once."""
 
@@ -100,7 +108,7 @@ class Material:
         entry, photograph = source
         try:
             if isinstance(photograph, ImageError):
-                raise ImageError(f"Its photograph cannot be read: {photograph}") from photograph
+                raise ImageError(f"Its photograph cannot be used: {photograph}") from photograph
             item = Item(entry, photograph, self.store, len(self.class_names))
             if not self.is_strict and (reason := why_changed(item.data, entry, len(self.class_names))) is not None:
                 return _LeftOut(f"{reason[0].upper()}{reason[1:]}")
@@ -120,8 +128,32 @@ class Material:
         for archive, entries in itertools.groupby(self.ledger.done_entries(), lambda entry: archive_of(entry.path)):
             while some := list(entries if archive else itertools.islice(entries, PAGE)):
                 by_path = {entry.path: entry for entry in some}
+                states = self.ledger.states([entry.id for entry in some])
                 for path, data in self.photographs.read_all(by_path):
-                    yield by_path[path], data
+                    entry = by_path[path]
+                    is_file = archive is None and not is_url(path)
+                    yield entry, data if isinstance(data, ImageError) else _same(path, data, is_file, *states[entry.id])
+
+
+def _same(path: str, data: bytes, is_file: bool, size: int, mtime_ns: int, version: str | None) -> bytes | ImageError:
+    """Return the bytes of a photograph, or an error if it is not the one that the mask was made of: another may lie at
+    its path now. Of tars and URLs only the size is compared.
+    """
+    kind = (version or "").partition(":")[0]
+    if kind == CHECKSUM:
+        is_same = checksum_of(data) == version
+    elif kind == CRC:
+        is_same = f"{CRC}:{zlib.crc32(data):08x}" == version
+    else:
+        is_same = len(data) == size and (not is_file or _time_of(path) == mtime_ns)
+    return data if is_same else ImageError("It changed since the mask was made. Run again to remake the mask.")
+
+
+def _time_of(path: str) -> int | None:
+    try:
+        return in_range(os.stat(path).st_mtime_ns)
+    except OSError:  # it was removed after it was read
+        return None
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,16 @@ class LedgerReader:
             found = {row[0]: done_entry_of(row) for row in self.query(text, page)}
             yield from (found[number] for number in page if number in found)
 
+    def states(self, rows: Sequence[int]) -> dict[int, tuple[int, int, str | None]]:
+        """Return size, modification time and version of the images of these row numbers, as they were read."""
+        found = {}
+        for start in range(0, len(rows), PAGE // 2):
+            page = tuple(rows[start : start + PAGE // 2])
+            marks = ", ".join("?" * len(page))
+            text = f"SELECT id, bytes, mtime_ns, {self._version} FROM items WHERE id IN ({marks})"
+            found |= {number: (size, mtime_ns, version) for number, size, mtime_ns, version in self.query(text, page)}
+        return found
+
     def done_entry(self, mask: str) -> DoneEntry | None:
         """Return the image of this mask; None if it is not done."""
         text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE mask_key = CAST(? AS TEXT)"

@@ -6,6 +6,9 @@ import base64
 import io
 import json
 import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.support.archive import SKIN, StandIn, masks_below, read_grey, run_all, save, spot
+from tests.support.archive import SKIN, StandIn, command, masks_below, read_grey, run_all, save, spot
 from tests.support.artefact import blobs, colour_model
 from tests.support.exports import dice, drawn, export
 
@@ -177,6 +180,27 @@ def test_incomplete_files_of_killed_exports_are_removed(out: Path, tmp_path: Pat
     assert (dead.exists(), alive.exists()) == (False, True)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_export_leaves_whole_files_and_is_completed_by_another(tmp_path: Path, number: int) -> None:
+    count = 120
+    for index in range(count):
+        save(tmp_path / "in" / f"{index}.png", spot(300, 400))
+    run_all(tmp_path / "in", tmp_path / "out", StandIn(size=64))
+    folder = tmp_path / "x" / "SegmentationClass"
+    line = command("export", tmp_path / "out", "--format", "png", "--to", tmp_path / "x", "--with-images")
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not any(folder.glob("[0-9]*.png")):
+        time.sleep(0.005)
+    process.send_signal(number)
+    process.wait()
+    whole = list(folder.glob("[0-9]*.png"))
+    assert whole
+    assert {read_grey(path).shape for path in whole} == {(300, 400)}
+    export(tmp_path / "out", "--format", "png", "--to", tmp_path / "x", "--with-images")
+    assert len(list(folder.glob("[0-9]*.png"))) == count
+    assert not [path for path in (tmp_path / "x").rglob("*") if ".tmp." in path.name]
+
+
 def test_a_later_run_takes_no_exported_picture_for_a_photograph(out: Path, tmp_path: Path) -> None:
     export(out, "--format", "png", "--to", tmp_path / "in" / "exported", "--with-images")
     results = run_all(tmp_path / "in", tmp_path / "again", StandIn(size=64))
@@ -197,7 +221,7 @@ def test_outputs_and_sources_may_be_archives(tmp_path: Path, masks: str, archive
     assert pictures == {f"sub/{number}.jpg" for number in range(3)}
     (tmp_path / archive).unlink()
     ended = export(tmp_path / masks, "--format", "png", "--to", tmp_path / "y", "--with-images", code=3)
-    assert ended.stdout.count("Its photograph cannot be read") == 1
+    assert ended.stdout.count("Its photograph cannot be used") == 1
     assert all(f"sub/{number}.png" in ended.stdout for number in range(3))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.support.archive import StandIn, read_grey, run_all, save, spot
+from tests.support.archive import StandIn, read_grey, run_all, save, seg_batch, spot
 from tests.support.artefact import blobs, colour_model
 from tests.support.dicom_files import bare, dicom, jpeg
 from tests.support.exports import export
@@ -99,7 +100,7 @@ def test_a_mask_lies_as_the_photograph_is_stored(tmp_path: Path) -> None:
 
     exif = Image.Exif()
     exif[0x112] = 6
-    fields = {"PhotometricInterpretation": "YBR_FULL_422", "LossyImageCompression": "01"}
+    fields: dict[str, Any] = {"PhotometricInterpretation": "YBR_FULL_422", "LossyImageCompression": "01"}
     pixels = spot(60, 90, (5, 10, 30, 50))
     syntax = "1.2.840.10008.1.2.4.50"
     store(tmp_path / "in" / "one.dcm", photograph(pixels, syntax=syntax, data=jpeg(pixels, exif=exif), **fields))
@@ -148,9 +149,70 @@ def test_photographs_that_are_no_dicom_are_counted_and_damaged_headers_named(tmp
     assert "and 2 more: Its photograph is no DICOM file" in ended.stdout
     assert "lone.png: Its photograph has no StudyInstanceUID and no SeriesInstanceUID" in ended.stdout
     assert [path.name for path in (tmp_path / "seg").glob("*.dcm")] == ["good.dcm"]
-    store(tmp_path / "in" / "good.dcm", photograph(spot(50, 81)))
-    ended = export(out, "--format", "dicom", "--to", tmp_path / "seg", "--json", code=3)
-    assert "has 81 x 50 pixels now, and the mask 81 x 60" in json.loads(ended.stdout)["left_out"]["good.png"]
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_another_photograph_at_the_same_path_gets_no_mask_of_the_first(tmp_path: Path, archive: bool) -> None:
+    import zipfile
+
+    def put(number: int) -> None:
+        data = photograph(spot(60, 81), number)
+        if archive:
+            with zipfile.ZipFile(tmp_path / "in.zip", "w") as file:
+                file.writestr("IM1", data)
+        else:
+            store(tmp_path / "in" / "IM1", data)
+
+    put(1)
+    source = tmp_path / ("in.zip" if archive else "in")
+    run_all(source, tmp_path / "out", StandIn(size=64))
+    export(tmp_path / "out", "--format", "dicom", "--to", tmp_path / "seg")
+    put(2)
+    ended = export(tmp_path / "out", "--format", "dicom", "--to", tmp_path / "seg", "--json", code=3)
+    (reason,) = json.loads(ended.stdout)["left_out"].values()
+    assert "It changed since the mask was made." in reason
+    assert {pydicom.dcmread(path).PatientID for path in (tmp_path / "seg").glob("*.dcm")} == {"P1"}
+
+
+@pytest.mark.parametrize(
+    ("sets", "name"),
+    [
+        ("ISO_IR 100", "Müller^Änne"),
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎"),
+        ("ISO_IR 192", "Иванов^Иван"),
+        (None, "Doe^Jane"),
+        ("", "Doe^Jane"),
+    ],
+)
+def test_names_keep_their_letters_whatever_their_character_set(
+    tmp_path: Path, sets: str | list[str] | None, name: str
+) -> None:
+    store(tmp_path / "in" / "one.dcm", photograph(spot(60, 81), SpecificCharacterSet=sets, PatientName=name))
+    export(run(tmp_path), "--format", "dicom", "--to", tmp_path / "seg")
+    made = pydicom.dcmread(tmp_path / "seg" / "one.dcm")
+    assert str(made.PatientName) == name
+    assert made.SpecificCharacterSet == "ISO_IR 192"
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, when the photograph is written
+def test_headers_that_do_not_conform_are_not_quoted_on_the_screen(tmp_path: Path) -> None:
+    before = pydicom.config.settings.writing_validation_mode
+    pydicom.config.settings.writing_validation_mode = pydicom.config.IGNORE
+    store(tmp_path / "in" / "one.dcm", photograph(spot(60, 81), PatientName="Jane Doe", AccessionNumber="A" * 20))
+    pydicom.config.settings.writing_validation_mode = before
+    out = run(tmp_path)
+    ended = seg_batch("export", out, "--format", "dicom", "--to", tmp_path / "seg")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert str(pydicom.dcmread(tmp_path / "seg" / "one.dcm").PatientName) == "Jane Doe"
+
+
+def test_without_highdicom_the_way_to_install_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store(tmp_path / "in" / "one.dcm", photograph(spot(60, 81)))
+    out = run(tmp_path)
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    ended = export(out, "--format", "dicom", "--to", tmp_path / "seg", code=1)
+    assert "pip install 'seglab[dicom]'" in " ".join(ended.stderr.split())
+    assert not (tmp_path / "seg").exists()
 
 
 def test_a_dicom_file_of_the_user_is_not_replaced(tmp_path: Path) -> None:
