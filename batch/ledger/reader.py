@@ -147,7 +147,7 @@ class LedgerReader:
 
     def states(self, rows: Sequence[int]) -> dict[int, tuple[int, int, str | None]]:
         """Return size, modification time and version of the images of these row numbers, as they were read."""
-        found = {}
+        found: dict[int, tuple[int, int, str | None]] = {}
         for start in range(0, len(rows), PAGE // 2):
             page = tuple(rows[start : start + PAGE // 2])
             marks = ", ".join("?" * len(page))
