@@ -140,7 +140,7 @@ def export(
 ) -> None:
     """Hand masks on: COCO, labelme, PNG for CVAT, DICOM SEG.
 
-    coco: one file for CVAT, Label Studio, FiftyOne. labelme: a JSON file per photograph. png: CVAT's "Segmentation mask
+    coco: one file for CVAT and FiftyOne. labelme: a JSON file per photograph. png: CVAT's "Segmentation mask
     1.1". dicom: a Segmentation object for each photograph that is a DICOM file.
 
     Photographs are written upright and without metadata. Exit code 3: some masks were left out, each with a reason.
