@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from batch.commands.cluster.group import cluster
+from batch.commands.export import export
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
@@ -225,6 +226,9 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
         report = write_contours(out, file, polygons=polygons, advance=_counting(bar))
     _warn(report.warnings)
     echo(f"{report.line()}: {printable(str(file))}", err=True)
+
+
+main.add_command(export)
 
 
 @main.command()
