@@ -18,7 +18,7 @@ from batch.executors.base import Opened, Turn
 from batch.executors.batches import batch_of
 from batch.executors.blame import ATTEMPTS, crashed, hung
 from batch.executors.crew import Crew
-from batch.executors.line import PARTIAL_SECONDS, Line
+from batch.executors.line import Line
 from batch.executors.messages import STOP, Bye, Failed, Hello, Parcel, Report
 from batch.executors.placement import Share, is_gpu, may_be_gpu, share_out
 from batch.executors.process import Worker
@@ -96,7 +96,7 @@ class Workers:
     def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
         """Yield the outcomes of the tasks."""
         batch = batch_of(self._settings, self._first_opened().batch)
-        patience = PARTIAL_SECONDS if self._bell is None else 0.0
+        patience = None if self._bell is None else 0.0
         self._line = line = Line(batch, len(self._shares), exact=self._settings.exact, partial_seconds=patience)
         ended = starved = False
         while not self._stop.is_set() and not (ended and not line and not self._under_way):

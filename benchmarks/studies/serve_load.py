@@ -1,9 +1,9 @@
 """``seg-batch serve`` under load: ``python -m benchmarks.studies.serve_load --json FILE``.
 
 The same photographs (600x450, JPEG) are sent to the service by 32 clients on this machine, and done by ``seg-batch
-run``, by turns; the median of the rounds counts. The clients share the cores with the service, the run has them for itself.
-Before, one client sends one photograph at a time. Every twentieth upload is broken, and must be answered with 422.
-``--quick`` takes little of everything: does it work?
+run``, by turns; the median of the rounds counts. The clients share the cores with the service; the run has them for
+itself. Before, one client sends one photograph at a time. Every twentieth upload is broken, and must be answered with
+422. ``--quick`` takes little of everything: does it work?
 """
 
 from __future__ import annotations

@@ -336,9 +336,8 @@ def test_the_page_outlines_what_is_chosen(
 ) -> None:
     images = photographs()
     hostile = "<img src=x onerror=alert(1)>.png"
-    folder = write_images(
-        tmp_path, {hostile: images["a.png"], "b.jpg": images["b.jpg"], "broken.jpg": b"x", "d.dcm": images["f.dcm"]}
-    )
+    sent = {hostile: images["a.png"], "b.jpg": images["b.jpg"], "broken.jpg": b"x", "d.dcm": images["f.dcm"]}
+    folder = write_images(tmp_path, sent)
     watched = opened(browser, f"{url}/", size, scheme)
     page = watched.page
     page.set_input_files("#files", [str(folder / name) for name in sent])
