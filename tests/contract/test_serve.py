@@ -77,7 +77,18 @@ def photographs() -> dict[str, bytes]:
 
 def masks_of_a_run(images: dict[str, bytes], folder: Path, model: Path, *options: str) -> dict[str, bytes]:
     source = write_images(folder / "in", images)
-    words = ["run", source, "--out", folder / "out", "--model", model, "--device", "cpu", "--name", "{name}.png"]
+    words: list[str | Path] = [
+        "run",
+        source,
+        "--out",
+        folder / "out",
+        "--model",
+        model,
+        "--device",
+        "cpu",
+        "--name",
+        "{name}.png",
+    ]
     assert seg_batch(*words, *options).returncode == 0
     return {name: (folder / "out" / f"{name}.png").read_bytes() for name in images}
 
@@ -329,7 +340,7 @@ def test_the_page_outlines_what_is_chosen(
     watched = opened(browser, f"{url}/", size, scheme)
     page = watched.page
     page.set_input_files("#files", [str(folder / name) for name in sent])
-    page.wait_for_function("document.getElementById('progress').textContent === '3 masks, 1 failed'")
+    page.get_by_text("3 masks, 1 failed", exact=True).wait_for()
     assert page.locator("figure .name").all_inner_texts() == list(sent)
     assert "Not an image" in page.locator(".failed .picture").inner_text()
     assert page.locator("#all").is_visible()
