@@ -65,9 +65,9 @@ async function show(file, figure, image) {
   const link = figure.querySelector(".download");
   link.href = URL.createObjectURL(blob);
   link.download = name;
-  link.textContent = `Download mask ${name}`;
+  link.setAttribute("aria-label", `Download mask ${name}`);
   link.hidden = false;
-  figure.querySelector(".figures").append(...words(image));
+  figure.querySelector(".figures").replaceChildren(...words(image));
   const picture = figure.querySelector(".picture");
   const photo = await drawn(URL.createObjectURL(file), `${file.name} with the outline of its lesion`);
   if (photo) picture.append(photo, outline(image));
