@@ -14,6 +14,7 @@ import click
 from batch.commands.cluster.group import cluster
 from batch.commands.export import export
 from batch.commands.run import run
+from batch.commands.serve import serve
 from batch.errors import printable
 from seglab import __version__
 from seglab.cli_support import (
@@ -289,4 +290,5 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(serve)
 main.add_command(cluster)
