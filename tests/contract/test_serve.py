@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the service runs on Linux and macOS")
 
+ROOT = Path(__file__).resolve().parents[2]
 JSON = {"Accept": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 MOST_BYTES = 2 * 2**20
@@ -270,6 +272,21 @@ def test_answers_are_those_that_were_asked_for(url: str) -> None:
     assert httpx.post(f"{url}/v1/masks", content=image, headers={"Accept": "text/html"}).status_code == 406
     described = httpx.get(f"{url}/openapi.json").json()
     assert set(described["paths"]) == {"/v1/masks", "/health", "/metrics"}
+
+
+def test_the_commands_of_its_page_work(url: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl, not on this machine")
+    images = photographs()
+    write_images(tmp_path, {"photo.jpg": images["b.jpg"], "photo.png": images["a.png"]})
+    page = (ROOT / "docs" / "how-to" / "serve.md").read_text(encoding="utf-8")
+    single, several = re.findall(r"^\$ (curl .*)$", page, re.MULTILINE)
+    for line in (single, several):
+        words = line.replace("http://127.0.0.1:8000", url)
+        done = subprocess.run(words, shell=True, cwd=tmp_path, capture_output=True, text=True, check=True)
+    mask, photograph = (Image.open(io.BytesIO((tmp_path / name).read_bytes())) for name in ("mask.png", "photo.jpg"))
+    assert mask.size == photograph.size
+    assert [image["name"] for image in json.loads(done.stdout)["images"]] == ["photo.jpg", "photo.png"]
 
 
 def test_metrics_count_requests_and_images(model_file: Path, tmp_path: Path) -> None:
