@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from batch.commands.cluster.group import cluster
+from batch.commands.review import review
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
@@ -285,4 +286,5 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(review)
 main.add_command(cluster)

@@ -1,0 +1,155 @@
+"""The review page over a very long ledger: how long pages take at any depth, and thumbnails.
+
+``python -m benchmarks.studies.review_scale`` makes a ledger of ``--rows`` images with random figures, some of them with
+real photographs and masks, serves its review page from a process of its own, and asks for pages and thumbnails over
+HTTP. It prints medians in milliseconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import click
+
+from batch.ledger.schema import ledger_path, open_for_writing
+from batch.review.queue import Order
+from seglab.synth import write_set
+
+PAGE = 60
+WITH_FILES = 200
+"""Images that exist, at the beginning of the ledger."""
+INSERT = (
+    "INSERT INTO items (path, source, mask, mask_key, status, bytes, mtime_ns, height, width, lesion_area, "
+    "lesion_fraction, bbox_x0, bbox_y0, bbox_x1, bbox_y1, confidence, error, key, run, sha256, suitable) "
+    "VALUES (?, 'photos', ?, ?, ?, 1, 1, 450, 600, ?, ?, ?, ?, ?, ?, ?, ?, 'k', 1, NULL, ?)"
+)
+
+
+@click.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Rows of the ledger.")
+@click.option("--repeats", default=30, show_default=True, help="Requests per figure.")
+def main(rows: int, repeats: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "out")
+        _make(out, rows)
+        begun = time.perf_counter()
+        with _served(out) as site:
+            click.echo(f"{'first answer after the start, s':<44} {time.perf_counter() - begun:.1f}")
+            for order in Order:
+                for where, row in site.depths(order).items():
+                    click.echo(f"{f'page, {order}, {where}, ms':<44} {site.page(order, row, repeats):.1f}")
+            for name, query in {"reason": "&reason=cut", "verdict and reason": "&verdict=none&reason=cut"}.items():
+                click.echo(f"{f'page, doubt, filtered by {name}, ms':<44} {site.filtered(query, repeats):.1f}")
+            new, again = site.thumbnails()
+            click.echo(f"{'thumbnail of 600x450, new, ms':<44} {new:.1f}")
+            click.echo(f"{'thumbnail of 600x450, again, ms':<44} {again:.1f}")
+
+
+class Site:
+    """A review page that is served, and what it takes to answer."""
+
+    def __init__(self, address: str) -> None:
+        parts = urlsplit(address)
+        self._base = parts.path
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+
+    def get(self, path: str) -> tuple[float, bytes]:
+        """Return the milliseconds until the answer is complete, and the answer."""
+        begun = time.perf_counter()
+        self._connection.request("GET", self._base + path)
+        response = self._connection.getresponse()
+        content = response.read()
+        took = 1000 * (time.perf_counter() - begun)
+        if response.status != 200:
+            raise click.ClickException(f"{path}: {response.status} {content[:200]!r}")
+        return took, content
+
+    def depths(self, order: Order) -> dict[str, int | None]:
+        """Return the rows at which pages at the beginning, in the middle and at the end of an order begin."""
+        whole = json.loads(self.get(f"api/images?order={order}&limit=1")[1])["total"]
+        places: dict[str, int | None] = {"beginning": None}
+        for where, wanted in (("middle", whole // 2), ("end", whole - PAGE)):
+            places[where] = self._row_at(order, wanted)
+        return places
+
+    def _row_at(self, order: Order, wanted: int) -> int:
+        """Return the row at a place of an order: rows are tried until one is near, then pages are turned."""
+        rng, best, row = random.Random(0), (10**9, 0), 0
+        for _ in range(2000):
+            row = rng.randrange(1, wanted * 2)
+            first = json.loads(self.get(f"api/images?order={order}&row={row}&limit=1")[1])["first"]
+            if first <= wanted:
+                best = min(best, (wanted - first, row))
+            if best[0] < 500:
+                break
+        return best[1]
+
+    def page(self, order: Order, row: int | None, repeats: int) -> float:
+        """Return the median time of pages from a row on; each page begins after the one before, or at the row again."""
+        start = "" if row is None else f"&row={row}"
+        return statistics.median(self.get(f"api/images?order={order}{start}&limit={PAGE}")[0] for _ in range(repeats))
+
+    def filtered(self, query: str, repeats: int) -> float:
+        """Return the median time of a page with filters."""
+        return statistics.median(self.get(f"api/images?order=doubt{query}&limit={PAGE}")[0] for _ in range(repeats))
+
+    def thumbnails(self) -> tuple[float, float]:
+        """Return the median times of thumbnails that are drawn, and of the same ones again."""
+        new, again = (
+            statistics.median(self.get(f"api/images/{row}/thumbnail")[0] for row in range(1, WITH_FILES + 1))
+            for _ in range(2)
+        )
+        return new, again
+
+
+@contextmanager
+def _served(out: Path) -> Iterator[Site]:
+    command = [sys.executable, "-c", "from batch.cli import main; main()", "review", str(out), "--no-browser"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield Site(process.stdout.readline().strip())
+        finally:
+            process.terminate()
+
+
+def _make(out: Path, rows: int) -> None:
+    """Make a ledger, and files of its first images."""
+    paths = write_set(out.parent / "set", WITH_FILES, [(450, 600)], seed=1)
+    (out / "m").mkdir(parents=True)
+    for path in paths:
+        truth = path.parents[1] / "masks" / f"{path.stem}.png"
+        (out / "m" / truth.name).write_bytes(truth.read_bytes())
+    with closing(open_for_writing(ledger_path(out))) as connection, connection:
+        connection.executemany(INSERT, _rows(paths, rows))
+
+
+def _rows(paths: list[Path], rows: int) -> Iterator[tuple[object, ...]]:
+    rng = random.Random(0)
+    for number in range(rows):
+        name = f"{rng.randrange(1000):03}/image_{number:07}"
+        path = str(paths[number]) if number < len(paths) else f"/archive/photos/{name}.jpg"
+        mask = f"m/{paths[number].stem}.png" if number < len(paths) else f"{name}.png"
+        is_failed = number >= len(paths) and rng.random() < 0.01
+        share = rng.betavariate(1, 4)
+        x0, y0, x1, y1 = (rng.choice((0, 20)), rng.choice((0, 20)), rng.choice((580, 600)), rng.choice((430, 450)))
+        figures = (int(share * 270_000), share, x0, y0, x1, y1, rng.betavariate(9, 1))
+        made = (None,) * 7 if is_failed else figures
+        error = "Damaged image. Expected a whole file; copy it again." if is_failed else None
+        yield (path, mask, mask, "failed" if is_failed else "done", *made, error, rng.random())
+
+
+if __name__ == "__main__":
+    main()
