@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import OutputError, cannot_write, printable
-from batch.ledger.images import Images
 from batch.ledger.reader import LedgerReader
 from batch.naming import SUFFIX, clash_key
 from batch.output_mark import is_marked, is_output
 from batch.outputs.png import encode_mask
 from batch.outputs.reading import StoredMasks, reading, stored_mask
 from batch.outputs.spec import Output
+from batch.review.corrected import by_stem, corrected_masks, stem_of
 from batch.review.decisions import Decisions, Verdict
 from batch.review.reviewed import decided
 from batch.sources.by_path import Photographs
@@ -37,8 +37,6 @@ from seglab.words import counted
 SHOWN = 20
 ALIKE = 64
 """Pixels a side to which a JPEG may be reduced while its size is read."""
-NO_PNG = "it is not a PNG; save the mask as PNG"
-UNKNOWN = "no image of this output has a mask, or a photograph, of this name"
 STILL_REJECTED = "it is still the mask that was rejected; correct it first"
 LABELS = "it is a map of several classes, and a training set has masks of lesions"
 NO_SUFFIX = "its photograph has no suffix of an image, so training would not find it"
@@ -85,7 +83,7 @@ class Wanted:
     @property
     def stem(self) -> str:
         """Return the photograph's name without its suffix."""
-        return _stem(self.path)
+        return stem_of(self.path)
 
 
 def take_in(
@@ -144,7 +142,7 @@ def _wanted(
                 verdicts[path], masks[path] = standing.verdict, mask
     classes = ledger.classes()
     most = max(classes.values(), default=1)
-    found = {} if corrected is None else _of_files(corrected, ledger, report)
+    found = {} if corrected is None else corrected_masks(corrected, ledger, report.left)
     wanted = [
         Wanted(path, mask, most, str(file), file, verdicts.get(path) is Verdict.REJECTED)
         for path, (mask, file) in found.items()
@@ -155,79 +153,14 @@ def _wanted(
     return wanted
 
 
-def _of_files(folder: Path, ledger: LedgerReader, report: ImportReport) -> dict[str, tuple[str, Path]]:
-    """Return mask name and file of each corrected mask by its image's path."""
-    if not folder.is_dir():
-        raise OutputError(f"{printable(str(folder))} is not a folder; expected one with corrected masks (PNG).")
-    files = [file for file in _files_below(folder) if _is_mask_file(file, report)]
-    if not files:
-        raise OutputError(f"There is no PNG in {printable(str(folder))}; expected corrected masks. Check --import.")
-    names = {file: file.relative_to(folder).as_posix() for file in files}
-    by_mask = _by_mask(ledger, names.values())
-    by_stem = _by_stem(ledger, {Path(name).stem for name in names.values()})
-    found: dict[str, tuple[str, Path]] = {}
-    for file, name in names.items():
-        fitting = by_mask.get(clash_key(name), []) or _best(name, by_stem.get(_key(Path(name).stem), []))
-        if len(fitting) != 1:
-            paths = ", ".join(path for path, _ in fitting[:3])
-            report.left.append(
-                (str(file), f"it fits several images ({paths}); name it as its mask" if paths else UNKNOWN)
-            )
-            continue
-        path, mask = fitting[0]
-        if path in found:
-            report.left.append((str(file), f"{found[path][1]} is of the same image"))
-        else:
-            found[path] = (mask, file)
-    return found
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for above, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(above, name) for name in sorted(names) if not name.startswith("."))
-
-
-def _is_mask_file(file: Path, report: ImportReport) -> bool:
-    suffix = file.suffix.lower()
-    if suffix in IMAGE_SUFFIXES and suffix != SUFFIX:
-        report.left.append((str(file), NO_PNG))
-    return suffix == SUFFIX
-
-
-def _by_mask(ledger: LedgerReader, names: Iterable[str]) -> dict[str, list[tuple[str, str]]]:
-    """Return the images whose masks have these names, by the name's key."""
-    asked, images, found = list(names), Images(ledger), {}
-    for begin in range(0, len(asked), SHOWN * SHOWN):
-        for key, image in images.of_masks(asked[begin : begin + SHOWN * SHOWN]).items():
-            found[key] = [(image.path, image.mask)]
-    return found
-
-
-def _by_stem(ledger: LedgerReader, stems: set[str]) -> dict[str, list[tuple[str, str]]]:
-    """Return the images whose photographs have these names without suffix, by the name's key."""
-    keys, found = {_key(stem) for stem in stems}, defaultdict(list)
-    for path, mask, _ in ledger.places():
-        if (key := _key(_stem(path))) in keys:
-            found[key].append((path, mask))
-    return found
-
-
-def _best(name: str, images: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the images that a name fits: if it has folders, those whose masks lie in the same ones."""
-    folder = str(PurePosixPath(name).parent)
-    inside = [image for image in images if str(PurePosixPath(image[1]).parent) == folder]
-    return inside if len(inside) == 1 else images
-
-
 def _names(ledger: LedgerReader, wanted: list[Wanted]) -> dict[str, str]:
     """Return the name, without suffix, of each image in the training set, by path: its own one if no other image of the
     output has it, so that the same image always gets the same name.
     """
-    alike = Counter({key: len(images) for key, images in _by_stem(ledger, {one.stem for one in wanted}).items()})
+    alike = Counter({key: len(images) for key, images in by_stem(ledger, {one.stem for one in wanted}).items()})
     return {
         one.path: safe_name(one.stem)
-        if alike[_key(one.stem)] == 1
+        if alike[clash_key(one.stem)] == 1
         else f"{safe_name(one.stem)}-{hashlib.sha256(one.path.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
         for one in wanted
     }
@@ -301,11 +234,3 @@ def _holds(file: Path, data: bytes) -> bool:
         return file.read_bytes() == data
     except OSError:
         return False
-
-
-def _stem(path: str) -> str:
-    return PurePosixPath(path_part(path) if is_url(path) else path).stem
-
-
-def _key(stem: str) -> str:
-    return clash_key(stem)

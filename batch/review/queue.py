@@ -118,7 +118,7 @@ class Queue:
         self._verdicts = np.zeros(len(read), np.int8)
         self._version = 0
         self._orders = _orders(read, self._of(by_path))
-        self._ranks: dict[Order, Rows] = {}
+        self._ranks = {order: _ranks(rows) for order, rows in self._orders.items()}
         self._matches: dict[tuple[Order, Filters, int], Rows] = {}
 
     @property
@@ -161,7 +161,7 @@ class Queue:
     def _first_from(self, order: Order, found: Rows, row: int | None, side: Any) -> int:
         """Return the place among the matching images of the first one from a row (``right``: behind it)."""
         index = None if row is None else self._index(row)
-        return 0 if index is None else int(np.searchsorted(found, self._rank(order)[index], side))
+        return 0 if index is None else int(np.searchsorted(found, self._ranks[order][index], side))
 
     def _matching(self, order: Order, filters: Filters) -> Rows:
         """Return the ranks in an order of the images that pass the filters."""
@@ -182,14 +182,6 @@ class Queue:
             passing &= (self._reasons & BITS[filters.reason]) != 0
         return passing
 
-    def _rank(self, order: Order) -> Rows:
-        """Return the place of each image in an order."""
-        if order not in self._ranks:
-            rank = np.empty(len(self._ids), np.int32)
-            rank[self._orders[order]] = np.arange(len(self._ids), dtype=np.int32)
-            self._ranks[order] = rank
-        return self._ranks[order]
-
     def _index(self, row: int) -> int | None:
         index = int(np.searchsorted(self._ids, row))
         return index if index < len(self._ids) and self._ids[index] == row else None
@@ -209,6 +201,13 @@ def _read(ledger: LedgerReader) -> NDArray[Any]:
         "FROM items WHERE status IN ('done', 'failed') ORDER BY id"
     )
     return np.fromiter(ledger.query(text), FIELDS)
+
+
+def _ranks(rows: Rows) -> Rows:
+    """Return the place of each image in an order."""
+    ranks = np.empty(len(rows), np.int32)
+    ranks[rows] = np.arange(len(rows), dtype=np.int32)
+    return ranks
 
 
 def _orders(read: NDArray[Any], by_path: Rows) -> dict[Order, Rows]:

@@ -115,7 +115,9 @@ async function send(shown, action, note = "") {
 async function saveNote() {
   if (!isSingle() || !single.hasUnsavedNote()) return;
   const shown = single.image();
-  if (await send(shown, "note", byId("note").value.trim())) say(`Note saved: ${shown.name}`);
+  const text = single.takeNote();
+  if (await send(shown, "note", text)) say(`Note saved: ${shown.name}`);
+  else single.giveBackNote(shown.row, shown.note);
 }
 
 const key = () => `undo ${location.pathname}`;

@@ -12,6 +12,18 @@ let shown = null;
 export const image = () => shown;
 export const hasUnsavedNote = () => shown !== null && note.value.trim() !== shown.note;
 
+// Return the note that is not saved yet, and take it for saved; undefined if there is none.
+export function takeNote() {
+  if (!hasUnsavedNote()) return undefined;
+  shown = { ...shown, note: note.value.trim() };
+  return shown.note;
+}
+
+// Take the note for not saved again.
+export function giveBackNote(row, before) {
+  if (shown.row === row) shown = { ...shown, note: before };
+}
+
 // Show an image at once, then with what the server knows now.
 export async function draw(wanted) {
   drawKnown(wanted);
