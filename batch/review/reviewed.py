@@ -113,9 +113,12 @@ class Reviewed:
     def __init__(self, output: Output) -> None:
         self.output = output
         self.problem = ""
-        self._snapshot = _Snapshot(output)
-        self.decisions = Decisions(output.state)
-        self._masks = masks_of(output)
+        with contextlib.ExitStack() as opened:
+            self._snapshot = _Snapshot(output)
+            opened.callback(self._snapshot.ledger.close)
+            self.decisions = opened.enter_context(Decisions(output.state))
+            self._masks = masks_of(output)
+            opened.pop_all()
         self._lock = threading.RLock()
         self._reading = threading.Lock()
         self._read_at = time.monotonic()

@@ -16,7 +16,7 @@ export function draw(open) {
   mark(false);
 }
 
-// Draw the selected image again, and all others that `changed` names.
+// Draw one image again, with its new badges.
 export function redraw(shown, open) {
   const index = page.images.findIndex((image) => image.row === shown.row);
   const had = cells.children[index]?.contains(document.activeElement);

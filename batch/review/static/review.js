@@ -140,6 +140,8 @@ function onKey(event) {
 
 function actionOf(event) {
   const isOnControl = event.target.matches("button, input");
+  const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+  if (event.shiftKey && isSingle() && event.key in ways) return () => stage.pan(...ways[event.key]);
   const arrows = { ArrowLeft: -1, ArrowRight: 1 };
   if (event.key in arrows) return () => go(arrows[event.key]);
   const common = { a: () => decide("accept"), r: () => decide("reject"), u: undo, "?": () => help.showModal() };

@@ -43,7 +43,9 @@ export function drawKnown(wanted) {
   byId("after").disabled = !hasAfter() && place() === page.images.length - 1;
   for (const id of ["accept", "reject", "note"]) byId(id).disabled = wanted.status === "failed";
   const by = wanted.reviewer ? ` by ${wanted.reviewer}` : "";
-  byId("verdict").textContent = wanted.verdict === "none" ? "Not reviewed" : wanted.verdict + by;
+  const none = wanted.status === "failed" ? "Failed: there is no mask" : "Not reviewed";
+  byId("verdict").textContent = wanted.verdict === "none" ? none : wanted.verdict + by;
+  byId("view").hidden = wanted.status === "failed";
   byId("verdict").className = wanted.verdict;
   byId("facts").replaceChildren(...facts(wanted));
   byId("history").replaceChildren(...(wanted.history ?? []).map(told));

@@ -66,6 +66,10 @@ export function fit() {
   place({ scale: 1, x: 0, y: 0 });
 }
 
+export function pan(across, down) {
+  place({ ...view, x: view.x - across * stage.clientWidth / 4, y: view.y - down * stage.clientHeight / 4 });
+}
+
 function place(wanted) {
   const within = (value, size) => Math.min(0, Math.max(size * (1 - wanted.scale), value));
   view = { scale: wanted.scale, x: within(wanted.x, stage.clientWidth), y: within(wanted.y, stage.clientHeight) };

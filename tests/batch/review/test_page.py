@@ -222,6 +222,9 @@ def test_layers_and_zoom(watched: Watched) -> None:
     page.mouse.move(360, 380)
     page.mouse.up()
     assert page.evaluate(transform) != before
+    before = page.evaluate(transform)
+    page.keyboard.press("Shift+ArrowRight")
+    assert page.evaluate(transform) != before
     page.keyboard.press("0")
     assert "scale(1)" in page.evaluate(transform)
 
