@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def ledger_with(folder: Path, rows: list[dict[str, Any]]) -> Path:
 
 def figures_of(row: dict[str, Any]) -> Figures:
     box = None if row["bbox_x0"] is None else tuple(row[f"bbox_{end}"] for end in ("x0", "y0", "x1", "y1"))
-    return Figures(SIZE, SIZE, row["lesion_area"], box, row["confidence"], row["suitable"])  # type: ignore[arg-type]
+    return Figures(SIZE, SIZE, row["lesion_area"], box, row["confidence"], row["suitable"])
 
 
 def has(row: dict[str, Any], reason: Reason) -> bool:
@@ -71,7 +72,7 @@ def touched(row: dict[str, Any]) -> int:
 
 def expected(rows: list[dict[str, Any]], order: Order) -> list[int]:
     """Return the rows in an order, sorted plainly; failed ones last."""
-    keys = {
+    keys: dict[Order, Callable[[dict[str, Any]], float]] = {
         Order.DOUBT: lambda row: row["confidence"],
         Order.LARGEST: lambda row: -row["lesion_fraction"],
         Order.SMALLEST: lambda row: row["lesion_fraction"],
