@@ -19,7 +19,7 @@ from seglab.synth import write_set
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "export" / "models"
 ELSEWHERE = ("pip ", "s3://", "https://", "docker ", "kubectl ", "aws ", "ray ")
-PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget")
+PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget", "hand_on")
 
 
 def commands(page: str) -> list[str]:
@@ -65,7 +65,7 @@ def test_its_commands_work(place: Path, page: str) -> None:
     def ended(line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(line, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False)
 
-    if page in ("failures", "forget"):  # these pages need an output
+    if page in ("failures", "forget", "hand_on"):  # these pages need an output
         assert ended("seg-batch run photos --out masks").returncode == 3
     found = commands(page)
     assert found
