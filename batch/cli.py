@@ -13,6 +13,7 @@ import click
 
 from batch.commands.cluster.group import cluster
 from batch.commands.export import export
+from batch.commands.review import review
 from batch.commands.run import run
 from batch.commands.serve import serve
 from batch.errors import printable
@@ -290,5 +291,6 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(review)
 main.add_command(serve)
 main.add_command(cluster)

@@ -88,7 +88,7 @@ def _copied(path: Path) -> sqlite3.Connection | None:
     """Return a connection to a copy; None if the file changed meanwhile."""
     import tempfile  # what is loaded before the processes start is light
 
-    before = _state(path)
+    before = state_of(path)
     log = _beside(path, "-wal")
     try:
         folder = tempfile.TemporaryDirectory(prefix="seg-batch-", ignore_cleanup_errors=True)
@@ -102,7 +102,7 @@ def _copied(path: Path) -> sqlite3.Connection | None:
     except OSError as error:
         folder.cleanup()
         return _opened_in_place(path, error)
-    if _state(path) != before:
+    if state_of(path) != before:
         folder.cleanup()
         return None
     connection = sqlite3.connect(copy, check_same_thread=False, factory=_Copy)
@@ -129,8 +129,8 @@ def _has_frames(log: Path) -> bool:
     return log.exists() and log.stat().st_size > LOG_HEADER
 
 
-def _state(path: Path) -> list[tuple[int, int] | None]:
-    """Return what changes when somebody writes: sizes and modification times of the file and its log."""
+def state_of(path: Path) -> list[tuple[int, int] | None]:
+    """Return what changes when somebody writes to a database: sizes and modification times of the file and its log."""
     states: list[tuple[int, int] | None] = []
     for file in (path, _beside(path, "-wal")):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -18,9 +19,11 @@ from batch.outputs.reading import output_of
 from batch.outputs.spec import Output
 from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, made_files, pictures_of
 from batch.reporting.spellings import spellings
+from batch.review.decisions import REVIEW_NAME, Decisions
 from seglab.words import counted, noun
 
 SHOWN = 20
+DECISIONS = "decisions"
 NOT_KNOWN = "not an image of this output"
 STILL_NAMED = "tables, COCO files and traces made from this output may still name them: write those again"
 
@@ -74,7 +77,8 @@ class ForgetReport:
 
     def lines(self) -> Iterator[str]:
         """Yield the report for a person."""
-        removed = ", ".join(counted(self.removed[what], what.removesuffix("s")) for what in (MASKS, OVERLAYS, MAPS))
+        kinds = [MASKS, OVERLAYS, MAPS, *([DECISIONS] if self.removed[DECISIONS] else [])]
+        removed = ", ".join(counted(self.removed[what], what.removesuffix("s")) for what in kinds)
         yield f"{counted(self.forgotten, 'image')} forgotten; removed: {removed}"
         for what, count in (("forgotten", self.forgotten), ("kept", self.kept), ("not known", self.unknown)):
             lines = self.first.get(what, [])
@@ -89,8 +93,8 @@ class ForgetReport:
 
 
 def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda total: None) -> ForgetReport:
-    """Remove images from an output: row, mask, overlay and probability map. ``advance`` is called after each image with
-    the number of all images.
+    """Remove images from an output: row, mask, overlay, probability map, and what reviewers decided. ``advance`` is
+    called after each image with the number of all images.
 
     An image is kept if one of its files is, as that may be somebody else's, see :class:`KeptError`. Raises
     :class:`OutputError` if there is no ledger, a run is writing, or masks or pictures are not where they were.
@@ -102,13 +106,15 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
         _require_masks(output)
     report = ForgetReport(purged=request.purge)
     with output.hold():
-        with Forgetting(output.state, purge=request.purge) as ledger:
+        with Forgetting(output.state, purge=request.purge) as ledger, _decisions(output) as decisions:
             names = _choose(request, ledger, report)
             pictures = _pictures(request, output, ledger) if ledger.count else []
             if request.purge:
                 redact(ledger, names)
+                if decisions is not None:
+                    report.removed[DECISIONS] += decisions.forget(names, purge=True)
             if ledger.count:
-                _remove_chosen(made_files(output, pictures, classes), ledger, report, advance)
+                _remove_chosen(made_files(output, pictures, classes), ledger, decisions, report, advance)
         if request.purge:
             _overwrite(output, report)
     return report
@@ -142,6 +148,7 @@ def _pictures(request: ForgetRequest, output: Output, ledger: Forgetting) -> lis
 def _remove_chosen(
     opened: AbstractContextManager[MadeFiles],
     ledger: Forgetting,
+    decisions: Decisions | None,
     report: ForgetReport,
     advance: Callable[[int], object],
 ) -> None:
@@ -149,12 +156,23 @@ def _remove_chosen(
     total = ledger.count
     with opened as files:
         for page in ledger.pages():
-            ledger.note(_removed(files, page, report, lambda: advance(total)))
+            gone = _removed(files, page, report, lambda: advance(total))
+            if decisions is not None:
+                paths = (image.entry.path for image in gone)
+                report.removed[DECISIONS] += decisions.forget(paths, purge=report.purged)
+            ledger.note(gone)
             if not files.output.is_archive:  # its masks are removed when it is closed
                 ledger.delete()
     ledger.delete()
     if report.purged:
         ledger.delete_empty_sources()
+
+
+@contextlib.contextmanager
+def _decisions(output: Output) -> Iterator[Decisions | None]:
+    """Yield what reviewers decided; None if nobody did."""
+    with Decisions.present(output.state) or contextlib.nullcontext() as decisions:
+        yield decisions
 
 
 def _removed(
@@ -180,7 +198,7 @@ def _removed(
 
 def _overwrite(output: Output, report: ForgetReport) -> None:
     """Overwrite deleted data in the databases of an output."""
-    for path in (ledger_path(output.state), output.state / INDEX_NAME):
+    for path in (ledger_path(output.state), output.state / INDEX_NAME, output.state / REVIEW_NAME):
         if path.exists() and not overwrite_free_pages(path):
             report.notes.append(
                 f"{printable(str(path))} is being read by another program, which keeps deleted rows in its log; close "

@@ -55,7 +55,7 @@ option = functools.partial(click.option, cls=PlainOption)
 )
 @command_errors
 def serve(host: str, port: int, **options: Any) -> None:
-    """Make masks over HTTP: a page for people, and addresses for programs.
+    """Offer masks over HTTP, to people and to programs.
 
     The page outlines photographs that are dropped on it. Programs send photographs to /v1/masks and get PNG, or JSON
     with outlines and figures. The masks are those of `seg-batch run`. Nothing is stored. Ctrl-C ends the service when

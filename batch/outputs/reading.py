@@ -53,11 +53,12 @@ def ledger_of(name: Path | str) -> LedgerReader:
 @contextlib.contextmanager
 def reading(output: Output) -> Iterator[tuple[StoredMasks, LedgerReader]]:
     """Yield an output's masks and its ledger. Raises :class:`OutputError` if there is none."""
-    with LedgerReader(output.state) as ledger, contextlib.closing(_masks_of(output)) as masks:
+    with LedgerReader(output.state) as ledger, contextlib.closing(masks_of(output)) as masks:
         yield masks, ledger
 
 
-def _masks_of(output: Output) -> StoredMasks:
+def masks_of(output: Output) -> StoredMasks:
+    """Return the masks of an output, to be closed. Raises :class:`OutputError` if they cannot be read."""
     if not output.is_archive:
         return output.store()
     path = Path(output.name)

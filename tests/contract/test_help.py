@@ -10,9 +10,10 @@ from export.cli import main as seg_export
 from seglab.cli import main as seglab
 
 CLUSTER = "plan run status collect verify clean"
+BATCH = "run status score compare verify table contours export forget doctor review serve cluster"
 GROUPS = {
     "seglab": (seglab, "inspect prepare recipes train validate compare card suitable synth"),
-    "seg-batch": (seg_batch, "run status score compare verify table contours export forget serve doctor cluster"),
+    "seg-batch": (seg_batch, BATCH),
     "seg-export": (seg_export, "onnx adopt check info diff bench openvino"),
 }
 
