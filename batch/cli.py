@@ -105,11 +105,33 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
 
 @main.command()
 @click.argument("out", type=FILE)
+@click.option("--no-pictures", is_flag=True, help="Leave photographs out.")
+@click.option(
+    "--to", type=FILE, metavar="FILE", help="Write to FILE (.html).  [default: report.html beside the ledger]"
+)
+@command_errors
+def report(out: Path, no_pictures: bool, to: Path | None) -> None:
+    """Write a page that shows the masks of an output (.html).
+
+    One file for a browser, which needs no network: counts, distributions, failures by reason, the model, and pictures
+    of doubtful masks and of 50 at random. `seg-batch run` writes it at its end. A file that this tool did not write is
+    kept.
+
+    Example: seg-batch report masks --no-pictures --to masks.html
+    """
+    from batch.commands.report import write_report
+
+    echo(f"report: {printable(str(write_report(out, pictures=not no_pictures, to=to)))}", err=True)
+
+
+@main.command()
+@click.argument("out", type=FILE)
 @click.argument("truth", type=FILE)
 @click.option("--json", "json_to", metavar="FILE", help="Write the scores as JSON; - for stdout.")
 @click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
+@click.option("--report", "page", type=FILE, metavar="FILE", help="Write a page with pictures (.html).")
 @command_errors
-def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
+def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None, page: Path | None) -> None:
     """Score masks against truth: Dice, IoU and more.
 
     OUT is the output of a run. TRUTH is a data set, or a folder of truth masks.
@@ -125,9 +147,9 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
     from batch.reporting.result_file import write_json
 
     json_file = Path(json_to) if json_to not in (None, "-") else None
-    require_writable(json_file, csv_to)
+    require_writable(json_file, csv_to, page)
     with progress(None, "score", " masks") as bar:
-        report = compare(out, truth, _counting(bar))
+        report = compare(out, truth, _counting(bar), page)
     if csv_to is not None:
         write_csv(report, csv_to)
     if json_file is not None:
@@ -143,9 +165,10 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
 @click.argument("out_b", type=FILE)
 @click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
 @click.option("--worst", type=click.IntRange(min=0), default=10, help="Images to list, largest differences first.")
+@click.option("--report", "page", type=FILE, metavar="FILE", help="Write a page with pictures (.html).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
-def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
+def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, page: Path | None, as_json: bool) -> None:
     """Show how the masks of two outputs differ.
 
     Both outputs must hold masks of the same images. The comparison shows what the model of OUT_B would change.
@@ -158,7 +181,7 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
     from batch.commands.compare import compare as compare_outputs
 
     with progress(None, "compare", " images") as bar:
-        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=_counting(bar))
+        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, page=page, advance=_counting(bar))
     _warn(report.notes)
     _show(as_json, report.to_json, report.lines())
     if not report.is_complete:
