@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from batch.commands.cluster.group import cluster
+from batch.commands.report import report as report_page
 from batch.commands.run import run
 from batch.errors import printable
 from seglab import __version__
@@ -103,25 +104,7 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
     _show(as_json, report.to_json, report.lines(Paper(columns_of(sys.stdout))))
 
 
-@main.command()
-@click.argument("out", type=FILE)
-@click.option("--no-pictures", is_flag=True, help="Leave photographs out.")
-@click.option(
-    "--to", type=FILE, metavar="FILE", help="Write to FILE (.html).  [default: report.html beside the ledger]"
-)
-@command_errors
-def report(out: Path, no_pictures: bool, to: Path | None) -> None:
-    """Write a page that shows the masks of an output (.html).
-
-    One file for a browser, which needs no network: counts, distributions, failures by reason, the model, and pictures
-    of doubtful masks and of 50 at random. `seg-batch run` writes it at its end. A file that this tool did not write is
-    kept.
-
-    Example: seg-batch report masks --no-pictures --to masks.html
-    """
-    from batch.commands.report import write_report
-
-    echo(f"report: {printable(str(write_report(out, pictures=not no_pictures, to=to)))}", err=True)
+main.add_command(report_page)
 
 
 @main.command()

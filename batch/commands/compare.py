@@ -86,8 +86,7 @@ def compare(
 def _write_page(path: Path, report: Comparison, a: _Opened, b: _Opened) -> None:
     from batch.reporting.pages.compare_page import compare_page  # with OpenCV
 
-    zip_encoding = None if report.a.run is None else report.a.run.settings.get("zip_encoding")
-    write_page(path, compare_page(report, a.masks, b.masks, zip_encoding), COMPARISON)
+    write_page(path, compare_page(report, (a.masks, a.ledger), b.masks), COMPARISON)
 
 
 def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:

@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from batch.ledger.reader import LedgerReader
-from batch.outputs.reading import output_of
-from batch.outputs.spec import Output
-from batch.reporting.pages.page_file import RUN, is_written, report_path, require_page, write_page
-from seglab.cli_support import echo
+import click
+
+from batch.errors import printable
+from seglab.cli_support import NamedPath, command_errors, echo
 from seglab.errors import SeglabError
+
+if TYPE_CHECKING:
+    from batch.outputs.spec import Output
+
+
+@click.command()
+@click.argument("out", type=NamedPath())
+@click.option("--no-pictures", is_flag=True, help="Leave photographs out.")
+@click.option(
+    "--to", type=NamedPath(), metavar="FILE", help="Write to FILE (.html).  [default: report.html beside the ledger]"
+)
+@command_errors
+def report(out: Path, no_pictures: bool, to: Path | None) -> None:
+    """Write a page that shows an output, with pictures (.html).
+
+    One file for a browser, which needs no network: counts, distributions, failures by reason, the model, pictures of
+    doubtful masks and of 50 at random. `seg-batch run` writes it at its end. A file that this tool did not write is
+    kept.
+
+    Example: seg-batch report masks --no-pictures --to masks.html
+    """
+    echo(f"report: {printable(str(write_report(out, pictures=not no_pictures, to=to)))}", err=True)
 
 
 def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None = None) -> Path:
@@ -19,9 +41,12 @@ def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None =
     Raises :class:`batch.errors.OutputError` if there is no ledger, or the file is somebody else's or cannot be written,
     and :class:`seglab.errors.ConfigError` for a suffix other than .html.
     """
+    from batch.ledger.reader import LedgerReader
+    from batch.outputs.reading import output_of
+    from batch.reporting.pages.page_file import RUN, report_path, require_page, write_page
     from batch.reporting.pages.run_page import run_page  # with OpenCV
 
-    output = out if isinstance(out, Output) else output_of(out)
+    output = output_of(out) if isinstance(out, Path) else out
     path = report_path(output) if to is None else to
     with LedgerReader(output.state):  # no ledger is the first thing to say
         require_page(path, RUN)
@@ -35,6 +60,8 @@ def report_of_run(output: Output, *, did_work: bool, pictures: bool) -> Path | N
     A run that did no work keeps the page that there is.
     """
     try:
+        from batch.reporting.pages.page_file import is_written
+
         if not did_work and is_written(output):
             return None
         return write_report(output, pictures=pictures)

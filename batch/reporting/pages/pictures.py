@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -26,10 +26,16 @@ from seglab.images.outlines import label_overlay, overlay
 from seglab.images.pictures import sides_within
 from seglab.images.reader import read_photo
 
-MOST_BYTES = 26_000
-"""Of one picture: a page of a hundred stays below 5 MB, whatever they show."""
-SIDES = (THUMBNAIL_SIDE, 176, 128, 96)
-"""Longest sides in pixels, tried until a picture has few bytes."""
+
+class Size(NamedTuple):
+    """How large pictures are. ``sides``: longest sides in pixels, tried until a picture has at most ``most_bytes``."""
+
+    sides: tuple[int, ...]
+    most_bytes: int
+
+
+SMALL, WIDE = Size((THUMBNAIL_SIDE, 176, 128, 96), 26_000), Size((560, 400, 240, 128), 90_000)
+"""A page of 110 small pictures or of 24 wide ones stays below 5 MB, whatever they show."""
 MOST_THREADS = 4
 MOST_SECONDS = 60.0
 """How long photographs are read for a page, over a slow network for example."""
@@ -96,14 +102,14 @@ class Drawings:
 
 
 def with_outlines(
-    photograph: bytes | None, mask: Mask, truth: Mask | None = None, *, are_labels: bool = False
+    photograph: bytes | None, mask: Mask, truth: Mask | None = None, *, are_labels: bool = False, size: Size = SMALL
 ) -> bytes:
     """Return a JPEG of a photograph (the bytes of its file) with the outline of its mask ``(H, W)`` in cyan, and of its
     ``truth`` in amber; of label maps, with an outline of each class. Without a photograph, they are drawn on grey.
 
     Raises :class:`ImageError`.
     """
-    pixels = np.full((1, 1, 3), GREY, np.uint8) if photograph is None else pixels_for(photograph, mask.shape)
+    pixels = np.full((1, 1, 3), GREY, np.uint8) if photograph is None else pixels_for(photograph, mask.shape, size)
 
     def drawn(side: int) -> NDArray[np.uint8]:
         sides = sides_within(mask.shape, side)
@@ -111,24 +117,26 @@ def with_outlines(
         small, small_truth = _scaled(mask, sides), None if truth is None else _scaled(truth, sides)
         return label_overlay(picture, small) if are_labels else overlay(picture, small, small_truth)
 
-    return few_bytes(drawn)
+    return few_bytes(drawn, size)
 
 
-def pixels_for(photograph: bytes, shape: Sequence[int]) -> NDArray[np.uint8]:
+def pixels_for(photograph: bytes, shape: Sequence[int], size: Size) -> NDArray[np.uint8]:
     """Return the pixels of a photograph, RGB ``(h, w, 3)``, decoded to no more than a picture needs. ``shape``: of the
     mask. Raises :class:`ImageError`.
     """
-    least = min(sides_within(tuple(shape), SIDES[0]))
+    least = min(sides_within(tuple(shape), size.sides[0]))
     # any_dicom: what may be read was decided before the mask was made.
     return read_photo(photograph, at_least=least, any_dicom=True).pixels
 
 
-def few_bytes(drawn: Callable[[int], NDArray[np.uint8]]) -> bytes:
-    """Return a JPEG of at most :data:`MOST_BYTES`, the largest of :data:`SIDES` that fits. ``drawn``: by its side."""
+def few_bytes(drawn: Callable[[int], NDArray[np.uint8]], size: Size) -> bytes:
+    """Return the largest JPEG with few enough bytes, else the smallest. ``drawn``: returns the picture by its longest
+    side.
+    """
     data = b""
-    for side in SIDES:
+    for side in size.sides:
         data = jpeg(drawn(side))
-        if len(data) <= MOST_BYTES:
+        if len(data) <= size.most_bytes:
             break
     return data
 

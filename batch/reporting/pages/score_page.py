@@ -12,7 +12,7 @@ import numpy as np
 from batch.outputs.reading import StoredMasks, stored_mask
 from batch.reporting.pages.galleries import picture_of
 from batch.reporting.pages.page_file import SCORE, maker
-from batch.reporting.pages.pictures import Drawing, Drawings, with_outlines
+from batch.reporting.pages.pictures import WIDE, Drawing, Drawings, with_outlines
 from batch.reporting.pages.scored_image import ScoredImage
 from batch.reporting.pages.texts import percent, short_path, short_text
 from seglab.errors import SeglabError
@@ -100,7 +100,7 @@ class ScorePage:
             ("At random", "Drawn with the same seed each time: the worst alone mislead.", drawn),
         ):
             pictures = [_picture(image, found[image.name]) for image in images]
-            yield Section(title, f"{text} {WITH_COLOURS}", pictures=pictures)
+            yield Section(title, f"{text} {WITH_COLOURS}", pictures=pictures, wide_pictures=True)
 
     def _names(self) -> Iterator[Section]:
         for what, names in self.not_scored.items():
@@ -115,7 +115,7 @@ def _size_rows(images: Sequence[ScoredImage]) -> Iterator[list[str]]:
     limits = [0.0, *SIZES, 1.0]
     groups: list[tuple[str, Callable[[float], bool]]] = [("no lesion", lambda share: share == 0)]
     for low, high in itertools.pairwise(limits):
-        groups.append((f"{percent(low)} to {percent(high)}", _within(low, high)))
+        groups.append((f"{100 * low:g} % to {100 * high:g} %", _within(low, high)))
     for title, holds in groups:
         some = [image.counts for image in images if holds(image.share)]
         if some:
@@ -153,7 +153,7 @@ def _on_grey(image: ScoredImage, masks: StoredMasks) -> bytes | str:
 
 
 def _outlined(photograph: bytes | None, image: ScoredImage, masks: StoredMasks) -> bytes:
-    return with_outlines(photograph, stored_mask(masks, image.mask), read_mask(image.truth))
+    return with_outlines(photograph, stored_mask(masks, image.mask), read_mask(image.truth), size=WIDE)
 
 
 def _picture(image: ScoredImage, found: bytes | str) -> Picture:
