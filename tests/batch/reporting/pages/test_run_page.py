@@ -122,7 +122,7 @@ def test_what_is_gone_is_said_in_its_place(tmp_path: Path) -> None:
 
 def test_one_sentence_if_no_photograph_is_there(tmp_path: Path) -> None:
     run_all([str(path) for path in save_many(tmp_path / "in", 5)], tmp_path / "out")
-    execute(tmp_path / "out", "UPDATE items SET path = '(standard input)/' || mask")
+    execute(tmp_path / "out", "UPDATE items SET path = '-/' || mask")
     shown = section(page_of(Output.of(tmp_path / "out")), "All masks")
     assert shown.pictures == ()
     assert shown.text.startswith("In the order in which their images were found.")
