@@ -8,6 +8,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -17,7 +18,7 @@ from seglab.errors import ImageError
 CONTENT = {"a.jpg": b"first", "below/b.jpg": b"second", "below/c.png": b"third"}
 
 
-def write_tar(path: Path, mode: str) -> None:
+def write_tar(path: Path, mode: Literal["w:", "w:gz", "w:xz"]) -> None:
     with tarfile.open(path, mode) as tar:
         for name, data in CONTENT.items():
             info = tarfile.TarInfo(name)
@@ -33,7 +34,7 @@ def write_zip(path: Path) -> None:
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "photos.zip": write_zip,
-    "photos.tar": lambda path: write_tar(path, "w"),
+    "photos.tar": lambda path: write_tar(path, "w:"),
     "photos.tar.gz": lambda path: write_tar(path, "w:gz"),
     "photos.tar.xz": lambda path: write_tar(path, "w:xz"),
 }

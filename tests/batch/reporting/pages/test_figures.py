@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from batch.figures import Figures
 from batch.ledger.reader import LedgerReader
 from batch.reporting.pages.failures import MOST_REASONS, reasons_of
 from batch.reporting.pages.figures import BINS, MEGAPIXELS, share_histogram, size_counts, speed_of, tallies_of
@@ -46,8 +48,8 @@ def rows(filled: tuple[Path, list[Row]], ledger: LedgerReader) -> list[Row]:
         )
     )
     height, width, area, *box, confidence = values
-    first = filled[1][0]
-    real_row = Row(path, first.figures._make((height, width, area, tuple(box), confidence, None)), 0)
+    x0, y0, x1, y1 = box
+    real_row = Row(path, Figures(height, width, area, (x0, y0, x1, y1), confidence), 0)
     return [real_row, *filled[1]]
 
 
@@ -112,7 +114,7 @@ def test_reasons_without_their_varying_parts(ledger: LedgerReader) -> None:
 
 
 def test_a_thousand_reasons_and_no_more(tmp_path: Path) -> None:
-    letters = [f"{first}{second}{third}" for first in "abcdefghijk" for second in "abcdefghij" for third in "abcdefghij"]
+    letters = ["".join(each) for each in itertools.product("abcdefghijk", "abcdefghij", "abcdefghij")]
     fill(tmp_path, 0, failures=dict.fromkeys((f"Reason {each}. Do that." for each in letters), 1))
     with LedgerReader(tmp_path / "out") as ledger:
         reasons = reasons_of(ledger)
