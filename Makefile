@@ -5,6 +5,7 @@ SHELL := bash
 PYTHON ?= python3
 DEMO_ENV ?= .venv-demo
 TEST_ENV ?= .venv-test
+DIST_ENV ?= .venv-dist
 
 DEMO_BIN := $(DEMO_ENV)/bin
 TEST_BIN := $(TEST_ENV)/bin
@@ -20,7 +21,7 @@ PROGRESS := awk '/^ *(Downloading|Using cached) .*[0-9] (MB|GB)/ { print "  " $$
 	/^Installing collected/ { print "  Unpacking " NF - 3 " packages"; fflush() }'
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check slow lint types docs site bench bench-quick track-quick clean
+.PHONY: help demo test check slow lint types docs site bench bench-quick track-quick dist dist-demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,13 +64,27 @@ bench: $(TEST_ENV)/.installed ## all benchmarks; writes benchmarks/RESULTS.md
 	$(TEST_BIN)/python -m docs.tools.benchmark_page .benchmarks/bench.json benchmarks/RESULTS.md
 
 bench-quick: $(TEST_ENV)/.installed ## each benchmark once, small
-	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --quick
+	mkdir -p .benchmarks
+	$(TEST_BIN)/python -m pytest benchmarks --benchmark-enable --benchmark-only --quick --benchmark-json .benchmarks/quick.json
 
 track-quick: $(TEST_ENV)/.installed ## this version beside the one before, small
 	$(TEST_BIN)/python -m benchmarks.track --quick --history .benchmarks/history.jsonl --plot .benchmarks/track.png
 
-clean: ## remove the environments and the demo
-	rm -rf $(DEMO_ENV) $(TEST_ENV) demo
+dist: ## wheel and sdist in dist/
+	rm -rf dist
+	test -x $(DIST_ENV)/bin/python || $(PYTHON) -m venv $(DIST_ENV)
+	@$(DIST_ENV)/bin/python -m pip install build | $(PROGRESS)
+	$(DIST_ENV)/bin/python -m build --outdir dist .
+
+dist-demo: ## masks by the wheel in dist/, installed into an environment of its own, away from the checkout
+	wheel=$$(ls $(CURDIR)/dist/*.whl) && place=$$(mktemp -d) && trap 'rm -rf "$$place"' EXIT && cd "$$place" && \
+	$(PYTHON) -m venv env && env/bin/python -m pip install "$$wheel" | $(PROGRESS) && \
+	env/bin/seglab synth --out archive --count 4 --size 600x450 --size 768x1024 --seed 1 && \
+	env/bin/seg-batch run archive/images --out masks && \
+	env/bin/seg-batch verify masks && env/bin/seg-batch score masks archive/masks
+
+clean: ## remove the environments, the demo and the builds
+	rm -rf $(DEMO_ENV) $(TEST_ENV) $(DIST_ENV) demo dist
 
 # A plain install copies the sources, so it is repeated when one of them changes; that takes seconds.
 $(DEMO_ENV)/.installed: pyproject.toml README.md $(SOURCES)

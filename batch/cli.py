@@ -12,8 +12,10 @@ from typing import Any
 import click
 
 from batch.commands.cluster.group import cluster
+from batch.commands.export import export
 from batch.commands.report import report as report_page
 from batch.commands.run import run
+from batch.commands.serve import serve
 from batch.errors import printable
 from seglab import __version__
 from seglab.cli_support import (
@@ -233,6 +235,9 @@ def contours(out: Path, file: Path, polygons: bool) -> None:
     echo(f"{report.line()}: {printable(str(file))}", err=True)
 
 
+main.add_command(export)
+
+
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("paths", nargs=-1, metavar="PATH...")
@@ -291,4 +296,5 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
+main.add_command(serve)
 main.add_command(cluster)

@@ -19,7 +19,7 @@ from seglab.synth import write_set
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "export" / "models"
 ELSEWHERE = ("pip ", "s3://", "https://", "docker ", "kubectl ", "aws ", "ray ")
-PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget")
+PAGES = ("cluster", "sources", "outputs", "resume", "failures", "score", "forget", "hand_on")
 
 
 def commands(page: str) -> list[str]:
@@ -49,8 +49,9 @@ def place(tmp_path: Path) -> Path:
         tar.add(images[1], images[1].name)
     (tmp_path / "list.txt").write_text("photos/a/b.jpg\n")
     other = "lesion-int8" if computes_int8_exactly() else "lesion"
-    for name, file in {"a": "lesion", "b": other, "new": other, "lesion": "lesion", "lesion-int8": other}.items():
+    for name, file in {"a": "lesion", "b": other, "new": other, "lesion": "lesion"}.items():
         shutil.copy(MODELS / f"{file}.onnx", tmp_path / f"{name}.onnx")
+    shutil.copy(MODELS / "lesion-int8.onnx", tmp_path)
     return tmp_path
 
 
@@ -64,7 +65,7 @@ def test_its_commands_work(place: Path, page: str) -> None:
     def ended(line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(line, shell=True, cwd=place, env=environment, capture_output=True, text=True, check=False)
 
-    if page in ("failures", "forget"):  # these pages need an output
+    if page in ("failures", "forget", "hand_on"):  # these pages need an output
         assert ended("seg-batch run photos --out masks").returncode == 3
     found = commands(page)
     assert found

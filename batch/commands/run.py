@@ -215,8 +215,8 @@ def _settings(options: dict[str, Any]) -> RunSettings:
 
 def _require_files(table: Path | None, contours: Path | None, profile: Path | None) -> None:
     """Raise before the work if a result file cannot be written or is somebody else's."""
-    from batch.commands.contours import require_coco
     from batch.commands.table import require_table
+    from batch.formats.coco import require_coco
     from batch.reporting.result_file import begins_with, require_replaceable
 
     if table is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import selectors
+import socket
 import tempfile
 import threading
 import time
@@ -21,19 +23,30 @@ from batch.outputs.leftovers import remove_leftovers
 from batch.settings import RunSettings
 from batch.steps.begun import BEGUN_NAME, BegunFile
 
+RINGS = 4096
+"""Bytes that are read from the bell at a time."""
 LOOK_SECONDS = 0.1
 """Interval between checks for hangs."""
 
 
 class Crew:
-    """Workers for these ``shares``. ``store``, ``state``: see :class:`batch.executors.workers.Workers`."""
+    """Workers for these ``shares``. ``store``, ``state``, ``bell``: see :class:`batch.executors.workers.Workers`."""
 
     def __init__(
-        self, settings: RunSettings, shares: Sequence[Share], *, store: MaskFiles | None, state: Path | None
+        self,
+        settings: RunSettings,
+        shares: Sequence[Share],
+        *,
+        store: MaskFiles | None,
+        state: Path | None,
+        bell: socket.socket | None = None,
     ) -> None:
         self.workers: list[Worker] = []
         self._settings, self._shares, self._store = settings, shares, store
         self._speakers = selectors.DefaultSelector()
+        if bell is not None:
+            bell.setblocking(False)
+            self._speakers.register(bell, selectors.EVENT_READ, bell)
         self._begun = _begun_file(state, len(shares))
         self._hangs, self._looked = Hangs(settings.timeout), time.monotonic()
         try:
@@ -44,8 +57,11 @@ class Crew:
             raise
 
     def listen(self, seconds: float) -> Iterator[tuple[Worker, object]]:
-        """Wait up to ``seconds``, and yield the messages of workers; None for one that has died."""
+        """Wait up to ``seconds`` or until the bell rings, and yield the messages of workers; None for one that died."""
         for key, _ in self._speakers.select(seconds):
+            if isinstance(key.data, socket.socket):
+                _silence(key.data)
+                continue
             worker: Worker = key.data
             try:
                 message = worker.connection.recv()
@@ -110,6 +126,12 @@ class Crew:
         worker.send(
             Orders(self._settings, self._shares[index], index, self._store, self._begun.path, os.getpid(), lives_on)
         )
+
+
+def _silence(bell: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while bell.recv(RINGS):
+            pass
 
 
 def _begun_file(state: Path | None, workers: int) -> BegunFile:

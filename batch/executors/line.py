@@ -16,16 +16,18 @@ HELD_AT_LEAST = 16
 EXACT_HELD = 4
 """The same in exact mode, where an image may take a hundred megabytes of pixels."""
 PARTIAL_SECONDS = 0.1
-"""How long an incomplete batch waits for more images."""
+"""How long an incomplete batch of a run waits for more images."""
 MOST_SOLO = 64
 """While this many images wait to be worked on alone, no others are begun."""
 
 
 class Line:
-    """The waiting images. ``batch``: size of a group. ``workers``: how many there are."""
+    """The waiting images. ``batch``: size of a group. ``workers``: how many there are. ``partial_seconds``: how long an
+    incomplete batch waits for more images while a worker is idle; None: :data:`PARTIAL_SECONDS`.
+    """
 
-    def __init__(self, batch: int, workers: int, *, exact: bool) -> None:
-        self._batch = batch
+    def __init__(self, batch: int, workers: int, *, exact: bool, partial_seconds: float | None = None) -> None:
+        self._batch, self._partial_seconds = batch, partial_seconds
         self._credit = EXACT_HELD if exact else max(HELD_AT_LEAST, (AHEAD + 2) * batch)
         self._enough = max(batch, workers * self._credit // 2)
         self._groups: deque[Task] = deque()
@@ -63,7 +65,8 @@ class Line:
         ``starved``: the source has nothing now, so an idle worker soon gets less than a batch. ``ended``: the source
         has nothing more.
         """
-        starved = starved and time.monotonic() - self._waiting_since > PARTIAL_SECONDS
+        patience = PARTIAL_SECONDS if self._partial_seconds is None else self._partial_seconds
+        starved = starved and time.monotonic() - self._waiting_since >= patience
         ready = [worker for worker in workers if worker.is_ready]
         if self._last and not self._groups and not any(worker.load for worker in workers):
             self.add_solo(self._last.popleft())

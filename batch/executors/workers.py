@@ -6,6 +6,7 @@ more, alone. An image on which a process ended twice has failed. See docs/refere
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -46,8 +47,9 @@ class Workers:
     """An executor (see :class:`batch.executors.base.Executor`) of one process per share.
 
     ``store``: where each process writes masks; None: masks are sent back for the caller to write. ``state``: the folder
-    of the ledger, where images in progress are recorded; None: a temporary folder. Raises :class:`ProcessError` for
-    errors that end the run.
+    of the ledger, where images in progress are recorded; None: a temporary folder. ``bell``: for images that come one
+    by one, a socket that becomes readable when there are new ones; an idle worker then begins at once, with an
+    incomplete batch. Raises :class:`ProcessError` for errors that end the run.
     """
 
     def __init__(
@@ -57,8 +59,10 @@ class Workers:
         store: MaskFiles | None,
         *,
         state: Path | None = None,
+        bell: socket.socket | None = None,
     ) -> None:
         self.notes: list[str] = []
+        self._bell = bell
         self._settings, self._shares, self._store, self._state = settings, shares, store, state
         self._stop = threading.Event()
         self._failure: SeglabError | None = None
@@ -66,7 +70,7 @@ class Workers:
         self._deaths = 0
         self._postponed: dict[int, float] = {}
         self._turns: list[Turn] = []
-        self._crew = Crew(settings, shares, store=store, state=state)
+        self._crew = Crew(settings, shares, store=store, state=state, bell=bell)
 
     @property
     def begun(self) -> int:
@@ -85,14 +89,15 @@ class Workers:
             self._crew.close()
             settings = replace(self._settings, device=opened.device.name)
             self._shares, self._opened = share_out(settings, few=False), None
-            self._crew = Crew(settings, self._shares, store=self._store, state=self._state)
+            self._crew = Crew(settings, self._shares, store=self._store, state=self._state, bell=self._bell)
             opened = self._first_opened()
         return opened
 
     def run(self, groups: Iterator[Sequence[Task] | None]) -> Iterator[Turn]:
         """Yield the outcomes of the tasks."""
         batch = batch_of(self._settings, self._first_opened().batch)
-        self._line = line = Line(batch, len(self._shares), exact=self._settings.exact)
+        patience = None if self._bell is None else 0.0
+        self._line = line = Line(batch, len(self._shares), exact=self._settings.exact, partial_seconds=patience)
         ended = starved = False
         while not self._stop.is_set() and not (ended and not line and not self._under_way):
             fetched = not ended and line.wants_more
@@ -126,6 +131,8 @@ class Workers:
         return self._opened
 
     def _patience(self) -> float:
+        if self._bell is not None:
+            return TICK_SECONDS
         is_idle = not self._under_way and any(worker.is_ready for worker in self._crew.workers)
         return STARVED_SECONDS if is_idle else TICK_SECONDS
 

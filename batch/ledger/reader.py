@@ -7,7 +7,7 @@ import dataclasses
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -135,6 +135,25 @@ class LedgerReader:
     def done_entries(self) -> Iterator[DoneEntry]:
         """Yield the images that are done, with the figures of their masks."""
         return map(done_entry_of, self._paged(f"{DONE_COLUMNS}, {self._sha256}", "status = 'done'"))
+
+    def done_entries_of(self, rows: Sequence[int]) -> Iterator[DoneEntry]:
+        """Yield the images of these row numbers, in their order; those that are not done are left out."""
+        for start in range(0, len(rows), PAGE // 2):
+            page = tuple(rows[start : start + PAGE // 2])
+            marks = ", ".join("?" * len(page))
+            text = f"SELECT id, {DONE_COLUMNS}, {self._sha256} FROM items WHERE status = 'done' AND id IN ({marks})"
+            found = {row[0]: done_entry_of(row) for row in self.query(text, page)}
+            yield from (found[number] for number in page if number in found)
+
+    def states(self, rows: Sequence[int]) -> dict[int, tuple[int, int, str | None]]:
+        """Return size, modification time and version of the images of these row numbers, as they were read."""
+        found: dict[int, tuple[int, int, str | None]] = {}
+        for start in range(0, len(rows), PAGE // 2):
+            page = tuple(rows[start : start + PAGE // 2])
+            marks = ", ".join("?" * len(page))
+            text = f"SELECT id, bytes, mtime_ns, {self._version} FROM items WHERE id IN ({marks})"
+            found |= {number: (size, mtime_ns, version) for number, size, mtime_ns, version in self.query(text, page)}
+        return found
 
     def done_entry(self, mask: str) -> DoneEntry | None:
         """Return the image of this mask; None if it is not done."""

@@ -17,6 +17,8 @@ from seglab.images.masks import read_labels, read_mask
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GREY = 0
 DEFLATE_LEVEL = 1
+HEADER = len(SIGNATURE) + 25
+"""Bytes up to the end of the chunk IHDR, which comes first."""
 
 
 def encode_mask(mask: NDArray[np.uint8], bits: int = 8) -> bytes:
@@ -41,6 +43,12 @@ def decode_mask(data: bytes, classes: int = 1) -> NDArray[np.uint8]:
     Raises :class:`seglab.errors.ImageError` if the file is not such a mask.
     """
     return read_mask(data) if classes == 1 else read_labels(data, classes)
+
+
+def with_text(data: bytes, keyword: str, text: str) -> bytes:
+    """Return a PNG with a text in its header; the pixels stay as they are."""
+    chunk = _chunk(b"tEXt", keyword.encode("latin-1") + b"\0" + text.encode("latin-1"))
+    return data[:HEADER] + chunk + data[HEADER:]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

@@ -18,6 +18,7 @@ from batch.sources.archives.archive import is_archive
 from batch.storage import is_url
 from batch.urls import public_url
 from seglab.errors import ConfigError
+from seglab.images.formats import IMAGE_SUFFIXES
 
 FRAMINGS: dict[str, type[Framing]] = {".zip": ZipFraming, ".tar": TarFraming}
 
@@ -41,6 +42,11 @@ class Output:
             raise ConfigError(
                 f"Masks cannot be written to {printable(text)}, because a run could not continue it; expected .zip, "
                 ".tar or a folder."
+            )
+        if not is_url(text) and Path(text).suffix.lower() in IMAGE_SUFFIXES and not Path(text).is_dir():
+            raise ConfigError(
+                f"{printable(text)} is the name of a picture; expected a folder, .zip or .tar for all masks of a run. "
+                "Name a folder: the masks in it are named after their images."
             )
         if not is_url(text):
             if state is None and (masks := masks_of(Path(text))) is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -47,9 +49,17 @@ def bound_socket(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run_server(app: ASGIApp, listening: socket.socket, ready: Callable[[], object], **settings: Any) -> None:
-    """Serve an app until Ctrl-C or SIGTERM. ``ready``: called when requests are answered. ``settings``: of
-    :class:`uvicorn.Config`.
+def run_server(
+    app: ASGIApp,
+    listening: socket.socket,
+    ready: Callable[[], object],
+    *,
+    ended: threading.Event | None = None,
+    **settings: Any,
+) -> None:
+    """Serve an app until Ctrl-C or SIGTERM, or until ``ended`` is set; requests in progress are answered.
+
+    ``ready``: called when requests are answered. ``settings``: of :class:`uvicorn.Config`.
     """
     with needs_web():
         import uvicorn
@@ -60,8 +70,23 @@ def run_server(app: ASGIApp, listening: socket.socket, ready: Callable[[], objec
             if self.started:
                 ready()
 
+        async def on_tick(self, counter: int) -> bool:
+            is_over = await super().on_tick(counter)
+            return is_over or (ended is not None and ended.is_set())
+
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False, **settings
     )
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after a clean end
+    with _signals_end_once():
         Server(config).run(sockets=[listening])
+
+
+@contextlib.contextmanager
+def _signals_end_once() -> Iterator[None]:
+    """Ignore the signals that uvicorn raises again after it has ended by them in good order."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

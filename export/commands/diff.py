@@ -46,15 +46,22 @@ def diff(
     Example:
       seg-export diff lesion.onnx lesion-int8.onnx --images data/isic2018
     """
-    from export.proof.model_differences import model_differences
+    from export.errors import DeviceError
+    from export.proof.model_differences import file_differences, model_differences
     from export.runtime.opening import open_model
     from export.samples import sample_set
 
     require_places({"--json": json_file}, (first, second), what="a file that is to be compared", folders=(folder,))
     samples = sample_set(folder, limit)
-    one, other = (open_model(path, device) for path in (first, second))
-    echo(f"Comparing on {one.whole_device.name}, {samples.source} ...", err=True)
-    found = model_differences(one, other, samples, parity_bar(len(samples)))
+    try:
+        one, other = (open_model(path, device) for path in (first, second))
+    except DeviceError as error:
+        if not error.available:
+            raise
+        found = file_differences(first, second, str(error))
+    else:
+        echo(f"Comparing on {one.whole_device.name}, {samples.source} ...", err=True)
+        found = model_differences(one, other, samples, parity_bar(len(samples)))
     if json_file:
         write_json_text(json_file, found.to_json())
     if str(json_file) != "-":
@@ -66,7 +73,10 @@ def diff(
 def _lines(found: ModelDifferences, worst: int) -> Iterator[str]:
     yield from _contract_lines(found.contract)
     yield from _graph_lines(found.graph)
-    yield from _mask_lines(found.masks, worst)
+    if found.masks is None:
+        yield f"masks: not compared: {found.not_compared}"
+    else:
+        yield from _mask_lines(found.masks, worst)
 
 
 def _contract_lines(fields: dict[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -101,10 +111,7 @@ def _graph_lines(graph: GraphDifferences | None) -> Iterator[str]:
     )
 
 
-def _mask_lines(masks: MaskDifferences | None, worst: int) -> Iterator[str]:
-    if masks is None:
-        yield "masks: not comparable, because the models have different numbers of classes"
-        return
+def _mask_lines(masks: MaskDifferences, worst: int) -> Iterator[str]:
     gap = "" if masks.max_prob is None else f", prob differs by at most {masks.max_prob:.2g}"
     yield (
         f"masks: {'DIFFER' if masks.beyond else 'agree'} on {counted(len(masks.rows), 'image')}: Dice mean "

@@ -7,11 +7,12 @@ import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from export.contract import Contract
+from export.contract import Contract, read_contract
 from export.proof.graph_differences import GraphDifferences, graph_differences
 from export.runtime.masks import agreement
 from export.runtime.model import Model
@@ -20,6 +21,7 @@ from export.tolerances import tolerance_for
 
 FORMAT_VERSION = 1
 JUDGED_BY = "fp32"
+OTHER_CLASSES = "the models have different numbers of classes"
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,13 @@ class MaskDifferences:
 class ModelDifferences:
     """``contract``: fields that differ, with both values. ``graph``: None if the package onnx is missing.
 
-    ``masks``: None if the numbers of classes differ, so that masks cannot be compared.
+    ``masks``: None if masks cannot be compared; ``not_compared`` says why.
     """
 
     contract: dict[str, tuple[Any, Any]]
     graph: GraphDifferences | None
     masks: MaskDifferences | None
+    not_compared: str = ""
 
     @property
     def masks_agree(self) -> bool:
@@ -86,12 +89,23 @@ def model_differences(
     Raises :class:`export.errors.DeviceError` if a model does not run, :class:`seglab.errors.ImageError` for an image
     that cannot be read.
     """
+    if first.contract.classes != second.contract.classes:
+        return file_differences(first.path, second.path, OTHER_CLASSES)
+    found = file_differences(first.path, second.path, "")
+    return dataclasses.replace(found, masks=_mask_differences(tuple(_rows(first, second, track(samples)))))
+
+
+def file_differences(first: Path, second: Path, not_compared: str) -> ModelDifferences:
+    """Compare two model files without running them. ``not_compared``: why their masks are not compared.
+
+    Raises :class:`export.errors.ContractError` for a file without a valid contract.
+    """
     has_onnx = importlib.util.find_spec("onnx") is not None
-    is_comparable = first.contract.classes == second.contract.classes
     return ModelDifferences(
-        _contract_differences(first.contract, second.contract),
-        graph_differences(first.path, second.path) if has_onnx else None,
-        _mask_differences(tuple(_rows(first, second, track(samples)))) if is_comparable else None,
+        _contract_differences(read_contract(first), read_contract(second)),
+        graph_differences(first, second) if has_onnx else None,
+        None,
+        not_compared,
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from export.cli import main
+from export.errors import DeviceError
 from tests.support.artefact import blobs, colour_model, tiny_model_with
 
 
@@ -43,6 +44,25 @@ def test_a_model_agrees_with_itself(model_file: Path, photos: Path) -> None:
     assert len(lines) == 3
 
 
+def test_files_are_compared_though_one_does_not_run_as_proved(
+    model_file: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DeviceError("cpu", "in int8 it does not give what it should", "Use another machine.", available=True)
+
+    monkeypatch.setattr("export.runtime.opening.open_fastest", refuse)
+    result = diff(model_file, model_file, "--images", photos)
+    assert result.exit_code == 3, result.output
+    assert result.stdout.splitlines()[0] == "contract: the same"
+    assert "masks: not compared: Device 'cpu' cannot be used: in int8" in result.stdout
+
+
+def test_a_device_that_is_not_there_is_an_error(model_file: Path, photos: Path) -> None:
+    result = diff(model_file, model_file, "--images", photos, "--device", "cuda:77")
+    assert result.exit_code == 1, result.output
+    assert not result.stdout
+
+
 def test_a_small_change_is_named_and_masks_agree(model_file: Path, tmp_path: Path, photos: Path) -> None:
     other = changed(tmp_path / "b.onnx", 1e-6, licence="CC0")
     result = diff(model_file, other, "--images", photos)
@@ -71,7 +91,7 @@ def test_a_change_that_moves_masks_is_exit_code_3(model_file: Path, tmp_path: Pa
 def test_masks_of_other_classes_are_not_compared(model_file: Path, tmp_path: Path, photos: Path) -> None:
     result = diff(model_file, colour_model(tmp_path / "c.onnx"), "--images", photos)
     assert result.exit_code == 3
-    assert "masks: not comparable, because the models have different numbers of classes" in result.stdout
+    assert "masks: not compared: the models have different numbers of classes" in result.stdout
     assert '  class_names: ["lesion"] | ["skin", "brown", "blue"]' in result.stdout
     assert "graph: operators " in result.stdout
 

@@ -12,7 +12,10 @@ from seglab.cli import main as seglab
 CLUSTER = "plan run status collect verify clean"
 GROUPS = {
     "seglab": (seglab, "inspect prepare recipes train validate compare card suitable synth"),
-    "seg-batch": (seg_batch, "run status report score compare verify table contours forget doctor cluster"),
+    "seg-batch": (
+        seg_batch,
+        "run status report score compare verify table contours export forget serve doctor cluster",
+    ),
     "seg-export": (seg_export, "onnx adopt check info diff bench openvino"),
 }
 

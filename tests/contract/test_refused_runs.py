@@ -52,6 +52,14 @@ def test_nothing_is_left_of_other_outputs(photos: Path, tmp_path: Path, out: str
     require_refused(tmp_path, "photos", "--out", out, "--model", "none.onnx")
 
 
+@pytest.mark.parametrize("out", ["mask.png", "new/n.JPG"])
+def test_a_picture_is_no_output_but_a_folder_of_that_name_is(photos: Path, tmp_path: Path, out: str) -> None:
+    require_refused(tmp_path, "photos/000.png", "--out", out)
+    (tmp_path / out).mkdir(parents=True)
+    assert seg_batch("run", photos, "--out", tmp_path / out, "--device", "cpu").returncode == 0
+    assert len(masks_below(tmp_path / out)) == 2
+
+
 def test_nothing_is_left_where_the_source_is_not_there(photos: Path, tmp_path: Path) -> None:
     require_refused(tmp_path, "nowhere", "--out", "masks")
 

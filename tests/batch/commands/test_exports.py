@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from batch.commands.contours import outlines, run_lengths, write_contours
+from batch.commands.contours import write_contours
 from batch.commands.table import write_table
 from batch.errors import OutputError
+from batch.formats.coco import run_lengths
+from batch.formats.outlines import outlines
 from batch.reporting.ledger_table import COLUMNS
 from batch.steps.masks import mask_of
 from seglab.errors import ConfigError

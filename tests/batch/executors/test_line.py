@@ -88,6 +88,17 @@ def test_a_batch_that_is_not_full_waits_for_company_and_then_goes_to_one_without
     assert hand_out(line, busy, idle, starved=True) == [[], [[1, 2, 3]]]
 
 
+def test_images_that_come_one_by_one_do_not_wait_while_a_worker_is_idle() -> None:
+    line, idle, busy = (
+        Line(8, 1, exact=False, partial_seconds=0.0),
+        StandInWorker(),
+        StandInWorker(held={9: tasks([9])[0]}),
+    )
+    line.add(tasks([1]))
+    assert hand_out(line, busy, starved=True) == [[]]
+    assert hand_out(line, busy, idle, starved=True) == [[], [[1]]]
+
+
 def test_the_last_ones_go_out_at_once() -> None:
     line, worker = Line(8, 1, exact=False), StandInWorker()
     line.add(tasks(range(1, 12)))

@@ -1,0 +1,120 @@
+"""``seg-batch serve``: its options, and the service from its start to its end."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import click
+
+from batch.web.server import LOOPBACK, bound_socket, needs_web, run_server
+from seglab.cli_support import GroupedCommand, NamedPath, PlainOption, command_errors, echo
+from seglab.errors import SeglabError
+
+POSITIVE = click.IntRange(min=1)
+MIB = 2**20
+GROUPS = {
+    "Address": ("host", "port"),
+    "The model and its device": ("model", "device", "compute", "exact", "postprocess", "processes"),
+    "Limits": ("max_mib", "max_files", "max_pixels", "queue", "timeout"),
+}
+HELD_MIB = 1024
+"""Megabytes that all requests together may hold, or the largest one alone."""
+option = functools.partial(click.option, cls=PlainOption)
+
+
+@click.command(cls=GroupedCommand, groups=GROUPS)
+@option(
+    "--host", default="127.0.0.1", metavar="NAME", help="Address to listen on; 0.0.0.0 for all.  [default: 127.0.0.1]"
+)
+@option(
+    "--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Port; 0 for a free one.  [default: 8000]"
+)
+@option("--model", type=NamedPath(), metavar="FILE", help="Model file.  [default: the package's own network]")
+@option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
+@option(
+    "--compute",
+    type=click.Choice(["fp32", "bf16", "int8"]),
+    metavar="TYPE",
+    help="fp32, bf16, int8.  [default: the fastest that passes]",
+)
+@option("--exact", is_flag=True, help="Decode and resize whole images: slower, the reference.")
+@option("--postprocess", metavar="STEPS", help="Clean masks: largest, fill, or largest,fill.")
+@option("--processes", type=POSITIVE, metavar="N", help="Processes per device.  [default: one per core or GPU]")
+@option("--max-mib", type=POSITIVE, default=64, metavar="N", help="Refuse requests above N MiB.  [default: 64]")
+@option("--max-files", type=POSITIVE, default=64, metavar="N", help="Refuse requests with more files.  [default: 64]")
+@option("--max-pixels", type=POSITIVE, default=100_000_000, metavar="N", help="Refuse images above N pixels.")
+@option("--queue", type=POSITIVE, default=256, metavar="N", help="Images that may wait.  [default: 256]")
+@option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    metavar="SECONDS",
+    help="Longest wait for a mask.  [default: 30]",
+)
+@command_errors
+def serve(host: str, port: int, **options: Any) -> None:
+    """Make masks over HTTP: a page for people, and addresses for programs.
+
+    The page outlines photographs that are dropped on it. Programs send photographs to /v1/masks and get PNG, or JSON
+    with outlines and figures. The masks are those of `seg-batch run`. Nothing is stored. Ctrl-C ends the service when
+    the photographs that it took are done.
+
+    There is no login and no encryption: on other addresses than 127.0.0.1, put a server that has them in front of it.
+
+    Example: seg-batch serve --port 8000
+    """
+    with needs_web():
+        import fastapi  # noqa: F401  # before the model is opened
+        import prometheus_client  # noqa: F401
+        import python_multipart  # noqa: F401
+        import uvicorn  # noqa: F401
+
+        from batch.service.app import create_app
+        from batch.service.metrics import Metrics
+        from batch.service.uploads import Limits
+    from batch.service.engine import Engine
+    from batch.web.guard import Guard
+
+    listening = bound_socket(host, port)
+    port = listening.getsockname()[1]
+    most, seconds = options["max_mib"] * MIB, options["timeout"]
+    limits = Limits(most, options["max_files"], max(most, HELD_MIB * MIB), seconds)
+    with listening:
+        engine = Engine(_settings(options), options["queue"], lambda size: metrics.batches.observe(size))
+        metrics = Metrics(lambda: engine.waiting)
+        opened = engine.open()
+        app = create_app(engine, opened, limits, metrics)
+        is_local = host in LOOPBACK
+        if not is_local:
+            echo(
+                f"warning: anyone who reaches {host}, port {port}, can send photographs: there is no login and no "
+                "encryption. Put a server that has them in front of it.",
+                err=True,
+            )
+        said = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        described = f"{opened.path.name} on {opened.device.name}, {opened.device.precision}"
+        run_server(
+            Guard(app, LOOPBACK if is_local else None),
+            listening,
+            lambda: echo(f"Serving {described} at {said}   Ctrl-C ends it", err=True),
+            ended=engine.ended,
+            access_log=False,
+        )
+    if engine.failure is not None:
+        raise SeglabError(f"The service ended: {engine.failure}")
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    from batch.settings import RunSettings
+
+    steps = tuple(filter(None, (options["postprocess"] or "").split(",")))
+    names = ("device", "compute", "exact", "processes", "max_pixels", "timeout")
+    return RunSettings(
+        ("uploads",),
+        Path("uploads"),
+        model=options["model"],
+        postprocess=steps,
+        **{name: options[name] for name in names},
+    )

@@ -1,0 +1,102 @@
+"""What the service answers: JSON with figures and outlines, a PNG, or a zip of PNGs."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from fastapi import HTTPException
+
+from batch.figures import Figures
+from batch.formats.outlines import outlines
+from batch.outputs.png import decode_mask
+from batch.service.engine import Answer
+from batch.service.uploads import Upload
+
+PNG, ZIP, JSON = "image/png", "application/zip", "application/json"
+ERRORS = "errors.json"
+Pairs = Sequence[tuple[Upload, Answer]]
+
+
+def kind_for(accept: str, files: int) -> str:
+    """Return the type to answer with, by the request's ``Accept`` and its number of files. Raises 406."""
+    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")} - {""} or {"*/*"}
+    if JSON in wanted:
+        return JSON
+    if wanted & {"*/*", "image/*", PNG, ZIP, "application/*"}:
+        return PNG if files == 1 and wanted != {ZIP} else ZIP
+    raise HTTPException(406, f"The answer is {JSON}, {PNG} or {ZIP}; expected one of them in Accept.")
+
+
+def as_json(pairs: Pairs, model: dict[str, Any], classes: int, *, with_masks: bool) -> dict[str, Any]:
+    """Return names, figures, outlines and errors, in the order of the request."""
+    images = [_image(upload, answer, classes, with_mask=with_masks) for upload, answer in pairs]
+    return {"format_version": 1, "model": model, "images": images}
+
+
+def as_png(answer: Answer) -> tuple[bytes, dict[str, str]]:
+    """Return a mask, with the figures as headers. Raises 422 with the reason if there is none."""
+    if answer.mask is None or answer.figures is None:
+        raise HTTPException(422, answer.error or "There is no mask.")
+    figures = answer.figures
+    headers = {
+        "X-Lesion-Area": str(figures.lesion_area),
+        "X-Lesion-Fraction": f"{figures.lesion_fraction:.6f}",
+        "X-Confidence": f"{figures.confidence:.6f}",
+    }
+    if figures.suitable is not None:
+        headers["X-Suitable"] = f"{figures.suitable:.6f}"
+    return answer.mask, headers
+
+
+def as_zip(pairs: Pairs) -> bytes:
+    """Return the masks as a zip, named after their photographs, with the errors in :data:`ERRORS`. Raises 422 if there
+    is no mask.
+    """
+    if all(answer.mask is None for _, answer in pairs):
+        raise HTTPException(422, "; ".join(dict.fromkeys(answer.error or "no mask" for _, answer in pairs)))
+    file = io.BytesIO()
+    errors, taken = {}, {ERRORS}
+    with zipfile.ZipFile(file, "w") as archive:  # PNGs are compressed already
+        for number, (upload, answer) in enumerate(pairs, 1):
+            stem = PurePosixPath(upload.name).stem or "mask"
+            name = f"{stem}.png" if f"{stem}.png".casefold() not in taken else f"{number}-{stem}.png"
+            taken.add(name.casefold())
+            if answer.mask is None:
+                errors[upload.name or str(number)] = answer.error
+            else:
+                archive.writestr(name, answer.mask)
+        if errors:
+            archive.writestr(ERRORS, json.dumps(errors, indent=2))
+    return file.getvalue()
+
+
+def _image(upload: Upload, answer: Answer, classes: int, *, with_mask: bool) -> dict[str, Any]:
+    if answer.mask is None or answer.figures is None:
+        return {"name": upload.name, "error": answer.error}
+    found: dict[str, Any] = {"name": upload.name, **_figures(answer.figures), "remark": answer.remark or None}
+    mask = decode_mask(answer.mask, classes)
+    found["outlines"] = outlines((mask > 0).astype(mask.dtype) * 255) if answer.figures.lesion_area else []
+    if with_mask:
+        found["mask"] = base64.b64encode(answer.mask).decode("ascii")
+    return found
+
+
+def _figures(figures: Figures) -> dict[str, Any]:
+    return {
+        "height": figures.height,
+        "width": figures.width,
+        "lesion_area": figures.lesion_area,
+        "lesion_fraction": figures.lesion_fraction,
+        "bbox": figures.bbox,
+        "confidence": figures.confidence,
+        "suitable": figures.suitable,
+        "is_uncertain": figures.is_uncertain,
+        "is_unsuitable": figures.is_unsuitable,
+        "is_cut": figures.is_cut,
+    }

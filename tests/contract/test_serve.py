@@ -1,0 +1,363 @@
+"""``seg-batch serve`` on loopback: the masks of ``seg-batch run``, and nothing that is sent harms anybody else."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.archive import command, seg_batch
+from tests.support.artefact import blobs, colour_model
+from tests.support.browser import SCHEMES, SIZES, opened
+from tests.support.dicom_files import dicom
+from tests.support.faults import PATIENCE, Started, faulty, healthy, png, started, wait_for, write_images
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the service runs on Linux and macOS")
+
+JSON = {"Accept": "application/json"}
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+MOST_BYTES = 2 * 2**20
+
+
+def address(run: Started) -> str:
+    """Return the address that a service says, when it is ready."""
+    wait_for(lambda: "http://" in run.said or run.process.poll() is not None, PATIENCE, lambda: run.said)
+    found = re.search(r"at (http://\S+)/ ", run.said)
+    assert found, run.said
+    return found[1]
+
+
+def serve_words(model: Path, *options: str) -> tuple[str | Path, ...]:
+    return ("serve", "--port", "0", "--model", model, "--device", "cpu", *options)
+
+
+@pytest.fixture(scope="module")
+def url(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A service with narrow limits."""
+    limits = ("--max-mib", "2", "--max-files", "8", "--max-pixels", "1000000", "--timeout", "30")
+    with started(tmp_path_factory.mktemp("service"), *serve_words(model_file, *limits)) as run:
+        yield address(run)
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert "Traceback" not in run.said
+
+
+def photographs() -> dict[str, bytes]:
+    """Return photographs of several sizes and formats."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, (height, width) in {"a.png": (60, 80), "b.jpg": (90, 41), "c.tif": (33, 200), "d.webp": (64, 64)}.items():
+        file = io.BytesIO()
+        Image.fromarray(blobs(rng, height, width)[0]).save(file, Image.registered_extensions()[f".{name[2:]}"])
+        found[name] = file.getvalue()
+    turned = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(blobs(rng, 50, 70)[0]).save(turned, "JPEG", exif=exif)
+    return found | {"e.jpg": turned.getvalue(), "f.dcm": dicom(blobs(rng, 48, 56)[0])}
+
+
+def masks_of_a_run(images: dict[str, bytes], folder: Path, model: Path, *options: str) -> dict[str, bytes]:
+    source = write_images(folder / "in", images)
+    words: list[str | Path] = [
+        "run",
+        source,
+        "--out",
+        folder / "out",
+        "--model",
+        model,
+        "--device",
+        "cpu",
+        "--name",
+        "{name}.png",
+    ]
+    assert seg_batch(*words, *options).returncode == 0
+    return {name: (folder / "out" / f"{name}.png").read_bytes() for name in images}
+
+
+def test_masks_are_those_of_a_run_alone_and_together(url: str, model_file: Path, tmp_path: Path) -> None:
+    images = photographs()
+    expected = masks_of_a_run(images, tmp_path, model_file)
+
+    def sent(name: str) -> tuple[str, bytes]:
+        answer = httpx.post(f"{url}/v1/masks", content=images[name], headers={"Content-Type": "image/jpeg"})
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
+        return name, answer.content
+
+    assert dict(map(sent, images)) == expected
+    with ThreadPoolExecutor(12) as pool:
+        assert all(expected[name] == mask for name, mask in pool.map(sent, list(images) * 8))
+    answer = httpx.post(f"{url}/v1/masks", files=[("photos", item) for item in images.items()])
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert {name: archive.read(f"{Path(name).stem}.png") for name in images} == expected
+
+
+@pytest.mark.parametrize("options", [("--exact",), ("--postprocess", "largest,fill")], ids=" ".join)
+def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    images = photographs()
+    expected = masks_of_a_run(images, tmp_path, model_file, *options)
+    with started(tmp_path, *serve_words(model_file, *options)) as run:
+        url = address(run)
+        assert {
+            name: httpx.post(f"{url}/v1/masks", files={"file": (name, data)}).content for name, data in images.items()
+        } == expected
+
+
+def test_label_maps(tmp_path: Path) -> None:
+    model = colour_model(tmp_path / "labels.onnx")
+    images = photographs()
+    expected = masks_of_a_run(images, tmp_path, model)
+    with started(tmp_path, *serve_words(model)) as run:
+        url = address(run)
+        files = [("file", item) for item in images.items()]
+        found = httpx.post(f"{url}/v1/masks?mask=true", files=files, headers=JSON).json()
+    assert found["model"]["classes"] == ["skin", "brown", "blue"]
+    assert {image["name"]: base64.b64decode(image["mask"]) for image in found["images"]} == expected
+
+
+def test_json_has_figures_and_outlines_that_fill_the_mask(url: str, model_file: Path, tmp_path: Path) -> None:
+    images = photographs()
+    expected = masks_of_a_run(images, tmp_path, model_file)
+    rows = _rows(tmp_path)
+    answer = httpx.post(f"{url}/v1/masks", files=[("file", item) for item in images.items()], headers=JSON)
+    assert [image["name"] for image in answer.json()["images"]] == list(images)
+    for image in answer.json()["images"]:
+        row, mask = rows[image["name"]], np.asarray(Image.open(io.BytesIO(expected[image["name"]])))
+        assert "mask" not in image
+        for column in ("height", "width", "lesion_area"):
+            assert image[column] == row[column]
+        assert image["confidence"] == pytest.approx(row["confidence"])
+        filled = np.zeros_like(mask)
+        for outline in image["outlines"]:
+            points = np.asarray(outline).reshape(-1, 2)
+            scaled = np.round(points * 256).astype(np.int32)
+            cv2.fillPoly(filled, [scaled - 128], 255, shift=8)
+        assert np.all(filled[mask > 0])  # and holes, which outlines do not have
+
+
+def _rows(folder: Path) -> dict[str, dict[str, Any]]:
+    assert seg_batch("table", folder / "out", folder / "rows.jsonl").returncode == 0
+    rows = map(json.loads, (folder / "rows.jsonl").read_text().splitlines())
+    return {Path(row["path"]).name: row for row in rows}
+
+
+def test_a_broken_photograph_is_an_error_in_its_place(url: str) -> None:
+    images = {"a.png": photographs()["a.png"], "b.jpg": b"\xff\xd8\xff\xe0 broken", "c.png": b""}
+    files = [("file", item) for item in images.items()]
+    answer = httpx.post(f"{url}/v1/masks", files=files, headers=JSON)
+    first, second, third = answer.json()["images"]
+    assert answer.status_code == 200
+    assert first["lesion_area"] >= 0
+    assert second["name"] == "b.jpg"
+    assert "JPEG" in second["error"]
+    assert third["error"]
+    with zipfile.ZipFile(io.BytesIO(httpx.post(f"{url}/v1/masks", files=files).content)) as archive:
+        assert sorted(archive.namelist()) == ["a.png", "errors.json"]
+        assert sorted(json.loads(archive.read("errors.json"))) == ["b.jpg", "c.png"]
+    alone = httpx.post(f"{url}/v1/masks", content=b"\xff\xd8\xff\xe0 broken")
+    assert alone.status_code == 422
+    assert "JPEG" in alone.json()["detail"]
+
+
+@pytest.mark.parametrize("fault", ["crash", "exit", "hang"])
+def test_what_ends_a_decoder_costs_itself(model_file: Path, tmp_path: Path, fault: str) -> None:
+    with started(tmp_path, *serve_words(model_file, "--timeout", "3", "--processes", "1")) as run:
+        url = address(run)
+        bad = next(data for name, data in faulty(fault).items() if fault in name)
+        with ThreadPoolExecutor(9) as pool:
+            worst = pool.submit(httpx.post, f"{url}/v1/masks", content=bad, timeout=60)
+            others = [
+                pool.submit(httpx.post, f"{url}/v1/masks", content=data, timeout=60) for data in [*healthy(8).values()]
+            ]
+        expected = {504} if fault == "hang" else {422}
+        assert worst.result().status_code in expected | {504}
+        assert {answer.result().status_code for answer in others} <= {200, 504}
+        wait_for(
+            lambda: (
+                httpx.post(
+                    f"{url}/v1/masks", content=png(blobs(np.random.default_rng(1), 40, 50)[0]), timeout=60
+                ).status_code
+                == 200
+            ),
+            PATIENCE,
+            lambda: run.said,
+        )
+        assert httpx.get(f"{url}/health").json()["ready"]
+
+
+def test_requests_that_are_too_large(url: str) -> None:
+    large = bytes(MOST_BYTES + 1)
+    assert httpx.post(f"{url}/v1/masks", content=large).status_code == 413
+    assert httpx.post(f"{url}/v1/masks", files={"file": ("a.png", large)}).status_code == 413
+    unknown_length = (bytes(2**16) for _ in range(64))
+    assert httpx.post(f"{url}/v1/masks", content=unknown_length).status_code == 413
+    many = [("file", (f"{number}.png", b"x")) for number in range(9)]
+    answer = httpx.post(f"{url}/v1/masks", files=many)
+    assert answer.status_code == 400
+    assert "at most 8 files" in answer.json()["detail"]
+    huge = io.BytesIO()
+    Image.fromarray(np.zeros((1001, 1000, 3), np.uint8)).save(huge, "PNG")
+    answer = httpx.post(f"{url}/v1/masks", content=huge.getvalue())
+    assert answer.status_code == 422
+    assert "at most 1 million" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"", {}),
+        (b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--\r\n", FORM),
+        (b"--x\r\nno end", FORM),
+        (b"abc", {"Content-Type": "multipart/form-data"}),
+        (b"--x\r\n" + b"a: b\r\n" * 5000, FORM),
+    ],
+    ids=["nothing", "a field", "torn", "no boundary", "headers"],
+)  # fmt: skip
+def test_requests_without_a_photograph(url: str, content: bytes, headers: dict[str, str]) -> None:
+    answer = httpx.post(f"{url}/v1/masks", content=content, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
+
+
+def test_names_from_outside_lead_nowhere(url: str) -> None:
+    image = photographs()["a.png"]
+    files = [("file", (name, image)) for name in ("../../etc/x.png", "C:\\x.png", "\x1b[31m\u202e.png", "x.png")]
+    answer = httpx.post(f"{url}/v1/masks", files=files, headers=JSON)
+    assert [entry["name"] for entry in answer.json()["images"]] == ["x.png", "x.png", "\\x1b[31m\\u202e.png", "x.png"]
+    with zipfile.ZipFile(io.BytesIO(httpx.post(f"{url}/v1/masks", files=files).content)) as archive:
+        names = archive.namelist()
+    assert len(set(names)) == 4
+    assert not any(set("/\\\x1b") & set(name.replace("\\x1b", "").replace("\\u202e", "")) for name in names)
+
+
+def test_only_pages_of_its_own_may_post_and_only_its_own_host_is_answered(url: str) -> None:
+    image = photographs()["a.png"]
+    post = f"{url}/v1/masks"
+    assert httpx.post(post, content=image, headers={"Origin": "https://elsewhere.example"}).status_code == 403
+    assert httpx.post(post, content=image, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert httpx.get(url, headers={"Host": "elsewhere.example"}).status_code == 403
+    assert httpx.post(post, content=image, headers={"Origin": url}).status_code == 200
+
+
+def test_answers_are_those_that_were_asked_for(url: str) -> None:
+    image = photographs()["a.png"]
+    kinds = {
+        "image/png": "image/png",
+        "*/*": "image/png",
+        "application/zip": "application/zip",
+        JSON["Accept"]: JSON["Accept"],
+    }
+    for accept, kind in kinds.items():
+        assert httpx.post(f"{url}/v1/masks", content=image, headers={"Accept": accept}).headers["content-type"] == kind
+    assert httpx.post(f"{url}/v1/masks", content=image, headers={"Accept": "text/html"}).status_code == 406
+    described = httpx.get(f"{url}/openapi.json").json()
+    assert set(described["paths"]) == {"/v1/masks", "/health", "/metrics"}
+
+
+def test_metrics_count_requests_and_images(model_file: Path, tmp_path: Path) -> None:
+    with started(tmp_path, *serve_words(model_file)) as run:
+        url = address(run)
+        for data in (photographs()["a.png"], b"x"):
+            httpx.post(f"{url}/v1/masks", content=data)
+        text = httpx.get(f"{url}/metrics").text
+    assert 'seglab_images_total{outcome="done"} 1.0' in text
+    assert 'seglab_images_total{outcome="failed"} 1.0' in text
+    assert 'seglab_requests_total{status="422"} 1.0' in text
+    assert "seglab_batch_images_count 1.0" in text
+
+
+def test_no_more_than_its_queue(model_file: Path, tmp_path: Path) -> None:
+    slow = list(healthy(12, fault="slow").values())
+    with started(tmp_path, *serve_words(model_file, "--queue", "3", "--processes", "1")) as run:
+        url = address(run)
+        with ThreadPoolExecutor(12) as pool:
+            answers = list(pool.map(lambda data: httpx.post(f"{url}/v1/masks", content=data, timeout=60), slow))
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(int(answer.headers["Retry-After"]) for answer in answers if answer.status_code == 503)
+
+
+def test_a_stop_answers_what_was_sent(model_file: Path, tmp_path: Path) -> None:
+    with started(tmp_path, *serve_words(model_file)) as run:
+        url = address(run)
+        with ThreadPoolExecutor(4) as pool:
+            answers = [
+                pool.submit(httpx.post, f"{url}/v1/masks", content=data, timeout=60)
+                for data in healthy(4, fault="slow").values()
+            ]
+            wait_for(lambda: httpx.get(f"{url}/health").json()["waiting"] > 0, PATIENCE, lambda: run.said)
+            run.process.send_signal(signal.SIGTERM)
+        assert {answer.result().status_code for answer in answers} <= {200, 503}
+        assert any(answer.result().status_code == 200 for answer in answers)
+        assert run.wait() == 0
+        assert "Traceback" not in run.said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--host", "no.such.host.invalid"), "Nothing can listen"),
+        (("--model", "none.onnx"), "none.onnx"),
+        (("--device", "cuda:77"), "cuda:77"),
+        (("--postprocess", "tallest"), "--postprocess"),
+    ],
+)
+def test_what_cannot_be_served_is_one_sentence(tmp_path: Path, options: tuple[str, str], said: str) -> None:
+    done = subprocess.run(
+        command("serve", "--port", "0", *options), cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])
+def test_the_page_outlines_what_is_chosen(
+    browser: Browser, url: str, tmp_path: Path, size: tuple[int, int], scheme: str
+) -> None:
+    images = photographs()
+    hostile = "<img src=x onerror=alert(1)>.png"
+    sent = {hostile: images["a.png"], "b.jpg": images["b.jpg"], "broken.jpg": b"x", "d.dcm": images["f.dcm"]}
+    folder = write_images(tmp_path, sent)
+    watched = opened(browser, f"{url}/", size, scheme)
+    page = watched.page
+    page.set_input_files("#files", [str(folder / name) for name in sent])
+    page.get_by_text("3 masks, 1 failed", exact=True).wait_for()
+    assert page.locator("figure .name").all_inner_texts() == list(sent)
+    assert "Not an image" in page.locator(".failed .picture").inner_text()
+    assert page.locator("#all").is_visible()
+    with page.expect_download() as download:
+        page.locator("a.download").nth(1).click()
+    mask = httpx.post(f"{url}/v1/masks", content=images["b.jpg"]).content
+    assert Path(download.value.path()).read_bytes() == mask
+    assert download.value.suggested_filename == "b.png"
+    assert watched.violations() == []
+    assert not watched.is_wider_than_the_window()
+    watched.errors = [text for text in watched.errors if "422" not in text]  # the browser logs the broken one
+    watched.require_clean()
+    page.context.close()
+
+
+def test_the_page_is_used_by_keyboard(browser: Browser, url: str) -> None:
+    watched = opened(browser, f"{url}/")
+    watched.page.keyboard.press("Tab")
+    assert watched.page.evaluate("document.activeElement.id") == "files"
+    watched.page.context.close()
