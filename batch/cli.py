@@ -13,6 +13,7 @@ import click
 
 from batch.commands.cluster.group import cluster
 from batch.commands.export import export
+from batch.commands.report import report as report_page
 from batch.commands.review import review
 from batch.commands.run import run
 from batch.commands.serve import serve
@@ -106,13 +107,18 @@ def status(out: Path, as_json: bool, all_failures: bool, failed: bool, zero: boo
     _show(as_json, report.to_json, report.lines(Paper(columns_of(sys.stdout))))
 
 
+main.add_command(report_page)
+main.add_command(review)
+
+
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("truth", type=FILE)
 @click.option("--json", "json_to", metavar="FILE", help="Write the scores as JSON; - for stdout.")
 @click.option("--csv", "csv_to", type=FILE, help="Write a row per image.")
+@click.option("--report", "page", type=FILE, metavar="FILE", help="Write a page with pictures (.html).")
 @command_errors
-def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> None:
+def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None, page: Path | None) -> None:
     """Score masks against truth: Dice, IoU and more.
 
     OUT is the output of a run. TRUTH is a data set, or a folder of truth masks.
@@ -128,9 +134,9 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
     from batch.reporting.result_file import write_json
 
     json_file = Path(json_to) if json_to not in (None, "-") else None
-    require_writable(json_file, csv_to)
+    require_writable(json_file, csv_to, page)
     with progress(None, "score", " masks") as bar:
-        report = compare(out, truth, _counting(bar))
+        report = compare(out, truth, _counting(bar), page)
     if csv_to is not None:
         write_csv(report, csv_to)
     if json_file is not None:
@@ -146,9 +152,10 @@ def score(out: Path, truth: Path, json_to: str | None, csv_to: Path | None) -> N
 @click.argument("out_b", type=FILE)
 @click.option("--table", "table_to", type=FILE, help="Write a row per image: .csv, .jsonl or .parquet.")
 @click.option("--worst", type=click.IntRange(min=0), default=10, help="Images to list, largest differences first.")
+@click.option("--report", "page", type=FILE, metavar="FILE", help="Write a page with pictures (.html).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
-def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json: bool) -> None:
+def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, page: Path | None, as_json: bool) -> None:
     """Show how the masks of two outputs differ.
 
     Both outputs must hold masks of the same images. The comparison shows what the model of OUT_B would change.
@@ -161,7 +168,7 @@ def compare(out_a: Path, out_b: Path, table_to: Path | None, worst: int, as_json
     from batch.commands.compare import compare as compare_outputs
 
     with progress(None, "compare", " images") as bar:
-        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, advance=_counting(bar))
+        report = compare_outputs(out_a, out_b, table=table_to, worst=worst, page=page, advance=_counting(bar))
     _warn(report.notes)
     _show(as_json, report.to_json, report.lines())
     if not report.is_complete:
@@ -272,6 +279,9 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
         sys.exit(SOME_FAILED)
 
 
+main.add_command(serve)
+
+
 @main.command()
 @click.option("--model", type=FILE, help="Model to run on the devices.  [default: the one that comes with the package]")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -291,6 +301,4 @@ def doctor(model: Path | None, as_json: bool) -> None:
         sys.exit(1)
 
 
-main.add_command(review)
-main.add_command(serve)
 main.add_command(cluster)

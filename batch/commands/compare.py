@@ -15,6 +15,7 @@ from batch.reporting.comparison import Comparison, Side
 from batch.reporting.image_pairs import Pair, Pairs
 from batch.reporting.makers import Makers
 from batch.reporting.mask_change import Change, Found, Unusable, change_of
+from batch.reporting.pages.page_file import COMPARISON, require_page, write_page
 from batch.reporting.table_file import NUMBER, SHARE, TEXT, Row, Table
 from batch.sources.ahead import map_ahead
 from seglab.errors import DataError
@@ -49,16 +50,20 @@ def compare(
     *,
     table: Path | None = None,
     worst: int = 10,
+    page: Path | None = None,
     advance: Callable[[int], object] = lambda total: None,
 ) -> Comparison:
-    """Compare the masks of two outputs image by image, and write a row per image to ``table``.
+    """Compare the masks of two outputs image by image, write a row per image to ``table``, and the ``page`` of the
+    comparison.
 
     Neither output is changed. ``worst``: how many images are named, those whose masks differ most. ``advance`` is
     called after each image of A with their number. Raises :class:`batch.errors.OutputError` if there is no ledger or
-    the table cannot be written, and :class:`DataError` if no image is in both.
+    a file cannot be written, and :class:`DataError` if no image is in both.
     """
     if table is not None:
         COMPARE_TABLE.require_writable(table)
+    if page is not None:
+        require_page(page, COMPARISON)
     with reading(output_of(out_a)) as opened_a, reading(output_of(out_b)) as opened_b:
         a, b = _Opened(*opened_a), _Opened(*opened_b)
         report = Comparison(Side(out_a, a.ledger.last_run()), Side(out_b, b.ledger.last_run()), worst)
@@ -73,7 +78,15 @@ def compare(
             deque(rows, maxlen=0)
         else:
             COMPARE_TABLE.write(rows, table)
+        if page is not None:
+            _write_page(page, report, a, b)
     return report
+
+
+def _write_page(path: Path, report: Comparison, a: _Opened, b: _Opened) -> None:
+    from batch.reporting.pages.compare_page import compare_page  # with OpenCV
+
+    write_page(path, compare_page(report, (a.masks, a.ledger), b.masks), COMPARISON)
 
 
 def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:

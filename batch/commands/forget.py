@@ -18,6 +18,7 @@ from batch.outputs.archive import INDEX_NAME
 from batch.outputs.reading import output_of
 from batch.outputs.spec import Output
 from batch.reporting.made_files import MAPS, MASKS, OVERLAYS, KeptError, MadeFiles, Pictures, made_files, pictures_of
+from batch.reporting.pages.page_file import remove_report
 from batch.reporting.spellings import spellings
 from batch.review.decisions import REVIEW_NAME, Decisions
 from seglab.words import counted, noun
@@ -25,7 +26,10 @@ from seglab.words import counted, noun
 SHOWN = 20
 DECISIONS = "decisions"
 NOT_KNOWN = "not an image of this output"
-STILL_NAMED = "tables, COCO files and traces made from this output may still name them: write those again"
+STILL_NAMED = (
+    "tables, COCO files, traces and pages (--to, --report) of this output may still name them: write those again"
+)
+REPORT_REMOVED = "report.html may have shown them and is removed; `seg-batch report` writes it again"
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class ForgetRequest:
 class ForgetReport:
     """What was done. ``forgotten``: images; ``removed``: files of each kind. ``kept``: images that stay because one of
     their files does; ``unknown``: names of no image. ``first``: the first of each kind. ``notes``: what prevents a
-    complete purge.
+    complete purge. ``lost_report``: whether a page that may have shown them was removed.
     """
 
     forgotten: int = 0
@@ -56,6 +60,7 @@ class ForgetReport:
     kept: int = 0
     unknown: int = 0
     purged: bool = False
+    lost_report: bool = False
     notes: list[str] = field(default_factory=list)
     first: dict[str, list[str]] = field(default_factory=dict)
 
@@ -86,6 +91,8 @@ class ForgetReport:
             if count > len(lines):
                 yield f"and {count - len(lines):,} more {what}"
         yield from self.notes
+        if self.lost_report:
+            yield REPORT_REMOVED
         if self.purged:
             yield f"purged: free pages are overwritten, and run records no longer name these images; {STILL_NAMED}"
         if self.forgotten:
@@ -109,6 +116,8 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
         with Forgetting(output.state, purge=request.purge) as ledger, _decisions(output) as decisions:
             names = _choose(request, ledger, report)
             pictures = _pictures(request, output, ledger) if ledger.count else []
+            if ledger.count or request.purge:
+                report.lost_report = remove_report(output)
             if request.purge:
                 redact(ledger, names)
                 if decisions is not None:

@@ -7,6 +7,7 @@ import functools
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ GROUPS = {
     "What is read": ("files_from", "limit", "sample", "seed", "max_pixels", "any_dicom", "checksum", "zip_encoding"),
     "What is written": (
         "out", "ledger", "name", "mask_bits", "postprocess", "overlays", "probs", "probs_format", "table", "contours",
+        "no_report", "no_pictures",
     ),
     "The model and its device": ("model", "device", "compute", "exact", "batch", "processes", "workers"),
     "When it stops": ("max_failures", "timeout"),
@@ -79,6 +81,8 @@ option = functools.partial(click.option, cls=PlainOption)
 )
 @option("--table", type=FILE, metavar="FILE", help="Write a table at the end: .csv, .jsonl, .parquet.")
 @option("--contours", type=FILE, metavar="FILE", help="Write the lesions as COCO JSON at the end.")
+@option("--no-report", is_flag=True, help="Write no report.html at the end.")
+@option("--no-pictures", is_flag=True, help="Leave photographs out of the report.")
 @option("--model", type=FILE, metavar="FILE", help="Model file.  [default: the package's own network]")
 @option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
 @option(
@@ -108,7 +112,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--json", "as_json", is_flag=True, help="Print progress, or the --dry-run, as JSON.")
 @option("--profile", type=FILE, metavar="FILE", help="Write a trace of all threads for ui.perfetto.dev.")
 @command_errors
-def run(dry_run: bool, as_json: bool, timing: bool, table: Path | None, contours: Path | None, **options: Any) -> None:
+def run(dry_run: bool, as_json: bool, timing: bool, **options: Any) -> None:
     """Write a mask for every image in folders, archives or URLs.
 
     SOURCEs are folders (with their sub-folders), files, quoted patterns, archives (.zip, .tar, .tar.gz and others,
@@ -121,52 +125,72 @@ def run(dry_run: bool, as_json: bool, timing: bool, table: Path | None, contours
     """
     if options["seed"] is not None and options["sample"] is None:
         raise click.UsageError("--seed was given without --sample. Add --sample N, or leave out --seed.")
+    files = _Results(**{name: options.pop(name) for name in ("table", "contours", "no_report", "no_pictures")})
     if dry_run:
         _forecast(options, as_json=as_json)
     elif as_json:
         from batch.commands.progress_lines import progress_lines
 
         with progress_lines() as lines:
-            _run(options, table, contours, lines)
+            _run(options, files, lines)
     else:
-        _run(options, table, contours, None, with_timing=timing)
+        _run(options, files, None, with_timing=timing)
 
 
-def _run(
-    options: dict[str, Any],
-    table: Path | None,
-    contours: Path | None,
-    lines: ProgressLines | None,
-    *,
-    with_timing: bool = False,
-) -> None:
+@dataclass(frozen=True)
+class _Results:
+    """What is written at the end of a run, beside the masks."""
+
+    table: Path | None
+    contours: Path | None
+    no_report: bool
+    no_pictures: bool
+
+    def write(self, runner: Runner) -> None:
+        """Write the files that were asked for."""
+        from batch.commands.contours import write_contours
+        from batch.commands.table import write_table
+
+        if self.table is not None:
+            write_table(runner.output.state, self.table)
+        if self.contours is not None:
+            write_contours(runner.output.state, self.contours)
+
+    def write_report(self, runner: Runner) -> Path | None:
+        """Write the page, if it is wanted and there are images; return its path."""
+        from batch.commands.report import report_of_run
+
+        report = runner.report
+        if self.no_report or report.interrupted or not report.total:
+            return None
+        did_work = bool(report.done or report.failed)
+        return report_of_run(runner.output, did_work=did_work, pictures=not self.no_pictures)
+
+
+def _run(options: dict[str, Any], files: _Results, lines: ProgressLines | None, *, with_timing: bool = False) -> None:
     """Do the run. ``lines``: where its progress goes instead of the screen. ``with_timing``: show the stages' times."""
-    from batch.commands.contours import write_contours
     from batch.commands.screen.live import Screen
-    from batch.commands.table import write_table
     from batch.running.runner import Runner
 
     settings = _settings(options)
-    _require_files(table, contours, settings.profile)
+    _require_files(files.table, files.contours, settings.profile)
     runner = Runner(settings)
     for line in runner.sources.report.unreadable:  # the other sources are done; repeated at the end
         echo(f"not readable: {line}", err=True)
-    screen = Screen(runner, with_timing=with_timing)
+    screen, page = Screen(runner, with_timing=with_timing), None
     try:
         with _orderly_stop(runner), contextlib.closing(iter(runner)) as results:
             if lines is None:
                 screen.watch(results)
             else:
                 lines.watch(runner, results)
+        page = files.write_report(runner)
     finally:
         if lines is None and runner.report.device:  # the model was opened
-            screen.end()
+            screen.end(page)
     if runner.report.interrupted:
         _leave(runner)
-    if table is not None:
-        write_table(runner.output.state, table)
-    if contours is not None:
-        write_contours(runner.output.state, contours)
+    files.write(runner)
     if not runner.report.is_complete:
         sys.exit(SOME_FAILED)
 

@@ -20,6 +20,8 @@ from batch.outputs.base import FolderStore
 from batch.outputs.reading import StoredMasks, output_of, reading, stored_mask
 from batch.reporting.makers import Makers
 from batch.reporting.matching import MaskEntry, TruthEntry, match
+from batch.reporting.pages.page_file import SCORE, require_page, write_page
+from batch.reporting.pages.scored_image import ScoredImage
 from batch.reporting.result_file import begins_with, csv_writer, require_replaceable
 from seglab.data.finding.truth_folders import truth_files
 from seglab.errors import ConfigError, DataError, ImageError
@@ -52,13 +54,15 @@ METRICS = {
 class ScoreReport:
     """Scores, and the names of everything that could not be scored. Means are over the scored masks.
 
-    ``failed``: masks that do not fit their truth or cannot be read, with the reason. ``images_failed``: images that
-    failed in the run, with the reason. ``warnings``: for example of masks made by several models.
+    ``images``: the scored ones, with their files, for the page. ``failed``: masks that do not fit their truth or cannot
+    be read, with the reason. ``images_failed``: images that failed in the run, with the reason. ``warnings``: for
+    example of masks made by several models.
     """
 
     masks: str
     truth: str
     scores: Scores = field(default_factory=Scores)
+    images: list[ScoredImage] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     images_failed: dict[str, str] = field(default_factory=dict)
     images_pending: int = 0
@@ -73,7 +77,7 @@ class ScoreReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version."""
-        named = {name: value for name, value in vars(self).items() if name != "scores"}
+        named = {name: value for name, value in vars(self).items() if name not in ("scores", "images")}
         return {"format_version": FORMAT_VERSION, "summary": self.scores.summary(), **named}
 
     def to_csv(self) -> str:
@@ -102,11 +106,13 @@ class ScoreReport:
             yield f"images without a mask yet: {self.images_pending:,} (run `seg-batch run` again)"
 
 
-def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None) -> ScoreReport:
+def score(
+    out: Path, truth: Path, advance: Callable[[int], object] = lambda total: None, page: Path | None = None
+) -> ScoreReport:
     """Score the masks of an output, or of any folder of masks, against a data set or a folder of truth masks.
 
-    ``advance`` is called after each mask with the number of all masks. Raises :class:`DataError` if no mask matches a
-    truth, or if it is ambiguous which mask belongs to which truth.
+    ``page``: a file for the page of the scores. ``advance`` is called after each mask with the number of all masks.
+    Raises :class:`DataError` if no mask matches a truth, or if it is ambiguous which mask belongs to which truth.
     """
     report = ScoreReport(encodable(str(out)), encodable(str(truth)))
     truths = [TruthEntry(path, path.relative_to(truth).as_posix()) for path in truth_files(truth)]
@@ -115,25 +121,50 @@ def score(out: Path, truth: Path, advance: Callable[[int], object] = lambda tota
         found = match(entries, truths)
         pairs = [(mask, truth) for mask, truth in found.pairs if mask.is_done]
         _score_pairs(masks, pairs, report, advance)
-    report.warnings += _doubts(report.scores)
-    report.masks_without_truth = [mask.shown for mask in found.masks if mask.is_done]
-    report.truths_without_mask = sorted(_names(found.truths, truths))
-    if not report.scores.counts:
-        raise DataError(_nothing_scored(report, [mask.id for mask in entries if mask.is_done], truths))
+        report.warnings += _doubts(report.scores)
+        report.masks_without_truth = [mask.shown for mask in found.masks if mask.is_done]
+        report.truths_without_mask = sorted(_names(found.truths, truths))
+        if not report.scores.counts:
+            raise DataError(_nothing_scored(report, [mask.id for mask in entries if mask.is_done], truths))
+        if page is not None:
+            _write_page(page, report, masks, ledger)
     return report
 
 
-def require_writable(json_to: Path | None, csv_to: Path | None) -> None:
+def _write_page(path: Path, report: ScoreReport, masks: StoredMasks, ledger: LedgerReader | None) -> None:
+    from batch.reporting.pages.score_page import ScorePage  # with OpenCV
+
+    run = None if ledger is None else ledger.last_run()
+    summary = report.scores.summary()
+    page = ScorePage(
+        report.masks,
+        report.truth,
+        report.images,
+        {title: f"{summary[key]:.4f}" for key, title in METRICS.items()},
+        {
+            "masks that could not be scored": [f"{name}: {why}" for name, why in report.failed.items()],
+            "images that failed in the run": [f"{name}: {why}" for name, why in report.images_failed.items()],
+            "masks without a truth": report.masks_without_truth,
+            "truths without a mask": report.truths_without_mask,
+        },
+        report.warnings,
+    )
+    write_page(path, page.page(masks, None if run is None else run.settings.get("zip_encoding")), SCORE)
+
+
+def require_writable(json_to: Path | None, csv_to: Path | None, page: Path | None = None) -> None:
     """Check the files to write, before the work.
 
-    Raises :class:`ConfigError` for suffixes other than .json and .csv, and :class:`OutputError` if a file exists that
-    is not a report of scores.
+    Raises :class:`ConfigError` for suffixes other than .json, .csv and .html, and :class:`OutputError` if a file exists
+    that is not a report of scores.
     """
     if json_to is not None:
         ours = begins_with('{\n  "format_version": ')
         require_replaceable(json_to, (".json",), "a report of scores", ours)
     if csv_to is not None:
         require_replaceable(csv_to, (".csv",), "a table of scores", begins_with(f"image,{MEANS[0]},{MEANS[1]},"))
+    if page is not None:
+        require_page(page, SCORE)
 
 
 def write_csv(report: ScoreReport, path: Path) -> None:
@@ -202,9 +233,11 @@ def _score_pairs(
 ) -> None:
     with ThreadPoolExecutor(cores()) as pool:
         results = pool.map(lambda pair: _compare(masks, pair[0].relative, pair[1].path), pairs)
-        for (mask, _), result in zip(pairs, results, strict=True):
+        for (mask, truth), result in zip(pairs, results, strict=True):
             if isinstance(result, Confusion):
-                report.scores.add(encodable(mask.relative), result)
+                name = encodable(mask.relative)
+                report.scores.add(name, result)
+                report.images.append(ScoredImage(name, mask.relative, mask.image, truth.path, result))
             else:
                 report.failed[encodable(mask.relative)] = result
             advance(len(pairs))

@@ -10,13 +10,13 @@ from typing import Any
 
 from batch.commands.screen.highlights import Highlights, look_lines
 from batch.commands.screen.paper import Paper
-from batch.commands.screen.paths import ShownPaths
 from batch.errors import encodable, printable
 from batch.ledger.reader import STATUSES, Entry, LedgerReader
 from batch.ledger.records import RunRecord, in_words
 from batch.ledger.schema import encode
 from batch.outputs.reading import ledger_of
 from batch.reporting.makers import Makers
+from batch.reporting.shown_paths import ShownPaths
 from batch.running.report import remark_lines
 from batch.sources.image_ref import Drawn, Origin
 from seglab.words import of_kind

@@ -18,6 +18,8 @@ CLASS_NAMES = "class_names"
 """Key of the model's class names, stored with a run's settings."""
 CONFIDENCE_BY = "confidence_by"
 """Key of the definition of ``confidence`` in the rows that the run finished, stored with its settings."""
+CONTRACT = "contract"
+"""Key of what the model's contract says, stored with a run's settings: the model's file may be gone later."""
 FORMER_CONFIDENCE = "mean of max(p, 1 - p)"
 """The definition for runs that name none, made before the definition was stored."""
 LESION = ("lesion",)
@@ -97,6 +99,11 @@ class RunRecord:
     def class_names(self) -> tuple[str, ...]:
         """Return the model's classes: one if masks are binary, else the classes that label maps number from 0."""
         return tuple(map(str, self.settings.get(CLASS_NAMES) or LESION))
+
+    @property
+    def contract(self) -> dict[str, Any]:
+        """Return what the model's contract says, see :data:`CONTRACT`; empty for runs that did not store it."""
+        return dict(self.settings.get(CONTRACT) or {})
 
     @property
     def confidence_by(self) -> str:

@@ -16,6 +16,8 @@ from seglab.words import counted
 
 FORMAT_VERSION = 1
 SHOWN = 20
+PICTURED = 12
+"""How many of the worst images are kept for a page, whatever number is listed."""
 LOW = 0.05
 """The quantile reported as low Dice: the 5th percentile."""
 
@@ -65,6 +67,17 @@ class Named:
             yield f"and {self.count - len(self.first)} more; --table lists all"
 
 
+@dataclass(frozen=True, slots=True)
+class WorstPair:
+    """An image by its path in A, whose masks differ. ``mask_a``, ``mask_b``: below the outputs."""
+
+    path: str
+    change: Change
+    mask_a: str
+    mask_b: str
+    pixels: int
+
+
 @dataclass
 class Comparison:
     """Counts over all images, and figures of those that are done in both outputs, ``a`` and ``b``.
@@ -93,7 +106,7 @@ class Comparison:
     dice: DiceFigures = field(default_factory=DiceFigures)
     other_sizes: Named = field(default_factory=Named)
     unusable: Named = field(default_factory=Named)
-    _worst: list[tuple[float, int, str, Change]] = field(default_factory=list)
+    _worst: list[tuple[float, int, WorstPair]] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
@@ -111,7 +124,7 @@ class Comparison:
             return self._add_undone(first.status, second.status)
         self.changed_images += first.bytes != second.bytes
         if isinstance(found, Change):
-            return self._add_change(first.path, found)
+            return self._add_change(first, second, found)
         if isinstance(found, OtherSize):
             self.other_sizes.add(first.path, found)
             return "other size"
@@ -129,17 +142,19 @@ class Comparison:
         self.open += 1
         return "failed in both" if first == second == "failed" else "not done"
 
-    def _add_change(self, path: str, change: Change) -> str:
+    def _add_change(self, first: Image, second: Image, change: Change) -> str:
         self.dice.add(change.dice)
         self.gained += change.gained
         self.lost += change.lost
         if change.is_none:
             self.identical += 1
             return "identical"
-        entry = (-change.dice, -self.dice.count, path, change)  # of equal ones, the first are kept
-        if len(self._worst) < self.worst:
+        pixels = 0 if first.entry is None else first.entry.height * first.entry.width
+        pair = WorstPair(first.path, change, first.mask, second.mask, pixels)
+        entry = (-change.dice, -self.dice.count, pair)  # of equal ones, the first are kept
+        if len(self._worst) < max(self.worst, PICTURED):
             heapq.heappush(self._worst, entry)
-        elif self.worst:
+        else:
             heapq.heappushpop(self._worst, entry)
         self.newly_empty += change.is_newly_empty
         self.newly_not_empty += change.is_newly_not_empty
@@ -149,7 +164,14 @@ class Comparison:
 
     def worst_images(self) -> list[tuple[str, Change]]:
         """Return the images whose masks differ most, the worst first, without identical ones."""
-        return [(path, change) for _, _, path, change in sorted(self._worst, reverse=True)]
+        return [(pair.path, pair.change) for pair in self._sorted()[: self.worst]]
+
+    def pictured(self) -> list[WorstPair]:
+        """Return the images for a page, the worst first, without identical ones."""
+        return self._sorted()[:PICTURED]
+
+    def _sorted(self) -> list[WorstPair]:
+        return [pair for _, _, pair in sorted(self._worst, reverse=True)]
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON object with a format version; ``dice`` is null if nothing could be compared."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, RunRecord, in_words
+from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, CONTRACT, RunRecord, in_words
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
@@ -18,7 +18,13 @@ from seglab.images.formats import IMAGE_SUFFIXES
 if TYPE_CHECKING:
     from batch.executors.base import Opened
     from batch.ledger.opening import LastRun
+    from export.contract import Contract
     from export.runtime.device import Device
+
+OF_CONTRACT = (
+    "arch", "encoder", "size", "threshold", "hair_removal", "tta", "opset", "licence", "checkpoint_sha256", "parity",
+)  # fmt: skip
+"""Fields of the contract that the ledger keeps."""
 
 
 def sources_of(settings: RunSettings, output: Output) -> Sources:
@@ -93,6 +99,9 @@ def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> Ru
     from export.runtime.masks import CONFIDENCE  # with numpy and OpenCV, which are there by now
 
     device = device_of_masks(settings, model)
+    of_model = {
+        CLASS_NAMES: list(model.contract.class_names), CONFIDENCE_BY: CONFIDENCE, CONTRACT: _kept_of(model.contract),
+    }  # fmt: skip
     return RunRecord(
         key=settings.key(model.sha256, device.precision),
         model=str(model.path),
@@ -100,6 +109,15 @@ def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> Ru
         device=device.name,
         provider=device.provider,
         precision=device.precision,
-        settings=settings.to_json() | {CLASS_NAMES: list(model.contract.class_names), CONFIDENCE_BY: CONFIDENCE},
+        settings=settings.to_json() | of_model,
         tools=tools,
     )
+
+
+def _kept_of(contract: Contract) -> dict[str, Any]:
+    """Return what the ledger keeps of a contract: enough to say later what the model is and how well it was proved."""
+    kept: dict[str, Any] = {name: getattr(contract, name) for name in OF_CONTRACT}
+    trained_on = contract.training.get("data")
+    if isinstance(trained_on, dict):
+        kept["trained_on"] = {name: value for name, value in trained_on.items() if name != "fingerprint"}
+    return kept | {"networks": len(contract.checkpoints)}

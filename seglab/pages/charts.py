@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -14,8 +15,11 @@ from seglab.errors import printable
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 12, 34
 TICKS = 4
-LONGEST_LABEL = 26
-ROW = 22
+LEGEND = 18
+"""Height of the row below a chart that names its lines."""
+LONGEST_NAME, LONGEST_LABEL = 20, 52
+"""Columns of a line's name and of a bar's label, as in a terminal."""
+ROW, BAR_HEIGHT = 34, 12
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,20 @@ class Axis:
     ticks: Sequence[tuple[float, str]]
 
     @classmethod
-    def of(cls, low: float, high: float, title: str) -> Axis:
-        """Return an axis with about :data:`TICKS` round ticks."""
+    def of(cls, low: float, high: float, title: str, *, least_step: float = 0.0) -> Axis:
+        """Return an axis with about :data:`TICKS` round ticks, at least ``least_step`` apart."""
         if not high > low:
             low, high = low - 0.5, high + 0.5
-        step = _round_step((high - low) / TICKS)
+        step = max(least_step, _round_step((high - low) / TICKS))
         first = math.ceil(low / step - 1e-9)
         values = [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
         return cls(low, high, title, [(value, f"{value:,.6g}") for value in values])
+
+    @classmethod
+    def around(cls, low: float, high: float, title: str) -> Axis:
+        """Return an axis that ends at round ticks outside the range."""
+        step = _round_step((high - low) / TICKS) if high > low else 1.0
+        return cls.of(math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, title)
 
     def at(self, value: float, start: float, end: float) -> float:
         """Return where a value lies between two coordinates."""
@@ -56,11 +66,11 @@ def histogram(
     return counted_histogram(counts.tolist(), edges.tolist(), title)
 
 
-def counted_histogram(counts: Sequence[int], edges: Sequence[float], title: str) -> str:
+def counted_histogram(counts: Sequence[int], edges: Sequence[float], title: str, *, y_title: str = "images") -> str:
     """Return a histogram of counted values. ``edges``: one more than ``counts``."""
     if not any(counts):
         return _nothing(title)
-    x, y = Axis.of(edges[0], edges[-1], title), Axis.of(0, max(counts), "images")
+    x, y = Axis.of(edges[0], edges[-1], title), Axis.of(0, max(counts), y_title, least_step=1)
     bars = "".join(
         f'<rect class="bar" x="{_x(x, left):.1f}" y="{_y(y, count):.1f}" '
         f'width="{max(0.5, _x(x, right) - _x(x, left) - 1):.1f}" height="{HEIGHT - BOTTOM - _y(y, count):.1f}">'
@@ -81,34 +91,41 @@ def lines(series: Mapping[str, Sequence[tuple[float, float]]], x_title: str, y_t
         return _nothing(y_title)
     x = Axis.of(min(at for at, _ in points), max(at for at, _ in points), x_title)
     y = Axis.of(min(0.0, *(to for _, to in points)), max(to for _, to in points), y_title)
-    return _drawing(f"{y_title} by {x_title}", _axes(x, y) + "".join(_line_marks(found, x, y)))
+    height = HEIGHT + (LEGEND if len(found) > 1 else 0)
+    return _drawing(f"{y_title} by {x_title}", _axes(x, y) + "".join(_line_marks(found, x, y)), height)
 
 
 def scatter(
-    points: Sequence[tuple[float, float]], x_title: str, y_title: str, *, y_range: tuple[float, float] = (0.0, 1.0)
+    points: Sequence[tuple[float, float]],
+    x_title: str,
+    y_title: str,
+    *,
+    x_range: tuple[float, float] | None = None,
+    y_range: tuple[float, float] = (0.0, 1.0),
 ) -> str:
-    """Return dots at (x, y) points."""
+    """Return dots at (x, y) points. ``x_range``: by default, round numbers around the points."""
     if not points:
         return _nothing(y_title)
-    x, y = Axis.of(min(at for at, _ in points), max(at for at, _ in points), x_title), Axis.of(*y_range, y_title)
+    low, high = min(at for at, _ in points), max(at for at, _ in points)
+    x, y = Axis.of(*x_range, x_title) if x_range else Axis.around(low, high, x_title), Axis.of(*y_range, y_title)
     dots = "".join(f'<circle class="dot" cx="{_x(x, at):.1f}" cy="{_y(y, to):.1f}" r="2.5"/>' for at, to in points)
     return _drawing(f"{y_title} by {x_title}", _axes(x, y) + dots)
 
 
 def bars(counts: Mapping[str, int], title: str) -> str:
-    """Return horizontal bars with their names and counts."""
+    """Return horizontal bars with their counts, each below its name."""
     if not counts:
         return _nothing(title)
-    height, most, left, room = ROW * len(counts) + 8, max(1, *counts.values()), 150, WIDTH - 150 - 56
+    most, room = max(1, *counts.values()), WIDTH - 70
     rows = []
     for number, (name, count) in enumerate(counts.items()):
-        y, long = number * ROW + 4, room * count / most
+        y, long = number * ROW + 14, room * count / most
         rows.append(
-            f'<text x="{left - 6}" y="{y + 13}" text-anchor="end">{_short(name)}</text>'
-            f'<rect class="bar" x="{left}" y="{y + 2}" width="{max(long, 0.5):.1f}" height="{ROW - 7}"/>'
-            f'<text x="{left + long + 5:.1f}" y="{y + 13}">{count:,}</text>'
+            f'<text x="0" y="{y}">{_short(name, LONGEST_LABEL)}</text>'
+            f'<rect class="bar" x="0" y="{y + 4}" width="{max(long, 0.5):.1f}" height="{BAR_HEIGHT}"/>'
+            f'<text x="{long + 5:.1f}" y="{y + 14}">{count:,}</text>'
         )
-    return _drawing(title, "".join(rows), height)
+    return _drawing(title, "".join(rows), ROW * len(counts) + 4)
 
 
 def _line_marks(found: Mapping[str, Sequence[tuple[float, float]]], x: Axis, y: Axis) -> Iterator[str]:
@@ -121,9 +138,9 @@ def _line_marks(found: Mapping[str, Sequence[tuple[float, float]]], x: Axis, y: 
             dot = "dot" if number == 0 else "dot second"
             yield f'<circle class="{dot}" cx="{_x(x, at):.1f}" cy="{_y(y, to):.1f}" r="3"/>'
         if len(found) > 1:
-            place, row = WIDTH - RIGHT - 118, TOP + 6 + 14 * number
+            place, row = LEFT + (WIDTH - LEFT) // 2 * number, HEIGHT + LEGEND - 8
             yield f'<line class="{kind}" x1="{place}" y1="{row}" x2="{place + 22}" y2="{row}"/>'
-            yield f'<text x="{place + 27}" y="{row + 4}">{_short(name)}</text>'
+            yield f'<text x="{place + 27}" y="{row + 4}">{_short(name, LONGEST_NAME)}</text>'
 
 
 def _axes(x: Axis, y: Axis) -> str:
@@ -160,8 +177,14 @@ def _y(axis: Axis, value: float) -> float:
     return axis.at(value, HEIGHT - BOTTOM, TOP)
 
 
-def _short(text: str) -> str:
-    return _safe(text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…")
+def _short(text: str, columns: int) -> str:
+    """Return a text cut to a number of columns: letters of East Asian scripts take two."""
+    whole, taken = printable(text), 0
+    for number, letter in enumerate(whole):
+        taken += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if taken > columns:
+            return escape(f"{whole[: max(1, number - 1)]}…")
+    return escape(whole)
 
 
 def _safe(text: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from html import unescape
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from seglab.errors import printable
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+GENERATOR = re.compile(rb'<meta name="generator" content="([^"]*)">')
+HEAD = 1024
+"""Bytes at the beginning of a page that hold its ``generator``, before any text of the user."""
 NOT_A_DEVICE = "Not a medical device: for research, not for diagnosis."
 
 
@@ -35,10 +40,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table. ``numeric``: columns that are right-aligned."""
+    """A table. Cells are texts, or several lines each. ``numeric``: columns that are right-aligned."""
 
     head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence[str | Sequence[str]]]
     numeric: frozenset[int] = frozenset()
 
 
@@ -82,7 +87,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A page. ``warnings``: sentences shown first. ``maker``: the tool, for the file's ``generator``."""
+    """A page. ``warnings``: sentences shown first. ``maker``: the tool, for the file's ``generator``, by which
+    :func:`maker_of` recognises the file.
+    """
 
     title: str
     subtitle: str
@@ -96,6 +103,12 @@ def html_of(page: Page) -> bytes:
     """Return a page as an HTML file in UTF-8. All texts are escaped; control characters are shown as escapes."""
     text = _environment().get_template("page.html").render(page=page, css=style())
     return text.encode("utf-8", "backslashreplace")
+
+
+def maker_of(begin: bytes) -> str | None:
+    """Return the ``maker`` of a page, by the beginning of its file; None if it is no page of :func:`html_of`."""
+    found = GENERATOR.search(begin[:HEAD])
+    return None if found is None else unescape(found[1].decode("utf-8", "replace"))
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from export.cli import main as seg_export
 from seglab.cli import main as seglab
 
 CLUSTER = "plan run status collect verify clean"
-BATCH = "run status score compare verify table contours export forget doctor review serve cluster"
+BATCH = "run status report review score compare verify table contours export forget serve doctor cluster"
 GROUPS = {
     "seglab": (seglab, "inspect prepare recipes train validate compare card suitable synth"),
     "seg-batch": (seg_batch, BATCH),

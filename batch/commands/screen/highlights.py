@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batch.commands.screen.reasons import short_reason
 from batch.ledger.records import Status
+from batch.reporting.reasons import short_reason
 
 if TYPE_CHECKING:
     from batch.commands.screen.paper import Paper
-    from batch.commands.screen.paths import ShownPaths
     from batch.figures import Figures
     from batch.ledger.records import Result
+    from batch.reporting.shown_paths import ShownPaths
 
 FAILURES_SHOWN = 5
 LOOKS_SHOWN = 3

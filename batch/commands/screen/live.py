@@ -5,16 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch.commands.screen.highlights import Highlights
 from batch.commands.screen.paper import Paper
-from batch.commands.screen.paths import ShownPaths
 from batch.commands.screen.summary import Summary
 from batch.errors import printable
 from batch.ledger.records import Status
+from batch.reporting.shown_paths import ShownPaths
 from batch.running.source_lines import other_files
 from seglab import progress_log
 from seglab.cli_support import progress
@@ -65,12 +66,12 @@ class Screen:
         bar.write(self._first_line(), file=sys.stderr)
         bar.unpause()  # the rate leaves out opening the model
 
-    def end(self) -> None:
-        """Print the summary of the run."""
+    def end(self, page: Path | None = None) -> None:
+        """Print the summary of the run. ``page``: of the run, if one was written."""
         runner = self._runner
         paths = ShownPaths(runner.sources.origins)
         said = (self._with_timing or runner.settings.profile is not None, self._others_were_said)
-        summary = Summary(runner.report, runner.settings, self._highlights, paths, self._paper, *said)
+        summary = Summary(runner.report, runner.settings, self._highlights, paths, self._paper, *said, page)
         for line in summary.lines() if self._is_whole or runner.report.total else summary.warnings():
             click.echo(line, err=True)
 

@@ -11,7 +11,6 @@ import click
 from batch.errors import printable
 from seglab.terminal import columns_of, cut, is_coloured, padded, shortened, width_of, wrapped
 
-LONGEST_REASON = 50
 SHORTEST_PATH = 14
 MOST_PADDED = 40
 """Paths are padded to at most this many columns, so that the text after a short path is near it."""

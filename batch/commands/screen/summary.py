@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.commands.screen.highlights import Highlights, look_lines
 from batch.commands.screen.paper import Paper
-from batch.commands.screen.paths import ShownPaths
 from batch.errors import printable
 from batch.output_mark import LEDGER_SUFFIX
+from batch.reporting.shown_paths import ShownPaths
 from batch.running.forecast import in_time
 from batch.running.source_lines import left_out, named_anyway, other_files, passed_over, sample_line
 from batch.running.timing import stage_table
@@ -31,7 +32,8 @@ LONGEST_REMARK = 70
 @dataclass(frozen=True)
 class Summary:
     """The summary of a run that has ended. ``with_timing``: with the table of stages. ``others_were_said``: whether the
-    line at the start of the run already counted the files that are not images.
+    line at the start of the run already counted the files that are not images. ``page``: of the run, if one was
+    written.
     """
 
     report: RunReport
@@ -41,6 +43,7 @@ class Summary:
     paper: Paper
     with_timing: bool = False
     others_were_said: bool = False
+    page: Path | None = None
 
     def lines(self) -> Iterator[str]:
         """Yield the lines."""
@@ -131,6 +134,8 @@ class Summary:
         report, paper = self.report, self.paper
         if report.done or report.skipped:
             yield from paper.labelled("Masks", self._masks, f"record of every image: seg-batch status {self._name}")
+        if self.page is not None:
+            yield from paper.labelled("Report", printable(str(self.page)), "open it in a browser")
         pictures = (("Overlays", self.settings.overlays), ("Maps", self.settings.probs))
         for label, folder in pictures:
             if folder is not None:

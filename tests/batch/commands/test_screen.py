@@ -10,12 +10,12 @@ from batch.cli import main
 from batch.commands.run import GROUPS, run
 from batch.commands.screen import highlights
 from batch.commands.screen.highlights import Highlights
-from batch.commands.screen.paper import LONGEST_REASON, Paper
-from batch.commands.screen.paths import ShownPaths
-from batch.commands.screen.reasons import short_reason
+from batch.commands.screen.paper import Paper
 from batch.executors.blame import GIVEN_UP, crashed, hung
 from batch.figures import Figures
 from batch.ledger.records import Result, Status
+from batch.reporting.reasons import LONGEST_REASON, short_reason
+from batch.reporting.shown_paths import ShownPaths
 from batch.sources.bytes import FileBytes, require_bounded, too_large_unpacked
 from batch.sources.image_ref import Origin
 from batch.steps.task import Task

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from batch.commands.screen.paper import LONGEST_REASON
 from batch.errors import printable
 from seglab.terminal import cut
 
+LONGEST_REASON = 50
 KIND = re.compile(r"\b(JPEG 2000|JPEG|PNG|TIFF|BMP|WebP|GIF|AVIF|HEIC|DICOM)\b")
 """Image formats, as reasons name them."""
 ARTICLE = re.compile(r"^(an?|the|its|it is an?|it is) ", re.IGNORECASE)

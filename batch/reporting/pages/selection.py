@@ -1,0 +1,84 @@
+"""Which masks a page shows: those to look at, and some at random, because the worst alone mislead."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batch.ledger.reader import LedgerReader
+from batch.reporting.pages.figures import CUT, EMPTY, UNSUITABLE, knows_suitable
+
+OF_A_KIND = 12
+AT_RANDOM = 50
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A mask to show: the ``path`` of its image, the ``mask`` below the output, and figures of the ledger. ``key``: of
+    the run that made it.
+    """
+
+    path: str
+    mask: str
+    height: int
+    width: int
+    lesion_fraction: float
+    confidence: float | None
+    suitable: float | None
+    key: str | None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Masks under a heading. ``text``: how they were chosen."""
+
+    title: str
+    text: str
+    masks: Sequence[Shown]
+
+
+KINDS = (
+    ("Least certain", "The lowest confidence first.", "lesion_area > 0 AND confidence IS NOT NULL", "confidence"),
+    ("No lesion found", "The lowest confidence first.", EMPTY, "confidence"),
+    ("Largest share of the image", "The largest first.", "lesion_area > 0", "lesion_fraction DESC"),
+    (
+        "Cut by the border",
+        "The lesion touches three or four borders, so its area is not known. The largest first.",
+        CUT,
+        "lesion_fraction DESC",
+    ),
+)
+UNLIKE = (
+    "Unlike the model's training images",
+    "The model was not made for such images. The least suitable first.",
+    UNSUITABLE,
+    "suitable",
+)
+
+
+def galleries_of(ledger: LedgerReader, done: int) -> list[Gallery]:
+    """Return the galleries of an output with ``done`` masks, without empty ones."""
+    kinds = [*KINDS, UNLIKE] if knows_suitable(ledger) else KINDS
+    found = [
+        Gallery(title, text, _masks(ledger, f"{condition} ORDER BY {order}, id LIMIT {OF_A_KIND}"))
+        for title, text, condition, order in kinds
+    ]
+    return [gallery for gallery in [*found, _at_random(ledger, done)] if gallery.masks]
+
+
+def _at_random(ledger: LedgerReader, done: int) -> Gallery:
+    if done <= AT_RANDOM:
+        return Gallery("All masks", "In the order in which their images were found.", _masks(ledger, "1 ORDER BY id"))
+    places = set(random.Random(SEED).sample(range(done), AT_RANDOM))
+    numbers = ledger.query("SELECT id FROM items WHERE status = 'done' ORDER BY id")
+    ids = [str(number) for place, (number,) in enumerate(numbers) if place in places]
+    text = f"{AT_RANDOM} of {done:,}, drawn with the same seed each time: what to expect of a mask."
+    return Gallery("At random", text, _masks(ledger, f"id IN ({', '.join(ids)}) ORDER BY id"))
+
+
+def _masks(ledger: LedgerReader, which: str) -> list[Shown]:
+    suitable = "suitable" if knows_suitable(ledger) else "NULL"
+    columns = f"path, mask, height, width, lesion_fraction, confidence, {suitable}, key"
+    return [Shown(*row) for row in ledger.query(f"SELECT {columns} FROM items WHERE status = 'done' AND {which}")]
