@@ -34,7 +34,7 @@ def confusion_matrix(names: Sequence[str], counts: Sequence[Sequence[int]], titl
 
 def _cell(x: float, y: float, value: int, total: int) -> str:
     share = value / total if total else 0.0
-    said = f"{share:.2%}" if total else "none"
+    said = f"{100 * share:.2f} %" if total else "none"
     middle = x + CELL_WIDTH / 2
     return (
         f'<rect class="bar" fill-opacity="{DARKEST * share:.3f}" x="{x}" y="{y}" width="{CELL_WIDTH}" '

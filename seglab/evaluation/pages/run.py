@@ -61,15 +61,21 @@ class RunPage:
             sections.append(self._batch)
         sections += [_data(run), _settings(run), self._machine(run)]
         return Page(
-            f"Training run {self.out.resolve().name}", _subtitle(run), sections, TRAIN, list(_warnings(run)),
+            f"Training run: {self.out.resolve().name}", _subtitle(run), sections, TRAIN, list(_warnings(run)),
             (NOT_A_DEVICE, CHOSEN_ON_THEM, *dated()),
         )  # fmt: skip
 
     def _machine(self, run: Run) -> Section:
         seconds = sum(row.seconds for row in run.timing)
-        took = {"Time of all epochs": f"{seconds / 3600:.2f} hours"} if run.timing else {}
+        took = {"Time of all epochs": _duration(seconds)} if run.timing else {}
         facts = {**took, "Precision": str(run.about.get("precision", "")), **self.machine}
         return Section("Machine and versions", "Of the session that wrote this page.", facts=Facts(facts))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 7200 else f"{seconds / 3600:.1f} hours"
 
 
 def dated() -> list[str]:

@@ -28,8 +28,9 @@ MOST_DOTS = 2000
 """Dots in a scatter plot; of more images, evenly spaced ones are shown."""
 SIZES = ((0.01, "below 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %"), (2.0, "above 50 %"))
 """Classes of the lesion's share of an image: upper bound and name."""
-POOR = 0.65
-"""IoU below which ISIC 2018 counts a mask as failed."""
+IN_PIXELS = frozenset({"hd95_median"})
+POOR, MANY = 0.65, 0.1
+"""IoU below which ISIC 2018 counts a mask as failed, and the share of such masks from which a page marks it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def score_cards(verdict: Verdict) -> list[Card]:
         Card(f"{summary['dice']:.4f}", "mean Dice"),
         Card(f"{summary['iou']:.4f}", "mean IoU"),
         Card(f"{summary['worst_dice']:.3f}", "worst Dice", warns=summary["worst_dice"] < 0.5),
-        Card(f"{poor:,}", f"IoU below {POOR}", warns=poor > 0),
+        Card(f"{poor:,}", f"IoU below {POOR}", warns=poor > MANY * len(counts)),
     ]
 
 
@@ -93,7 +94,7 @@ def scored_sections(scored: ScoredImages) -> Iterator[Section]:
 def _scores(scored: ScoredImages) -> Section:
     summary, intervals = scored.verdict.summary(), scored.verdict.intervals()
     rows = [
-        (title[:1].upper() + title[1:], f"{summary[key]:.4f}", _interval(intervals.get(key)))
+        (title[:1].upper() + title[1:], f"{summary[key]:{'.1f' if key in IN_PIXELS else '.4f'}}", _interval(intervals.get(key)))
         for key, title in TITLES.items() if key in summary
     ]  # fmt: skip
     text = f"{scored.whose} Means over images at their own sizes; the 95 % intervals are by lesion."
@@ -132,7 +133,7 @@ def _by_size(counts: Sequence[Confusion]) -> Section:
     points = [(100 * float(shares[place]), float(dice[place])) for place in kept]
     of = f" {MOST_DOTS:,} of {len(counts):,} images." if len(kept) < len(counts) else ""
     chart = Chart(charts.scatter(points, "lesion in the truth, % of the image", "Dice"), f"A dot per image.{of}")
-    table = Listing(("Lesion in the truth", "Images", "Mean Dice", "Mean IoU", "Worst Dice"), rows, _all_but_first(5))
+    table = Listing(("Lesion", "Images", "Mean Dice", "Mean IoU", "Worst Dice"), rows, _all_but_first(5))
     return Section("Agreement by lesion size", charts=[chart], listings=[table])
 
 

@@ -17,7 +17,7 @@ from seglab.pages.page import Picture
 
 WORST, MEDIAN, RANDOM = 12, 6, 12
 """Numbers of images that are shown."""
-WIDTH, HIGHEST, GAP = 200, 300, 4
+WIDTH, HIGHEST, GAP = 200, 200, 4
 """Width of each of the three pictures, their largest height, and the space between them, in pixels."""
 QUALITIES = (80, 60, 40, 20)
 MOST_BYTES = 70_000
@@ -61,7 +61,7 @@ def strips(
         except SeglabError as error:
             data, missing = b"", f"It cannot be shown: {error}"
         share = (of.tp + of.fn) / (of.tp + of.fp + of.fn + of.tn)
-        scores = f"Dice {of.dice:.3f}, IoU {of.iou:.3f}; the lesion covers {share:.1%} of the image"
+        scores = f"Dice {of.dice:.3f}, IoU {of.iou:.3f}; the lesion covers {100 * share:.1f} % of the image"
         yield Picture(data, f"{pair.id}: photograph, truth and mask", (pair.id, scores), missing)
 
 

@@ -44,7 +44,7 @@ def folds_page(scored: ScoredImages, folds: Sequence[Mapping[str, Any]], name: s
     sections = [Section("Summary", cards=score_cards(scored.verdict)), Section("Folds", text, listings=[table])]
     sections += [*scored_sections(scored), Section("Machine and versions", facts=Facts(machine))]
     subtitle = f"{counted(len(scored.counts), 'image')}, each masked by the fold that did not train on it"
-    return Page(f"Cross-validation {name}", subtitle, sections, TRAIN, (), (NOT_A_DEVICE, *dated()))
+    return Page(f"Cross-validation: {name}", subtitle, sections, TRAIN, (), (NOT_A_DEVICE, *dated()))
 
 
 def _means(fold: Mapping[str, Any]) -> Iterator[str]:
