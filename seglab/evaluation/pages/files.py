@@ -10,7 +10,7 @@ from seglab.errors import WriteError
 from seglab.files import write_bytes
 from seglab.pages.page import Page, html_of
 
-TRAIN, VALIDATE = "seglab train", "seglab validate"
+TRAIN, VALIDATE, COMPARE = "seglab train", "seglab validate", "seglab compare"
 """Makers of pages; the name stands in the page's ``generator``, by which an earlier page is recognised."""
 BEGINNING = 4096
 """Bytes at the beginning of a file that are searched for the maker."""

@@ -21,6 +21,8 @@ from seglab.training.run_folder import Epoch, Run, plain
 from seglab.words import counted
 
 MOST_BATCH_BYTES = 600_000
+FILES = frozenset({"encoder_weights", "init", "soft_masks", "teacher"})
+"""Settings that name files or folders, whose places are nobody else's business."""
 CHOSEN_ON_THEM = "The validation images chose the best epoch, so their scores are a little too high."
 
 
@@ -92,13 +94,17 @@ def data_facts(about: Mapping[str, Any], seed: int) -> dict[str, str]:
 
 
 def changed_settings(recipe: Recipe) -> Listing:
-    """Return a table of the settings that are not the defaults."""
+    """Return a table of the settings that are not the defaults. Of files only the names are shown."""
     default = plain(Recipe())
     rows = [
-        (key, json.dumps(value, ensure_ascii=False), json.dumps(default[key]))
+        (key, _text(key, value), _text(key, default[key]))
         for key, value in plain(recipe).items() if value != default[key]
     ]  # fmt: skip
     return Listing(("Setting", "Value", "Default"), rows)
+
+
+def _text(setting: str, value: Any) -> str:
+    return json.dumps(Path(value).name if setting in FILES else value, ensure_ascii=False)
 
 
 def _subtitle(run: Run) -> str:
@@ -178,7 +184,7 @@ def _settings(run: Run) -> Section:
 
 def _changes(run: Run) -> Iterator[Listing]:
     rows = [
-        (str(change["from_epoch"]), name, json.dumps(before), json.dumps(now))
+        (str(change["from_epoch"]), name, _text(name, before), _text(name, now))
         for change in run.about.get("changes", ()) for name, (before, now) in change["changed"].items()
     ]  # fmt: skip
     if rows:

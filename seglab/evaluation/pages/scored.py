@@ -94,12 +94,16 @@ def scored_sections(scored: ScoredImages) -> Iterator[Section]:
 def _scores(scored: ScoredImages) -> Section:
     summary, intervals = scored.verdict.summary(), scored.verdict.intervals()
     rows = [
-        (title[:1].upper() + title[1:], f"{summary[key]:{'.1f' if key in IN_PIXELS else '.4f'}}", _interval(intervals.get(key)))
+        (title[:1].upper() + title[1:], _value(key, summary[key]), _interval(intervals.get(key)))
         for key, title in TITLES.items() if key in summary
     ]  # fmt: skip
     text = f"{scored.whose} Means over images at their own sizes; the 95 % intervals are by lesion."
     table = Listing(("Score", "Value", "95 % interval"), rows, frozenset({1, 2}))
     return Section("Scores", text, listings=[table])
+
+
+def _value(key: str, value: float) -> str:
+    return f"{value:.1f}" if key in IN_PIXELS else f"{value:.4f}"
 
 
 def _interval(bounds: tuple[float, float] | None) -> str:
