@@ -42,9 +42,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])
-def test_it_lists_the_images_that_differ_most(
-    browser: Browser, page: Path, size: tuple[int, int], scheme: str
-) -> None:
+def test_it_lists_the_images_that_differ_most(browser: Browser, page: Path, size: tuple[int, int], scheme: str) -> None:
     watched = opened(browser, page.as_uri(), size, scheme)
     means, images = watched.page.locator("table").all()
     rows = [row.locator("td").all_inner_texts() for row in images.locator("tbody tr").all()]

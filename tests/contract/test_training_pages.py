@@ -137,16 +137,6 @@ def test_a_stopped_run_has_a_page_and_a_resumed_one_completes_it(data: Path, tmp
     assert "Changed setting" in page.read_text()
 
 
-def test_a_run_stopped_in_its_first_epoch_has_a_page(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from seglab.training.steps import Steps
-
-    monkeypatch.setattr(Steps, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert seglab(*words("--data", data, "--out", tmp_path / "run")).exit_code == 130
-    assert "No epoch is finished yet." in (tmp_path / "run" / "report.html").read_text()
-
-
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_what_lies_in_its_place_is_kept_and_training_goes_on(run: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "run"
