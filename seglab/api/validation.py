@@ -60,6 +60,7 @@ def validate(
     tta: str | None = None,
     boundary: bool = True,
     figures: PathLike | None = None,
+    report: PathLike | None = None,
     device: str = "auto",
     verbose: bool = False,
 ) -> Scores:
@@ -69,8 +70,8 @@ def validate(
     give two folders, ``images`` and ``masks``; None means the data of the run. ``part``: of the split: ``training``,
     ``validation``, ``test`` or ``all``. ``split_file``: a run's ``split.json``; None means the checkpoint's own split.
     ``tta``: ``none``, ``flips`` or ``symmetries``; None means as the checkpoint says. ``boundary``: whether to measure
-    outlines, too. ``figures``: a folder for pictures. ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``.
-    ``verbose``: print what the command prints.
+    outlines, too. ``figures``: a folder for pictures. ``report``: a file for a page with scores, charts and images.
+    ``device``: ``auto``, ``cpu``, ``cuda`` or ``cuda:K``. ``verbose``: print what the command prints.
 
     Raises :class:`seglab.errors.CheckpointError` for the checkpoint, :class:`seglab.errors.ConfigError` for wrong
     arguments, :class:`seglab.errors.DataError` for unusable data, and :class:`seglab.errors.MissingDependencyError` if
@@ -86,15 +87,16 @@ def validate(
     named, file = data_named(data, images, masks, orientation), path_of("checkpoint", checkpoint)
     if file is None:
         raise ConfigError("checkpoint is None; expected a checkpoint, or the folder of a run.")
-    folder, split = path_of("figures", figures), path_of("split_file", split_file)
-    from seglab.commands.runs.validation import draw, validate_checkpoint
+    folder, split, page = path_of("figures", figures), path_of("split_file", split_file), path_of("report", report)
+    from seglab.commands.places import require_outputs
+    from seglab.commands.runs.validation import PAGE, draw, validate_checkpoint
 
     with own_errors(), quiet(not verbose):
+        require_outputs({"--report": (page, PAGE)})
         found = validate_checkpoint(
             file, named, part=part, split_file=split, tta=tta, boundary=boundary, figures=folder, device=device
         )
         if found.unwritten:
             raise found.unwritten
-        if folder:
-            draw(found, folder)
+        draw(found, folder, page)
     return Scores(found)

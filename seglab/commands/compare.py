@@ -12,6 +12,7 @@ import click
 from seglab.cli_support import command_errors, echo
 from seglab.commands.common import FOLDER
 from seglab.commands.places import PICTURE, json_with, require_outputs, text_with
+from seglab.evaluation.pages.files import COMPARE, mark_of, write_page
 
 if TYPE_CHECKING:
     from seglab.evaluation.compare import Comparison
@@ -21,6 +22,7 @@ SOME_UNREADABLE = 1
 MARK = "<!-- by seglab compare -->"
 """First line of comparison.md; a file with it may be replaced."""
 REPORT = json_with("format_version", "paired", words="a report of seglab compare")
+PAGE = text_with(mark_of(COMPARE), "a page of seglab compare")
 NO_SCORES = (
     "{name} has no scores per image, so it is not compared image by image. To score it: seglab validate RUN/best.pt "
     "--data SET --csv RUN/scores.csv"
@@ -31,6 +33,7 @@ NO_SCORES = (
 @click.argument("run", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=FOLDER, help="Folder that gets comparison.md and comparison.png.")
 @click.option("--json", "json_file", type=FOLDER, help="Write the rows as JSON; - for stdout.")
+@click.option("--report", type=FOLDER, help="Write one page with tables and charts, an .html file.")
 @click.option(
     "--sort",
     type=click.Choice(["dice", "iou", "loss", "name"]),
@@ -38,7 +41,7 @@ NO_SCORES = (
     help="Sort the rows by this, best first.",
 )
 @command_errors
-def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sort: str) -> None:
+def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, report: Path | None, sort: str) -> None:
     """Compare runs: scores, settings, and which is better.
 
     The table shows the best epoch of each run and the settings that differ. The first run is compared with each of the
@@ -53,29 +56,32 @@ def compare(run: tuple[Path, ...], out: Path | None, json_file: Path | None, sor
     \b
     Example:
       seglab compare runs/unet runs/fpn --out comparison
-      seglab compare unet.csv fpn.csv
+      seglab compare unet.csv fpn.csv --report unet-fpn.html
     """
     from seglab.evaluation.compare import draw_comparison
+    from seglab.evaluation.pages.comparison import comparison_page
     from seglab.files import json_text, require_folder, write_text
 
     if out:
         require_folder(out, "--out")
         table = text_with(MARK, "a table of seglab compare")
         require_outputs({"--out": (out / "comparison.md", table), "--out's picture": (out / "comparison.png", PICTURE)})
-    require_outputs({"--json": (json_file, REPORT)})
+    require_outputs({"--json": (json_file, REPORT), "--report": (report, PAGE)})
     comparison = _side_by_side(run, sort)
     paired, notes = _paired(run)
     if comparison:
         notes = [*comparison.notes(), *notes]
-    report = json_text(_report(comparison, paired))
+    text = json_text(_report(comparison, paired))
+    if report:
+        write_page(report, comparison_page(comparison, paired, notes))
     if out:
         write_text(out / "comparison.md", _markdown(comparison, paired))
         if comparison:
             draw_comparison(out / "comparison.png", comparison)
     if json_file and str(json_file) != "-":
-        write_text(json_file, report)
+        write_text(json_file, text)
     if str(json_file) == "-":
-        click.echo(report.rstrip())
+        click.echo(text.rstrip())
     else:
         _show(comparison, paired)
     for note in notes:

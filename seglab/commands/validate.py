@@ -11,7 +11,7 @@ import click
 from seglab.cli_support import SOME_FAILED, command_errors, echo, echo_lines
 from seglab.commands.common import FOLDER, DataNamed, data_options
 from seglab.commands.places import STDOUT, json_with, require_outputs, table_of
-from seglab.commands.runs.validation import draw, validate_checkpoint
+from seglab.commands.runs.validation import PAGE, draw, validate_checkpoint
 from seglab.commands.score_table import score_table
 from seglab.files import json_text, write_text
 from seglab.words import counted
@@ -45,8 +45,10 @@ SCORES = table_of("image", "dice", words="a table of scores that seglab wrote")
 @click.option("--csv", "csv_file", type=FOLDER, help="Write a CSV with a row per image.")
 @click.option(
     "--figures", type=FOLDER,
-    help="Folder for overlays (mask cyan, truth amber), sheets of best, median and worst, and the confusion matrix.",
+    help="Folder for overlays (mask cyan, truth amber), sheets of best, median and worst, the confusion matrix, and "
+    "report.html.",
 )  # fmt: skip
+@click.option("--report", type=FOLDER, help="Write one page with scores, charts and images, an .html file.")
 @click.option("--device", default="auto", help="auto, cpu, cuda or cuda:K.")
 @command_errors
 def validate(
@@ -59,6 +61,7 @@ def validate(
     json_file: Path | None,
     csv_file: Path | None,
     figures: Path | None,
+    report: Path | None,
     device: str,
 ) -> None:
     """Score a trained network against the truth masks.
@@ -67,9 +70,12 @@ def validate(
     sizes. Without --data, the data of the run are scored. Images that cannot be scored are listed, and the exit code
     is then 3.
 
-    Example: seglab validate runs/quick --csv scores.csv --figures pictures
+    \b
+    Example:
+      seglab validate runs/quick --csv scores.csv --figures pictures
+      seglab validate runs/quick --part test --report test.html
     """
-    require_outputs({"--json": (json_file, REPORT), "--csv": (csv_file, SCORES)})
+    require_outputs({"--json": (json_file, REPORT), "--csv": (csv_file, SCORES), "--report": (report, PAGE)})
     from seglab.training.run_folder import write_csv
 
     found = validate_checkpoint(
@@ -81,8 +87,7 @@ def validate(
     _say(found.report(), found.verdict, json_file)
     if found.unwritten:
         raise found.unwritten
-    if figures:
-        draw(found, figures)
+    draw(found, figures, report)
     if found.failed:
         echo(f"{len(found.failed):,} of {counted(len(found.pairs.pairs), 'image')} could not be scored.", err=True)
         sys.exit(SOME_FAILED)

@@ -30,19 +30,30 @@ class Fold:
     validation: Sequence[Pair]
 
 
+@dataclass(frozen=True)
+class OutOfFold:
+    """The result: scores of all images, the files of their masks in the same order, and a summary of each fold."""
+
+    verdict: Verdict
+    masks: Sequence[Path]
+    folds: Sequence[dict[str, Any]]
+
+
 def score_out_of_fold(
     out: Path, folds: Sequence[Fold], device: str = "cpu", advance: Callable[[int], Any] = lambda count: None
-) -> Verdict:
+) -> OutOfFold:
     """Write ``out/masks/ID.png`` (0 and 255, at the images' own sizes), ``scores.csv`` and ``scores.json``.
 
     ``advance``: called with the number of images that are done. The network of each fold is its ``best.pt``.
     """
     verdict, by_fold, checkpoints = Verdict(), [], []
+    masks: list[Path] = []
     for fold in folds:
         predictor = Predictor(load_checkpoint(fold.run / BEST), device=device)
         checkpoints.append({"file": f"{fold.run.name}/{BEST}", "sha256": predictor.checkpoint.sha256})
         own = Verdict(outlines=False)
-        for judged in _judged(predictor, fold, out / MASKS):
+        for judged, mask in _judged(predictor, fold, out / MASKS):
+            masks.append(mask)
             verdict.add(judged)
             own.add(judged)
             advance(1)
@@ -51,14 +62,16 @@ def score_out_of_fold(
     about = {"checkpoints": checkpoints, "part": "all, each by the fold that did not train on it", "folds": by_fold}
     write_scores(out, verdict, about)
     draw_confusion(out / CONFUSION, verdict.scores.pooled(), len(verdict.lesions))
-    return verdict
+    return OutOfFold(verdict, masks, by_fold)
 
 
-def _judged(predictor: Predictor, fold: Fold, masks: Path) -> Iterator[Judged]:
+def _judged(predictor: Predictor, fold: Fold, masks: Path) -> Iterator[tuple[Judged, Path]]:
+    """Yield each image with the file that its mask was written to."""
     times: Counter[str] = Counter()  # ISIC's pictures have one id in every set
     for judged in judge(predictor, fold.validation):
         id = judged.pair.id
         times[id] += 1
         name = id if times[id] == 1 else f"{id}.{times[id]}"
-        write_bytes(masks / f"{name}.png", cv2.imencode(".png", judged.mask)[1].tobytes())
-        yield judged
+        file = masks / f"{name}.png"
+        write_bytes(file, cv2.imencode(".png", judged.mask)[1].tobytes())
+        yield judged, file

@@ -48,9 +48,18 @@ class Difference:
 
 
 @dataclass(frozen=True)
+class ScoredTwice:
+    """An image that both networks scored: its name, and the scores of both by metric."""
+
+    image: str
+    first: Mapping[str, float]
+    second: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Paired:
     """Two networks compared on images that both scored. ``images``, ``lesions``: their numbers. ``only_first``,
-    ``only_second``: images that only one of them scored.
+    ``only_second``: images that only one of them scored. ``common``: the images that both scored.
     """
 
     first: str
@@ -60,10 +69,12 @@ class Paired:
     differences: Mapping[str, Difference]
     only_first: Sequence[str]
     only_second: Sequence[str]
+    common: Sequence[ScoredTwice] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {**vars(self), "differences": {key: vars(value) for key, value in self.differences.items()}}
+        """Return plain values, without the single images."""
+        plain = {key: value for key, value in vars(self).items() if key != "common"}
+        return {**plain, "differences": {key: vars(value) for key, value in self.differences.items()}}
 
     def lines(self) -> Iterator[str]:
         """Yield the comparison as lines of text."""
@@ -139,6 +150,7 @@ def compare_paired(first: ImageScores, second: ImageScores) -> Paired:
         first.name, second.name, len(common), len(set(lesions)), differences,
         [image for image in first.values if image not in ours],
         [image for image in second.values if image not in theirs],
+        [ScoredTwice(mine, first.values[mine], second.values[other]) for mine, other in common],
     )  # fmt: skip
 
 

@@ -19,11 +19,15 @@ FORMAT_VERSION = 1
 
 
 def score_run(
-    out: Path, predictor: Predictor, pairs: Sequence[Pair], advance: Callable[[int], Any] = lambda count: None
+    out: Path,
+    predictor: Predictor,
+    pairs: Sequence[Pair],
+    advance: Callable[[int], Any] = lambda count: None,
+    on_scores: Callable[[Verdict], None] = lambda verdict: None,
 ) -> Verdict:
     """Score a run's best network on its validation pairs, at their own sizes; write scores, then pictures.
 
-    ``advance``: called with the number of images that are done.
+    ``advance``: called with the number of images that are done. ``on_scores``: called before the pictures are drawn.
     """
     verdict = Verdict()
     for judged in judge(predictor, pairs):
@@ -33,6 +37,7 @@ def score_run(
     best = predictor.checkpoint
     checkpoint = {"file": best.path.name if best.path else "", "sha256": best.sha256}
     write_scores(out, verdict, {"checkpoint": checkpoint, "part": "validation", "tta": predictor.tta})
+    on_scores(verdict)
     draw_pictures(out, predictor, pairs, verdict)
     return verdict
 

@@ -2,9 +2,10 @@
 
 ``settings.json`` (recipe, data, tools), ``split.json`` (ids), ``log.csv`` (a row per epoch; equal for equal runs),
 ``timing.csv`` (a row per epoch; differs from machine to machine), ``curves.png``, ``batch.jpg`` (augmented training
-examples), ``tensorboard/``, the checkpoints ``best.pt`` and ``last.pt``. Results of ``best.pt`` at the images' own
-sizes: ``scores.csv`` (a row per validation image), ``scores.json``, ``examples.jpg``, ``side_by_side.jpg``,
-``confusion.png``. For folds (``--folds``) these results are in ``out-of-fold/``.
+examples), ``tensorboard/``, the checkpoints ``best.pt`` and ``last.pt``, ``report.html`` (a page of all this and of the
+scores). Results of ``best.pt`` at the images' own sizes: ``scores.csv`` (a row per validation image), ``scores.json``,
+``examples.jpg``, ``side_by_side.jpg``, ``confusion.png``. For folds (``--folds``) these results are in
+``out-of-fold/``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ BEST, LAST = run_weights.BEST, "last.pt"
 SETTINGS, SPLIT, LOG, TIMING = "settings.json", "split.json", "log.csv", "timing.csv"
 CURVES, EXAMPLES, BATCH, TENSORBOARD = "curves.png", "examples.jpg", "batch.jpg", "tensorboard"
 SCORES_CSV, SCORES_JSON, SIDE_BY_SIDE, CONFUSION = "scores.csv", "scores.json", "side_by_side.jpg", "confusion.png"
+REPORT = "report.html"
 OUT_OF_FOLD = "out-of-fold"
 FORMAT_VERSION = 1
 
@@ -74,9 +77,12 @@ class Run:
 
 
 def is_scored(out: Path) -> bool:
-    """Return whether ``best.pt`` is scored: the picture that is drawn last at the end of a run is newer than it."""
+    """Return whether ``best.pt`` is scored: the picture that is drawn last at the end of a run is newer than it, and
+    there is a page.
+    """
     last = out / CONFUSION
-    return last.exists() and last.stat().st_mtime_ns >= (out / BEST).stat().st_mtime_ns
+    is_drawn = last.exists() and last.stat().st_mtime_ns >= (out / BEST).stat().st_mtime_ns
+    return is_drawn and os.path.lexists(out / REPORT)
 
 
 def best_epoch(history: Sequence[Epoch], monitor: str) -> Epoch:

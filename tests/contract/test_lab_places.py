@@ -62,6 +62,9 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "validate run --json new.txt --csv ./new.txt",
         "validate run --json /dev/null",
         "validate run --figures pictures",
+        "validate run --report notes.txt",
+        "validate run --report run/report.html",
+        "validate run --report new.html --csv new.html",
         "validate run --figures demo/images",
         "validate run --data demo --figures demo/sheets",
         "card run --out demo/images/synth_00001.jpg",
@@ -115,6 +118,7 @@ def test_a_folder_with_any_file_of_a_user_gets_no_run(here: Path, name: str, fol
     [
         ("validate run --csv s.csv --json s.json --figures sheets", ["s.csv", "s.json", "sheets/confusion.png"]),
         ("validate run --csv run/scores.csv --json run/scores.json", ["run/scores.csv"]),
+        ("validate run --report page.html", ["page.html"]),
         ("card run", ["run/MODEL_CARD.md"]),
         ("card run --out card.md", ["card.md"]),
         ("compare run --out set-side --json c.json", ["c.json", "set-side/comparison.md", "set-side/comparison.png"]),

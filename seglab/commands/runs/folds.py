@@ -13,7 +13,7 @@ from seglab.commands.places import require_outside
 from seglab.commands.runs.fold_plan import Plan, holds_folds, write_plan
 from seglab.commands.runs.pairs import DEFAULT_MODE, looked_at
 from seglab.commands.runs.request import Task, new_task, resumed_task
-from seglab.commands.runs.session import go_on
+from seglab.commands.runs.session import go_on, say_no_page
 from seglab.errors import DataError
 from seglab.words import counted
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from seglab.data.collection import Collection
     from seglab.data.pairs import Pair
     from seglab.data.splits import Split
-    from seglab.evaluation.out_of_fold import Fold
+    from seglab.evaluation.out_of_fold import Fold, OutOfFold
+    from seglab.pages.page import Page
     from seglab.recipes.recipe import Recipe
 
 
@@ -165,13 +166,32 @@ def _score(plan: Plan, device: str) -> None:
 
     folds = _folds(plan)
     with progress(sum(len(fold.validation) for fold in folds), "out of fold", "image") as bar:
-        verdict = score_out_of_fold(plan.out / OUT_OF_FOLD, folds, str(choose_device(device)), bar.update)
+        found = score_out_of_fold(plan.out / OUT_OF_FOLD, folds, str(choose_device(device)), bar.update)
+    _write_page(plan, folds, found, str(choose_device(device)))
+    verdict = found.verdict
     summary, intervals = verdict.summary(), verdict.intervals()
     figures = ", ".join(_figure(key, title, summary, intervals) for key, title in (("dice", "Dice"), ("iou", "IoU")))
     echo(
         f"{plan.out / OUT_OF_FOLD}: {counted(len(verdict.lesions), 'image')}, each by the fold that did not train on "
         f"it: {figures}"
     )
+
+
+def _write_page(plan: Plan, folds: Sequence[Fold], found: OutOfFold, device: str) -> None:
+    from seglab.evaluation.pages.files import try_page
+    from seglab.evaluation.pages.machine import machine_facts
+    from seglab.evaluation.pages.scored import ScoredImages, masked
+    from seglab.evaluation.pages.validation import folds_page
+    from seglab.training.run_folder import OUT_OF_FOLD, REPORT
+
+    pairs = [pair for fold in folds for pair in fold.validation]
+    whose = "Every image, each by the network that did not train on it."
+    scored = ScoredImages(found.verdict, pairs, masked(pairs, found.masks), whose)
+
+    def page() -> Page:
+        return folds_page(scored, found.folds, plan.out.resolve().name, machine_facts(device))
+
+    try_page(plan.out / OUT_OF_FOLD / REPORT, page, say_no_page)
 
 
 def _figure(key: str, title: str, summary: dict[str, float], intervals: dict[str, tuple[float, float]]) -> str:

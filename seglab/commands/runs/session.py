@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from seglab.cli_support import echo, progress, say_of_stops
+from seglab.cli_support import echo, progress, said_of, say_of_stops
 from seglab.commands.runs.request import COMMAND, Task
 from seglab.commands.runs.taught import start_remarks, teacher_remarks
 from seglab.errors import CheckpointError, DataError, DivergedError, WriteError
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from seglab.commands.runs.pairs import RunPairs
     from seglab.data.splits import Split
+    from seglab.evaluation.pages.run import RunPage
+    from seglab.evaluation.validate import Verdict
     from seglab.training.loop import Trainer
     from seglab.training.run_folder import Epoch
 
@@ -70,7 +72,7 @@ def train_in_session(task: Task, fabric: Fabric, precision: str, pairs: RunPairs
 def _keep_log(trainer: Trainer, task: Task, pairs: RunPairs, until: float) -> None:
     from seglab.training.loggers import event_log, loggers
 
-    _write_beginning(trainer, task, pairs)
+    page = _write_beginning(trainer, task, pairs)
     with (
         event_log(task.out, trainer.history, trainer.timing) as log_event,
         loggers(task.out, task.loggers, task.recipe, trainer.history) as tell,
@@ -80,14 +82,17 @@ def _keep_log(trainer: Trainer, task: Task, pairs: RunPairs, until: float) -> No
             say_of_stops(f"Interrupted after epoch {epoch.epoch}; continue with: {go_on(task.out)}")
             log_event(epoch, trainer.timing[-1])
             tell(epoch, trainer.timing[-1])
+            page.write(trainer.history, trainer.timing)
             echo(_epoch_line(epoch, trainer.recipe.epochs, trainer.timing[-1].images_per_second), err=True)
             _require_credible(epoch, task.out)
-    _end(trainer, task, pairs.split)
+    _end(trainer, task, pairs.split, page)
 
 
-def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> None:
+def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> RunPage:
     from seglab.data.splits import write_split
     from seglab.evaluation.batch_sheet import draw_batch
+    from seglab.evaluation.pages.machine import machine_facts
+    from seglab.evaluation.pages.run import RunPage
     from seglab.networks.build import parameter_count
     from seglab.training import resuming, run_folder
 
@@ -110,6 +115,16 @@ def _write_beginning(trainer: Trainer, task: Task, pairs: RunPairs) -> None:
         for line in start_remarks(task.recipe):
             echo(line, err=True)
         draw_batch(task.out / run_folder.BATCH, trainer.examples)
+    page = RunPage(task.out, task.recipe, about, machine_facts(str(trainer.fabric.device)), say_no_page)
+    if not trainer.is_finished:
+        page.write(trainer.history, trainer.timing)
+    return page
+
+
+def say_no_page(error: Exception) -> None:
+    """Print that a page cannot be written, and why."""
+    said = (said_of(error) if isinstance(error, OSError) else None) or str(error) or type(error).__name__
+    echo(f"No page is written, and nothing else is affected: {said}", err=True)
 
 
 def _first_lines(trainer: Trainer, task: Task, split: Split, parameters: int) -> list[str]:
@@ -133,7 +148,7 @@ def _first_lines(trainer: Trainer, task: Task, split: Split, parameters: int) ->
     )
 
 
-def _end(trainer: Trainer, task: Task, split: Split) -> None:
+def _end(trainer: Trainer, task: Task, split: Split, page: RunPage) -> None:
     from seglab.training import run_folder
 
     done, best = len(trainer.history), trainer.best()
@@ -146,7 +161,7 @@ def _end(trainer: Trainer, task: Task, split: Split) -> None:
         )
     elif done > task.done or not run_folder.is_scored(task.out):
         _measure_suitability(task.out, split, str(trainer.fabric.device))
-        _score(task.out, split, str(trainer.fabric.device))
+        _score(trainer, task.out, split, page)
     else:
         echo(
             f"{task.out} is finished after {counted(done, 'epoch')}. For more: {go_on(task.out)} --set epochs=N",
@@ -200,15 +215,22 @@ def limit_of(hours: float | None) -> float:
     return math.inf if hours is None else time.monotonic() + 3600 * hours
 
 
-def _score(out: Path, split: Split, device: str) -> None:
+def _score(trainer: Trainer, out: Path, split: Split, page: RunPage) -> None:
     from seglab.evaluation.original import Predictor
+    from seglab.evaluation.pages.scored import ScoredImages, predicted
     from seglab.evaluation.scoring import score_run
     from seglab.networks.checkpoints import load_checkpoint
     from seglab.training import run_folder
 
-    predictor = Predictor(load_checkpoint(out / run_folder.BEST), device=device)
-    with progress(len(split.validation), "scores", "image") as bar:
-        score_run(out, predictor, split.validation, bar.update)
+    predictor = Predictor(load_checkpoint(out / run_folder.BEST), device=str(trainer.fabric.device))
+    pairs = split.validation
+
+    def show(verdict: Verdict) -> None:
+        scored = ScoredImages(verdict, pairs, predicted(predictor, pairs), "The best network on the validation images.")
+        page.write(trainer.history, trainer.timing, scored)
+
+    with progress(len(pairs), "scores", "image") as bar:
+        score_run(out, predictor, pairs, bar.update, show)
 
 
 def _measure_suitability(out: Path, split: Split, device: str) -> None:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.cli_support import echo, progress, require_packages
 from seglab.commands.common import DataNamed
-from seglab.commands.places import require_beside, require_picture_folder
+from seglab.commands.places import require_beside, require_own, require_picture_folder, text_with
 from seglab.commands.runs.request import data_of_run
 from seglab.errors import DataError
+from seglab.evaluation.pages.files import VALIDATE, mark_of, write_page
 from seglab.words import counted, noun
 
 if TYPE_CHECKING:
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from seglab.evaluation.original import Predictor
     from seglab.evaluation.scored import Scored
     from seglab.evaluation.validate import Failed, Verdict
+    from seglab.pages.page import Page
 
+PAGE = text_with(mark_of(VALIDATE), "a page of seglab validate")
 SHEET = "best_median_worst.jpg"
+REPORT = "report.html"
 NOT_SCORED = "could not be scored"
 LEAST_LOST = 2
 """Least number of failed images at which scoring is refused: a single failure never is, in however small a set."""
@@ -91,6 +95,7 @@ def validate_checkpoint(
     if figures:
         require_beside("--figures", figures, named)
         require_picture_folder("--figures", figures)
+        require_own("--figures", figures / REPORT, PAGE.is_ours, PAGE.words)
     collection, pairs = _pairs(predictor, named, part, split_file)
     verdict = Verdict(outlines=boundary)
     failed, unwritten = _score(predictor, pairs, verdict, figures)
@@ -99,11 +104,36 @@ def validate_checkpoint(
     return Validation(checkpoint, predictor, named.names, part, pairs, verdict, failed, unwritten)
 
 
-def draw(found: Validation, figures: Path) -> None:
-    """Draw the sheets of best, median and worst, and the confusion matrix."""
+def draw(found: Validation, figures: Path | None, report: Path | None) -> None:
+    """Write the page to ``report``. Into the folder ``figures`` draw sheets of best, median and worst images and the
+    confusion matrix, and write the page there, too.
+    """
     from seglab.evaluation.scoring import draw_pictures
 
-    draw_pictures(figures, found.predictor, found.judged(), found.verdict, SHEET)
+    files = [report] if report else []
+    if figures:
+        draw_pictures(figures, found.predictor, found.judged(), found.verdict, SHEET)
+        files.append(figures / REPORT)
+    if files:
+        page = _page(found)
+        for file in files:
+            write_page(file, page)
+
+
+def _page(found: Validation) -> Page:
+    from seglab.evaluation.pages.machine import machine_facts
+    from seglab.evaluation.pages.scored import ScoredImages, predicted
+    from seglab.evaluation.pages.validation import validation_page
+
+    pairs, split = found.judged(), found.pairs
+    about = {"Data sets": ", ".join(found.data), "Part": found.part, "Split": split.source}
+    if split.missing:
+        about["Not in the data"] = f"{counted(split.missing, 'image')} of this part"
+    about |= {f"Not used, {reason}": counted(len(unused), "image") for reason, unused in split.unused.items()}
+    about["Test-time augmentation"] = found.predictor.tta
+    scored = ScoredImages(found.verdict, pairs, predicted(found.predictor, pairs), f"Part of the data: {found.part}.")
+    machine = machine_facts(str(found.predictor.device))
+    return validation_page(scored, found.predictor.checkpoint, about, found.failed, machine)
 
 
 def _pairs(predictor: Predictor, named: DataNamed, part: str, split_file: Path | None) -> tuple[Collection, Scored]:

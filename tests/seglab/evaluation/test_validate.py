@@ -154,8 +154,8 @@ def test_flips_are_used_and_said(checkpoint: Path, data: Path) -> None:
 def test_figures_are_overlays_sheets_and_the_confusion_matrix(checkpoint: Path, data: Path, tmp_path: Path) -> None:
     report = report_of(checkpoint, data, "--part", "all", "--figures", str(tmp_path / "figures"))
     names = sorted(path.name for path in (tmp_path / "figures").iterdir())
-    assert set(names) > {"best_median_worst.jpg", "side_by_side.jpg", "confusion.png"}
-    assert len(names) == COUNT + 3
+    assert set(names) > {"best_median_worst.jpg", "side_by_side.jpg", "confusion.png", "report.html"}
+    assert len(names) == COUNT + 4
     assert names[2].startswith(f"dice{report['scores']['worst_dice']:.3f}")
     sheet = cv2.imread(str(tmp_path / "figures" / "best_median_worst.jpg"))
     assert sheet is not None

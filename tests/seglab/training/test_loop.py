@@ -78,7 +78,7 @@ def test_training_learns_and_leaves_what_it_promises(archive: Path, tmp_path: Pa
     assert {path.name for path in run.iterdir()} == {
         "best.pt", "last.pt", "log.csv", "timing.csv", "curves.png", "examples.jpg", "batch.jpg", "split.json",
         "settings.json", "tensorboard", ".seglab.lock", "scores.csv", "scores.json", "side_by_side.jpg",
-        "confusion.png",
+        "confusion.png", "report.html",
     }  # fmt: skip
     best = load_checkpoint(run / "best.pt")
     assert best.training["epoch"] == 1 + max(range(12), key=lambda row: float(rows[row]["val_dice"]))

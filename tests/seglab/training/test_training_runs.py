@@ -335,6 +335,7 @@ def test_a_stop_in_the_first_epoch_advises_what_works(
         assert stopped.exit_code == 130
         assert "run the same command again to start anew" in stopped.stderr
         assert "--resume" not in stopped.stderr
+    assert "No epoch is finished yet." in (run / "report.html").read_text()
     assert begin(data, run, "--set", "epochs=1").exit_code == 0
     with monkeypatch.context() as patch:
         patch.setattr(Steps, "train", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))

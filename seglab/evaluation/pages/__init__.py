@@ -1,0 +1,1 @@
+"""Pages (one HTML file each) of a training run, a cross-validation, and ``seglab validate``."""
