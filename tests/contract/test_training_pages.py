@@ -221,8 +221,8 @@ def test_validation_refuses_before_it_scores(run: Path, data: Path, tmp_path: Pa
     own = tmp_path / "own" / "report.html"
     own.parent.mkdir()
     own.write_text("<html>mine</html>")
-    for options in (["--report", own], ["--figures", own.parent], ["--report", run / "report.html"]):
-        refused = seglab("validate", run, "--data", data, "--part", "all", *options)
+    for option, path in (("--report", own), ("--figures", own.parent), ("--report", run / "report.html")):
+        refused = seglab("validate", run, "--data", data, "--part", "all", option, path)
         assert refused.exit_code == 2
         assert "is not a page of seglab validate, so it is not overwritten" in refused.stderr
         assert "to score" not in refused.stderr

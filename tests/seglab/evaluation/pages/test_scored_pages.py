@@ -61,7 +61,7 @@ def test_colours_say_who_found_what(tmp_path: Path) -> None:
     assert drawn.shape == (round(120 * scale), 3 * WIDTH + 2 * GAP, 3)
 
     def at(tile: int, x: int) -> NDArray[np.int64]:
-        return drawn[round(60 * scale), tile * (WIDTH + GAP) + round(x * scale)].astype(np.int64)
+        return np.asarray(drawn[round(60 * scale), tile * (WIDTH + GAP) + round(x * scale)], np.int64)
 
     expected = {(0, 40): (90,) * 3, (1, 40): (255,) * 3, (1, 120): (0,) * 3, (2, 5): (0,) * 3, (2, 40): TRUTH,
                 (2, 80): (255,) * 3, (2, 120): PREDICTION}  # fmt: skip
