@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,15 @@ def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None =
         require_page(path, RUN)
     write_page(path, run_page(output, pictures=pictures), RUN)
     return path
+
+
+def load_page() -> None:
+    """Import what draws a page; an error shows when the page is drawn."""
+    with contextlib.suppress(Exception):
+        from batch.reporting.pages import run_page
+        from seglab.pages.page import Page, html_of
+
+        html_of(Page(run_page.__name__, "", [], ""))
 
 
 def report_of_run(output: Output, *, did_work: bool, pictures: bool) -> Path | None:

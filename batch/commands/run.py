@@ -7,12 +7,14 @@ import functools
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch.commands.report import load_page
 from seglab.cli_support import (
     SOME_FAILED,
     GroupedCommand,
@@ -156,6 +158,11 @@ class _Results:
         if self.contours is not None:
             write_contours(runner.output.state, self.contours)
 
+    def prepare_report(self) -> None:
+        """Load what draws the page while the workers open the model, which takes longer."""
+        if not self.no_report:
+            threading.Thread(target=load_page, name="load the page", daemon=True).start()
+
     def write_report(self, runner: Runner) -> Path | None:
         """Write the page, if it is wanted and there are images; return its path."""
         from batch.commands.report import report_of_run
@@ -175,6 +182,7 @@ def _run(options: dict[str, Any], files: _Results, lines: ProgressLines | None, 
     settings = _settings(options)
     _require_files(files.table, files.contours, settings.profile)
     runner = Runner(settings)
+    files.prepare_report()
     for line in runner.sources.report.unreadable:  # the other sources are done; repeated at the end
         echo(f"not readable: {line}", err=True)
     screen, page = Screen(runner, with_timing=with_timing), None
