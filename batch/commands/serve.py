@@ -21,6 +21,8 @@ GROUPS = {
 }
 HELD_MIB = 1024
 """Megabytes that all requests together may hold, or the largest one alone."""
+END_SECONDS = 10
+"""After a stop, beyond the time that reading a request and making its masks may take."""
 option = functools.partial(click.option, cls=PlainOption)
 
 
@@ -100,6 +102,7 @@ def serve(host: str, port: int, **options: Any) -> None:
             listening,
             lambda: echo(f"Serving {described} at {said}   Ctrl-C ends it", err=True),
             ended=engine.ended,
+            grace=2 * seconds + END_SECONDS,
             access_log=False,
         )
     if engine.failure is not None:

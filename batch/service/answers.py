@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from fastapi import HTTPException
 
 from batch.figures import Figures
 from batch.formats.outlines import outlines
+from batch.naming import clash_key
 from batch.outputs.png import decode_mask
 from batch.service.engine import Answer
 from batch.service.uploads import Upload
@@ -61,19 +63,24 @@ def as_zip(pairs: Pairs) -> bytes:
     if all(answer.mask is None for _, answer in pairs):
         raise HTTPException(422, "; ".join(dict.fromkeys(answer.error or "no mask" for _, answer in pairs)))
     file = io.BytesIO()
-    errors, taken = {}, {ERRORS}
+    taken: set[str] = set()
     with zipfile.ZipFile(file, "w") as archive:  # PNGs are compressed already
-        for number, (upload, answer) in enumerate(pairs, 1):
-            stem = PurePosixPath(upload.name).stem or "mask"
-            name = f"{stem}.png" if f"{stem}.png".casefold() not in taken else f"{number}-{stem}.png"
-            taken.add(name.casefold())
-            if answer.mask is None:
-                errors[upload.name or str(number)] = answer.error
-            else:
-                archive.writestr(name, answer.mask)
+        for upload, answer in pairs:
+            if answer.mask is not None:
+                archive.writestr(_free_name(upload, taken), answer.mask)
+        errors = [{"name": upload.name, "error": answer.error} for upload, answer in pairs if answer.mask is None]
         if errors:
             archive.writestr(ERRORS, json.dumps(errors, indent=2))
     return file.getvalue()
+
+
+def _free_name(upload: Upload, taken: set[str]) -> str:
+    """Return a name for the mask of a photograph that no other mask has, on any disk."""
+    stem = PurePosixPath(upload.name).stem or "mask"
+    names = itertools.chain([f"{stem}.png"], (f"{stem}-{number}.png" for number in itertools.count(2)))
+    name = next(name for name in names if clash_key(name) not in taken)
+    taken.add(clash_key(name))
+    return name
 
 
 def _image(upload: Upload, answer: Answer, classes: int, *, with_mask: bool) -> dict[str, Any]:

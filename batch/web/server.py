@@ -56,9 +56,11 @@ def run_server(
     ready: Callable[[], object],
     *,
     ended: threading.Event | None = None,
+    grace: float = GRACE_SECONDS,
     **settings: Any,
 ) -> None:
-    """Serve an app until Ctrl-C or SIGTERM, or until ``ended`` is set; requests in progress are answered.
+    """Serve an app until Ctrl-C or SIGTERM, or until ``ended`` is set; requests in progress have ``grace`` seconds. A
+    second Ctrl-C ends it at once.
 
     ``ready``: called when requests are answered. ``settings``: of :class:`uvicorn.Config`.
     """
@@ -76,7 +78,7 @@ def run_server(
             return is_over or (ended is not None and ended.is_set())
 
     config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False, **settings
+        app, log_level="warning", timeout_graceful_shutdown=round(grace), server_header=False, **settings
     )
     with _signals_end_once():
         Server(config).run(sockets=[listening])
