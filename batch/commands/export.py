@@ -71,14 +71,16 @@ def write_export(
     name: str,
     target: Target,
     *,
+    verdict: str | None = None,
     pseudonymise: bool = False,
     names_to: Path | None = None,
     advance: Callable[[int], object] = lambda total: None,
 ) -> ExportReport:
     """Write the masks of an output in a format of :mod:`batch.formats.table`.
 
-    ``pseudonymise``: under names that tell nothing; ``names_to``: a table of these names. ``advance`` is called after
-    each mask with the number of all masks. Raises :class:`ConfigError` and :class:`OutputError`.
+    ``verdict``: only those that reviewers ``accepted`` or ``rejected``. ``pseudonymise``: under names that tell
+    nothing; ``names_to``: a table of these names. ``advance`` is called after each mask with the number of all masks.
+    Raises :class:`ConfigError` and :class:`OutputError`.
     """
     from batch.formats.material import Material
     from batch.formats.names_table import require_names_table, write_names_table
@@ -95,7 +97,8 @@ def write_export(
     with reading(output) as (store, ledger), ledger.snapshot():
         makers = Makers.of(ledger)
         names = _names(ledger, output, pseudonymise=pseudonymise)
-        material = Material(store, ledger, makers, names, _photographs(ledger), advance=advance)
+        rows = _rows(output, ledger, verdict)
+        material = Material(store, ledger, makers, names, _photographs(ledger), advance=advance, rows=rows)
         if isinstance(names, Pseudonyms) and names_to is not None:
             write_names_table(names, names_to)
         written = FORMATS[name].write(material, target)
@@ -106,6 +109,15 @@ def _names(ledger: LedgerReader, output: Output, *, pseudonymise: bool) -> Names
     from batch.formats.naming import OwnNames, Pseudonyms, key_of
 
     return Pseudonyms(ledger, key_of(output.state)) if pseudonymise else OwnNames(ledger)
+
+
+def _rows(output: Output, ledger: LedgerReader, verdict: str | None) -> frozenset[int] | None:
+    if verdict is None:
+        return None
+    from batch.review.decisions import Verdict
+    from batch.review.reviewed import rows_with
+
+    return rows_with(Verdict[verdict.upper()], output, ledger)
 
 
 def _photographs(ledger: LedgerReader) -> Any:
@@ -129,6 +141,7 @@ def _require_beside(output: Output, to: Path) -> None:
 @click.argument("out", type=FILE)
 @click.option("--format", "name", type=click.Choice(NAMES), required=True, help="What to write.")
 @click.option("--to", type=FILE, required=True, metavar="PATH", help="Folder to write to; for coco a .json file.")
+@click.option("--verdict", type=click.Choice(["accepted", "rejected"]), help="Only masks that reviewers decided on so.")
 @click.option("--with-images", is_flag=True, help="Also write the photographs: png, labelme (inside the JSON).")
 @click.option("--polygons", is_flag=True, help="For coco: write outlines instead of run lengths; holes are lost.")
 @click.option("--pseudonymise", is_flag=True, help="Replace all names by random-looking ones; not for dicom.")
@@ -136,7 +149,14 @@ def _require_beside(output: Output, to: Path) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def export(
-    out: Path, name: str, to: Path, pseudonymise: bool, names: Path | None, as_json: bool, **options: bool
+    out: Path,
+    name: str,
+    to: Path,
+    verdict: str | None,
+    pseudonymise: bool,
+    names: Path | None,
+    as_json: bool,
+    **options: bool,
 ) -> None:
     """Hand masks on: COCO, labelme, PNG for CVAT, DICOM SEG.
 
@@ -158,7 +178,9 @@ def export(
             bar.total = total
             bar.update()
 
-        report = write_export(out, name, target, pseudonymise=pseudonymise, names_to=names, advance=advance)
+        report = write_export(
+            out, name, target, verdict=verdict, pseudonymise=pseudonymise, names_to=names, advance=advance
+        )
     for warning in report.warnings:
         echo(f"warning: {warning}", err=True)
     if as_json:

@@ -103,7 +103,7 @@ def _annotations(material: Material, polygons: bool) -> Iterator[dict[str, Any]]
 
 def _images(material: Material) -> Iterator[dict[str, Any]]:
     """Yield the images whose masks were read."""
-    for entry in material.names.entries():
+    for entry in material.entries():
         if entry.mask not in material.left_out:
             name = encodable(material.names.photograph(entry))
             number = material.names.number(entry)

@@ -6,7 +6,7 @@ import functools
 import itertools
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -62,7 +62,7 @@ class Material:
     """The masks of one output. ``left_out``: the reasons why masks are not exported, by name; filled by :meth:`each`.
 
     ``is_strict``: the first mask that cannot be read is an error, and masks are not compared with the ledger.
-    ``advance`` is called after each mask with the number of all masks.
+    ``advance`` is called after each mask with the number of all. ``rows``: of the masks that are wanted; None: all.
     """
 
     store: StoredMasks
@@ -73,6 +73,7 @@ class Material:
     is_strict: bool = False
     advance: Callable[[int], object] = lambda total: None
     left_out: dict[str, str] = field(default_factory=dict)
+    rows: Set[int] | None = None
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -89,14 +90,21 @@ class Material:
         """Return whether masks hold numbers of classes."""
         return len(self.class_names) > 1
 
+    def entries(self) -> Iterator[DoneEntry]:
+        """Yield the masks that are wanted, in the order of their names."""
+        return self._wanted(self.names.entries())
+
+    def _wanted(self, entries: Iterator[DoneEntry]) -> Iterator[DoneEntry]:
+        return (entry for entry in entries if self.rows is None or entry.id in self.rows)
+
     def each(
         self, function: Callable[[Item], Found], *, with_photographs: bool = False
     ) -> Iterator[tuple[DoneEntry, Found]]:
         """Yield each image with what ``function`` makes of it, in threads. Those for which it raises
         :class:`ImageError` are left out with the reason, as are missing and changed masks.
         """
-        sources = self._with_photographs() if with_photographs else ((entry, None) for entry in self.names.entries())
-        total = self.makers.done
+        sources = self._with_photographs() if with_photographs else ((entry, None) for entry in self.entries())
+        total = self.makers.done if self.rows is None else len(self.rows)
         for (entry, _), found in map_ahead(functools.partial(self._made, function), sources):
             self.advance(total)
             if isinstance(found, _LeftOut):
@@ -125,7 +133,7 @@ class Material:
         """Yield the images with the bytes of their photographs, in the order of the ledger, in which the images of an
         archive come together.
         """
-        for archive, entries in itertools.groupby(self.ledger.done_entries(), lambda entry: archive_of(entry.path)):
+        for archive, entries in itertools.groupby(self._wanted(self.ledger.done_entries()), _archive):
             while some := list(entries if archive else itertools.islice(entries, PAGE)):
                 by_path = {entry.path: entry for entry in some}
                 states = self.ledger.states([entry.id for entry in some])
@@ -133,6 +141,10 @@ class Material:
                     entry = by_path[path]
                     is_file = archive is None and not is_url(path)
                     yield entry, data if isinstance(data, ImageError) else _same(path, data, is_file, *states[entry.id])
+
+
+def _archive(entry: DoneEntry) -> str | None:
+    return archive_of(entry.path)
 
 
 def _same(path: str, data: bytes, is_file: bool, size: int, mtime_ns: int, version: str | None) -> bytes | ImageError:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch.errors import OutputError
+from batch.errors import OutputError, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import encode, ledger_path
 from batch.outputs.reading import masks_of, read_stored
 from batch.outputs.spec import Output
-from batch.review.decisions import Action, Decision, Decisions, Standing, standing_of
+from batch.review.decisions import Action, Decision, Decisions, Standing, Verdict, standing_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why
 from batch.sqlite_readonly import state_of
 from seglab.errors import ImageError, SeglabError
@@ -249,6 +249,19 @@ def decided(decisions: Decisions, ledger: LedgerReader, since: int = 0) -> Itera
         known = decisions.of(paths)
         for row, path, mask, digest in rows:
             yield row, path, mask, standing_of(known.get(path, []), digest)
+
+
+def rows_with(verdict: Verdict, output: Output, ledger: LedgerReader) -> frozenset[int]:
+    """Return the rows of the images whose present masks have this verdict. Raises :class:`OutputError` if nobody has
+    decided on any.
+    """
+    decisions = Decisions.present(output.state)
+    if decisions is None:
+        raise OutputError(
+            f"Nobody has decided on masks of {printable(output.name)} yet. Review them first: seg-batch review OUT."
+        )
+    with decisions:
+        return frozenset(row for row, _, _, standing in decided(decisions, ledger) if standing.verdict is verdict)
 
 
 def _state_of(output: Output) -> object:
