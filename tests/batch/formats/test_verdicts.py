@@ -29,11 +29,7 @@ def test_only_what_reviewers_accepted(tmp_path: Path, to: str) -> None:
     assert "Nobody has decided" in refused.stderr
     with LedgerReader(out) as ledger, Decisions(out) as decisions:
         done = {entry.mask: entry for entry in ledger.done_entries()}
-        for mask, action in {
-            "ring.png": Action.ACCEPT,
-            "a/spot.png": Action.REJECT,
-            "a/skin.png": Action.ACCEPT,
-        }.items():
+        for mask, action in zip(("b.png", "a/a.png", "c.png"), (ACCEPT, REJECT, ACCEPT), strict=True):
             decisions.add(done[mask].path, done[mask].sha256, action, "me")
         decisions.add(done["c.png"].path, "0" * 64, REJECT, "me")  # on an earlier mask
     export(out, *words)
