@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch.web.server import LOOPBACK, bound_socket, needs_web, run_server
 from seglab.cli_support import GroupedCommand, NamedPath, PlainOption, command_errors, echo
 from seglab.errors import SeglabError
+
+if TYPE_CHECKING:
+    import socket
+    import threading
+
+    from fastapi import FastAPI
+
+    from batch.service.uploads import Limits
+    from batch.settings import RunSettings
 
 POSITIVE = click.IntRange(min=1)
 MIB = 2**20
@@ -67,49 +76,53 @@ def serve(host: str, port: int, **options: Any) -> None:
 
     Example: seg-batch serve --port 8000
     """
-    with needs_web():
-        import fastapi  # noqa: F401  # before the model is opened
-        import prometheus_client  # noqa: F401
-        import python_multipart  # noqa: F401
-        import uvicorn  # noqa: F401
-
-        from batch.service.app import create_app
-        from batch.service.metrics import Metrics
-        from batch.service.uploads import Limits
+    with needs_web():  # before the model is opened
+        import batch.service.app
     from batch.service.engine import Engine
-    from batch.web.guard import Guard
+    from batch.service.metrics import Metrics
 
-    listening = bound_socket(host, port)
-    port = listening.getsockname()[1]
-    most, seconds = options["max_mib"] * MIB, options["timeout"]
-    limits = Limits(most, options["max_files"], max(most, HELD_MIB * MIB), seconds)
-    with listening:
+    with bound_socket(host, port) as listening:
         engine = Engine(_settings(options), options["queue"], lambda size: metrics.batches.observe(size))
         metrics = Metrics(lambda: engine.waiting)
         opened = engine.open()
-        app = create_app(engine, opened, limits, metrics)
-        is_local = host in LOOPBACK
-        if not is_local:
-            echo(
-                f"warning: anyone who reaches {host}, port {port}, can send photographs: there is no login and no "
-                "encryption. Put a server that has them in front of it.",
-                err=True,
-            )
-        said = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        app = batch.service.app.create_app(engine, opened, _limits(options), metrics)
         described = f"{opened.path.name} on {opened.device.name}, {opened.device.precision}"
-        run_server(
-            Guard(app, LOOPBACK if is_local else None),
-            listening,
-            lambda: echo(f"Serving {described} at {said}   Ctrl-C ends it", err=True),
-            ended=engine.ended,
-            grace=2 * seconds + END_SECONDS,
-            access_log=False,
-        )
+        _answer(app, listening, host, described, engine.ended, 2 * options["timeout"] + END_SECONDS)
     if engine.failure is not None:
         raise SeglabError(f"The service ended: {engine.failure}")
 
 
-def _settings(options: dict[str, Any]) -> Any:
+def _limits(options: dict[str, Any]) -> Limits:
+    from batch.service.uploads import Limits
+
+    most = options["max_mib"] * MIB
+    return Limits(most, options["max_files"], max(most, HELD_MIB * MIB), options["timeout"])
+
+
+def _answer(
+    app: FastAPI, listening: socket.socket, host: str, described: str, ended: threading.Event, grace: float
+) -> None:
+    """Answer requests until the end, and say at which address."""
+    from batch.web.guard import Guard
+
+    port = listening.getsockname()[1]
+    is_local = host in LOOPBACK
+    if not is_local:
+        echo(
+            f"warning: anyone who reaches {host}, port {port}, can send photographs: there is no login and no "
+            "encryption. Put a server that has them in front of it, such as nginx or Caddy.",
+            err=True,
+        )
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    def say() -> None:
+        echo(f"Serving {described} at {address}   Ctrl-C ends it", err=True)
+
+    guarded = Guard(app, LOOPBACK if is_local else None)
+    run_server(guarded, listening, say, ended=ended, grace=grace, access_log=False)
+
+
+def _settings(options: dict[str, Any]) -> RunSettings:
     from batch.settings import RunSettings
 
     steps = tuple(filter(None, (options["postprocess"] or "").split(",")))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import ClassVar
 
+import python_multipart  # noqa: F401  # the parser of forms needs it
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
