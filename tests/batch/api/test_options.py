@@ -9,7 +9,7 @@ from batch.commands.run import run
 from batch.settings import RunSettings
 
 FIELDS = {field.name for field in dataclasses.fields(RunSettings)}
-OF_THE_COMMAND_ALONE = {"dry_run", "as_json", "table", "contours", "timing"}
+OF_THE_COMMAND_ALONE = {"dry_run", "as_json", "table", "contours", "timing", "no_report", "no_pictures"}
 
 
 def test_every_setting_of_a_run_is_an_option() -> None:
