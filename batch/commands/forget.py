@@ -162,17 +162,20 @@ def _remove_chosen(
     advance: Callable[[int], object],
 ) -> None:
     """Remove files first and rows after them, so that a killed command can be repeated."""
-    total = ledger.count
+    total, paths = ledger.count, list[str]()
     with opened as files:
         for page in ledger.pages():
-            gone = _removed(files, page, report, lambda: advance(total))
+            gone = list(_removed(files, page, report, lambda: advance(total)))
             if decisions is not None:
-                paths = (image.entry.path for image in gone)
-                report.removed[DECISIONS] += decisions.forget(paths, purge=report.purged)
+                paths += (image.entry.path for image in gone)
+                report.removed[DECISIONS] += decisions.forget(paths[-len(gone) :] if gone else (), purge=report.purged)
             ledger.note(gone)
             if not files.output.is_archive:  # its masks are removed when it is closed
                 ledger.delete()
     ledger.delete()
+    if decisions is not None:
+        decisions.note_forgotten()
+        decisions.forget(paths, purge=report.purged)  # made meanwhile on a page that was open
     if report.purged:
         ledger.delete_empty_sources()
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import os
-import zlib
 from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,16 +18,11 @@ from batch.outputs.png import decode_mask
 from batch.outputs.reading import StoredMasks, read_stored
 from batch.reporting.as_written import why_changed
 from batch.reporting.makers import Makers
+from batch.reporting.same_photograph import same_or_error
 from batch.sources.ahead import map_ahead
 from batch.sources.by_path import Photographs, archive_of
-from batch.sources.bytes import in_range
-from batch.sources.checksum import checksum_of
-from batch.sources.image_ref import CHECKSUM
-from batch.urls import is_url
 from seglab.errors import DataError, ImageError
 
-CRC = "crc32"
-"""Kind of version of members of zips."""
 PAGE = 1024
 """Photographs outside archives that are asked for at once."""
 
@@ -139,33 +132,11 @@ class Material:
                 states = self.ledger.states([entry.id for entry in some])
                 for path, data in self.photographs.read_all(by_path):
                     entry = by_path[path]
-                    is_file = archive is None and not is_url(path)
-                    yield entry, data if isinstance(data, ImageError) else _same(path, data, is_file, *states[entry.id])
+                    yield entry, same_or_error(path, data, *states[entry.id])
 
 
 def _archive(entry: DoneEntry) -> str | None:
     return archive_of(entry.path)
-
-
-def _same(path: str, data: bytes, is_file: bool, size: int, mtime_ns: int, version: str | None) -> bytes | ImageError:
-    """Return the bytes of a photograph, or an error if it is not the one that the mask was made of: another may lie at
-    its path now. Of tars and URLs only the size is compared.
-    """
-    kind = (version or "").partition(":")[0]
-    if kind == CHECKSUM:
-        is_same = checksum_of(data) == version
-    elif kind == CRC:
-        is_same = f"{CRC}:{zlib.crc32(data):08x}" == version
-    else:
-        is_same = len(data) == size and (not is_file or _time_of(path) == mtime_ns)
-    return data if is_same else ImageError("It changed since the mask was made. Run again to remake the mask.")
-
-
-def _time_of(path: str) -> int | None:
-    try:
-        return in_range(os.stat(path).st_mtime_ns)
-    except OSError:  # it was removed after it was read
-        return None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +28,7 @@ def require_replaceable(path: Path, suffixes: Sequence[str], what: str, is_ours:
             f"{', '.join(suffixes)}. Choose such a name."
         )
     try:
-        if not path.exists():
+        if not os.path.lexists(path):
             return
         begin = _beginning(path) if path.is_file() else None
     except OSError as error:

@@ -125,7 +125,8 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
     @router.post("/decisions")
     def decide(asked: Asked) -> Response:
         found = image_of(asked.row)
-        reviewed.decide(found, asked.sha256, asked.action, reviewer, asked.note.strip())
+        note = asked.note.strip().encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a character
+        reviewed.decide(found, asked.sha256, asked.action, reviewer, note)
         return image(asked.row)
 
     return router

@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS decisions (
     decided_at TEXT NOT NULL              -- UTC, ISO 8601
 );
 CREATE INDEX IF NOT EXISTS by_path ON decisions (path, id);
+CREATE TABLE IF NOT EXISTS forgotten (id INTEGER PRIMARY KEY AUTOINCREMENT); -- a row each time images were removed
 """
 
 
@@ -190,6 +191,15 @@ class Decisions:
                 self._all(f"DELETE FROM decisions WHERE path IN ({marks}) RETURNING id", tuple(map(encode, some)))
             )
         return removed
+
+    def note_forgotten(self) -> None:
+        """Tell programs that have the output open to read its ledger again before their next answer."""
+        self._all("INSERT INTO forgotten DEFAULT VALUES")
+
+    @property
+    def times_forgotten(self) -> int:
+        """Return how often images were removed from the output."""
+        return int(self._all("SELECT coalesce(max(id), 0) FROM forgotten")[0][0])
 
     def _all(self, text: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._errors(), self._lock:

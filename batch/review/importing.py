@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import OutputError, cannot_write, printable
-from batch.ledger.reader import LedgerReader
+from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.naming import SUFFIX, clash_key
 from batch.output_mark import is_marked, is_output
-from batch.outputs.png import encode_mask
-from batch.outputs.reading import StoredMasks, reading, stored_mask
+from batch.outputs.png import decode_mask, encode_mask
+from batch.outputs.reading import StoredMasks, read_stored, reading, stored_mask
 from batch.outputs.spec import Output
+from batch.reporting.as_written import why_changed
+from batch.reporting.same_photograph import require_same
 from batch.review.corrected import by_stem, corrected_masks, stem_of
 from batch.review.decisions import Decisions, Verdict
 from batch.review.reviewed import decided
@@ -105,7 +107,7 @@ def take_in(
         wanted = _wanted(output, ledger, corrected, report, accepted=accepted)
         last = ledger.last_run()
         photographs = Photographs(None if last is None else last.settings.get("zip_encoding"))
-        taking = _Taking(folder, store, _names(ledger, wanted), photographs)
+        taking = _Taking(folder, store, ledger, _names(ledger, wanted), photographs)
         total = len(wanted) + len(report.left)
         for one, why in taking.take_all(wanted):
             advance(total)
@@ -169,9 +171,11 @@ def _names(ledger: LedgerReader, wanted: list[Wanted]) -> dict[str, str]:
 class _Taking:
     """Checks masks and writes them, with their photographs, under the ``names`` of their paths."""
 
-    def __init__(self, folder: Path, store: StoredMasks, names: dict[str, str], photographs: Photographs) -> None:
+    def __init__(
+        self, folder: Path, store: StoredMasks, ledger: LedgerReader, names: dict[str, str], photographs: Photographs
+    ) -> None:
         self._images, self._masks = folder / "images", folder / "masks"
-        self._store, self._names, self._photographs = store, names, photographs
+        self._store, self._ledger, self._names, self._photographs = store, ledger, names, photographs
 
     def take_all(self, wanted: list[Wanted]) -> Iterator[tuple[Wanted, str]]:
         """Yield each mask with the reason why it was not taken, or an empty text."""
@@ -183,19 +187,26 @@ class _Taking:
         try:
             if isinstance(photograph, ImageError):
                 raise ImageError(f"its photograph cannot be read: {photograph}") from photograph
-            self._write(one, photograph, self._mask_for(one, photograph))
+            entry = self._ledger.done_entry(one.mask)
+            if entry is None:
+                raise ImageError("its image is not done any more; run again, then review its new mask")
+            require_same(one.path, photograph, *self._ledger.states([entry.id])[entry.id])
+            self._write(one, photograph, self._mask_for(one, entry, photograph))
         except SeglabError as error:
             if isinstance(error, OutputError):
                 raise
             return str(error)
         return ""
 
-    def _mask_for(self, one: Wanted, photograph: bytes) -> NDArray[np.uint8]:
+    def _mask_for(self, one: Wanted, entry: DoneEntry, photograph: bytes) -> NDArray[np.uint8]:
         """Return the mask, uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason against it."""
         if one.file is None:
             if one.classes > 1:
                 raise ImageError(LABELS)
-            mask = stored_mask(self._store, one.mask)
+            data = read_stored(self._store, one.mask)
+            if (reason := why_changed(data, entry)) is not None:
+                raise ImageError(f"its mask is not the one that was accepted: {reason}; run `seg-batch verify --redo`")
+            mask = decode_mask(data)
         else:
             mask = read_mask(one.file)
             if one.is_rejected and one.classes == 1 and self._is_as_stored(one, mask):

@@ -85,14 +85,19 @@ class Pictures:
             return draw(*arguments)
 
     def _thumbnail(self, image: Image) -> bytes:
-        photograph = self._photographs.read(image.path)
+        photograph = self._photograph(image)
         mask = self._mask(image) if image.is_done else None
         return thumbnail(photograph, mask, THUMBNAIL_SIDE, are_labels=image.classes > 1)
 
     def _photo(self, image: Image, side: int) -> bytes:
-        photo = read_photo(self._photographs.read(image.path), at_least=side, any_dicom=True)
+        photo = read_photo(self._photograph(image), at_least=side, any_dicom=True)
         sides = sides_within(photo.size, side)
         return jpeg(np.asarray(cv2.resize(photo.pixels, sides, interpolation=cv2.INTER_AREA), np.uint8), PHOTO_QUALITY)
+
+    def _photograph(self, image: Image) -> bytes:
+        photograph = self._photographs.read(image.path)
+        self._reviewed.require_same(image, photograph)
+        return photograph
 
     def _heat(self, image: Image, side: int) -> bytes:
         files = () if _leads_out(image.mask) else (maps.where(image.mask) for maps in self._maps)

@@ -16,7 +16,8 @@ from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import encode, ledger_path
 from batch.outputs.reading import masks_of, read_stored
 from batch.outputs.spec import Output
-from batch.review.decisions import Action, Decision, Decisions, Standing, Verdict, standing_of
+from batch.reporting.same_photograph import require_same
+from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why
 from batch.sqlite_readonly import state_of
 from seglab.errors import ImageError, SeglabError
@@ -119,6 +120,7 @@ class Reviewed:
             self.decisions = opened.enter_context(Decisions(output.state))
             self._masks = masks_of(output)
             opened.pop_all()
+        self._forgotten = self.decisions.times_forgotten
         self._lock = threading.RLock()
         self._reading = threading.Lock()
         self._read_at = time.monotonic()
@@ -167,12 +169,17 @@ class Reviewed:
     def decide(self, image: Image, seen: str | None, action: Action, reviewer: str, note: str = "") -> None:
         """Add a decision on the mask whose file has the SHA-256 ``seen``, as the ledger had it.
 
-        Raises :class:`StaleError` if the image has another mask now, or none.
+        Raises :class:`StaleError` if the image has another mask now, or none, or its file is not the recorded one.
         """
         if not image.is_done:
             raise StaleError(NO_MASK)
         if seen != image.sha256:
             raise StaleError(MADE_AGAIN)
+        if action in VERDICTS:
+            try:
+                seen = hashlib.sha256(self.mask_file(image)).hexdigest()
+            except ImageError as error:
+                raise StaleError(str(error)) from error
         self.decisions.add(image.path, seen or self._sha256_of(image), action, reviewer, note)
 
     def runs_setting(self, name: str) -> list[str]:
@@ -200,6 +207,14 @@ class Reviewed:
                 return data
         raise ImageError(NOT_RECORDED)
 
+    def require_same(self, image: Image, photograph: bytes) -> None:
+        """Raise :class:`ImageError` if these bytes are not of the photograph that the mask was made of."""
+        if image.is_done:
+            with self._lock:
+                state = self._snapshot.ledger.states([image.row]).get(image.row)
+            if state is not None:
+                require_same(image.path, photograph, *state)
+
     def _sha256_of(self, image: Image) -> str | None:
         """Return the SHA-256 of a mask's file, for ledgers that do not keep it; None if it cannot be read."""
         try:
@@ -208,7 +223,16 @@ class Reviewed:
             return None
 
     def _refresh(self) -> None:
-        """Read the ledger again if it changed: at once if that is quick, else beside the answers."""
+        """Read the ledger again if it changed: at once if that is quick or images were forgotten, else beside the
+        answers. Raises :class:`OutputError` if it cannot be read after images were forgotten.
+        """
+        if (forgotten := self.decisions.times_forgotten) != self._forgotten:
+            self._reading.acquire()
+            self._read_again()
+            if self.problem:
+                raise OutputError(self.problem)
+            self._forgotten = forgotten
+            return
         took = self._snapshot.seconds
         is_quick = took < AT_ONCE_SECONDS
         if _state_of(self.output) == self._snapshot.state:

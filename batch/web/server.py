@@ -46,7 +46,8 @@ def bound_socket(host: str, port: int) -> socket.socket:
         return listening
     except OSError as error:
         raise ConfigError(
-            f"Nothing can listen on {host}, port {port}: {error.strerror or error}. Choose another --port, or --host."
+            f"Nothing can listen on {host}, port {port}: {error.strerror or error}. Choose another --port, or another "
+            "address."
         ) from error
 
 

@@ -230,6 +230,25 @@ def test_forget_takes_decisions_with_the_image(out: Path) -> None:
     assert b"cut.png" not in b"".join(path.read_bytes() for path in out.glob(f"{REVIEW_NAME}*"))
 
 
+def test_pairs_of_a_changed_mask_or_photograph_are_not_taken(out: Path) -> None:
+    with served(out) as site:
+        rows = site.rows()
+        for name in ("cut.png", "1.png", "0.png"):
+            assert site.decide(rows[name], "accept") == 200
+        shutil.copy(out / "a" / "1.png", out / "cut.png")
+        save(out.parent / "in" / "a" / "1.png", spot(48, 64))
+        path = urlsplit(site.address).path
+        status, text = answer(site.address, f"{path}api/images/{rows['1.png']}/photo")
+        assert (status, text) == (404, "It changed since the mask was made. Run again to remake the mask.")
+        assert site.decide(rows["cut.png"], "accept") == 409
+    done = invoke(out, "--accepted", "--to", out.parent / "set")
+    assert done.exit_code == 3
+    assert "1 accepted mask taken, 2 not" in done.output
+    assert "its mask is not the one that was accepted" in done.output
+    assert "It changed since the mask was made" in done.output
+    assert [path.name for path in (out.parent / "set" / "images").iterdir()] == ["0.png"]
+
+
 def test_tables_of_decisions(out: Path) -> None:
     assert verdicts(out) == {}
     with served(out, "--reviewer", "Ada") as site:
@@ -335,7 +354,7 @@ def test_what_is_no_corrected_mask_is_named(out: Path) -> None:
         "nobody.png": "no image of this output has a mask, or a photograph, of this name",
         "empty.jpg": "it is not a PNG; save the mask as PNG",
         "grey.png": "",
-        "broken.png": "Not an image (text)",
+        "broken.png": "It changed since the mask was made",
         "cut.png": "exists with other content; remove it, or name another folder with --to",
     }.items():
         assert any(f"{folder / name}: " in line and why in line for line in done.output.splitlines()), name

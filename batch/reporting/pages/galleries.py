@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from batch.ledger.records import RunRecord
-from batch.outputs.reading import StoredMasks, stored_mask
+from batch.outputs.png import decode_mask
+from batch.outputs.reading import StoredMasks, read_stored
 from batch.reporting.pages.pictures import Drawing, Drawings, grouped, with_outlines
 from batch.reporting.pages.selection import Gallery, Shown
 from batch.reporting.pages.texts import percent, short_text
-from seglab.errors import ImageError
+from batch.reporting.same_photograph import require_same
+from seglab.errors import DataError, ImageError
 from seglab.pages.page import Picture, Section
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 COLOURS = ("cyan", "amber", "magenta", "green", "blue", "orange", "white")
 """Names of :data:`seglab.images.outlines.CLASS_COLOURS`."""
@@ -49,12 +57,24 @@ def _drawing(entry: Shown, masks: StoredMasks, run: RunRecord | None) -> Drawing
     classes = 1 if run is None else len(run.class_names)
 
     def draw(photograph: bytes) -> bytes:
-        mask = stored_mask(masks, entry.mask, classes)
-        if mask.shape != (entry.height, entry.width):
-            raise ImageError("The mask has another size than the ledger says. Run `seg-batch verify`.")
+        require_same(entry.path, photograph, entry.bytes, entry.mtime_ns, entry.version)
+        mask = _as_recorded(masks, entry, classes)
         return with_outlines(photograph, mask, are_labels=classes > 1)
 
     return Drawing(entry.path, entry.height * entry.width, draw)
+
+
+def _as_recorded(masks: StoredMasks, entry: Shown, classes: int) -> NDArray[np.uint8]:
+    """Return a mask, see :func:`batch.outputs.png.decode_mask`. Raises :class:`ImageError` if it was changed."""
+    data = read_stored(masks, entry.mask)
+    try:
+        mask = decode_mask(data, classes)
+        is_same = mask.shape == (entry.height, entry.width)
+    except (DataError, ImageError):
+        is_same = False
+    if not is_same or entry.sha256 not in (None, hashlib.sha256(data).hexdigest()):
+        raise ImageError("The mask is not the one that was written. Run `seg-batch verify`.")
+    return mask
 
 
 def _picture(entry: Shown, pictures: Mapping[str, bytes | str], shown: Callable[[str], str]) -> Picture:

@@ -17,7 +17,7 @@ SEED = 0
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A mask to show: the ``path`` of its image, the ``mask`` below the output, and figures of the ledger. ``key``: of
-    the run that made it.
+    the run that made it. ``sha256``: of the mask's file; ``bytes``, ``mtime_ns``, ``version``: of the photograph.
     """
 
     path: str
@@ -28,6 +28,10 @@ class Shown:
     confidence: float | None
     suitable: float | None
     key: str | None
+    bytes: int
+    mtime_ns: int
+    sha256: str | None
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -80,5 +84,6 @@ def _at_random(ledger: LedgerReader, done: int) -> Gallery:
 
 def _masks(ledger: LedgerReader, which: str) -> list[Shown]:
     suitable = "suitable" if knows_suitable(ledger) else "NULL"
-    columns = f"path, mask, height, width, lesion_fraction, confidence, {suitable}, key"
+    newer = ", ".join(name if ledger.has("items", name) else "NULL" for name in ("sha256", "version"))
+    columns = f"path, mask, height, width, lesion_fraction, confidence, {suitable}, key, bytes, mtime_ns, {newer}"
     return [Shown(*row) for row in ledger.query(f"SELECT {columns} FROM items WHERE status = 'done' AND {which}")]

@@ -36,6 +36,12 @@ export function mark(withFocus = true) {
   });
 }
 
+// Whether the picture of the selected image is drawn.
+export function isDrawn() {
+  const picture = cells.children[place()]?.querySelector("img");
+  return Boolean(picture && picture.complete && picture.naturalWidth > 0);
+}
+
 export function columns() {
   const tops = [...cells.children].map((child) => child.offsetTop);
   return Math.max(1, tops.filter((top) => top === tops[0]).length);
@@ -61,6 +67,9 @@ function thumbnail(shown) {
   made.alt = "";
   made.loading = "lazy";
   made.src = api.picture(shown, "thumbnail");
-  made.addEventListener("error", () => made.replaceWith(element("span", "failure", "The picture cannot be shown.")));
+  made.addEventListener("error", async () => {
+    const why = await fetch(made.src).then((response) => response.text(), () => "The server does not answer.");
+    made.replaceWith(element("span", "failure", why));
+  });
   return made;
 }

@@ -64,10 +64,20 @@ async function turnPage(direction) {
   if (await turn(direction, false)) draw();
 }
 
-async function decide(action) {
+let deciding = Promise.resolve();
+
+// A decision in progress is finished before an undo.
+function decide(action) {
   const shown = isSingle() ? single.image() : selected();
-  if (!shown) return;
+  if (!shown) return undefined;
   if (shown.status === "failed") return say("This image failed and has no mask, so there is nothing to decide.");
+  if (!(isSingle() ? stage : grid).isDrawn()) return say("The mask is not drawn yet. Look at it, then decide.");
+  const work = decided(shown, action);
+  deciding = Promise.allSettled([deciding, work]);
+  return work;
+}
+
+async function decided(shown, action) {
   await saveNote();
   const sent = await send(shown, action);
   if (!sent) return;
@@ -79,6 +89,7 @@ async function decide(action) {
 
 // The last verdict of this window is undone, and its image shown again; else the verdict of the image that is shown.
 async function undo() {
+  await deciding;
   const rows = undone();
   const row = rows.pop() ?? (selected()?.verdict === "none" ? undefined : selected()?.row);
   if (row === undefined) return say("There is nothing to undo.");
@@ -128,8 +139,13 @@ function onKey(event) {
   const isField = event.target.matches("select, textarea, input:not([type=checkbox])");
   if (isField && event.key === "Escape") {
     event.preventDefault();
-    (isSingle() ? byId("stage") : event.target).focus();
+    if (isSingle()) byId("stage").focus();
+    else grid.mark();
     return;
+  }
+  if (event.target.matches("select") && "aru".includes(event.key.toLowerCase())) { // it would choose from the list
+    event.preventDefault();
+    return say("Leave the list first: press Esc.");
   }
   const action = isField ? undefined : actionOf(event);
   if (action) {

@@ -100,11 +100,24 @@ stage.addEventListener("pointerdown", (event) => {
 });
 stage.addEventListener("pointermove", moved);
 for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => pointers.delete(event.pointerId));
-byId("photo").addEventListener("error", () => {
+
+// Whether the photograph and all layers that are switched on are drawn; nobody may decide on what was not shown.
+export function isDrawn() {
+  const wanted = LAYERS.map(byId).filter((layer) => !layer.hidden);
+  return !layers.hidden && wanted.every((layer) => layer.complete && layer.naturalWidth > 0);
+}
+
+async function failed(layer) {
+  const address = byId(layer).getAttribute("src");
+  if (!address) return;
+  const why = await fetch(address).then((response) => response.text(), () => "The server does not answer.");
+  if (byId(layer).getAttribute("src") !== address) return;
   layers.hidden = true;
   byId("missing").hidden = false;
-  byId("missing").textContent = "The photograph cannot be shown: it was moved, or cannot be read any more.";
-});
+  byId("missing").textContent = why;
+}
+
+for (const layer of LAYERS) byId(layer).addEventListener("error", () => failed(layer));
 for (const layer of LAYERS.slice(1)) byId(`show-${layer}`).addEventListener("change", update);
 byId("zoom-in").addEventListener("click", () => zoom(1.5));
 byId("zoom-out").addEventListener("click", () => zoom(1 / 1.5));

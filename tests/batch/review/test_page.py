@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from tests.support.browser import SCHEMES, SIZES, Watched, opened
 from tests.support.review import COUNT, Served, copied, execute, make_output, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytest.importorskip("uvicorn")
 
@@ -52,6 +53,14 @@ def decisions(out: Path) -> list[tuple[Any, ...]]:
     return execute(out / REVIEW_NAME, "SELECT path, action, note, reviewer FROM decisions ORDER BY id")
 
 
+def press(page: Page, key: str) -> None:
+    """Press a key that decides, once the mask is drawn: before, nobody may decide."""
+    for picture in page.locator('.cell[aria-current="true"] img, #layers img').all():
+        if picture.is_visible():
+            picture.evaluate("image => image.decode()")
+    page.keyboard.press(key)
+
+
 def said(page: Page, text: str) -> None:
     page.locator("#said", has_text=text).wait_for()
 
@@ -60,11 +69,11 @@ def test_keys_decide_and_go_on(watched: Watched, out: Path) -> None:
     page = watched.page
     page.locator("#progress", has_text=f"0 of {COUNT} reviewed, 1 failed").wait_for()
     first, second, third = names(page)[:3]
-    page.keyboard.press("a")
+    press(page, "a")
     said(page, f"Accepted: {first}")
     page.keyboard.press("Enter")
     page.locator("#name", has_text=second).wait_for()
-    page.keyboard.press("r")
+    press(page, "r")
     page.locator("#name", has_text=third).wait_for()
     said(page, f"Rejected: {second}")
     page.locator("#progress", has_text=f"2 of {COUNT} reviewed").wait_for()
@@ -131,12 +140,12 @@ def test_orders_and_filters(watched: Watched) -> None:
     page.locator(".cell").click()
     page.locator("#missing").wait_for()
     assert page.locator("#accept").is_disabled()
-    page.keyboard.press("a")
+    press(page, "a")
     said(page, "This image failed and has no mask")
     page.keyboard.press("Escape")
     choose("status", "")
     page.locator(".cell").first.focus()
-    page.keyboard.press("a")
+    press(page, "a")
     said(page, "Accepted: ")
     assert len(choose("verdict", "accepted")) == 1
     assert len(choose("verdict", "none")) == COUNT - 1
@@ -162,7 +171,7 @@ def test_a_reload_and_back_keep_the_place(watched: Watched) -> None:
 def test_undo_outlives_a_reload(watched: Watched) -> None:
     page = watched.page
     first = names(page)[0]
-    page.keyboard.press("a")
+    press(page, "a")
     said(page, f"Accepted: {first}")
     page.reload()
     page.locator(".badge.accepted").wait_for()
@@ -307,3 +316,45 @@ def test_a_page_from_elsewhere_changes_nothing(browser: Browser, site: Served, o
         server.shutdown()
     assert read == "nothing"
     assert decisions(out) == []
+
+
+def test_what_is_not_shown_cannot_be_decided_on(watched: Watched, out: Path) -> None:
+    page = watched.page
+    first = names(page)[0]
+    page.route("**/outline?**", lambda route: route.fulfill(status=404, body="The mask is missing."))
+    page.keyboard.press("Enter")
+    page.locator("#missing", has_text="The mask is missing.").wait_for()
+    page.keyboard.press("a")
+    said(page, "The mask is not drawn yet. Look at it, then decide.")
+    page.locator("#name", has_text=first).wait_for()
+    assert decisions(out) == []
+    watched.errors.clear()  # the browser logs what was not found
+
+
+def test_undo_waits_for_the_decision_before_it(watched: Watched, out: Path) -> None:
+    page = watched.page
+    first, second, _ = names(page)[:3]
+    press(page, "r")
+    said(page, f"Rejected: {first}")
+
+    def slowly(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route("**/api/decisions", slowly)
+    press(page, "a")
+    page.keyboard.press("u")
+    said(page, f"Undone: {second}")
+    assert [(Path(path).name, action) for path, action, _, _ in decisions(out)] == [
+        (first, "reject"), (second, "accept"), (second, "undo"),
+    ]  # fmt: skip
+
+
+def test_a_key_in_a_list_says_how_to_leave_it(watched: Watched, out: Path) -> None:
+    page = watched.page
+    page.locator("#filters select").first.focus()
+    page.keyboard.press("a")
+    said(page, "Leave the list first: press Esc.")
+    page.keyboard.press("Escape")
+    press(page, "a")
+    said(page, f"Accepted: {names(page)[0]}")
