@@ -188,9 +188,8 @@ class _Taking:
             if isinstance(photograph, ImageError):
                 raise ImageError(f"its photograph cannot be read: {photograph}") from photograph
             entry = self._ledger.done_entry(one.mask)
-            if entry is None:
-                raise ImageError("its image is not done any more; run again, then review its new mask")
-            require_same(one.path, photograph, *self._ledger.states([entry.id])[entry.id])
+            if entry is not None:
+                require_same(one.path, photograph, *self._ledger.states([entry.id])[entry.id])
             self._write(one, photograph, self._mask_for(one, entry, photograph))
         except SeglabError as error:
             if isinstance(error, OutputError):
@@ -198,11 +197,13 @@ class _Taking:
             return str(error)
         return ""
 
-    def _mask_for(self, one: Wanted, entry: DoneEntry, photograph: bytes) -> NDArray[np.uint8]:
+    def _mask_for(self, one: Wanted, entry: DoneEntry | None, photograph: bytes) -> NDArray[np.uint8]:
         """Return the mask, uint8 ``(H, W)``, 0 or 255. Raises :class:`ImageError` with the reason against it."""
         if one.file is None:
             if one.classes > 1:
                 raise ImageError(LABELS)
+            if entry is None:
+                raise ImageError("its mask is being made again; review the new one")
             data = read_stored(self._store, one.mask)
             if (reason := why_changed(data, entry)) is not None:
                 raise ImageError(f"its mask is not the one that was accepted: {reason}; run `seg-batch verify --redo`")

@@ -79,6 +79,7 @@ def test_what_ends_its_process_costs_itself(model_file: Path, tmp_path: Path) ->
     assert everything_below(tmp_path / "out") == set(masks_below(tmp_path / "out")) | {
         ".seg-batch",
         ".seg-batch.lock",
+        "report.html",
         "ledger.sqlite",
     }
     assert not everything_below(tmp_path / "tmp")

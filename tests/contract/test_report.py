@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batch.cli import main
-from export.runtime.bundled import bundled_models
 from tests.support.archive import read_grey, save, save_many, seg_batch
 from tests.support.artefact import colour_model
 from tests.support.browser import SCHEMES, SIZES, opened
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 MARK = b'<meta name="generator" content="seg-batch run report'
 PAGE = "report.html"
 NOT_WRITTEN = "warning: the report was not written: "
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -65,7 +66,7 @@ def test_a_run_writes_its_page(run: Callable[..., Result]) -> None:
 def test_the_page_says_what_the_contract_said_when_the_model_is_gone(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
-    mine = Path(shutil.copy(bundled_models("fp32")[0], tmp_path / "mine.onnx"))
+    mine = Path(shutil.copy(ROOT / "export" / "models" / "lesion.onnx", tmp_path / "mine.onnx"))
     assert run("--model", mine, "--no-report").exit_code == 0
     mine.unlink()
     assert invoke("report", "masks").exit_code == 0

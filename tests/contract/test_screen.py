@@ -62,6 +62,7 @@ def test_a_run_with_failures_in_a_log(photos: Path, model_file: Path, tmp_path: 
         f"  {'sub/cut.jpg':<40}  damaged JPEG\n"
         "\n"
         "Masks     masks/   record of every image: seg-batch status masks\n"
+        "Report    masks/report.html   open it in a browser\n"
         "Overlays  pictures/\n"
         "Device    onnxruntime on the CPU, fp32\n"
         "Next      seg-batch status masks --all   all failures, and what to do\n"

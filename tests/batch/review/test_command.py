@@ -354,7 +354,7 @@ def test_what_is_no_corrected_mask_is_named(out: Path) -> None:
         "nobody.png": "no image of this output has a mask, or a photograph, of this name",
         "empty.jpg": "it is not a PNG; save the mask as PNG",
         "grey.png": "",
-        "broken.png": "It changed since the mask was made",
+        "broken.png": "Not an image (text)",
         "cut.png": "exists with other content; remove it, or name another folder with --to",
     }.items():
         assert any(f"{folder / name}: " in line and why in line for line in done.output.splitlines()), name
