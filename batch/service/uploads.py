@@ -12,6 +12,7 @@ import python_multipart  # noqa: F401  # the parser of forms needs it
 from fastapi import HTTPException, Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import ClientDisconnect
 
 from seglab.errors import printable
 
@@ -85,6 +86,8 @@ class Reader:
             raise HTTPException(
                 408, f"The request did not arrive within {self._limits.seconds:g} s. Send smaller ones."
             ) from error
+        except ClientDisconnect as error:  # nobody reads the answer; it is counted
+            raise HTTPException(400, "The connection was closed before all had arrived.") from error
         if not found:
             raise HTTPException(400, "The request holds no file; expected one photograph or several.")
         return found

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -238,6 +239,22 @@ def test_requests_without_a_photograph(url: str, content: bytes, headers: dict[s
     answer = httpx.post(f"{url}/v1/masks", content=content, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["detail"]
+
+
+def test_a_sender_that_goes_away_leaves_no_trace(model_file: Path, tmp_path: Path) -> None:
+    image = photographs()["a.png"]
+    form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
+    with started(tmp_path, *serve_words(model_file)) as run:
+        url = address(run)
+        for kind, body in ((b"image/png", image[:50]), (b"multipart/form-data; boundary=x", form), (b"", image)):
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
+                head = b"POST /v1/masks HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
+                connection.sendall(head % (kind, len(image)) + body)
+        assert httpx.post(f"{url}/v1/masks", content=image).status_code == 200
+        assert httpx.get(f"{url}/health").json()["waiting"] == 0
+        run.process.send_signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert "Traceback" not in run.said
 
 
 def test_names_from_outside_lead_nowhere(url: str) -> None:
