@@ -70,9 +70,11 @@ def report_of_run(output: Output, *, did_work: bool, pictures: bool) -> Path | N
     A run that did no work keeps the page that there is.
     """
     try:
-        from batch.reporting.pages.page_file import is_written
+        from batch.reporting.pages.page_file import is_written, report_path
+        from seglab.files import remove_abandoned
 
         if not did_work and is_written(output):
+            remove_abandoned(report_path(output))
             return None
         return write_report(output, pictures=pictures)
     except SeglabError as error:

@@ -34,7 +34,7 @@ WITH_FILES = 200
 INSERT = (
     "INSERT INTO items (path, source, mask, mask_key, status, bytes, mtime_ns, height, width, lesion_area, "
     "lesion_fraction, bbox_x0, bbox_y0, bbox_x1, bbox_y1, confidence, error, key, run, sha256, suitable) "
-    "VALUES (?, 'photos', ?, ?, ?, 1, 1, 450, 600, ?, ?, ?, ?, ?, ?, ?, ?, 'k', 1, NULL, ?)"
+    "VALUES (?, 'photos', ?, ?, ?, ?, ?, 450, 600, ?, ?, ?, ?, ?, ?, ?, ?, 'k', 1, NULL, ?)"
 )
 
 
@@ -161,7 +161,9 @@ def _rows(paths: list[Path], rows: int) -> Iterator[tuple[object, ...]]:
         figures = (int(share * 270_000), share, x0, y0, x1, y1, rng.betavariate(9, 1))
         made = (None,) * 7 if is_failed else figures
         error = "Damaged image. Expected a whole file; copy it again." if is_failed else None
-        yield (path, mask, mask, "failed" if is_failed else "done", *made, error, rng.random())
+        state = paths[number].stat() if number < len(paths) else None
+        file = (1, 1) if state is None else (state.st_size, state.st_mtime_ns)
+        yield (path, mask, mask, "failed" if is_failed else "done", *file, *made, error, rng.random())
 
 
 if __name__ == "__main__":
