@@ -67,7 +67,9 @@ def remove_abandoned(path: Path) -> None:
     """Remove temporary files of ``path`` that ended processes left behind (``kill -9``, a power cut)."""
     stem = path.stem[:STEM_CHARACTERS]
     with contextlib.suppress(OSError):
-        for entry in list(path.parent.iterdir()):
+        with os.scandir(path.parent) as entries:  # there may be a million masks
+            names = [entry.name for entry in entries if entry.name.startswith(".") and entry.name.endswith(path.suffix)]
+        for entry in map(path.parent.joinpath, names):
             found = TEMPORARY.fullmatch(entry.stem) if entry.suffix == path.suffix else None
             if found and _is_of(found["stem"], stem) and not is_running(int(found["process"])):
                 with contextlib.suppress(OSError):
