@@ -32,7 +32,7 @@ demo: $(DEMO_ENV)/.installed ## masks of synthetic images with the bundled model
 	@echo
 	$(DEMO_BIN)/seg-batch score demo/masks demo/archive/masks
 	@echo
-	@echo "Open the pictures in demo/overlays."
+	@echo "Open demo/masks/report.html in a browser; the pictures are in demo/overlays."
 
 test: $(TEST_ENV)/.installed ## the fast tests, in an environment with everything (7.2 GB)
 	$(TEST_BIN)/python -m pytest $(SIDE_BY_SIDE)
