@@ -35,7 +35,7 @@ def report(out: Path, no_pictures: bool, to: Path | None) -> None:
     echo(f"report: {printable(str(write_report(out, pictures=not no_pictures, to=to)))}", err=True)
 
 
-def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None = None) -> Path:
+def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None = None, in_place: bool = False) -> Path:
     """Write the page of an output beside its ledger, or ``to`` another file, and return its path. ``pictures``: with
     galleries.
 
@@ -49,9 +49,9 @@ def write_report(out: Path | Output, *, pictures: bool = True, to: Path | None =
 
     output = output_of(out) if isinstance(out, Path) else out
     path = report_path(output) if to is None else to
-    with LedgerReader(output.state):  # no ledger is the first thing to say
+    with LedgerReader(output.state, in_place=in_place):  # no ledger is the first thing to say
         require_page(path, RUN)
-    write_page(path, run_page(output, pictures=pictures), RUN)
+    write_page(path, run_page(output, pictures=pictures, in_place=in_place), RUN)
     return path
 
 
@@ -76,7 +76,7 @@ def report_of_run(output: Output, *, did_work: bool, pictures: bool) -> Path | N
         if not did_work and is_written(output):
             remove_abandoned(report_path(output))
             return None
-        return write_report(output, pictures=pictures)
+        return write_report(output, pictures=pictures, in_place=True)  # a copy would be left if this is killed
     except SeglabError as error:
         reason = str(error)
     except Exception as error:  # the masks are done and recorded: nothing here may change how the run ends

@@ -15,8 +15,11 @@ from batch.output_mark import APPLICATION_ID, LEDGER_NAME
 from batch.sqlite_readonly import connect_readonly, peek
 
 
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a ledger for reading. Raises :class:`batch.errors.OutputError` if there is none, or not one of ours."""
+def open_to_read(path: Path, *, in_place: bool = False) -> sqlite3.Connection:
+    """Open a ledger for reading. ``in_place``: make no copy if nobody writes to it; nobody should until it is closed.
+
+    Raises :class:`batch.errors.OutputError` if there is none, or not one of ours.
+    """
     require_utf8()
     with reading_errors(path):
         if not path.is_file():
@@ -24,7 +27,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
                 f"There is no ledger in {printable(str(path.parent))} (no {LEDGER_NAME}); expected the output of a "
                 "run. Check the path, or run `seg-batch run` first."
             )
-        connection = connect_readonly(path)
+        connection = peek(path) if in_place else connect_readonly(path)
         try:
             connection.text_factory = decode
             _require_ours(connection, path)

@@ -59,11 +59,14 @@ class DoneEntry:
 
 
 class LedgerReader:
-    """A ledger, read-only; a context manager. Raises :class:`batch.errors.OutputError` if there is none."""
+    """A ledger, read-only; a context manager. ``in_place``: see :func:`batch.ledger.opening.open_to_read`.
 
-    def __init__(self, out: Path) -> None:
+    Raises :class:`batch.errors.OutputError` if there is none.
+    """
+
+    def __init__(self, out: Path, *, in_place: bool = False) -> None:
         self._path = ledger_path(out)
-        self._connection = open_to_read(self._path)
+        self._connection = open_to_read(self._path, in_place=in_place)
         with reading_errors(self._path):
             columns = {row[1] for row in self._connection.execute("PRAGMA table_info(items)")}
         newer = ("sha256", "version", "remark", "epoch", "suitable")

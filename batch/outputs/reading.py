@@ -51,9 +51,9 @@ def ledger_of(name: Path | str) -> LedgerReader:
 
 
 @contextlib.contextmanager
-def reading(output: Output) -> Iterator[tuple[StoredMasks, LedgerReader]]:
+def reading(output: Output, *, in_place: bool = False) -> Iterator[tuple[StoredMasks, LedgerReader]]:
     """Yield an output's masks and its ledger. Raises :class:`OutputError` if there is none."""
-    with LedgerReader(output.state) as ledger, contextlib.closing(masks_of(output)) as masks:
+    with LedgerReader(output.state, in_place=in_place) as ledger, contextlib.closing(masks_of(output)) as masks:
         yield masks, ledger
 
 

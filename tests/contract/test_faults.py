@@ -234,7 +234,7 @@ def test_what_passes_costs_nothing(model_file: Path, tmp_path: Path, fault: str)
 @pytest.mark.slow
 def test_a_machine_that_sleeps_is_no_hang(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(40, fault="slow"))
-    with started(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "5")) as run:
+    with started(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "5", "--no-report")) as run:
         run.in_time("slow", tmp_path)
         run.kill(signal.SIGSTOP)
         time.sleep(8)  # longer than the time-out, which counts a gap as 1 s: 4 s are left for a loaded machine

@@ -10,7 +10,7 @@ from typing import Any
 from batch.errors import OutputError, printable
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import RunRecord
-from batch.outputs.reading import StoredMasks, ledger_of, reading
+from batch.outputs.reading import StoredMasks, reading
 from batch.outputs.spec import Output
 from batch.reporting.makers import Makers
 from batch.reporting.pages.about_run import model_section, moment, run_section
@@ -32,20 +32,20 @@ TRIES = 5
 NO_PICTURES = "Pictures were left out (--no-pictures)."
 
 
-def run_page(output: Output, *, pictures: bool = True) -> Page:
-    """Return the page of an output. ``pictures``: with galleries.
+def run_page(output: Output, *, pictures: bool = True, in_place: bool = False) -> Page:
+    """Return the page of an output. ``pictures``: with galleries. ``in_place``: read the ledger without a copy.
 
     Raises :class:`OutputError` if there is no ledger.
     """
     for _ in range(TRIES):
-        with reading(output) as (masks, ledger):
+        with reading(output, in_place=in_place) as (masks, ledger):
             with ledger.snapshot():
                 extent = _Extent.of(ledger)
                 seen = _Seen.of(ledger)
                 begin, end = list(_figures(ledger, seen)), list(_about(seen.makers))
                 galleries = galleries_of(ledger, seen.tallies.done) if pictures else []
             shown = list(_pictures(galleries, masks, ledger, seen)) if pictures else [Section("Pictures", NO_PICTURES)]
-        if not extent.has_lost_rows(output):
+        if not extent.has_lost_rows(output, in_place=in_place):
             title = f"Masks in {short_path(public_url(output.name))}"
             return Page(title, _subtitle(seen), [*begin, *shown, *end], maker(RUN), list(_warnings(seen)))
     raise OutputError(
@@ -85,9 +85,9 @@ class _Extent:
     def of(cls, ledger: LedgerReader) -> _Extent:
         return cls(*next(ledger.query("SELECT count(*), coalesce(max(id), 0) FROM items")))
 
-    def has_lost_rows(self, output: Output) -> bool:
+    def has_lost_rows(self, output: Output, *, in_place: bool) -> bool:
         """Return whether rows were removed since."""
-        with ledger_of(output.state) as ledger:
+        with LedgerReader(output.state, in_place=in_place) as ledger:
             (rows,) = next(ledger.query("SELECT count(*) FROM items WHERE id <= ?", (self.last,)))
         return bool(rows < self.rows)
 
