@@ -202,8 +202,9 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
+@click.option("--with-names", is_flag=True, help="Name the images though their masks have pseudonyms.")
 @command_errors
-def table(out: Path, file: Path) -> None:
+def table(out: Path, file: Path, with_names: bool) -> None:
     """Write a table of all images: CSV, JSON lines or Parquet.
 
     FILE gets a row per image with everything that OUT's ledger knows about it. It ends in .csv, .jsonl or .parquet.
@@ -212,7 +213,7 @@ def table(out: Path, file: Path) -> None:
     """
     from batch.commands.table import write_table
 
-    rows = write_table(out, file)
+    rows = write_table(out, file, with_names=with_names)
     echo(f"{counted(rows, 'row')}: {printable(str(file))}", err=True)
 
 

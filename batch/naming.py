@@ -9,12 +9,27 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from seglab.errors import ConfigError
 
 FIELDS = ("stem", "name", "suffix")
 DEFAULT_NAME = "{stem}.png"
 SUFFIX = ".png"
+
+
+class Naming(Protocol):
+    """How masks are named after their images."""
+
+    @property
+    def text(self) -> str:
+        """Return what the ledger records, so that all runs of an output name masks alike."""
+
+    def best(self, relative: str) -> str:
+        """Return the first candidate."""
+
+    def candidates(self, relative: str) -> Iterator[str]:
+        """Yield names for an image at ``relative`` (with ``/``), best first, without end."""
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ class RunSettings:
     - ``device``: one, or several, comma-separated.
     - ``compute``: ``fp32``, ``bf16``, or None for the fastest that passes its gate.
     - ``exact``: decode images whole and resize inside the graph.
-    - ``name``: template of mask names.
+    - ``name``: template of mask names. ``pseudonymise``: name masks by pseudonyms instead, and name no image in what
+      is made from them to be handed on.
     - ``mask_bits``: 1 or 8 bits per pixel; None means as in the output's last run, else 8.
     - ``overlays``: folder for overlays, or None.
     - ``batch``: images per model call. ``workers``: decoding threads. None: chosen by the device and the cores.
@@ -76,6 +77,7 @@ class RunSettings:
     compute: str | None = None
     exact: bool = False
     name: str = DEFAULT_NAME
+    pseudonymise: bool = False
     mask_bits: int | None = None
     overlays: Path | None = None
     batch: int | None = None
@@ -100,6 +102,11 @@ class RunSettings:
     def __post_init__(self) -> None:
         self._take_paths_and_texts()
         NameTemplate(self.name)
+        if self.pseudonymise and self.name != DEFAULT_NAME:
+            raise ConfigError(
+                f"pseudonymise is set, and name is {self.name!r}; expected one of them, since pseudonyms are whole "
+                "names. Leave out --name or --pseudonymise."
+            )
         for device in self.devices:
             check_asked(device, self.compute)
         _require_gpus(self.devices)

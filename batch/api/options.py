@@ -23,6 +23,7 @@ class RunOptions(TypedDict, total=False):
     compute: str | None
     exact: bool
     name: str
+    pseudonymise: bool
     mask_bits: int | None
     overlays: PathLike | None
     batch: int | None
@@ -74,7 +75,7 @@ KINDS: dict[str, _Kind] = {
     "out": _PATH,
     **dict.fromkeys(("model", "overlays", "ledger", "profile", "probs"), _LOCAL),
     **dict.fromkeys(("device", "compute", "name", "probs_format", "zip_encoding"), _TEXT),
-    **dict.fromkeys(("exact", "checksum", "any_dicom"), _SWITCH),
+    **dict.fromkeys(("exact", "checksum", "any_dicom", "pseudonymise"), _SWITCH),
     **dict.fromkeys(
         ("mask_bits", "batch", "workers", "limit", "max_pixels", "processes", "sample", "seed"), _COUNT
     ),

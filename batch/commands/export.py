@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from seglab.cli_support import SOME_FAILED, NamedPath, command_errors, echo, ech
 from seglab.words import counted
 
 if TYPE_CHECKING:
-    from batch.formats.naming import Names
     from batch.formats.target import Target
     from batch.ledger.reader import LedgerReader
     from batch.outputs.spec import Output
@@ -84,31 +83,32 @@ def write_export(
     """
     from batch.formats.material import Material
     from batch.formats.names_table import require_names_table, write_names_table
-    from batch.formats.naming import Pseudonyms
+    from batch.formats.naming import Pseudonyms, names_of
     from batch.formats.table import FORMATS
     from batch.outputs.reading import output_of, reading
     from batch.reporting.makers import Makers
 
     output = output_of(out)
     _require_beside(output, target.to)
-    FORMATS[name].require(target, is_pseudonymous=pseudonymise)
-    if names_to is not None:
-        require_names_table(names_to, target.to)
     with reading(output) as (store, ledger), ledger.snapshot():
+        pseudonymise = pseudonymise or ledger.is_pseudonymous
+        FORMATS[name].require(target, is_pseudonymous=pseudonymise)
+        if names_to is not None:
+            _require_pseudonyms(pseudonymise)
+            require_names_table(names_to, target.to)
         makers = Makers.of(ledger)
-        names = _names(ledger, output, pseudonymise=pseudonymise)
+        names = names_of(ledger, output.state, pseudonymise=pseudonymise)
         rows = _rows(output, ledger, verdict)
         material = Material(store, ledger, makers, names, _photographs(ledger), advance=advance, rows=rows)
         if isinstance(names, Pseudonyms) and names_to is not None:
             write_names_table(names, names_to)
-        written = FORMATS[name].write(material, target)
+        written = FORMATS[name].write(material, replace(target, is_timeless=pseudonymise))
         return ExportReport(name, target.to, written, material.left_out, tuple(makers.warnings()))
 
 
-def _names(ledger: LedgerReader, output: Output, *, pseudonymise: bool) -> Names:
-    from batch.formats.naming import OwnNames, Pseudonyms, key_of
-
-    return Pseudonyms(ledger, key_of(output.state)) if pseudonymise else OwnNames(ledger)
+def _require_pseudonyms(are_asked: bool) -> None:
+    if not are_asked:
+        raise click.UsageError("--names was given without --pseudonymise. Add --pseudonymise, or leave out --names.")
 
 
 def _rows(output: Output, ledger: LedgerReader, verdict: str | None) -> frozenset[int] | None:
@@ -169,9 +169,7 @@ def export(
     """
     from batch.formats.target import Target
 
-    if names is not None and not pseudonymise:
-        raise click.UsageError("--names was given without --pseudonymise. Add --pseudonymise, or leave out --names.")
-    target = Target(to, **options, is_timeless=pseudonymise)
+    target = Target(to, **options)
     with progress(None, "export", " masks") as bar:
 
         def advance(total: int) -> None:

@@ -39,8 +39,8 @@ POSITIVE = click.IntRange(min=1)
 GROUPS = {
     "What is read": ("files_from", "limit", "sample", "seed", "max_pixels", "any_dicom", "checksum", "zip_encoding"),
     "What is written": (
-        "out", "ledger", "name", "mask_bits", "postprocess", "overlays", "probs", "probs_format", "table", "contours",
-        "no_report", "no_pictures",
+        "out", "ledger", "name", "pseudonymise", "mask_bits", "postprocess", "overlays", "probs", "probs_format",
+        "table", "contours", "no_report", "no_pictures",
     ),
     "The model and its device": ("model", "device", "compute", "exact", "batch", "processes", "workers"),
     "When it stops": ("max_failures", "timeout"),
@@ -65,6 +65,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--out", required=True, type=NamedText(), metavar="OUT", help="Folder, .zip, .tar or URL for the masks.")
 @option("--ledger", type=FILE, metavar="DIR", help="Folder for the ledger.  [default: OUT, or beside it]")
 @option("--name", default="{stem}.png", metavar="TEXT", help="Mask names; also {name}, {suffix}.")
+@option("--pseudonymise", is_flag=True, help="Name masks by pseudonyms; only the ledger has names.")
 @option(
     "--mask-bits",
     type=click.Choice(["8", "1"]),

@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch.outputs.reading import ledger_of
-from batch.reporting.ledger_table import LEDGER_TABLE, table_row
+from batch.reporting.ledger_table import LEDGER_TABLE, table_rows
 
 
-def write_table(out: Path | str, path: Path) -> int:
+def write_table(out: Path | str, path: Path, *, with_names: bool = False) -> int:
     """Write the table of an output to ``path`` and return how many rows it has.
+
+    ``with_names``: of images, also if masks are named by pseudonyms.
 
     Raises :class:`ConfigError` for a suffix other than .csv, .jsonl and .parquet, :class:`OutputError` if there is no
     ledger or the file cannot be written.
     """
     require_table(path)
     with ledger_of(out) as ledger, ledger.snapshot():
-        return LEDGER_TABLE.write(map(table_row, ledger.rows()), path)
+        return LEDGER_TABLE.write(table_rows(ledger, with_names=with_names), path)
 
 
 def require_table(path: Path) -> None:

@@ -38,7 +38,7 @@ class Format:
                 )
         if is_pseudonymous and self.names_patients:
             raise ConfigError(
-                f"--format {self.name} with --pseudonymise: a DICOM SEG holds the patient and the UIDs of its "
+                f"--format {self.name} would undo the pseudonyms: a DICOM SEG holds the patient and the UIDs of its "
                 "photograph; expected another format. Or pseudonymise the photographs first, and run on these."
             )
         if self.is_file:

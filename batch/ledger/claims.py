@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from batch.ledger.origins import Origins
 from batch.ledger.records import Claim, Claimed, is_same_content
 from batch.ledger.schema import encode
-from batch.naming import NameTemplate, clash_key
+from batch.naming import Naming, clash_key
 from batch.sources.image_ref import ImageRef, Origin
 
 INSERT_ITEM = """
@@ -102,14 +102,14 @@ class Claims:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        template: NameTemplate,
+        naming: Naming,
         present: Present,
         key: str,
         run: int,
         origins: Iterable[Origin] = (),
     ) -> None:
         self._origins = Origins(connection, origins)
-        self._connection, self._template, self._present, self._key, self._run = connection, template, present, key, run
+        self._connection, self._naming, self._present, self._key, self._run = connection, naming, present, key, run
         last = connection.execute("SELECT coalesce(max(id), 0) FROM items").fetchone()[0]
         self._known, self._next = Rows(connection, last), last + 1
         self._kept = RowNumbers(last)
@@ -172,7 +172,7 @@ class Claims:
     def _insert(self, items: Sequence[ImageRef]) -> tuple[list[Claimed], list[ImageRef]]:
         """Make rows for items under their best names; return the claims, and the items whose path or name exists."""
         first = self._next
-        named = [(item, self._template.best(self._origins.relative(item))) for item in items]
+        named = [(item, self._naming.best(self._origins.relative(item))) for item in items]
         self._next += len(named)
         values = [self._values(first + number, item, mask) for number, (item, mask) in enumerate(named)]
         cursor = self._connection.executemany(INSERT_ITEM, values)
@@ -205,7 +205,7 @@ class Claims:
         return claims
 
     def _claim_new(self, item: ImageRef) -> Claimed:
-        for mask in self._template.candidates(self._origins.relative(item)):
+        for mask in self._naming.candidates(self._origins.relative(item)):
             row = self._next
             if self._connection.execute(INSERT_ITEM, self._values(row, item, mask)).rowcount == 1:
                 self._next += 1

@@ -10,7 +10,8 @@ from typing import Any
 
 from batch.errors import OutputError, printable
 from batch.ledger.schema import BOOT, MASKS, OWNER, SYNCED, encode
-from batch.naming import NameTemplate
+from batch.naming import Naming
+from batch.pseudonyms import PSEUDONYMS
 
 NAME_TEMPLATE = "name_template"
 
@@ -45,16 +46,17 @@ class Meta:
         last = self._connection.execute("SELECT finished_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
         return last is not None and (last[0] is None or not boot or boot != before)
 
-    def require_template(self, template: NameTemplate) -> None:
-        """Raise :class:`OutputError` if the masks of this output are named by another template."""
+    def require_naming(self, naming: Naming) -> None:
+        """Raise :class:`OutputError` if the masks of this output are named in another way."""
         before = self._get(NAME_TEMPLATE)
         if before is None:
-            self._set(NAME_TEMPLATE, template.text)
-        elif before != template.text:
+            self._set(NAME_TEMPLATE, naming.text)
+        elif before != naming.text:
+            known, asked = ("pseudonyms" if text == PSEUDONYMS else repr(text) for text in (before, naming.text))
+            again = "--pseudonymise again" if before == PSEUDONYMS else "--name as before, without --pseudonymise"
             raise OutputError(
-                f"The masks of {printable(str(self._folder))} are named {before!r}, and this run asks for "
-                f"{template.text!r}; expected one template per output. Use --name as before, or another output "
-                "folder."
+                f"The masks of {printable(str(self._folder))} are named by {known}, and this run asks for {asked}; "
+                f"expected one way to name them per output. Use {again}, or another output folder."
             )
 
     def require_masks(self, masks: str | None) -> None:

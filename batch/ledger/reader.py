@@ -14,10 +14,12 @@ from typing import Any, Self
 
 from batch.figures import CERTAIN_FROM, SUITABLE_FROM, Figures
 from batch.ledger.checkpoints import run_of
+from batch.ledger.meta import NAME_TEMPLATE
 from batch.ledger.opening import open_to_read, reading_errors
 from batch.ledger.records import CONFIDENCE_BY, FORMER_CONFIDENCE, RunRecord, is_same_content
 from batch.ledger.schema import encode, ledger_path
 from batch.naming import DEFAULT_NAME, NameTemplate, clash_key
+from batch.pseudonyms import PSEUDONYMS
 from batch.sources.image_ref import ImageRef
 
 STATUSES = ("done", "failed", "pending")
@@ -164,18 +166,22 @@ class LedgerReader:
         row = next(self.query(f"{text} AND status = 'done'", (encode(clash_key(mask)),)), None)
         return None if row is None else done_entry_of(row)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all images in order, with all columns of :mod:`batch.ledger.schema`, ``model_sha256``, and
-        ``confidence_by``, the definition of ``confidence``. ``mask`` is None if none is on record.
+    def rows(self, *, by_mask: bool = False) -> Iterator[dict[str, Any]]:
+        """Yield all images, in the order they were found or ``by_mask``, with all columns of
+        :mod:`batch.ledger.schema`, ``model_sha256``, and ``confidence_by``, the definition of ``confidence``. ``mask``
+        is None if none is on record; ``mask_name`` is its name all the same.
         """
         models = {run.key: run.model_sha256 for run in self.runs()}
         definitions = {run.id: run.confidence_by for run in self._runs("")}
-        for row in self._paged(f"*, {self._mask} AS mask_on_record, {self._epoch} AS finished_in", named=True):
+        columns = f"*, {self._mask} AS mask_on_record, {self._epoch} AS finished_in"
+        whole = "SELECT {} FROM items ORDER BY mask_key"
+        for row in self.query(whole.format(columns), named=True) if by_mask else self._paged(columns, named=True):
             values = dict(row)
             by = definitions.get(run_of(values["finished_in"]), FORMER_CONFIDENCE)
             yield {
                 **values,
                 "mask": values["mask_on_record"],
+                "mask_name": values["mask"],
                 "model_sha256": models.get(values["key"]),
                 CONFIDENCE_BY: None if values["confidence"] is None else by,
             }
@@ -196,9 +202,19 @@ class LedgerReader:
         text = f"SELECT 1 FROM items WHERE mask_key = CAST(? AS TEXT) AND (status <> 'failed' OR {self._mask} NOT NULL)"
         return next(self.query(text, (encode(clash_key(name)),)), None) is not None
 
+    @property
+    def is_pseudonymous(self) -> bool:
+        """Return whether masks are named by pseudonyms, so that nothing made from them may name an image."""
+        return self._meta(NAME_TEMPLATE) == PSEUDONYMS
+
+    def mask_of(self, path: str) -> str | None:
+        """Return the mask name of an image, existing or not; None if the image is not in the ledger."""
+        row = next(self.query("SELECT mask FROM items WHERE path = CAST(? AS TEXT)", (encode(path),)), None)
+        return None if row is None else str(row[0])
+
     def template(self) -> NameTemplate:
         """Return the template of mask names."""
-        return NameTemplate(self._meta("name_template") or DEFAULT_NAME)
+        return NameTemplate(self._meta(NAME_TEMPLATE) or DEFAULT_NAME)
 
     def is_done(self, item: ImageRef, key: str) -> bool:
         """Return whether the image was done under ``key`` in its present state."""

@@ -23,7 +23,7 @@ from batch.ledger.claims import Claims, Present
 from batch.ledger.meta import Meta
 from batch.ledger.records import Claim, Claimed, RunRecord, now
 from batch.ledger.schema import encode, ledger_path, open_for_writing, sqlite_errors
-from batch.naming import NameTemplate
+from batch.naming import Naming
 from batch.sources.image_ref import ImageRef, Origin
 
 COMMIT_SECONDS = 0.5
@@ -74,7 +74,7 @@ class Ledger:
     def __init__(
         self,
         folder: Path,
-        template: NameTemplate,
+        naming: Naming,
         record: RunRecord,
         present: Present,
         masks: str | None = None,
@@ -90,13 +90,13 @@ class Ledger:
         try:
             with sqlite_errors(self._path):
                 self._meta = Meta(self._connection, folder)
-                self._meta.require_template(template)
+                self._meta.require_naming(naming)
                 self._meta.require_masks(masks)
                 self.owner = self._meta.owner
                 self.doubts = self._meta.may_have_lost_writes(this_boot())
                 self._run = self._begin(record)
                 self._checkpoints = Checkpoints(self._run, sync)
-                self._claims = Claims(self._connection, template, present, record.key, self._run, origins)
+                self._claims = Claims(self._connection, naming, present, record.key, self._run, origins)
         except BaseException:
             self._connection.close()
             raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from batch.ledger.reader import LedgerReader
 from batch.ledger.records import CONFIDENCE_BY
+from batch.reporting.nameless import nameless_row
 from batch.reporting.table_file import NUMBER, SHARE, TEXT, Row, Table
 
 LEDGER_TABLE = Table(
@@ -21,6 +24,16 @@ COLUMNS = tuple(LEDGER_TABLE.columns)
 ``model_sha256``: of the model's file; ``sha256``: of the mask's; ``remark``: on an image that is done; ``suitable``:
 empty if the model has no such score; ``confidence_by``: the definition of ``confidence``. ``mask`` is empty if none is
 on record."""
+
+
+def table_rows(ledger: LedgerReader, *, with_names: bool = False) -> Iterator[Row]:
+    """Yield the rows of the table of a ledger, in the order in which images were found.
+
+    If masks are named by pseudonyms, nothing tells an image and the order is that of the masks, unless ``with_names``.
+    """
+    if with_names or not ledger.is_pseudonymous:
+        return map(table_row, ledger.rows())
+    return (nameless_row(table_row(entry)) for entry in ledger.rows(by_mask=True))
 
 
 def table_row(entry: Row) -> Row:

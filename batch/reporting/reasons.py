@@ -57,6 +57,15 @@ SHORT = (
 _SHORT = tuple((re.compile(pattern), short) for pattern, short in SHORT)
 
 
+def taken_over(reason: str) -> tuple[str, ...] | None:
+    """Return what the short form of a reason takes over from it; None if it has no short form of its own."""
+    text = printable(reason)
+    for pattern, _ in _SHORT:
+        if (found := pattern.match(text)) is not None:
+            return tuple(map(str, found.groups()))
+    return () if text.startswith("Damaged") else None
+
+
 def short_reason(reason: str) -> str:
     """Return a reason in a few words: its short form, else the beginning of its first sentence, cut at a word."""
     text = printable(reason)

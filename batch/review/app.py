@@ -138,7 +138,7 @@ def _json(value: dict[str, Any]) -> Response:
 
 def _shown(image: Image, standing: Standing) -> dict[str, Any]:
     """Return an image for the page."""
-    path = printable(encodable(image.path))
+    path = printable(encodable(image.shown))
     return {
         "row": image.row,
         "path": path,

@@ -16,6 +16,8 @@ from batch.ledger.reader import LedgerReader
 from batch.ledger.schema import encode, ledger_path
 from batch.outputs.reading import masks_of, read_stored
 from batch.outputs.spec import Output
+from batch.pseudonyms import pseudonym_of
+from batch.reporting.nameless import nameless_reason
 from batch.reporting.same_photograph import require_same
 from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why
@@ -40,7 +42,7 @@ class StaleError(SeglabError):
 @dataclass(frozen=True)
 class Image:
     """An image as the ledger has it now; figures are None if it failed or they are not known. ``classes``: of its
-    model.
+    model. ``shown``: its name on the page, a pseudonym if masks are named so; ``error`` then names nothing, too.
     """
 
     row: int
@@ -57,6 +59,7 @@ class Image:
     remark: str | None
     sha256: str | None
     classes: int
+    shown: str
 
     @property
     def is_done(self) -> bool:
@@ -74,6 +77,7 @@ class _Snapshot:
         try:
             self.queue = Queue(self.ledger)
             self._classes = self.ledger.classes()
+            self._is_pseudonymous = self.ledger.is_pseudonymous
             newer = ("sha256", "remark", "suitable")
             sha256, remark, suitable = (name if self.ledger.has("items", name) else "NULL" for name in newer)
             self._columns = (
@@ -94,7 +98,10 @@ class _Snapshot:
 
     def _image(self, row: tuple[Any, ...]) -> Image:
         *values, reasons, error, remark, sha256, key = row
-        return Image(*[*values, why(reasons), error, remark, sha256, self._classes.get(key, 1)])
+        _, shown, mask, *_ = row
+        if self._is_pseudonymous:
+            error, shown = error and nameless_reason(error, shown), pseudonym_of(mask)
+        return Image(*[*values, why(reasons), error, remark, sha256, self._classes.get(key, 1), shown])
 
     def learn(self, decisions: Decisions) -> None:
         """Bring the verdicts up to date."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batch.ledger.reader import LedgerReader
 from batch.outputs.spec import Output
+from batch.pseudonyms import pseudonym_of
 from batch.reporting.table_file import TEXT, Row, Table
 from batch.review.decisions import Decisions, Verdict
 from batch.review.reviewed import decided
@@ -38,10 +39,11 @@ def _rows(output: Output, ledger: LedgerReader) -> Iterator[Row]:
     decisions = Decisions.present(output.state)
     if decisions is None:
         return
+    is_nameless = ledger.is_pseudonymous
     with decisions:
         for _, path, mask, standing in decided(decisions, ledger):
             yield {
-                "path": path,
+                "path": pseudonym_of(mask) if is_nameless else path,
                 "mask": mask,
                 "verdict": "" if standing.verdict is Verdict.NONE else standing.verdict.name.lower(),
                 "note": standing.note,

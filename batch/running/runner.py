@@ -18,7 +18,6 @@ from batch.ledger.records import Result, Status
 from batch.ledger.schema import ledger_path, require_utf8
 from batch.ledger.writer import Ledger
 from batch.mounts import is_far
-from batch.naming import NameTemplate
 from batch.outputs.base import why_not_written
 from batch.outputs.probabilities import ProbFiles
 from batch.outputs.spec import Output
@@ -34,6 +33,7 @@ from batch.running.setup import (
     describe,
     describe_in_short,
     device_of_masks,
+    naming_of,
     notes_on_masks,
     record_of,
     sources_of,
@@ -169,9 +169,9 @@ class Runner:
         )
 
     def _ledger(self, opened: Opened, tools: dict[str, str]) -> Ledger:
-        template, record = NameTemplate(self.settings.name), record_of(self.settings, opened, tools)
+        record = record_of(self.settings, opened, tools)
         places = (self._pictures.present, self.output.masks, self._origins, self._store.sync)
-        return Ledger(self.output.state, template, record, *places)
+        return Ledger(self.output.state, naming_of(self.settings, self.output.state), record, *places)
 
     def _describe(self, opened: Opened) -> None:
         self.report.device, self.report.device_in_short = describe(opened), describe_in_short(opened)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, CONTRACT, RunRecord, in_words
+from batch.naming import NameTemplate, Naming
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
+from batch.pseudonyms import PseudonymNaming, key_of
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
 from batch.sources.sample import SampledSources
@@ -56,6 +58,14 @@ def as_last_run(settings: RunSettings, last: LastRun | None, *, is_open: bool = 
     return replace(settings, mask_bits=bits, model=model)
 
 
+def naming_of(settings: RunSettings, state: Path) -> Naming:
+    """Return how masks are named. ``state``: the folder of the ledger, which has the key of pseudonyms.
+
+    Raises :class:`batch.errors.OutputError` if the key cannot be read or written.
+    """
+    return PseudonymNaming(key_of(state)) if settings.pseudonymise else NameTemplate(settings.name)
+
+
 def device_of_masks(settings: RunSettings, model: Opened) -> Device:
     """Return the device that masks are made on."""
     return model.whole_device if settings.exact else model.device
@@ -80,6 +90,8 @@ def describe_in_short(model: Opened) -> str:
 def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, last: LastRun | None) -> list[str]:
     """Return notes on masks that are not as ``asked`` because of the last run's settings, or are label maps."""
     notes = []
+    if settings.pseudonymise and settings.ledger == Path(settings.out):
+        notes.append("the ledger beside the masks names the photographs: do not hand it on (--ledger keeps it apart)")
     key = settings.key(model.sha256, device_of_masks(settings, model).precision)
     is_kept = asked.model is None and settings.model is not None and last is not None and last.key == key
     if is_kept and model.device.precision != "int8":  # what a new output would most likely be made in

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import PurePath
 from typing import Any
 
@@ -14,6 +14,8 @@ from seglab.pages.page import Facts, Listing, Section
 from seglab.words import counted
 
 NOT_SETTINGS = {CLASS_NAMES, CONFIDENCE_BY, CONTRACT, "model", "device"}
+PATHS = {"sources", "files_from", "out", "ledger", "overlays", "probs", "profile"}
+"""Settings that may name people."""
 NAMES_SHOWN = 3
 FEEDS = {"whole": "whole images", "batch": "batches", "host": "resized by this tool"}
 """Ways to feed a model, as its parity figures name them."""
@@ -32,14 +34,14 @@ def model_section(makers: Makers) -> Section:
     return Section("Model", facts=Facts(rows | dict(_parity_rows(parity))), listings=[listing] if listing.rows else [])
 
 
-def run_section(run: RunRecord) -> Section:
-    """Return the part of a page about a run: settings, device, versions."""
+def run_section(run: RunRecord, *, is_nameless: bool = False) -> Section:
+    """Return the part of a page about a run: settings, device, versions. ``is_nameless``: no paths."""
     summary = run.summary
     rows = {"began": moment(run.started_at), "ended": moment(run.finished_at) if run.finished_at else "not recorded"}
     if summary.get("seconds") is not None:
         rows["time"] = f"{summary['seconds']:,.1f} s, {summary.get('images_per_second', 0):,} images/s"
     rows["device"] = printable(f"{run.device} ({run.provider}, {run.precision})")
-    rows |= {name.replace("_", " "): text for name, text in _settings(run.settings)}
+    rows |= {name.replace("_", " "): text for name, text in _settings(run.settings, PATHS if is_nameless else set())}
     rows["versions"] = short_text(", ".join(f"{name} {version}" for name, version in sorted(run.tools.items())))
     return Section("Run and settings", facts=Facts(rows))
 
@@ -95,10 +97,10 @@ def _parity_listing(figures: Any) -> Listing:
     return Listing(head, rows, frozenset({1, 2, 3, 4}))
 
 
-def _settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the settings that say something."""
+def _settings(settings: Mapping[str, Any], hidden: Set[str]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that say something, but the hidden ones."""
     for name, value in settings.items():
-        if name not in NOT_SETTINGS and value not in (None, False, "", [], ()):
+        if name not in NOT_SETTINGS | hidden and value not in (None, False, "", [], ()):
             yield name, short_text(_value(value))
 
 

@@ -12,7 +12,7 @@ from batch.reporting.mask_change import STEPS
 from batch.reporting.pages.galleries import picture_of
 from batch.reporting.pages.page_file import COMPARISON, maker
 from batch.reporting.pages.pictures import WIDE, Drawing, Drawings, with_outlines
-from batch.reporting.pages.texts import path_texts, short_path, short_text
+from batch.reporting.pages.texts import image_texts, short_path, short_text
 from seglab.pages import charts
 from seglab.pages.page import Card, Chart, Facts, Listing, Page, Picture, Section
 from seglab.words import counted
@@ -28,7 +28,7 @@ def compare_page(report: Comparison, a: tuple[StoredMasks, LedgerReader], masks_
     masks_a, ledger = a
     names = " and ".join(short_path(str(side.out)) for side in (report.a, report.b))
     zip_encoding = None if report.a.run is None else report.a.run.settings.get("zip_encoding")
-    outlines = _Outlines(masks_a, masks_b, Drawings(zip_encoding), path_texts(ledger.roots()))
+    outlines = _Outlines(masks_a, masks_b, Drawings(zip_encoding), image_texts(ledger))
     sections = [*_figures(report), *outlines.sections(report), *_not_compared(report, outlines.shown)]
     warnings = list(map(short_text, report.notes))
     return Page(f"{names} compared", f"{counted(report.both, 'image')} in both", sections, maker(COMPARISON), warnings)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
-from batch.ledger.reader import LedgerReader
+from batch.ledger.reader import Entry, LedgerReader
+from batch.reporting.nameless import nameless_reason
 from batch.reporting.pages.texts import short_text
 from batch.reporting.reasons import short_reason
 from seglab.pages import charts
@@ -32,10 +34,10 @@ class Reason:
 
 def reasons_of(ledger: LedgerReader) -> dict[str, Reason]:
     """Return the failures by their short reasons, the most frequent first."""
-    short = functools.lru_cache(4096)(short_reason)
+    short = _shortened(ledger)
     found: dict[str, Reason] = {}
     for entry in ledger.entries("failed"):
-        name = short(entry.error or "")
+        name = short(entry)
         if name not in found and len(found) >= MOST_REASONS:
             name = OTHER_REASONS
         reason = found.setdefault(name, Reason(whole=entry.error or ""))
@@ -45,16 +47,29 @@ def reasons_of(ledger: LedgerReader) -> dict[str, Reason]:
     return dict(sorted(found.items(), key=lambda one: -one[1].count))
 
 
-def failures_section(reasons: dict[str, Reason], shown: Callable[[str], str]) -> Section | None:
-    """Return the part of a page about failures; None if there are none. ``shown``: formats a path."""
+def _shortened(ledger: LedgerReader) -> Callable[[Entry], str]:
+    """Return a function that gives the short reason of a failure."""
+    if ledger.is_pseudonymous:
+        return lambda entry: nameless_reason(entry.error or "", entry.path)
+    short = functools.lru_cache(4096)(short_reason)
+    return lambda entry: short(entry.error or "")
+
+
+def failures_section(
+    reasons: dict[str, Reason], shown: Callable[[str], str], *, is_nameless: bool = False
+) -> Section | None:
+    """Return the part of a page about failures; None if there are none. ``shown``: formats a path. ``is_nameless``:
+    without whole reasons, which may hold paths.
+    """
     if not reasons:
         return None
     total = sum(reason.count for reason in reasons.values())
     first = list(reasons.items())[:SHOWN]
-    rows = [
-        [name, f"{one.count:,}", [shown(path) for path in one.examples], short_text(one.whole, LONGEST_REASON)]
-        for name, one in first
-    ]
+    rows: list[list[Any]] = [[name, f"{one.count:,}", [shown(path) for path in one.examples]] for name, one in first]
+    head = ["reason", "images", "for example"]
+    if not is_nameless:
+        head.append("the first one in full")
+        rows = [[*row, short_text(one.whole, LONGEST_REASON)] for row, (_, one) in zip(rows, first, strict=True)]
     more = sum(reason.count for _, reason in list(reasons.items())[SHOWN:])
     text = f"{counted(total, 'image')} {noun(total, 'has', 'have')} no mask."
     if more:
@@ -64,5 +79,5 @@ def failures_section(reasons: dict[str, Reason], shown: Callable[[str], str]) ->
         "Failures",
         f"{text} All of them: seg-batch status OUT --all.",
         charts=[Chart(chart, "Images by reason")],
-        listings=[Listing(["reason", "images", "for example", "the first one in full"], rows, frozenset({1}))],
+        listings=[Listing(head, rows, frozenset({1}))],
     )

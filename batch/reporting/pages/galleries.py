@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COLOURS = ("cyan", "amber", "magenta", "green", "blue", "orange", "white")
 """Names of :data:`seglab.images.outlines.CLASS_COLOURS`."""
 CLASSES_SHOWN = 12
+NOT_SHOWN = "The photograph or the mask cannot be shown."
 
 
 def gallery_sections(
@@ -32,10 +33,16 @@ def gallery_sections(
     runs: Mapping[str | None, RunRecord],
     drawings: Drawings,
     shown: Callable[[str], str],
+    *,
+    is_nameless: bool = False,
 ) -> Iterator[Section]:
-    """Yield a section for each gallery. ``runs``: by key; ``shown``: formats a path. Each photograph is read once."""
+    """Yield a section for each gallery. ``runs``: by key; ``shown``: formats a path; ``is_nameless``: no reasons why a
+    picture is missing, which may hold paths. Each photograph is read once.
+    """
     entries = {entry.path: entry for entry in itertools.chain(*(gallery.masks for gallery in galleries))}
     pictures = drawings.of(_drawing(entry, masks, runs.get(entry.key)) for entry in entries.values())
+    if is_nameless:
+        pictures = {path: found if isinstance(found, bytes) else NOT_SHOWN for path, found in pictures.items()}
     colours = _colours(runs)
     for gallery in galleries:
         text = gallery.text + (colours if gallery is galleries[0] else "")

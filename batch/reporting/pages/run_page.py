@@ -20,7 +20,7 @@ from batch.reporting.pages.galleries import gallery_sections
 from batch.reporting.pages.page_file import RUN, maker
 from batch.reporting.pages.pictures import Drawings
 from batch.reporting.pages.selection import Gallery, galleries_of
-from batch.reporting.pages.texts import path_texts, short_path, short_text
+from batch.reporting.pages.texts import image_texts, short_path, short_text
 from batch.urls import public_url
 from seglab.pages import charts
 from seglab.pages.page import Card, Chart, Listing, Page, Section
@@ -29,6 +29,7 @@ from seglab.words import counted, noun
 LINES_SHOWN = 8
 SOURCES_SHOWN = 3
 TRIES = 5
+UNNAMED = "Masks under pseudonyms"
 NO_PICTURES = "Pictures were left out (--no-pictures)."
 
 
@@ -42,11 +43,11 @@ def run_page(output: Output, *, pictures: bool = True, in_place: bool = False) -
             with ledger.snapshot():
                 extent = _Extent.of(ledger)
                 seen = _Seen.of(ledger)
-                begin, end = list(_figures(ledger, seen)), list(_about(seen.makers))
+                begin, end = list(_figures(ledger, seen)), list(_about(seen))
                 galleries = galleries_of(ledger, seen.tallies.done) if pictures else []
             shown = list(_pictures(galleries, masks, ledger, seen)) if pictures else [Section("Pictures", NO_PICTURES)]
         if not extent.has_lost_rows(output, in_place=in_place):
-            title = f"Masks in {short_path(public_url(output.name))}"
+            title = UNNAMED if seen.is_nameless else f"Masks in {short_path(public_url(output.name))}"
             return Page(title, _subtitle(seen), [*begin, *shown, *end], maker(RUN), list(_warnings(seen)))
     raise OutputError(
         f"Images are being forgotten in {printable(output.name)}; expected that it loses none meanwhile. Run "
@@ -56,15 +57,18 @@ def run_page(output: Output, *, pictures: bool = True, in_place: bool = False) -
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the ledger says of the output as a whole. ``shown``: formats a path."""
+    """What the ledger says of the output as a whole. ``shown``: formats a path. ``is_nameless``: nothing may name an
+    image, a source or a folder.
+    """
 
     tallies: Tallies
     makers: Makers
     shown: Callable[[str], str]
+    is_nameless: bool
 
     @classmethod
     def of(cls, ledger: LedgerReader) -> _Seen:
-        return cls(tallies_of(ledger), Makers.of(ledger), path_texts(ledger.roots()))
+        return cls(tallies_of(ledger), Makers.of(ledger), image_texts(ledger), ledger.is_pseudonymous)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -98,7 +102,8 @@ def _subtitle(seen: _Seen) -> str:
         names = [*(run.settings.get("sources") or ()), *(run.settings.get("files_from") or ())]
         more = f" and {len(names) - SOURCES_SHOWN:,} more" if len(names) > SOURCES_SHOWN else ""
         named = ", ".join(short_path(str(name)) for name in names[:SOURCES_SHOWN])
-        parts += [f"last run over {named}{more}", moment(run.started_at), short_path(PurePath(run.model).name)]
+        parts += [] if seen.is_nameless else [f"last run over {named}{more}"]
+        parts += [moment(run.started_at), short_path(PurePath(run.model).name)]
     return "; ".join(parts)
 
 
@@ -112,7 +117,10 @@ def _warnings(seen: _Seen) -> Iterator[str]:
         yield f"{counted(seen.tallies.pending, 'image')} {noun(seen.tallies.pending, 'is', 'are')} still to be done."
     yield from seen.makers.warnings()
     for name, said in (("unreadable", "not readable"), ("without_images", "no images")):
-        yield from _first(f"{said}: {text}" for text in summary.get(name) or ())
+        if seen.is_nameless and summary.get(name):
+            yield f"{said}: {counted(len(summary[name]), 'source')}"
+        else:
+            yield from _first(f"{said}: {text}" for text in summary.get(name) or ())
     yield from _first(f"not opened: {count:,} ({reason})" for reason, count in (summary.get("left_out") or {}).items())
 
 
@@ -129,9 +137,9 @@ def _figures(ledger: LedgerReader, seen: _Seen) -> Iterator[Section]:
         yield Section("Masks", charts=list(_mask_charts(ledger, seen.tallies)))
     if seen.makers.last_run is not None and (section := _speed(ledger, seen.makers.last_run)) is not None:
         yield section
-    if (section := failures_section(reasons_of(ledger), seen.shown)) is not None:
+    if (section := failures_section(reasons_of(ledger), seen.shown, is_nameless=seen.is_nameless)) is not None:
         yield section
-    if notes := list(_notes(seen.summary)):
+    if notes := list(_notes(seen)):
         yield Section("Notes", listings=[Listing(["of the last run"], [[note] for note in notes])])
 
 
@@ -175,9 +183,10 @@ def _speed(ledger: LedgerReader, run: RunRecord) -> Section | None:
     return Section("The last run over time", charts=drawn if any(speed.failures.counts) else drawn[:1])
 
 
-def _notes(summary: dict[str, Any]) -> Iterator[str]:
-    yield from _first(iter(summary.get("notes") or ()))
-    remarks = sorted((summary.get("remarks") or {}).items(), key=lambda one: -one[1])
+def _notes(seen: _Seen) -> Iterator[str]:
+    if not seen.is_nameless:
+        yield from _first(iter(seen.summary.get("notes") or ()))
+    remarks = sorted((seen.summary.get("remarks") or {}).items(), key=lambda one: -one[1])
     yield from _first(f"remark on {counted(count, 'image')}: {text}" for text, count in remarks)
 
 
@@ -185,10 +194,10 @@ def _pictures(galleries: list[Gallery], masks: StoredMasks, ledger: LedgerReader
     runs: dict[str | None, RunRecord] = {run.key: run for run in ledger.runs()}
     last = seen.makers.last_run
     drawings = Drawings(last.settings.get("zip_encoding") if last is not None else None)
-    return gallery_sections(galleries, masks, runs, drawings, seen.shown)
+    return gallery_sections(galleries, masks, runs, drawings, seen.shown, is_nameless=seen.is_nameless)
 
 
-def _about(makers: Makers) -> Iterator[Section]:
-    yield model_section(makers)
-    if makers.last_run is not None:
-        yield run_section(makers.last_run)
+def _about(seen: _Seen) -> Iterator[Section]:
+    yield model_section(seen.makers)
+    if seen.makers.last_run is not None:
+        yield run_section(seen.makers.last_run, is_nameless=seen.is_nameless)

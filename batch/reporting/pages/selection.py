@@ -74,12 +74,20 @@ def galleries_of(ledger: LedgerReader, done: int) -> list[Gallery]:
 
 def _at_random(ledger: LedgerReader, done: int) -> Gallery:
     if done <= AT_RANDOM:
-        return Gallery("All masks", "In the order in which their images were found.", _masks(ledger, "1 ORDER BY id"))
+        by, said = _neutral_order(ledger)
+        return Gallery("All masks", f"In the order {said}.", _masks(ledger, f"1 ORDER BY {by}"))
     places = set(random.Random(SEED).sample(range(done), AT_RANDOM))
     numbers = ledger.query("SELECT id FROM items WHERE status = 'done' ORDER BY id")
     ids = [str(number) for place, (number,) in enumerate(numbers) if place in places]
     text = f"{AT_RANDOM} of {done:,}, drawn with the same seed each time: what to expect of a mask."
-    return Gallery("At random", text, _masks(ledger, f"id IN ({', '.join(ids)}) ORDER BY id"))
+    return Gallery("At random", text, _masks(ledger, f"id IN ({', '.join(ids)}) ORDER BY {_neutral_order(ledger)[0]}"))
+
+
+def _neutral_order(ledger: LedgerReader) -> tuple[str, str]:
+    """Return the column to sort by where nothing else decides, and its words. Pseudonyms do not tell the order in which
+    images were found, which is that of their names.
+    """
+    return ("mask", "of their pseudonyms") if ledger.is_pseudonymous else ("id", "in which their images were found")
 
 
 def _masks(ledger: LedgerReader, which: str) -> list[Shown]:

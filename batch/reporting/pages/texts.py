@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from batch.errors import printable
+from batch.ledger.reader import LedgerReader
+from batch.pseudonyms import pseudonym_of
 from batch.reporting.shown_paths import ShownPaths
 from batch.sources.image_ref import Origin
 
@@ -24,9 +26,13 @@ def short_path(path: str) -> str:
     return line if len(line) <= LONGEST_PATH else f"…{line[1 - LONGEST_PATH :]}"
 
 
-def path_texts(roots: Sequence[str]) -> Callable[[str], str]:
-    """Return a function that formats paths of images: below their source, and short. ``roots``: of the sources."""
-    paths = ShownPaths([Origin(root, root) for root in roots])
+def image_texts(ledger: LedgerReader) -> Callable[[str], str]:
+    """Return a function that formats paths of images: as pseudonyms if masks are named so, else below their source, and
+    short.
+    """
+    if ledger.is_pseudonymous:
+        return lambda path: pseudonym_of(ledger.mask_of(path) or "")
+    paths = ShownPaths([Origin(root, root) for root in ledger.roots()])
     return lambda path: short_path(paths.of(path))
 
 

@@ -48,11 +48,11 @@ TAUGHT = Plan(
             "lite2",
             (
                 "encoder=tu-tf_efficientnet_lite2", "encoder_weights=package",
-                "decoder_channels=[96, 64, 48, 32, 16]", "size=224", "epochs=12", "ema=0.998", "zoom_out=0.5", "seed=1",
+                "decoder_channels=[96, 64, 48, 32, 16]", "size=224", "epochs=10", "ema=0.998", "zoom_out=0.5", "seed=1",
             ),
         ),
     ),
-    student=(*MOBILENET, "epochs=24", "ema=0.998", "zoom_out=0.5", "precision=fp32", "seed=2"),
+    student=(*MOBILENET, "epochs=20", "ema=0.998", "zoom_out=0.5", "seed=2"),
     quantised=("quantise=int8", "epochs=4", "lr=1e-4", "zoom_out=0.5", "seed=3"),
 )  # fmt: skip
 _TINY = ("size=64", "decoder_channels=[16, 16, 8, 8, 8]", "epochs=1", "batch=4", "workers=0", "precision=fp32",
