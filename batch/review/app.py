@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
 from batch.errors import encodable, printable
-from batch.review.decisions import Action, Decision, Standing, Verdict
+from batch.review.decisions import VERDICTS, Action, Decision, Standing, Verdict
 from batch.review.pictures import SIDES, Layer, Pictures
 from batch.review.queue import Filters, Order, Place, Reason, Status
 from batch.review.reviewed import Image, StaleError
@@ -33,12 +33,16 @@ NOT_KEPT = {"cache-control": "no-store"}
 
 
 class Asked(BaseModel):
-    """A decision as the page sends it. ``sha256``: of the mask that was shown."""
+    """A decision as the page sends it. ``sha256``: of the mask that was shown; ``verdict``, ``reviewer``: what was said
+    of it, and who said so; None: not known.
+    """
 
     row: int
     action: Action
     sha256: str | None = None
     note: str = Field(default="", max_length=LONGEST_NOTE)
+    verdict: str | None = None
+    reviewer: str | None = None
 
 
 def review_app(reviewed: Reviewed, token: str, reviewer: str) -> ASGIApp:
@@ -125,6 +129,8 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
     @router.post("/decisions")
     def decide(asked: Asked) -> Response:
         found = image_of(asked.row)
+        if asked.action in VERDICTS and asked.verdict is not None:
+            _require_known(asked, reviewed.standings([found])[asked.row], reviewer)
         note = asked.note.strip().encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a character
         reviewed.decide(found, asked.sha256, asked.action, reviewer, note)
         return image(asked.row)
@@ -157,6 +163,16 @@ def _shown(image: Image, standing: Standing) -> dict[str, Any]:
         "reviewer": encodable(standing.reviewer),
         "decided_at": standing.decided_at,
     }
+
+
+def _require_known(asked: Asked, standing: Standing, reviewer: str) -> None:
+    """Raise :class:`StaleError` if another reviewer gave a verdict since the image was shown."""
+    is_known = (standing.verdict.name.lower(), standing.reviewer) == (asked.verdict, asked.reviewer)
+    if standing.verdict is not Verdict.NONE and standing.reviewer != reviewer and not is_known:
+        raise StaleError(
+            f"{standing.reviewer} {standing.verdict.name.lower()} this mask since it was shown to you. Decide again to "
+            "overrule that."
+        )
 
 
 def _told(decision: Decision, image: Image) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import click
 
 from seglab.cli_support import command_errors, echo
 from seglab.commands.common import FOLDER
-from seglab.commands.places import PICTURE, json_with, require_outputs, text_with
+from seglab.commands.places import PICTURE, json_with, page_with, require_outputs
 from seglab.evaluation.pages.files import COMPARE, mark_of, write_page
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SOME_UNREADABLE = 1
 MARK = "<!-- by seglab compare -->"
 """First line of comparison.md; a file with it may be replaced."""
 REPORT = json_with("format_version", "paired", words="a report of seglab compare")
-PAGE = text_with(mark_of(COMPARE), "a page of seglab compare")
+PAGE = page_with(mark_of(COMPARE), "a page of seglab compare")
 NO_SCORES = (
     "{name} has no scores per image, so it is not compared image by image. To score it: seglab validate RUN/best.pt "
     "--data SET --csv RUN/scores.csv"

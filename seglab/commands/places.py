@@ -26,10 +26,20 @@ FOLD = re.compile(r"fold-\d+")
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of output file: ``is_ours`` recognises it by content, ``words`` describe it in messages."""
+    """A kind of output file: ``is_ours`` recognises it by content, ``words`` describe it in messages. ``suffixes``: how
+    its name must end, if that matters.
+    """
 
     is_ours: Callable[[Path], bool]
     words: str
+    suffixes: tuple[str, ...] = ()
+
+    def require_suffix(self, option: str, path: Path) -> None:
+        """Raise :class:`click.UsageError` for a name that does not end as it must."""
+        if self.suffixes and path.suffix.lower() not in self.suffixes:
+            raise click.UsageError(
+                f"{option} {path}: expected a file that ends in {self.suffixes[0]}, since it is {self.words}."
+            )
 
 
 def json_with(*keys: str, words: str) -> Kind:
@@ -47,6 +57,11 @@ def text_with(mark: str, words: str) -> Kind:
     return Kind(lambda path: mark.encode() in _beginning(path), words)
 
 
+def page_with(mark: str, words: str) -> Kind:
+    """Return the kind of an HTML page that has ``mark`` near its beginning."""
+    return Kind(text_with(mark, words).is_ours, words, (".html", ".htm"))
+
+
 PICTURE = Kind(lambda path: PICTURE_MARK in _beginning(path), "a picture that seglab drew")
 
 
@@ -59,6 +74,7 @@ def require_outputs(outputs: Mapping[str, tuple[Path | None, Kind]]) -> None:
     files = {option: (path, kind) for option, (path, kind) in outputs.items() if path and str(path) != STDOUT}
     require_apart({option: path for option, (path, _) in files.items()})
     for option, (path, kind) in files.items():
+        kind.require_suffix(option, path)
         require_writable(path, option)
         require_own(option, path, kind.is_ours, kind.words)
 

@@ -64,6 +64,7 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "validate run --figures pictures",
         "validate run --report notes.txt",
         "validate run --report run/report.html",
+        "validate run --report new.txt",
         "validate run --report new.html --csv new.html",
         "validate run --figures demo/images",
         "validate run --data demo --figures demo/sheets",

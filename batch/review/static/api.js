@@ -19,8 +19,9 @@ export async function image(row) {
   return answer(await fetch(`api/images/${row}`));
 }
 
-export function decide(row, action, sha256, note = "") {
-  const body = JSON.stringify({ row, action, sha256, note });
+export function decide(shown, action, note = "") {
+  const { row, sha256, verdict, reviewer } = shown;
+  const body = JSON.stringify({ row, action, sha256, note, verdict, reviewer });
   const send = async () =>
     answer(await fetch("api/decisions", { method: "POST", headers: { "Content-Type": "application/json" }, body, keepalive: true }));
   const sent = sending.then(send);

@@ -6,7 +6,7 @@ import { load, page, place, replace, select, selected, step, turn } from "./page
 import * as single from "./single.js";
 import * as stage from "./stage.js";
 import { recall, remember, state } from "./state.js";
-import { byId, say, showProgress } from "./words.js";
+import { byId, number, say, showProgress } from "./words.js";
 
 const FILTERS = ["order", "status", "verdict", "reason"];
 const DONE = { accept: "Accepted", reject: "Rejected", undo: "Undone", note: "Note saved" };
@@ -84,7 +84,9 @@ async function decided(shown, action) {
   const before = undone();
   sessionStorage.setItem(key(), JSON.stringify([...before, shown.row].slice(-MOST_UNDONE)));
   if (state.at !== "" && String(selected()?.row) === String(shown.row)) await go(1);
-  say(`${DONE[action]}: ${shown.name}`);
+  const { reviewed, done } = sent.progress;
+  const all = reviewed === done ? ` All ${number(done)} masks are reviewed.` : "";
+  say(`${DONE[action]}: ${shown.name}.${all}`);
 }
 
 // The last verdict of this window is undone, and its image shown again; else the verdict of the image that is shown.
@@ -106,7 +108,7 @@ async function undo() {
 
 async function send(shown, action, note = "") {
   try {
-    const now = await api.decide(shown.row, action, shown.sha256, note);
+    const now = await api.decide(shown, action, note);
     replace(now);
     showProgress(now.progress);
     if (isSingle() && single.image()?.row === now.row) single.drawKnown(now);

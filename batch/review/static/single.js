@@ -58,7 +58,7 @@ function facts(wanted) {
     Path: wanted.path,
     Size: wanted.size[0] ? `${wanted.size.join(" × ")} pixels` : "",
     "Lesion share": wanted.share === null ? "" : share(wanted.share),
-    Confidence: wanted.confidence?.toFixed(2),
+    Confidence: confidence(wanted),
     Suitable: wanted.suitable?.toFixed(2),
     Remark: wanted.remark,
   };
@@ -67,6 +67,11 @@ function facts(wanted) {
   const why = element("dd");
   why.append(badges({ ...wanted, verdict: "none", note: "" }));
   return why.textContent ? [...all, element("dt", "", "Look because"), why] : all;
+}
+
+function confidence(wanted) {
+  if (wanted.confidence === null) return "";
+  return wanted.confidence.toFixed(2) + (wanted.reasons.includes("uncertain") ? ", low" : "");
 }
 
 function told(decision) {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seglab.cli_support import echo, progress, require_packages
 from seglab.commands.common import DataNamed
-from seglab.commands.places import require_beside, require_own, require_picture_folder, text_with
+from seglab.commands.places import page_with, require_beside, require_own, require_picture_folder
 from seglab.commands.runs.request import data_of_run
 from seglab.errors import DataError
 from seglab.evaluation.pages.files import VALIDATE, mark_of, write_page
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from seglab.evaluation.validate import Failed, Verdict
     from seglab.pages.page import Page
 
-PAGE = text_with(mark_of(VALIDATE), "a page of seglab validate")
+PAGE = page_with(mark_of(VALIDATE), "a page of seglab validate")
 SHEET = "best_median_worst.jpg"
 REPORT = "report.html"
 NOT_SCORED = "could not be scored"

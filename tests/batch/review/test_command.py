@@ -157,6 +157,19 @@ def test_two_reviewers_at_once(out: Path) -> None:
     assert sorted(row["reviewer"] for row in verdicts(out).values()) == ["Ada"] * 4 + ["Bob"] * 4
 
 
+def test_nobody_overrules_a_verdict_that_they_have_not_seen(out: Path) -> None:
+    with served(out, "--reviewer", "Ada") as ada, served(out, "--reviewer", "Bob") as bob:
+        row = next(iter(ada.rows("status=done").values()))
+        seen = ada.get(f"api/images/{row}")
+        assert bob.decide(row, "reject") == 200
+        accept = {"row": row, "action": "accept", "sha256": seen["sha256"]}
+        assert ada.post({**accept, "verdict": "none", "reviewer": ""}) == 409
+        assert ada.get(f"api/images/{row}")["verdict"] == "rejected"
+        assert ada.post({**accept, "verdict": "rejected", "reviewer": "Bob"}) == 200
+        assert ada.post({**accept, "action": "reject", "verdict": "none", "reviewer": ""}) == 200
+        assert [one["reviewer"] for one in ada.get(f"api/images/{row}")["history"]] == ["Ada", "Ada", "Bob"]
+
+
 def test_a_killed_server_loses_no_decision(out: Path) -> None:
     with served(out) as site:
         rows = site.rows("status=done")
