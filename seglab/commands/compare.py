@@ -11,7 +11,7 @@ import click
 
 from seglab.cli_support import command_errors, echo
 from seglab.commands.common import FOLDER
-from seglab.commands.places import PICTURE, json_with, page_with, require_outputs
+from seglab.commands.places import PICTURE, json_with, page_with, require_outputs, text_with
 from seglab.evaluation.pages.files import COMPARE, mark_of, write_page
 
 if TYPE_CHECKING:
