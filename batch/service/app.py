@@ -25,6 +25,7 @@ from seglab.pages.page import style
 STATIC = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/service.js": ("service.js", "text/javascript; charset=utf-8"),
+    "/zip.js": ("zip.js", "text/javascript; charset=utf-8"),
     "/service.css": ("service.css", "text/css; charset=utf-8"),
 }
 

@@ -38,7 +38,8 @@ class Kind:
         """Raise :class:`click.UsageError` for a name that does not end as it must."""
         if self.suffixes and path.suffix.lower() not in self.suffixes:
             raise click.UsageError(
-                f"{option} {path}: expected a file that ends in {self.suffixes[0]}, since it is {self.words}. Name another file."
+                f"{option} {path}: expected a file that ends in {self.suffixes[0]}, since it is {self.words}. Name "
+                "another file."
             )
 
 

@@ -1,4 +1,4 @@
-"use strict";
+import { zipped } from "./zip.js";
 
 const AT_ONCE = 4;
 const MOST_TRIES = 20;
@@ -61,7 +61,7 @@ async function show(file, figure, image) {
   const bytes = Uint8Array.from(atob(image.mask), (letter) => letter.charCodeAt(0));
   const blob = new Blob([bytes], { type: "image/png" });
   const name = file.name.replace(/\.[^.]*$/, "") + ".png";
-  masks.push({ blob, name });
+  masks.push([free(name, new Set(masks.map(([taken]) => taken))), bytes]);
   const link = figure.querySelector(".download");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -130,13 +130,19 @@ function tell() {
   by("all").hidden = left > 0 || masks.length < 2;
 }
 
+// Return a name that is not taken: a.png, a-2.png, a-3.png and so on.
+function free(name, taken) {
+  const stem = name.slice(0, -".png".length);
+  let found = name;
+  for (let number = 2; taken.has(found); number += 1) found = `${stem}-${number}.png`;
+  return found;
+}
+
 function downloadAll() {
-  for (const { blob, name } of masks) {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-  }
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(zipped(masks));
+  link.download = "masks.zip";
+  link.click();
 }
 
 function start() {
