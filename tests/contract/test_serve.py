@@ -407,6 +407,28 @@ def test_the_page_outlines_what_is_chosen(
     page.context.close()
 
 
+def test_all_masks_of_the_page_come_as_one_zip(browser: Browser, url: str, tmp_path: Path) -> None:
+    images = photographs()
+    sent = {"x/b.jpg": images["b.jpg"], "y/b.jpg": images["b.jpg"], "ä (1).png": images["a.png"]}
+    for name, data in sent.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    watched = opened(browser, f"{url}/")
+    page = watched.page
+    page.set_input_files("#files", [str(tmp_path / name) for name in sent])
+    page.get_by_text("3 masks", exact=True).wait_for()
+    with page.expect_download() as download:
+        page.locator("#all").click()
+    assert download.value.suggested_filename == "masks.zip"
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        found = {name: archive.read(name) for name in archive.namelist()}
+    masks = {name: httpx.post(f"{url}/v1/masks", content=images[name]).content for name in ("a.png", "b.jpg")}
+    assert found == {"b.png": masks["b.jpg"], "b-2.png": masks["b.jpg"], "ä (1).png": masks["a.png"]}
+    watched.require_clean()
+    page.context.close()
+
+
 def test_the_page_is_used_by_keyboard(browser: Browser, url: str) -> None:
     watched = opened(browser, f"{url}/")
     watched.page.keyboard.press("Tab")
