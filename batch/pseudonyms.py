@@ -75,10 +75,13 @@ def _make_key(path: Path) -> None:
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(secrets.token_hex(KEY_BYTES))
-        if not path.exists():
+        try:
             os.link(temporary, path)
-    except FileExistsError:
-        pass
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            if not path.exists():
+                os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -86,7 +86,7 @@ def compare(
 def _write_page(path: Path, report: Comparison, a: _Opened, b: _Opened) -> None:
     from batch.reporting.pages.compare_page import compare_page  # with OpenCV
 
-    write_page(path, compare_page(report, (a.masks, a.ledger), b.masks), COMPARISON)
+    write_page(path, compare_page(report, (a.masks, a.ledger), (b.masks, b.ledger)), COMPARISON)
 
 
 def _require_lesion_or_not(out: Path, ledger: LedgerReader) -> None:

@@ -102,7 +102,7 @@ def write_export(
         material = Material(store, ledger, makers, names, _photographs(ledger), advance=advance, rows=rows)
         if isinstance(names, Pseudonyms) and names_to is not None:
             write_names_table(names, names_to)
-        written = FORMATS[name].write(material, replace(target, is_timeless=pseudonymise))
+        written = FORMATS[name].write(material, replace(target, are_pseudonyms=pseudonymise))
         return ExportReport(name, target.to, written, material.left_out, tuple(makers.warnings()))
 
 

@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     import socket
     import threading
 
-    from fastapi import FastAPI
-
     from batch.service.uploads import Limits
     from batch.settings import RunSettings
+    from batch.web.guard import Guard
 
 POSITIVE = click.IntRange(min=1)
 MIB = 2**20
 GROUPS = {
-    "Address": ("host", "port"),
+    "Address": ("host", "port", "public_name"),
     "The model and its device": ("model", "device", "compute", "exact", "postprocess", "processes"),
     "Limits": ("max_mib", "max_files", "max_pixels", "queue", "timeout"),
 }
@@ -32,6 +31,7 @@ HELD_MIB = 1024
 """Megabytes that all requests together may hold, or the largest one alone."""
 END_SECONDS = 10
 """After a stop, beyond the time that reading a request and making its masks may take."""
+LONGEST_SECONDS = 86_400
 option = functools.partial(click.option, cls=PlainOption)
 
 
@@ -42,6 +42,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option(
     "--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Port; 0 for a free one.  [default: 8000]"
 )
+@option("--public-name", multiple=True, metavar="NAME", help="Name under which a proxy shows the page.")
 @option("--model", type=NamedPath(), metavar="FILE", help="Model file.  [default: the package's own network]")
 @option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
 @option(
@@ -59,13 +60,13 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--queue", type=POSITIVE, default=256, metavar="N", help="Images that may wait.  [default: 256]")
 @option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=click.FloatRange(min=0, min_open=True, max=LONGEST_SECONDS),
     default=30.0,
     metavar="SECONDS",
     help="Longest wait for a mask.  [default: 30]",
 )
 @command_errors
-def serve(host: str, port: int, **options: Any) -> None:
+def serve(host: str, port: int, public_name: tuple[str, ...], **options: Any) -> None:
     """Offer masks over HTTP, to people and to programs.
 
     The page outlines photographs that are dropped on it. Programs send photographs to /v1/masks and get PNG, or JSON
@@ -80,6 +81,7 @@ def serve(host: str, port: int, **options: Any) -> None:
         import batch.service.app
     from batch.service.engine import Engine
     from batch.service.metrics import Metrics
+    from batch.web.guard import Guard
 
     with bound_socket(host, port) as listening:
         engine = Engine(_settings(options), options["queue"], lambda size: metrics.batches.observe(size))
@@ -87,7 +89,8 @@ def serve(host: str, port: int, **options: Any) -> None:
         opened = engine.open()
         app = batch.service.app.create_app(engine, opened, _limits(options), metrics)
         described = f"{opened.path.name} on {opened.device.name}, {opened.device.precision}"
-        _answer(app, listening, host, described, engine.ended, 2 * options["timeout"] + END_SECONDS)
+        guarded = Guard(app, LOOPBACK if host in LOOPBACK else None, public_name)
+        _answer(guarded, listening, host, described, engine.ended, 2 * options["timeout"] + END_SECONDS)
     if engine.failure is not None:
         raise SeglabError(f"The service ended: {engine.failure}")
 
@@ -100,14 +103,11 @@ def _limits(options: dict[str, Any]) -> Limits:
 
 
 def _answer(
-    app: FastAPI, listening: socket.socket, host: str, described: str, ended: threading.Event, grace: float
+    app: Guard, listening: socket.socket, host: str, described: str, ended: threading.Event, grace: float
 ) -> None:
     """Answer requests until the end, and say at which address."""
-    from batch.web.guard import Guard
-
     port = listening.getsockname()[1]
-    is_local = host in LOOPBACK
-    if not is_local:
+    if host not in LOOPBACK:
         echo(
             f"warning: anyone who reaches {host}, port {port}, can send photographs: there is no login and no "
             "encryption. Put a server that has them in front of it, such as nginx or Caddy.",
@@ -118,8 +118,7 @@ def _answer(
     def say() -> None:
         echo(f"Serving {described} at {address}   Ctrl-C ends it", err=True)
 
-    guarded = Guard(app, LOOPBACK if is_local else None)
-    run_server(guarded, listening, say, ended=ended, grace=grace, access_log=False)
+    run_server(app, listening, say, ended=ended, grace=grace, access_log=False)
 
 
 def _settings(options: dict[str, Any]) -> RunSettings:

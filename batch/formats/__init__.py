@@ -3,6 +3,6 @@
 NAMES = ("coco", "labelme", "png", "dicom")
 """Names of the formats in :mod:`batch.formats.table`, which is slower to import."""
 MADE_BY = "seg-batch export"
-"""The mark inside every file that an export writes: only such files are replaced."""
+"""What wrote a file, as the file says."""
 
 __all__ = ["MADE_BY", "NAMES"]

@@ -74,7 +74,9 @@ def write_dicom(material: Material, target: Target) -> int:
         made = segmentation(photograph, numbered, classes, makers[item.entry.key or ""], item.entry.sha256 or "")
         folder.write(with_suffix(material.names.mask(item.entry), ".dcm"), made)
 
-    return sum(1 for _ in material.each(write, with_photographs=True))
+    count = sum(1 for _ in material.each(write, with_photographs=True))
+    folder.close()
+    return count
 
 
 @contextlib.contextmanager

@@ -1,46 +1,49 @@
-"""A folder that files are exported to: files of somebody else are never replaced, and none is ever half written."""
+"""A folder that files are exported to: a file that no export wrote, or that was changed since, is never replaced, and
+none is ever half written.
+
+The folder has a hidden list of the SHA-256 of all files that exports wrote there. A digest is in the list before its
+file exists, so that a killed export can be repeated. At the end the list is sorted: it must not tell an order.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable
+import threading
 from pathlib import Path
 
 from batch.errors import OutputError, cannot_write, printable
-from batch.formats import MADE_BY
-from batch.output_mark import is_marked, mark
-from batch.reporting.result_file import LOOKED_AT
+from batch.output_mark import is_marked, mark, owner_of
 from seglab.errors import ImageError
 from seglab.files import TEMPORARY, is_running, write_bytes
 
 FIXED_TIME = 946_684_800
 """1 January 2000, UTC: the modification time of files whose order must not be known."""
-MARK = MADE_BY.encode("ascii")
+LIST_NAME = ".seg-batch-export"
+OWN, PSEUDONYMS = "# files of seg-batch export", "# files of seg-batch export under pseudonyms"
+"""First line of the list, by the names of the files."""
+UNKNOWN = "unknown"
+"""Owner of a marked folder that no output owns."""
 
 
 class ExportFolder:
-    """A folder for the files of an export. ``is_ours``: whether the beginning of a file shows that an export wrote it.
+    """A folder for the files of an export. ``are_pseudonyms``: files have pseudonyms, and all :data:`FIXED_TIME`."""
 
-    ``is_timeless``: files get :data:`FIXED_TIME`.
-    """
-
-    def __init__(
-        self, root: Path, is_ours: Callable[[bytes], bool] = lambda begin: MARK in begin, *, is_timeless: bool = False
-    ) -> None:
-        self.root, self._is_ours, self._is_timeless = root, is_ours, is_timeless
+    def __init__(self, root: Path, *, are_pseudonyms: bool = False) -> None:
+        self.root, self._are_pseudonyms = root, are_pseudonyms
+        self._kind = PSEUDONYMS if are_pseudonyms else OWN
+        self._lock = threading.Lock()
+        self._digests: set[bytes] | None = None
 
     def prepare(self, *, keep_from_runs: bool) -> None:
         """Create the folder if needed, and remove the incomplete files of ended processes.
 
         ``keep_from_runs``: mark it, so that no run takes its images for photographs. Raises :class:`OutputError` if it
-        cannot be written; with ``keep_from_runs`` also if it holds files and no mark, as such a mark would hide them.
+        cannot be written, belongs to an output or holds files with names of the other kind; with ``keep_from_runs``
+        also if it holds files and no mark, as such a mark would hide them.
         """
         try:
-            if keep_from_runs and not is_marked(self.root) and self.root.is_dir() and any(self.root.iterdir()):
-                raise OutputError(
-                    f"{printable(str(self.root))} holds files that no export wrote; expected a new or an empty folder, "
-                    "or one of an earlier export. Choose another folder with --to."
-                )
+            self._require_ours(keep_from_runs=keep_from_runs)
             self.root.mkdir(parents=True, exist_ok=True)
             if keep_from_runs:
                 mark(self.root)
@@ -60,8 +63,9 @@ class ExportFolder:
         try:
             if (reason := self._why_kept(path)) is not None:
                 raise ImageError(reason)
+            self._note(data)
             write_bytes(path, data)
-            if self._is_timeless:
+            if self._are_pseudonyms:
                 os.utime(path, (FIXED_TIME, FIXED_TIME))
         except OSError as error:
             raise cannot_write(str(path), error) from error
@@ -76,13 +80,79 @@ class ExportFolder:
         if reason is not None:
             raise OutputError(reason)
 
+    def close(self) -> None:
+        """Sort the list of files. Raises :class:`OutputError` if it cannot be written."""
+        with self._lock:
+            if not self._digests:
+                return
+            lines = [self._kind, *sorted(digest.hex() for digest in self._digests)]
+            path = self.root / LIST_NAME
+            try:
+                write_bytes(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
+                if self._are_pseudonyms:
+                    os.utime(path, (FIXED_TIME, FIXED_TIME))
+            except OSError as error:
+                raise cannot_write(str(path), error) from error
+
+    def _require_ours(self, *, keep_from_runs: bool) -> None:
+        if not self.root.is_dir():
+            return
+        if owner_of(self.root) not in (None, "", UNKNOWN):
+            raise OutputError(
+                f"{printable(str(self.root))} belongs to the output of a run; expected a folder for exports. Choose "
+                "another folder with --to."
+            )
+        if (kind := self._kind_before()) not in (None, self._kind):
+            names = "pseudonyms" if kind == PSEUDONYMS else "the names of photographs"
+            raise OutputError(
+                f"{printable(str(self.root))} holds files of an earlier export under {names}; expected one kind of "
+                "names in a folder that is handed on. Choose another folder with --to."
+            )
+        if keep_from_runs and not is_marked(self.root) and any(self.root.iterdir()):
+            raise OutputError(
+                f"{printable(str(self.root))} holds files that no export wrote; expected a new or an empty folder, "
+                "or one of an earlier export. Choose another folder with --to."
+            )
+
+    def _kind_before(self) -> str | None:
+        try:
+            with (self.root / LIST_NAME).open(encoding="ascii", errors="replace") as file:
+                return file.readline().rstrip("\n")
+        except FileNotFoundError:
+            return None
+
+    def _known(self) -> set[bytes]:
+        """Return the digests of all files that exports wrote here; the lock is held."""
+        if self._digests is None:
+            self._digests = set()
+            if self._kind_before() is not None:
+                lines = (self.root / LIST_NAME).read_text("ascii", errors="replace").splitlines()[1:]
+                self._digests.update(map(_digest_of, lines))
+        return self._digests
+
+    def _note(self, data: bytes) -> None:
+        """Enter a file into the list."""
+        digest = hashlib.sha256(data).digest()
+        with self._lock:
+            known = self._known()
+            if digest in known:
+                return
+            path = self.root / LIST_NAME
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="ascii") as file:
+                if not file.tell():
+                    file.write(f"{self._kind}\n")
+                file.write(f"{digest.hex()}\n")
+            known.add(digest)
+
     def _why_kept(self, path: Path) -> str | None:
         """Return why a file must stay as it is; None if there is none, or an export wrote it."""
         if not os.path.lexists(path):
             return None
-        if path.is_file():
-            with path.open("rb") as file:
-                if self._is_ours(file.read(LOOKED_AT)):
+        if path.is_file() and not path.is_symlink():
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            with self._lock:
+                if digest in self._known():
                     return None
         return (
             f"{printable(str(path))} exists and no export wrote it, or it was changed since; expected no such file. "
@@ -95,3 +165,10 @@ class ExportFolder:
                 found = TEMPORARY.fullmatch(os.path.splitext(name)[0]) if name.startswith(".") else None
                 if found and not is_running(int(found["process"])):
                     os.unlink(os.path.join(folder, name))
+
+
+def _digest_of(line: str) -> bytes:
+    try:
+        return bytes.fromhex(line)
+    except ValueError:
+        return b""  # a line that a kill cut short

@@ -27,16 +27,12 @@ from batch.formats.target import Target
 
 VERSION = "6.3.1"
 """Of labelme, whose format this is."""
-BEGIN = f'{{"made_by": "{MADE_BY}", '
-"""labelme keeps unknown entries when it saves a file, but not at the beginning: so files that it saved are known."""
 
 
 def write_labelme(material: Material, target: Target) -> int:
     """Write a JSON file for each mask, named after it; return how many."""
     classes, are_labels = material.classes, material.are_labels
-    folder = ExportFolder(
-        target.to, lambda begin: begin.startswith(BEGIN.encode("ascii")), is_timeless=target.is_timeless
-    )
+    folder = ExportFolder(target.to, are_pseudonyms=target.are_pseudonyms)
     folder.prepare(keep_from_runs=False)
 
     def write(item: Item) -> None:
@@ -52,7 +48,9 @@ def write_labelme(material: Material, target: Target) -> int:
         }
         folder.write(with_suffix(material.names.mask(item.entry), ".json"), f"{json.dumps(content)}\n".encode())
 
-    return sum(1 for _ in material.each(write, with_photographs=target.with_images))
+    count = sum(1 for _ in material.each(write, with_photographs=target.with_images))
+    folder.close()
+    return count
 
 
 def shapes(mask: NDArray[np.uint8], classes: list[tuple[int, str]], *, are_labels: bool) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from batch.formats.material import Item, Material
 from batch.formats.naming import with_suffix
 from batch.formats.pictures import picture
 from batch.formats.target import Target
-from batch.outputs.png import HEADER, with_text
+from batch.outputs.png import with_text
 from seglab.errors import ImageError
 
 MASKS, PHOTOGRAPHS, LIST, LABELS = (
@@ -32,15 +32,15 @@ MASKS, PHOTOGRAPHS, LIST, LABELS = (
 COMMENT = f"# {MADE_BY}\n"
 LINE_BREAKS = frozenset("\r\n")
 KEYWORD = "Software"
-TEXT = b"tEXt" + KEYWORD.encode("ascii") + b"\0" + MADE_BY.encode("ascii")
 
 
 def write_png(material: Material, target: Target) -> int:
     """Write masks (and photographs, if asked) and the lists that name them; return how many masks."""
     class_names = material.class_names
-    top = ExportFolder(target.to, _is_our_text, is_timeless=target.is_timeless)
-    masks = ExportFolder(target.to / MASKS, _is_our_png, is_timeless=target.is_timeless)
-    photographs = ExportFolder(target.to / PHOTOGRAPHS, is_timeless=target.is_timeless)
+    top, masks, photographs = (
+        ExportFolder(folder, are_pseudonyms=target.are_pseudonyms)
+        for folder in (target.to, target.to / MASKS, target.to / PHOTOGRAPHS)
+    )
     for name in (LIST, LABELS):
         top.require(name)
     top.prepare(keep_from_runs=False)
@@ -55,6 +55,11 @@ def write_png(material: Material, target: Target) -> int:
                 "Its name has a line break, which lists of images cannot hold; expected a name in one line. Rename the "
                 "photograph, or export with --pseudonymise."
             )
+        if name.startswith("#"):
+            raise ImageError(
+                "Its name begins with #, so readers of the list would take it for a comment; expected another name. "
+                "Rename the photograph, or export with --pseudonymise."
+            )
         if target.with_images:
             photographs.write(with_suffix(name, ".jpg"), picture(item))
         data = item.data if material.are_labels else in_colours(item.mask)
@@ -64,6 +69,8 @@ def write_png(material: Material, target: Target) -> int:
     names = sorted(name for _, name in material.each(write, with_photographs=target.with_images))
     top.write(LIST, _text("".join(f"{name}\n" for name in names)))
     top.write(LABELS, _text(label_map(class_names)))
+    for folder in (top, masks, photographs):
+        folder.close()
     return len(names)
 
 
@@ -86,11 +93,3 @@ def label_map(class_names: Sequence[str]) -> str:
 
 def _text(lines: str) -> bytes:
     return (COMMENT + lines).encode("utf-8", "surrogateescape")
-
-
-def _is_our_text(begin: bytes) -> bool:
-    return begin.startswith(COMMENT.encode("ascii"))
-
-
-def _is_our_png(begin: bytes) -> bool:
-    return begin[HEADER + 4 :].startswith(TEXT)

@@ -10,10 +10,10 @@ from pathlib import Path
 class Target:
     """``to``: the folder or the file. ``with_images``: photographs, too. ``polygons``: outlines instead of run lengths.
 
-    ``is_timeless``: the times of files must not show the order of names.
+    ``are_pseudonyms``: files have pseudonyms, and their times must not show the order of names.
     """
 
     to: Path
     with_images: bool = False
     polygons: bool = False
-    is_timeless: bool = False
+    are_pseudonyms: bool = False

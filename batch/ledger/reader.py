@@ -107,11 +107,12 @@ class LedgerReader:
         """Return the number of images for each status and key (see ``runs`` in :mod:`batch.ledger.schema`)."""
         return list(self.query("SELECT status, key, count(*) FROM items GROUP BY status, key"))
 
-    def entries(self, status: str, limit: int | None = None) -> Iterator[Entry]:
-        """Yield at most ``limit`` images of one status, by path."""
+    def entries(self, status: str, limit: int | None = None, *, by_mask: bool = False) -> Iterator[Entry]:
+        """Yield at most ``limit`` images of one status, by path or ``by_mask``."""
+        order = "mask_key" if by_mask else "path"
         by_index = "" if status == "done" else "AND status <> 'done'"
         rows = self.query(
-            f"SELECT path, {self._mask}, error FROM items WHERE status = ? {by_index} ORDER BY path LIMIT ?",
+            f"SELECT path, {self._mask}, error FROM items WHERE status = ? {by_index} ORDER BY {order} LIMIT ?",
             (status, -1 if limit is None else limit),
         )
         return (Entry(*row) for row in rows)

@@ -35,6 +35,11 @@ class Side:
         about = {name: None if self.run is None else getattr(self.run, name) for name in names}
         return {"out": encodable(str(self.out)), **about}
 
+    @property
+    def model(self) -> str:
+        """Return what made its last masks, without a path."""
+        return "not known" if self.run is None else f"model {self.run.model_sha256[:12]}, {self.run.precision}"
+
     def __str__(self) -> str:
         if self.run is None:
             return printable(str(self.out))

@@ -11,8 +11,9 @@ from batch.reporting.table_file import Row
 OTHER_REASON = "another reason, see seg-batch status"
 SHORTEST = 2
 """Parts of a path with fewer characters name nobody."""
-HIDDEN = ("source", "bytes", "changed_at", "finished_at")
-"""Columns of a table that stay empty: size and time tell a photograph, the time of a mask tells the order of names."""
+HIDDEN = ("source", "bytes", "changed_at", "finished_at", "remark")
+"""Columns of a table that stay empty: size and time tell a photograph, the time of a mask tells the order of names, and
+a remark may hold texts of the file."""
 
 
 def nameless_reason(reason: str, path: str) -> str:

@@ -28,6 +28,7 @@ MOST_ROWS = 200
 LONGEST_NOTE = 2000
 NOWHERE = "There is nothing at this address. Open the one that seg-batch review printed.\n"
 GONE = "This image is not in the ledger any more."
+NOT_TOLD = "It cannot be shown; the reason may hold names. Whoever started `seg-batch review` can look at the output."
 NOT_KEPT = {"cache-control": "no-store"}
 """A browser keeps no copy of a photograph on its disk."""
 
@@ -57,7 +58,8 @@ def review_app(reviewed: Reviewed, token: str, reviewer: str) -> ASGIApp:
 
     @app.exception_handler(SeglabError)
     def failed(request: Request, error: SeglabError) -> Response:
-        return PlainTextResponse(printable(str(error)), 409 if isinstance(error, StaleError) else 500)
+        text = NOT_TOLD if reviewed.is_nameless and not isinstance(error, StaleError) else printable(str(error))
+        return PlainTextResponse(text, 409 if isinstance(error, StaleError) else 500)
 
     return Guard(app, LOOPBACK)
 
@@ -93,7 +95,8 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
         return image
 
     def progress() -> dict[str, Any]:
-        return {**reviewed.counts(), "reviewer": reviewer, "problem": reviewed.problem, "has_heat": pictures.has_heat}
+        problem = NOT_TOLD if reviewed.problem and reviewed.is_nameless else reviewed.problem
+        return {**reviewed.counts(), "reviewer": reviewer, "problem": problem, "has_heat": pictures.has_heat}
 
     @router.get("/images")
     def images(
@@ -123,7 +126,7 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
         try:
             content, kind = pictures.of(image_of(row), layer, side if side in SIDES else SIDES[0])
         except ImageError as error:
-            raise HTTPException(404, printable(str(error))) from error
+            raise HTTPException(404, NOT_TOLD if reviewed.is_nameless else printable(str(error))) from error
         return Response(content, media_type=kind, headers=NOT_KEPT)
 
     @router.post("/decisions")

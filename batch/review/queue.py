@@ -111,7 +111,8 @@ class Queue:
     def __init__(self, ledger: LedgerReader) -> None:
         with ledger.snapshot():
             read = _read(ledger)
-            by_path = np.fromiter((row for (row,) in ledger.query("SELECT id FROM items ORDER BY path")), np.int64)
+            order = "mask" if ledger.is_pseudonymous else "path"
+            by_path = np.fromiter((row for (row,) in ledger.query(f"SELECT id FROM items ORDER BY {order}")), np.int64)
         self._ids = np.ascontiguousarray(read["id"])
         self._status = np.ascontiguousarray(read["status"])
         self._reasons = np.ascontiguousarray(read["reasons"])

@@ -77,7 +77,7 @@ class _Snapshot:
         try:
             self.queue = Queue(self.ledger)
             self._classes = self.ledger.classes()
-            self._is_pseudonymous = self.ledger.is_pseudonymous
+            self.is_nameless = self.ledger.is_pseudonymous
             newer = ("sha256", "remark", "suitable")
             sha256, remark, suitable = (name if self.ledger.has("items", name) else "NULL" for name in newer)
             self._columns = (
@@ -99,8 +99,8 @@ class _Snapshot:
     def _image(self, row: tuple[Any, ...]) -> Image:
         *values, reasons, error, remark, sha256, key = row
         _, shown, mask, *_ = row
-        if self._is_pseudonymous:
-            error, shown = error and nameless_reason(error, shown), pseudonym_of(mask)
+        if self.is_nameless:
+            error, shown, remark = error and nameless_reason(error, shown), pseudonym_of(mask), None
         return Image(*[*values, why(reasons), error, remark, sha256, self._classes.get(key, 1), shown])
 
     def learn(self, decisions: Decisions) -> None:
@@ -156,6 +156,11 @@ class Reviewed:
         with self._lock:
             found = self._snapshot.images([row]).get(row)
         return None if found is None or found.status == "pending" else found
+
+    @property
+    def is_nameless(self) -> bool:
+        """Return whether masks are named by pseudonyms, so that the page may name no image."""
+        return self._snapshot.is_nameless
 
     def counts(self) -> dict[str, int]:
         """Return how many images are done and failed, and how many have a verdict."""

@@ -9,7 +9,7 @@ from batch.ledger.reader import LedgerReader
 from batch.outputs.spec import Output
 from batch.pseudonyms import pseudonym_of
 from batch.reporting.table_file import TEXT, Row, Table
-from batch.review.decisions import Decisions, Verdict
+from batch.review.decisions import Decisions, Standing, Verdict
 from batch.review.reviewed import decided
 
 DECISION_TABLE = Table(
@@ -39,14 +39,21 @@ def _rows(output: Output, ledger: LedgerReader) -> Iterator[Row]:
     decisions = Decisions.present(output.state)
     if decisions is None:
         return
-    is_nameless = ledger.is_pseudonymous
     with decisions:
-        for _, path, mask, standing in decided(decisions, ledger):
-            yield {
-                "path": pseudonym_of(mask) if is_nameless else path,
-                "mask": mask,
-                "verdict": "" if standing.verdict is Verdict.NONE else standing.verdict.name.lower(),
-                "note": standing.note,
-                "reviewer": standing.reviewer,
-                "decided_at": standing.decided_at,
-            }
+        found = decided(decisions, ledger)
+        if not ledger.is_pseudonymous:
+            yield from (_row(path, mask, standing, standing.decided_at) for _, path, mask, standing in found)
+            return
+        standings = sorted(((mask, standing) for _, _, mask, standing in found), key=lambda one: one[0])
+    yield from (_row(pseudonym_of(mask), mask, standing, "") for mask, standing in standings)  # times tell an order
+
+
+def _row(path: str, mask: str, standing: Standing, decided_at: str) -> Row:
+    return {
+        "path": path,
+        "mask": mask,
+        "verdict": "" if standing.verdict is Verdict.NONE else standing.verdict.name.lower(),
+        "note": standing.note,
+        "reviewer": standing.reviewer,
+        "decided_at": decided_at,
+    }

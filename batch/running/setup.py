@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batch.errors import printable
 from batch.ledger.records import CLASS_NAMES, CONFIDENCE_BY, CONTRACT, RunRecord, in_words
 from batch.naming import NameTemplate, Naming
 from batch.outputs.remote import require_outside
 from batch.outputs.spec import Output
-from batch.pseudonyms import PseudonymNaming, key_of
+from batch.pseudonyms import KEY_NAME, PseudonymNaming, key_of
 from batch.settings import DEFAULT_MASK_BITS, RunSettings
 from batch.sources.collect import Sources
 from batch.sources.sample import SampledSources
@@ -89,9 +91,9 @@ def describe_in_short(model: Opened) -> str:
 
 def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, last: LastRun | None) -> list[str]:
     """Return notes on masks that are not as ``asked`` because of the last run's settings, or are label maps."""
-    notes = []
-    if settings.pseudonymise and settings.ledger == Path(settings.out):
-        notes.append("the ledger beside the masks names the photographs: do not hand it on (--ledger keeps it apart)")
+    notes: list[str] = []
+    if settings.pseudonymise and settings.ledger is not None:
+        notes += _notes_on_pseudonyms(Path(settings.out), settings.ledger, is_new=last is None)
     key = settings.key(model.sha256, device_of_masks(settings, model).precision)
     is_kept = asked.model is None and settings.model is not None and last is not None and last.key == key
     if is_kept and model.device.precision != "int8":  # what a new output would most likely be made in
@@ -104,6 +106,16 @@ def notes_on_masks(settings: RunSettings, asked: RunSettings, model: Opened, las
             f"{DEFAULT_MASK_BITS} makes all of them again"
         )
     return notes
+
+
+def _notes_on_pseudonyms(out: Path, state: Path, *, is_new: bool) -> Iterator[str]:
+    if state.resolve().is_relative_to(out.resolve()):
+        yield (
+            f"the ledger, {KEY_NAME} and decisions beside the masks tell the photographs: do not hand them on "
+            "(--ledger keeps them apart)"
+        )
+    if not is_new and not (state / KEY_NAME).exists():
+        yield f"{KEY_NAME} is gone from {printable(str(state))}: new images get pseudonyms by a new key"
 
 
 def record_of(settings: RunSettings, model: Opened, tools: dict[str, str]) -> RunRecord:

@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -26,13 +27,45 @@ Pairs = Sequence[tuple[Upload, Answer]]
 
 
 def kind_for(accept: str, files: int) -> str:
-    """Return the type to answer with, by the request's ``Accept`` and its number of files. Raises 406."""
-    wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")} - {""} or {"*/*"}
-    if JSON in wanted:
+    """Return the type to answer with, by the request's ``Accept`` and its number of files. Raises 406.
+
+    JSON is for those who name it and prefer nothing else; else masks, several of them in a zip.
+    """
+    ranges = _ranges(accept)
+    masks = [PNG, ZIP] if files == 1 else [ZIP]
+    if files > 1 and PNG in ranges:
+        ranges.setdefault(ZIP, ranges[PNG])  # who asks for PNGs takes several of them in a zip
+    best = max((_weight(kind, ranges) for kind in masks), default=0.0)
+    if ranges.get(JSON, 0) > 0 and ranges[JSON] >= best:
         return JSON
-    if wanted & {"*/*", "image/*", PNG, ZIP, "application/*"}:
-        return PNG if files == 1 and wanted != {ZIP} else ZIP
+    for kind in (*masks, JSON):
+        if _weight(kind, ranges) > 0:
+            return kind
     raise HTTPException(406, f"The answer is {JSON}, {PNG} or {ZIP}; expected one of them in Accept.")
+
+
+def _ranges(accept: str) -> dict[str, float]:
+    """Return the weight of each type in ``Accept`` (RFC 9110, section 12.5.1); an empty one accepts all."""
+    found: dict[str, float] = {}
+    for part in accept.split(","):
+        kind, _, parameters = part.partition(";")
+        if kind.strip():
+            weight = re.search(r"(?:^|;)\s*q\s*=\s*([0-9.]+)", parameters, re.IGNORECASE)
+            found[kind.strip().lower()] = _number(weight[1]) if weight else 1.0
+    return found or {"*/*": 1.0}
+
+
+def _weight(kind: str, ranges: dict[str, float]) -> float:
+    """Return the weight of a type: that of the most specific range that holds it, 0 if there is none."""
+    names = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+    return next((ranges[name] for name in names if name in ranges), 0.0)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 1.0
 
 
 def as_json(pairs: Pairs, model: dict[str, Any], classes: int, *, with_masks: bool) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from importlib.resources import files
 from typing import Annotated, Any
 
@@ -16,12 +17,14 @@ from starlette.responses import JSONResponse
 from batch.executors.base import Opened
 from batch.service.answers import JSON, PNG, ZIP, as_json, as_png, as_zip, kind_for
 from batch.service.description import BODY, RESPONSES, SUMMARY
-from batch.service.engine import Answer, BusyError, Engine, StoppedError
+from batch.service.engine import Answer, BusyError, Engine, StoppedError, TooManyError
 from batch.service.metrics import Metrics
 from batch.service.uploads import Budget, Limits, Reader, Upload, busy
 from seglab import __version__
 from seglab.pages.page import style
 
+WRITTEN_AT_ONCE = 2
+"""Answers that are made at a time: JSON needs several copies of a mask, of a hundred megapixels at worst."""
 STATIC = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/service.js": ("service.js", "text/javascript; charset=utf-8"),
@@ -37,6 +40,7 @@ class Service:
         self._engine, self._limits, self._metrics = engine, limits, metrics
         self._budget = Budget(limits.held)
         self._classes = opened.contract.classes
+        self._writing = asyncio.Semaphore(WRITTEN_AT_ONCE)
         self._model = {
             "file": opened.path.name,
             "sha256": opened.sha256,
@@ -49,28 +53,40 @@ class Service:
         """Answer a request for masks."""
         begin = time.monotonic()
         reader = Reader(request, self._limits, self._budget)
+        waiting: list[Future[Answer]] = []
         try:
             uploads = await reader.uploads()
             kind = kind_for(request.headers.get("accept", ""), len(uploads))
-            answers = await self._answers(uploads)
-            return await run_in_threadpool(self._response, kind, uploads, answers, with_masks)
+            waiting = self._submit(uploads)
+            answers = await self._answers(waiting)
+            async with self._writing:
+                return await run_in_threadpool(self._response, kind, uploads, answers, with_masks)
         finally:
-            reader.close()
+            self._engine.give_up(waiting)
+            reader.close(waiting)
             self._metrics.seconds.observe(time.monotonic() - begin)
 
-    async def _answers(self, uploads: Sequence[Upload]) -> list[Answer]:
+    def _submit(self, uploads: Sequence[Upload]) -> list[Future[Answer]]:
         try:
-            waiting = self._engine.submit([upload.data for upload in uploads])
+            return self._engine.submit([upload.data for upload in uploads])
+        except TooManyError as error:
+            raise HTTPException(
+                413, f"{len(uploads)} photographs came, and fewer may wait in all (--queue). Send fewer at once."
+            ) from error
         except BusyError as error:
             raise busy() from error
         except StoppedError as error:
             raise HTTPException(503, str(error)) from error
+
+    async def _answers(self, waiting: Sequence[Future[Answer]]) -> list[Answer]:
         wrapped = [asyncio.wrap_future(answer) for answer in waiting]
         _, late = await asyncio.wait(wrapped, timeout=self._limits.seconds)
         if late:
             self._metrics.images.labels("late").inc(len(late))
             raise HTTPException(504, f"There was no mask within {self._limits.seconds:g} s. Send it again later.")
         answers = [answer.result() for answer in wrapped]
+        if refused := [answer.error for answer in answers if not answer.was_tried]:
+            raise HTTPException(503, refused[0])
         for answer in answers:
             self._metrics.images.labels("failed" if answer.error else "done").inc()
         return answers
@@ -111,7 +127,11 @@ def create_app(engine: Engine, opened: Opened, limits: Limits, metrics: Metrics)
 
     @app.middleware("http")
     async def counted(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call(request)
+        try:
+            response = await call(request)
+        except Exception:
+            metrics.requests.labels("500").inc()
+            raise
         response.headers.setdefault("Cache-Control", "no-store")
         metrics.requests.labels(str(response.status_code)).inc()
         return response

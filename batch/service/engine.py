@@ -35,6 +35,10 @@ class BusyError(Exception):
     """As many images wait as are allowed."""
 
 
+class TooManyError(Exception):
+    """More images at once than are ever allowed to wait."""
+
+
 class StoppedError(SeglabError):
     """The service takes no images any more."""
 
@@ -42,13 +46,14 @@ class StoppedError(SeglabError):
 @dataclass(frozen=True)
 class Answer:
     """What became of an image: its mask as a PNG file and the figures, or an ``error``; ``remark``: see
-    :class:`batch.figures.Finish`.
+    :class:`batch.figures.Finish`. ``was_tried``: False if nothing was found out about the image.
     """
 
     mask: bytes | None
     figures: Figures | None
     error: str | None
     remark: str = ""
+    was_tried: bool = True
 
 
 class Engine:
@@ -96,13 +101,20 @@ class Engine:
         return self._thread.is_alive() and not self._closing and self.failure is None
 
     def submit(self, images: Sequence[bytes]) -> list[Future[Answer]]:
-        """Take images, the bytes of their files; all or none. Raises :class:`BusyError`, :class:`StoppedError`."""
+        """Take images, the bytes of their files; all or none.
+
+        Raises :class:`BusyError`, :class:`TooManyError` and :class:`StoppedError`.
+        """
+        if len(images) > self._most:
+            raise TooManyError
         with self._lock:
             if not self.is_ready:
                 raise StoppedError(str(self.failure) if self.failure else "The service is being stopped.")
             if len(self._answers) + len(images) > self._most:
                 raise BusyError
             answers: dict[int, Future[Answer]] = {next(self._numbers): Future() for _ in images}
+            for answer in answers.values():
+                answer.set_running_or_notify_cancel()  # who waits for it cannot cancel it
             self._answers |= answers
             self._new += [
                 Task(number, "upload", "mask.png", HeldBytes(data, 0), is_fresh=True)
@@ -110,6 +122,16 @@ class Engine:
             ]
         self._ring()
         return list(answers.values())
+
+    def give_up(self, answers: Sequence[Future[Answer]]) -> None:
+        """Leave out those of these images that were not begun; the others are finished, though nobody waits."""
+        unwanted = set(answers)
+        with self._lock:
+            rows = [task.row for task in self._new if self._answers.get(task.row) in unwanted]
+            left = [self._answers.pop(row) for row in rows]
+            self._new = deque(task for task in self._new if task.row in self._answers)
+        for answer in left:
+            answer.set_result(Answer(None, None, NO_MASK, was_tried=False))
 
     def close(self) -> None:
         """Finish the images that were taken, and end the workers."""
@@ -142,7 +164,7 @@ class Engine:
             self._closing = True
             left, self._answers = list(self._answers.values()), {}
         for answer in left:
-            answer.set_result(Answer(None, None, str(self.failure) if self.failure else NO_MASK))
+            answer.set_result(Answer(None, None, str(self.failure) if self.failure else NO_MASK, was_tried=False))
         self._executor.close()
         self._bell.close()
         self._theirs.close()
@@ -150,7 +172,8 @@ class Engine:
 
     def _groups(self) -> Iterator[list[Task] | None]:
         while True:
-            tasks = [self._new.popleft() for _ in range(min(GROUP, len(self._new)))]
+            with self._lock:
+                tasks = [self._new.popleft() for _ in range(min(GROUP, len(self._new)))]
             if not tasks and self._closing:
                 return
             yield tasks or None

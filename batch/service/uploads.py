@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from email.message import Message
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import python_multipart  # noqa: F401  # the parser of forms needs it
 from fastapi import HTTPException, Request
@@ -72,10 +73,15 @@ class Reader:
         self._request, self._limits, self._budget = request, limits, budget
         self._taken = 0
 
-    def close(self) -> None:
-        """Give the bytes back."""
-        self._budget.give_back(self._taken)
-        self._taken = 0
+    def close(self, working: Sequence[Future[Any]] = ()) -> None:
+        """Give the bytes back, once nobody works on them any more: when all of ``working`` are done."""
+        left = [one for one in working if not one.done()]
+        if not left:
+            self._budget.give_back(self._taken)
+            self._taken = 0
+            return
+        loop = asyncio.get_running_loop()
+        left[0].add_done_callback(lambda _: loop.call_soon_threadsafe(self.close, left))
 
     async def uploads(self) -> list[Upload]:
         """Return the photographs. Raises :class:`HTTPException`."""
@@ -120,20 +126,20 @@ class Reader:
             await form.close()
 
     async def _stream(self) -> AsyncGenerator[bytes, None]:
-        declared = self._request.headers.get("content-length", "0")
+        declared, pieces = self._request.headers.get("content-length", "0"), self._request.stream()
         if declared.isdecimal() and int(declared) > self._limits.bytes:
-            await self._discard()
-        async for piece in self._request.stream():
+            await self._discard(pieces)
+        async for piece in pieces:
             if self._taken + len(piece) > self._limits.bytes:
-                await self._discard()
+                await self._discard(pieces)
             self._budget.take(len(piece))
             self._taken += len(piece)
             yield piece
 
-    async def _discard(self) -> None:
+    async def _discard(self, pieces: AsyncGenerator[bytes, None]) -> None:
         """Read some more, since many programs read no answer before they have sent all. Raises 413."""
         passed = 0
-        async for piece in self._request.stream():
+        async for piece in pieces:
             passed += len(piece)
             if passed > MOST_DISCARDED:
                 break
@@ -160,4 +166,7 @@ def shown_name(name: str) -> str:
 def _file_name(disposition: str) -> str:
     message = Message()
     message["content-disposition"] = disposition.replace("\r", " ").replace("\n", " ")
-    return str(message.get_filename() or "")
+    try:
+        return str(message.get_filename() or "")
+    except (LookupError, TypeError, ValueError):  # an encoding that is none, or parts that do not fit together
+        return ""

@@ -32,12 +32,13 @@ class Guard:
     """An app that answers only requests to these ``hosts`` (names without port; None: any), and changes something only
     for requests of its own pages or of programs, which send no ``Origin``.
 
-    A page elsewhere may have its host name point to this machine, so the ``Host`` is checked, too.
+    A page elsewhere may have its host name point to this machine, so the ``Host`` is checked, too. ``public``: names
+    under which a proxy shows the app; they are hosts as well.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None) -> None:
-        self._app = app
-        self._hosts = None if hosts is None else frozenset(hosts)
+    def __init__(self, app: ASGIApp, hosts: Iterable[str] | None, public: Iterable[str] = ()) -> None:
+        self._app, self._public = app, frozenset(map(str.lower, public))
+        self._hosts = None if hosts is None else frozenset(hosts) | self._public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -54,11 +55,22 @@ class Guard:
             return f"This server does not answer for the host {host!r}. Open the address that it printed.\n"
         if method in SAFE_METHODS:
             return None
-        origin = headers.get(b"origin")
-        is_foreign = origin is not None and urlsplit(origin).netloc != host
+        is_foreign = self._is_foreign(headers.get(b"origin"), host)
         if is_foreign or headers.get(b"sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return "A page of another site sent this request. Only pages of this server may.\n"
         return None
+
+    def _is_foreign(self, origin: str | None, host: str) -> bool:
+        """Return whether a page of another site sent a request. A proxy may have changed the port and the host's name,
+        so pages of ``public`` names are own ones, too.
+        """
+        if origin is None:
+            return False
+        try:
+            found = urlsplit(origin)
+            return found.netloc != host and (found.hostname or "") not in self._public
+        except ValueError:
+            return True
 
 
 def _name_of(host: str) -> str:

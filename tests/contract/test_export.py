@@ -24,6 +24,7 @@ from tests.support.exports import dice, drawn, export
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")  # COCO's
 SHAPE = (90, 120)
+LISTED = ".seg-batch-export"
 
 
 def ring(height: int, width: int) -> NDArray[np.uint8]:
@@ -50,6 +51,11 @@ def out(tmp_path: Path) -> Path:
 
 def below(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def exported(folder: Path) -> dict[str, bytes]:
+    """Return the files without the hidden lists of them."""
+    return {name: data for name, data in below(folder).items() if not name.endswith(LISTED)}
 
 
 def test_png_is_laid_out_for_cvat_and_keeps_pixels_and_names(out: Path, tmp_path: Path) -> None:
@@ -83,7 +89,7 @@ def test_photographs_are_upright_and_without_metadata(out: Path, tmp_path: Path)
 
 def test_labelme_polygons_fill_exactly_the_mask(out: Path, tmp_path: Path) -> None:
     export(out, "--format", "labelme", "--to", tmp_path / "json")
-    files = below(tmp_path / "json")
+    files = exported(tmp_path / "json")
     assert set(files) == {"ring.json", "turned.json", "a/spot.json", "a/skin.json"}
     for name, data in files.items():
         found = json.loads(data)
@@ -152,6 +158,59 @@ def test_an_export_may_be_repeated_but_replaces_no_file_that_was_changed(out: Pa
     ended = export(out, "--format", name, "--to", to, code=3)
     assert "exists and no export wrote it, or it was changed since" in ended.stdout
     assert path.read_bytes() == mine
+
+
+def test_a_photograph_that_was_made_unreadable_by_hand_stays_so(out: Path, tmp_path: Path) -> None:
+    export(out, "--format", "png", "--to", tmp_path / "x", "--with-images")
+    path = next((tmp_path / "x" / "JPEGImages").rglob("ring.jpg"))
+    with Image.open(path) as opened:  # keeps the comment that says who made it
+        Image.new("RGB", opened.size).save(path, comment=opened.info.get("comment"))
+    mine = path.read_bytes()
+    ended = export(out, "--format", "png", "--to", tmp_path / "x", "--with-images", code=3)
+    assert "or it was changed since" in ended.stdout
+    assert path.read_bytes() == mine
+
+
+def test_an_export_that_was_killed_may_be_repeated(out: Path, tmp_path: Path) -> None:
+    export(out, "--format", "png", "--to", tmp_path / "x")
+    before = below(tmp_path / "x")
+    listed = tmp_path / "x" / "SegmentationClass" / ".seg-batch-export"
+    listed.write_bytes(listed.read_bytes()[:-10] + b"\nno digest")  # the last line is cut
+    ended = export(out, "--format", "png", "--to", tmp_path / "x", code=3)
+    assert ended.stdout.count("or it was changed since") == 1  # the mask of that line is kept, the others are ours
+    listed.write_bytes(before["SegmentationClass/.seg-batch-export"])
+    export(out, "--format", "png", "--to", tmp_path / "x")
+    assert exported(tmp_path / "x") == {name: data for name, data in before.items() if not name.endswith(LISTED)}
+
+
+def test_names_and_pseudonyms_are_not_mixed_in_a_folder(out: Path, tmp_path: Path) -> None:
+    export(out, "--format", "labelme", "--to", tmp_path / "x")
+    before = below(tmp_path / "x")
+    ended = export(out, "--format", "labelme", "--to", tmp_path / "x", "--pseudonymise", code=1)
+    assert "holds files of an earlier export under the names of photographs" in " ".join(ended.stderr.split())
+    assert below(tmp_path / "x") == before
+    export(out, "--format", "labelme", "--to", tmp_path / "y", "--pseudonymise")
+    ended = export(out, "--format", "labelme", "--to", tmp_path / "y", code=1)
+    assert "under pseudonyms" in ended.stderr
+
+
+def test_folders_of_other_outputs_are_no_place_for_an_export(out: Path, tmp_path: Path) -> None:
+    run_all(tmp_path / "in", tmp_path / "other", StandIn(size=64), overlays=tmp_path / "overlays")
+    before = below(tmp_path / "other") | below(tmp_path / "overlays")
+    for to in (tmp_path / "other", tmp_path / "overlays"):
+        for name in ("labelme", "dicom"):
+            ended = export(out, "--format", name, "--to", to, code=1)
+            assert "belongs to the output of a run" in " ".join(ended.stderr.split())
+    assert below(tmp_path / "other") | below(tmp_path / "overlays") == before
+
+
+def test_a_name_that_a_list_would_take_for_a_comment_is_left_out(tmp_path: Path) -> None:
+    for name in ("#1/a.png", "b.png"):
+        save(tmp_path / "in" / name)
+    run_all(tmp_path / "in", tmp_path / "out", StandIn(size=64))
+    ended = export(tmp_path / "out", "--format", "png", "--to", tmp_path / "x", code=3)
+    assert "left out: #1/a.png: Its name begins with #" in ended.stdout
+    assert (tmp_path / "x" / "ImageSets" / "Segmentation" / "default.txt").read_text().splitlines()[1:] == ["b"]
 
 
 def test_files_of_the_user_stop_an_export_before_it_writes(out: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import cv2
 import httpx
@@ -277,6 +278,76 @@ def test_only_pages_of_its_own_may_post_and_only_its_own_host_is_answered(url: s
     assert httpx.post(post, content=image, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert httpx.get(url, headers={"Host": "elsewhere.example"}).status_code == 403
     assert httpx.post(post, content=image, headers={"Origin": url}).status_code == 200
+
+
+def test_a_proxy_shows_it_under_a_name_of_its_own(model_file: Path, tmp_path: Path) -> None:
+    image = photographs()["a.png"]
+    public = {"Origin": "https://seg.example.org"}
+    with started(tmp_path, *serve_words(model_file, "--public-name", "seg.example.org")) as run:
+        url = address(run)
+        post = f"{url}/v1/masks"
+        assert httpx.post(post, content=image, headers=public).status_code == 200
+        assert httpx.post(post, content=image, headers={**public, "Host": "seg.example.org"}).status_code == 200
+        assert httpx.get(url, headers={"Host": "elsewhere.example"}).status_code == 403
+        for origin in ("https://elsewhere.example", "http://[", "null"):
+            assert httpx.post(post, content=image, headers={"Origin": origin}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("accept", "files", "kind"),
+    [
+        ("image/png, application/json;q=0", 1, "image/png"),
+        ("application/json;q=0.5, image/*", 1, "image/png"),
+        ("application/json, image/png;q=0.9", 1, "application/json"),
+        ("application/*", 1, "application/zip"),
+        ("application/zip, application/octet-stream", 1, "application/zip"),
+        ("image/png", 2, "application/zip"),
+        ("*/*;q=0.1", 2, "application/zip"),
+        ("image/png;q=0", 1, None),
+        ("image/webp", 1, None),
+    ],
+)
+def test_accept_is_taken_at_its_word(url: str, accept: str, files: int, kind: str | None) -> None:
+    parts = [("file", item) for item in list(photographs().items())[:files]]
+    answer = httpx.post(f"{url}/v1/masks", files=parts, headers={"Accept": accept})
+    assert answer.status_code == (200 if kind else 406)
+    assert kind is None or answer.headers["content-type"] == kind
+
+
+def test_what_is_late_is_given_up_and_its_bytes_come_back(model_file: Path, tmp_path: Path) -> None:
+    options = ("--processes", "1", "--timeout", "2", "--queue", "50")
+    with started(tmp_path, *serve_words(model_file, *options)) as run:
+        url = address(run)
+        slow = [("file", item) for item in healthy(50, fault="slow").items()]
+        assert httpx.post(f"{url}/v1/masks", files=slow, timeout=60).status_code == 504
+        assert httpx.get(f"{url}/health").json()["waiting"] < 50  # most were not begun
+        wait_for(lambda: httpx.get(f"{url}/health").json()["waiting"] == 0, PATIENCE, lambda: run.said)
+        assert httpx.post(f"{url}/v1/masks", content=photographs()["a.png"]).status_code == 200
+
+
+def test_more_files_than_may_ever_wait_are_refused(model_file: Path, tmp_path: Path) -> None:
+    with started(tmp_path, *serve_words(model_file, "--queue", "3")) as run:
+        parts = [("file", item) for item in list(photographs().items())[:4]]
+        answer = httpx.post(f"{address(run)}/v1/masks", files=parts)
+        assert answer.status_code == 413
+        assert "--queue" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("disposition", ["attachment; filename*=idna''x", "attachment; filename*=a; filename*0=b"])
+def test_a_name_that_cannot_be_read_is_none(url: str, disposition: str) -> None:
+    headers = {"Content-Disposition": disposition, **JSON}
+    answer = httpx.post(f"{url}/v1/masks", content=photographs()["a.png"], headers=headers)
+    assert answer.status_code == 200
+    assert answer.json()["images"][0]["name"] == ""
+
+
+def test_a_chunked_request_whose_last_piece_is_too_much(url: str) -> None:
+    target = urlsplit(url)
+    with socket.create_connection((str(target.hostname), int(target.port or 0)), 30) as connection:
+        size = MOST_BYTES + 1
+        head = f"POST /v1/masks HTTP/1.1\r\nHost: {target.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(head.encode() + f"{size:x}\r\n".encode() + bytes(size) + b"\r\n0\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
 
 
 def test_answers_are_those_that_were_asked_for(url: str) -> None:

@@ -21,17 +21,22 @@ FEEDS = {"whole": "whole images", "batch": "batches", "host": "resized by this t
 """Ways to feed a model, as its parity figures name them."""
 
 
-def model_section(makers: Makers) -> Section:
-    """Return the part of a page about the model that made the masks last, and how well it was proved."""
+def model_section(makers: Makers, *, is_nameless: bool = False) -> Section:
+    """Return the part of a page about the model that made the masks last, and how well it was proved.
+
+    ``is_nameless``: without the names of the images that it was trained and proved on.
+    """
     run = makers.last_run
     if run is None:
         return Section("Model", "No run is recorded.")
-    rows = dict(_model_rows(run))
+    rows = dict(_model_rows(run, is_nameless))
     parity = run.contract.get("parity")
     if not isinstance(parity, dict) or not parity:
         return Section("Model", "No parity figures are recorded with this run.", facts=Facts(rows))
     listing = _parity_listing(parity.get("figures"))
-    return Section("Model", facts=Facts(rows | dict(_parity_rows(parity))), listings=[listing] if listing.rows else [])
+    return Section(
+        "Model", facts=Facts(rows | dict(_parity_rows(parity, is_nameless))), listings=[listing] if listing.rows else []
+    )
 
 
 def run_section(run: RunRecord, *, is_nameless: bool = False) -> Section:
@@ -46,7 +51,7 @@ def run_section(run: RunRecord, *, is_nameless: bool = False) -> Section:
     return Section("Run and settings", facts=Facts(rows))
 
 
-def _model_rows(run: RunRecord) -> Iterator[tuple[str, str]]:
+def _model_rows(run: RunRecord, is_nameless: bool) -> Iterator[tuple[str, str]]:
     contract = run.contract
     yield "file", short_text(PurePath(run.model).name)
     yield "SHA-256", run.model_sha256
@@ -62,19 +67,16 @@ def _model_rows(run: RunRecord) -> Iterator[tuple[str, str]]:
         yield "licence", short_text(str(contract.get("licence")))
     yield "classes", short_text(in_words(run.class_names))
     yield "confidence", run.confidence_by
-    if isinstance(trained := contract.get("trained_on"), dict):
+    if not is_nameless and isinstance(trained := contract.get("trained_on"), dict):
         yield "trained on", short_text(", ".join(f"{_words(name)}: {_value(value)}" for name, value in trained.items()))
 
 
-def _parity_rows(parity: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _parity_rows(parity: Mapping[str, Any], is_nameless: bool) -> Iterator[tuple[str, str]]:
     verdict = "passed" if parity.get("passed") else "not passed"
     images = counted(int(parity.get("images") or 0), "image")
-    yield (
-        "parity with the original",
-        short_text(
-            f"{verdict}, on {parity.get('device')} in {parity.get('precision')}, {images} ({parity.get('source')})"
-        ),
-    )
+    source = "" if is_nameless else f" ({parity.get('source')})"
+    text = f"{verdict}, on {parity.get('device')} in {parity.get('precision')}, {images}{source}"
+    yield "parity with the original", short_text(text)
     truth = (parity.get("figures") or {}).get("truth")
     if isinstance(truth, dict) and truth.get("dice") is not None:
         original = truth.get("original_dice")

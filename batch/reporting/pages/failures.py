@@ -36,7 +36,7 @@ def reasons_of(ledger: LedgerReader) -> dict[str, Reason]:
     """Return the failures by their short reasons, the most frequent first."""
     short = _shortened(ledger)
     found: dict[str, Reason] = {}
-    for entry in ledger.entries("failed"):
+    for entry in ledger.entries("failed", by_mask=ledger.is_pseudonymous):
         name = short(entry)
         if name not in found and len(found) >= MOST_REASONS:
             name = OTHER_REASONS

@@ -42,7 +42,7 @@ def gallery_sections(
     entries = {entry.path: entry for entry in itertools.chain(*(gallery.masks for gallery in galleries))}
     pictures = drawings.of(_drawing(entry, masks, runs.get(entry.key)) for entry in entries.values())
     if is_nameless:
-        pictures = {path: found if isinstance(found, bytes) else NOT_SHOWN for path, found in pictures.items()}
+        pictures = without_reasons(pictures)
     colours = _colours(runs)
     for gallery in galleries:
         text = gallery.text + (colours if gallery is galleries[0] else "")
@@ -58,6 +58,11 @@ def picture_of(found: bytes | str, alt: str, captions: Sequence[str]) -> Picture
     if isinstance(found, bytes):
         return Picture(found, alt, captions)
     return Picture(b"", alt, captions, missing=short_text(found))
+
+
+def without_reasons(pictures: Mapping[str, bytes | str]) -> dict[str, bytes | str]:
+    """Return pictures by path, with the same words for all that could not be drawn."""
+    return {path: found if isinstance(found, bytes) else NOT_SHOWN for path, found in pictures.items()}
 
 
 def _drawing(entry: Shown, masks: StoredMasks, run: RunRecord | None) -> Drawing:

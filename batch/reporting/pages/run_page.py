@@ -29,6 +29,7 @@ from seglab.words import counted, noun
 LINES_SHOWN = 8
 SOURCES_SHOWN = 3
 TRIES = 5
+MIXED = "The masks were made with several models or settings; run again to remake them."
 UNNAMED = "Masks under pseudonyms"
 NO_PICTURES = "Pictures were left out (--no-pictures)."
 
@@ -115,7 +116,10 @@ def _warnings(seen: _Seen) -> Iterator[str]:
         yield "The last run was interrupted. Run again to do the rest."
     if seen.tallies.pending:
         yield f"{counted(seen.tallies.pending, 'image')} {noun(seen.tallies.pending, 'is', 'are')} still to be done."
-    yield from seen.makers.warnings()
+    if not seen.is_nameless:
+        yield from seen.makers.warnings()
+    elif seen.makers.are_mixed:
+        yield MIXED
     for name, said in (("unreadable", "not readable"), ("without_images", "no images")):
         if seen.is_nameless and summary.get(name):
             yield f"{said}: {counted(len(summary[name]), 'source')}"
@@ -186,8 +190,8 @@ def _speed(ledger: LedgerReader, run: RunRecord) -> Section | None:
 def _notes(seen: _Seen) -> Iterator[str]:
     if not seen.is_nameless:
         yield from _first(iter(seen.summary.get("notes") or ()))
-    remarks = sorted((seen.summary.get("remarks") or {}).items(), key=lambda one: -one[1])
-    yield from _first(f"remark on {counted(count, 'image')}: {text}" for text, count in remarks)
+        remarks = sorted((seen.summary.get("remarks") or {}).items(), key=lambda one: -one[1])
+        yield from _first(f"remark on {counted(count, 'image')}: {text}" for text, count in remarks)
 
 
 def _pictures(galleries: list[Gallery], masks: StoredMasks, ledger: LedgerReader, seen: _Seen) -> Iterator[Section]:
@@ -198,6 +202,6 @@ def _pictures(galleries: list[Gallery], masks: StoredMasks, ledger: LedgerReader
 
 
 def _about(seen: _Seen) -> Iterator[Section]:
-    yield model_section(seen.makers)
+    yield model_section(seen.makers, is_nameless=seen.is_nameless)
     if seen.makers.last_run is not None:
         yield run_section(seen.makers.last_run, is_nameless=seen.is_nameless)

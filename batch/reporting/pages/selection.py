@@ -65,22 +65,23 @@ UNLIKE = (
 def galleries_of(ledger: LedgerReader, done: int) -> list[Gallery]:
     """Return the galleries of an output with ``done`` masks, without empty ones."""
     kinds = [*KINDS, UNLIKE] if knows_suitable(ledger) else KINDS
+    then, _ = _neutral_order(ledger)
     found = [
-        Gallery(title, text, _masks(ledger, f"{condition} ORDER BY {order}, id LIMIT {OF_A_KIND}"))
+        Gallery(title, text, _masks(ledger, f"{condition} ORDER BY {order}, {then} LIMIT {OF_A_KIND}"))
         for title, text, condition, order in kinds
     ]
     return [gallery for gallery in [*found, _at_random(ledger, done)] if gallery.masks]
 
 
 def _at_random(ledger: LedgerReader, done: int) -> Gallery:
+    by, said = _neutral_order(ledger)
     if done <= AT_RANDOM:
-        by, said = _neutral_order(ledger)
         return Gallery("All masks", f"In the order {said}.", _masks(ledger, f"1 ORDER BY {by}"))
     places = set(random.Random(SEED).sample(range(done), AT_RANDOM))
-    numbers = ledger.query("SELECT id FROM items WHERE status = 'done' ORDER BY id")
+    numbers = ledger.query(f"SELECT id FROM items WHERE status = 'done' ORDER BY {by}")
     ids = [str(number) for place, (number,) in enumerate(numbers) if place in places]
     text = f"{AT_RANDOM} of {done:,}, drawn with the same seed each time: what to expect of a mask."
-    return Gallery("At random", text, _masks(ledger, f"id IN ({', '.join(ids)}) ORDER BY {_neutral_order(ledger)[0]}"))
+    return Gallery("At random", text, _masks(ledger, f"id IN ({', '.join(ids)}) ORDER BY {by}"))
 
 
 def _neutral_order(ledger: LedgerReader) -> tuple[str, str]:

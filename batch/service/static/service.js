@@ -61,7 +61,7 @@ async function show(file, figure, image) {
   const bytes = Uint8Array.from(atob(image.mask), (letter) => letter.charCodeAt(0));
   const blob = new Blob([bytes], { type: "image/png" });
   const name = file.name.replace(/\.[^.]*$/, "") + ".png";
-  masks.push([free(name, new Set(masks.map(([taken]) => taken))), bytes]);
+  masks.push([free(name, new Set(masks.map(([taken]) => taken.toLowerCase()))), bytes]);
   const link = figure.querySelector(".download");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -134,7 +134,7 @@ function tell() {
 function free(name, taken) {
   const stem = name.slice(0, -".png".length);
   let found = name;
-  for (let number = 2; taken.has(found); number += 1) found = `${stem}-${number}.png`;
+  for (let number = 2; taken.has(found.toLowerCase()); number += 1) found = `${stem}-${number}.png`;
   return found;
 }
 

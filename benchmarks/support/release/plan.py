@@ -52,8 +52,8 @@ TAUGHT = Plan(
             ),
         ),
     ),
-    student=(*MOBILENET, "epochs=20", "ema=0.998", "zoom_out=0.5", "seed=2"),
-    quantised=("quantise=int8", "epochs=4", "lr=1e-4", "zoom_out=0.5", "seed=3"),
+    student=(*MOBILENET, "epochs=16", "ema=0.998", "zoom_out=0.5", "seed=2"),
+    quantised=("quantise=int8", "epochs=3", "lr=1e-4", "zoom_out=0.5", "seed=3"),
 )  # fmt: skip
 _TINY = ("size=64", "decoder_channels=[16, 16, 8, 8, 8]", "epochs=1", "batch=4", "workers=0", "precision=fp32",
          "encoder_weights=")  # fmt: skip
