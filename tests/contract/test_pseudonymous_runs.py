@@ -16,9 +16,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batch.cli import main
-from batch.outputs.spec import Output
-from batch.review.decisions import Action
-from batch.review.reviewed import Reviewed
 from tests.support.archive import masks_below, read_grey, save, spot
 from tests.support.exports import export
 
@@ -179,9 +176,7 @@ def test_a_photograph_that_is_gone_is_not_named_by_the_page(
     assert not any(word.decode() in text for word in WORDS)
 
 
-def test_a_comparison_and_a_table_of_decisions_name_nothing(
-    run: Callable[..., Result], photos: Path, tmp_path: Path
-) -> None:
+def test_a_comparison_names_nothing(run: Callable[..., Result], photos: Path, tmp_path: Path) -> None:
     run("--pseudonymise")
     run("--postprocess", "largest", out="plain")
     (photos / NAMES[0]).unlink()
@@ -192,18 +187,6 @@ def test_a_comparison_and_a_table_of_decisions_name_nothing(
         assert ended.exit_code in (0, 3), ended.output
         text = page.read_text(encoding="utf-8")
         assert not any(word in text.encode() for word in (*WORDS, b"clinic", os.fsencode(tmp_path))), one
-    with Reviewed(Output.of(tmp_path / "masks-ledger")) as reviewed:
-        for row in range(1, 8):
-            image = reviewed.image(row)
-            assert image is not None
-            assert PSEUDONYM.fullmatch(image.shown)
-            if image.is_done:
-                reviewed.decide(image, image.sha256, Action.ACCEPT, "Ada")
-    invoke("review", tmp_path / "masks-ledger", "--decisions", tmp_path / "d.csv")
-    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["mask"] for row in rows] == sorted(masks_below(tmp_path / "masks"))
-    assert all(PSEUDONYM.fullmatch(row["path"]) and not row["decided_at"] for row in rows)
 
 
 def test_a_lost_key_is_said(run: Callable[..., Result], tmp_path: Path) -> None:
