@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import PurePosixPath
 
 from batch.errors import SourceError, SourceLostError, printable
@@ -29,7 +29,8 @@ Members = dict[str, ByteSource]
 
 
 class Photographs:
-    """Images of earlier runs, readable by any thread: files, members of archives, and images at URLs.
+    """Images of earlier runs, readable by any thread: files, members of archives, and images at URLs. Of members of one
+    name that counts which counts in a run: in a compressed tar the first, else the last.
 
     ``zip_encoding``: of names in zips that are not marked as UTF-8, as the run had it.
     """
@@ -78,25 +79,30 @@ class Photographs:
 
     def _read_members(self, archive: str, paths: list[str]) -> Iterator[tuple[str, bytes | ImageError]]:
         names = {path.removeprefix(f"{archive}/"): path for path in paths}
+        missing = ImageError(NO_MEMBER)
         try:
-            found = self._members(archive, names)
+            source = self._indexed(archive) or self._source(archive)
+            if isinstance(source, ArchiveSource):  # what it decompresses is not held
+                for name, content in self._walk(source, names):
+                    if name in names:
+                        yield names.pop(name), _read(content)
+            else:
+                for name in list(names):
+                    yield names.pop(name), _read(source[name]) if name in source else missing
         except (SourceError, OSError) as error:
-            reason = ImageError(str(error))
-            yield from ((path, reason) for path in paths)
-            return
-        for name, path in names.items():
-            yield path, _read(found[name]) if name in found else ImageError(NO_MEMBER)
+            missing = ImageError(str(error))
+        yield from ((path, missing) for path in names.values())
 
-    def _members(self, archive: str, names: Iterable[str]) -> Members:
-        """Return the members of these names; of archives that can be read anywhere, all members."""
+    def _indexed(self, archive: str) -> Members | None:
+        """Return all members of an archive that can be read anywhere; None if it must be read from its beginning."""
         with self._lock:
             if archive in self._indexes:
                 self._indexes.move_to_end(archive)
                 return self._indexes[archive]
             source = self._source(archive)
             if source.is_held:
-                return self._index(source, frozenset(names))
-            found = self._indexes[archive] = self._index(source, None)
+                return None
+            found = self._indexes[archive] = dict(self._walk(source, None))
             if len(self._indexes) > MOST_INDEXES:
                 self._indexes.popitem(last=False)
             return found
@@ -109,9 +115,9 @@ class Photographs:
             raise SourceError(f"{printable(archive)} is no archive any more.")
         return source
 
-    def _index(self, source: ArchiveSource, names: frozenset[str] | None) -> Members:
+    def _walk(self, source: ArchiveSource, names: Container[str] | None) -> Iterator[tuple[str, ByteSource]]:
+        """Yield the members of these names, or all of them, in the order of the archive."""
         opener: Opener | None = source.opener
-        found: Members = {}
         walk = members(
             source.origin.root,
             lambda name, _size: names is None or name in names,
@@ -122,8 +128,7 @@ class Photographs:
         with contextlib.suppress(ArchiveEnd):
             for member in walk:
                 if member.wanted:
-                    found[member.name] = member.content  # of equal names the last counts
-        return found
+                    yield member.name, member.content
 
 
 def archive_of(path: str) -> str | None:

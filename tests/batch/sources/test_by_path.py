@@ -78,7 +78,8 @@ def test_many_at_once_each_with_its_own_result(archive: Path, tmp_path: Path) ->
     loose.write_bytes(b"loose")
     wanted = [f"{archive}/below/c.png", f"{archive}/gone.jpg", str(loose), f"{archive}/a.jpg", f"{tmp_path}/none.jpg"]
     found = list(Photographs().read_all(wanted))
-    assert [path for path, _ in found] == [wanted[2], wanted[4], wanted[0], wanted[1], wanted[3]]
+    assert [path for path, _ in found[:2]] == [wanted[2], wanted[4]]
+    assert {path for path, _ in found[2:]} == {wanted[0], wanted[1], wanted[3]}
     by_path = dict(found)
     assert [by_path[wanted[number]] for number in (0, 2, 3)] == [b"third", b"loose", b"first"]
     assert str(by_path[wanted[1]]) == NO_MEMBER
@@ -88,16 +89,30 @@ def test_many_at_once_each_with_its_own_result(archive: Path, tmp_path: Path) ->
 def test_a_compressed_tar_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, opened = tmp_path / "photos.tar.gz", []
     WRITERS[path.name](path)
-    index = Photographs._index
+    walk = Photographs._walk
 
     def counted(self: Photographs, *arguments: object) -> object:
         opened.append(arguments)
-        return index(self, *arguments)  # type: ignore[arg-type]
+        return walk(self, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Photographs, "_index", counted)
+    monkeypatch.setattr(Photographs, "_walk", counted)
     found = dict(Photographs().read_all(f"{path}/{name}" for name in CONTENT))
     assert list(found.values()) == list(CONTENT.values())
     assert len(opened) == 1
+
+
+def test_images_of_a_compressed_tar_come_one_by_one_and_the_first_of_a_name_counts(tmp_path: Path) -> None:
+    path = tmp_path / "photos.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in (("a.jpg", b"first"), ("b.jpg", b"second"), ("a.jpg", b"later")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    found = Photographs().read_all(f"{path}/{name}" for name in ("b.jpg", "c.jpg", "a.jpg"))
+    assert next(found) == (f"{path}/a.jpg", b"first")
+    rest = dict(found)
+    assert rest[f"{path}/b.jpg"] == b"second"
+    assert str(rest[f"{path}/c.jpg"]) == NO_MEMBER
 
 
 def test_of_many_archives_only_the_last_are_remembered(tmp_path: Path) -> None:
