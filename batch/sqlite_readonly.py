@@ -26,7 +26,7 @@ LOG_HEADER = 32
 
 
 class _Copy(sqlite3.Connection):
-    """A connection to a copy, which is removed when the connection is closed."""
+    """A connection to a copy, which is removed when the connection is closed, or as soon as it is open."""
 
     folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -107,7 +107,23 @@ def _copied(path: Path) -> sqlite3.Connection | None:
         return None
     connection = sqlite3.connect(copy, check_same_thread=False, factory=_Copy)
     connection.folder = folder
+    if os.name == "posix":
+        _vanish(connection)
     return connection
+
+
+def _vanish(connection: _Copy) -> None:
+    """Remove the files of an open copy, which it keeps until it is closed: so a kill leaves nothing.
+
+    In exclusive mode, SQLite holds its files open from the first access, and the index of the log in memory.
+    """
+    try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.Error:  # damaged: the next query says so
+        return
+    if connection.folder is not None:
+        connection.folder.cleanup()
 
 
 def _opened_in_place(path: Path, error: OSError) -> sqlite3.Connection:
