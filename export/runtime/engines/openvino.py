@@ -113,7 +113,18 @@ def cut_to_prob(path: Path, shape: list[int], *, more: bool = False) -> Any:
     outputs = [whole.output(name) for name in (PROB, SUITABLE) if name == PROB or (more and name in there)]
     cut = openvino.Model(outputs, [whole.input(INPUT).get_node()], PROB)
     cut.reshape({INPUT: shape})
+    _leave_out_idle_resizing(cut)
     return cut
+
+
+def _leave_out_idle_resizing(model: Any) -> None:
+    """Remove resizing to the same size, which OpenVINO would compute: a tenth of the time of a network in int8."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() == "Interpolate":
+            source, result = node.input_value(0), node.output(0)
+            sides = [list(each.get_partial_shape())[2:] for each in (source, result)]
+            if sides[0] == sides[1] and all(side.is_static for side in sides[0]):
+                result.replace(source)
 
 
 def _compile(path: Path, plan: Plan, shape: list[int], threads: int | None) -> Any:

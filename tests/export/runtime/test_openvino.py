@@ -18,7 +18,7 @@ import pytest
 
 from export.errors import DeviceError
 from export.runtime.devices import openvino
-from export.runtime.engines.openvino import OpenVinoSession, core, load
+from export.runtime.engines.openvino import OpenVinoSession, core, cut_to_prob, load
 from export.runtime.opening import open_model
 from export.runtime.plan import Plan
 from tests.support.artefact import TINY_SIZE, tiny_model
@@ -267,3 +267,19 @@ def test_nothing_phones_home(model_file: Path, tmp_path: Path, repo_root: Path, 
     assert not others  # torch asks ldconfig where a library is
     workers = [line for line in calls if "batch.executors.worker" in line and "execve(" in line]
     assert len(begun) <= len([line for line in calls if "ldconfig" in line and "execve(" in line]) + len(workers)
+
+
+def test_resizing_to_the_same_size_is_left_out_and_any_other_stays(model_file: Path) -> None:
+    """Both graphs give the same for images of the network's size, where resizing changes nothing."""
+    images = pictures(1)
+    whole = core().read_model(model_file)
+    whole.reshape({whole.input(0): list(images.shape)})
+    as_fp32 = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = core().compile_model(whole, "CPU", as_fp32)(images)["prob"]
+    for side, count in ((TINY_SIZE, 0), (2 * TINY_SIZE, 1)):
+        cut = cut_to_prob(model_file, [1, side, side, 3])
+        resized = [node for node in cut.get_ordered_ops() if node.get_friendly_name() == "resized"]
+        assert len(resized) == count
+        if side == TINY_SIZE:
+            found = core().compile_model(cut, "CPU", as_fp32)(images)[0]
+            np.testing.assert_allclose(found, expected, atol=1e-5)
