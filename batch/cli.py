@@ -202,12 +202,12 @@ def verify(out: Path, redo: bool, as_json: bool) -> None:
 @main.command()
 @click.argument("out", type=FILE)
 @click.argument("file", type=FILE)
-@click.option("--with-names", is_flag=True, help="Name the images though their masks have pseudonyms.")
+@click.option("--with-names", is_flag=True, help="All columns, though masks have pseudonyms.")
 @command_errors
 def table(out: Path, file: Path, with_names: bool) -> None:
     """Write a table of all images: CSV, JSON lines or Parquet.
 
-    FILE gets a row per image with everything that OUT's ledger knows about it. It ends in .csv, .jsonl or .parquet.
+    FILE gets a row per image with what OUT's ledger knows about it. It ends in .csv, .jsonl or .parquet.
 
     Example: seg-batch table masks masks.parquet
     """

@@ -145,7 +145,7 @@ def _require_beside(output: Output, to: Path) -> None:
 @click.option("--with-images", is_flag=True, help="Also write the photographs: png, labelme (inside the JSON).")
 @click.option("--polygons", is_flag=True, help="For coco: write outlines instead of run lengths; holes are lost.")
 @click.option("--pseudonymise", is_flag=True, help="Replace all names by random-looking ones; not for dicom.")
-@click.option("--names", type=FILE, metavar="FILE", help="With --pseudonymise: write which name is which image (.csv).")
+@click.option("--names", type=FILE, metavar="FILE", help="Write which pseudonym is which image (.csv).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @command_errors
 def export(

@@ -42,7 +42,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option(
     "--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Port; 0 for a free one.  [default: 8000]"
 )
-@option("--public-name", multiple=True, metavar="NAME", help="Name under which a proxy shows the page.")
+@option("--public-name", multiple=True, metavar="NAME", help="Host name under which a proxy shows it; repeatable.")
 @option("--model", type=NamedPath(), metavar="FILE", help="Model file.  [default: the package's own network]")
 @option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
 @option(
@@ -57,13 +57,13 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--max-mib", type=POSITIVE, default=64, metavar="N", help="Refuse requests above N MiB.  [default: 64]")
 @option("--max-files", type=POSITIVE, default=64, metavar="N", help="Refuse requests with more files.  [default: 64]")
 @option("--max-pixels", type=POSITIVE, default=100_000_000, metavar="N", help="Refuse images above N pixels.")
-@option("--queue", type=POSITIVE, default=256, metavar="N", help="Images that may wait.  [default: 256]")
+@option("--queue", type=POSITIVE, default=256, metavar="N", help="Images that may wait or be in work.  [default: 256]")
 @option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True, max=LONGEST_SECONDS),
     default=30.0,
     metavar="SECONDS",
-    help="Longest wait for a mask.  [default: 30]",
+    help="For a request to arrive, and for its masks.  [default: 30]",
 )
 @command_errors
 def serve(host: str, port: int, public_name: tuple[str, ...], **options: Any) -> None:
