@@ -82,6 +82,7 @@ class Way:
 @click.option("--base", help="Commit or tag to compare with.  [default: the last release tag, or the commit before]")
 @click.option("--head", help="Commit to measure.  [default: this checkout]")
 @click.option("--pairs", type=click.IntRange(min=1), help=f"Pairs of runs.  [default: {Amount.pairs}]")
+@click.option("--images", type=click.IntRange(min=1), help=f"Images of 600x450.  [default: {Amount.images}]")
 @click.option("--device", "devices", multiple=True, default=DEVICES, show_default=True)
 @click.option("--quick", is_flag=True, help="Few images: check that everything works and Dice is the same.")
 @click.option("--history", type=click.Path(path_type=Path), default=HISTORY, help="File to append to.")
@@ -90,6 +91,7 @@ def main(
     base: str | None,
     head: str | None,
     pairs: int | None,
+    images: int | None,
     devices: Sequence[str],
     quick: bool,
     history: Path,
@@ -97,7 +99,7 @@ def main(
 ) -> None:
     """Measure two versions in turn, save the results, and fail if this one is slower or less accurate."""
     about = QUICK if quick else Amount()
-    amount = Amount(about.images, about.originals, about.tiny, pairs or about.pairs, devices)
+    amount = Amount(images or about.images, about.originals, about.tiny, pairs or about.pairs, devices)
     entries = _checked(history, picture)
     begin_command()
     with tempfile.TemporaryDirectory() as folder:
