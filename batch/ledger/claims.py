@@ -161,8 +161,9 @@ class Claims:
     def _to_do(self, item: ImageRef, row: Row) -> Claimed:
         is_fresh = row.status == "failed" and not row.sha256
         made = (row.sha256 or "") if row.status in ("done", "failed") else ""  # pending: a killed run may have written
+        is_torn = row.status == "pending" and row.sha256 is None
         is_unchanged = (item.bytes, item.mtime_ns) == (row.bytes, row.mtime_ns)
-        return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made, row.attempts if is_unchanged else 0)
+        return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made, row.attempts if is_unchanged else 0, is_torn)
 
     def _is_same(self, item: ImageRef, row: Row) -> bool:
         """Return whether the row has a mask for this content and these settings, also if the image failed later."""

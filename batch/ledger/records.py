@@ -48,7 +48,7 @@ class Claimed:
 
     ``is_fresh``: no run of this output made this mask, so an existing file of its name belongs to somebody else.
     ``made``: SHA-256 of the mask that a run made, if it is known. ``attempts``: how often a process or a run ended on
-    the image.
+    the image. ``is_torn``: a run that was killed may have written its files, and no run has recorded any.
     """
 
     item: ImageRef
@@ -58,6 +58,7 @@ class Claimed:
     is_fresh: bool = False
     made: str = ""
     attempts: int = 0
+    is_torn: bool = False
 
 
 @dataclass(frozen=True, slots=True)

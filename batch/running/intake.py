@@ -101,8 +101,9 @@ class Intake:
             self._note_repeated(entry)
             return None
         task = Task(
-            entry.row, entry.item.path, entry.mask, entry.item.content, entry.is_fresh, entry.made, entry.attempts
-        )
+            entry.row, entry.item.path, entry.mask, entry.item.content, entry.is_fresh, entry.made, entry.attempts,
+            is_torn=entry.is_torn,
+        )  # fmt: skip
         if entry.claim is Claim.TODO:
             self._accepted += 1
             if entry.attempts >= ATTEMPTS:

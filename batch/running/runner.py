@@ -249,9 +249,10 @@ class Runner:
             finish = self._stored(task, outcome.mask, finish)
         if task.redraw:  # the row is unchanged: its mask exists
             return finish
-        if finish.error is not None and (outcome.is_torn or (finish.was_read and not task.is_fresh)):
+        is_torn = task.is_torn or outcome.is_torn
+        if finish.error is not None and (is_torn or (finish.was_read and not task.is_fresh)):
             with _storing(self.output.name):  # made from an earlier state of the image, or by a process that died
-                self._pictures.remove(task.mask, "" if outcome.is_torn else task.made)
+                self._pictures.remove(task.mask, "" if is_torn else task.made)
         ledger.finish(finish)
         return finish
 

@@ -18,7 +18,8 @@ class Task(NamedTuple):
     what its bytes are read from. ``is_fresh``: no run of this output made this mask. ``made``: SHA-256 of the mask that
     a run made, if it is known. ``redraw``: the mask exists, only its overlay is missing; ``drawn``: that mask's file,
     if a worker cannot read it itself. ``solo``: no other such image is worked on at the same time. ``attempts``: how
-    often a process ended, or had to be ended, on it. ``is_torn``: a process that ended may have written its files.
+    often a process ended, or had to be ended, on it. ``is_torn``: a process or a run that ended may have written its
+    files.
     """
 
     row: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,26 @@ def test_a_mask_was_written_when_its_process_ended(model_file: Path, tmp_path: P
     for folder in (overlays, probs):
         assert not list(folder.glob(f"*{fault}*"))
     changed(source / f"000-{fault}.png", "", 5)
+    code, said = ended(tmp_path, *words)
+    assert code == 0, said
+    assert seg_batch("verify", out).returncode == 0
+
+
+@pytest.mark.parametrize("fault", ["crash", "hang"])
+def test_a_mask_that_a_killed_run_wrote_and_did_not_record(model_file: Path, tmp_path: Path, fault: str) -> None:
+    """The next run cannot read its image: the mask goes, so that a later run does not take it for somebody else's."""
+    source = write_images(tmp_path / "in", faulty(count=3))
+    out = tmp_path / "out"
+    words = run_words(source, out, model_file, "--timeout", "1")
+    assert ended(tmp_path, *words)[0] == 0
+    name = sorted(masks_below(out))[0]
+    with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("UPDATE items SET status = 'pending', sha256 = NULL WHERE mask = ?", (name,))
+        ledger.execute("UPDATE runs SET finished_at = NULL")
+    changed(source / name, fault, 4)
+    assert ended(tmp_path, *words)[0] == 3
+    assert not (out / name).exists()
+    changed(source / name, "", 4)
     code, said = ended(tmp_path, *words)
     assert code == 0, said
     assert seg_batch("verify", out).returncode == 0
