@@ -26,6 +26,8 @@ from batch.executors.placement import is_gpu
 from batch.steps.work import reason_of
 from seglab.errors import ConfigError, SeglabError
 
+OPENING_SECONDS = 5.0
+"""How long a stop waits for workers that are still opening their model, or waiting for room."""
 CONTROL = "control"
 """The thread of an actor that takes orders while another one does a unit."""
 
@@ -159,13 +161,15 @@ class RayEngine:
 
     def _close(self) -> None:
         """End the actors, in good order if they do so soon; units that they were doing stay to be done."""
-        ready = [worker for worker in (*self._replies.values(), *self._idle) if worker.is_ready]
+        workers = [*self._replies.values(), *self._idle]
         with contextlib.suppress(self._ray.exceptions.RayError):
-            for worker in ready:
-                worker.actor.stop.options(concurrency_group=CONTROL).remote()
-            closed = [worker.actor.close.remote() for worker in ready]
-            if closed:
-                self._ray.wait(closed, num_returns=len(closed), timeout=STOP_SECONDS)
+            for worker in workers:
+                if worker.is_ready:
+                    worker.actor.stop.options(concurrency_group=CONTROL).remote()
+            for is_ready, seconds in ((True, STOP_SECONDS), (False, OPENING_SECONDS)):  # these wait for room, maybe
+                closed = [worker.actor.close.remote() for worker in workers if worker.is_ready is is_ready]
+                if closed:
+                    self._ray.wait(closed, num_returns=len(closed), timeout=seconds)
         self._replies.clear()
         self._idle.clear()
         self._ray.shutdown()  # which kills what has not ended
@@ -186,14 +190,15 @@ class RayWorker:
 
     def __init__(self, job: str, options: WorkerOptions, gpus: float) -> None:
         self._job, self._options, self._gpus = job, options, gpus
+        self._opened: UnitWorker | None = None
 
     def open(self) -> str | SeglabError:
         """Open the job's model; return what it works on, or the error."""
         if not self._gpus:
             os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray may leave it as it is, and others be given this GPU
         try:
-            self._worker = UnitWorker(self._job, replace(self._options, threads=_threads(self._gpus)))
-            return self._worker.device
+            self._opened = UnitWorker(self._job, replace(self._options, threads=_threads(self._gpus)))
+            return self._opened.device
         except SeglabError as error:
             return error
         except Exception as error:
@@ -201,15 +206,21 @@ class RayWorker:
 
     def do(self, unit: str) -> UnitResult:
         """Do a unit."""
-        return self._worker.do(unit)
+        return self._worker().do(unit)
 
     def stop(self) -> None:
         """Let the unit end that is being done."""
-        self._worker.stop()
+        self._worker().stop()
 
     def close(self) -> None:
         """Remove temporary files."""
-        self._worker.close()
+        if self._opened is not None:
+            self._opened.close()
+
+    def _worker(self) -> UnitWorker:
+        if self._opened is None:
+            raise RuntimeError("open() comes first")
+        return self._opened
 
 
 def _threads(gpus: float) -> int:
