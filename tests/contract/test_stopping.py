@@ -101,7 +101,7 @@ def test_a_run_in_the_background_ignores_ctrl_c_and_ends_by_sigterm(model_file: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", ["worker hangs", "two hang", "alone, and hangs"])
+@pytest.mark.parametrize("state", ["two hang", "alone, and hangs"])
 def test_one_is_enough_while_workers_hang(model_file: Path, tmp_path: Path, state: str) -> None:
     source = write_images(tmp_path / "in", MAKE[state]() | healthy(10))
     with started(tmp_path, *run_words(source, tmp_path / "out", model_file)) as run:

@@ -88,11 +88,11 @@ def test_the_matrix(bits: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", ALL_BITS)
-def test_the_whole_matrix(bits: int) -> None:
-    every = cells((bits,), 1)
-    for cell in every:
+def test_a_third_of_the_matrix(bits: int) -> None:
+    third = cells((bits,), 3)  # the whole of it: python -m benchmarks.studies.formats
+    for cell in third:
         require_right(cell)
-    assert len(every) > 3000
+    assert len(third) > 1000
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
