@@ -188,7 +188,7 @@ def test_names_that_are_not_utf8_survive(out: Path) -> None:
 
 def test_another_template_is_refused(out: Path) -> None:
     open_ledger(out).close()
-    with pytest.raises(OutputError, match=r"named '\{stem\}\.png'.*--name"):
+    with pytest.raises(OutputError, match=r"named by '\{stem\}\.png'.*--name"):
         open_ledger(out, template="{stem}_segmentation.png")
 
 
