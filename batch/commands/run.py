@@ -65,7 +65,7 @@ option = functools.partial(click.option, cls=PlainOption)
 @option("--out", required=True, type=NamedText(), metavar="OUT", help="Folder, .zip, .tar or URL for the masks.")
 @option("--ledger", type=FILE, metavar="DIR", help="Folder for the ledger.  [default: OUT, or beside it]")
 @option("--name", default="{stem}.png", metavar="TEXT", help="Mask names; also {name}, {suffix}.")
-@option("--pseudonymise", is_flag=True, help="Pseudonyms for masks and in all that shows images' names.")
+@option("--pseudonymise", is_flag=True, help="Name masks and images by pseudonyms.")
 @option(
     "--mask-bits",
     type=click.Choice(["8", "1"]),
