@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,13 @@ option = functools.partial(click.option, cls=PlainOption)
 @option(
     "--port", type=click.IntRange(0, 65535), default=8000, metavar="N", help="Port; 0 for a free one.  [default: 8000]"
 )
-@option("--public-name", multiple=True, metavar="NAME", help="Host name under which a proxy shows it; repeatable.")
+@option(
+    "--public-name",
+    multiple=True,
+    callback=lambda _context, _option, names: tuple(map(_host_name, names)),
+    metavar="NAME",
+    help="Host name under which a proxy shows it; repeatable.",
+)
 @option("--model", type=NamedPath(), metavar="FILE", help="Model file.  [default: the package's own network]")
 @option("--device", default="auto", metavar="NAME", help="auto, cpu, openvino, cuda:K, tensorrt.")
 @option(
@@ -93,6 +100,15 @@ def serve(host: str, port: int, public_name: tuple[str, ...], **options: Any) ->
         _answer(guarded, listening, host, described, engine.ended, 2 * options["timeout"] + END_SECONDS)
     if engine.failure is not None:
         raise SeglabError(f"The service ended: {engine.failure}")
+
+
+def _host_name(text: str) -> str:
+    """Return a host name. Raises :class:`click.BadParameter` for anything else."""
+    if not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?", text):
+        raise click.BadParameter(
+            f"{text!r} is not a host name; expected one like seg.example.org, without https:// and port."
+        )
+    return text
 
 
 def _limits(options: dict[str, Any]) -> Limits:

@@ -18,6 +18,10 @@ def write_table(out: Path | str, path: Path, *, with_names: bool = False) -> int
     """
     require_table(path)
     with ledger_of(out) as ledger, ledger.snapshot():
+        if with_names and ledger.is_pseudonymous:
+            from batch.formats.names_table import require_private
+
+            require_private(path)
         return LEDGER_TABLE.write(table_rows(ledger, with_names=with_names), path)
 
 

@@ -10,12 +10,19 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 from batch.errors import OutputError, cannot_write, printable
 from batch.output_mark import is_marked, mark, owner_of
 from seglab.errors import ImageError
 from seglab.files import TEMPORARY, is_running, write_bytes
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 FIXED_TIME = 946_684_800
 """1 January 2000, UTC: the modification time of files whose order must not be known."""
@@ -34,6 +41,7 @@ class ExportFolder:
         self._kind = PSEUDONYMS if are_pseudonyms else OWN
         self._lock = threading.Lock()
         self._digests: set[bytes] | None = None
+        self._release: Callable[[], object] = lambda: None
 
     def prepare(self, *, keep_from_runs: bool) -> None:
         """Create the folder if needed, and remove the incomplete files of ended processes.
@@ -47,6 +55,7 @@ class ExportFolder:
             self.root.mkdir(parents=True, exist_ok=True)
             if keep_from_runs:
                 mark(self.root)
+            self._hold()
             self._remove_incomplete()
         except OSError as error:
             raise cannot_write(str(self.root), error) from error
@@ -63,10 +72,17 @@ class ExportFolder:
         try:
             if (reason := self._why_kept(path)) is not None:
                 raise ImageError(reason)
+            if path.is_dir():
+                raise IsADirectoryError
             self._note(data)
             write_bytes(path, data)
             if self._are_pseudonyms:
                 os.utime(path, (FIXED_TIME, FIXED_TIME))
+        except (NotADirectoryError, IsADirectoryError, FileExistsError) as error:
+            raise ImageError(
+                f"{printable(name)}: a file and a folder would have one name; expected photographs and folders whose "
+                "names differ without their suffixes. Rename one of them."
+            ) from error
         except OSError as error:
             raise cannot_write(str(path), error) from error
 
@@ -81,11 +97,15 @@ class ExportFolder:
             raise OutputError(reason)
 
     def close(self) -> None:
-        """Sort the list of files. Raises :class:`OutputError` if it cannot be written."""
+        """Sort the list of files, and let other exports write here. Raises :class:`OutputError` if it cannot be
+        written.
+        """
         with self._lock:
-            if not self._digests:
+            if not self._known():
+                (self.root / LIST_NAME).unlink(missing_ok=True)
+                self._release()
                 return
-            lines = [self._kind, *sorted(digest.hex() for digest in self._digests)]
+            lines = [self._kind, *sorted(digest.hex() for digest in self._known())]
             path = self.root / LIST_NAME
             try:
                 write_bytes(path, "".join(f"{line}\n" for line in lines).encode("ascii"))
@@ -93,6 +113,22 @@ class ExportFolder:
                     os.utime(path, (FIXED_TIME, FIXED_TIME))
             except OSError as error:
                 raise cannot_write(str(path), error) from error
+            finally:
+                self._release()
+
+    def _hold(self) -> None:
+        """Keep other exports out: each would sort a list without the other's files."""
+        held = os.open(self.root / LIST_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._release = weakref.finalize(self, os.close, held)
+        if fcntl is not None:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                self._release()
+                raise OutputError(
+                    f"Another export is writing to {printable(str(self.root))}. Wait for its end, or choose another "
+                    "folder with --to."
+                ) from error
 
     def _require_ours(self, *, keep_from_runs: bool) -> None:
         if not self.root.is_dir():
@@ -108,7 +144,8 @@ class ExportFolder:
                 f"{printable(str(self.root))} holds files of an earlier export under {names}; expected one kind of "
                 "names in a folder that is handed on. Choose another folder with --to."
             )
-        if keep_from_runs and not is_marked(self.root) and any(self.root.iterdir()):
+        is_new = not is_marked(self.root) if keep_from_runs else self._are_pseudonyms and kind is None
+        if is_new and any(path.name != LIST_NAME for path in self.root.iterdir()):
             raise OutputError(
                 f"{printable(str(self.root))} holds files that no export wrote; expected a new or an empty folder, "
                 "or one of an earlier export. Choose another folder with --to."
@@ -117,7 +154,7 @@ class ExportFolder:
     def _kind_before(self) -> str | None:
         try:
             with (self.root / LIST_NAME).open(encoding="ascii", errors="replace") as file:
-                return file.readline().rstrip("\n")
+                return file.readline().rstrip("\n") or None
         except FileNotFoundError:
             return None
 
@@ -147,7 +184,7 @@ class ExportFolder:
 
     def _why_kept(self, path: Path) -> str | None:
         """Return why a file must stay as it is; None if there is none, or an export wrote it."""
-        if not os.path.lexists(path):
+        if not os.path.lexists(path) or path.is_dir():
             return None
         if path.is_file() and not path.is_symlink():
             digest = hashlib.sha256(path.read_bytes()).digest()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from batch.errors import OutputError, cannot_write, encodable, printable
 from batch.formats.naming import Pseudonyms
+from batch.output_mark import is_marked
 from batch.reporting.result_file import begins_with, csv_writer, require_replaceable
 from seglab.files import replacing
 
@@ -24,6 +25,17 @@ def require_names_table(path: Path, to: Path) -> None:
         raise OutputError(
             f"{printable(str(path))} lies in the folder that is handed on, and would undo its pseudonyms; expected "
             "another place. Choose one with --names."
+        )
+    require_private(path)
+
+
+def require_private(path: Path) -> None:
+    """Raise :class:`OutputError` for a place among masks or pictures, which may be handed on with them."""
+    marked = next((str(folder) for folder in path.absolute().parents if is_marked(folder)), None)
+    if marked is not None:
+        raise OutputError(
+            f"{printable(str(path))} would lie among the masks or pictures in {printable(marked)}, and undo their "
+            "pseudonyms; expected another place. Name one outside."
         )
 
 

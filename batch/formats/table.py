@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from batch.errors import printable
 from batch.formats.coco import require_coco, write_coco
 from batch.formats.dicom import write_dicom
 from batch.formats.labelme import write_labelme
 from batch.formats.material import Material
 from batch.formats.png import write_png
 from batch.formats.target import Target
+from batch.sources.archives.archive import is_archive
 from seglab.errors import ConfigError
+
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)
+"""The beginning of a URL as a path."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,11 @@ class Format:
             )
         if self.is_file:
             require_coco(target.to)
+        elif is_archive(str(target.to)) or ADDRESS.match(str(target.to)):
+            raise ConfigError(
+                f"--to is {printable(str(target.to))}; expected a folder on this machine. Export into a folder, then "
+                "zip or copy it."
+            )
 
 
 def _coco(material: Material, target: Target) -> int:

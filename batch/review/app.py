@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
@@ -55,6 +56,10 @@ def review_app(reviewed: Reviewed, token: str, reviewer: str) -> ASGIApp:
     @app.exception_handler(404)
     def nowhere(request: Request, error: HTTPException) -> Response:
         return PlainTextResponse(error.detail if error.detail != "Not Found" else NOWHERE, 404)
+
+    @app.exception_handler(RequestValidationError)
+    def not_understood(request: Request, error: RequestValidationError) -> Response:
+        return PlainTextResponse("This is no decision or question of the review page. Reload the page.\n", 422)
 
     @app.exception_handler(SeglabError)
     def failed(request: Request, error: SeglabError) -> Response:

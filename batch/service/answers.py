@@ -23,6 +23,8 @@ from batch.service.uploads import Upload
 
 PNG, ZIP, JSON = "image/png", "application/zip", "application/json"
 ERRORS = "errors.json"
+LONGEST_STEM = 200
+"""Bytes; a file name may have 255."""
 Pairs = Sequence[tuple[Upload, Answer]]
 
 
@@ -109,7 +111,7 @@ def as_zip(pairs: Pairs) -> bytes:
 
 def _free_name(upload: Upload, taken: set[str]) -> str:
     """Return a name for the mask of a photograph that no other mask has, on any disk."""
-    stem = PurePosixPath(upload.name).stem or "mask"
+    stem = PurePosixPath(upload.name).stem.encode()[:LONGEST_STEM].decode(errors="ignore") or "mask"
     names = itertools.chain([f"{stem}.png"], (f"{stem}-{number}.png" for number in itertools.count(2)))
     name = next(name for name in names if clash_key(name) not in taken)
     taken.add(clash_key(name))

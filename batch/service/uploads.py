@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from seglab.errors import printable
 
 LONGEST_NAME = 200
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # the sender reads what was wrong
 MOST_DISCARDED = 2**28
 """Bytes of a request that is too large which are still read, so that its sender reads the answer."""
 RETRY_SECONDS = 2
@@ -64,6 +66,11 @@ class Parser(MultiPartParser):
     """The parser of forms, with all files in memory: photographs of patients belong on no disk."""
 
     spool_max_size: ClassVar[int] = 2**40  # type: ignore[misc]  # it is a plain attribute there
+    is_whole = False
+
+    def on_end(self) -> None:
+        """Note that the last boundary has come."""
+        self.is_whole = True
 
 
 class Reader:
@@ -120,6 +127,8 @@ class Reader:
                 f"{self._limits.files} files and nothing else.",
             ) from error
         try:
+            if not parser.is_whole:
+                raise HTTPException(400, "The form has no end: its last boundary is missing. Send it again, whole.")
             files = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
             return [Upload(shown_name(file.filename or ""), await file.read()) for file in files]
         finally:
@@ -128,6 +137,8 @@ class Reader:
     async def _stream(self) -> AsyncGenerator[bytes, None]:
         declared, pieces = self._request.headers.get("content-length", "0"), self._request.stream()
         if declared.isdecimal() and int(declared) > self._limits.bytes:
+            if "100-continue" in self._request.headers.get("expect", "").lower():
+                raise self._too_large()  # it has not been sent
             await self._discard(pieces)
         async for piece in pieces:
             if self._taken + len(piece) > self._limits.bytes:
@@ -143,7 +154,10 @@ class Reader:
             passed += len(piece)
             if passed > MOST_DISCARDED:
                 break
-        raise HTTPException(
+        raise self._too_large()
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(
             413,
             f"The request has more than {self._limits.bytes:,} bytes, the limit. Send fewer or smaller photographs.",
         )

@@ -204,6 +204,33 @@ def test_folders_of_other_outputs_are_no_place_for_an_export(out: Path, tmp_path
     assert below(tmp_path / "other") | below(tmp_path / "overlays") == before
 
 
+@pytest.mark.parametrize("options", [("labelme",), ("png", "--with-images")], ids=" ".join)
+def test_a_file_and_a_folder_of_one_name_leave_out_one_mask(tmp_path: Path, options: tuple[str, ...]) -> None:
+    for name in ("v.json/a.jpg", "v.jpg", "w.jpg/a.jpg", "w.tif", "b.png"):
+        save(tmp_path / "in" / name)
+    run_all(tmp_path / "in", tmp_path / "out", StandIn(size=64))
+    for _ in range(2):
+        ended = export(tmp_path / "out", "--format", *options, "--to", tmp_path / "x", code=3)
+        assert ended.stdout.count("a file and a folder would have one name") == 1
+        assert "4 masks" in ended.stdout
+
+
+def test_two_exports_at_once_do_not_spoil_the_list(out: Path, tmp_path: Path) -> None:
+    words = command("export", out, "--format", "labelme", "--to", tmp_path / "x")
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate() for process in both]
+    assert {process.returncode for process in both} <= {0, 1}, said
+    export(out, "--format", "labelme", "--to", tmp_path / "x")
+    assert len(exported(tmp_path / "x")) == 4
+
+
+@pytest.mark.parametrize("to", ["s3://bucket/x", "x.zip", "x.tar.gz"])
+def test_only_a_folder_here_is_a_place_for_files(out: Path, tmp_path: Path, to: str) -> None:
+    place = to if "://" in to else str(tmp_path / to)
+    ended = export(out, "--format", "png", "--to", place, code=2)
+    assert "expected a folder on this machine" in " ".join(ended.stderr.split())
+
+
 def test_a_name_that_a_list_would_take_for_a_comment_is_left_out(tmp_path: Path) -> None:
     for name in ("#1/a.png", "b.png"):
         save(tmp_path / "in" / name)

@@ -83,6 +83,15 @@ def test_another_output_of_the_same_photographs_has_other_names(out: Path, tmp_p
     assert not found[0] & found[1]
 
 
+def test_names_do_not_go_where_masks_or_photographs_lie(out: Path, tmp_path: Path) -> None:
+    ended = export(
+        out, "--pseudonymise", "--format", "coco", "--to", tmp_path / "c.json", "--names", out / "n.csv", code=1
+    )
+    assert "would lie among the masks" in " ".join(ended.stderr.split())
+    ended = export(out, "--pseudonymise", "--format", "labelme", "--to", tmp_path / "in", code=1)
+    assert "holds files that no export wrote" in " ".join(ended.stderr.split())
+
+
 def test_a_key_that_is_no_key_and_a_table_that_would_be_handed_on_are_refused(out: Path, tmp_path: Path) -> None:
     ended = export(
         out, "--pseudonymise", "--format", "png", "--to", tmp_path / "x", "--names", tmp_path / "x" / "n.csv", code=1

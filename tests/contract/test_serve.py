@@ -341,6 +341,39 @@ def test_a_name_that_cannot_be_read_is_none(url: str, disposition: str) -> None:
     assert answer.json()["images"][0]["name"] == ""
 
 
+def test_a_form_without_its_end_is_refused_whole(url: str) -> None:
+    image = photographs()["a.png"]
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+    body = part + image + b"\r\n" + part + image[:50]
+    answer = httpx.post(f"{url}/v1/masks", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert answer.status_code == 400
+    assert "its last boundary is missing" in answer.json()["detail"]
+
+
+def test_who_asks_before_sending_too_much_is_answered_at_once(url: str) -> None:
+    target = urlsplit(url)
+    with socket.create_connection((str(target.hostname), int(target.port or 0)), 5) as connection:
+        head = f"POST /v1/masks HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Length: {10 * MOST_BYTES}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_names_in_a_zip_are_short_enough_for_a_disk(url: str) -> None:
+    files = [("file", (f"{'日' * 100}{number}.png", photographs()["a.png"])) for number in range(2)]
+    answer = httpx.post(f"{url}/v1/masks", files=files)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        names = archive.namelist()
+    assert len(set(names)) == 2
+    assert all(len(name.encode()) <= 255 for name in names)
+
+
+@pytest.mark.parametrize("name", ["https://x.org", "x.org:443", "", "x.org/", "*"])
+def test_a_public_name_is_a_host_name(name: str) -> None:
+    done = subprocess.run(command("serve", "--public-name", name), capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "is not a host name" in " ".join(done.stderr.split())
+
+
 def test_a_chunked_request_whose_last_piece_is_too_much(url: str) -> None:
     target = urlsplit(url)
     with socket.create_connection((str(target.hostname), int(target.port or 0)), 30) as connection:

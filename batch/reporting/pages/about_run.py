@@ -14,8 +14,8 @@ from seglab.pages.page import Facts, Listing, Section
 from seglab.words import counted
 
 NOT_SETTINGS = {CLASS_NAMES, CONFIDENCE_BY, CONTRACT, "model", "device"}
-PATHS = {"sources", "files_from", "out", "ledger", "overlays", "probs", "profile"}
-"""Settings that may name people."""
+PATHS = {"sources", "files_from", "name", "out", "ledger", "overlays", "probs", "profile"}
+"""Settings that may name people, or that do not hold: pseudonyms are whole names."""
 NAMES_SHOWN = 3
 FEEDS = {"whole": "whole images", "batch": "batches", "host": "resized by this tool"}
 """Ways to feed a model, as its parity figures name them."""

@@ -170,6 +170,13 @@ def test_nobody_overrules_a_verdict_that_they_have_not_seen(out: Path) -> None:
         assert [one["reviewer"] for one in ada.get(f"api/images/{row}")["history"]] == ["Ada", "Ada", "Bob"]
 
 
+def test_half_a_character_is_refused_in_words(out: Path) -> None:
+    with served(out, "--reviewer", "Ada") as site:
+        row = next(iter(site.rows("status=done").values()))
+        assert site.post({"row": row, "action": "note", "sha256": None, "note": "\ud800"}) in (200, 422)
+        assert site.get(f"api/images/{row}")["verdict"] == "none"
+
+
 def test_a_killed_server_loses_no_decision(out: Path) -> None:
     with served(out) as site:
         rows = site.rows("status=done")
