@@ -20,6 +20,8 @@ seg-batch wrote the images in this folder and its sub-folders. It never reads th
 output: {owner}
 """
 OWNER = re.compile(r"^output: (\w+)$", re.MULTILINE)
+NOBODY = "unknown"
+"""Owner of a marked folder that belongs to no output."""
 LEDGER_NAME = "ledger.sqlite"
 LEDGER_SUFFIX = ".ledger"
 """Suffix of the folder that holds the ledger of an archive of masks."""
@@ -28,7 +30,7 @@ APPLICATION_ID_AT = 68
 """From SQLite's file format, section 1.3: four bytes, big-endian."""
 
 
-def mark(folder: Path, owner: str = "unknown") -> None:
+def mark(folder: Path, owner: str = NOBODY) -> None:
     """Mark a folder as one that the output ``owner`` writes to; the folder is created if needed.
 
     Raises :class:`OSError`.

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batch.errors import OutputError, cannot_write, printable
-from batch.output_mark import is_marked, mark, owner_of
+from batch.output_mark import NOBODY, is_marked, mark, owner_of
 from seglab.errors import ImageError
 from seglab.files import TEMPORARY, is_running, write_bytes
 
@@ -29,8 +29,6 @@ FIXED_TIME = 946_684_800
 LIST_NAME = ".seg-batch-export"
 OWN, PSEUDONYMS = "# files of seg-batch export", "# files of seg-batch export under pseudonyms"
 """First line of the list, by the names of the files."""
-UNKNOWN = "unknown"
-"""Owner of a marked folder that no output owns."""
 
 
 class ExportFolder:
@@ -133,7 +131,7 @@ class ExportFolder:
     def _require_ours(self, *, keep_from_runs: bool) -> None:
         if not self.root.is_dir():
             return
-        if owner_of(self.root) not in (None, "", UNKNOWN):
+        if owner_of(self.root) not in (None, "", NOBODY):
             raise OutputError(
                 f"{printable(str(self.root))} belongs to the output of a run; expected a folder for exports. Choose "
                 "another folder with --to."

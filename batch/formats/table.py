@@ -47,13 +47,14 @@ class Format:
                 f"--format {self.name} would undo the pseudonyms: a DICOM SEG holds the patient and the UIDs of its "
                 "photograph; expected another format. Or pseudonymise the photographs first, and run on these."
             )
+        if ADDRESS.match(str(target.to)) or (not self.is_file and is_archive(str(target.to))):
+            place = "file" if self.is_file else "folder"
+            raise ConfigError(
+                f"--to is {printable(str(target.to))}; expected a {place} on this machine. Export here, then zip or "
+                "copy it."
+            )
         if self.is_file:
             require_coco(target.to)
-        elif is_archive(str(target.to)) or ADDRESS.match(str(target.to)):
-            raise ConfigError(
-                f"--to is {printable(str(target.to))}; expected a folder on this machine. Export into a folder, then "
-                "zip or copy it."
-            )
 
 
 def _coco(material: Material, target: Target) -> int:

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from batch.ledger.reader import LedgerReader
 from batch.ledger.records import CONFIDENCE_BY
-from batch.reporting.nameless import nameless_row
+from batch.pseudonyms import pseudonym_of
+from batch.reporting.reasons import nameless_reason
 from batch.reporting.table_file import NUMBER, SHARE, TEXT, Row, Table
 
 LEDGER_TABLE = Table(
@@ -26,6 +27,11 @@ empty if the model has no such score; ``confidence_by``: the definition of ``con
 on record."""
 
 
+HIDDEN = ("source", "bytes", "changed_at", "finished_at", "remark")
+"""Columns of a table that stay empty: size and time tell a photograph, the time of a mask tells the order of names, and
+a remark may hold texts of the file."""
+
+
 def table_rows(ledger: LedgerReader, *, with_names: bool = False) -> Iterator[Row]:
     """Yield the rows of the table of a ledger, in the order in which images were found.
 
@@ -33,10 +39,19 @@ def table_rows(ledger: LedgerReader, *, with_names: bool = False) -> Iterator[Ro
     """
     if with_names or not ledger.is_pseudonymous:
         return map(table_row, ledger.rows())
-    return (nameless_row(table_row(entry)) for entry in ledger.rows(by_mask=True))
+    return (_nameless(table_row(entry)) for entry in ledger.rows(by_mask=True))
 
 
 def table_row(entry: Row) -> Row:
     """Return the row of the table for a row of :meth:`batch.ledger.reader.LedgerReader.rows`."""
     changed = datetime.fromtimestamp(entry["mtime_ns"] / 1e9, UTC).isoformat(timespec="seconds")
     return entry | {"changed_at": changed if entry["mtime_ns"] else None}
+
+
+def _nameless(row: Row) -> Row:
+    """Return a row of a table without what tells its image.
+
+    ``mask_name``: that of its mask, existing or not.
+    """
+    reason = None if row["error"] is None else nameless_reason(row["error"], row["path"])
+    return row | dict.fromkeys(HIDDEN) | {"path": pseudonym_of(row["mask_name"]), "error": reason}

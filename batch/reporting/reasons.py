@@ -8,6 +8,9 @@ from batch.errors import printable
 from seglab.terminal import cut
 
 LONGEST_REASON = 50
+OTHER_REASON = "another reason, see seg-batch status"
+SHORTEST = 2
+"""Parts of a path with fewer characters name nobody."""
 KIND = re.compile(r"\b(JPEG 2000|JPEG|PNG|TIFF|BMP|WebP|GIF|AVIF|HEIC|DICOM)\b")
 """Image formats, as reasons name them."""
 ARTICLE = re.compile(r"^(an?|the|its|it is an?|it is) ", re.IGNORECASE)
@@ -57,7 +60,7 @@ SHORT = (
 _SHORT = tuple((re.compile(pattern), short) for pattern, short in SHORT)
 
 
-def taken_over(reason: str) -> tuple[str, ...] | None:
+def _taken_over(reason: str) -> tuple[str, ...] | None:
     """Return what the short form of a reason takes over from it; None if it has no short form of its own."""
     text = printable(reason)
     for pattern, _ in _SHORT:
@@ -77,3 +80,12 @@ def short_reason(reason: str) -> str:
         return f"damaged {found[1] if found is not None else 'image'}"
     came = re.split(r"; |\. |\.$", text)[0]
     return cut(ARTICLE.sub("", came), LONGEST_REASON) or "no reason is known"
+
+
+def nameless_reason(reason: str, path: str) -> str:
+    """Return why an image failed, in few words, without any part of its path."""
+    taken = _taken_over(reason)
+    parts = [part.casefold() for part in re.split(r"[\W_]+", path) if len(part) >= SHORTEST]
+    if taken is None or any(part in text.casefold() for part in parts for text in taken):
+        return OTHER_REASON
+    return short_reason(reason)

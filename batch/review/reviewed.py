@@ -17,7 +17,7 @@ from batch.ledger.schema import encode, ledger_path
 from batch.outputs.reading import masks_of, read_stored
 from batch.outputs.spec import Output
 from batch.pseudonyms import pseudonym_of
-from batch.reporting.nameless import nameless_reason
+from batch.reporting.reasons import nameless_reason
 from batch.reporting.same_photograph import require_same
 from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why

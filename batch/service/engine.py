@@ -125,7 +125,9 @@ class Engine:
 
     def give_up(self, answers: Sequence[Future[Answer]]) -> None:
         """Leave out those of these images that were not begun; the others are finished, though nobody waits."""
-        unwanted = set(answers)
+        unwanted = {answer for answer in answers if not answer.done()}
+        if not unwanted:
+            return
         with self._lock:
             rows = [task.row for task in self._new if self._answers.get(task.row) in unwanted]
             left = [self._answers.pop(row) for row in rows]

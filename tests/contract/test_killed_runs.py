@@ -37,7 +37,7 @@ MOST_SECONDS = 3.0
 """A run is killed at the latest so long after its start, if it has not ended by then."""
 COUNT = 300
 MANY = int(os.environ.get("SEGLAB_KILLS", "1"))
-"""For a longer search: so many times as many kills."""
+"""Factor for the number of kills."""
 
 
 def with_fatal(fault: str) -> dict[str, bytes]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch.ledger.reader import Entry, LedgerReader
-from batch.reporting.nameless import nameless_reason
 from batch.reporting.pages.texts import short_text
-from batch.reporting.reasons import short_reason
+from batch.reporting.reasons import nameless_reason, short_reason
 from seglab.pages import charts
 from seglab.pages.page import Chart, Listing, Section
 from seglab.words import counted, noun

@@ -5,6 +5,7 @@ const MOST_TRIES = 20;
 const SVG = "http://www.w3.org/2000/svg";
 const waiting = [];
 const masks = [];
+const taken = new Set();
 let running = 0, done = 0, failed = 0;
 
 const by = (id) => document.getElementById(id);
@@ -61,7 +62,7 @@ async function show(file, figure, image) {
   const bytes = Uint8Array.from(atob(image.mask), (letter) => letter.charCodeAt(0));
   const blob = new Blob([bytes], { type: "image/png" });
   const name = file.name.replace(/\.[^.]*$/, "") + ".png";
-  masks.push([free(name, new Set(masks.map(([taken]) => taken.toLowerCase()))), bytes]);
+  masks.push([free(name), bytes]);
   const link = figure.querySelector(".download");
   link.href = URL.createObjectURL(blob);
   link.download = name;
@@ -131,10 +132,11 @@ function tell() {
 }
 
 // Return a name that is not taken: a.png, a-2.png, a-3.png and so on.
-function free(name, taken) {
+function free(name) {
   const stem = name.slice(0, -".png".length);
   let found = name;
   for (let number = 2; taken.has(found.toLowerCase()); number += 1) found = `${stem}-${number}.png`;
+  taken.add(found.toLowerCase());
   return found;
 }
 

@@ -118,7 +118,7 @@ def cut_to_prob(path: Path, shape: list[int], *, more: bool = False) -> Any:
 
 
 def _leave_out_idle_resizing(model: Any) -> None:
-    """Remove resizing to the same size, which OpenVINO would compute: a tenth of the time of a network in int8."""
+    """Remove resizing to the same size, which OpenVINO would compute though it changes nothing."""
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Interpolate":
             source, result = node.input_value(0), node.output(0)
