@@ -19,8 +19,8 @@ from batch.cli import main
 from tests.support.archive import masks_below, read_grey, save, spot
 from tests.support.exports import export
 
-NAMES = ("Doe, Jane/2019.jpg", "Doe, Jane/2021.jpg", "Roe, Richard/Mole77.jpg", "Smith/Mole77.jpg", "Smith/Mole77.png")
-WORDS = (b"Doe", b"Jane", b"Roe", b"Richard", b"Smith", b"2019", b"Mole77", b"Zoe")
+NAMES = ("Doe, Jane/summer.jpg", "Doe, Jane/winter.jpg", "Roe, Richard/Mole77.jpg", "Smith/Mole77.jpg", "Smith/Mole77.png")
+WORDS = (b"Doe", b"Jane", b"Roe", b"Richard", b"Smith", b"summer", b"Mole77", b"Zoe")
 PSEUDONYM = re.compile(r"[0-9a-f]{16}")
 
 
