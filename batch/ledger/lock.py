@@ -73,6 +73,7 @@ def _acquire(path: Path, made: list[Path], held: list[FileLock]) -> None:
 
     Raises :class:`filelock.Timeout` if another run has it, and :class:`OSError`.
     """
+    refused = OSError("other runs take its lock away")
     for _ in range(TRIES):
         try:
             made += _make(path.parent)
@@ -85,7 +86,9 @@ def _acquire(path: Path, made: list[Path], held: list[FileLock]) -> None:
             lock.release()
         except FileNotFoundError:  # a run that was refused has just removed the lock or its folder
             continue
-    raise OSError("other runs take its lock away")
+        except FileExistsError as error:  # the same between mkdir's refusal and its look; or the folder is a file
+            refused = error
+    raise refused
 
 
 def _lock(path: Path) -> FileLock:

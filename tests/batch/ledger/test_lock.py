@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +23,7 @@ from batch.ledger.lock import locked
 out, alone, turns = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 held = 0
 sys.stdin.read(1)
-for _ in range(turns):
+while held < turns:
     try:
         with locked(out):
             os.close(os.open(alone, os.O_CREAT | os.O_EXCL))  # fails where two hold it
@@ -29,7 +31,6 @@ for _ in range(turns):
             os.unlink(alone)
     except OutputError as error:
         assert "Another run is writing" in str(error), error
-print(held)
 """
 
 
@@ -83,5 +84,22 @@ def test_many_at_once_hold_it_one_by_one_and_leave_no_file(tmp_path: Path, repo_
         process.stdin.flush()
     ended = [process.communicate() for process in running]
     assert [process.returncode for process in running] == [0] * AT_ONCE, [error for _, error in ended]
-    assert sum(int(said) for said, _ in ended) >= TURNS  # the others met one that had it
     assert {path.name for path in tmp_path.rglob("*")} <= {"out"}  # empty
+
+
+def test_a_folder_that_goes_between_refusal_and_look_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+    refused: list[Path] = []
+
+    def refuse_once(path: Path, mode: int = 0o777) -> None:
+        if not refused:
+            refused.append(path)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", refuse_once)
+    with locked(tmp_path / "out"):
+        assert (tmp_path / "out" / LOCK_NAME).exists()
+    assert refused == [tmp_path / "out"]
