@@ -54,6 +54,10 @@ class Executor(Protocol):
     def begun(self) -> int:
         """Return how many images are being worked on; they are finished after a stop."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no image is being worked on, or held by a process that may begin it."""
+
     def open(self) -> Opened:
         """Wait until the model is open. Raises the errors of opening."""
 

@@ -50,6 +50,11 @@ class InProcess:
         """Return the notes of the model."""
         return self._maker.notes
 
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no image waits or is worked on."""
+        return not self.begun
+
     def open(self) -> Opened:
         """Return the description of the model."""
         return Opened.of(self._model)
@@ -72,6 +77,7 @@ class InProcess:
             for outcomes in self._streamed(take, layout, waiting):
                 self.begun -= len(outcomes)
                 yield Turn(outcomes, os.getpid())
+        self.begun = 0
 
     def _streamed(self, take: Take, layout: Layout, waiting: dict[int, Task]) -> Iterator[list[Outcome]]:
         """Yield outcomes; images that must be worked on alone are done between groups."""

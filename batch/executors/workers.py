@@ -78,6 +78,11 @@ class Workers:
         return self._crew.begun
 
     @property
+    def is_idle(self) -> bool:
+        """Return whether no worker holds an image."""
+        return not self._under_way
+
+    @property
     def _under_way(self) -> int:
         return sum(worker.load for worker in self._crew.workers)
 

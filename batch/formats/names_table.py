@@ -40,8 +40,12 @@ def require_private(path: Path) -> None:
 
 
 def write_names_table(names: Pseudonyms, path: Path) -> None:
-    """Write a row for each image that is done. Raises :class:`OutputError` if that fails."""
+    """Write a row for each image that is done. Raises :class:`OutputError` if that fails, or if the file there has
+    other pseudonyms, which may be known nowhere else.
+    """
     try:
+        if path.exists():
+            _require_same(names, path)
         with replacing(path) as temporary:
             number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, OWNER_ONLY)
             with os.fdopen(number, "w", encoding="utf-8", newline="") as file:
@@ -51,3 +55,14 @@ def write_names_table(names: Pseudonyms, path: Path) -> None:
                     writer.writerow(dict(zip(COLUMNS, values, strict=True)))
     except OSError as error:
         raise cannot_write(str(path), error) from error
+
+
+def _require_same(names: Pseudonyms, path: Path) -> None:
+    """Raise :class:`OutputError` if a table has rows, and none of them is of an image of this output."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        known = {line.partition(",")[0] for line in file} - {COLUMNS[0]}
+    if known and known.isdisjoint(map(names.of, names.entries())):
+        raise OutputError(
+            f"{printable(str(path))} holds the pseudonyms of another output, or those of a key that is lost, and may "
+            "be the only record of them; expected a new file. Choose another place with --names, or move the table away."
+        )

@@ -26,6 +26,8 @@ RECLAIM_ITEM = (
     "UPDATE items SET status = 'pending', source = CAST(? AS TEXT), error = NULL, run = ?, attempts = ? WHERE id = ?"
 )
 SELECT_ROWS = "SELECT path, id, mask, status, bytes, mtime_ns, key, run, version, sha256, attempts FROM items WHERE"
+NOT_BEGUN = 0
+"""In place of the run, for pending images that no run has begun since they were claimed: no file can be theirs."""
 SHORT, LONG = 32, 1024
 """Rows per read: few after a miss, then more and more."""
 
@@ -159,9 +161,10 @@ class Claims:
         return claims
 
     def _to_do(self, item: ImageRef, row: Row) -> Claimed:
-        is_fresh = row.status == "failed" and not row.sha256
-        made = (row.sha256 or "") if row.status in ("done", "failed") else ""  # pending: a killed run may have written
-        is_torn = row.status == "pending" and row.sha256 is None
+        may_be_torn = row.status == "pending" and row.run != NOT_BEGUN  # a killed run may have written its files
+        is_fresh = row.status != "done" and not row.sha256 and not may_be_torn
+        made = "" if may_be_torn else row.sha256 or ""
+        is_torn = may_be_torn and row.sha256 is None
         is_unchanged = (item.bytes, item.mtime_ns) == (row.bytes, row.mtime_ns)
         return Claimed(item, row.id, row.mask, Claim.TODO, is_fresh, made, row.attempts if is_unchanged else 0, is_torn)
 

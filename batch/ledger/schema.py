@@ -64,7 +64,7 @@ CREATE TABLE items (
     seconds REAL,                   -- of work on this image, all stages together
     error TEXT,
     key TEXT,                       -- as in runs, of the run that finished the item
-    run INTEGER NOT NULL,           -- the last run that took the item on
+    run INTEGER NOT NULL,           -- the last run that took the item on; 0: pending, and not begun by any
     finished_at TEXT,
     sha256 TEXT,                    -- of the mask's file; NULL: no mask, or written before format 2
     version TEXT,                   -- kind:value that tells one content from another, beside bytes and mtime_ns

@@ -19,7 +19,7 @@ from typing import Any
 from batch.errors import OutputError, printable
 from batch.figures import Finish
 from batch.ledger.checkpoints import Checkpoints, this_boot
-from batch.ledger.claims import Claims, Present
+from batch.ledger.claims import NOT_BEGUN, Claims, Present
 from batch.ledger.meta import Meta
 from batch.ledger.records import Claim, Claimed, RunRecord, now
 from batch.ledger.schema import encode, ledger_path, open_for_writing, sqlite_errors
@@ -43,16 +43,18 @@ WHERE id = ?
 """
 """Keeps what is known of an earlier state of the image, as its mask is kept."""
 BLAME_ITEM = "UPDATE items SET attempts = attempts + 1 WHERE id = ? AND status = 'pending'"
+SET_BACK_ITEM = f"UPDATE items SET run = {NOT_BEGUN} WHERE id = ? AND status = 'pending'"
 REOPEN_ITEM = "UPDATE items SET status = 'pending' WHERE mask = CAST(? AS TEXT)"
 NO_BBOX = (None, None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A mask that may not have reached the disk, with its SHA-256."""
+    """A mask that may not have reached the disk, with its SHA-256, and when it was finished (UTC, ISO 8601)."""
 
     mask: str
     sha256: str
+    finished_at: str
 
 
 def reopen(out: Path, masks: Iterable[str]) -> None:
@@ -123,7 +125,8 @@ class Ledger:
         """Return the masks that were written after the last checkpoint of earlier runs."""
         with sqlite_errors(self._path):
             rows = self._connection.execute(
-                "SELECT mask, sha256 FROM items WHERE epoch > ? AND sha256 IS NOT NULL", (self._meta.synced,)
+                "SELECT mask, sha256, finished_at FROM items WHERE epoch > ? AND sha256 IS NOT NULL",
+                (self._meta.synced,),
             )
             return [Doubtful(*row) for row in rows]
 
@@ -163,6 +166,11 @@ class Ledger:
         with sqlite_errors(self._path):
             self._connection.executemany(BLAME_ITEM, ((row,) for row in rows))
             self.commit()
+
+    def set_back(self, rows: Iterable[int]) -> None:
+        """Note that this run did not begin these images, so that no file of their names is taken for its own."""
+        with sqlite_errors(self._path):
+            self._connection.executemany(SET_BACK_ITEM, ((row,) for row in rows))
 
     def finish(self, finish: Finish) -> None:
         """Note an image's outcome; it is committed within half a second if :meth:`keep_up` is called."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -137,8 +138,7 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
     @router.post("/decisions")
     def decide(asked: Asked) -> Response:
         found = image_of(asked.row)
-        if asked.action in VERDICTS and asked.verdict is not None:
-            _require_known(asked, reviewed.standings([found])[asked.row], reviewer)
+        _require_allowed(asked, reviewed.verdicts(found), reviewer)
         note = asked.note.strip().encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a character
         reviewed.decide(found, asked.sha256, asked.action, reviewer, note)
         return image(asked.row)
@@ -173,13 +173,25 @@ def _shown(image: Image, standing: Standing) -> dict[str, Any]:
     }
 
 
-def _require_known(asked: Asked, standing: Standing, reviewer: str) -> None:
-    """Raise :class:`StaleError` if another reviewer gave a verdict since the image was shown."""
-    is_known = (standing.verdict.name.lower(), standing.reviewer) == (asked.verdict, asked.reviewer)
-    if standing.verdict is not Verdict.NONE and standing.reviewer != reviewer and not is_known:
+def _require_allowed(asked: Asked, verdicts: Sequence[Decision], reviewer: str) -> None:
+    """Raise :class:`StaleError` if it would overrule another reviewer's verdict that was not shown, or take it back.
+
+    ``verdicts``: on the image's present mask.
+    """
+    if not verdicts or asked.action is Action.NOTE:
+        return
+    last = verdicts[-1]
+    verdict = VERDICTS[last.action].name.lower()
+    is_shown = asked.verdict is None or (asked.verdict, asked.reviewer) == (verdict, last.reviewer)
+    if asked.action is Action.UNDO:
+        if all(one.reviewer != reviewer for one in verdicts):
+            raise StaleError(
+                f"{last.reviewer} {verdict} this mask, and only they can take that back. Accept or reject it to "
+                "overrule that."
+            )
+    elif last.reviewer != reviewer and not is_shown:
         raise StaleError(
-            f"{standing.reviewer} {standing.verdict.name.lower()} this mask since it was shown to you. Decide again to "
-            "overrule that."
+            f"{last.reviewer} {verdict} this mask since it was shown to you. Decide again to overrule that."
         )
 
 

@@ -83,33 +83,34 @@ class Standing:
     decided_at: str = ""
 
 
-def standing_of(decisions: Iterable[Decision], sha256: str | None) -> Standing:
+def standing_of(decisions: Sequence[Decision], sha256: str | None) -> Standing:
     """Return what the decisions on one image, in their order, mean for its present mask with this ``sha256``.
 
     Decisions on another mask do not count. None: the ledger does not know the mask's SHA-256, so all count.
     """
-    verdicts: list[Decision] = []
-    note = ""
-    for decision in decisions:
-        if sha256 is not None and decision.sha256 != sha256:
-            continue
-        if decision.action is Action.UNDO:
-            _take_back(verdicts, decision.reviewer)
-        elif decision.action is Action.NOTE:
-            note = decision.note
-        else:
-            verdicts.append(decision)
+    note = next((one.note for one in reversed(_on(decisions, sha256)) if one.action is Action.NOTE), "")
+    verdicts = verdicts_of(decisions, sha256)
     if not verdicts:
         return Standing(note=note)
     last = verdicts[-1]
     return Standing(VERDICTS[last.action], note, last.reviewer, last.decided_at)
 
 
-def _take_back(verdicts: list[Decision], reviewer: str) -> None:
-    """Remove the reviewer's last verdict, or the last one of anybody if there is none."""
-    own = [index for index, verdict in enumerate(verdicts) if verdict.reviewer == reviewer]
-    if verdicts:
-        del verdicts[own[-1] if own else -1]
+def verdicts_of(decisions: Sequence[Decision], sha256: str | None) -> list[Decision]:
+    """Return the verdicts on an image's present mask that nobody took back; the last one holds."""
+    left: list[Decision] = []
+    for decision in _on(decisions, sha256):
+        if decision.action in VERDICTS:
+            left.append(decision)
+        elif decision.action is Action.UNDO:
+            own = [index for index, verdict in enumerate(left) if verdict.reviewer == decision.reviewer]
+            if own:
+                del left[own[-1]]
+    return left
+
+
+def _on(decisions: Sequence[Decision], sha256: str | None) -> list[Decision]:
+    return [one for one in decisions if sha256 is None or one.sha256 == sha256]
 
 
 class Decisions:

@@ -19,7 +19,7 @@ from batch.outputs.spec import Output
 from batch.pseudonyms import pseudonym_of
 from batch.reporting.reasons import nameless_reason
 from batch.reporting.same_photograph import require_same
-from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of
+from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of, verdicts_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why
 from batch.sqlite_readonly import state_of
 from seglab.errors import ImageError, SeglabError
@@ -173,6 +173,10 @@ class Reviewed:
         """Return what holds for images, by row."""
         known = self.decisions.of([image.path for image in images])
         return {image.row: standing_of(known.get(image.path, []), image.sha256) for image in images}
+
+    def verdicts(self, image: Image) -> list[Decision]:
+        """Return the verdicts on an image's present mask that nobody took back, the last one last."""
+        return verdicts_of(self.history(image)[::-1], image.sha256)
 
     def history(self, image: Image) -> list[Decision]:
         """Return all decisions on an image, also on earlier masks, the last one first."""

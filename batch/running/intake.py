@@ -71,9 +71,9 @@ class Intake:
             yield [task for entry in claimed if (task := self._task(entry)) is not None]
 
     @property
-    def unsettled(self) -> int:
-        """Return how many images were handed out and have no outcome yet."""
-        return len(self._under_way)
+    def unsettled(self) -> list[Task]:
+        """Return the tasks that were handed out and have no outcome yet."""
+        return list(self._under_way.values())
 
     def take_results(self) -> list[Result]:
         """Return the results of images that need no work, and forget them."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from batch.naming import overlay_path
-from batch.outputs.base import Store
+from batch.outputs.base import Store, was_there_before
 from batch.outputs.leftovers import remove_leftovers
 from batch.outputs.probabilities import ProbFiles
 
@@ -33,6 +34,11 @@ class Pictures:
         """Return whether an overlay is wanted and missing."""
         overlay = self._overlay(mask)
         return overlay is not None and not overlay.exists()
+
+    def are_untouched(self, mask: str, since: float) -> bool:
+        """Return whether nothing was written for a mask since then (seconds since 1970), on a local disk."""
+        places = (self._store.where(mask), self._overlay(mask), self._probs and self._probs.where(mask))
+        return all(not os.path.lexists(path) or was_there_before(str(path), since) for path in places if path)
 
     def remove(self, mask: str, made: str) -> None:
         """Remove a mask that a run of this output made (see :meth:`Store.remove`), its overlay and probability map."""

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 from collections.abc import Collection, Sequence
+from datetime import datetime
 
 from batch.errors import SourceGoneError, printable
 from batch.ledger.writer import Doubtful, Ledger
-from batch.outputs.base import Store
+from batch.outputs.base import Store, was_there_before
 from batch.sources.ahead import map_ahead
 from batch.sources.image_ref import Origin
 from batch.sources.lists.stream import STDIN
+
+EDITED_SECONDS = 2.0
+"""A file that is so much later than its row is not the run's; some disks keep times in steps of two seconds."""
 
 
 def reopen_lost(ledger: Ledger, store: Store) -> int:
     """After an unclean end, reopen images whose masks are not on the disk as they were written.
 
-    Only masks written since the last checkpoint are read. Returns how many were lost.
+    Only masks written since the last checkpoint are read. A mask that somebody changed after that run is not lost.
+    Returns how many were lost.
     """
     if not ledger.doubts:
         return 0
 
     def is_as_written(entry: Doubtful) -> bool:
         try:
-            return hashlib.sha256(store.read(entry.mask)).hexdigest() == entry.sha256
+            data = store.read(entry.mask)
+            return hashlib.sha256(data).hexdigest() == entry.sha256 or _was_edited(entry, store, data)
         except OSError:
             return False
 
@@ -31,6 +39,22 @@ def reopen_lost(ledger: Ledger, store: Store) -> int:
     if lost:
         ledger.reopen(lost)
     return len(lost)
+
+
+def _was_edited(entry: Doubtful, store: Store, data: bytes) -> bool:
+    """Return whether a mask's file is a whole picture that was written later: no power cut leaves that."""
+    from PIL import Image
+
+    where = store.where(entry.mask)
+    later = datetime.fromisoformat(entry.finished_at).timestamp() + EDITED_SECONDS
+    if not os.path.exists(where) or was_there_before(where, later):
+        return False
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError):
+        return False
+    return True
 
 
 def require_something_there(ledger: Ledger, origins: Sequence[Origin], without_images: Collection[str]) -> None:

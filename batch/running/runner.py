@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import weakref
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -87,7 +88,7 @@ class Runner:
         self._model = model
         self._walk: ReadAhead | None = None
         self._working: Executor | None = None
-        self._stages = Stages()
+        self._stages, self._started = Stages(), time.time()
         limit = settings.max_failures
         self._most_failures = FailureLimit.of(limit) if limit is not None else None
 
@@ -205,7 +206,9 @@ class Runner:
             if intake.error is not None:
                 raise intake.error
             if intake.unsettled and not self.report.interrupted:
-                raise ProcessError(f"{counted(intake.unsettled, 'image')} without a result. Run again to do the rest.")
+                raise ProcessError(
+                    f"{counted(len(intake.unsettled), 'image')} without a result. Run again to do the rest."
+                )
         except BaseException as error:
             self.report.interrupted = True
             executor.stop()
@@ -213,17 +216,24 @@ class Runner:
                 if not isinstance(error, KeyboardInterrupt):
                     for turn in turns:
                         self._settle(turn, intake, ledger)
-                self._wind_up(ledger, executor)
+                self._wind_up(ledger, executor, intake)
             raise
-        self._wind_up(ledger, executor)
+        self._wind_up(ledger, executor, intake)
         require_something_there(ledger, self._origins, self.report.sources.without_images)
 
-    def _wind_up(self, ledger: Ledger, executor: Executor) -> None:
+    def _wind_up(self, ledger: Ledger, executor: Executor, intake: Intake) -> None:
+        if executor.is_idle and not is_url(self.output.name):
+            ledger.set_back(task.row for task in intake.unsettled if self._is_untouched(task))
         with _storing(self.output.name):
             self._store.close()
         self.report.notes += executor.notes
         self.report.end_clock(self._stages)
         ledger.end_run(self.report.to_json())
+
+    def _is_untouched(self, task: Task) -> bool:
+        """Return whether a task's files are as the run found them, or not there: what comes there is not the run's."""
+        is_guarded = task.is_fresh or task.made
+        return bool(is_guarded) and self._pictures.are_untouched(task.mask, self._started)
 
     def _settled(self, turn: Turn, intake: Intake, ledger: Ledger) -> Iterator[Result]:
         """Settle outcomes first and yield them then: the caller may stop iterating at any result."""

@@ -109,3 +109,18 @@ def test_a_key_that_is_no_key_and_a_table_that_would_be_handed_on_are_refused(ou
     (out / "pseudonyms.key").write_text("secret")
     ended = export(out, "--pseudonymise", "--format", "png", "--to", tmp_path / "x", code=1)
     assert "is not a key for pseudonyms; expected 64 hexadecimal digits" in " ".join(ended.stderr.split())
+
+
+def test_a_table_of_other_pseudonyms_is_not_replaced(out: Path, tmp_path: Path) -> None:
+    run_all(tmp_path / "in", tmp_path / "out2", StandIn(size=64))
+    words = ("--pseudonymise", "--format", "png", "--to", tmp_path / "x", "--names", tmp_path / "n.csv")
+    export(out, *words)
+    export(out, *words)
+    written = (tmp_path / "n.csv").read_bytes()
+    export(tmp_path / "out2", *words[:4], tmp_path / "y", *words[5:], code=1)
+    (out / "pseudonyms.key").unlink()
+    ended = export(out, *words[:4], tmp_path / "z", *words[5:], code=1)
+    assert "or those of a key that is lost" in " ".join(ended.stderr.split())
+    assert (tmp_path / "n.csv").read_bytes() == written
+    assert not (tmp_path / "y").exists()
+    assert not (tmp_path / "z").exists()

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
 
@@ -165,9 +167,29 @@ def test_masks_since_the_last_checkpoint_are_checked_after_an_end_that_nobody_no
         (out / "001.png").unlink()
     else:
         (out / "001.png").write_bytes(data[: len(data) // 2] if spoiled == "torn" else before["002.png"])
+        os.utime(out / "001.png", (10**9, 10**9))  # another mask is of an earlier run
     code, said = run(model_file, tmp_path / "photos", "--out", out)
     assert (code, "1 mask, 0 failed, 3 unchanged" in said) == (0, True), said
     assert masks_below(out) == before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_mask_that_was_edited_before_the_system_started_again_stays(
+    model_file: Path, tmp_path: Path, suffix: str
+) -> None:
+    save_many(tmp_path / "photos", 2)
+    out = tmp_path / "m"
+    assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
+    ask(out, "DELETE FROM meta WHERE key = 'synced'")
+    ask(out, "UPDATE meta SET value = 'another start of the system' WHERE key = 'boot'")
+    Image.fromarray(np.full((9, 9), 255, np.uint8)).save(tmp_path / f"edited{suffix}")
+    edited = (tmp_path / f"edited{suffix}").read_bytes()
+    (out / "001.png").write_bytes(edited)
+    os.utime(out / "001.png", (time.time() + 60, time.time() + 60))
+    code, said = run(model_file, tmp_path / "photos", "--out", out)
+    assert (code, "2 masks unchanged" in said) == (0, True), said
+    assert (out / "001.png").read_bytes() == edited
+    assert seg_batch("verify", out).returncode == 3
 
 
 def test_what_a_checkpoint_covers_is_not_read_again(model_file: Path, tmp_path: Path) -> None:

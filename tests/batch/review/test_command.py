@@ -170,6 +170,19 @@ def test_nobody_overrules_a_verdict_that_they_have_not_seen(out: Path) -> None:
         assert [one["reviewer"] for one in ada.get(f"api/images/{row}")["history"]] == ["Ada", "Ada", "Bob"]
 
 
+def test_nobody_takes_back_the_verdict_of_another(out: Path) -> None:
+    with served(out, "--reviewer", "Ada") as ada, served(out, "--reviewer", "Bob") as bob:
+        row = next(iter(ada.rows("status=done").values()))
+        assert bob.decide(row, "reject") == 200
+        assert ada.decide(row, "undo") == 409
+        assert ada.get(f"api/images/{row}")["verdict"] == "rejected"
+        assert ada.decide(row, "accept") == 200
+        assert ada.decide(row, "undo") == 200
+        assert ada.get(f"api/images/{row}")["reviewer"] == "Bob"
+        assert bob.decide(row, "undo") == 200
+        assert bob.get(f"api/images/{row}")["verdict"] == "none"
+
+
 def test_half_a_character_is_refused_in_words(out: Path) -> None:
     with served(out, "--reviewer", "Ada") as site:
         row = next(iter(site.rows("status=done").values()))

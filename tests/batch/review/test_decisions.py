@@ -44,7 +44,8 @@ def decided(*actions: str, sha256: str = "a") -> list[Decision]:
         (["x accept", "x undo"], Verdict.NONE, ""),
         (["x undo", "x reject"], Verdict.REJECTED, "x"),
         (["x accept", "y reject", "x undo"], Verdict.REJECTED, "y"),
-        (["x accept", "y undo"], Verdict.NONE, ""),
+        (["x accept", "y undo"], Verdict.ACCEPTED, "x"),
+        (["x accept", "y reject", "x undo", "x undo"], Verdict.REJECTED, "y"),
         (["x accept", "x note"], Verdict.ACCEPTED, "x"),
     ],
 )

@@ -285,6 +285,28 @@ def test_leaving_the_loop_early_loses_nothing(tmp_path: Path) -> None:
     assert len(again) == 60
 
 
+@pytest.mark.parametrize("what", ["drawn by hand", "edited"])
+def test_a_file_of_the_user_outlives_a_run_that_did_not_come_to_its_image(tmp_path: Path, what: str) -> None:
+    paths = save_many(tmp_path / "in", 30)
+    last = tmp_path / "out" / "029.png"
+    if what == "drawn by hand":
+        paths[-1].write_bytes(b"no image")
+    run_all(tmp_path / "in", tmp_path / "out")
+    Image.fromarray(np.full((5, 5), 255, np.uint8)).save(last)
+    drawn = last.read_bytes()
+    os.utime(last, (10**9, 10**9))
+    save_many(tmp_path / "in", 30)
+    settings = RunSettings((str(tmp_path / "in"),), tmp_path / "out")
+    stopped = iter(Runner(settings, as_model(StandIn("b" * 64))))
+    assert next(stopped).status is Status.DONE
+    stopped.close()
+    runner = Runner(settings, as_model(StandIn("b" * 64)))
+    found = {Path(result.path).name: result for result in runner}
+    assert found["028.png"].status is Status.DONE
+    assert found["029.png"].status is Status.FAILED
+    assert last.read_bytes() == drawn
+
+
 def test_a_run_can_be_asked_to_stop(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 80)
     runner = Runner(RunSettings((str(tmp_path / "in"),), tmp_path / "out"), as_model(StandIn()))
