@@ -142,7 +142,10 @@ def _beside(path: Path, ending: str) -> Path:
 
 def _has_frames(log: Path) -> bool:
     """Return whether a log holds more than its header."""
-    return log.exists() and log.stat().st_size > LOG_HEADER
+    try:
+        return log.stat().st_size > LOG_HEADER
+    except FileNotFoundError:
+        return False
 
 
 def state_of(path: Path) -> list[tuple[int, int] | None]:

@@ -124,6 +124,7 @@ def forget(request: ForgetRequest, advance: Callable[[int], object] = lambda tot
                     report.removed[DECISIONS] += decisions.forget(names, purge=True)
             if ledger.count:
                 _remove_chosen(made_files(output, pictures, classes), ledger, decisions, report, advance)
+                report.lost_report |= remove_report(output)  # written meanwhile, from rows that were still there
         if request.purge:
             _overwrite(output, report)
     return report

@@ -15,8 +15,8 @@ from seglab.errors import SeglabError
 
 if TYPE_CHECKING:
     import socket
-    import threading
 
+    from batch.service.engine import Engine
     from batch.service.uploads import Limits
     from batch.settings import RunSettings
     from batch.web.guard import Guard
@@ -94,10 +94,13 @@ def serve(host: str, port: int, public_name: tuple[str, ...], **options: Any) ->
         engine = Engine(_settings(options), options["queue"], lambda size: metrics.batches.observe(size))
         metrics = Metrics(lambda: engine.waiting)
         opened = engine.open()
-        app = batch.service.app.create_app(engine, opened, _limits(options), metrics)
-        described = f"{opened.path.name} on {opened.device.name}, {opened.device.precision}"
-        guarded = Guard(app, LOOPBACK if host in LOOPBACK else None, public_name)
-        _answer(guarded, listening, host, described, engine.ended, 2 * options["timeout"] + END_SECONDS)
+        try:
+            app = batch.service.app.create_app(engine, opened, _limits(options), metrics)
+            described = f"{opened.path.name} on {opened.device.name}, {opened.device.precision}"
+            guarded = Guard(app, LOOPBACK if host in LOOPBACK else None, public_name)
+            _answer(guarded, listening, host, described, engine, 2 * options["timeout"] + END_SECONDS)
+        finally:
+            engine.close()
     if engine.failure is not None:
         raise SeglabError(f"The service ended: {engine.failure}")
 
@@ -118,9 +121,7 @@ def _limits(options: dict[str, Any]) -> Limits:
     return Limits(most, options["max_files"], max(most, HELD_MIB * MIB), options["timeout"])
 
 
-def _answer(
-    app: Guard, listening: socket.socket, host: str, described: str, ended: threading.Event, grace: float
-) -> None:
+def _answer(app: Guard, listening: socket.socket, host: str, described: str, engine: Engine, grace: float) -> None:
     """Answer requests until the end, and say at which address."""
     port = listening.getsockname()[1]
     if host not in LOOPBACK:
@@ -134,7 +135,7 @@ def _answer(
     def say() -> None:
         echo(f"Serving {described} at {address}   Ctrl-C ends it", err=True)
 
-    run_server(app, listening, say, ended=ended, grace=grace, access_log=False)
+    run_server(app, listening, say, ended=engine.ended, abandon=engine.abandon, grace=grace, access_log=False)
 
 
 def _settings(options: dict[str, Any]) -> RunSettings:

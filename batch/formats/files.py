@@ -116,17 +116,24 @@ class ExportFolder:
 
     def _hold(self) -> None:
         """Keep other exports out: each would sort a list without the other's files."""
-        held = os.open(self.root / LIST_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self._release = weakref.finalize(self, os.close, held)
-        if fcntl is not None:
+        path = self.root / LIST_NAME
+        while True:
+            held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            self._release = weakref.finalize(self, os.close, held)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if fcntl is not None:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(held), os.stat(path)):
+                    return
+            except FileNotFoundError:  # as below
+                pass
             except BlockingIOError as error:
                 self._release()
                 raise OutputError(
                     f"Another export is writing to {printable(str(self.root))}. Wait for its end, or choose another "
                     "folder with --to."
                 ) from error
+            self._release()  # an export that has just ended replaced or removed the list
 
     def _require_ours(self, *, keep_from_runs: bool) -> None:
         if not self.root.is_dir():

@@ -64,5 +64,5 @@ def _require_same(names: Pseudonyms, path: Path) -> None:
     if known and known.isdisjoint(map(names.of, names.entries())):
         raise OutputError(
             f"{printable(str(path))} holds the pseudonyms of another output, or those of a key that is lost, and may "
-            "be the only record of them; expected a new file. Choose another place with --names, or move the table away."
+            "be the only record of them; expected a new file. Choose another place with --names, or move that one away."
         )

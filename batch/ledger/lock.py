@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,43 +28,49 @@ TRIES = 100
 
 
 @contextlib.contextmanager
-def locked(*folders: Path) -> Iterator[None]:
+def locked(*folders: Path, archive: Path | None = None) -> Iterator[None]:
     """Create the folders of an output, that of its ledger first, and lock them for this process.
 
-    What was created for that is removed at the end, unless there is a ledger by then. Raises :class:`OutputError` if
-    another run has locked one, or if one cannot be written.
+    ``archive``: a file that is locked as well, by a hidden one beside it. What was created is removed at the end, in
+    folders only if there is no ledger by then. Raises :class:`OutputError` if another run has locked one, or if one
+    cannot be written.
     """
     ledger = folders[0].absolute() / LEDGER_NAME
+    places: dict[str, Path] = {}
+    for folder in folders:
+        places.setdefault(os.path.realpath(folder), folder)
     with contextlib.ExitStack() as stack:
-        for folder in dict.fromkeys(path.absolute() for path in folders):
-            stack.enter_context(_locked(folder, ledger))
+        for folder in places.values():
+            stack.enter_context(_locked(folder.absolute() / LOCK_NAME, folder, lambda: has_content(ledger)))
+        if archive is not None:
+            path = archive.absolute().with_name(f".{archive.name}.lock")
+            stack.enter_context(_locked(path, archive, lambda: False))
         yield
 
 
 @contextlib.contextmanager
-def _locked(folder: Path, ledger: Path) -> Iterator[None]:
+def _locked(path: Path, output: Path, stays: Callable[[], bool]) -> Iterator[None]:
     from filelock import Timeout
 
-    path = folder / LOCK_NAME
     made: list[Path] = []
     held: list[FileLock] = []
     try:
         try:
             _acquire(path, made, held)
         except Timeout as error:
-            raise in_use(folder) from error
+            raise in_use(output) from error
         except OSError as error:
             raise OutputError(
-                f"The output folder {printable(str(folder))} cannot be written: {why_not(path, error)}. Expected a "
-                "folder with write permission and free space. Choose another one."
+                f"The output folder {printable(str(path.parent))} cannot be written: {why_not(path, error)}. Expected "
+                "a folder with write permission and free space. Choose another one."
             ) from error
         yield
     finally:
-        if not has_content(ledger):
+        if not stays():
             _remove_lock(path, held)
         for lock in held:
             lock.release()
-        if not has_content(ledger):
+        if not stays():
             _remove_empty(made)
 
 
@@ -123,11 +129,11 @@ def _remove_empty(folders: Collection[Path]) -> None:
             folder.rmdir()
 
 
-def in_use(folder: Path) -> OutputError:
+def in_use(output: Path) -> OutputError:
     """Return the error for an output that another run has locked."""
     return OutputError(
-        f"Another run is writing to {printable(str(folder))}; expected an output folder that is not in use. Wait until "
-        "it ends (`seg-batch status` shows its progress), or choose another folder."
+        f"Another run is writing to {printable(str(output))}; expected an output that is not in use. Wait until "
+        "it ends (`seg-batch status` shows its progress), or choose another one."
     )
 
 

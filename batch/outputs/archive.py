@@ -17,6 +17,7 @@ import time
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from batch.errors import OutputError, printable
 from batch.ledger.schema import decode, encode, sqlite_errors
@@ -216,6 +217,11 @@ class GrowingArchive:
         return self._opened
 
     def _bring_up_to_date(self, index: _Index) -> None:
+        if self._path.exists() and self._part.exists():
+            raise OutputError(
+                f"{printable(str(self._part))} lies beside the complete archive {printable(str(self._path))}; expected "
+                "only one of them, since no run leaves both. Move away the one that is not of these runs."
+            )
         current = self._current()
         size = current.stat().st_size if current.exists() else 0
         grown = current == self._part and index.end <= size
@@ -273,22 +279,33 @@ class GrowingArchive:
             file.seek(end)
             file.writelines(self._framing.ending(self._index.frames(), end))
             self._index.complete_size = file.tell()
+            _flush(file)
         self._index.commit()
         os.replace(self._part, self._path)
 
     def _drop_dead(self) -> None:
-        """Copy the current members into a new archive; the index is rebuilt at its next use."""
+        """Copy the current members into a new archive; the index is rebuilt at its next use.
+
+        The part is replaced first, so that there are never two archives; the index never describes another one.
+        """
         with open(self._part, "rb") as old, open(self._fresh, "wb") as new:
             for frame in self._index.frames():
                 old.seek(frame.start)
                 new.write(old.read(frame.end - frame.start))
             new.writelines(self._framing.ending(_closed_up(self._index.frames()), new.tell()))
             size = new.tell()
+            _flush(new)
         self._index.clear()
+        os.replace(self._fresh, self._part)
         self._index.complete_size = size
         self._index.commit()
-        os.replace(self._fresh, self._path)
-        self._part.unlink()
+        os.replace(self._part, self._path)
+
+
+def _flush(file: IO[bytes]) -> None:
+    """Write a file to disk, so that a power cut after its renaming leaves no empty one."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _closed_up(frames: Iterator[Frame]) -> Iterator[Frame]:

@@ -60,9 +60,12 @@ class Output:
             )
         return cls(text, state)
 
-    def hold(self) -> AbstractContextManager[None]:
-        """Lock the output and its ledger. Raises :class:`OutputError` if another run has locked one of them."""
-        return locked(*filter(None, (self.state, self.folder)))
+    def hold(self, *pictures: Path | None) -> AbstractContextManager[None]:
+        """Lock the output, its ledger, and folders of ``pictures``. Raises :class:`OutputError` if another run has
+        locked one of them.
+        """
+        archive = Path(self.name) if self.is_archive else None
+        return locked(*filter(None, (self.state, self.folder, *pictures)), archive=archive)
 
     @property
     def folder(self) -> Path | None:

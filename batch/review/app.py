@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
 from batch.errors import encodable, printable
-from batch.review.decisions import VERDICTS, Action, Decision, Standing, Verdict
+from batch.review.decisions import VERDICTS, Action, Decision, Standing, Verdict, verdicts_of
 from batch.review.pictures import SIDES, Layer, Pictures
 from batch.review.queue import Filters, Order, Place, Reason, Status
 from batch.review.reviewed import Image, StaleError
@@ -138,9 +138,11 @@ def _answers(reviewed: Reviewed, pictures: Pictures, reviewer: str) -> APIRouter
     @router.post("/decisions")
     def decide(asked: Asked) -> Response:
         found = image_of(asked.row)
-        _require_allowed(asked, reviewed.verdicts(found), reviewer)
+        history = reviewed.history(found)
+        _require_allowed(asked, verdicts_of(history[::-1], found.sha256), reviewer)
         note = asked.note.strip().encode("utf-8", "replace").decode("utf-8")  # JSON may hold half a character
-        reviewed.decide(found, asked.sha256, asked.action, reviewer, note)
+        last = None if asked.action is Action.NOTE else history[0].id if history else 0
+        reviewed.decide(found, asked.sha256, asked.action, reviewer, note, last)
         return image(asked.row)
 
     return router

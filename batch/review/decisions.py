@@ -147,14 +147,19 @@ class Decisions:
         with self._lock:
             self._connection.close()
 
-    def add(self, path: str, sha256: str | None, action: Action, reviewer: str, note: str = "") -> None:
-        """Add a decision. When this returns, it is on the disk."""
-        values = (encode(path), sha256, action, encode(note), encode(reviewer), now())
+    def add(
+        self, path: str, sha256: str | None, action: Action, reviewer: str, note: str = "", after: int | None = None
+    ) -> bool:
+        """Add a decision; when this returns, it is on the disk. ``after``: the number of the image's last decision that
+        is known, 0 for none; nothing is added, and False returned, if there is a later one.
+        """
+        values = (encode(path), sha256, action, encode(note), encode(reviewer), now(), after, encode(path), after)
         text = (
             "INSERT INTO decisions (path, sha256, action, note, reviewer, decided_at) "
-            "VALUES (CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ?)"
+            "SELECT CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), ? WHERE ? IS NULL OR "
+            "(SELECT coalesce(max(id), 0) FROM decisions WHERE path = CAST(? AS TEXT)) = ? RETURNING id"
         )
-        self._all(text, values)
+        return bool(self._all(text, values))
 
     def of(self, paths: Sequence[str]) -> dict[str, list[Decision]]:
         """Return the decisions on images, by path, in their order; nothing for images without any."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import OutputError, cannot_write, printable
+from batch.ledger.lock import locked
 from batch.ledger.reader import DoneEntry, LedgerReader
 from batch.naming import SUFFIX, clash_key
 from batch.output_mark import is_marked, is_output
@@ -103,7 +104,7 @@ def take_in(
     """
     _require_folder(folder, output)
     report = ImportReport(folder)
-    with reading(output) as (store, ledger):
+    with locked(folder), reading(output) as (store, ledger):
         wanted = _wanted(output, ledger, corrected, report, accepted=accepted)
         last = ledger.last_run()
         photographs = Photographs(None if last is None else last.settings.get("zip_encoding"))

@@ -19,7 +19,7 @@ from batch.outputs.spec import Output
 from batch.pseudonyms import pseudonym_of
 from batch.reporting.reasons import nameless_reason
 from batch.reporting.same_photograph import require_same
-from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of, verdicts_of
+from batch.review.decisions import VERDICTS, Action, Decision, Decisions, Standing, Verdict, standing_of
 from batch.review.queue import Filters, Order, Page, Place, Queue, Reason, reasons_sql, why
 from batch.sqlite_readonly import state_of
 from seglab.errors import ImageError, SeglabError
@@ -33,6 +33,7 @@ NOT_RECORDED = (
     "The mask's file is not the one in the ledger: it was changed, or is being made again. Run `seg-batch verify`."
 )
 MADE_AGAIN = "The mask was made again since it was shown. Look at the new one, then decide."
+MEANWHILE = "Somebody else decided on this image at this moment. Look at it again, then decide."
 
 
 class StaleError(SeglabError):
@@ -174,18 +175,18 @@ class Reviewed:
         known = self.decisions.of([image.path for image in images])
         return {image.row: standing_of(known.get(image.path, []), image.sha256) for image in images}
 
-    def verdicts(self, image: Image) -> list[Decision]:
-        """Return the verdicts on an image's present mask that nobody took back, the last one last."""
-        return verdicts_of(self.history(image)[::-1], image.sha256)
-
     def history(self, image: Image) -> list[Decision]:
         """Return all decisions on an image, also on earlier masks, the last one first."""
         return self.decisions.of([image.path]).get(image.path, [])[::-1]
 
-    def decide(self, image: Image, seen: str | None, action: Action, reviewer: str, note: str = "") -> None:
-        """Add a decision on the mask whose file has the SHA-256 ``seen``, as the ledger had it.
+    def decide(
+        self, image: Image, seen: str | None, action: Action, reviewer: str, note: str = "", after: int | None = None
+    ) -> None:
+        """Add a decision on the mask whose file has the SHA-256 ``seen``, as the ledger had it; ``after``: the number
+        of the last decision that the reviewer knows, 0 for none, None for any.
 
-        Raises :class:`StaleError` if the image has another mask now, or none, or its file is not the recorded one.
+        Raises :class:`StaleError` if the image has another mask now, or none, or its file is not the recorded one, or
+        somebody decided meanwhile.
         """
         if not image.is_done:
             raise StaleError(NO_MASK)
@@ -196,7 +197,8 @@ class Reviewed:
                 seen = hashlib.sha256(self.mask_file(image)).hexdigest()
             except ImageError as error:
                 raise StaleError(str(error)) from error
-        self.decisions.add(image.path, seen or self._sha256_of(image), action, reviewer, note)
+        if not self.decisions.add(image.path, seen or self._sha256_of(image), action, reviewer, note, after):
+            raise StaleError(MEANWHILE)
 
     def runs_setting(self, name: str) -> list[str]:
         """Return the values that a setting had in runs, the last run first."""

@@ -133,7 +133,7 @@ class Runner:
         return results
 
     def _results(self) -> Generator[Result]:
-        with self.output.hold():
+        with self.output.hold(self.settings.overlays, self.settings.probs):
             if not has_content(ledger_path(self.output.state)):
                 self._store.require_fresh()
                 require_free(self.settings, self.output)
@@ -152,6 +152,8 @@ class Runner:
                     self._stages.trace = trace
                     take_possession(self.settings, self.output, ledger)
                     ledger.blame(suspects)
+                    if self._model is not None:  # no worker keeps the file
+                        (self.output.state / BEGUN_NAME).unlink(missing_ok=True)
                     self._recover(ledger)
                     yield from self._run(walk, ledger, executor)
 

@@ -75,7 +75,7 @@ class Engine:
         self._answers: dict[int, Future[Answer]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._closing = False
+        self._closing = self._abandoned = False
         self.failure: SeglabError | None = None
         self.ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -145,6 +145,11 @@ class Engine:
         else:
             self._executor.close()
 
+    def abandon(self) -> None:
+        """End the workers at once; images that are not finished get no mask. :meth:`close` waits for it."""
+        self._closing = self._abandoned = True
+        self._ring()
+
     def _ring(self) -> None:
         with contextlib.suppress(OSError):  # it rings already, or all is over
             self._bell.send(RING)
@@ -152,6 +157,8 @@ class Engine:
     def _run(self) -> None:
         try:
             for turn in self._executor.run(self._groups()):
+                if self._abandoned:
+                    break
                 for outcome in turn.outcomes:
                     self._settle(outcome)
         except SeglabError as error:

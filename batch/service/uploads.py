@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import Future
@@ -88,7 +89,12 @@ class Reader:
             self._taken = 0
             return
         loop = asyncio.get_running_loop()
-        left[0].add_done_callback(lambda _: loop.call_soon_threadsafe(self.close, left))
+
+        def close_later(_: Future[Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the service has ended meanwhile
+                loop.call_soon_threadsafe(self.close, left)
+
+        left[0].add_done_callback(close_later)
 
     async def uploads(self) -> list[Upload]:
         """Return the photographs. Raises :class:`HTTPException`."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from seglab.errors import ConfigError, MissingDependencyError
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Names under which a browser on this machine reaches it."""
+BACKLOG = 2048
+"""Connections that may wait, as uvicorn has it."""
 GRACE_SECONDS = 10
 """How long requests may take to end after Ctrl-C."""
 
@@ -40,6 +44,7 @@ def bound_socket(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))
+            listening.listen(BACKLOG)  # from now on, no other program gets the port
         except BaseException:
             listening.close()
             raise
@@ -57,11 +62,12 @@ def run_server(
     ready: Callable[[], object],
     *,
     ended: threading.Event | None = None,
+    abandon: Callable[[], object] = lambda: None,
     grace: float = GRACE_SECONDS,
     **settings: Any,
 ) -> None:
     """Serve an app until Ctrl-C or SIGTERM, or until ``ended`` is set; requests in progress have ``grace`` seconds. A
-    second Ctrl-C ends it at once.
+    second signal ends it at once, after a call of ``abandon``.
 
     ``ready``: called when requests are answered. ``settings``: of :class:`uvicorn.Config`.
     """
@@ -77,6 +83,13 @@ def run_server(
         async def on_tick(self, counter: int) -> bool:
             is_over = await super().on_tick(counter)
             return is_over or (ended is not None and ended.is_set())
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if self.should_exit:
+                self.force_exit = True
+                logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # of requests that are cut off
+                abandon()
+            super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         app, log_level="warning", timeout_graceful_shutdown=round(grace), server_header=False, **settings

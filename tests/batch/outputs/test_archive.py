@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -177,6 +179,60 @@ STEPS = st.lists(
     ),
     max_size=12,
 )
+
+
+@KINDS
+@pytest.mark.parametrize("killed_at", range(4))
+def test_a_kill_while_an_archive_is_closed_up_leaves_one_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, killed_at: int
+) -> None:
+    path, names = tmp_path / f"m.{kind}", [f"{number}.png" for number in range(300)]
+    store = GrowingArchive(path, FRAMINGS[kind], tmp_path)
+    for name in names:
+        store.write(name, name.encode())
+    store.remove("0.png")
+    steps: list[str] = []
+
+    def killing(step: str, do: Callable[..., Any]) -> Callable[..., Any]:
+        def either(*arguments: Any) -> Any:
+            if len(steps) == killed_at:
+                raise KeyboardInterrupt
+            steps.append(step)
+            return do(*arguments)
+
+        return either
+
+    with monkeypatch.context() as patch:
+        assert store._opened is not None
+        patch.setattr(os, "replace", killing("replace", os.replace))
+        patch.setattr(store._opened, "commit", killing("commit", store._opened.commit))
+        with pytest.raises(KeyboardInterrupt):
+            store.close()
+    store._opened._connection.close()
+    again = GrowingArchive(path, FRAMINGS[kind], tmp_path)
+    again.prepare([])
+    assert set(names[1:]) <= set(again.names())
+    assert all(again.read(name) == name.encode() for name in names[1:])
+    again.write("new.png", b"new")
+    again.close()
+    assert set(names[1:]) | {"new.png"} <= set(archived_masks(path))
+    assert sorted(left.name for left in tmp_path.iterdir() if left.name.startswith("m.")) == [path.name]
+
+
+@KINDS
+def test_a_part_beside_a_complete_archive_is_not_taken_for_it(tmp_path: Path, kind: str) -> None:
+    save_many(tmp_path / "in", 3)
+    out, part = tmp_path / f"m.{kind}", tmp_path / f"m.{kind}.part"
+    run_all(tmp_path / "in", out)
+    whole = out.read_bytes()
+    part.write_bytes(b"half a download")
+    save_many(tmp_path / "in", 4)
+    with pytest.raises(OutputError, match="lies beside the complete archive"):
+        run_all(tmp_path / "in", out)
+    assert (out.read_bytes(), part.read_bytes()) == (whole, b"half a download")
+    part.unlink()
+    run_all(tmp_path / "in", out)
+    assert len(archived_masks(out)) == 4
 
 
 @KINDS

@@ -82,6 +82,16 @@ def test_programs_that_decide_at_the_same_time_lose_nothing(tmp_path: Path) -> N
     assert len(found) == 100
 
 
+def test_a_decision_after_one_that_was_not_known_is_not_added(tmp_path: Path) -> None:
+    with Decisions(tmp_path) as decisions:
+        assert decisions.add(NAME, "a", Action.ACCEPT, "x", after=0)
+        [first] = decisions.of([NAME])[NAME]
+        assert decisions.add("/other", "a", Action.REJECT, "y", after=0)
+        assert not decisions.add(NAME, "a", Action.REJECT, "y", after=0)
+        assert decisions.add(NAME, "a", Action.REJECT, "y", after=first.id)
+        assert [one.reviewer for one in decisions.of([NAME])[NAME]] == ["x", "y"]
+
+
 def test_a_large_number_is_read_in_parts(tmp_path: Path) -> None:
     paths = [f"/p/{number:04}" for number in range(1201)]
     with Decisions(tmp_path) as decisions:
