@@ -96,12 +96,12 @@ class CommandGroup(click.Group):
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         """Read the command line."""
-        with _fitted_usage_errors():
+        with _in_words():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
-        with _fitted_usage_errors():
+        with _in_words():
             return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -110,9 +110,13 @@ class CommandGroup(click.Group):
 
 
 @contextlib.contextmanager
-def _fitted_usage_errors() -> Iterator[None]:
+def _in_words() -> Iterator[None]:
+    """End a command that was stopped before it began, or called wrongly, with a message that fits the terminal."""
     try:
         yield
+    except KeyboardInterrupt:
+        _say(GO_ON)
+        sys.exit(INTERRUPTED)
     except click.UsageError as error:
         if type(error).show is not click.UsageError.show:  # the help, which is shown if no command was named
             raise

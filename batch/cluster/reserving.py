@@ -36,6 +36,9 @@ class Reservation:
             self._place.remove(RESERVATION)
             if not self._place.create(RESERVATION, data):
                 raise _is_being_planned(self._place, "another process")
+        if JOB_FILE in self._place.names():  # another plan ended between the look and the reservation
+            self._place.remove(RESERVATION)
+            require_new(self._place)
         self._is_held = True
         folder = local_folder(self._place)
         if folder is not None:

@@ -6,12 +6,14 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from seglab.cli import main
+from seglab.cli_support import CommandGroup
 from seglab.errors import ConfigError, MissingDependencyError
 from seglab.files import replacing, write_text
 from seglab.images.outlines import PREDICTION, TRUTH, overlay, write_image
@@ -119,3 +121,16 @@ def test_only_networks_of_smp_need_smp(monkeypatch: pytest.MonkeyPatch) -> None:
     build_network(NetworkSpec("unet-scratch", options={"widths": [4, 8]}))
     with pytest.raises(MissingDependencyError, match=r"built by segmentation-models-pytorch; missing: .* pip install"):
         build_network(NetworkSpec("unet", "resnet18"))
+
+
+@pytest.mark.parametrize("place", ["of the group", "of the command"])
+def test_a_stop_while_options_are_read_is_said_as_any_other(place: str) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    late: list[click.Parameter] = [click.Option(["--late"], callback=stopped)]
+    group = CommandGroup("group", params=late if place == "of the group" else [])
+    group.add_command(click.Command("work", params=late if place == "of the command" else []))
+    ended = CliRunner().invoke(group, ["work"])
+    assert ended.exit_code == 130
+    assert ended.output == "Interrupted; run the same command again to continue.\n"

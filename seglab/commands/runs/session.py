@@ -79,10 +79,10 @@ def _keep_log(trainer: Trainer, task: Task, pairs: RunPairs, until: float) -> No
         _advised(trainer, task.out),
     ):
         for epoch in trainer.run(task.out, _track, until):
-            say_of_stops(f"Interrupted after epoch {epoch.epoch}; continue with: {go_on(task.out)}")
             log_event(epoch, trainer.timing[-1])
             tell(epoch, trainer.timing[-1])
             page.write(trainer.history, trainer.timing)
+            say_of_stops(f"Interrupted after epoch {epoch.epoch}; continue with: {go_on(task.out)}")
             echo(_epoch_line(epoch, trainer.recipe.epochs, trainer.timing[-1].images_per_second), err=True)
             _require_credible(epoch, task.out)
     _end(trainer, task, pairs.split, page)

@@ -10,6 +10,7 @@ import pytest
 from batch.cluster.files.place import FolderPlace
 from batch.cluster.reserving import RESERVATION, Reservation
 from batch.errors import OutputError
+from seglab.errors import SeglabError
 
 
 def reserved(folder: Path) -> Reservation:
@@ -44,3 +45,23 @@ def test_a_place_that_is_reserved_is_refused(tmp_path: Path) -> None:
     reserved(tmp_path / "key=1")
     with pytest.raises(OutputError, match="is being planned"):
         Reservation(FolderPlace(tmp_path / "key=1")).hold()
+
+
+def test_a_job_that_another_plan_completed_between_look_and_reservation_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, make = tmp_path / "key=1", FolderPlace.create
+    second = Reservation(FolderPlace(folder))
+
+    def too_late(place: FolderPlace, name: str, data: bytes) -> bool:
+        monkeypatch.undo()
+        first = reserved(folder)
+        (folder / "job.json").write_text("{}")
+        first.release()
+        return make(place, name, data)
+
+    monkeypatch.setattr(FolderPlace, "create", too_late)
+    with pytest.raises(SeglabError, match=r"job\.json"):
+        second.hold()
+    second.give_up()
+    assert sorted(path.name for path in folder.iterdir()) == [".seg-batch", "job.json", "manifest"]
