@@ -12,7 +12,7 @@ from typing import Any
 
 from batch.cluster.files.job import OpenJob
 from batch.cluster.files.names import ATTEMPTS, MASKS, TAR, Attempt, UnitName
-from batch.cluster.files.parts import DamagedPartError, Row, read_rows
+from batch.cluster.files.parts import DamagedPartError, Row, read_rows, read_summary
 from batch.cluster.files.place import UNFINISHED, Place, local_folder
 from batch.cluster.stored_masks import StoredMasks
 from batch.cluster.units import summaries, units_of
@@ -127,15 +127,16 @@ def clean(job: OpenJob) -> Cleaned:
     Raises :class:`batch.errors.OutputError`.
     """
     found = Cleaned()
+    tars = job.place.names(MASKS)  # first: those of units that are done meanwhile are not looked at
     counts = {summary.unit: summary.attempt for summary in summaries(job, units_of(job).done)}
-    for name in job.place.names(MASKS):
+    for name in tars:
         attempt = Attempt.of(name.removesuffix(TAR)) if name.endswith(TAR) else None
         if attempt is None:
             continue
         of_unit = counts.get(str(attempt.unit))
         if of_unit is None:
             found.kept += 1
-        elif of_unit != attempt.id:
+        elif of_unit != attempt.id and not _counts_now(job.place, attempt):
             job.place.remove(attempt.tar)
             found.tars += 1
     for name in job.place.names(ATTEMPTS):
@@ -146,6 +147,12 @@ def clean(job: OpenJob) -> Cleaned:
     if folder is not None:
         found.unfinished = _remove_abandoned(folder)
     return found
+
+
+def _counts_now(place: Place, attempt: Attempt) -> bool:
+    """Return whether an attempt's tar may count by now: its unit may have been done again since the look at all."""
+    summary = read_summary(place, attempt.unit)
+    return summary is None or summary.attempt == attempt.id
 
 
 def _remove_all(place: Place, folder: str) -> int:
