@@ -11,9 +11,8 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,18 +116,6 @@ class Ledger:
             rows = self._connection.execute("SELECT mask FROM items WHERE status = 'pending' AND status <> 'done'")
             return [mask for (mask,) in rows]
 
-    def unrecorded(self) -> Iterator[tuple[int, str, float]]:
-        """Yield row and mask name of each unfinished image without a recorded mask, and when the run that took it on
-        started (seconds since 1970).
-        """
-        text = (
-            "SELECT items.id, mask, started_at FROM items JOIN runs ON runs.id = run "
-            "WHERE status = 'pending' AND status <> 'done' AND sha256 IS NULL"
-        )
-        with sqlite_errors(self._path):
-            rows = self._connection.execute(text).fetchall()
-        yield from ((row, mask, datetime.fromisoformat(started).timestamp()) for row, mask, started in rows)
-
     @property
     def is_new(self) -> bool:
         """Return whether this is the first run of the ledger."""
@@ -181,7 +168,7 @@ class Ledger:
             self.commit()
 
     def set_back(self, rows: Iterable[int]) -> None:
-        """Note that no run has begun these images, so that no file of their names is taken for its own."""
+        """Note that this run did not begin these images, so that no file of their names is taken for its own."""
         with sqlite_errors(self._path):
             self._connection.executemany(SET_BACK_ITEM, ((row,) for row in rows))
 

@@ -189,9 +189,6 @@ class Runner:
             self.report.notes.append("the ledger is on a network file system; a local disk is faster")
         with _storing(self.output.name):
             self._pictures.prepare(ledger.unfinished())
-        if self.output.folder is not None:
-            found = ledger.unrecorded()
-            ledger.set_back(row for row, mask, since in found if self._pictures.are_untouched(mask, since))
         if not is_url(self.output.name) and (lost := reopen_lost(ledger, self._store)):
             self.report.notes.append(
                 f"{counted(lost, 'mask')} of an earlier run {noun(lost, 'was', 'were')} lost or damaged, and made again"

@@ -307,30 +307,6 @@ def test_a_file_of_the_user_outlives_a_run_that_did_not_come_to_its_image(tmp_pa
     assert last.read_bytes() == drawn
 
 
-@pytest.mark.parametrize("is_readable", [True, False])
-@pytest.mark.parametrize("age", [10**9, 0])
-def test_a_file_that_is_older_than_a_killed_run_is_not_its_own(tmp_path: Path, is_readable: bool, age: int) -> None:
-    paths = save_many(tmp_path / "in", 3)
-    paths[1].write_bytes(b"no image")
-    run_all(tmp_path / "in", tmp_path / "out")
-    drawn = save(tmp_path / "out" / "001.png")
-    if age:
-        os.utime(drawn, (age, age))
-    with closing(sqlite3.connect(ledger_path(tmp_path / "out"))) as connection, connection:
-        connection.execute("UPDATE items SET status = 'pending', error = NULL WHERE status = 'failed'")
-        connection.execute("UPDATE runs SET finished_at = NULL")
-    if is_readable:
-        save_many(tmp_path / "in", 3)
-    for _ in range(2):
-        results = run_all(tmp_path / "in", tmp_path / "out")
-    if age:
-        assert results[1].status is Status.FAILED
-        assert drawn.exists()
-    else:  # the killed run may have made it
-        assert drawn.exists() == is_readable
-        assert (results[1].status is Status.FAILED) != is_readable
-
-
 def test_a_run_can_be_asked_to_stop(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 80)
     runner = Runner(RunSettings((str(tmp_path / "in"),), tmp_path / "out"), as_model(StandIn()))
