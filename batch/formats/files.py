@@ -26,6 +26,8 @@ except ImportError:  # Windows
 
 FIXED_TIME = 946_684_800
 """1 January 2000, UTC: the modification time of files whose order must not be known."""
+TRIES = 100
+"""How often other exports may replace the list while it is locked; some disks also number a file anew each time."""
 LIST_NAME = ".seg-batch-export"
 OWN, PSEUDONYMS = "# files of seg-batch export", "# files of seg-batch export under pseudonyms"
 """First line of the list, by the names of the files."""
@@ -117,13 +119,13 @@ class ExportFolder:
     def _hold(self) -> None:
         """Keep other exports out: each would sort a list without the other's files."""
         path = self.root / LIST_NAME
-        while True:
+        for left in reversed(range(TRIES)):
             held = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             self._release = weakref.finalize(self, os.close, held)
             try:
                 if fcntl is not None:
                     fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(held), os.stat(path)):
+                if os.path.samestat(os.fstat(held), os.stat(path)) or not left:
                     return
             except FileNotFoundError:  # as below
                 pass
