@@ -258,7 +258,7 @@ def forget(out: Path, paths: tuple[str, ...], files_from: tuple[str, ...], **opt
 
     Deletes their ledger rows, masks, overlays and probability maps.
 
-    Each PATH is an image as `seg-batch status` and `table` print it, or a path from the working folder. A file that was
+    Each PATH is an image as `seg-batch status` and `table` print it, or a path from the working folder. A mask that was
     changed after a run wrote it is kept, and so is its image. Exit code 1: no image is known. 3: some are not known, or
     are kept.
 

@@ -18,7 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # No timed assertions (machines are shared); and a change must not fail on an example that has nothing to do with it:
 # CI draws the same ones each time.
-hypothesis.settings.register_profile("seglab", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile(
+    "seglab",
+    deadline=None,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.load_profile("seglab")
 
 # Tests run side by side (pytest-xdist): threads of torch that share a core only wait for each other.

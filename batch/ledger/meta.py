@@ -39,12 +39,16 @@ class Meta:
             self._set(OWNER, known)
         return known
 
-    def may_have_lost_writes(self, boot: str) -> bool:
-        """Return whether the last run was killed or the system has restarted since; record ``boot`` for this run."""
+    def has_restarted(self, boot: str) -> bool:
+        """Return whether the system may have restarted since the last run; record ``boot`` for this run."""
         before = self._get(BOOT)
         self._set(BOOT, boot)
+        return not boot or boot != before
+
+    def was_killed(self) -> bool:
+        """Return whether the last run has no end."""
         last = self._connection.execute("SELECT finished_at FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-        return last is not None and (last[0] is None or not boot or boot != before)
+        return last is not None and last[0] is None
 
     def require_naming(self, naming: Naming) -> None:
         """Raise :class:`OutputError` if the masks of this output are named in another way."""

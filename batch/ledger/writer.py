@@ -70,7 +70,8 @@ class Ledger:
     ``present``: see :data:`batch.ledger.claims.Present`. ``masks``: where masks go, if not in the folder itself.
     ``origins``: the sources of the run. ``sync``: see :class:`batch.ledger.checkpoints.Checkpoints`.
 
-    ``owner``: what the marks of its folders say. ``doubts``: whether masks of earlier runs may be lost.
+    ``owner``: what the marks of its folders say. ``doubts``: whether masks of earlier runs may be lost;
+    ``has_restarted``: whether by a restart of the system.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class Ledger:
                 self._meta.require_naming(naming)
                 self._meta.require_masks(masks)
                 self.owner = self._meta.owner
-                self.doubts = self._meta.may_have_lost_writes(this_boot())
+                self.has_restarted = self._meta.has_restarted(this_boot())
+                self.doubts = self.has_restarted or self._meta.was_killed()
                 self._run = self._begin(record)
                 self._checkpoints = Checkpoints(self._run, sync)
                 self._claims = Claims(self._connection, naming, present, record.key, self._run, origins)

@@ -39,6 +39,22 @@ CREATE TABLE IF NOT EXISTS state (
 FRAME = "name, start, data, size, end, crc, stamp"
 
 
+def part_of(path: Path) -> Path:
+    """Return the name of an archive while it grows."""
+    return path.with_name(f"{path.name}.part")
+
+
+def current_of(path: Path) -> Path:
+    """Return the archive, or its part while it grows. Raises :class:`OutputError` if there are both."""
+    part = part_of(path)
+    if path.exists() and part.exists() and path.exists():  # it may have been renamed between two looks
+        raise OutputError(
+            f"{printable(str(part))} lies beside the complete archive {printable(str(path))}; expected only one of "
+            "them, since no run leaves both. Move away the one that is not of these runs."
+        )
+    return path if path.exists() else part
+
+
 class _Index:
     """The offsets of members, by name. For one thread at a time.
 
@@ -114,7 +130,7 @@ class GrowingArchive:
 
     def __init__(self, path: Path, framing: Framing, state: Path) -> None:
         self._path, self._framing, self._state = path, framing, state
-        self._part = path.with_name(f"{path.name}.part")
+        self._part = part_of(path)
         self._fresh = path.with_name(f"{path.name}.new")
         self._lock = threading.RLock()
         self._opened: _Index | None = None
@@ -163,7 +179,7 @@ class GrowingArchive:
             frame = self._index.get(mask)
         if frame is None:
             raise FileNotFoundError(2, "it is not in the archive", self.where(mask))
-        with open(self._current(), "rb") as file:
+        with open(current_of(self._path), "rb") as file:
             file.seek(frame.data)
             data = file.read(frame.size)
         if len(data) < frame.size:
@@ -212,23 +228,25 @@ class GrowingArchive:
     def _index(self) -> _Index:
         """Return the index, opened and brought up to date with the archive."""
         if self._opened is None:
-            self._opened = _Index(self._state / INDEX_NAME)
-            self._bring_up_to_date(self._opened)
+            index = _Index(self._state / INDEX_NAME)
+            try:
+                self._bring_up_to_date(index)
+            except BaseException:
+                index.close()
+                raise
+            self._opened = index
         return self._opened
 
     def _bring_up_to_date(self, index: _Index) -> None:
-        if self._path.exists() and self._part.exists():
-            raise OutputError(
-                f"{printable(str(self._part))} lies beside the complete archive {printable(str(self._path))}; expected "
-                "only one of them, since no run leaves both. Move away the one that is not of these runs."
-            )
-        current = self._current()
+        current = current_of(self._path)
         size = current.stat().st_size if current.exists() else 0
         grown = current == self._part and index.end <= size
         complete = current == self._path and index.complete_size == size
         if current == self._path and size and index.complete_size is not None:
             self._require_ours(index, size)
         if not (grown or complete):
+            if current == self._part and size and index.end:
+                self._require_archive()
             index.clear()
         if size and not (complete and index.end):
             with open(current, "rb") as file:
@@ -245,20 +263,28 @@ class GrowingArchive:
             "move it away to have the masks made again, or choose another output."
         )
 
+    def _require_archive(self) -> None:
+        """Raise :class:`OutputError` if the part was replaced. What a power cut leaves is zeros or a part of it."""
+        with open(self._part, "rb") as file:
+            is_lost = file.read(1) == b"\0"
+            if is_lost or next(self._framing.frames(file, 0), None) is not None:
+                return
+        raise OutputError(
+            f"{printable(str(self._part))} is not what runs of this ledger wrote. Move it away to have its masks made "
+            "again, or choose another output."
+        )
+
     def _is_there(self, frame: Frame) -> bool:
         with open(self._path, "rb") as file, contextlib.suppress(OutputError):
             found = next(self._framing.frames(file, frame.start), None)
             return found is not None and (found.name, found.data) == (frame.name, frame.data)
         return False
 
-    def _current(self) -> Path:
-        return self._path if self._path.exists() and not self._part.exists() else self._part
-
     def _begin_writing(self) -> int:
         """Turn the archive into one that grows; return the offset of its next member."""
         index = self._index
         if not self._writing:
-            if self._current() == self._path:
+            if current_of(self._path) == self._path:
                 index.complete_size = None
                 index.commit()
                 os.replace(self._path, self._part)

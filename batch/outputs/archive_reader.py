@@ -13,7 +13,7 @@ from typing import IO
 from batch.errors import OutputError, printable
 from batch.ledger.schema import decode, encode
 from batch.naming import SUFFIX
-from batch.outputs.archive import INDEX_NAME
+from batch.outputs.archive import INDEX_NAME, current_of
 from batch.outputs.framing import Framing
 from batch.sqlite_readonly import connect_readonly
 
@@ -78,13 +78,9 @@ class ArchiveReader:
         ).fetchone()
         return found
 
-    def _current(self) -> Path:
-        part = self._path.with_name(f"{self._path.name}.part")
-        return self._path if self._path.exists() and not part.exists() else part
-
     def _state_of_file(self) -> tuple[int, int] | None:
         try:
-            state = self._current().stat()
+            state = current_of(self._path).stat()
         except OSError:
             return None
         return state.st_ino, state.st_size
@@ -94,7 +90,7 @@ class ArchiveReader:
         self.close()
         self._seen = self._state_of_file()
         try:
-            self._file = open(self._current(), "rb")  # noqa: SIM115  # close() closes it
+            self._file = open(current_of(self._path), "rb")  # noqa: SIM115  # close() closes it
         except FileNotFoundError:
             return
         except OSError as error:

@@ -27,6 +27,10 @@ MASKS, OVERLAYS, MAPS = "masks", "overlays", "probability maps"
 UNRECORDED = (
     "no record says that a run made it, because a run was killed. Run again or remove it, then forget the image"
 )
+FOREIGN = (
+    "no record says that a run made it: it is somebody else's, or was edited. Move it away or remove it, then forget "
+    "the image"
+)
 LEADS_OUT = "its name leads out of the output"
 
 
@@ -63,12 +67,12 @@ class MadeFiles:
         if mask.startswith("/") or ".." in mask.split("/"):
             raise KeptError(f"{printable(mask)}: {LEADS_OUT}")
         was_made = image.entry.sha256 is not None or image.is_done
-        if was_made or image.status == "pending":
-            if self._remove_mask(image):
-                yield MASKS
-            for pictures in self.pictures:
-                if self._remove_picture(pictures, mask, was_made):
-                    yield pictures.what
+        why_not = None if was_made else UNRECORDED if image.status == "pending" else FOREIGN
+        if self._remove_mask(image, why_not):
+            yield MASKS
+        for pictures in self.pictures:
+            if self._remove_picture(pictures, mask, why_not):
+                yield pictures.what
 
     def remove_leftovers(self, images: Iterable[ChosenImage]) -> None:
         """Remove temporary files that killed runs left for these images."""
@@ -76,13 +80,15 @@ class MadeFiles:
         for folder in filter(None, (self.output.folder, *(pictures.folder for pictures in self.pictures))):
             remove_leftovers(folder, masks)
 
-    def _remove_mask(self, image: ChosenImage) -> bool:
+    def _remove_mask(self, image: ChosenImage, why_not: str | None) -> bool:
         mask, where = image.entry.mask, self.store.where(image.entry.mask)
         data = self._read(mask)
         if data is None:
             return False
-        if data and not self.output.is_archive and (reason := _why_not_ours(data, image, self.classes)) is not None:
-            raise KeptError(f"{printable(where)}: {reason}")
+        if not self.output.is_archive:
+            reason = why_not or (_why_not_ours(data, image, self.classes) if data else None)
+            if reason is not None:
+                raise KeptError(f"{printable(where)}: {reason}")
         try:
             self.store.remove(mask)
         except OSError as error:
@@ -101,12 +107,12 @@ class MadeFiles:
         except OSError as error:
             raise KeptError(f"{printable(self.store.where(mask))}: {error.strerror or error}") from error
 
-    def _remove_picture(self, pictures: Pictures, mask: str, was_made: bool) -> bool:
+    def _remove_picture(self, pictures: Pictures, mask: str, why_not: str | None) -> bool:
         path = pictures.where(mask)
         if not os.path.lexists(path):
             return False
-        if not was_made:
-            raise KeptError(f"{printable(str(path))}: {UNRECORDED}")
+        if why_not is not None:
+            raise KeptError(f"{printable(str(path))}: {why_not}")
         try:
             path.unlink()
         except OSError as error:
@@ -181,7 +187,7 @@ def _why_not_ours(data: bytes, image: ChosenImage, classes: Mapping[str | None, 
     if entry.sha256 is not None:
         is_ours = hashlib.sha256(data).hexdigest() == entry.sha256
         return None if is_ours else f"{CHANGED}. Move it away or remove it, then forget the image"
-    return why_changed(data, entry, classes.get(entry.key, 1)) if image.is_done else UNRECORDED
+    return why_changed(data, entry, classes.get(entry.key, 1))
 
 
 def _cannot_remove(where: str, error: OSError) -> KeptError:

@@ -17,21 +17,28 @@ from batch.sources.lists.stream import STDIN
 
 EDITED_SECONDS = 2.0
 """A file that is so much later than its row is not the run's; some disks keep times in steps of two seconds."""
+BEGINNINGS = (b"", b"\0", b"\x89")
+"""First byte of what is left of a lost mask: nothing, zeros, or a part of a PNG file."""
 
 
 def reopen_lost(ledger: Ledger, store: Store) -> int:
     """After an unclean end, reopen images whose masks are not on the disk as they were written.
 
-    Only masks written since the last checkpoint are read. A mask that somebody changed after that run is not lost.
-    Returns how many were lost.
+    Only masks written since the last checkpoint are read. A mask that somebody changed is not lost. Returns how many
+    were lost.
     """
     if not ledger.doubts:
         return 0
 
+    def was_edited(entry: Doubtful, data: bytes) -> bool:
+        if not _is_picture(data):
+            return data[:1] not in BEGINNINGS
+        return not ledger.has_restarted or _is_later(store.where(entry.mask), entry.finished_at)
+
     def is_as_written(entry: Doubtful) -> bool:
         try:
             data = store.read(entry.mask)
-            return hashlib.sha256(data).hexdigest() == entry.sha256 or _was_edited(entry, store, data)
+            return hashlib.sha256(data).hexdigest() == entry.sha256 or was_edited(entry, data)
         except OSError:
             return False
 
@@ -41,20 +48,21 @@ def reopen_lost(ledger: Ledger, store: Store) -> int:
     return len(lost)
 
 
-def _was_edited(entry: Doubtful, store: Store, data: bytes) -> bool:
-    """Return whether a mask's file is a whole picture that was written later: no power cut leaves that."""
+def _is_picture(data: bytes) -> bool:
     from PIL import Image
 
-    where = store.where(entry.mask)
-    later = datetime.fromisoformat(entry.finished_at).timestamp() + EDITED_SECONDS
-    if not os.path.exists(where) or was_there_before(where, later):
-        return False
     try:
         with Image.open(io.BytesIO(data)) as picture:
             picture.load()
     except (OSError, SyntaxError, ValueError):
         return False
     return True
+
+
+def _is_later(where: str, finished_at: str) -> bool:
+    """Return whether a file was written after its row. Before that, it may be an earlier state of the mask."""
+    later = datetime.fromisoformat(finished_at).timestamp() + EDITED_SECONDS
+    return os.path.exists(where) and not was_there_before(where, later)
 
 
 def require_something_there(ledger: Ledger, origins: Sequence[Origin], without_images: Collection[str]) -> None:

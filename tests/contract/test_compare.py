@@ -6,8 +6,9 @@ import csv
 import json
 import os
 import shutil
+import signal
 import sqlite3
-import threading
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from PIL import Image
 from batch.cli import main
 from tests.support.archive import command, masks_below, read_grey, save, save_many, seg_batch, spot
 from tests.support.artefact import colour_model, tiny_model
+from tests.support.faults import PATIENCE, wait_for
 
 
 def invoke(*arguments: str | Path) -> Result:
@@ -332,16 +334,27 @@ def test_an_output_that_a_run_holds_is_read(two: Path) -> None:
     assert (report["compared"], report["open"]) == (6, 2)
 
 
-def test_a_comparison_that_is_stopped_leaves_no_table(made: Path, tmp_path: Path) -> None:
-    import signal
-    import subprocess
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")
+def test_a_comparison_that_is_stopped_leaves_no_table(two: Path) -> None:
+    mask, table = two / "a" / "x" / "000.png", two / "t" / "t.csv"
+    mask.unlink()
+    os.mkfifo(mask)  # whoever reads it waits
+    process = subprocess.Popen(command("compare", two / "a", two / "b", "--table", table), stderr=subprocess.PIPE)
+    wait_for(lambda: any(table.parent.glob(".*")), PATIENCE, "no table was begun")
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: process.poll() is not None or _has_passed(mask), PATIENCE, "nobody reads the mask")
+    said = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode in (130, -signal.SIGTERM), said
+    assert not list(table.parent.iterdir())
 
-    table = tmp_path / "t" / "t.csv"
-    started = subprocess.Popen(command("compare", made / "a", made / "b", "--table", table), stderr=subprocess.PIPE)
-    threading.Timer(0.5, started.send_signal, (signal.SIGTERM,)).start()
-    started.communicate()
-    assert not list(table.parent.glob(".*")) if table.parent.exists() else True
-    assert started.returncode in (0, 130, -signal.SIGTERM)
+
+def _has_passed(pipe: Path) -> bool:
+    """End a pipe if somebody reads it; return whether it is so."""
+    try:
+        os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
 
 
 def test_the_command_itself(made: Path) -> None:

@@ -122,7 +122,8 @@ def test_the_model_fails_on_one_image_of_a_batch(
     images = healthy(16)
     images["bad.png"] = png(np.full((64, 64, 3), colour, np.uint8))
     source = write_images(tmp_path / "in", images)
-    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "1"))
+    seconds = "1" if reason == SAID["hang"] else "20"
+    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", seconds))
     assert code == 3, said
     found = reasons(tmp_path / "out")
     assert set(found) == {"bad.png"}
@@ -149,7 +150,7 @@ def test_every_way_of_working_gives_the_masks_of_a_run_without_faults(
 ) -> None:
     bad = ("crash", "exit", "hang", "raise")
     source = write_images(tmp_path / "in", faulty(*bad, count=40))
-    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, *options, "--timeout", "1"))
+    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, *options, "--timeout", "2"))
     assert code == 3, said
     require_reasons(tmp_path / "out", *bad)
     assert masks_below(tmp_path / "out") == without(undisturbed(source, tmp_path / "whole", model_file, *options), *bad)
@@ -197,7 +198,7 @@ def test_every_source(model_file: Path, tmp_path: Path, kind: str) -> None:
         source = "-" if kind == "pipe" else path
     with path.open("rb") as stdin:
         options = {"stdin": stdin} if source == "-" else {}
-        code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "1"), **options)
+        code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "2"), **options)
     assert code == 3, said
     require_reasons(tmp_path / "out", *bad)
     whole = undisturbed(folder, tmp_path / "whole", model_file)
@@ -211,7 +212,7 @@ def test_images_and_masks_at_urls(model_file: Path, tmp_path: Path, s3: Any) -> 
     images = faulty(*bad)
     for name, data in images.items():
         s3.pipe(f"photos/in/{name}", data)
-    state, words = tmp_path / "ledger", ("--timeout", "2", "--ledger", tmp_path / "ledger")
+    state, words = tmp_path / "ledger", ("--timeout", "3", "--ledger", tmp_path / "ledger")
     code, said = ended(tmp_path, *run_words("s3://photos/in", "s3://masks/out", model_file, *words))
     assert code == 3, said
     require_reasons(state, *bad)
@@ -225,7 +226,7 @@ def test_images_and_masks_at_urls(model_file: Path, tmp_path: Path, s3: Any) -> 
 def test_what_passes_costs_nothing(model_file: Path, tmp_path: Path, fault: str) -> None:
     """A process that dies once, or a moment later, while another image is read: all images get their masks."""
     source = write_images(tmp_path / "in", faulty(fault, count=40))
-    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "1"))
+    code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "3"))
     assert code == 0, said
     assert happened(tmp_path, fault.removeprefix("after-").partition(":")[0]) == 1
     assert masks_below(tmp_path / "out") == undisturbed(source, tmp_path / "whole", model_file)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.archive import command, masks_below, save, save_many, seg_batch, spot
 
 LEDGER_NAME = "ledger.sqlite"
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 def run(model_file: Path, *arguments: str | Path, cwd: Path | None = None) -> tuple[int, str]:
@@ -214,7 +214,9 @@ def test_an_output_that_is_taken_away_ends_the_run(model_file: Path, tmp_path: P
     photos.mkdir()
     for number in range(250):
         os.link(tmp_path / "large.png", photos / f"{number:03}.png")
-    line = command("run", photos, "--out", out, "--model", model_file, "--device", "cpu", "--workers", "1")
+    line = command(
+        "run", photos, "--out", out, "--model", model_file, "--device", "cpu", "--processes", "2", "--workers", "1"
+    )
     process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + PATIENCE
     while len(list(out.glob("*.png"))) < 5:
@@ -344,8 +346,14 @@ def test_two_runs_with_two_ledgers_share_no_folder(model_file: Path, tmp_path: P
     save(tmp_path / "large.png", spot(1500, 2000), compress_level=1)
     for number in range(100):
         os.link(tmp_path / "large.png", photos / f"{number:03}.png")
-    line = command("run", photos, "--out", tmp_path / "m", "--model", model_file, "--device", "cpu")
-    process = subprocess.Popen([*line, "--ledger", tmp_path / "one"], stderr=subprocess.PIPE, text=True)
+    line = command("run", "-", "--out", tmp_path / "m", "--model", model_file, "--device", "cpu")
+    process = subprocess.Popen(
+        [*line, "--ledger", tmp_path / "one"],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=photos,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write("".join(f"{number:03}.png\n" for number in range(100)))  # more may come: it does not end
+    process.stdin.flush()
     deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "one" / LEDGER_NAME).exists():
         assert process.poll() is None

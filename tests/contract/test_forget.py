@@ -183,8 +183,24 @@ def test_a_file_where_the_mask_of_a_failed_image_would_be_stays(work: Path, mode
     save(work / "in" / "late.png")
     (work / "out" / "late.png").write_bytes(b"mine")
     run(work / "out", model_file, "in", code=3)
-    assert "1 image forgotten; removed: 0 masks" in forget("out", "in/late.png")
+    done = forget("out", "in/late.png", code=3)
+    assert "it is somebody else's, or was edited" in done
     assert (work / "out" / "late.png").read_bytes() == b"mine"
+    (work / "out" / "late.png").unlink()
+    assert "1 image forgotten; removed: 0 masks" in forget("out", "in/late.png")
+
+
+@pytest.mark.parametrize("purge", [(), ("--purge",)])
+def test_an_edited_mask_of_an_image_that_failed_then_is_said(
+    work: Path, model_file: Path, purge: tuple[str, ...]
+) -> None:
+    mask = work / "out" / "x" / "000.png"
+    save(mask)
+    ended = invoke("run", "in", "--out", "out", "--model", model_file, "--device", "cpu", "--postprocess", "fill")
+    assert ended.exit_code == 3, ended.output
+    done = forget("out", "in/x/000.png", *purge, code=3)
+    assert "out/x/000.png: no record says that a run made it" in done
+    assert mask.exists()
 
 
 def test_a_mask_that_no_record_is_of_stays(work: Path) -> None:

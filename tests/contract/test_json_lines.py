@@ -118,11 +118,10 @@ def test_an_output_in_use(photos: Path, model_file: Path, tmp_path: Path) -> Non
     process.stdin.write(b"".join(os.fsencode(path) + b"\n" for path in photos.iterdir()) * 60)  # it waits for more
     process.stdin.flush()
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "m").exists():
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "m" / "ledger.sqlite").exists():  # which is made when the output is locked
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        time.sleep(0.5)
         (end,) = events(seg_batch(*arguments(photos, tmp_path / "m", model_file)).stdout)
     finally:
         process.communicate()
@@ -163,6 +162,10 @@ def test_a_reader_that_goes_away_stops_no_run(photos: Path, model_file: Path, tm
     for number in range(50):
         (photos / f"broken{number}.png").write_bytes(b"")
     ours, theirs = os.pipe()
+    if sys.platform == "linux":  # the lines must not all fit into it: the run waits for its reader until that is gone
+        import fcntl
+
+        fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, 4096)
     process = subprocess.Popen(
         command(*arguments(photos, tmp_path / "m", model_file)), stdout=theirs, stderr=subprocess.PIPE, text=True
     )

@@ -6,7 +6,6 @@ The references are :class:`export.Segmenter`, onnxruntime on the model file, Pil
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
@@ -326,11 +325,18 @@ def test_odd_names_of_classes_are_escaped(photos: Path, tmp_path: Path) -> None:
 def test_a_killed_run_goes_on(label_file: Path, tmp_path: Path) -> None:
     for index in range(60):
         save(tmp_path / "in" / f"{index:02}.png", blobs(np.random.default_rng(index), 300, 400)[0])
-    line = command("run", tmp_path / "in", "--out", tmp_path / "m", "--model", label_file, "--device", "cpu")
-    with subprocess.Popen(line, stderr=subprocess.DEVNULL) as killed:
-        while len(list((tmp_path / "m").glob("[!.]*.png"))) < 10 and killed.poll() is None:
+    names = "".join(f"{path.name}\n" for path in (tmp_path / "in").iterdir())
+    line = command("run", "-", "--out", tmp_path / "m", "--model", label_file, "--device", "cpu")
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(line, cwd=tmp_path / "in", text=True, **pipes) as killed:
+        assert killed.stdin is not None
+        killed.stdin.write("# more is to come\n" * 50 + names)  # the list stays open, so the run cannot end
+        killed.stdin.flush()
+        while len(list((tmp_path / "m").glob("[!.]*.png"))) < 10:
+            assert killed.poll() is None
             time.sleep(0.01)
-        os.kill(killed.pid, signal.SIGKILL)
+        killed.kill()
+    assert killed.returncode == -signal.SIGKILL
     run(tmp_path / "in", tmp_path / "m", label_file)
     assert len(masks_below(tmp_path / "m")) == 60
     assert invoke("verify", tmp_path / "m").exit_code == 0

@@ -102,7 +102,7 @@ def test_a_pipe_that_pauses_in_the_middle_of_an_image(
                 time.sleep(5)
 
     trickle.append(threading.Thread(target=send))
-    with started(tmp_path, *run_words("-", tmp_path / "out", model_file, "--timeout", "1"), stdin=read) as run:
+    with started(tmp_path, *run_words("-", tmp_path / "out", model_file, "--timeout", "3"), stdin=read) as run:
         os.close(read)
         trickle[0].start()
         assert run.wait() == 3, run.said

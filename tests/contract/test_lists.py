@@ -71,7 +71,7 @@ def _run(work: Path, null: Path, *sources: str | Path, stdin: Any = b"", out: st
     table.unlink(missing_ok=True)
     arguments = command("run", *sources, "--out", out, "--model", null, "--device", "cpu", "--table", table)
     given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
-    ended = subprocess.run(arguments, **given, capture_output=True, cwd=work, check=False, timeout=60)
+    ended = subprocess.run(arguments, **given, capture_output=True, cwd=work, check=False, timeout=120)
     said = ended.stderr.decode(errors="replace")
     assert "Traceback" not in said, said
     assert not set(ended.stderr) & set(b"\x00\x07\x08\x1b\x7f"), said
@@ -261,7 +261,7 @@ def shell(work: Path, null: Path, line: str, out: str = "../masks") -> tuple[int
     words = f"{sys.executable} -c '{MAIN}'"
     ended = subprocess.run(
         ["bash", "-c", f"{words} run {line} --out {out} --model {null} --device cpu"],
-        capture_output=True, cwd=work, check=False, text=True, timeout=60, stdin=subprocess.DEVNULL,
+        capture_output=True, cwd=work, check=False, text=True, timeout=120, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr, ended.stderr
     return ended.returncode, ended.stderr
@@ -320,7 +320,7 @@ def test_a_named_pipe_that_nobody_writes_to_holds_up_nothing(work: Path, run: Ru
         "--model",
         null,
     ]
-    ended = subprocess.run(words, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+    ended = subprocess.run(words, capture_output=True, cwd=work, check=False, text=True, timeout=120)
     assert ended.returncode == 3, ended.stderr
     assert "Nothing was written to the pipe pipe" in ended.stderr
     assert "1 mask, " in ended.stderr
@@ -388,7 +388,7 @@ def test_what_may_not_be_read_is_called_so(work: Path, null: Path) -> None:
     options: list[str | Path] = ["--out", "../masks", "--model", null, "--device", "cpu"]
     lists = ["--files-from", "list", "--files-from", "more"]
     words = [*bound, sys.executable, "-c", MAIN, "run", "closed/a.png", *lists, "000.png", *options]
-    ended = subprocess.run(words, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+    ended = subprocess.run(words, capture_output=True, cwd=work, check=False, text=True, timeout=120)
     (work / "closed").chmod(0o700)
     if "setpriv:" in ended.stderr:
         pytest.skip("capabilities cannot be given away here")
@@ -400,11 +400,11 @@ def test_what_may_not_be_read_is_called_so(work: Path, null: Path) -> None:
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/full"])
 def test_a_device_without_end_holds_up_nothing(work: Path, null: Path, device: str) -> None:
     line = command("run", device, "000.png", "--out", "../masks", "--model", null, "--device", "cpu")
-    ended = subprocess.run(line, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+    ended = subprocess.run(line, capture_output=True, cwd=work, check=False, text=True, timeout=120)
     assert (ended.returncode, "is a device; expected a pipe or a file" in ended.stderr) == (3, True), ended.stderr
     with open(device, "rb") as stdin:
         line = command("run", "-", "000.png", "--out", "../other", "--model", null, "--device", "cpu")
-        ended = subprocess.run(line, stdin=stdin, capture_output=True, cwd=work, check=False, text=True, timeout=60)
+        ended = subprocess.run(line, stdin=stdin, capture_output=True, cwd=work, check=False, text=True, timeout=120)
     assert ended.returncode == 3, ended.stderr
 
 
@@ -417,12 +417,12 @@ def test_a_pipe_comes_after_the_other_sources(work: Path, null: Path) -> None:
     assert process.stdin is not None
     process.stdin.write(b"# a list, of which more is to come\n" * 20)
     process.stdin.flush()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list((work.parent / "masks").rglob("[!.]*.png"))) < 32:  # the loop fills its chunks before it works
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.02)
-    process.communicate(b"001.png\n", timeout=60)
+    process.communicate(b"001.png\n", timeout=120)
     assert process.returncode == 0
     assert len(list((work.parent / "masks").rglob("[!.]*.png"))) == 71
 

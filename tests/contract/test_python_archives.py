@@ -141,7 +141,9 @@ def test_a_run_that_the_program_ends_goes_on(tmp_path: Path, model_file: Path) -
         raise ZeroDivisionError(result.path)
 
     with pytest.raises(ZeroDivisionError):
-        seglab.segment(tmp_path / "photos", tmp_path / "m", model=model_file, device="cpu", batch=2, progress=fail)
+        seglab.segment(
+            tmp_path / "photos", tmp_path / "m", model=model_file, device="cpu", batch=2, processes=1, progress=fail
+        )
     done = len(rows(tmp_path / "m", rest="WHERE status = 'done'"))
     assert 1 <= done == len(masks_below(tmp_path / "m")) < 40
     run = seglab.segment(tmp_path / "photos", tmp_path / "m", model=model_file, device="cpu")

@@ -48,8 +48,8 @@ def said(words: list[str], folder: Path) -> str:
 
 
 def plain(text: str) -> list[str]:
-    """Return the lines without figures, spaces and the device: what no machine changes."""
-    text = re.sub(r"(?m)^Device.*\n", "", text)
+    """Return the lines without figures, spaces, the device and the progress of long runs: what no machine changes."""
+    text = re.sub(r"(?m)^(Device|segment: ).*\n", "", text)
     return [line for line in re.sub(r"[-\d.,%()]+", "#", re.sub(r"[ \t]+", " ", text)).splitlines() if line.strip()]
 
 

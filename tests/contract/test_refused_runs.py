@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from batch.steps.begun import BEGUN_NAME
 from tests.support.archive import command, masks_below, save, save_many, seg_batch
+from tests.support.faults import PATIENCE, Started, started, wait_for
 
-PATIENCE = 120.0
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
 
 @pytest.fixture
@@ -97,45 +99,53 @@ def test_two_that_start_at_once_leave_no_file(photos: Path, tmp_path: Path) -> N
     assert everything(tmp_path) - before <= {"masks"}
 
 
-def started(photos: Path, out: Path) -> subprocess.Popen[str]:
-    """Start a run; return when it holds its output, and its model is not open yet."""
-    words = command("run", photos, "--out", out, "--device", "cpu")
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE
-    while not (out / ".seg-batch.lock").exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    return process
-
-
 def test_who_is_refused_leaves_a_run_alone(photos: Path, tmp_path: Path) -> None:
     for number in range(2, 40):
         save(photos / f"{number}.png")
-    process = started(photos, tmp_path / "masks")
+    names = [path.name for path in photos.iterdir()]
+    process = subprocess.Popen(
+        command("run", "-", "--out", tmp_path / "masks", "--device", "cpu"),
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=photos,
+    )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write("# more is to come\n" * 50 + "".join(f"{name}\n" for name in names))
+    process.stdin.flush()
+    wait_for((tmp_path / "masks" / BEGUN_NAME).exists, PATIENCE, "the run does not hold its output")
     ended = subprocess.run(in_vain(tmp_path, "masks"), capture_output=True, text=True, check=False)
-    said = process.communicate()[1]
+    said = process.communicate()[1]  # which also ends the list
     assert process.returncode == 0, said
     assert ended.returncode == 1
+    assert "Another run is writing" in ended.stderr
     assert len(masks_below(tmp_path / "masks")) == 40
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_a_run_that_is_stopped_before_it_began_leaves_nothing(photos: Path, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def run_before_its_model(photos: Path, out: Path, state: Path) -> Iterator[Started]:
+    """Start a run that holds its output, and whose model is not opened."""
+    with started(state, "run", photos, "--out", out, "--device", "cpu", start_seconds=600) as run:
+        run.in_time("start", state)
+        yield run
+
+
+@needs_proc
+def test_a_run_that_is_stopped_before_it_began_leaves_nothing(
+    photos: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     before = everything(tmp_path)
-    process = started(photos, tmp_path / "a" / "masks")
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate()[1]
-    assert process.returncode == 130, said
+    with run_before_its_model(photos, tmp_path / "a" / "masks", tmp_path_factory.mktemp("state")) as run:
+        run.process.send_signal(signal.SIGTERM)
+        assert run.wait() == 130, run.said
     assert everything(tmp_path) == before
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_the_lock_of_a_killed_run_goes_with_the_next_that_is_refused(photos: Path, tmp_path: Path) -> None:
+@needs_proc
+def test_the_lock_of_a_killed_run_goes_with_the_next_that_is_refused(
+    photos: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     before = everything(tmp_path)
-    process = started(photos, tmp_path / "masks")
-    process.kill()
-    process.communicate()
+    with run_before_its_model(photos, tmp_path / "masks", tmp_path_factory.mktemp("state")) as run:
+        run.process.kill()
+        run.process.wait()
     assert everything(tmp_path) > before
     assert subprocess.run(in_vain(tmp_path, "masks"), capture_output=True, check=False).returncode == 1
     assert everything(tmp_path) == before | {"masks"}

@@ -19,6 +19,7 @@ from batch.cli import main
 from tests.support.archive import masks_below, save, save_many, spot
 from tests.support.storage import Reply, Scripted, page, stored, upload
 
+NEVER = 600.0
 PASSWORD, SIGNATURE = "hunter2", "c2lnbmVk"
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
@@ -33,10 +34,10 @@ def png(tmp_path: Path) -> bytes:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Further tries without long waits, and servers that are given up soon."""
+    """Further tries without long waits, and servers that are given up soon; good ones answer at once."""
     monkeypatch.setattr("batch.storage.failures.WAITS", (0.01, 0.01, 0.01))
     monkeypatch.setattr("batch.storage.failures.PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("batch.storage.files.READ_SECONDS", 0.3)
+    monkeypatch.setattr("batch.storage.files.READ_SECONDS", 1.5)
 
 
 class Run:
@@ -135,7 +136,7 @@ def test_a_folder_in_several_pages_is_listed_to_its_end(scripted: Scripted, run:
     assert run.masks() == {"1.png", "2.png", "3.png"}
 
 
-@pytest.mark.parametrize("wrong", [Reply(status=500), Reply(status=403), Reply(after=1.0), Reply(status=404)])
+@pytest.mark.parametrize("wrong", [Reply(status=500), Reply(status=403), Reply(after=NEVER), Reply(status=404)])
 @pytest.mark.usefixtures("soon")
 def test_a_folder_that_cannot_be_listed_is_reported_and_the_others_are_done(
     scripted: Scripted, run: Run, png: bytes, wrong: Reply
@@ -169,12 +170,12 @@ def test_a_server_that_says_nothing_ends_no_run_of_others(
     scripted: Scripted, run: Run, png: bytes, tmp_path: Path
 ) -> None:
     save(tmp_path / "in" / "local.png")
-    scripted.answer = lambda request: Reply(png, after=1.5 if "silent" in request.path else 0.0)
+    scripted.answer = lambda request: Reply(png, after=NEVER * ("silent" in request.path))
     code, said = run(f"{scripted.url}/silent.png", str(tmp_path / "in"))
     assert (code, "did not answer in time" in said) == (3, True), said
     assert len(run.masks()) == 1
     scripted.answer = lambda request: (
-        page("a.png", "silent.png") if request.path == "/d/" else Reply(png, after=20 * ("silent" in request.path))
+        page("a.png", "silent.png") if request.path == "/d/" else Reply(png, after=NEVER * ("silent" in request.path))
     )
     code, said = run(f"{scripted.url}/d/", timeout=5)
     assert (code, "1 mask, 1 failed" in said) == (3, True), said
@@ -186,15 +187,15 @@ def test_a_server_that_says_nothing_ends_no_run_of_others(
 def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     scripted: Scripted, run: Run, png: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch.storage.web.ANSWER_SECONDS", 0.6)
+    monkeypatch.setattr("batch.storage.web.ANSWER_SECONDS", 3.0)  # of pages; images are read by other processes
 
     def answer(request: http.server.BaseHTTPRequestHandler) -> Reply:
-        if request.path != "/d/slow.png" or request.command == "HEAD":
-            return page("a.png", "slow.png") if request.path == "/d/" else Reply(png)
+        if "slow" not in request.path or request.command == "HEAD":
+            return page("a.png", "slow.png", "slow/") if request.path == "/d/" else Reply(png)
         request.send_response(200)
-        request.send_header("Content-Length", str(len(png)))
+        request.send_header("Content-Length", "1000")
         request.end_headers()
-        for number in range(20):
+        for number in range(20 if request.path == "/d/slow.png" else 1000):
             request.wfile.write(png[number : number + 1])
             time.sleep(0.1)
         raise ConnectionResetError
@@ -202,6 +203,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     scripted.answer = answer
     code, said = run(f"{scripted.url}/d/")
     assert (code, "1 mask, 1 failed" in said) == (3, True), said
+    assert f"not readable: {scripted.url}/d/slow/" in said
 
 
 def test_secrets_are_nowhere_and_a_new_signature_is_no_new_image(

@@ -197,7 +197,7 @@ def test_it_can_be_stopped_while_it_is_drawn(
         time.sleep(0.01)
     time.sleep(1)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 130
+    assert process.wait(120) == 130
     errors = process.communicate()[1]
     assert b"\nInterrupted; run the same command again" in errors, errors
     assert masks_below(tmp_path / "m") == {}

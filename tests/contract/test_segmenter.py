@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 import export
 from export import Segmenter
-from export.errors import DeviceError
 from seglab.errors import ConfigError, ImageError
 from tests.support.artefact import TINY_SIZE, blobs, label_model, tiny_original
 
@@ -319,20 +318,23 @@ def test_threads_take_turns(segmenter: Segmenter) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_is_told_what_to_do(segmenter: Segmenter) -> None:
-    read, write = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            segmenter(PICTURE)
-        except DeviceError as error:
-            os.write(write, str(error).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with os.fdopen(read) as said:
-        assert "Start processes with multiprocessing's 'spawn'" in said.read()
-    os.waitpid(child, 0)
+def test_a_forked_process_is_told_what_to_do(model_file: Path) -> None:
+    """In a process without the many threads of a test run, whose locks a fork would copy."""
+    code = (
+        "import os, sys, numpy as np\n"
+        "from export import Segmenter\n"
+        "from export.errors import DeviceError\n"
+        "segmenter, picture = Segmenter(sys.argv[1], 'cpu'), np.zeros((90, 70, 3), np.uint8)\n"
+        "segmenter(picture)\n"
+        "if os.fork() == 0:\n"
+        "    try: segmenter(picture)\n"
+        "    except DeviceError as error: os.write(1, str(error).encode())\n"
+        "    finally: os._exit(0)\n"
+        "os.wait()\n"
+    )
+    words: list[str | Path] = [sys.executable, "-c", code, model_file]
+    said = subprocess.run(words, check=True, timeout=120, stdout=subprocess.PIPE, text=True).stdout
+    assert "Start processes with multiprocessing's 'spawn'" in said
 
 
 def test_torch_is_not_needed_for_it(model_file: Path) -> None:

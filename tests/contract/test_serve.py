@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ from tests.support.archive import command, seg_batch
 from tests.support.artefact import blobs, colour_model
 from tests.support.browser import SCHEMES, SIZES, opened
 from tests.support.dicom_files import dicom
-from tests.support.faults import PATIENCE, Started, faulty, healthy, png, started, wait_for, write_images
+from tests.support.faults import PATIENCE, Started, faulty, healthy, let_go, png, started, wait_for, write_images
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -49,6 +50,29 @@ def address(run: Started) -> str:
     return found[1]
 
 
+def get(url: str, **options: Any) -> httpx.Response:
+    """Send a request. ``verify``: loading certificates, which nobody needs here, takes long."""
+    return httpx.get(url, timeout=PATIENCE, verify=False, **options)
+
+
+def post(url: str, **options: Any) -> httpx.Response:
+    return httpx.post(url, timeout=PATIENCE, verify=False, **options)
+
+
+def waiting(url: str) -> int:
+    """Return how many images a service has taken and not finished."""
+    return int(get(f"{url}/health").json()["waiting"])
+
+
+def is_listening(url: str) -> bool:
+    target = urlsplit(url)
+    try:
+        socket.create_connection((str(target.hostname), int(target.port or 0)), PATIENCE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
 def serve_words(model: Path, *options: str) -> tuple[str | Path, ...]:
     return ("serve", "--port", "0", "--model", model, "--device", "cpu", *options)
 
@@ -56,7 +80,7 @@ def serve_words(model: Path, *options: str) -> tuple[str | Path, ...]:
 @pytest.fixture(scope="module")
 def url(model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A service with narrow limits."""
-    limits = ("--max-mib", "2", "--max-files", "8", "--max-pixels", "1000000", "--timeout", "30")
+    limits = ("--max-mib", "2", "--max-files", "8", "--max-pixels", "1000000", "--timeout", "60")
     with started(tmp_path_factory.mktemp("service"), *serve_words(model_file, *limits)) as run:
         yield address(run)
         run.process.send_signal(signal.SIGINT)
@@ -102,14 +126,14 @@ def test_masks_are_those_of_a_run_alone_and_together(url: str, model_file: Path,
     expected = masks_of_a_run(images, tmp_path, model_file)
 
     def sent(name: str) -> tuple[str, bytes]:
-        answer = httpx.post(f"{url}/v1/masks", content=images[name], headers={"Content-Type": "image/jpeg"})
+        answer = post(f"{url}/v1/masks", content=images[name], headers={"Content-Type": "image/jpeg"})
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png"), answer.text
         return name, answer.content
 
     assert dict(map(sent, images)) == expected
     with ThreadPoolExecutor(12) as pool:
         assert all(expected[name] == mask for name, mask in pool.map(sent, list(images) * 8))
-    answer = httpx.post(f"{url}/v1/masks", files=[("photos", item) for item in images.items()])
+    answer = post(f"{url}/v1/masks", files=[("photos", item) for item in images.items()])
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert {name: archive.read(f"{Path(name).stem}.png") for name in images} == expected
 
@@ -121,7 +145,7 @@ def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: t
     with started(tmp_path, *serve_words(model_file, *options)) as run:
         url = address(run)
         assert {
-            name: httpx.post(f"{url}/v1/masks", files={"file": (name, data)}).content for name, data in images.items()
+            name: post(f"{url}/v1/masks", files={"file": (name, data)}).content for name, data in images.items()
         } == expected
 
 
@@ -132,7 +156,7 @@ def test_label_maps(tmp_path: Path) -> None:
     with started(tmp_path, *serve_words(model)) as run:
         url = address(run)
         files = [("file", item) for item in images.items()]
-        found = httpx.post(f"{url}/v1/masks?mask=true", files=files, headers=JSON).json()
+        found = post(f"{url}/v1/masks?mask=true", files=files, headers=JSON).json()
     assert found["model"]["classes"] == ["skin", "brown", "blue"]
     assert {image["name"]: base64.b64decode(image["mask"]) for image in found["images"]} == expected
 
@@ -141,7 +165,7 @@ def test_json_has_figures_and_outlines_that_fill_the_mask(url: str, model_file: 
     images = photographs()
     expected = masks_of_a_run(images, tmp_path, model_file)
     rows = _rows(tmp_path)
-    answer = httpx.post(f"{url}/v1/masks", files=[("file", item) for item in images.items()], headers=JSON)
+    answer = post(f"{url}/v1/masks", files=[("file", item) for item in images.items()], headers=JSON)
     assert [image["name"] for image in answer.json()["images"]] == list(images)
     for image in answer.json()["images"]:
         row, mask = rows[image["name"]], np.asarray(Image.open(io.BytesIO(expected[image["name"]])))
@@ -166,17 +190,17 @@ def _rows(folder: Path) -> dict[str, dict[str, Any]]:
 def test_a_broken_photograph_is_an_error_in_its_place(url: str) -> None:
     images = {"a.png": photographs()["a.png"], "b.jpg": b"\xff\xd8\xff\xe0 broken", "c.png": b""}
     files = [("file", item) for item in images.items()]
-    answer = httpx.post(f"{url}/v1/masks", files=files, headers=JSON)
+    answer = post(f"{url}/v1/masks", files=files, headers=JSON)
     first, second, third = answer.json()["images"]
     assert answer.status_code == 200
     assert first["lesion_area"] >= 0
     assert second["name"] == "b.jpg"
     assert "JPEG" in second["error"]
     assert third["error"]
-    with zipfile.ZipFile(io.BytesIO(httpx.post(f"{url}/v1/masks", files=files).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(post(f"{url}/v1/masks", files=files).content)) as archive:
         assert sorted(archive.namelist()) == ["a.png", "errors.json"]
         assert [entry["name"] for entry in json.loads(archive.read("errors.json"))] == ["b.jpg", "c.png"]
-    alone = httpx.post(f"{url}/v1/masks", content=b"\xff\xd8\xff\xe0 broken")
+    alone = post(f"{url}/v1/masks", content=b"\xff\xd8\xff\xe0 broken")
     assert alone.status_code == 422
     assert "JPEG" in alone.json()["detail"]
 
@@ -187,40 +211,30 @@ def test_what_ends_a_decoder_costs_itself(model_file: Path, tmp_path: Path, faul
         url = address(run)
         bad = next(data for name, data in faulty(fault).items() if fault in name)
         with ThreadPoolExecutor(9) as pool:
-            worst = pool.submit(httpx.post, f"{url}/v1/masks", content=bad, timeout=60)
-            others = [
-                pool.submit(httpx.post, f"{url}/v1/masks", content=data, timeout=60) for data in [*healthy(8).values()]
-            ]
+            worst = pool.submit(post, f"{url}/v1/masks", content=bad)
+            others = [pool.submit(post, f"{url}/v1/masks", content=data) for data in [*healthy(8).values()]]
         expected = {504} if fault == "hang" else {422}
         assert worst.result().status_code in expected | {504}
         assert {answer.result().status_code for answer in others} <= {200, 504}
-        wait_for(
-            lambda: (
-                httpx.post(
-                    f"{url}/v1/masks", content=png(blobs(np.random.default_rng(1), 40, 50)[0]), timeout=60
-                ).status_code
-                == 200
-            ),
-            PATIENCE,
-            lambda: run.said,
-        )
-        assert httpx.get(f"{url}/health").json()["ready"]
+        good = png(blobs(np.random.default_rng(1), 40, 50)[0])
+        wait_for(lambda: post(f"{url}/v1/masks", content=good).status_code == 200, PATIENCE, lambda: run.said)
+        assert get(f"{url}/health").json()["ready"]
 
 
 def test_requests_that_are_too_large(url: str) -> None:
     large = bytes(MOST_BYTES + 1)
-    assert httpx.post(f"{url}/v1/masks", content=large).status_code == 413
-    assert httpx.post(f"{url}/v1/masks", files={"file": ("a.png", large)}).status_code == 413
+    assert post(f"{url}/v1/masks", content=large).status_code == 413
+    assert post(f"{url}/v1/masks", files={"file": ("a.png", large)}).status_code == 413
     unknown_length = (bytes(2**16) for _ in range(64))
-    assert httpx.post(f"{url}/v1/masks", content=unknown_length).status_code == 413
+    assert post(f"{url}/v1/masks", content=unknown_length).status_code == 413
     for count in (9, 1000):
         many = [("file", (f"{number}.png", b"x")) for number in range(count)]
-        answer = httpx.post(f"{url}/v1/masks", files=many)
+        answer = post(f"{url}/v1/masks", files=many)
         assert answer.status_code == 400
         assert "at most 8 files" in answer.json()["detail"]
     huge = io.BytesIO()
     Image.fromarray(np.zeros((1001, 1000, 3), np.uint8)).save(huge, "PNG")
-    answer = httpx.post(f"{url}/v1/masks", content=huge.getvalue())
+    answer = post(f"{url}/v1/masks", content=huge.getvalue())
     assert answer.status_code == 422
     assert "at most 1 million" in answer.json()["detail"]
 
@@ -237,7 +251,7 @@ def test_requests_that_are_too_large(url: str) -> None:
     ids=["nothing", "a field", "torn", "no boundary", "headers"],
 )  # fmt: skip
 def test_requests_without_a_photograph(url: str, content: bytes, headers: dict[str, str]) -> None:
-    answer = httpx.post(f"{url}/v1/masks", content=content, headers=headers)
+    answer = post(f"{url}/v1/masks", content=content, headers=headers)
     assert answer.status_code == 400
     assert answer.json()["detail"]
 
@@ -251,8 +265,8 @@ def test_a_sender_that_goes_away_leaves_no_trace(model_file: Path, tmp_path: Pat
             with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as connection:
                 head = b"POST /v1/masks HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n"
                 connection.sendall(head % (kind, len(image)) + body)
-        assert httpx.post(f"{url}/v1/masks", content=image).status_code == 200
-        assert httpx.get(f"{url}/health").json()["waiting"] == 0
+        assert post(f"{url}/v1/masks", content=image).status_code == 200
+        wait_for(lambda: waiting(url) == 0, PATIENCE, lambda: run.said)
         run.process.send_signal(signal.SIGINT)
         assert run.wait() == 0
         assert "Traceback" not in run.said
@@ -262,10 +276,10 @@ def test_names_from_outside_lead_nowhere(url: str) -> None:
     image = photographs()["a.png"]
     names_sent = ("x-2.png", "../../etc/x.png", "C:\\x.png", "\x1b[31m\u202e.png", "x.png", "X.PNG")
     files = [("file", (name, image)) for name in names_sent]
-    answer = httpx.post(f"{url}/v1/masks", files=files, headers=JSON)
+    answer = post(f"{url}/v1/masks", files=files, headers=JSON)
     shown = ["x-2.png", "x.png", "x.png", "\\x1b[31m\\u202e.png", "x.png", "X.PNG"]
     assert [entry["name"] for entry in answer.json()["images"]] == shown
-    with zipfile.ZipFile(io.BytesIO(httpx.post(f"{url}/v1/masks", files=files).content)) as archive:
+    with zipfile.ZipFile(io.BytesIO(post(f"{url}/v1/masks", files=files).content)) as archive:
         names = archive.namelist()
     assert len({name.casefold() for name in names}) == len(names) == len(names_sent)
     assert not any(set("/\\\x1b") & set(name.replace("\\x1b", "").replace("\\u202e", "")) for name in names)
@@ -273,11 +287,11 @@ def test_names_from_outside_lead_nowhere(url: str) -> None:
 
 def test_only_pages_of_its_own_may_post_and_only_its_own_host_is_answered(url: str) -> None:
     image = photographs()["a.png"]
-    post = f"{url}/v1/masks"
-    assert httpx.post(post, content=image, headers={"Origin": "https://elsewhere.example"}).status_code == 403
-    assert httpx.post(post, content=image, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
-    assert httpx.get(url, headers={"Host": "elsewhere.example"}).status_code == 403
-    assert httpx.post(post, content=image, headers={"Origin": url}).status_code == 200
+    masks = f"{url}/v1/masks"
+    assert post(masks, content=image, headers={"Origin": "https://elsewhere.example"}).status_code == 403
+    assert post(masks, content=image, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert get(url, headers={"Host": "elsewhere.example"}).status_code == 403
+    assert post(masks, content=image, headers={"Origin": url}).status_code == 200
 
 
 def test_a_proxy_shows_it_under_a_name_of_its_own(model_file: Path, tmp_path: Path) -> None:
@@ -285,12 +299,12 @@ def test_a_proxy_shows_it_under_a_name_of_its_own(model_file: Path, tmp_path: Pa
     public = {"Origin": "https://seg.example.org"}
     with started(tmp_path, *serve_words(model_file, "--public-name", "seg.example.org")) as run:
         url = address(run)
-        post = f"{url}/v1/masks"
-        assert httpx.post(post, content=image, headers=public).status_code == 200
-        assert httpx.post(post, content=image, headers={**public, "Host": "seg.example.org"}).status_code == 200
-        assert httpx.get(url, headers={"Host": "elsewhere.example"}).status_code == 403
+        masks = f"{url}/v1/masks"
+        assert post(masks, content=image, headers=public).status_code == 200
+        assert post(masks, content=image, headers={**public, "Host": "seg.example.org"}).status_code == 200
+        assert get(url, headers={"Host": "elsewhere.example"}).status_code == 403
         for origin in ("https://elsewhere.example", "http://[", "null"):
-            assert httpx.post(post, content=image, headers={"Origin": origin}).status_code == 403
+            assert post(masks, content=image, headers={"Origin": origin}).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -309,26 +323,28 @@ def test_a_proxy_shows_it_under_a_name_of_its_own(model_file: Path, tmp_path: Pa
 )
 def test_accept_is_taken_at_its_word(url: str, accept: str, files: int, kind: str | None) -> None:
     parts = [("file", item) for item in list(photographs().items())[:files]]
-    answer = httpx.post(f"{url}/v1/masks", files=parts, headers={"Accept": accept})
+    answer = post(f"{url}/v1/masks", files=parts, headers={"Accept": accept})
     assert answer.status_code == (200 if kind else 406)
     assert kind is None or answer.headers["content-type"] == kind
 
 
 def test_what_is_late_is_given_up_and_its_bytes_come_back(model_file: Path, tmp_path: Path) -> None:
-    options = ("--processes", "1", "--timeout", "2", "--queue", "50")
+    options = ("--processes", "1", "--timeout", "3", "--queue", "150", "--max-files", "150")
     with started(tmp_path, *serve_words(model_file, *options)) as run:
         url = address(run)
-        slow = [("file", item) for item in healthy(50, fault="slow").items()]
-        assert httpx.post(f"{url}/v1/masks", files=slow, timeout=60).status_code == 504
-        assert httpx.get(f"{url}/health").json()["waiting"] < 50  # most were not begun
-        wait_for(lambda: httpx.get(f"{url}/health").json()["waiting"] == 0, PATIENCE, lambda: run.said)
-        assert httpx.post(f"{url}/v1/masks", content=photographs()["a.png"]).status_code == 200
+        held = [("file", item) for item in healthy(150, fault="hold").items()]
+        assert post(f"{url}/v1/masks", files=held).status_code == 504
+        assert waiting(url) < 75  # most were not begun
+        let_go(tmp_path)
+        wait_for(lambda: waiting(url) == 0, PATIENCE, lambda: run.said)
+        good = photographs()["a.png"]
+        wait_for(lambda: post(f"{url}/v1/masks", content=good).status_code == 200, PATIENCE, lambda: run.said)
 
 
 def test_more_files_than_may_ever_wait_are_refused(model_file: Path, tmp_path: Path) -> None:
     with started(tmp_path, *serve_words(model_file, "--queue", "3")) as run:
         parts = [("file", item) for item in list(photographs().items())[:4]]
-        answer = httpx.post(f"{address(run)}/v1/masks", files=parts)
+        answer = post(f"{address(run)}/v1/masks", files=parts)
         assert answer.status_code == 413
         assert "--queue" in answer.json()["detail"]
 
@@ -336,7 +352,7 @@ def test_more_files_than_may_ever_wait_are_refused(model_file: Path, tmp_path: P
 @pytest.mark.parametrize("disposition", ["attachment; filename*=idna''x", "attachment; filename*=a; filename*0=b"])
 def test_a_name_that_cannot_be_read_is_none(url: str, disposition: str) -> None:
     headers = {"Content-Disposition": disposition, **JSON}
-    answer = httpx.post(f"{url}/v1/masks", content=photographs()["a.png"], headers=headers)
+    answer = post(f"{url}/v1/masks", content=photographs()["a.png"], headers=headers)
     assert answer.status_code == 200
     assert answer.json()["images"][0]["name"] == ""
 
@@ -345,14 +361,14 @@ def test_a_form_without_its_end_is_refused_whole(url: str) -> None:
     image = photographs()["a.png"]
     part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
     body = part + image + b"\r\n" + part + image[:50]
-    answer = httpx.post(f"{url}/v1/masks", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    answer = post(f"{url}/v1/masks", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert answer.status_code == 400
     assert "its last boundary is missing" in answer.json()["detail"]
 
 
 def test_who_asks_before_sending_too_much_is_answered_at_once(url: str) -> None:
     target = urlsplit(url)
-    with socket.create_connection((str(target.hostname), int(target.port or 0)), 5) as connection:
+    with socket.create_connection((str(target.hostname), int(target.port or 0)), PATIENCE) as connection:
         head = f"POST /v1/masks HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Length: {10 * MOST_BYTES}\r\n"
         connection.sendall(f"{head}Expect: 100-continue\r\n\r\n".encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
@@ -360,7 +376,7 @@ def test_who_asks_before_sending_too_much_is_answered_at_once(url: str) -> None:
 
 def test_names_in_a_zip_are_short_enough_for_a_disk(url: str) -> None:
     files = [("file", (f"{'日' * 100}{number}.png", photographs()["a.png"])) for number in range(2)]
-    answer = httpx.post(f"{url}/v1/masks", files=files)
+    answer = post(f"{url}/v1/masks", files=files)
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         names = archive.namelist()
     assert len(set(names)) == 2
@@ -376,7 +392,7 @@ def test_a_public_name_is_a_host_name(name: str) -> None:
 
 def test_a_chunked_request_whose_last_piece_is_too_much(url: str) -> None:
     target = urlsplit(url)
-    with socket.create_connection((str(target.hostname), int(target.port or 0)), 30) as connection:
+    with socket.create_connection((str(target.hostname), int(target.port or 0)), PATIENCE) as connection:
         size = MOST_BYTES + 1
         head = f"POST /v1/masks HTTP/1.1\r\nHost: {target.netloc}\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head.encode() + f"{size:x}\r\n".encode() + bytes(size) + b"\r\n0\r\n\r\n")
@@ -392,9 +408,9 @@ def test_answers_are_those_that_were_asked_for(url: str) -> None:
         JSON["Accept"]: JSON["Accept"],
     }
     for accept, kind in kinds.items():
-        assert httpx.post(f"{url}/v1/masks", content=image, headers={"Accept": accept}).headers["content-type"] == kind
-    assert httpx.post(f"{url}/v1/masks", content=image, headers={"Accept": "text/html"}).status_code == 406
-    described = httpx.get(f"{url}/openapi.json").json()
+        assert post(f"{url}/v1/masks", content=image, headers={"Accept": accept}).headers["content-type"] == kind
+    assert post(f"{url}/v1/masks", content=image, headers={"Accept": "text/html"}).status_code == 406
+    described = get(f"{url}/openapi.json").json()
     assert set(described["paths"]) == {"/v1/masks", "/health", "/metrics"}
 
 
@@ -417,8 +433,8 @@ def test_metrics_count_requests_and_images(model_file: Path, tmp_path: Path) -> 
     with started(tmp_path, *serve_words(model_file)) as run:
         url = address(run)
         for data in (photographs()["a.png"], b"x"):
-            httpx.post(f"{url}/v1/masks", content=data)
-        text = httpx.get(f"{url}/metrics").text
+            post(f"{url}/v1/masks", content=data)
+        text = get(f"{url}/metrics").text
     assert 'seglab_images_total{outcome="done"} 1.0' in text
     assert 'seglab_images_total{outcome="failed"} 1.0' in text
     assert 'seglab_requests_total{status="422"} 1.0' in text
@@ -426,12 +442,15 @@ def test_metrics_count_requests_and_images(model_file: Path, tmp_path: Path) -> 
 
 
 def test_no_more_than_its_queue(model_file: Path, tmp_path: Path) -> None:
-    slow = list(healthy(12, fault="slow").values())
+    held = list(healthy(12, fault="hold").values())
     with started(tmp_path, *serve_words(model_file, "--queue", "3", "--processes", "1")) as run:
         url = address(run)
         with ThreadPoolExecutor(12) as pool:
-            answers = list(pool.map(lambda data: httpx.post(f"{url}/v1/masks", content=data, timeout=60), slow))
-    assert {answer.status_code for answer in answers} == {200, 503}
+            sent = [pool.submit(post, f"{url}/v1/masks", content=data) for data in held]
+            wait_for(lambda: sum(answer.done() for answer in sent) == 9, PATIENCE, lambda: run.said)
+            let_go(tmp_path)
+        answers = [answer.result() for answer in sent]
+    assert sorted(answer.status_code for answer in answers) == [200] * 3 + [503] * 9
     assert all(int(answer.headers["Retry-After"]) for answer in answers if answer.status_code == 503)
 
 
@@ -439,11 +458,14 @@ def test_no_more_than_its_queue(model_file: Path, tmp_path: Path) -> None:
 def test_a_stop_waits_as_long_as_a_request_may_take(model_file: Path, tmp_path: Path) -> None:
     with started(tmp_path, *serve_words(model_file, "--processes", "1")) as run:
         url = address(run)
-        files = [("file", item) for item in healthy(60, fault="slow").items()]  # 12 s of one worker
+        files = [("file", item) for item in healthy(60, fault="hold").items()]
         with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(httpx.post, f"{url}/v1/masks", files=files, headers=JSON, timeout=120)
-            wait_for(lambda: httpx.get(f"{url}/health").json()["waiting"] > 50, PATIENCE, lambda: run.said)
+            answer = pool.submit(post, f"{url}/v1/masks", files=files, headers=JSON)
+            wait_for(lambda: waiting(url) == 60, PATIENCE, lambda: run.said)
             run.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: not is_listening(url), PATIENCE, lambda: run.said)
+            time.sleep(5)
+            let_go(tmp_path)
         assert len(answer.result().json()["images"]) == 60
         assert run.wait() == 0
         assert "Traceback" not in run.said
@@ -453,14 +475,13 @@ def test_a_stop_answers_what_was_sent(model_file: Path, tmp_path: Path) -> None:
     with started(tmp_path, *serve_words(model_file)) as run:
         url = address(run)
         with ThreadPoolExecutor(4) as pool:
-            answers = [
-                pool.submit(httpx.post, f"{url}/v1/masks", content=data, timeout=60)
-                for data in healthy(4, fault="slow").values()
-            ]
-            wait_for(lambda: httpx.get(f"{url}/health").json()["waiting"] > 0, PATIENCE, lambda: run.said)
+            held = healthy(4, fault="hold").values()
+            answers = [pool.submit(post, f"{url}/v1/masks", content=data) for data in held]
+            wait_for(lambda: waiting(url) == 4, PATIENCE, lambda: run.said)
             run.process.send_signal(signal.SIGTERM)
-        assert {answer.result().status_code for answer in answers} <= {200, 503}
-        assert any(answer.result().status_code == 200 for answer in answers)
+            wait_for(lambda: not is_listening(url), PATIENCE, lambda: run.said)
+            let_go(tmp_path)
+        assert [answer.result().status_code for answer in answers] == [200] * 4
         assert run.wait() == 0
         assert "Traceback" not in run.said
 
@@ -501,7 +522,7 @@ def test_the_page_outlines_what_is_chosen(
     assert page.locator("#all").is_visible()
     with page.expect_download() as download:
         page.locator("a.download").nth(1).click()
-    mask = httpx.post(f"{url}/v1/masks", content=images["b.jpg"]).content
+    mask = post(f"{url}/v1/masks", content=images["b.jpg"]).content
     assert Path(download.value.path()).read_bytes() == mask
     assert download.value.suggested_filename == "b.png"
     assert watched.violations() == []
@@ -527,7 +548,7 @@ def test_all_masks_of_the_page_come_as_one_zip(browser: Browser, url: str, tmp_p
     with zipfile.ZipFile(download.value.path()) as archive:
         assert archive.testzip() is None
         found = {name: archive.read(name) for name in archive.namelist()}
-    masks = {name: httpx.post(f"{url}/v1/masks", content=images[name]).content for name in ("a.png", "b.jpg")}
+    masks = {name: post(f"{url}/v1/masks", content=images[name]).content for name in ("a.png", "b.jpg")}
     assert found == {"b.png": masks["b.jpg"], "b-2.png": masks["b.jpg"], "ä (1).png": masks["a.png"]}
     watched.require_clean()
     page.context.close()

@@ -20,7 +20,7 @@ from tests.support.artefact import blobs
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 COUNT = 40
-PATIENCE = 60.0
+PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +45,28 @@ def uninterrupted(archive: Path, model_file: Path, tmp_path_factory: pytest.Temp
     return masks_below(out)
 
 
-def arguments(archive: Path, model_file: Path, out: Path) -> tuple[str | Path, ...]:
+def arguments(archive: Path | str, model_file: Path, out: Path) -> tuple[str | Path, ...]:
     return ("run", archive, "--out", out, "--model", model_file, "--device", "cpu", "--workers", "1", "--batch", "2")
 
 
-def start(archive: Path, model_file: Path, out: Path, masks: int) -> subprocess.Popen[str]:
-    """Start a run and return when it has written some masks."""
-    process = subprocess.Popen(command(*arguments(archive, model_file, out)), stderr=subprocess.PIPE, text=True)
+def start_with_open_list(archive: Path, model_file: Path, out: Path, count: int) -> subprocess.Popen[str]:
+    """Start a run over the first ``count`` images, by a list on standard input that stays open: it cannot end."""
+    process = subprocess.Popen(
+        command(*arguments("-", model_file, out)), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=archive
+    )
+    names = sorted(path.relative_to(archive).as_posix() for path in archive.rglob("*.png"))[:count]
+    assert process.stdin is not None
+    process.stdin.write("# more is to come\n" * 50 + "".join(f"{name}\n" for name in names))
+    process.stdin.flush()
+    return process
+
+
+def start(archive: Path, model_file: Path, out: Path, masks: int, count: int = COUNT) -> subprocess.Popen[str]:
+    """Start a run that cannot end; return when it has written some masks."""
+    process = start_with_open_list(archive, model_file, out, count)
     deadline = time.monotonic() + PATIENCE
     while len(list(out.rglob("[!.]*.png"))) < masks:
-        assert process.poll() is None, "the run ended before it could be stopped"
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     return process
@@ -92,10 +104,10 @@ def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
     out = tmp_path / f"masks.{kind}"
     part = tmp_path / f"masks.{kind}.part"
     for kilobytes in (2, 16, 32):
-        process = subprocess.Popen(command(*arguments(archive, model_file, out)), stderr=subprocess.PIPE, text=True)
+        process = start_with_open_list(archive, model_file, out, COUNT)
         deadline = time.monotonic() + PATIENCE
         while not part.exists() or part.stat().st_size < kilobytes * 1024:
-            assert process.poll() is None, "the run ended before it could be killed"
+            assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
@@ -114,7 +126,7 @@ def test_a_stopped_run_ends_in_order(
     archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "out"
-    process = start(archive, model_file, out, 5)
+    process = start(archive, model_file, out, 5, COUNT - 1)
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
@@ -131,7 +143,7 @@ def test_a_stopped_run_ends_in_order(
 def test_a_second_run_at_the_same_time_is_refused(archive: Path, model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(archive, model_file, out, 1)
-    process.send_signal(signal.SIGSTOP)  # it must not come to its end meanwhile
+    process.send_signal(signal.SIGSTOP)
     second = seg_batch(*arguments(archive, model_file, out))
     status = seg_batch("status", out)  # reading is allowed
     process.kill()

@@ -29,13 +29,15 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 FINISHING = "press Ctrl-C again to stop now"
 STOPPED = 130
+TWELVE_SECONDS = ("--processes", "2", "--workers", "1")
+"""With these options, 120 slow images take at least so long, however many cores there are."""
 SMALL = np.full((50, 60, 3), 90, np.uint8)
 
 
 def test_ctrl_c_in_the_middle_of_work(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(120, fault="slow"))
     out = tmp_path / "out"
-    with started(tmp_path, *run_words(source, out, model_file)) as run:
+    with started(tmp_path, *run_words(source, out, model_file, *TWELVE_SECONDS)) as run:
         wait_for(lambda: len(masks_below(out)) > 4, PATIENCE, lambda: run.said)
         run.kill(signal.SIGINT)  # as a terminal does: to all processes at once
         run.says(FINISHING)
@@ -77,7 +79,7 @@ def test_a_second_one_ends_at_once(model_file: Path, tmp_path: Path, state: str,
         run.in_time(FAULTS.get(state, "hang"), tmp_path)
         run.process.send_signal(number)
         run.says(FINISHING)
-        assert run.process.poll() is None
+        assert state == "worker works" or run.process.poll() is None  # a worker that works may just have finished
         run.process.send_signal(number)
         assert run.wait(SOON) in (STOPPED, -number), run.said
 
@@ -87,7 +89,7 @@ def test_a_run_in_the_background_ignores_ctrl_c_and_ends_by_sigterm(model_file: 
     source, out = write_images(tmp_path / "in", healthy(120, fault="slow")), tmp_path / "out"
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        run = started(tmp_path, *run_words(source, out, model_file))
+        run = started(tmp_path, *run_words(source, out, model_file, *TWELVE_SECONDS))
         with run as process:
             wait_for(lambda: len(masks_below(out)) > 4, PATIENCE, lambda: process.said)
             process.kill(signal.SIGINT)
@@ -125,7 +127,7 @@ def test_a_source_that_pauses(model_file: Path, tmp_path: Path, twice: bool) -> 
         run.says("Finishing 0 images")
         if twice:
             run.kill(signal.SIGINT)
-        assert run.wait(2 * SOON) in (STOPPED, -signal.SIGINT), run.said
+        assert run.wait() in (STOPPED, -signal.SIGINT), run.said
 
 
 @pytest.mark.slow
@@ -146,14 +148,13 @@ def test_a_run_that_fails_while_its_source_pauses(model_file: Path, tmp_path: Pa
 @pytest.mark.parametrize("twice", [False, True])
 def test_workers_that_start(model_file: Path, tmp_path: Path, twice: bool) -> None:
     source = write_images(tmp_path / "in", healthy(4))
-    with started(tmp_path, *run_words(source, tmp_path / "out", model_file), start_seconds=30) as run:
-        wait_for(lambda: len(run.processes()) > 1, PATIENCE, "no worker")
-        time.sleep(0.5)
+    with started(tmp_path, *run_words(source, tmp_path / "out", model_file), start_seconds=600) as run:
+        run.in_time("start", tmp_path)
         run.kill(signal.SIGINT)
         run.says("Finishing 0 images")
         if twice:
             run.kill(signal.SIGINT)
-        assert run.wait(2 * SOON) in (STOPPED, -signal.SIGINT), run.said
+        assert run.wait() in (STOPPED, -signal.SIGINT), run.said
 
 
 @pytest.mark.slow

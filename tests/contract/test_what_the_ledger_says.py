@@ -169,11 +169,14 @@ def test_masks_since_the_last_checkpoint_are_checked_after_an_end_that_nobody_no
         (out / "001.png").write_bytes(data[: len(data) // 2] if spoiled == "torn" else before["002.png"])
         os.utime(out / "001.png", (10**9, 10**9))  # another mask is of an earlier run
     code, said = run(model_file, tmp_path / "photos", "--out", out)
+    if (how, spoiled) == ("killed", "other"):  # no kill leaves another whole mask
+        assert (code, "4 masks unchanged" in said) == (0, True), said
+        return
     assert (code, "1 mask, 0 failed, 3 unchanged" in said) == (0, True), said
     assert masks_below(out) == before
 
 
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".txt"])
 def test_a_mask_that_was_edited_before_the_system_started_again_stays(
     model_file: Path, tmp_path: Path, suffix: str
 ) -> None:
@@ -182,8 +185,10 @@ def test_a_mask_that_was_edited_before_the_system_started_again_stays(
     assert run(model_file, tmp_path / "photos", "--out", out)[0] == 0
     ask(out, "DELETE FROM meta WHERE key = 'synced'")
     ask(out, "UPDATE meta SET value = 'another start of the system' WHERE key = 'boot'")
-    Image.fromarray(np.full((9, 9), 255, np.uint8)).save(tmp_path / f"edited{suffix}")
-    edited = (tmp_path / f"edited{suffix}").read_bytes()
+    edited = b"see the other eye"
+    if suffix != ".txt":
+        Image.fromarray(np.full((9, 9), 255, np.uint8)).save(tmp_path / f"edited{suffix}")
+        edited = (tmp_path / f"edited{suffix}").read_bytes()
     (out / "001.png").write_bytes(edited)
     os.utime(out / "001.png", (time.time() + 60, time.time() + 60))
     code, said = run(model_file, tmp_path / "photos", "--out", out)

@@ -17,6 +17,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SIZES = ((1280, 800), (390, 844))
 """Widths and heights at which pages are checked: a desk and a phone."""
 SCHEMES = ("light", "dark")
+MOST_SECONDS = 120
+"""How long a page may take to show what a test waits for."""
 OWN_SCHEMES = ("data", "blob", "file", "about", "chrome-extension")
 
 
@@ -68,6 +70,7 @@ def opened(browser: Browser, url: str, size: tuple[int, int] = SIZES[0], scheme:
         bypass_csp=False,
     )
     watched = Watched(context.new_page(), urlsplit(url).netloc)
+    context.set_default_timeout(MOST_SECONDS * 1000)
     watched.page.on("pageerror", lambda error: watched.errors.append(str(error)))
     watched.page.on("console", lambda message: _note(watched, message))
     watched.page.on("request", lambda request: _follow(watched, request.url))

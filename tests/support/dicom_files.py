@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import Any
 
@@ -22,7 +23,8 @@ def dicom(pixels: NDArray[Any], syntax: str = RAW, data: bytes | None = None, **
     file.file_meta = pydicom.dataset.FileMetaDataset()
     file.file_meta.TransferSyntaxUID = syntax  # type: ignore[assignment]
     file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = fields.pop("SOPClassUID", PHOTOGRAPH)
-    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    about = [hashlib.sha256(pixels.tobytes()).hexdigest(), syntax, repr(fields)]  # the same file each time
+    file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=about)
     file.Rows, file.Columns = pixels.shape[:2]
     file.SamplesPerPixel = 1 if pixels.ndim == 2 else 3
     file.PhotometricInterpretation = "MONOCHROME2" if pixels.ndim == 2 else "RGB"

@@ -28,11 +28,11 @@ from tests.support.artefact import blobs
 
 SITE = Path(__file__).parent / "fault_site"
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+PATIENCE = 120.0
 POLL = 0.01
 SOON = 20.0
-"""Seconds within which a run must react to a signal; faults that hang last much longer."""
-GONE_SOON = 20.0
+"""Seconds within which a run must end after a second signal; after the first one, workers have as long to finish."""
+GONE_SOON = 120.0
 """Seconds after the end of a command within which all its processes must be gone."""
 PNG_HEAD = 33
 """Bytes of a PNG's signature and header."""
@@ -161,7 +161,7 @@ class Started:
             return f"{TOKEN}={self._token}".encode() in Path(f"/proc/{pid}/environ").read_bytes()
         return False
 
-    def says(self, words: str, seconds: float = SOON) -> None:
+    def says(self, words: str, seconds: float = PATIENCE) -> None:
         """Wait until the output contains this text."""
         wait_for(lambda: words in self.said, seconds, lambda: f"expected {words!r}, it said: {self.said}")
 
@@ -194,8 +194,13 @@ def ended(state: Path, *arguments: str | Path, **options: Any) -> tuple[int, str
 
 
 def happened(state: Path, fault: str) -> int:
-    """Return how often a fault happened."""
+    """Return how often a fault happened; of ``start``, how many workers have begun to start late."""
     return sum(path.stat().st_size for path in (state / "faults").glob(f"{fault}-*"))
+
+
+def let_go(state: Path) -> None:
+    """Let images with the fault ``hold`` be read."""
+    (state / "faults" / "go").touch()
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, otherwise: str | Callable[[], str]) -> None:

@@ -40,7 +40,7 @@ def proxied(endpoint: str) -> Iterator[Proxy]:
             if proxy.refuses(*request):
                 self._answer(503, {"Content-Type": "application/xml"}, BUSY)
                 return
-            connection = http.client.HTTPConnection(str(proxy.behind.hostname), proxy.behind.port or 80, timeout=60)
+            connection = http.client.HTTPConnection(str(proxy.behind.hostname), proxy.behind.port or 80, timeout=120)
             connection.request(self.command, self.path, body, dict(self.headers))
             found = connection.getresponse()
             data = found.read()

@@ -109,4 +109,4 @@ def served(out: Path, *options: str) -> Iterator[Served]:
             yield Served(address, process)
         finally:
             process.terminate()
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)

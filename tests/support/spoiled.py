@@ -67,7 +67,9 @@ def dicoms() -> Iterator[tuple[str, bytes]]:
         file.file_meta = pydicom.dataset.FileMetaDataset()
         file.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         file.SOPClassUID = file.file_meta.MediaStorageSOPClassUID = pydicom.uid.UID(PHOTOGRAPH)
-        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        file.SOPInstanceUID = file.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(
+            entropy_srcs=[str(number)]
+        )
         file.Rows, file.Columns = pixels.shape[:2]
         file.SamplesPerPixel, file.PhotometricInterpretation, file.PlanarConfiguration = 3, "RGB", 0
         file.BitsAllocated = file.BitsStored = 8

@@ -6,7 +6,6 @@ import functools
 import html
 import http.server
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +71,9 @@ def web(web_folder: Path) -> Iterator[str]:
 
 @dataclass
 class Reply:
-    """A response of a scripted server. ``after``: seconds to wait before it. Empty headers are not sent."""
+    """A response of a scripted server. ``after``: seconds to wait before it, at most until the test ends. Empty headers
+    are not sent.
+    """
 
     data: bytes = b""
     status: int = 200
@@ -84,10 +85,13 @@ Script = Callable[[http.server.BaseHTTPRequestHandler], Reply | None]
 
 
 class Scripted:
-    """A web server whose responses ``answer`` returns, None for 404. ``asked``: the requests in order."""
+    """A web server whose responses ``answer`` returns, None for 404. ``asked``: the requests in order. ``ended``: set
+    when the test is over.
+    """
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.ended = threading.Event()
         self.answer: Script = lambda _request: None
         self.url = ""
 
@@ -108,7 +112,8 @@ def scripted() -> Iterator[Scripted]:
         def do_GET(self) -> None:
             script.asked.append(f"{self.command} {self.path}")
             reply = script.answer(self) or Reply(status=404)
-            time.sleep(reply.after)
+            if reply.after:
+                script.ended.wait(reply.after)
             self.send_response(reply.status)
             headers = {"Content-Type": "image/png", "Content-Length": str(len(reply.data)), **reply.headers}
             for name, value in headers.items():
@@ -133,6 +138,7 @@ def scripted() -> Iterator[Scripted]:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         script.url = f"http://127.0.0.1:{running.server_address[1]}"
         yield script
+        script.ended.set()
         running.shutdown()
 
 

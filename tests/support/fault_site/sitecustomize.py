@@ -82,6 +82,12 @@ def _die_late() -> None:
     threading.Timer(0.03, _kill(signal.SIGKILL)).start()
 
 
+def _hold() -> None:
+    """Wait until the test lets go; see ``tests.support.faults.let_go``."""
+    while not Path(os.environ["FAULT_STATE"], "go").exists():
+        time.sleep(0.01)
+
+
 class _Panic(BaseException):
     """An exception like the panics of Rust libraries."""
 
@@ -108,6 +114,7 @@ KINDS: dict[str, Callable[[], None]] = {
     "free": lambda: None,
     "slow": lambda: time.sleep(0.2),
     "nap": lambda: time.sleep(0.01),
+    "hold": _hold,
 }
 
 
@@ -165,8 +172,9 @@ def _faulty_model(predict: Callable[..., Any]) -> Callable[..., Any]:
 def _spoil_reader(module: Any) -> None:
     for name in ("read_photo", "read_fitted"):
         setattr(module, name, _faulty_reader(getattr(module, name)))
-    if IS_WORKER:
-        time.sleep(float(os.environ.get("FAULT_START_SECONDS", "0")))
+    if IS_WORKER and (seconds := float(os.environ.get("FAULT_START_SECONDS", "0"))):
+        _count(Path(os.environ["FAULT_STATE"], f"start-{os.getpid()}"))
+        time.sleep(seconds)
 
 
 def _spoil_model(module: Any) -> None:
