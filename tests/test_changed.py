@@ -44,6 +44,7 @@ def test_every_file_of_the_packages_has_tests(repo_root: Path) -> None:
             assert all((repo_root / name).exists() for name in found)
 
 
+@pytest.mark.slow
 def test_they_are_run_whatever_the_changed_files_are_called(repo_root: Path, tmp_path: Path) -> None:
     if not (repo_root / ".git").exists():
         pytest.skip("needs a checkout")

@@ -15,6 +15,7 @@ from seglab.cli import main
 PROGRAMS = {"seglab": main, "seg-batch": batch_main}
 
 
+@pytest.mark.slow
 def test_its_commands_give_what_it_says(repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (repo_root / "docs" / "tutorials" / "first_masks.md").read_text(encoding="utf-8")

@@ -35,6 +35,7 @@ def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {}
 
 
+@pytest.mark.slow
 def test_the_page_runs(demo: dict[str, Any]) -> None:
     parts = sections()
     assert len("".join(parts.values()).splitlines()) > 40
@@ -43,6 +44,7 @@ def test_the_page_runs(demo: dict[str, Any]) -> None:
             run_examples(text, demo, PAGE.name)
 
 
+@pytest.mark.slow
 def test_what_it_trains(demo: dict[str, Any]) -> None:
     Path("tiny.toml").write_text(TINY)
     text = sections()[NEEDS_TORCH].replace('recipe="quick"', 'recipe="tiny.toml"')

@@ -76,18 +76,28 @@ def _resumed(source: Path, root: Path, model: Path, images: int) -> dict[str, An
     part = root / "killed.tar.part"
     whole = (root / "masks.tar").stat().st_size
     process = start(run_arguments(source, out, model, "cpu"))
-    wait_until(lambda: part.exists() and part.stat().st_size > whole / 2)
+    wait_until(lambda: process.poll() is not None or _bytes(part) > whole / 2)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    size = _bytes(part)
+    if not size:
+        raise RuntimeError(f"The run of {images} images ended before it was killed. Take more --images.")
     before = _done(out)
-    size = part.stat().st_size
     begin = time.perf_counter()
     process = start(run_arguments(source, out, model, "cpu"))
-    wait_until(lambda: part.stat().st_size > size)
+    wait_until(lambda: process.poll() is not None or _bytes(part) > size or not part.exists())
     first = time.perf_counter() - begin
     if process.wait() or _done(out) != images:
         raise RuntimeError(f"{_done(out)} of {images} images done, exit {process.returncode}")
     return {"killed_after_images": before, "seconds_to_first_new_mask_after_kill": round(first, 2)}
+
+
+def _bytes(file: Path) -> int:
+    """Return the size of a file, 0 if it is not there: an archive that is complete has another name."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _long_ledger(root: Path, model: Path, rows: int) -> dict[str, Any]:

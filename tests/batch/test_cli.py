@@ -32,6 +32,7 @@ def test_a_run_says_nothing_on_stdout(tmp_path: Path, model_file: Path) -> None:
     assert len(list((tmp_path / "out").glob("*.png"))) == 3
 
 
+@pytest.mark.slow
 def test_real_devices_agree(tmp_path: Path, model_file: Path) -> None:
     paths = save_many(tmp_path / "in", 5)
     masks = []
@@ -144,6 +145,7 @@ def test_status_shows_the_first_failures_and_all(tmp_path: Path) -> None:
     assert "stand-in" in short.stdout
 
 
+@pytest.mark.slow
 def test_doctor(model_file: Path) -> None:
     done = invoke("doctor", "--model", model_file)
     assert done.exit_code == 0, done.output

@@ -134,6 +134,7 @@ def test_masks_among_their_images_are_refused(s3: AbstractFileSystem, tmp_path: 
         run_all([f"s3://{source}"], f"s3://{out}", ledger=tmp_path / "book")
 
 
+@pytest.mark.slow
 def test_the_command_takes_urls(s3: AbstractFileSystem, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 3)
     upload(s3, tmp_path / "in", "photos")

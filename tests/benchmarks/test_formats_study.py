@@ -167,7 +167,7 @@ def test_a_folder_of_files(tmp_path: Path, linux_only: None) -> None:
 
 @pytest.mark.slow
 def test_a_file_that_hangs_ends(linux_only: None) -> None:
-    limits = children.Limits(seconds=1.0)
+    limits = children.Limits(seconds=5.0)
     tasks = [("slow", Task(b"GIF8", ".gif")), ("fast", Task(b"", ".png"))]
     found = dict(children.run_all(tasks, _sleeps, limits, processes=1))
     assert found["slow"].state == "hang"
@@ -184,6 +184,7 @@ def _sleeps(data: bytes) -> None:
     raise ImageError("Nothing came; expected a file. Send one.")
 
 
+@pytest.mark.slow
 def test_cells_have_names_of_their_own() -> None:
     cells = all_cells(["png", "others"], None)
     assert set(MATRICES) == {"tiff", "png", "jpeg", "dicom", "others", "bombs"}

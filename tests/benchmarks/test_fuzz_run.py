@@ -55,7 +55,7 @@ def test_files_that_end_a_process_are_kept(tmp_path: Path, monkeypatch: pytest.M
     bad = {f"{fault}.png": png(np.zeros((9, 9, 3), np.uint8), fault) for fault in ("crash", "raise", "hang")}
     source = tmp_path / "images.tar"
     source.write_bytes(tar_of(healthy(4) | bad))
-    ended = fuzz_run.run(source, tmp_path / "masks.tar", null_model(tmp_path / "null.onnx"), 1.0)
+    ended = fuzz_run.run(source, tmp_path / "masks.tar", null_model(tmp_path / "null.onnx"), 3.0)
     assert not ended.faults(7)
     assert set(ended.failures) == set(bad)
     assert fuzz_run.keep_severe(source, ended.failures, tmp_path / "kept") == 3

@@ -29,6 +29,7 @@ def reference(source: Path, out: Path, model: Path, *options: str) -> dict[str, 
     return masks_below(out)
 
 
+@pytest.mark.slow
 def test_a_job_makes_the_masks_of_a_run(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(23) | {"a/b/000.png": healthy(1)["000.png"], "bad.jpg": b"no image"})
     assert "25 images in 3 units" in plan(source, tmp_path / "job", model_file, "--unit", "10")
@@ -41,6 +42,7 @@ def test_a_job_makes_the_masks_of_a_run(model_file: Path, tmp_path: Path) -> Non
     assert not files_of(tmp_path / "job", "attempts")
 
 
+@pytest.mark.slow
 def test_a_second_run_does_nothing_again(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(6))
     plan(source, tmp_path / "job", model_file, "--unit", "2")
@@ -52,6 +54,7 @@ def test_a_second_run_does_nothing_again(model_file: Path, tmp_path: Path) -> No
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--mask-bits", "1"), ("--exact",), ("--postprocess", "largest,fill")])
 def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     source = write_images(tmp_path / "in", healthy(5))
@@ -60,6 +63,7 @@ def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: t
     assert masks_of(tmp_path / "job") == reference(source, tmp_path / "out", model_file, *options)
 
 
+@pytest.mark.slow
 def test_masks_as_files(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(7) | {"x/000.png": healthy(1, 3)["000.png"]})
     plan(source, tmp_path / "job", model_file, "--unit", "3", "--masks", "objects")
@@ -68,6 +72,7 @@ def test_masks_as_files(model_file: Path, tmp_path: Path) -> None:
     assert seg_batch("cluster", "verify", tmp_path / "job").returncode == 0
 
 
+@pytest.mark.slow
 def test_shards_together_do_everything_once(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(26))
     job = tmp_path / "job"
@@ -93,6 +98,7 @@ def test_an_array_job_names_the_shard(model_file: Path, tmp_path: Path, monkeypa
     assert files_of(tmp_path / "job", "ledger") == {"u-00001.parquet"}
 
 
+@pytest.mark.slow
 def test_a_killed_run_loses_the_unit_in_work_and_nothing_else(model_file: Path, tmp_path: Path) -> None:
     images = healthy(12) | {"006.png": healthy(12, fault="hang:1")["006.png"]}
     source = write_images(tmp_path / "in", images)
@@ -147,6 +153,7 @@ def test_an_image_that_hangs_is_a_failed_row(model_file: Path, tmp_path: Path, f
     assert "longer than 2 s, twice" in failed["error"]
 
 
+@pytest.mark.slow
 def test_failed_images_are_tried_again_if_asked(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(6) | {"002.png": b"broken", "004.png": b"broken"})
     job = tmp_path / "job"
@@ -185,6 +192,7 @@ def test_an_edited_manifest_is_refused(model_file: Path, tmp_path: Path) -> None
     assert not (tmp_path / "out.png").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_image_is_a_failed_row(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4))
     plan(source, tmp_path / "job", model_file)
@@ -195,6 +203,7 @@ def test_a_missing_image_is_a_failed_row(model_file: Path, tmp_path: Path) -> No
     assert "cannot be read" in failed["error"]
 
 
+@pytest.mark.slow
 def test_collected_masks_are_an_output_that_a_run_continues(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "in", 5)
     write_images(tmp_path / "more", healthy(3))
@@ -211,6 +220,7 @@ def test_collected_masks_are_an_output_that_a_run_continues(model_file: Path, tm
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["masks.zip", "masks.tar", "t.csv", "t.parquet", "t.jsonl", "l/ledger.sqlite"])
 def test_collected_into_a_file(model_file: Path, tmp_path: Path, name: str) -> None:
     source = write_images(tmp_path / "in", healthy(4))
@@ -223,6 +233,7 @@ def test_collected_into_a_file(model_file: Path, tmp_path: Path, name: str) -> N
     assert (tmp_path / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_a_table_of_a_job_is_that_of_a_run(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4) | {"bad.png": b"x"})
     plan(source, tmp_path / "job", model_file)
@@ -242,6 +253,7 @@ def test_a_table_of_a_job_is_that_of_a_run(model_file: Path, tmp_path: Path) -> 
         assert row == other
 
 
+@pytest.mark.slow
 def test_a_damaged_mask_is_found_and_made_again(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(6))
     job = tmp_path / "job"
@@ -279,6 +291,7 @@ def test_clean_leaves_what_counts(model_file: Path, tmp_path: Path) -> None:
     assert masks_of(job) == before
 
 
+@pytest.mark.slow
 def test_archives_on_a_shared_disk(model_file: Path, tmp_path: Path) -> None:
     images = healthy(9)
     (tmp_path / "in.tar").write_bytes(tar_of({f"t/{name}": data for name, data in images.items()}))
@@ -303,6 +316,7 @@ def test_a_stream_is_refused_before_anything_is_planned(model_file: Path, tmp_pa
     assert seg_batch("cluster", "run", tmp_path / "job").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_plan_is_made_once(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(3))
     plan(source, tmp_path / "job", model_file)
@@ -318,6 +332,7 @@ def test_a_plan_is_made_once(model_file: Path, tmp_path: Path) -> None:
         assert seg_batch(*run_words(key)).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_plan_that_was_stopped_leaves_nothing_that_counts(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(5))
     plan(source, tmp_path / "job", model_file, "--unit", "1")
@@ -331,6 +346,7 @@ def test_a_plan_that_was_stopped_leaves_nothing_that_counts(model_file: Path, tm
     assert len(masks_of(tmp_path / "job")) == 5
 
 
+@pytest.mark.slow
 def test_a_job_is_never_read_as_photographs(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(3))
     plan(source, source / "job", model_file, "--masks", "objects")
@@ -339,6 +355,7 @@ def test_a_job_is_never_read_as_photographs(model_file: Path, tmp_path: Path) ->
     assert json.loads(done.stdout.splitlines()[-1])["summary"]["done"] == 3
 
 
+@pytest.mark.slow
 def test_files_of_the_user_are_not_replaced_by_collect(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(3))
     plan(source, tmp_path / "job", model_file)
@@ -351,6 +368,7 @@ def test_files_of_the_user_are_not_replaced_by_collect(model_file: Path, tmp_pat
         assert (tmp_path / "mine" / name).read_bytes() == b"mine"
 
 
+@pytest.mark.slow
 def test_a_shard_answers_for_its_own_units(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4) | {"000.png": b"broken"})
     plan(source, tmp_path / "job", model_file, "--unit", "2")
@@ -384,6 +402,7 @@ def test_an_edited_description_is_refused(model_file: Path, tmp_path: Path, chan
     assert said in done.stderr
 
 
+@pytest.mark.slow
 def test_two_plans_at_once_make_one_job(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(12))
     words = ("cluster", "plan", source, "--job", tmp_path / "job", "--model", model_file, "--device", "cpu")
@@ -418,6 +437,7 @@ def test_files_that_no_plan_made_are_not_touched(model_file: Path, tmp_path: Pat
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_damaged_part_of_the_ledger_is_redone(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4))
     job = tmp_path / "job"
@@ -462,6 +482,7 @@ def test_places_that_nothing_is_collected_into(model_file: Path, tmp_path: Path,
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_the_user_made_meanwhile_is_not_replaced(model_file: Path, tmp_path: Path) -> None:
     """An image fails, its mask is drawn by hand, then the image is mended and its mask comes."""
     source = write_images(tmp_path / "in", healthy(3) | {"001.png": b"broken"})
@@ -479,6 +500,7 @@ def test_a_file_that_the_user_made_meanwhile_is_not_replaced(model_file: Path, t
     assert seg_batch("cluster", "collect", job, "--to", out).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_leaves_no_temporary_files(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", faulty("crash", count=3))
     plan(source, tmp_path / "job", model_file)
@@ -486,6 +508,7 @@ def test_a_run_leaves_no_temporary_files(model_file: Path, tmp_path: Path) -> No
     assert not list((tmp_path / "tmp").rglob("*"))
 
 
+@pytest.mark.slow
 def test_redo_of_a_unit_that_was_retried(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(4) | {"001.png": b"broken"})
     job = tmp_path / "job"

@@ -557,6 +557,7 @@ def test_ultralytics_outlines_are_truths(tmp_path: Path) -> None:
     assert "four values are a box" in inspected(tmp_path, code=1)
 
 
+@pytest.mark.slow
 def test_outlines_of_a_models_masks_are_no_truth(tmp_path: Path, model_file: Path) -> None:
     save_many(tmp_path / "photos", 4)
     out = ("--out", tmp_path / "masks", "--contours", tmp_path / "photos" / "lesions.json")

@@ -44,6 +44,7 @@ def test_doctor_shows_every_device_with_a_figure_or_a_reason(model_file: Path) -
         assert device["verified"] or (device["reason"] and device["install"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_masks_are_the_same_on_every_device(tmp_path: Path, model_file: Path, images: Path, processes: int) -> None:
     for device, named in (("cpu", "onnxruntime"), ("openvino", "OpenVINO")):
@@ -56,6 +57,7 @@ def test_masks_are_the_same_on_every_device(tmp_path: Path, model_file: Path, im
     assert wrong * ONE_IN <= pixels
 
 
+@pytest.mark.slow
 def test_another_device_goes_on_and_another_precision_does_it_again(
     tmp_path: Path, model_file: Path, images: Path
 ) -> None:
@@ -78,6 +80,7 @@ def test_an_arithmetic_that_cannot_be_had_is_one_line(tmp_path: Path, model_file
     assert not list(tmp_path.rglob("*.png"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cuda", "cuda:0", "tensorrt"])
 def test_a_device_that_is_not_there_is_one_line_and_says_nothing_untrue(
     tmp_path: Path, model_file: Path, images: Path, device: str
@@ -91,6 +94,7 @@ def test_a_device_that_is_not_there_is_one_line_and_says_nothing_untrue(
     assert "pip install onnxruntime-gpu" not in done.stderr  # that is installed
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_real_photographs_get_the_same_masks_on_openvino(tmp_path: Path, data_dir: Path) -> None:
     """The package's network on camera originals: at most one pixel in 100,000 may differ."""

@@ -269,6 +269,7 @@ def test_incomplete_files_of_killed_exports_are_removed(out: Path, tmp_path: Pat
     assert (dead.exists(), alive.exists()) == (False, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_export_leaves_whole_files_and_is_completed_by_another(tmp_path: Path, number: int) -> None:
     count = 120

@@ -63,6 +63,7 @@ def test_a_device_that_is_not_there_is_an_error(model_file: Path, photos: Path) 
     assert not result.stdout
 
 
+@pytest.mark.slow
 def test_a_small_change_is_named_and_masks_agree(model_file: Path, tmp_path: Path, photos: Path) -> None:
     other = changed(tmp_path / "b.onnx", 1e-6, licence="CC0")
     result = diff(model_file, other, "--images", photos)
@@ -72,6 +73,7 @@ def test_a_small_change_is_named_and_masks_agree(model_file: Path, tmp_path: Pat
     assert "masks: agree" in result.stdout
 
 
+@pytest.mark.slow
 def test_a_change_that_moves_masks_is_exit_code_3(model_file: Path, tmp_path: Path, photos: Path) -> None:
     other = changed(tmp_path / "b.onnx", 0.5)
     result = diff(model_file, other, "--images", photos, "--worst", 2, "--json", tmp_path / "diff.json")

@@ -116,6 +116,7 @@ def test_a_picture_of_somebody_stays_and_one_of_ours_is_replaced(here: Path, nam
     assert contents(here) == before
 
 
+@pytest.mark.slow
 def test_stdout_is_one_json_value_and_a_name_that_is_too_long_is_said(here: Path) -> None:
     assert json.loads(run("onnx a.pt --parity photos --json - --out m.onnx").stdout)["passed"]
     result = run(f"info {'x' * 300}.onnx")

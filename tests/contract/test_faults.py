@@ -68,6 +68,7 @@ def require_reasons(out: Path, *faults: str) -> None:
         assert re.match(SAID[re.sub(r"^\d+-|\.png$", "", name)], reason), f"{name}: {reason}"
 
 
+@pytest.mark.slow
 def test_what_ends_its_process_costs_itself(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", faulty(*FATAL, *OTHERS))
     code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file))
@@ -100,6 +101,7 @@ def test_the_next_run_tries_it_once_more_and_does_it_when_it_is_good(model_file:
     assert counts(tmp_path / "out") == {"done": 5, "failed": 0, "pending": 0}
 
 
+@pytest.mark.slow
 def test_what_hangs_is_ended(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", faulty(*HANGING))
     code, said = ended(tmp_path, *run_words(source, tmp_path / "out", model_file, "--timeout", "1"))

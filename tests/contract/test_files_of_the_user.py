@@ -70,6 +70,7 @@ def test_photographs_are_not_overwritten_by_masks(model_file: Path, tmp_path: Pa
     assert snapshot(photos) == before
 
 
+@pytest.mark.slow
 def test_a_file_that_appeared_in_the_output_stays(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     (photos / "p1.jpg").write_bytes(b"broken")
@@ -90,6 +91,7 @@ def test_a_file_that_appeared_in_the_output_stays(model_file: Path, tmp_path: Pa
     assert run(model_file, photos, "--out", out)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_link_in_the_output_leads_to_no_photograph(model_file: Path, tmp_path: Path) -> None:
     photos, archive = photos_of(tmp_path / "photos", suffix=".png"), photos_of(tmp_path / "in" / "sub", suffix=".jpg")
     before = snapshot(photos)
@@ -101,6 +103,7 @@ def test_a_link_in_the_output_leads_to_no_photograph(model_file: Path, tmp_path:
     assert snapshot(photos) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["folder", "list", "zip"])
 def test_a_source_that_is_away_costs_no_mask(model_file: Path, tmp_path: Path, how: str) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
@@ -129,6 +132,7 @@ def test_a_source_that_is_away_costs_no_mask(model_file: Path, tmp_path: Path, h
     assert {status for (status,) in rows(out)} == {"done"}
 
 
+@pytest.mark.slow
 def test_a_photograph_that_is_broken_now_loses_its_mask_and_its_pictures(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     options = ("--out", out, "--overlays", tmp_path / "drawn", "--probs", tmp_path / "maps")
@@ -139,6 +143,7 @@ def test_a_photograph_that_is_broken_now_loses_its_mask_and_its_pictures(model_f
         assert sorted(path.stem for path in folder.iterdir() if path.suffix in (".png", ".jpg")) == ["p0", "p2"]
 
 
+@pytest.mark.slow
 def test_an_overlay_that_cannot_be_drawn_costs_no_mask(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     (tmp_path / "list").write_text("\n".join(str(path) for path in sorted(photos.iterdir())))
@@ -152,6 +157,7 @@ def test_an_overlay_that_cannot_be_drawn_costs_no_mask(model_file: Path, tmp_pat
     assert masks_below(out) == before
 
 
+@pytest.mark.slow
 def test_outputs_are_no_photographs_for_later_runs(model_file: Path, tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
     places = ("--out", photos / "masks", "--ledger", tmp_path / "book", "--overlays", photos / "drawn")
@@ -179,6 +185,7 @@ def test_one_folder_takes_one_kind_of_picture(model_file: Path, tmp_path: Path) 
         assert (code, "are one folder" in said) == (2, True), said
 
 
+@pytest.mark.slow
 def test_the_pictures_of_another_output_stay(model_file: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         photos_of(tmp_path / name)
@@ -192,6 +199,7 @@ def test_the_pictures_of_another_output_stay(model_file: Path, tmp_path: Path) -
     assert snapshot(tmp_path / "drawn").keys() == before.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_an_archive_of_somebody_else_is_not_taken_for_ours(model_file: Path, tmp_path: Path, kind: str) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / f"masks.{kind}"
@@ -242,6 +250,7 @@ def test_an_output_that_is_taken_away_ends_the_run(model_file: Path, tmp_path: P
         assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="links")
 def test_a_ledger_is_a_file_of_ours_and_each_other_thing_has_its_words(model_file: Path, tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
@@ -264,6 +273,7 @@ def test_a_ledger_is_a_file_of_ours_and_each_other_thing_has_its_words(model_fil
     assert (code, "is not a regular file" in said) == (1, True), said
 
 
+@pytest.mark.slow
 def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     out.mkdir()
@@ -284,6 +294,7 @@ def test_an_empty_ledger_is_no_ledger_yet(model_file: Path, tmp_path: Path) -> N
     assert (code, "own.png" in said) == (1, True), said
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_when_it_had_begun_the_log_of_the_ledger(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     assert run(model_file, photos, "--out", out)[0] == 0
@@ -340,6 +351,7 @@ def test_two_users_may_share_an_output(model_file: Path, tmp_path: Path) -> None
     assert f"{LEDGER_NAME} in it belongs to" in third.stderr or "readonly" in third.stderr, third.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_with_two_ledgers_share_no_folder(model_file: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -366,6 +378,7 @@ def test_two_runs_with_two_ledgers_share_no_folder(model_file: Path, tmp_path: P
     assert (code, "Another run is writing" in said) == (1, True), said
 
 
+@pytest.mark.slow
 def test_reading_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
     for out in (tmp_path / "m", tmp_path / "m.zip"):
@@ -376,6 +389,7 @@ def test_reading_leaves_nothing(model_file: Path, tmp_path: Path) -> None:
         assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_a_trace_replaces_no_file_of_somebody_else(model_file: Path, tmp_path: Path) -> None:
     photos = photos_of(tmp_path / "photos")
     before = snapshot(photos)
@@ -390,6 +404,7 @@ def test_a_trace_replaces_no_file_of_somebody_else(model_file: Path, tmp_path: P
         assert run(model_file, photos, "--out", tmp_path / "m", "--profile", tmp_path / "trace.json")[0] == 0
 
 
+@pytest.mark.slow
 def test_a_map_is_written_only_with_its_mask(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     assert run(model_file, photos, "--out", out, "--probs", tmp_path / "maps")[0] == 0
@@ -399,6 +414,7 @@ def test_a_map_is_written_only_with_its_mask(model_file: Path, tmp_path: Path) -
     assert not (tmp_path / "maps" / "p9.png").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--overlays", "--probs"])
 def test_pictures_of_the_user_in_our_folders_stay(model_file: Path, tmp_path: Path, option: str) -> None:
     photos, out, drawn = photos_of(tmp_path / "photos"), tmp_path / "m", tmp_path / "drawn"
@@ -415,6 +431,7 @@ def test_pictures_of_the_user_in_our_folders_stay(model_file: Path, tmp_path: Pa
     assert run(model_file, photos, "--out", out, option, drawn)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["changed", "broken"])
 def test_what_took_the_place_of_a_mask_stays(model_file: Path, tmp_path: Path, then: str) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
@@ -433,6 +450,7 @@ def test_what_took_the_place_of_a_mask_stays(model_file: Path, tmp_path: Path, t
         assert run(model_file, photos, "--out", out)[0] == 0
 
 
+@pytest.mark.slow
 def test_a_folder_in_an_output_that_became_a_link_leads_to_no_photograph(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos" / "s").parent, tmp_path / "m"
     user = photos_of(tmp_path / "user", suffix=".png")
@@ -446,6 +464,7 @@ def test_a_folder_in_an_output_that_became_a_link_leads_to_no_photograph(model_f
     assert snapshot(user) == before
 
 
+@pytest.mark.slow
 def test_the_ledger_of_another_output_is_refused(model_file: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert run(model_file, photos_of(tmp_path / name), "--out", tmp_path / f"m-{name}")[0] == 0
@@ -459,6 +478,7 @@ def test_the_ledger_of_another_output_is_refused(model_file: Path, tmp_path: Pat
     assert snapshot(tmp_path / "m-one") == before
 
 
+@pytest.mark.slow
 def test_a_ledger_that_somebody_wrote_to_leads_to_no_file_outside(model_file: Path, tmp_path: Path) -> None:
     photos, out = photos_of(tmp_path / "photos"), tmp_path / "m"
     assert run(model_file, photos, "--out", out)[0] == 0

@@ -120,6 +120,7 @@ def test_photographs_in_a_folder_that_is_called_like_one_of_masks_are_taken(
     assert (ended.code, ended.done) == (0, sorted(photos)), ended.said
 
 
+@pytest.mark.slow
 def test_truth_masks_that_are_named_are_taken(run: Run) -> None:
     photo("set/images/a.jpg")
     mask("set/masks/a.png")

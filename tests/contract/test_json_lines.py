@@ -42,6 +42,7 @@ def events(text: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_from_start_to_end(photos: Path, model_file: Path, tmp_path: Path) -> None:
     ended = seg_batch(*arguments(photos, tmp_path / "m", model_file))
     assert (ended.returncode, ended.stderr) == (0, "")
@@ -201,6 +202,7 @@ def test_closed_standard_output_stops_no_run(photos: Path, model_file: Path, tmp
     assert len(masks_below(tmp_path / "m")) == COUNT
 
 
+@pytest.mark.slow
 def test_progress_comes_at_most_every_second(photos: Path, model_file: Path, tmp_path: Path) -> None:
     start = time.monotonic()
     save_many(tmp_path / "more", 300)
@@ -221,6 +223,7 @@ def test_a_dry_run_is_one_object(photos: Path, model_file: Path, tmp_path: Path)
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_passwords_are_in_no_line(model_file: Path, tmp_path: Path) -> None:
     ended = seg_batch(*arguments("https://me:secret@127.0.0.1:9/a.png?sig=hidden", tmp_path / "m", model_file))
     assert "secret" not in ended.stdout + ended.stderr

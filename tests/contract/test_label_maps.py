@@ -188,6 +188,7 @@ def test_masks_of_1_bit_before_do_not_stand_in_the_way(
     assert f"{len(SHAPES)} masks unchanged" in run(photos, tmp_path / "m", label_file)
 
 
+@pytest.mark.slow
 def test_a_forecast_knows_what_is_done(photos: Path, label_file: Path, model_file: Path, tmp_path: Path) -> None:
     assert "5 to do" in invoke("run", photos, "--out", tmp_path / "m", "--model", label_file, "--dry-run").stdout
     run(photos, tmp_path / "m", model_file, "--mask-bits", "1")
@@ -214,6 +215,7 @@ def test_verify_says_what_changed(photos: Path, label_file: Path, tmp_path: Path
     assert masks_below(place) == whole
 
 
+@pytest.mark.slow
 def test_overlays_have_a_line_for_each_class(photos: Path, label_file: Path, tmp_path: Path) -> None:
     run(photos, tmp_path / "m", label_file)
     run(photos, tmp_path / "m", label_file, "--overlays", tmp_path / "o")  # drawn from the masks that are there
@@ -287,6 +289,7 @@ def test_masks_of_other_classes_are_not_mixed(photos: Path, label_file: Path, mo
     assert invoke("table", tmp_path / "m", tmp_path / "t.csv").exit_code == 0
 
 
+@pytest.mark.slow
 def test_one_class_by_another_name_is_lesion(photos: Path, model_file: Path, tmp_path: Path) -> None:
     run(photos, tmp_path / "m", model_file)
     run(photos, tmp_path / "m", colour_model(tmp_path / "nevus.onnx", ["nevus"]), "--limit", "2")
@@ -302,6 +305,7 @@ def test_score_is_for_lesion_or_not(out: Path) -> None:
     assert f"{out} holds label maps (0 skin, 1 brown, 2 blue); expected masks of one class" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_classes_are_lesion_or_not(photos: Path, tmp_path: Path) -> None:
     path = colour_model(tmp_path / "two.onnx", ("skin", "brown"))
     run(photos, tmp_path / "m", path)
@@ -322,6 +326,7 @@ def test_odd_names_of_classes_are_escaped(photos: Path, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "c.json").read_text())["categories"][0]["name"] == "a\nb"
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(label_file: Path, tmp_path: Path) -> None:
     for index in range(60):
         save(tmp_path / "in" / f"{index:02}.png", blobs(np.random.default_rng(index), 300, 400)[0])

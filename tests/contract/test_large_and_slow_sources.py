@@ -64,6 +64,7 @@ def test_a_stream_with_images_that_are_each_larger_than_what_is_held(model_file:
     assert counts(tmp_path / "out") == {"done": 23, "failed": 1, "pending": 0}
 
 
+@pytest.mark.slow
 def test_what_came_before_a_pipe_pauses_is_done_meanwhile(model_file: Path, tmp_path: Path) -> None:
     data, out = tar_of(faulty("crash", count=9)), tmp_path / "out"
     read, write = os.pipe()

@@ -163,6 +163,7 @@ def test_lists_as_programs_write_them(form: str, work: Path, run: Run) -> None:
         assert len(ended.rows) == len(NAMES)
 
 
+@pytest.mark.slow
 def test_a_list_and_its_folder_name_the_same_images(work: Path, run: Run) -> None:
     (work.parent / "link").symlink_to(work)
     assert run(work).done == list(NAMES)
@@ -216,6 +217,7 @@ def test_a_folder_and_an_archive_in_a_list_are_opened(work: Path, run: Run) -> N
     assert "bad.zip cannot be read" in ended.said
 
 
+@pytest.mark.slow
 def test_masks_in_a_list_are_no_photographs(work: Path, run: Run) -> None:
     save_many(work / "other" / "sub", 2)
     assert run("other", out="theirs").code == 0
@@ -232,6 +234,7 @@ def test_masks_in_a_list_are_no_photographs(work: Path, run: Run) -> None:
     assert ended.code == 0, ended.said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["m/000.png", "theirs/sub/000.png"])
 def test_a_mask_that_is_named_is_refused(name: str, work: Path, run: Run) -> None:
     save_many(work / "other" / "sub", 1)
@@ -305,6 +308,7 @@ def test_a_named_pipe_is_read_when_somebody_writes(work: Path, run: Run) -> None
     assert (ended.code, ended.done) == (0, ["000.png", "001.png"]), ended.said
 
 
+@pytest.mark.slow
 def test_a_named_pipe_that_nobody_writes_to_holds_up_nothing(work: Path, run: Run, null: Path) -> None:
     os.mkfifo(work / "pipe")
     script = f"import batch.sources.lists.stream as s; s.WAIT_FOR_WRITER_SECONDS = 0.2; {MAIN}"

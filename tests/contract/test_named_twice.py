@@ -25,6 +25,7 @@ WAYS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_overlays_are_added_to_masks_that_are_done(photos: Path, tmp_path: Path, way: str, processes: str) -> None:
@@ -41,6 +42,7 @@ def test_overlays_are_added_to_masks_that_are_done(photos: Path, tmp_path: Path,
     assert len(masks) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_done_is_counted_once(photos: Path, tmp_path: Path, way: str) -> None:
     words: list[str | Path] = ["run", *WAYS[way](photos), "--out", tmp_path / "out", "--device", "cpu"]
@@ -50,6 +52,7 @@ def test_what_is_done_is_counted_once(photos: Path, tmp_path: Path, way: str) ->
     assert (run.done, run.failed, run.unchanged) == (0, 0, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["photos/sub/more.zip", "photos/sub/*.zip", "link.zip", "photos/sub/../sub/more.zip"])
 def test_an_archive_in_a_folder_that_is_named_too_is_not_said_to_be_left_out(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
@@ -74,6 +77,7 @@ def test_an_archive_in_a_folder_that_is_named_too_is_not_said_to_be_left_out(
     assert f"not opened: {count} in a folder; name them as sources\n" in seg_batch("status", "another").stdout
 
 
+@pytest.mark.slow
 def test_a_folder_of_nothing_but_an_archive_that_is_named_too_has_lost_nothing(tmp_path: Path) -> None:
     """The archive's images lie below the folder by their paths, and are not the folder's."""
     folder, archive = tmp_path / "work", tmp_path / "work" / "in.zip"

@@ -80,6 +80,7 @@ def run(photos: Path, out: list[str], model_file: Path, *options: str) -> str:
     return ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_output_holds_the_same_masks_and_goes_on(
     kind: Callable[[Path, Callable[[str], Any]], Output],

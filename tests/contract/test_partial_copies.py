@@ -20,6 +20,7 @@ def null(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return null_model(tmp_path_factory.mktemp("model") / "null.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.31, 0.5, 0.83])
 def test_a_mask_is_made_when_the_copy_is_complete_and_not_before(share: float, null: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()

@@ -116,6 +116,7 @@ def test_only_the_ledger_tells_which_is_which(run: Callable[..., Result], photos
     assert str(photos / "Zephyrine" / "a.jpg") in invoke("status", tmp_path / "masks-ledger").output
 
 
+@pytest.mark.slow
 def test_a_second_run_keeps_the_pseudonyms_and_cannot_mix_names(
     run: Callable[..., Result], photos: Path, tmp_path: Path
 ) -> None:

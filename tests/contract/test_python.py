@@ -48,6 +48,7 @@ def test_importing_it_loads_nothing() -> None:
     assert python(loaded, *HEAVY).stdout.split() == []
 
 
+@pytest.mark.slow
 def test_masks_need_no_torch(photos: Path, tmp_path: Path) -> None:
     script = (
         "import seglab, sys; photos, out = sys.argv[1:]\n"

@@ -141,6 +141,7 @@ def test_truths_that_cannot_be_scored_are_named(runs: Path, tmp_path: Path) -> N
         seglab.validate(runs / "b", tmp_path / "set", part="all", boundary=False)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_interrupted_goes_on(small_set: Path, tmp_path: Path) -> None:
     script = (
         "import json, seglab, sys\n"

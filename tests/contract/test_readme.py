@@ -78,11 +78,13 @@ def test_it_is_one_screen() -> None:
     assert max(map(len, shown.splitlines())) <= WIDTH
 
 
+@pytest.mark.slow
 def test_masks_for_a_folder(folder: Path) -> None:
     ((command, expected),) = shown("Masks for a folder")
     assert plain(said(command, folder)) == plain(expected)
 
 
+@pytest.mark.slow
 def test_from_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     (block,) = blocks("From Python", "pycon")

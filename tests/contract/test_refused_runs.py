@@ -54,6 +54,7 @@ def test_nothing_is_left_of_other_outputs(photos: Path, tmp_path: Path, out: str
     require_refused(tmp_path, "photos", "--out", out, "--model", "none.onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", ["mask.png", "new/n.JPG"])
 def test_a_picture_is_no_output_but_a_folder_of_that_name_is(photos: Path, tmp_path: Path, out: str) -> None:
     require_refused(tmp_path, "photos/000.png", "--out", out)
@@ -83,6 +84,7 @@ def test_an_empty_folder_and_a_ledger_elsewhere_are_as_before(photos: Path, tmp_
     assert everything(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_an_output_of_a_run_is_as_before(photos: Path, tmp_path: Path) -> None:
     assert seg_batch("run", photos, "--out", tmp_path / "masks", "--device", "cpu").returncode == 0
     before = everything(tmp_path)
@@ -99,6 +101,7 @@ def test_two_that_start_at_once_leave_no_file(photos: Path, tmp_path: Path) -> N
     assert everything(tmp_path) - before <= {"masks"}
 
 
+@pytest.mark.slow
 def test_who_is_refused_leaves_a_run_alone(photos: Path, tmp_path: Path) -> None:
     for number in range(2, 40):
         save(photos / f"{number}.png")

@@ -106,6 +106,7 @@ def test_a_storage_that_cannot_be_connected_to_is_a_sentence(model_file: Path, t
     assert "Check the URL and your connection." in result.output
 
 
+@pytest.mark.slow
 def test_folders_without_end_end(scripted: Scripted, run: Run, png: bytes) -> None:
     scripted.answer = lambda request: page("deeper/") if request.path.endswith("/") else Reply(png)
     code, said = run(f"{scripted.url}/data/")
@@ -165,6 +166,7 @@ def test_what_passes_is_tried_again(scripted: Scripted, run: Run, png: bytes, st
     assert (code, run.masks()) == (0, {"a.png", "b.png"}), said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("soon")
 def test_a_server_that_says_nothing_ends_no_run_of_others(
     scripted: Scripted, run: Run, png: bytes, tmp_path: Path
@@ -206,6 +208,7 @@ def test_a_server_that_sends_a_byte_now_and_then_is_given_up(
     assert f"not readable: {scripted.url}/d/slow/" in said
 
 
+@pytest.mark.slow
 def test_secrets_are_nowhere_and_a_new_signature_is_no_new_image(
     scripted: Scripted, run: Run, png: bytes, tmp_path: Path
 ) -> None:
@@ -408,6 +411,7 @@ def test_one_object_without_rights_is_a_failed_row(
     assert (code, dict(run.statuses())) == (3, {"done": 7, "failed": 1}), said
 
 
+@pytest.mark.slow
 def test_every_run_of_one_process_lists_anew(s3: Any, run: Run, tmp_path: Path) -> None:
     paths = save_many(tmp_path / "in", 3)
     s3.pipe_file("photos/set/a.png", paths[0].read_bytes())
@@ -424,6 +428,7 @@ def test_every_run_of_one_process_lists_anew(s3: Any, run: Run, tmp_path: Path) 
     assert (code, stored(s3, "masks/set")) == (0, after), said
 
 
+@pytest.mark.slow
 def test_an_object_that_is_named_and_replaced_is_done_again(s3: Any, run: Run, tmp_path: Path) -> None:
     paths = save_many(tmp_path / "in", 2)
     for number in (0, 1):

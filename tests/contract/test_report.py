@@ -100,6 +100,7 @@ def test_no_page(run: Callable[..., Result], options: list[str]) -> None:
     assert "report" not in done.stderr
 
 
+@pytest.mark.slow
 def test_json_lines_stay_valid(tmp_path: Path, model_file: Path) -> None:
     save_many(tmp_path / "photos", 3)
     command = ("run", tmp_path / "photos", "--out", tmp_path / "m", "--model", model_file, "--device", "cpu", "--json")

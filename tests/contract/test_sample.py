@@ -38,6 +38,7 @@ def paths(found: list[batch.Result], status: str = "done") -> set[str]:
     return {result.path for result in found if result.status == status}
 
 
+@pytest.mark.slow
 def test_a_sample_and_then_all_add_up(photos: Path, model_file: Path, tmp_path: Path) -> None:
     sample, report = results(photos, tmp_path / "m", model_file, sample=8)
     assert len(paths(sample)) == len(sample) == 8
@@ -147,6 +148,7 @@ def test_a_compressed_tar_is_refused_before_anything_is_touched(photos: Path, mo
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.slow
 def test_one_that_a_list_names_is_refused(photos: Path, model_file: Path, tmp_path: Path) -> None:
     tar = a_compressed_tar(photos, tmp_path)
     (tmp_path / "list").write_text(f"{photos}\n{tar}\n")
@@ -203,6 +205,7 @@ def test_it_can_be_stopped_while_it_is_drawn(
     assert masks_below(tmp_path / "m") == {}
 
 
+@pytest.mark.slow
 def test_at_urls_a_zip_is_drawn_from_and_a_tar_is_refused(
     photos: Path, model_file: Path, tmp_path: Path, s3: Any
 ) -> None:

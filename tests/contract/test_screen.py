@@ -72,6 +72,7 @@ def test_a_run_with_failures_in_a_log(photos: Path, model_file: Path, tmp_path: 
     assert code == 3
 
 
+@pytest.mark.slow
 def test_failed_images_are_tried_again_and_said_again(photos: Path, model_file: Path, tmp_path: Path) -> None:
     in_a_log(tmp_path, model_file)
     code, said = in_a_log(tmp_path, model_file)
@@ -79,6 +80,7 @@ def test_failed_images_are_tried_again_and_said_again(photos: Path, model_file: 
     assert "page.jpg" in said
 
 
+@pytest.mark.slow
 def test_nothing_to_do_is_one_line(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos", 3)
     _, first = in_a_log(tmp_path, model_file)
@@ -93,6 +95,7 @@ def test_nothing_to_do_is_one_line(model_file: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_warning_stays_where_there_is_nothing_to_do(model_file: Path, tmp_path: Path) -> None:
     save(tmp_path / "photos" / "a.png")
     (tmp_path / "photos" / "more.7z").touch()

@@ -108,6 +108,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path: Path) -> None:
         Segmenter(tmp_path / "absent.onnx")
 
 
+@pytest.mark.slow
 def test_more_classes_than_a_mask_can_number_are_refused(tmp_path: Path) -> None:
     most = colour_model(tmp_path / "most.onnx", [f"c{number}" for number in range(256)])
     assert Segmenter(most, "cpu")(PICTURE).mask.max() <= 2

@@ -121,6 +121,7 @@ def masks_of_a_run(images: dict[str, bytes], folder: Path, model: Path, *options
     return {name: (folder / "out" / f"{name}.png").read_bytes() for name in images}
 
 
+@pytest.mark.slow
 def test_masks_are_those_of_a_run_alone_and_together(url: str, model_file: Path, tmp_path: Path) -> None:
     images = photographs()
     expected = masks_of_a_run(images, tmp_path, model_file)
@@ -138,6 +139,7 @@ def test_masks_are_those_of_a_run_alone_and_together(url: str, model_file: Path,
         assert {name: archive.read(f"{Path(name).stem}.png") for name in images} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [("--exact",), ("--postprocess", "largest,fill")], ids=" ".join)
 def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     images = photographs()
@@ -149,6 +151,7 @@ def test_options_are_those_of_a_run(model_file: Path, tmp_path: Path, options: t
         } == expected
 
 
+@pytest.mark.slow
 def test_label_maps(tmp_path: Path) -> None:
     model = colour_model(tmp_path / "labels.onnx")
     images = photographs()
@@ -205,6 +208,7 @@ def test_a_broken_photograph_is_an_error_in_its_place(url: str) -> None:
     assert "JPEG" in alone.json()["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["crash", "exit", "hang"])
 def test_what_ends_a_decoder_costs_itself(model_file: Path, tmp_path: Path, fault: str) -> None:
     with started(tmp_path, *serve_words(model_file, "--timeout", "3", "--processes", "1")) as run:
@@ -256,6 +260,7 @@ def test_requests_without_a_photograph(url: str, content: bytes, headers: dict[s
     assert answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_sender_that_goes_away_leaves_no_trace(model_file: Path, tmp_path: Path) -> None:
     image = photographs()["a.png"]
     form = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\n\r\n'
@@ -294,6 +299,7 @@ def test_only_pages_of_its_own_may_post_and_only_its_own_host_is_answered(url: s
     assert post(masks, content=image, headers={"Origin": url}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_proxy_shows_it_under_a_name_of_its_own(model_file: Path, tmp_path: Path) -> None:
     image = photographs()["a.png"]
     public = {"Origin": "https://seg.example.org"}
@@ -328,6 +334,7 @@ def test_accept_is_taken_at_its_word(url: str, accept: str, files: int, kind: st
     assert kind is None or answer.headers["content-type"] == kind
 
 
+@pytest.mark.slow
 def test_what_is_late_is_given_up_and_its_bytes_come_back(model_file: Path, tmp_path: Path) -> None:
     options = ("--processes", "1", "--timeout", "3", "--queue", "150", "--max-files", "150")
     with started(tmp_path, *serve_words(model_file, *options)) as run:
@@ -471,6 +478,7 @@ def test_a_stop_waits_as_long_as_a_request_may_take(model_file: Path, tmp_path: 
         assert "Traceback" not in run.said
 
 
+@pytest.mark.slow
 def test_a_stop_answers_what_was_sent(model_file: Path, tmp_path: Path) -> None:
     with started(tmp_path, *serve_words(model_file)) as run:
         url = address(run)

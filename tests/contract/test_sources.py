@@ -159,6 +159,7 @@ def run(named: Named, cwd: Path, out: Path, model_file: Path, *options: str) -> 
     return ended.returncode, [json.loads(line) for line in table.read_text().splitlines()], said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_every_source_gives_the_same_masks_and_accounts_for_every_image(
     kind: Callable[[Path, Place], Named],
@@ -223,6 +224,7 @@ def test_a_time_that_cannot_be_stops_no_run(model_file: Path, tmp_path: Path, wh
     assert (code, "3 masks unchanged" in said) == (0, True), said
 
 
+@pytest.mark.slow
 def test_a_file_of_the_year_2446_stops_no_run(model_file: Path, tmp_path: Path) -> None:
     paths = save_many(tmp_path / "in", 3)
     os.utime(paths[1], (15032385535, 15032385535))

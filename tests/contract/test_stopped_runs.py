@@ -77,6 +77,7 @@ def done_masks(out: Path) -> set[str]:
         return {mask for (mask,) in connection.execute("SELECT mask FROM items WHERE status = 'done'")}
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
     archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_kill_9_at_any_moment_loses_nothing_and_tears_nothing(
     assert len(uninterrupted) == COUNT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
     archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path, kind: str
@@ -121,6 +123,7 @@ def test_kill_9_leaves_an_archive_of_masks_that_the_next_run_completes(
     assert seg_batch("verify", out).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_ends_in_order(
     archive: Path, model_file: Path, uninterrupted: dict[str, bytes], tmp_path: Path, number: signal.Signals
@@ -140,6 +143,7 @@ def test_a_stopped_run_ends_in_order(
     assert masks_below(out) == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_second_run_at_the_same_time_is_refused(archive: Path, model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     process = start(archive, model_file, out, 1)

@@ -34,6 +34,7 @@ TWELVE_SECONDS = ("--processes", "2", "--workers", "1")
 SMALL = np.full((50, 60, 3), 90, np.uint8)
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_work(model_file: Path, tmp_path: Path) -> None:
     source = write_images(tmp_path / "in", healthy(120, fault="slow"))
     out = tmp_path / "out"
@@ -84,6 +85,7 @@ def test_a_second_one_ends_at_once(model_file: Path, tmp_path: Path, state: str,
         assert run.wait(SOON) in (STOPPED, -number), run.said
 
 
+@pytest.mark.slow
 def test_a_run_in_the_background_ignores_ctrl_c_and_ends_by_sigterm(model_file: Path, tmp_path: Path) -> None:
     """As a shell without job control starts it."""
     source, out = write_images(tmp_path / "in", healthy(120, fault="slow")), tmp_path / "out"

@@ -56,6 +56,7 @@ def scores(out: Path) -> dict[str, float | None]:
         return {Path(path).stem: score for path, score in connection.execute("SELECT path, suitable FROM items")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [("--processes", "1"), ("--processes", "2"), ("--exact",)], ids=" ".join)
 def test_images_unlike_the_training_images_are_named_and_keep_their_masks(
     model: Path, photos: Path, tmp_path: Path, more: tuple[str, ...]
@@ -81,6 +82,7 @@ def test_images_unlike_the_training_images_are_named_and_keep_their_masks(
             assert float(row["suitable"]) == pytest.approx(found[Path(row["path"]).stem])
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_counts_them_for_programs(model: Path, photos: Path, tmp_path: Path) -> None:
     lines = run(model, photos, "--out", tmp_path / "m", "--json").stdout.splitlines()
     assert json.loads(lines[-1])["summary"]["unsuitable"] == 7
@@ -101,6 +103,7 @@ def test_a_model_without_the_score_says_nothing(model_file: Path, tmp_path: Path
     assert json.loads(seg_batch("status", tmp_path / "m", "--json").stdout)["unsuitable"] == 0
 
 
+@pytest.mark.slow
 def test_a_ledger_of_the_format_before_goes_on(model: Path, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "m"
     assert run(model, photos, "--out", out).returncode == 0
@@ -129,6 +132,7 @@ def synth(out: Path, count: int) -> None:
     assert seglab("synth", "--out", out, "--count", count, "--size", "48x40").exit_code == 0
 
 
+@pytest.mark.slow
 def test_training_ends_with_the_score(tmp_path: Path) -> None:
     """And the command makes the same again."""
     synth(tmp_path / "data", 120)

@@ -102,6 +102,7 @@ def test_inspect_looks_at_the_split_that_train_uses(data: Path, tmp_path: Path, 
     assert not has_parts or found["pairs"]["training"] == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["absent.pth", "nobodys-weights"])
 def test_weights_to_begin_from_need_no_others(data: Path, tmp_path: Path, weights: str) -> None:
     """``absent.pth`` cannot be read and ``nobodys-weights`` not be fetched; nobody needs them beside ``init``."""

@@ -121,6 +121,7 @@ def epochs_of(page: Path) -> int:
     return int(found[1]) if found else -1
 
 
+@pytest.mark.slow
 def test_a_stopped_run_has_a_page_and_a_resumed_one_completes_it(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     call = [sys.executable, "-m", "seglab.cli", *words("--data", data, "--out", out, epochs=4000)]
@@ -169,6 +170,7 @@ def test_what_lies_in_its_place_is_kept_and_training_goes_on(run: Path, tmp_path
     assert (out / "scores.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_page_too_large_for_its_disk_stops_nothing(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     shutil.copytree(run, out)
@@ -197,6 +199,7 @@ def test_a_page_that_was_removed_comes_back(run: Path, tmp_path: Path) -> None:
     assert (out / "report.html").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_folds_have_a_page_each_and_one_of_all_images(browser: Browser, data: Path, tmp_path: Path) -> None:
     out = tmp_path / "folds"
     done = seglab(*words("--data", data, "--out", out, "--folds", "2", epochs=1))

@@ -49,6 +49,7 @@ def test_a_row_has_the_hash_of_its_mask(model_file: Path, tmp_path: Path) -> Non
         assert hashlib.sha256((tmp_path / "m" / str(mask)).read_bytes()).hexdigest() == known
 
 
+@pytest.mark.slow
 def test_a_renamed_folder_is_known_again(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos" / "sub", 4)
     assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
@@ -60,6 +61,7 @@ def test_a_renamed_folder_is_known_again(model_file: Path, tmp_path: Path) -> No
     assert {str(path).split("/")[-3] for (path,) in ask(tmp_path / "m", "SELECT path FROM items")} == {"clinic"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
 def test_a_moved_archive_is_known_again(model_file: Path, tmp_path: Path, kind: str) -> None:
     save_many(tmp_path / "photos", 4)
@@ -71,6 +73,7 @@ def test_a_moved_archive_is_known_again(model_file: Path, tmp_path: Path, kind: 
     assert (code, "4 masks unchanged" in said) == (0, True), said
 
 
+@pytest.mark.slow
 def test_another_folder_in_the_place_of_one_that_is_gone_is_another(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos", 3)
     assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
@@ -82,6 +85,7 @@ def test_another_folder_in_the_place_of_one_that_is_gone_is_another(model_file: 
     assert masks(tmp_path / "m") == {f"{place}{number:03}.png" for place in ("", "other/") for number in range(3)}
 
 
+@pytest.mark.slow
 def test_a_copy_beside_the_original_is_another_source(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos", 2)
     assert run(model_file, tmp_path / "photos", "--out", tmp_path / "m")[0] == 0
@@ -91,6 +95,7 @@ def test_a_copy_beside_the_original_is_another_source(model_file: Path, tmp_path
     assert masks(tmp_path / "m") == {"000.png", "001.png", "copy/000.png", "copy/001.png"}
 
 
+@pytest.mark.slow
 def test_two_folders_of_one_name_are_not_mixed(model_file: Path, tmp_path: Path) -> None:
     for place in ("a", "b", "c"):
         save(tmp_path / place / "photos" / "x.png", spot(50, ord(place)))
@@ -101,6 +106,7 @@ def test_two_folders_of_one_name_are_not_mixed(model_file: Path, tmp_path: Path)
     assert masks(tmp_path / "m") == {"photos/x.png", "photos-2/x.png", "photos-3/x.png"}
 
 
+@pytest.mark.slow
 def test_where_masks_lie_does_not_depend_on_how_many_sources_a_command_names(model_file: Path, tmp_path: Path) -> None:
     photos, more = tmp_path / "photos", tmp_path / "more"
     save(photos / "a.png")
@@ -118,6 +124,7 @@ def test_where_masks_lie_does_not_depend_on_how_many_sources_a_command_names(mod
     assert masks(tmp_path / "m") == {"a.png", "b.png", "c.png", "more/x.png", "more-2/x.png", "more-2/y.png"}
 
 
+@pytest.mark.slow
 def test_same_size_and_date_is_not_the_same_member(model_file: Path, tmp_path: Path) -> None:
     one, other = spot(64, 64), spot(64, 64, (5, 5, 30, 30))
     for name, image in (("one.bmp", one), ("other.bmp", other)):
@@ -132,6 +139,7 @@ def test_same_size_and_date_is_not_the_same_member(model_file: Path, tmp_path: P
     assert first["one.bmp"] != first["other.bmp"]
 
 
+@pytest.mark.slow
 def test_checksums_know_images_by_what_they_hold(model_file: Path, tmp_path: Path) -> None:
     photos, options = tmp_path / "photos", ("--out", tmp_path / "m", "--checksum")
     save(photos / "a.bmp", spot(64, 64))
@@ -147,6 +155,7 @@ def test_checksums_know_images_by_what_they_hold(model_file: Path, tmp_path: Pat
     assert (code, "2 masks unchanged" in said) == (0, True), said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoiled", ["torn", "other", "gone"])
 @pytest.mark.parametrize("how", ["killed", "power cut"])
 def test_masks_since_the_last_checkpoint_are_checked_after_an_end_that_nobody_noticed(
@@ -197,6 +206,7 @@ def test_a_mask_that_was_edited_before_the_system_started_again_stays(
     assert seg_batch("verify", out).returncode == 3
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_covers_is_not_read_again(model_file: Path, tmp_path: Path) -> None:
     save_many(tmp_path / "photos", 2)
     out = tmp_path / "m"
@@ -209,6 +219,7 @@ def test_what_a_checkpoint_covers_is_not_read_again(model_file: Path, tmp_path: 
     assert seg_batch("verify", out).returncode == 3
 
 
+@pytest.mark.slow
 def test_a_ledger_of_format_1_goes_on(model_file: Path, tmp_path: Path) -> None:
     """Made by the release before, from two folders."""
     made = (Path(__file__).parents[1] / "data" / "ledger-format-1.sql").read_text(encoding="utf-8")
@@ -251,6 +262,7 @@ def test_a_remark_on_an_image_is_in_its_row_and_in_what_is_said(
     assert rows == {"000.png": "", "001.png": "", "deep.png": remark}
 
 
+@pytest.mark.slow
 def test_a_ledger_without_remarks_goes_on(model_file: Path, tmp_path: Path) -> None:
     """Format 2, as the release before wrote it."""
     save_many(tmp_path / "photos", 2)
@@ -297,6 +309,7 @@ def test_a_ledger_over_a_network_has_no_shared_memory(model_file: Path, tmp_path
     assert ask(tmp_path / "far", "PRAGMA journal_mode") == [("delete",)]
 
 
+@pytest.mark.slow
 def test_a_ledger_without_attempts_goes_on(model_file: Path, tmp_path: Path) -> None:
     """Format 3, as the release before wrote it, from a run that was killed: one image is left to do."""
     save_many(tmp_path / "photos", 3)
@@ -320,6 +333,7 @@ def test_a_ledger_without_attempts_goes_on(model_file: Path, tmp_path: Path) -> 
     assert masks_below(out) == before
 
 
+@pytest.mark.slow
 def test_confidences_of_two_definitions_are_told_apart(model_file: Path, tmp_path: Path) -> None:
     """Two images as the release before did them, whose runs name no definition; one new."""
     save_many(tmp_path / "photos", 2)

@@ -93,7 +93,7 @@ def test_there_is_one_get_per_image_and_about_a_dozen_requests_per_unit(
     assert "one GET per image, and about a dozen per unit" in page
     command("seg-batch cluster plan s3://bucket/photos --job s3://bucket/job --unit 2")
     requests.clear()
-    command("seg-batch cluster run s3://bucket/job")
+    command("seg-batch cluster run s3://bucket/job --processes 2")
     photos = [method for method, path in requests if path.startswith("/bucket/photos/")]
     assert photos == ["GET"] * IMAGES
     assert 9 <= (len(requests) - IMAGES) / (IMAGES // 2) <= 15

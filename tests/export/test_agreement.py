@@ -148,6 +148,7 @@ def copied(path: Path, folder: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "fp16-weights"])
 @pytest.mark.parametrize("tta", ["none", "flips", "symmetries"])
 def test_what_is_exported_opens_and_says_its_precision(tmp_path: Path, precision: str, tta: str) -> None:

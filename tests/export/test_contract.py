@@ -68,6 +68,7 @@ def test_a_contract_survives_the_way_through_a_file(tmp_path: Path) -> None:
     assert read_contract(path) == contract
 
 
+@pytest.mark.slow
 @given(
     size=st.integers(1, 4096),
     mean=st.tuples(*[st.floats(-10, 10)] * 3),

@@ -58,6 +58,7 @@ def reference(tmp_path: Path, model: Path) -> dict[str, bytes]:
     return masks_below(tmp_path / "ref")
 
 
+@pytest.mark.slow
 def test_from_bucket_to_bucket_to_folder(model_file: Path, bucket: Any, tmp_path: Path) -> None:
     plan("s3://photos/in", JOB, model_file, "--unit", "4")
     done = seg_batch(*run_words(JOB))
@@ -95,6 +96,7 @@ def test_a_bucket_that_is_busy_for_a_while(model_file: Path, proxy: Proxy, bucke
     assert masks_of_job(bucket) == reference(tmp_path, model_file)
 
 
+@pytest.mark.slow
 def test_commits_whose_answers_are_lost(model_file: Path, proxy: Proxy, bucket: Any, tmp_path: Path) -> None:
     """The upload is repeated, finds a file, and must not take its own part for another's and remove its masks."""
     plan("s3://photos/in", JOB, model_file, "--unit", "4")
@@ -126,6 +128,7 @@ def test_a_bucket_that_takes_no_masks_is_said_and_nothing_counts(model_file: Pat
     assert progress(JOB)["images"]["done"] == 8
 
 
+@pytest.mark.slow
 def test_a_missing_object_is_a_failed_row(model_file: Path, bucket: Any) -> None:
     plan("s3://photos/in", JOB, model_file)
     bucket.rm("photos/in/003.png")

@@ -263,6 +263,7 @@ def test_objects_are_sorted_also_in_pieces(held: int) -> None:
     assert sorted(found, key=lambda one: one.key) == sorted(listed, key=lambda one: one.key)
 
 
+@pytest.mark.slow
 def test_a_run_on_the_bucket_recognises_what_the_job_did(
     s3: AbstractFileSystem, tmp_path: Path, model_file: Path
 ) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from batch.commands.status import status_of
 from batch.commands.verify import verify
 from batch.errors import ProcessError
 from batch.executors import process, workers
+from batch.executors.blame import Hangs
+from batch.executors.child import start_child
 from batch.executors.line import EXACT_HELD
 from batch.executors.placement import Share
 from batch.executors.worker import HANDFUL
@@ -157,22 +160,30 @@ def test_a_replacement_that_cannot_begin_is_tried_again(
     archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Memory may be short for a moment: the run must not go on with half of its workers for hours."""
-    monkeypatch.setattr(workers, "AGAIN_SECONDS", 0.05)
-    words, started = process.WORKER, tmp_path / "started"
+    monkeypatch.setattr(workers, "AGAIN_SECONDS", 0.0)
+    started: list[str] = []
+
+    def start(code: str) -> tuple[subprocess.Popen[bytes], Connection]:
+        started.append(code)
+        if len(started) != 3:
+            return start_child(code)
+        replacement, connection = start_child("raise SystemExit(7)")
+        replacement.wait(60)
+        return replacement, connection
+
+    monkeypatch.setattr(process, "start_child", start)
     runner = Runner(settings(archive, tmp_path / "out", model_file, processes=2, batch=1))
     for number, _ in enumerate(runner):
         if number == 3:
-            monkeypatch.setattr(process, "WORKER", f"open({str(started)!r}, 'a').write('.'); raise SystemExit(7)")
-            os.kill(children()[0], signal.SIGKILL)
-        if number > 3 and started.exists():
-            monkeypatch.setattr(process, "WORKER", words)
-        time.sleep(0.02)
+            os.kill(killed := children()[0], signal.SIGKILL)
+            while is_running(killed):
+                time.sleep(0.001)
     assert (runner.report.done, runner.report.failed) == (COUNT + 1, 1)
-    assert len(started.read_text()) >= 1
+    assert len(started) == 4
 
 
 def test_a_worker_that_does_not_take_up_what_it_was_sent_is_replaced(
-    archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path
+    archive: Path, model_file: Path, alone: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stands still while it has nothing begun, so no image is to blame."""
     subprocess.run(["tar", "cf", tmp_path / "in.tar", "-C", archive, *sorted(os.listdir(archive))], check=True)
@@ -188,14 +199,24 @@ def test_a_worker_that_does_not_take_up_what_it_was_sent_is_replaced(
             goes_on.wait(60)
             pipe.write(data[len(data) // 2 :])
 
+    silent, stopped = Hangs.is_silent, set[int]()
+
+    def is_silent(hangs: Hangs, pid: int, seconds: float | None, *, is_ready: bool) -> bool:
+        """Count ten times as much for those that stand still: only for the others is 10 s a long time."""
+        return silent(hangs, pid, seconds and seconds * (10 if pid in stopped else 1), is_ready=is_ready)
+
+    monkeypatch.setattr(Hangs, "is_silent", is_silent)
+    monkeypatch.setattr(workers, "MOST_DEATHS", 100)
     threading.Thread(target=write, daemon=True).start()
-    runner = Runner(settings(tmp_path / "pipe", tmp_path / "out", model_file, processes=2, timeout=1.0))
+    runner = Runner(settings(tmp_path / "pipe", tmp_path / "out", model_file, processes=2, timeout=10.0))
     for number, _ in enumerate(runner):
         if number == 15 and paused.wait(60):
             time.sleep(0.5)
-            for pid in children():
+            stopped.update(children())
+            for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
             goes_on.set()
+    assert len(stopped) == 2
     assert (runner.report.done, runner.report.failed) == (COUNT + 1, 1)
     assert masks_below(tmp_path / "out") == alone
 
@@ -215,8 +236,8 @@ def test_workers_end_with_the_one_that_started_them(archive: Path, model_file: P
     """Killed as it never expects: nobody may go on writing to an output that is no longer held."""
     big = tmp_path / "in"
     big.mkdir()
-    for number in range(200):
-        os.link(archive / f"{number % COUNT:03}.png", big / f"{number:03}.png")
+    for number in range(4000):
+        os.link(archive / f"{number % COUNT:03}.png", big / f"{number:04}.png")
     options = ("--model", model_file, "--device", "cpu", "--processes", "2", "--batch", "1")
     process = subprocess.Popen(command("run", big, "--out", tmp_path / "out", *options), stderr=subprocess.DEVNULL)
     while not list((tmp_path / "out").glob("[!.]*.png")):
@@ -264,6 +285,7 @@ def test_stopped_workers_end_in_order(archive: Path, model_file: Path, tmp_path:
     assert len(archived_masks(out)) == counts["done"]
 
 
+@pytest.mark.slow
 def test_an_error_in_a_process_is_told_as_if_it_were_here(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"no model")
     ended = seg_batch("run", archive, "--out", tmp_path / "out", "--model", tmp_path / "no.onnx", "--processes", "2")
@@ -313,7 +335,10 @@ def test_workers_that_end_by_themselves_again_and_again_end_the_run(
     assert children() == []
 
 
-def test_few_images_are_done_by_one_worker(archive: Path, model_file: Path, tmp_path: Path) -> None:
+def test_few_images_are_done_by_one_worker(
+    archive: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batch.running.runner.FEW_SECONDS", 60.0)
     (tmp_path / "in").mkdir()
     for number in range(FEW):
         os.link(archive / f"{number:03}.png", tmp_path / "in" / f"{number}.png")

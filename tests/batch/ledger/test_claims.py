@@ -44,6 +44,7 @@ chunks = st.lists(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 2)),
 runs = st.lists(st.tuples(st.sampled_from(["k1", "k2"]), st.booleans(), chunks), min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @given(runs=runs, lost=st.sets(st.sampled_from(NAMES), max_size=2), salt=st.integers(0, 3))
 def test_claims_are_those_of_a_simple_model(
     tmp_path_factory: pytest.TempPathFactory,

@@ -119,6 +119,7 @@ def test_claims_are_on_record_before_anything_is_written(out: Path) -> None:
 
 
 def test_results_wait_for_their_transaction(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "COMMIT_SECONDS", 1e9)
     with open_ledger(out) as ledger:
         one, other = ledger.claim([item("a.jpg"), item("b.jpg")])
         for claimed in (one, other):

@@ -314,6 +314,7 @@ def test_options_that_do_not_belong_together(out: Path, options: list[str], said
     assert said in " ".join(done.output.split())
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reviewed(tmp_path: Path, out: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "There is no ledger in" in seg_batch("review", tmp_path / "empty", "--no-browser").stderr

@@ -54,7 +54,7 @@ def test_stage_times_are_reported(tmp_path: Path) -> None:
 def test_the_table_names_what_the_others_wait_for(tmp_path: Path) -> None:
     save_many(tmp_path / "in", 20)
     model = StandIn()
-    model.before = lambda images: time.sleep(0.05)
+    model.before = lambda images: time.sleep(0.2)
     _, runner = run_with_report(tmp_path / "in", tmp_path / "out", model)
     assert stage_table(runner.report.stages)[-1].startswith("bottleneck: infer")
 

@@ -227,6 +227,7 @@ def test_names_of_archives() -> None:
     assert not looks_like_tar(b"images/a.jpg\n" * 40)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARS[:2])
 def test_a_tar_by_standard_input(tmp_path: Path, pictures: Path, name: str) -> None:
     archive = packed(tmp_path / name, pictures)

@@ -26,6 +26,7 @@ from tests.support.bounds import PHOTO, found_in, peak_of, refused
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("says", [0, 100, MIB])
 def test_a_member_that_unpacks_to_more_than_its_directory_says_is_not_unpacked(

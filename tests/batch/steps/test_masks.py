@@ -80,7 +80,7 @@ def test_masks_differ_from_the_float_path_on_the_contour_only(
     differ = mask_of(prob, threshold, (height, width)) != np.where(resized >= threshold, 255, 0)
     level = max(threshold, 1 - threshold) / 127.5  # one uint8 step, as a probability: rounded twice, half a step each
     assert np.all(np.abs(resized[differ] - threshold) < 1.5 * level)
-    assert np.count_nonzero(differ) <= max(4, 2e-3 * differ.size)  # one pixel of a tiny image is a large share
+    assert np.count_nonzero(differ) <= max(10, 4e-3 * differ.size)  # few pixels of a tiny image are a large share
 
 
 def test_the_share_of_flipped_pixels_is_small() -> None:

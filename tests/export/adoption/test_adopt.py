@@ -104,6 +104,7 @@ def test_a_plain_export_becomes_a_model(folder: Path, foreign: Path, pictures: P
     same_masks(out, original)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", [nn.Sigmoid, nn.Identity])
 def test_a_sigmoid_at_the_end_is_not_applied_twice(
     pictures: Path, folder: Path, original: Predictor, activation: type[nn.Module]
@@ -168,6 +169,7 @@ def test_wrong_stages_would_fail_the_gate(
     assert not out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixed", ["reshapes", "resizes"])
 def test_a_batch_axis_that_is_fixed_inside_is_freed(pictures: Path, folder: Path, fixed: str) -> None:
     class Fixed(nn.Module):
@@ -181,6 +183,7 @@ def test_a_batch_axis_that_is_fixed_inside_is_freed(pictures: Path, folder: Path
     assert open_model(out, "cpu", batch=4).prob(np.zeros((5, 64, 64, 3), np.uint8)).shape[0] == 5
 
 
+@pytest.mark.slow
 def test_a_batch_axis_that_cannot_be_freed_is_named(pictures: Path, folder: Path) -> None:
     class Fixed(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
@@ -191,6 +194,7 @@ def test_a_batch_axis_that_cannot_be_freed_is_named(pictures: Path, folder: Path
         adopt(open_foreign(source), folder / "x.onnx", WRAPPING, sample_set(pictures))
 
 
+@pytest.mark.slow
 def test_adopting_loads_no_torch(folder: Path, foreign: Path, repo_root: Path) -> None:
     code = (
         "import sys; from export.cli import main; main(sys.argv[1:], standalone_mode=False); "

@@ -81,6 +81,7 @@ def test_the_plain_unet_of_a_notebook(tmp_path: Path, photos: Path, bilinear: bo
     assert "another file" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_torchscript_with_two_outputs_runs_as_it_is(tmp_path: Path, photos: Path) -> None:
     network = two_heads()
     file, out = tmp_path / "net.pt", tmp_path / "m.onnx"

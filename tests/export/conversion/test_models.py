@@ -89,6 +89,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_the_mean_of_its_networks(folder: Path, checkpoint: Checkpoint, other: Checkpoint) -> None:
     path = folder / "ensemble.onnx"
     assert convert([checkpoint, other], path, Pictures()).passed
@@ -109,6 +110,7 @@ def test_networks_that_do_not_go_together_are_refused(checkpoint: Checkpoint, th
         segmenter([checkpoint, three_classes])
 
 
+@pytest.mark.slow
 def test_several_classes_are_a_softmax_and_a_label_map(folder: Path, three_classes: Checkpoint) -> None:
     path = folder / "classes.onnx"
     report = convert([three_classes], path, Pictures())
@@ -162,6 +164,7 @@ def test_a_network_in_half_precision_has_casts_at_its_ends_only(checkpoint: Chec
     assert casts == ["floats", "halved", "logits"]
 
 
+@pytest.mark.slow
 def test_the_first_layers_stay_in_fp32_where_fp16_does_not_do(folder: Path, checkpoint: Checkpoint) -> None:
     """What the first layer gives lies around 300, where fp16 has steps of a quarter; the second takes it off again."""
     state = dict(checkpoint.state)
@@ -201,6 +204,7 @@ def test_an_output_whose_type_is_not_known_is_refused_in_fp16() -> None:
         in_precision(onnx.parser.parse_model(text), "fp16")
 
 
+@pytest.mark.slow
 def test_weights_beyond_half_precision_are_refused(checkpoint: Checkpoint) -> None:
     state = {name: value * 1e6 if name.endswith("head.weight") else value for name, value in checkpoint.state.items()}
     with pytest.raises(ContractError, match="fp16 ends at 65504"):
@@ -269,6 +273,7 @@ def test_a_network_of_another_shape_is_refused(checkpoint: Checkpoint, stages: S
         fuse([Member(network, checkpoint.mean, checkpoint.std)], stages)
 
 
+@pytest.mark.slow
 def test_the_command_exports_and_checks_an_ensemble(folder: Path, other: Checkpoint, checkpoint: Checkpoint) -> None:
     a, b, out = folder / "a.pt", folder / "b.pt", folder / "cli" / "both.onnx"
     options = ("--tta", "flips", "--precision", "fp16-weights", "--parity", _image_folder(folder))

@@ -114,6 +114,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_network_that_learned_without_hairs_gets_none(tmp_path: Path, photographs: Path) -> None:
     checkpoint = dataclasses.replace(tiny_checkpoint(tmp_path / "plain.pt"), hair="dullrazor")
     save_checkpoint(checkpoint, tmp_path / "c.pt")
@@ -142,6 +143,7 @@ def test_it_can_be_asked_for(tmp_path: Path, photographs: Path, tta: str) -> Non
     assert read_contract(tmp_path / "c.onnx").hair_removal
 
 
+@pytest.mark.slow
 def test_adopted_networks_too(tmp_path: Path, photographs: Path) -> None:
     network = nn.Conv2d(3, 1, 5, padding=2)  # what is dark is lesion; how a pixel is rounded decides nothing
     nn.init.constant_(network.weight, -0.02)

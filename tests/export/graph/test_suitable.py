@@ -126,6 +126,7 @@ def test_it_stands_beside_hair_removal(tmp_path: Path, tta: str) -> None:
     np.testing.assert_allclose(np.concatenate(scores), expected(checkpoint, images), atol=5e-3)  # the fill rounds
 
 
+@pytest.mark.slow
 def test_of_several_networks_the_first_one_is_asked(tmp_path: Path) -> None:
     pair, images = [suitable_checkpoint(), plain_checkpoint()], skin(22, 3)
     write_model(suitable_model(*pair), contract_for(pair), tmp_path / "m.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from onnx import ModelProto
 from torch import nn
@@ -14,6 +15,7 @@ from tests.support.artefact import TINY_SIZE, tiny_checkpoint
 from tests.support.traces import remembering
 
 
+@pytest.mark.slow
 def test_the_same_network_gives_the_same_graph_and_a_changed_one_another(tmp_path: Path) -> None:
     """So tests may share what was traced (``tests/support/traces.py``)."""
     checkpoint = tiny_checkpoint(tmp_path / "c.pt")
@@ -26,6 +28,7 @@ def test_the_same_network_gives_the_same_graph_and_a_changed_one_another(tmp_pat
     assert shared(changed, TINY_SIZE) != first
 
 
+@pytest.mark.slow
 def test_what_no_weight_shows_makes_a_network_another(tmp_path: Path) -> None:
     network = restore_network(tiny_checkpoint(tmp_path / "c.pt"))
     asked, graphs = [], []

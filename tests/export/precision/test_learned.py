@@ -90,6 +90,7 @@ def test_it_computes_what_was_simulated(made: Path, checkpoint: Checkpoint, devi
     assert apart < 0.2 * rounding
 
 
+@pytest.mark.slow
 def test_first_layers_stay_in_float_where_int8_alone_does_not_pass(
     checkpoint: Checkpoint, samples: SampleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,6 +113,7 @@ def test_first_layers_stay_in_float_where_int8_alone_does_not_pass(
     assert len(read_contract(tmp_path / "m.onnx").quantisation["float_layers"]) == wanted
 
 
+@pytest.mark.slow
 def test_a_filter_of_no_weight_keeps_its_bias(checkpoint: Checkpoint) -> None:
     """Training leaves some: their weights have tiny steps, in which the bias would be beyond 32 bits."""
     state = {name: tensor.clone() for name, tensor in checkpoint.state.items()}
@@ -145,6 +147,7 @@ def change(model: onnx.ModelProto, ending: str, by: Callable[[np.ndarray], np.nd
     entry.CopyFrom(numpy_helper.from_array(by(values).astype(values.dtype), entry.name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [off_by_a_step, a_wrong_scale, a_wrong_bias])
 def test_a_planted_fault_is_found(
     checkpoint: Checkpoint, samples: SampleSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -161,6 +164,7 @@ def test_a_planted_fault_is_found(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_fp32_twin_clips_and_is_exported_as_it_is(
     checkpoint: Checkpoint, samples: SampleSet, made: Path, tmp_path: Path
 ) -> None:
@@ -181,6 +185,7 @@ def test_calibration_is_neither_needed_nor_taken(checkpoint: Checkpoint, samples
         )
 
 
+@pytest.mark.slow
 def test_ranges_that_are_not_the_graphs_are_refused(checkpoint: Checkpoint) -> None:
     ranges = list(checkpoint.network.ranges)
     ranges[3] = (ranges[3][0] * 1.5, ranges[3][1])

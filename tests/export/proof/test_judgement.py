@@ -81,6 +81,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bias", "seen"), [(-1000.0, "finds no lesion"), (1000.0, "marks everything as lesion")])
 def test_a_model_that_sees_no_lesion_or_nothing_else_is_not_made(
     tmp_path: Path, pictures: Path, bias: float, seen: str

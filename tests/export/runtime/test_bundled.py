@@ -80,6 +80,7 @@ def test_it_finds_synthetic_lesions(model: Model) -> None:
     assert np.median(dices) > 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_held_out_crops_score_as_the_card_says(model: Model, data_dir: Path) -> None:
     held_out = [pair for pair in find_file_pairs(data_dir / "isic2018") if validates(pair.id)]
@@ -87,6 +88,7 @@ def test_held_out_crops_score_as_the_card_says(model: Model, data_dir: Path) -> 
     assert mean_dice(model, held_out[::6]) > 0.88
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_held_out_whole_frames_score_as_the_card_says(model: Model, data_dir: Path) -> None:
     ids = read_ids(data_dir / "isic2017" / "ISIC-2017_Validation_Data")

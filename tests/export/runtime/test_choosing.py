@@ -105,6 +105,7 @@ def test_real_rates_are_rates(model_file: Path) -> None:
     assert all(1 < rate < 1e6 for rate in choosing.images_per_second(models, 0.05))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fast", ["int8", "fp32"])
 def test_of_two_files_of_a_network_the_fastest_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
@@ -126,6 +127,7 @@ def test_of_two_files_of_a_network_the_fastest_is_taken(
     assert {"openvino int8", "cpu int8", "cpu fp32"} < set(timed[0]) or not computes_int8_exactly()
 
 
+@pytest.mark.slow
 def test_the_file_that_was_taken_is_opened_alone_on_the_same_device(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,7 +271,8 @@ def test_the_cache_does_not_grow_without_end(folder: Path, monkeypatch: pytest.M
 
 def test_processes_that_begin_together_choose_once(model_file: Path, folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from export.runtime import choosing; "
+        "import sys; from pathlib import Path; from export.runtime import cache, choosing; "
+        "cache.PATIENCE_SECONDS = 600; "
         "real = choosing.images_per_second; "
         "choosing.images_per_second = lambda *a: (print('timed'), real(*a))[1]; "
         "from export.runtime.opening import open_model; "

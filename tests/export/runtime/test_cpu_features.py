@@ -32,6 +32,7 @@ def test_int8_is_exact_with_vnni(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert cpu_features.computes_int8_exactly() is exactly
 
 
+@pytest.mark.slow
 def test_the_reason_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Results that a device does not give are planted: the probes in the file are compared with others."""
     monkeypatch.setattr(verify, "computes_int8_exactly", lambda: False)

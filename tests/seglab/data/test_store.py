@@ -87,6 +87,7 @@ def test_interrupted_work_goes_on_to_the_same_bytes(
     assert prepare(pairs, tmp_path / "parts", SETTINGS).earlier == 9
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on(tmp_path: Path) -> None:
     archive = tmp_path / "large"
     write_set(archive, 400, [(60, 80)], seed=8)

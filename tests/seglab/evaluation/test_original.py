@@ -84,6 +84,7 @@ def test_a_checkpoint_remembers_both_and_old_ones_have_neither(tmp_path: Path) -
     assert (old.hair, old.tta) == ("none", "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tta", ["flips", "symmetries"])
 def test_every_view_is_inside_the_exported_graph(tmp_path: Path, tta: str) -> None:
     path = tmp_path / "views.onnx"

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +92,7 @@ EVERYTHING = [
 """A network that draws (dropout), and every state that there is to go on from."""
 
 
+@pytest.mark.slow
 def test_two_runs_with_one_seed_are_equal_to_the_byte(archive: Path, tmp_path: Path) -> None:
     files = ("log.csv", "best.pt", "last.pt", "split.json", "settings.json")
     hashes = []
@@ -208,20 +207,46 @@ def stop_after(patch: pytest.MonkeyPatch, epochs: int) -> None:
     patch.setattr(Steps, "train", stopping)
 
 
+KILLED = """
+import os, signal
+from seglab.cli import main
+from seglab.training.steps import Steps
+
+train, begun = Steps.train, []
+
+def dying(batches, _):
+    for batch in batches:
+        yield batch
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def killed(self, examples, number, track):
+    begun.append(number)
+    return train(self, examples, number, dying if len(begun) == {epoch} else track)
+
+Steps.train = killed
+main()
+"""
+
+
+def killed_in_epoch(epoch: int, words: list[str], repo_root: Path) -> None:
+    """Run ``seglab`` in a process that ends as by ``kill -9`` within this epoch, counted over all that it trains."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED.format(epoch=epoch), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=repo_root,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_end(archive: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_end(archive: Path, tmp_path: Path, repo_root: Path) -> None:
     settings = [*TINY, "--set", "epochs=25", "--set", "ema=0.9", "--set", "schedule=plateau"]
     call = ["train", "--data", str(archive), *settings, "--out"]
     run = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seglab.cli", *call, str(run)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    deadline = time.monotonic() + 120
-    while not (run / "last.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 0 < len(load_checkpoint(run / "last.pt").training["history"]) < 25
+    killed_in_epoch(3, [*call, str(run)], repo_root)
+    assert len(load_checkpoint(run / "last.pt").training["history"]) == 2
     for way in ([str(run), "--resume"], [str(tmp_path / "whole")]):
         done = subprocess.run([sys.executable, "-m", "seglab.cli", *call, *way], capture_output=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -64,6 +64,7 @@ def test_a_run_keeps_what_its_weights_learned_with(
     assert torch.allclose(checkpoint.state["encoder.model.conv_stem.weight"], stem, atol=1e-6)  # the rate is next to 0
 
 
+@pytest.mark.slow
 def test_such_a_run_goes_on_without_the_package(
     data: Path, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

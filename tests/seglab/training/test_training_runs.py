@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from seglab.networks.checkpoints import load_checkpoint, save_checkpoint
 from seglab.synth import write_set
 from seglab.training import lock
 from seglab.training.lock import held
+from tests.seglab.training.test_loop import killed_in_epoch
 
 TINY = [
     "--device", "cpu", "--set", "precision=fp32", "--set", "size=32", "--set", "batch=4", "--set", "workers=0",
@@ -86,6 +84,7 @@ def assert_equal_weights(one: Path, other: Path) -> None:
 # Going on
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_its_folder_alone_to_equal_weights(data: Path, tmp_path: Path) -> None:
     assert begin(data, tmp_path / "whole", "--set", "epochs=3").exit_code == 0
     parts = tmp_path / "parts"
@@ -613,17 +612,13 @@ def test_a_run_killed_within_its_hours_goes_on_to_equal_weights(data: Path, tmp_
     """``kill -9`` while readers work: the lock ends with the process, and nothing is torn."""
     run, whole = tmp_path / "run", tmp_path / "whole"
     settings = ["--set", "epochs=6", "--set", "workers=2", "--set", "ema=0.9"]
-    call = [sys.executable, "-m", "seglab.cli", "train", "--data", str(data), *TINY, *settings, "--hours", "2"]
-    process = subprocess.Popen([*call, "--out", str(run)], stderr=subprocess.DEVNULL, cwd=repo_root)
-    deadline = time.monotonic() + 300
-    while not (run / "last.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert 0 < epochs_of(run) < 6
-    again = [sys.executable, "-m", "seglab.cli", "train", "--resume", str(run), "--device", "cpu", "--hours", "2"]
+    call = ["train", "--data", str(data), *TINY, *settings, "--hours", "2"]
+    killed_in_epoch(3, [*call, "--out", str(run)], repo_root)
+    assert epochs_of(run) == 2
+    again = ["train", "--resume", str(run), "--device", "cpu", "--hours", "2"]
     for words in (again, [*call, "--out", str(whole)]):
-        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=repo_root)
+        command = [sys.executable, "-m", "seglab.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=repo_root)
         assert done.returncode == 0, done.stderr
     assert_equal_weights(run, whole)
     read = EventAccumulator(str(run / "tensorboard"))

@@ -125,6 +125,7 @@ def test_one_lesion_on_two_sides_is_a_leak(parts: Path) -> None:
     assert [leak.kind for leak in inspect(both).leaks] == ["lesion"]
 
 
+@pytest.mark.slow
 def test_training_refuses_and_the_command_reports(parts: Path) -> None:
     Image.new("L", (30, 20)).save(first(parts / "train/masks"))
     result = CliRunner().invoke(main, ["inspect", str(parts), "--json", str(parts / "found.json")])

@@ -79,6 +79,7 @@ def test_a_photograph_that_is_gone_leaves_a_field_that_says_so(tmp_path: Path) -
     assert "It cannot be shown: " in picture.missing
 
 
+@pytest.mark.slow
 def test_a_page_of_noise_and_of_many_images_stays_small(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (500, 500, 3), np.uint8)
