@@ -91,11 +91,15 @@ def core() -> Any:
     Every ``Core`` gives its thread another stack for signal handlers. If two are not deleted in reverse order, the
     thread is left with an unmapped stack, and the next signal (Ctrl-C, a child that ended) kills the process
     (``SigAltStackSetup`` of openvinotoolkit/openvino#11894).
+
+    Before it is given out, a tensor is read once: where two threads read the first ones at the same time, each may wait
+    for the other for ever (pybind11's ``gil_safe_call_once`` for numpy).
     """
     global _core
     openvino = load()
     with _loading:
         if _core is None:
+            _ = openvino.Tensor(np.zeros(1, np.float32)).data
             _core = openvino.Core()
         return _core
 

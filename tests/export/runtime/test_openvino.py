@@ -165,6 +165,37 @@ def test_models_that_are_opened_and_closed_leave_no_memory(model_file: Path, rep
     assert float(done.stdout) < 20
 
 
+FIRST_USE = """
+import sys, threading
+from pathlib import Path
+import numpy as np
+from export.runtime.opening import open_model
+path, count = Path(sys.argv[1]), 6
+begin = threading.Barrier(count)
+images = np.zeros((2, 64, 64, 3), np.uint8)
+
+def use():
+    begin.wait()
+    open_model(path, "openvino", batch=2, threads=1, compute="fp32").prob(images)
+
+threads = [threading.Thread(target=use) for _ in range(count)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(3))
+def test_threads_that_use_it_first_at_the_same_time_do_not_wait_for_each_other(
+    model_file: Path, repo_root: Path, attempt: int
+) -> None:
+    command = [sys.executable, "-c", FIRST_USE, str(model_file)]
+    done = subprocess.run(command, cwd=repo_root, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 FORKED = """
 import os, signal, sys
 from pathlib import Path
