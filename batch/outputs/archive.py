@@ -245,8 +245,8 @@ class GrowingArchive:
         if current == self._path and size and index.complete_size is not None:
             self._require_ours(index, size)
         if not (grown or complete):
-            if current == self._part and size and index.end:
-                self._require_archive()
+            if current == self._part and size:
+                self._require_own_part(index)
             index.clear()
         if size and not (complete and index.end):
             with open(current, "rb") as file:
@@ -263,16 +263,20 @@ class GrowingArchive:
             "move it away to have the masks made again, or choose another output."
         )
 
-    def _require_archive(self) -> None:
-        """Raise :class:`OutputError` if the part was replaced. What a power cut leaves is zeros or a part of it."""
+    def _require_own_part(self, index: _Index) -> None:
+        """Raise :class:`OutputError` if the part was replaced. A power cut leaves zeros, or the beginning of it."""
+        first = next(index.frames(), None)
+        if first is None:
+            return
+        head, _ = self._framing.around(first.name, first.size, first.crc, first.stamp)
         with open(self._part, "rb") as file:
-            is_lost = file.read(1) == b"\0"
-            if is_lost or next(self._framing.frames(file, 0), None) is not None:
-                return
-        raise OutputError(
-            f"{printable(str(self._part))} is not what runs of this ledger wrote. Move it away to have its masks made "
-            "again, or choose another output."
-        )
+            file.seek(first.start)
+            begin = file.read(len(head))
+        if begin.strip(b"\0") and begin != head[: len(begin)]:
+            raise OutputError(
+                f"{printable(str(self._part))} is not what runs of this ledger wrote. Move it away to have its masks "
+                "made again, or choose another output."
+            )
 
     def _is_there(self, frame: Frame) -> bool:
         with open(self._path, "rb") as file, contextlib.suppress(OutputError):

@@ -241,15 +241,15 @@ def test_a_part_beside_a_complete_archive_is_not_taken_for_it(tmp_path: Path, ki
 
 
 @KINDS
-@pytest.mark.parametrize("left", [b"mine", bytes(100), b""])
+@pytest.mark.parametrize("left", [b"mine", bytes(100), b"", None])
 def test_a_part_that_was_replaced_is_not_written_over_and_what_a_power_cut_leaves_is(
-    tmp_path: Path, kind: str, left: bytes
+    tmp_path: Path, kind: str, left: bytes | None
 ) -> None:
     save_many(tmp_path / "in", 3)
     out, part = tmp_path / f"m.{kind}", tmp_path / f"m.{kind}.part"
     run_all(tmp_path / "in", out)
     os.replace(out, part)  # as a killed run leaves it
-    part.write_bytes(left)
+    part.write_bytes(part.read_bytes()[:50] if left is None else left)
     if left == b"mine":
         with pytest.raises(OutputError, match="is not what runs of this ledger wrote"):
             run_all(tmp_path / "in", out)
