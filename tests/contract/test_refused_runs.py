@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from batch.steps.begun import BEGUN_NAME
 from tests.support.archive import command, masks_below, save, save_many, seg_batch
 from tests.support.faults import PATIENCE, Started, started, wait_for
 
+BEGUN = ".seg-batch-begun"
+"""A file beside the ledger while workers hold images."""
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes in /proc")
 
 
@@ -113,7 +114,7 @@ def test_who_is_refused_leaves_a_run_alone(photos: Path, tmp_path: Path) -> None
     assert process.stdin is not None
     process.stdin.write("# more is to come\n" * 50 + "".join(f"{name}\n" for name in names))
     process.stdin.flush()
-    wait_for((tmp_path / "masks" / BEGUN_NAME).exists, PATIENCE, "the run does not hold its output")
+    wait_for((tmp_path / "masks" / BEGUN).exists, PATIENCE, "the run does not hold its output")
     ended = subprocess.run(in_vain(tmp_path, "masks"), capture_output=True, text=True, check=False)
     said = process.communicate()[1]  # which also ends the list
     assert process.returncode == 0, said
