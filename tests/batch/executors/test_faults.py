@@ -113,7 +113,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, code: str, **places: object) -> None:
 
 def hurry(monkeypatch: pytest.MonkeyPatch, times: int, hangs_since: Path | None = None) -> None:
     """Let time pass ten times as fast for the worker in which the faulty image hangs, so often: a timeout can then be
-    long for all other images. ``hangs_since``: a file that is there once it hangs; else it does as soon as it is begun.
+    long for all other images. ``hangs_since``: a file that exists from the moment it hangs; None: from its beginning.
     """
     overdue, found = Hangs.overdue, list[int]()
 

@@ -42,7 +42,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def require_read(source: Source, count: int) -> None:
-    """Wait until so many images are read; no further one may be."""
+    """Wait until ``count`` images are read, and fail if another one is."""
     until(lambda: source.read >= count)
     time.sleep(0.05)
     assert source.read == count
