@@ -100,7 +100,7 @@ def serve(host: str, port: int, public_name: tuple[str, ...], **options: Any) ->
             guarded = Guard(app, LOOPBACK if host in LOOPBACK else None, public_name)
             _answer(guarded, listening, host, described, engine, 2 * options["timeout"] + END_SECONDS)
         finally:
-            engine.close()
+            engine.close()  # again, if a second signal came
     if engine.failure is not None:
         raise SeglabError(f"The service ended: {engine.failure}")
 

@@ -119,7 +119,7 @@ def create_app(engine: Engine, opened: Opened, limits: Limits, metrics: Metrics)
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await run_in_threadpool(engine.close)
+        await run_in_threadpool(engine.close)  # while a second signal is still heard
 
     app = FastAPI(
         title="seglab", version=__version__, summary=SUMMARY, docs_url=None, redoc_url=None, lifespan=lifespan
